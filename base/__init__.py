@@ -1,0 +1,1 @@
+"""Plumbing: no customer, no message, no campaign."""

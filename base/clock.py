@@ -1,0 +1,21 @@
+"""The only place that asks what time it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+Clock = Callable[[], datetime]
+
+
+def now() -> datetime:
+    """The current time, aware, UTC, cut to the millisecond MongoDB keeps (so a value survives a round trip)."""
+    return to_millisecond(datetime.now(UTC))
+
+
+def to_millisecond(value: datetime) -> datetime:
+    """The same instant in UTC without its microseconds; a naive time is a programming error."""
+    if value.tzinfo is None:
+        raise ValueError("a time without a zone")
+    value = value.astimezone(UTC)
+    return value.replace(microsecond=value.microsecond // 1000 * 1000)

@@ -1,0 +1,93 @@
+"""Claiming what is due, many rows at a time. Every duty of the house (delivery, event, send, enrolment) is such a row.
+
+A row has `state`, `due_at`, `lease` (token of the last claim), `fence` (how often it was claimed) and `attempts`.
+A claim moves `due_at` to the end of its lease by the *server's* clock, so a row whose worker died is simply due again,
+and one index on (state, due_at) finds everything. Whoever writes back names the token of the claim: a worker that was
+paused beyond its lease matches nothing.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pymongo import ASCENDING, IndexModel
+from pymongo.operations import UpdateOne
+
+from base.mongo import Collection, Document
+
+#: A row whose worker died this often is poison: set aside for a person instead of being tried for ever.
+MAX_CRASHES = 8
+
+
+def due_index(name: str = "due") -> IndexModel:
+    """The index every duty collection declares."""
+    return IndexModel([("state", ASCENDING), ("due_at", ASCENDING)], name=name)
+
+
+class DutyBook:
+    """Claims rows of one collection."""
+
+    def __init__(self, collection: Collection, *, lease_s: int = 30, index: str = "due") -> None:
+        self.collection = collection
+        self.lease_s = lease_s
+        self._index = index
+
+    async def claim(
+        self, states: Sequence[str], now: datetime, *, limit: int, into: str | None = None,
+        where: Mapping[str, Any] | None = None,
+    ) -> list[Document]:  # fmt: skip
+        """Lease up to `limit` rows that are in one of `states` and due; those most overdue first.
+
+        `into` sets a new state in the same write. Returned rows carry `lease`; pass it to `settle`.
+        """
+        wanted = {"state": {"$in": list(states)} if len(states) > 1 else states[0], **(where or {})}
+        head = self.collection.find({**wanted, "due_at": {"$lte": now}}, {"_id": 1}).hint(self._index)
+        ids = [row["_id"] async for row in head.sort("due_at", ASCENDING).limit(limit)]
+        if not ids:
+            return []
+        token = secrets.token_hex(12)
+        still_due = {"_id": {"$in": ids}, **wanted, "$expr": {"$lte": ["$due_at", "$$NOW"]}}
+        await self.collection.update_many(still_due, [{"$set": self._leased(token, into)}])
+        taken = self.collection.find({"_id": {"$in": ids}, "lease": token})
+        return await taken.sort("due_at", ASCENDING).to_list(None)
+
+    async def renew(self, ids: Sequence[str], lease: str) -> int:
+        """Lengthen a lease still held; the number of rows still ours."""
+        result = await self.collection.update_many(
+            {"_id": {"$in": list(ids)}, "lease": lease}, [{"$set": {"due_at": self._lease_end()}}]
+        )
+        return result.modified_count
+
+    async def settle(self, changes: Sequence[UpdateOne]) -> int:
+        """Carry out `settled(...)` operations in one unordered write; the number that still held their lease."""
+        if not changes:
+            return 0
+        result = await self.collection.bulk_write(list(changes), ordered=False)
+        return result.matched_count
+
+    async def next_due(self, states: Sequence[str]) -> datetime | None:
+        """When the earliest row is due; None when there is none."""
+        row = await self.collection.find_one(
+            {"state": {"$in": list(states)}}, {"due_at": 1}, sort=[("due_at", ASCENDING)], hint=self._index
+        )
+        return row["due_at"] if row else None
+
+    def _leased(self, token: str, into: str | None) -> Document:
+        change: Document = {
+            "due_at": self._lease_end(),
+            "lease": token,
+            "fence": {"$add": [{"$ifNull": ["$fence", 0]}, 1]},
+            "attempts": {"$add": [{"$ifNull": ["$attempts", 0]}, 1]},
+        }
+        return change if into is None else {**change, "state": into}
+
+    def _lease_end(self) -> Document:
+        return {"$dateAdd": {"startDate": "$$NOW", "unit": "second", "amount": self.lease_s}}
+
+
+def settled(row: Document, change: Mapping[str, Any]) -> UpdateOne:
+    """An update of a claimed row that takes effect only while its lease is still ours."""
+    return UpdateOne({"_id": row["_id"], "lease": row["lease"]}, change)

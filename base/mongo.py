@@ -1,0 +1,156 @@
+"""The one module that knows the driver: connection, concerns, transactions, indexes.
+
+Motor reached its end of life on 2026-05-14; everything that differs between it and PyMongo's async client
+(`start_session`, `aggregate`, `list_indexes`, `close`) is called here and nowhere else. See
+docs/decisions/0002-motor-behind-one-module.md for the way out.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+# Motor runs every call in a thread pool and sizes it once, when it is imported: five per core by default, which on a
+# small machine lets a few slow reports hold up the door. An operator's own MOTOR_MAX_WORKERS wins.
+os.environ.setdefault("MOTOR_MAX_WORKERS", "32")
+
+from motor.motor_asyncio import (  # noqa: E402
+    AsyncIOMotorClient,
+    AsyncIOMotorClientSession,
+    AsyncIOMotorCollection,
+    AsyncIOMotorDatabase,
+)
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReadPreference
+from pymongo.errors import (
+    AutoReconnect,
+    BulkWriteError,
+    ConnectionFailure,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    NetworkTimeout,
+    OperationFailure,
+    ServerSelectionTimeoutError,
+    WaitQueueTimeoutError,
+)
+from pymongo.operations import InsertOne, UpdateMany, UpdateOne
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from base.errors import Misconfigured
+
+Document = dict[str, Any]
+Collection = AsyncIOMotorCollection
+Session = AsyncIOMotorClientSession
+Indexes = Mapping[str, Sequence[IndexModel]]
+
+#: Acknowledged by a majority and on disk: what we say we hold survives the process and the primary.
+DUTY = WriteConcern(w="majority", j=True, wtimeout=5000)
+
+#: What a caller sees when the database is away or too busy; a door answers 503 and the sender comes again.
+UNAVAILABLE = (
+    ServerSelectionTimeoutError, WaitQueueTimeoutError, NetworkTimeout, AutoReconnect, ConnectionFailure,
+    ExecutionTimeout,
+)  # fmt: skip
+
+__all__ = [
+    "ASCENDING", "DESCENDING", "DUTY", "UNAVAILABLE", "BulkWriteError", "Collection", "Database", "Document",
+    "DuplicateKeyError", "IndexModel", "Indexes", "InsertOne", "OperationFailure", "Session", "UpdateMany",
+    "UpdateOne", "duplicates_only", "inserted_apart_from_duplicates",
+]  # fmt: skip
+
+
+class Database:
+    """An open connection to one database. Every collection handed out reads from the primary and writes as a duty."""
+
+    def __init__(self, url: str, name: str, *, pool_size: int = 50) -> None:
+        """Nothing is sent until the first call."""
+        self.client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
+            url,
+            tz_aware=True,
+            appname="rapport",
+            serverSelectionTimeoutMS=3000,
+            waitQueueTimeoutMS=1000,
+            connectTimeoutMS=3000,
+            socketTimeoutMS=30000,
+            maxPoolSize=pool_size,
+            retryWrites=True,
+            retryReads=True,
+            compressors=[],
+        )
+        self.handle: AsyncIOMotorDatabase[Document] = self.client.get_database(
+            name, write_concern=DUTY, read_concern=ReadConcern("local"), read_preference=ReadPreference.PRIMARY
+        )
+
+    def collection(self, name: str) -> Collection:
+        """The collection, with our concerns. Only a `store` may ask."""
+        return self.handle[name]
+
+    async def ping(self) -> None:
+        """Raise one of `UNAVAILABLE` unless a primary answers."""
+        await self.handle.command("ping")
+
+    async def in_transaction(self, work: Callable[[Session], Awaitable[Any]]) -> Any:
+        """Run `work` in one transaction and return what it returns.
+
+        `work` runs again on every clash, so it may only touch the database, and must pass the session to each call.
+        A `DuplicateKeyError` inside has already aborted the transaction: let it out, re-read, come again.
+        """
+        async with await self.client.start_session() as session:
+            return await session.with_transaction(
+                work, read_concern=ReadConcern("snapshot"), write_concern=DUTY, max_commit_time_ms=5000
+            )
+
+    async def aggregate(
+        self, collection: Collection, pipeline: Sequence[Mapping[str, Any]], **options: Any
+    ) -> list[Document]:
+        """All results of a pipeline. Keep them few: the pipeline should end in a limit or a group."""
+        return await collection.aggregate(list(pipeline), **options).to_list(None)
+
+    async def ensure_indexes(self, indexes: Indexes) -> None:
+        """Create what is missing. Repeatable; an index of the same name with other keys is an error."""
+        for name, models in indexes.items():
+            if models:
+                await self.collection(name).create_indexes(list(models))
+
+    async def require_replica_set(self) -> Document:
+        """Return the server's greeting, or raise `Misconfigured` for a standalone: transactions need a replica set."""
+        hello = await self.client.admin.command("hello")
+        if not hello.get("setName"):
+            raise Misconfigured(
+                "RAPPORT_MONGO_URL points to a standalone mongod. Rapport needs a replica set (one node is enough) "
+                "because messages and their conversation are written in one transaction. Start mongod with "
+                "--replSet rs0 and run rs.initiate() once."
+            )
+        return hello
+
+    async def server_status(self) -> Document:
+        """Version and name of the server, for `rapport check`."""
+        return await self.client.admin.command("buildInfo")
+
+    async def drop(self) -> None:
+        """Delete the whole database. For tests and the demo's reset."""
+        await self.client.drop_database(self.handle.name)
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self.client.close()
+
+
+def duplicates_only(error: BulkWriteError) -> set[int]:
+    """The positions that failed for a duplicate key; raises the error again when anything else failed."""
+    faults = error.details.get("writeErrors", [])
+    if error.details.get("writeConcernErrors") or any(fault["code"] != 11000 for fault in faults):
+        raise error
+    return {fault["index"] for fault in faults}
+
+
+async def inserted_apart_from_duplicates(collection: Collection, documents: Sequence[Document]) -> set[int]:
+    """Insert all; return the positions of those that were there already under one of their unique keys."""
+    if not documents:
+        return set()
+    try:
+        await collection.insert_many(documents, ordered=False)
+    except BulkWriteError as error:
+        return duplicates_only(error)
+    return set()

@@ -1,0 +1,1 @@
+"""Templates, journeys and the engine that carries people through them."""

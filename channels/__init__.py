@@ -1,0 +1,1 @@
+"""What a channel is: one vocabulary, one contract, one folder per provider."""

@@ -1,0 +1,198 @@
+"""The contract of a channel. Everything but `send`, `media` and `lookup` is pure: values in, values out."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from base.errors import Refused, RapportError
+from channels.capabilities import Capabilities
+from channels.vocabulary import AnyEvent, Attachment, OutboundMessage, Person, SendReceipt
+
+ChannelKind = Literal["email", "chat", "social", "sms", "shop", "tracking"]
+
+
+class AccountSettings(BaseModel):
+    """Base of each provider's settings. Secret fields are `SecretStr`; that is what makes them write-only."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+@dataclass(frozen=True)
+class Account:
+    """A connected channel account with its secrets opened; lives only in memory, its repr shows none of them."""
+
+    channel_id: str
+    provider: str
+    name: str
+    settings: Any = field(repr=False)
+    #: Secrets still accepted by `verify` during rotation: {field: (older value, …)}.
+    former_secrets: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    #: Public address of this deployment, e.g. to rebuild the URL a provider signed.
+    base_url: str = ""
+
+    def secrets(self, name: str) -> tuple[str, ...]:
+        """The current value of secret `name` and those still accepted; empty when it was never set."""
+        value = getattr(self.settings, name, None)
+        current = value.get_secret_value() if value is not None else ""
+        return tuple(each for each in (current, *self.former_secrets.get(name, ())) if each)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One request of a provider, exactly as received. Header names are lower-case; each has all its values."""
+
+    method: str
+    body: bytes = field(repr=False)
+    headers: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
+    query: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
+    received_at: datetime | None = None
+
+    def header(self, name: str) -> str | None:
+        """The one value of a header; None when it is missing *or repeated* (a repeated signature is no signature)."""
+        values = self.headers.get(name.lower(), ())
+        return values[0] if len(values) == 1 else None
+
+    def param(self, name: str) -> str | None:
+        """The one value of a query parameter; None when missing or repeated."""
+        values = self.query.get(name, ())
+        return values[0] if len(values) == 1 else None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a provider wants to read back."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "text/plain"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Unreadable(RapportError):
+    """The bytes were signed but are not what this provider sends (no JSON, no XML). The delivery is quarantined."""
+
+    code = "unreadable"
+
+
+class Unverified(Refused):
+    """The request does not prove that it comes from the provider. Nothing of it is kept."""
+
+    code = "unverified"
+
+
+@dataclass(frozen=True)
+class SetupStep:
+    """One thing a person does to connect the channel; `{webhook_url}` is replaced."""
+
+    text: str
+    link: str | None = None
+
+
+@dataclass(frozen=True)
+class Card:
+    """How a provider presents itself; the desk draws gallery and form from it. Texts are English msgids."""
+
+    provider: str
+    label: str
+    kind: ChannelKind
+    summary: str
+    settings: type[AccountSettings]
+    steps: tuple[SetupStep, ...] = ()
+    documentation: tuple[str, ...] = ()
+    #: Two letters and a hue (0–359) for the provider's own mark; we show no logos.
+    mark: str = "··"
+    hue: int = 210
+
+
+class HttpAnswer(Protocol):
+    """What the outbound client gives back."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any: ...
+
+
+class Http(Protocol):
+    """The outbound client as adapters see it (`base.http.HttpClient`). Raises `base.http.HttpFailed`."""
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+        data: bytes | None = None,
+        form: Mapping[str, str] | None = None,
+        timeout_s: float = 15.0,
+        max_bytes: int = 1_000_000,
+    ) -> HttpAnswer: ...
+
+
+class Adapter(ABC):
+    """One provider. An instance is stateless apart from kept-alive connections and is shared by all accounts."""
+
+    card: ClassVar[Card]
+    capabilities: ClassVar[Capabilities]
+    #: Largest webhook body taken, bytes.
+    max_body_bytes: ClassVar[int] = 3_000_000
+
+    def __init__(self, http: Http) -> None:
+        self.http = http
+
+    def handshake(self, account: Account, delivery: Delivery) -> Answer | None:
+        """Answer a challenge request; None when it is none. Raises `Unverified` for a wrong challenge token."""
+        return None
+
+    @abstractmethod
+    def verify(self, account: Account, delivery: Delivery, now: datetime) -> None:
+        """Return when the raw bytes prove their origin, else raise `Unverified`. Constant time; no secret, no pass."""
+
+    def delivery_key(self, account: Account, delivery: Delivery) -> str:
+        """The provider's unique id of this delivery; where it has none, a hash of the raw body."""
+        return hashlib.sha256(delivery.body).hexdigest()
+
+    @abstractmethod
+    def parse(self, account: Account, delivery: Delivery) -> list[AnyEvent]:
+        """*Every* item of the batch as an event of its own. Raises only `Unreadable`."""
+
+    def locate(self, delivery: Delivery) -> frozenset[tuple[str, str]]:
+        """(setting name, value) of every account named in a delivery to a shared URL; empty when URLs are not shared."""
+        return frozenset()
+
+    def accepted(self, account: Account, delivery: Delivery) -> Answer:
+        """What to answer once the delivery is kept."""
+        return Answer()
+
+    async def send(self, account: Account, message: OutboundMessage) -> SendReceipt:
+        """Hand over one message. Raises `SendFailed`, nothing else. May be called concurrently."""
+        raise NotImplementedError(f"{self.card.provider} receives only")
+
+    async def media(self, account: Account, attachment: Attachment, *, max_bytes: int) -> tuple[bytes, str]:
+        """Fetch an inbound file: its bytes and media type. Raises `SendFailed` with the same reasons as `send`."""
+        raise NotImplementedError(f"{self.card.provider} has no files")
+
+    async def lookup(self, account: Account, external_id: str) -> Person | None:
+        """Name and avatar, where the platform tells. None when it does not know."""
+        return None
+
+    async def check(self, account: Account) -> str:
+        """Try the credentials without sending anything; return what was found, raise `SendFailed` otherwise."""
+        return "Settings are complete. This provider has no call to test them with."
+
+    async def close(self) -> None:
+        """Let go of kept-alive connections."""
+
+
+def settings_schema(card: Card) -> dict[str, Any]:
+    """JSON schema of a provider's settings; secret fields carry `writeOnly: true`."""
+    return card.settings.model_json_schema()

@@ -1,0 +1,88 @@
+"""What a channel can carry, as data with its source; asked before a send so that a refusal is a sentence, not a code."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from channels.vocabulary import AttachmentKind, Frozen, OutboundMessage
+
+
+class Idempotency(StrEnum):
+    """What a repeat of the same send key does."""
+
+    #: The provider honours the key: a repeat is the same message.
+    KEY = "key"
+    #: The key comes back in receipts or echoes: wait for one before repeating.
+    ECHO = "echo"
+    #: The receiver can drop the double (same Message-ID), the provider does not.
+    RECEIVER = "receiver"
+    NONE = "none"
+
+
+class MediaLimit(Frozen):
+    """One kind of file the channel takes."""
+
+    kind: AttachmentKind
+    max_bytes: int
+    media_types: tuple[str, ...] = ()
+
+
+class Capabilities(Frozen):
+    """Limits and windows. Numbers marked by vendors as changing can be overridden per account."""
+
+    text_limit: int
+    text_unit: Literal["characters", "utf16", "bytes"] = "characters"
+    media: tuple[MediaLimit, ...] = ()
+    caption: bool = True
+    buttons: int = 0
+    button_title_limit: int = 20
+    templates: bool = False
+    location: bool = False
+    #: Seconds after the person's last message in which anything may be sent; None: no window.
+    reply_window_s: int | None = None
+    #: Outside the window an approved template is the only way.
+    template_outside_window: bool = False
+    #: Messages we may send within one window; None: no quota.
+    window_quota: int | None = None
+    rate_per_s: float = 20.0
+    idempotency: Idempotency = Idempotency.NONE
+    delivery_receipts: bool = False
+    read_receipts: bool = False
+    reactions: bool = False
+    edits: bool = False
+    deletes: bool = False
+    typing: bool = False
+    #: The provider's page each of this follows, and the day it was read.
+    sources: tuple[str, ...] = ()
+
+    def length_of(self, text: str) -> int:
+        """`text` measured in the channel's own unit."""
+        if self.text_unit == "utf16":
+            return len(text.encode("utf-16-le")) // 2
+        if self.text_unit == "bytes":
+            return len(text.encode())
+        return len(text)
+
+    def objection(self, message: OutboundMessage) -> str | None:
+        """A sentence why this channel cannot carry `message`, or None when it can. Windows are asked elsewhere."""
+        text = message.text or ""
+        if self.length_of(text) > self.text_limit:
+            return f"The text is {self.length_of(text)} {self.text_unit} long; this channel takes {self.text_limit}."
+        if len(message.buttons) > self.buttons:
+            return f"This channel shows at most {self.buttons} buttons; the message has {len(message.buttons)}."
+        if message.template is not None and not self.templates:
+            return "This channel has no approved templates; send the text itself."
+        if message.location is not None and not self.location:
+            return "This channel cannot carry a location."
+        return self._media_objection(message)
+
+    def _media_objection(self, message: OutboundMessage) -> str | None:
+        limits = {limit.kind: limit for limit in self.media}
+        for file in message.attachments:
+            limit = limits.get(file.kind)
+            if limit is None:
+                return f"This channel cannot carry a file of the kind {file.kind.value}."
+            if file.size_bytes is not None and file.size_bytes > limit.max_bytes:
+                return f"The {file.kind.value} has {file.size_bytes} bytes; this channel takes {limit.max_bytes}."
+        return None

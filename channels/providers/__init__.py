@@ -1,0 +1,1 @@
+"""One folder per company whose secrets and API it is; found by `channels.registry`."""

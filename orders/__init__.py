@@ -1,0 +1,1 @@
+"""Simple orders, linked to the customer by any identity."""

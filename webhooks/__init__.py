@@ -1,0 +1,1 @@
+"""The door where providers post, and the journal behind it."""

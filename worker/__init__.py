@@ -1,0 +1,1 @@
+"""Programs and time: what is due is found in Mongo and done."""
