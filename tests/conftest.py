@@ -1,0 +1,137 @@
+"""What every test may ask for: two real servers, names of its own on them, fake providers, fixtures."""
+
+import os
+import re
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from aiohttp import web
+from pymongo import AsyncMongoClient
+from redis.asyncio import Redis
+
+from rapport.embedded import EmbeddedServers, Servers
+
+ROOT = Path(__file__).resolve().parent.parent
+LocalServer = Callable[[web.Application], Awaitable[str]]
+
+
+@pytest.fixture(scope="session")
+async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
+    """The pair of RAPPORT_TEST_MONGO_URL and RAPPORT_TEST_REDIS_URL, else a private one of this session.
+
+    Everybody on the pair shares it: use `database_name` and `redis_prefix`, never flush, never kill. A test
+    that kills servers starts EmbeddedServers of its own.
+    """
+    names = ("RAPPORT_TEST_MONGO_URL", "RAPPORT_TEST_REDIS_URL")
+    given = Servers(*(os.environ.get(name, "") for name in names))
+    if given.mongo_url and given.redis_url:
+        yield given
+        return
+    private = EmbeddedServers(
+        tmp_path_factory.mktemp("servers"), mongo=not given.mongo_url, redis=not given.redis_url
+    )
+    started = await private.start()
+    yield Servers(given.mongo_url or started.mongo_url, given.redis_url or started.redis_url)
+    await private.stop()
+
+
+@pytest.fixture(scope="session")
+def mongo_url(servers: Servers) -> str:
+    return servers.mongo_url
+
+
+@pytest.fixture(scope="session")
+def redis_url(servers: Servers) -> str:
+    return servers.redis_url
+
+
+@pytest.fixture(scope="module")
+async def database_name(request: pytest.FixtureRequest, mongo_url: str) -> AsyncIterator[str]:
+    """A database that the tests of one module share; dropped after the last of them."""
+    name = _unique(request.node.name)
+    yield name
+    await _drop(mongo_url, name)
+
+
+@pytest.fixture
+async def fresh_database_name(request: pytest.FixtureRequest, mongo_url: str) -> AsyncIterator[str]:
+    """A database for one test alone; dropped after it."""
+    name = _unique(request.node.name)
+    yield name
+    await _drop(mongo_url, name)
+
+
+@pytest.fixture
+async def redis_prefix(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[str]:
+    """A beginning for the keys and queues of one test; what starts with it is deleted afterwards."""
+    prefix = f"{_unique(request.node.name)}:"
+    yield prefix
+    redis = Redis.from_url(redis_url)
+    async for key in redis.scan_iter(match=f"{prefix}*", count=1000):
+        await redis.delete(key)
+    await redis.aclose()
+
+
+@pytest.fixture(scope="session")
+def fixtures_dir() -> Path:
+    """The recorded provider traffic, one folder per provider. It lies beside the repository, not in it."""
+    folder = Path(os.environ.get("RAPPORT_FIXTURES", "../shared/fixtures"))
+    folder = folder if folder.is_absolute() else ROOT / folder
+    if not folder.is_dir():
+        missing = f"no provider fixtures at {folder}: set RAPPORT_FIXTURES to their folder"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    return folder.resolve()
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Gives a port that was free a moment ago: for programs that must be told theirs beforehand."""
+
+    def find() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    return find
+
+
+@pytest.fixture
+async def local_server() -> AsyncIterator[LocalServer]:
+    """Starts an aiohttp application on a free port; gives its URL, no closing slash: a fake provider."""
+    runners: list[web.AppRunner] = []
+
+    async def serve(app: web.Application) -> str:
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        runners.append(runner)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        return f"http://{host}:{port}"
+
+    yield serve
+    for runner in reversed(runners):
+        await runner.cleanup()
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A developer's own RAPPORT_ settings must not change what a test sees."""
+    for name in [name for name in os.environ if name.startswith("RAPPORT_")]:
+        if not name.startswith("RAPPORT_TEST_") and name != "RAPPORT_FIXTURES":
+            monkeypatch.delenv(name)
+    yield
+
+
+def _unique(name: str) -> str:
+    """Short enough for MongoDB's 63 bytes, telling enough to know whose it is."""
+    words = re.sub(r"\W+", "_", name.removesuffix(".py"), flags=re.ASCII).strip("_")[-34:]
+    return f"test_{words}_{uuid4().hex[:10]}"
+
+
+async def _drop(mongo_url: str, name: str) -> None:
+    client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(mongo_url)
+    async with client:
+        await client.drop_database(name)
