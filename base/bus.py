@@ -1,4 +1,4 @@
-"""Publish and subscribe between processes: "something after n". Data is read from MongoDB; a lost notice costs a poll."""
+"""Publish and subscribe between processes: "something after n". Data comes from MongoDB; a lost notice costs a poll."""
 
 from __future__ import annotations
 

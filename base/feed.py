@@ -73,4 +73,10 @@ class Feed:
 
 
 def _row(position: int, at: datetime, notice: Notice) -> Document:
-    return {"_id": position, "at": at, "type": notice.type, "channel_id": notice.channel_id, "data": notice.data}
+    return {
+        "_id": position,
+        "at": at,
+        "type": notice.type,
+        "channel_id": notice.channel_id,
+        "data": notice.data,
+    }

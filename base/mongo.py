@@ -15,7 +15,7 @@ from typing import Any
 # small machine lets a few slow reports hold up the door. An operator's own MOTOR_MAX_WORKERS wins.
 os.environ.setdefault("MOTOR_MAX_WORKERS", "32")
 
-from motor.motor_asyncio import (  # noqa: E402
+from motor.motor_asyncio import (
     AsyncIOMotorClient,
     AsyncIOMotorClientSession,
     AsyncIOMotorCollection,
@@ -79,7 +79,10 @@ class Database:
             compressors=[],
         )
         self.handle: AsyncIOMotorDatabase[Document] = self.client.get_database(
-            name, write_concern=DUTY, read_concern=ReadConcern("local"), read_preference=ReadPreference.PRIMARY
+            name,
+            write_concern=DUTY,
+            read_concern=ReadConcern("local"),
+            read_preference=ReadPreference.PRIMARY,
         )
 
     def collection(self, name: str) -> Collection:

@@ -71,7 +71,9 @@ class Doorbell:
             for bell in fresh:
                 await pool.enqueue_job(bell, _queue_name=queue_name(self._prefix), _expires=60)
         except REDIS_DOWN as error:
-            log.warning("doorbell out of reach, the sweeper will find the work", extra={"error": type(error).__name__})
+            log.warning(
+                "doorbell out of reach, the sweeper will find the work", extra={"error": type(error).__name__}
+            )
 
     async def answered(self, bell: Bell) -> None:
         """A worker has come. Called *before* it looks for work, so that a later ring is not taken for this one."""

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from base.errors import Refused, RapportError
+from base.errors import RapportError, Refused
 from channels.capabilities import Capabilities
 from channels.vocabulary import AnyEvent, Attachment, OutboundMessage, Person, SendReceipt
 
@@ -166,7 +166,7 @@ class Adapter(ABC):
         """*Every* item of the batch as an event of its own. Raises only `Unreadable`."""
 
     def locate(self, delivery: Delivery) -> frozenset[tuple[str, str]]:
-        """(setting name, value) of every account named in a delivery to a shared URL; empty when URLs are not shared."""
+        """(setting name, value) of every account named in a delivery to a shared URL; empty: not shared."""
         return frozenset()
 
     def accepted(self, account: Account, delivery: Delivery) -> Answer:
@@ -189,7 +189,7 @@ class Adapter(ABC):
         """Try the credentials without sending anything; return what was found, raise `SendFailed` otherwise."""
         return "Settings are complete. This provider has no call to test them with."
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027 - most adapters keep nothing open
         """Let go of kept-alive connections."""
 
 

@@ -1,0 +1,287 @@
+"""Connected channel accounts: credentials sealed, health noted, sending paced."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import SecretStr, ValidationError
+from pymongo import ASCENDING, IndexModel, ReturnDocument
+
+from base.clock import Clock
+from base.errors import FieldError, NotFound, WrongInput
+from base.ids import is_id, new_id
+from base.mongo import Database, Document, Indexes
+from base.secret_box import SecretBox
+from channels.adapter import Account, Card
+from channels.registry import Registry
+
+INDEXES: Indexes = {
+    "channels": [
+        IndexModel([("provider", ASCENDING), ("created_at", ASCENDING)], name="by_provider"),
+        IndexModel([("state", ASCENDING)], name="by_state"),
+    ]
+}
+ChannelState = Literal["connected", "paused", "disconnected"]
+
+#: How long an opened account may be used without looking again, seconds.
+FRESH_S = 2.0
+#: Old secrets still accepted by `verify` after one was replaced.
+FORMER_KEPT = 2
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A connected account as people see it; no secrets."""
+
+    id: str
+    provider: str
+    name: str
+    settings: Mapping[str, Any]
+    secret_names: tuple[str, ...]
+    state: ChannelState
+    state_reason: str | None
+    created_at: datetime
+    updated_at: datetime
+    last_event_at: datetime | None = None
+    last_sent_at: datetime | None = None
+    last_error: Mapping[str, Any] | None = None
+    received: int = 0
+    sent: int = 0
+    rate_per_s: float | None = None
+
+
+@dataclass
+class _Opened:
+    account: Account
+    channel: Channel
+    until: float = field(default=0.0)
+
+
+class ChannelStore:
+    """Reads and writes accounts; opens their secrets; counts; hands out sending tokens."""
+
+    def __init__(self, database: Database, box: SecretBox, registry: Registry, clock: Clock, base_url: str) -> None:
+        self._rows = database.collection("channels")
+        self._box = box
+        self._registry = registry
+        self._clock = clock
+        self._base_url = base_url
+        self._opened: dict[str, _Opened] = {}
+
+    async def add(self, provider: str, name: str, settings: Mapping[str, Any]) -> Channel:
+        """Connect an account. Raises `WrongInput` with a path per fault, `NotFound` for an unknown provider."""
+        card = self._registry.get(provider).card
+        checked = _validated(card, settings)
+        channel_id = new_id("chn")
+        plain, secrets = self._split(card, channel_id, checked)
+        now = self._clock()
+        row: Document = {
+            "_id": channel_id, "provider": provider, "name": name, "settings": plain, "secrets": secrets,
+            "former_secrets": {}, "state": "connected", "state_reason": None, "created_at": now, "updated_at": now,
+            "received": 0, "sent": 0,
+        }  # fmt: skip
+        await self._rows.insert_one(row)
+        return _channel(row)
+
+    async def get(self, channel_id: str) -> Channel | None:
+        """The account as people see it."""
+        row = await self._rows.find_one({"_id": channel_id}) if is_id(channel_id, "chn") else None
+        return _channel(row) if row else None
+
+    async def list(self, *, provider: str | None = None) -> list[Channel]:
+        """All accounts, oldest first. A deployment has tens of them, not thousands."""
+        wanted = {"provider": provider} if provider else {}
+        return [_channel(row) async for row in self._rows.find(wanted).sort("_id", ASCENDING).limit(500)]
+
+    async def account(self, channel_id: str) -> Account | None:
+        """The account with its secrets opened, at most two seconds old; None when there is none."""
+        opened = await self._open(channel_id)
+        return opened.account if opened else None
+
+    async def both(self, channel_id: str) -> tuple[Channel, Account] | None:
+        """`get` and `account` in one, from the same read."""
+        opened = await self._open(channel_id)
+        return (opened.channel, opened.account) if opened else None
+
+    async def having(self, provider: str, setting: str, value: str) -> list[Channel]:
+        """Accounts of `provider` whose non-secret `setting` has this value: the owners of a shared webhook URL."""
+        card = self._registry.get(provider).card
+        if setting not in card.settings.model_fields:
+            return []
+        rows = self._rows.find({"provider": provider, f"settings.{setting}": value}).limit(20)
+        return [_channel(row) async for row in rows]
+
+    async def update(
+        self, channel_id: str, *, name: str | None = None, settings: Mapping[str, Any] | None = None,
+        state: ChannelState | None = None,
+    ) -> Channel:  # fmt: skip
+        """Change what is given; secrets left out stay. A replaced secret is accepted by `verify` for a while longer."""
+        row = await self._rows.find_one({"_id": channel_id})
+        if row is None:
+            raise NotFound("There is no such channel.")
+        change: Document = {"updated_at": self._clock()}
+        if name is not None:
+            change["name"] = name
+        if state is not None:
+            change |= {"state": state, "state_reason": None}
+        if settings is not None:
+            change |= self._resettled(row, settings)
+        after = await self._rows.find_one_and_update(
+            {"_id": channel_id, "updated_at": row["updated_at"]},
+            {"$set": change},
+            return_document=ReturnDocument.AFTER,
+        )
+        self._opened.pop(channel_id, None)
+        if after is None:  # somebody was quicker: apply the same change to what they wrote
+            return await self.update(channel_id, name=name, settings=settings, state=state)
+        return _channel(after)
+
+    async def remove(self, channel_id: str) -> bool:
+        """Disconnect for good: credentials are deleted; messages keep their channel id."""
+        self._opened.pop(channel_id, None)
+        return (await self._rows.delete_one({"_id": channel_id})).deleted_count == 1
+
+    async def pause(self, channel_id: str, reason: str, detail: str) -> bool:
+        """Stop sending until an administrator connects it again. True when it was running."""
+        self._opened.pop(channel_id, None)
+        now = self._clock()
+        error = {"at": now, "code": reason, "text": detail[:500]}
+        result = await self._rows.update_one(
+            {"_id": channel_id, "state": "connected"},
+            {"$set": {"state": "paused", "state_reason": detail[:500], "last_error": error, "updated_at": now}},
+        )
+        return result.modified_count == 1
+
+    async def note(
+        self, channel_id: str, *, received: int = 0, sent: int = 0, event_at: datetime | None = None,
+        error: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        """Keep the gallery's figures: counters, last event, last error."""
+        change: Document = {"$inc": {"received": received, "sent": sent}}
+        if event_at is not None:
+            change["$max"] = {"last_event_at": event_at}
+        if sent:
+            change.setdefault("$max", {})["last_sent_at"] = self._clock()
+        if error is not None:
+            change["$set"] = {"last_error": dict(error)}
+        await self._rows.update_one({"_id": channel_id}, change)
+
+    async def reserve(self, channel_id: str, wanted: int, rate_per_s: float) -> int:
+        """Take up to `wanted` sending tokens from the account's bucket (one second's worth deep); the number granted.
+
+        The bucket stands in MongoDB and fills by the server's clock, so all workers together keep the rate and
+        nothing is forgotten with Redis.
+        """
+        depth = max(1.0, rate_per_s)
+        filled = {"$min": [depth, {"$add": [
+            {"$ifNull": ["$rate.tokens", depth]},
+            {"$multiply": [{"$divide": [{"$subtract": ["$$NOW", {"$ifNull": ["$rate.at", "$$NOW"]}]}, 1000]}, rate_per_s]},
+        ]}]}  # fmt: skip
+        row = await self._rows.find_one_and_update(
+            {"_id": channel_id},
+            [
+                {"$set": {"rate.tokens": filled, "rate.at": "$$NOW"}},
+                {"$set": {"rate.granted": {"$min": [wanted, {"$floor": {"$max": ["$rate.tokens", 0]}}]}}},
+                {"$set": {"rate.tokens": {"$subtract": ["$rate.tokens", "$rate.granted"]}}},
+            ],
+            projection={"rate.granted": 1},
+            return_document=ReturnDocument.AFTER,
+        )
+        return math.floor(row["rate"]["granted"]) if row else 0
+
+    async def hold_back(self, channel_id: str, seconds: float, rate_per_s: float) -> None:
+        """The provider asked the whole account to wait: empty the bucket below zero by that long."""
+        await self._rows.update_one(
+            {"_id": channel_id}, [{"$set": {"rate.tokens": -seconds * rate_per_s + 1, "rate.at": "$$NOW"}}]
+        )
+
+    async def _open(self, channel_id: str) -> _Opened | None:
+        opened = self._opened.get(channel_id)
+        if opened is not None and opened.until > time.monotonic():
+            return opened
+        row = await self._rows.find_one({"_id": channel_id}) if is_id(channel_id, "chn") else None
+        if row is None:
+            self._opened.pop(channel_id, None)
+            return None
+        fresh = _Opened(self._unsealed(row), _channel(row), time.monotonic() + FRESH_S)
+        self._opened[channel_id] = fresh
+        return fresh
+
+    def _unsealed(self, row: Document) -> Account:
+        channel_id, card = row["_id"], self._registry.get(row["provider"]).card
+        opened = {n: SecretStr(self._box.open(t, f"{channel_id}:{n}")) for n, t in row["secrets"].items()}
+        former = {
+            name: tuple(self._box.open(token, f"{channel_id}:{name}") for token in tokens)
+            for name, tokens in row.get("former_secrets", {}).items()
+        }
+        settings = card.settings.model_construct(**(_defaults(card) | row["settings"] | opened))
+        return Account(channel_id, row["provider"], row["name"], settings, former, self._base_url)
+
+    def _split(self, card: Card, channel_id: str, checked: Any) -> tuple[Document, Document]:
+        plain, secrets = {}, {}
+        for name in type(checked).model_fields:
+            value = getattr(checked, name)
+            if isinstance(value, SecretStr):
+                if value.get_secret_value():
+                    secrets[name] = self._box.seal(value.get_secret_value(), f"{channel_id}:{name}")
+            elif value is not None:
+                plain[name] = list(value) if isinstance(value, tuple) else value
+        return plain, secrets
+
+    def _resettled(self, row: Document, settings: Mapping[str, Any]) -> Document:
+        card = self._registry.get(row["provider"]).card
+        kept = {n: self._box.open(t, f"{row['_id']}:{n}") for n, t in row["secrets"].items()}
+        checked = _validated(card, {**row["settings"], **kept, **settings})
+        plain, secrets = self._split(card, row["_id"], checked)
+        former = dict(row.get("former_secrets", {}))
+        for name, old in kept.items():
+            new = getattr(checked, name)
+            if new is None or new.get_secret_value() != old:
+                former[name] = [row["secrets"][name], *former.get(name, [])][:FORMER_KEPT]
+            else:
+                secrets[name] = row["secrets"][name]
+        return {"settings": plain, "secrets": secrets, "former_secrets": former}
+
+
+def _validated(card: Card, settings: Mapping[str, Any]) -> Any:
+    try:
+        return card.settings.model_validate(dict(settings))
+    except ValidationError as error:
+        raise WrongInput(f"The settings of {card.label} are not right.", _faults(error.errors())) from None
+
+
+def _faults(errors: Sequence[Any]) -> list[FieldError]:
+    return [
+        FieldError("settings." + ".".join(str(p) for p in fault["loc"]), fault["msg"].removeprefix("Value error, "))
+        for fault in errors
+    ]
+
+
+def _defaults(card: Card) -> Document:
+    fields = card.settings.model_fields.items()
+    return {name: f.get_default(call_default_factory=True) for name, f in fields if not f.is_required()}
+
+
+def _channel(row: Document) -> Channel:
+    return Channel(
+        id=row["_id"],
+        provider=row["provider"],
+        name=row["name"],
+        settings=row["settings"],
+        secret_names=tuple(sorted(row["secrets"])),
+        state=row["state"],
+        state_reason=row.get("state_reason"),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        last_event_at=row.get("last_event_at"),
+        last_sent_at=row.get("last_sent_at"),
+        last_error=row.get("last_error"),
+        received=row.get("received", 0),
+        sent=row.get("sent", 0),
+        rate_per_s=row.get("rate_per_s"),
+    )
