@@ -96,6 +96,12 @@ class ProviderContract(ABC):
     other_secret: ClassVar[str] = "canary-other-secret"
     #: False where the given fixtures share one placeholder as event id (LINE's batch).
     unique_event_ids: ClassVar[bool] = True
+    #: False where the signature is part of the body (Mailgun, SNS), so that not any bytes can be signed.
+    signs_any_bytes: ClassVar[bool] = True
+    #: Why there is no `api_base` setting (host and port for SMTP); empty where there is one.
+    api_base_exempt: ClassVar[str] = ""
+    #: Why events carry no raw part (a mail's bytes stay in the journal); empty where they do.
+    raw_exempt: ClassVar[str] = ""
     content_type: ClassVar[str] = "application/json"
 
     @abstractmethod
