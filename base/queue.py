@@ -62,6 +62,8 @@ class Doorbell:
         self._prefix = prefix
         self._pool: ArqRedis | None = None
         self._opening = asyncio.Lock()
+        self._due: set[Bell] = set()
+        self._ringing: asyncio.Task[None] | None = None
 
     async def ring(self, *bells: Bell) -> None:
         """Wake a worker for each kind, once: a bell already rung and not yet answered is left alone."""
@@ -71,9 +73,18 @@ class Doorbell:
             for bell in fresh:
                 await pool.enqueue_job(bell, _queue_name=queue_name(self._prefix), _expires=60)
         except REDIS_DOWN as error:
-            log.warning(
-                "doorbell out of reach, the sweeper will find the work", extra={"error": type(error).__name__}
-            )
+            log.warning("doorbell out of reach, the sweeper will find the work", extra={"error": type(error).__name__})
+
+    def soon(self, *bells: Bell) -> None:
+        """Ring without making the caller wait; rings of the same moment become one."""
+        self._due.update(bells)
+        if self._ringing is None or self._ringing.done():
+            self._ringing = asyncio.create_task(self._ring_due())
+
+    async def _ring_due(self) -> None:
+        while self._due:
+            bells, self._due = self._due, set()
+            await self.ring(*bells)
 
     async def answered(self, bell: Bell) -> None:
         """A worker has come. Called *before* it looks for work, so that a later ring is not taken for this one."""
@@ -85,6 +96,8 @@ class Doorbell:
 
     async def close(self) -> None:
         """Let go of the connections."""
+        if self._ringing is not None:
+            await asyncio.wait([self._ringing], timeout=1)
         if self._pool is not None:
             await self._pool.aclose()
             self._pool = None

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pydantic import SecretStr, ValidationError
@@ -30,8 +30,9 @@ ChannelState = Literal["connected", "paused", "disconnected"]
 
 #: How long an opened account may be used without looking again, seconds.
 FRESH_S = 2.0
-#: Old secrets still accepted by `verify` after one was replaced.
+#: How many replaced secrets `verify` still accepts, and for how long: providers redeliver for up to seven days.
 FORMER_KEPT = 2
+FORMER_FOR = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,8 @@ class ChannelStore:
         depth = max(1.0, rate_per_s)
         filled = {"$min": [depth, {"$add": [
             {"$ifNull": ["$rate.tokens", depth]},
-            {"$multiply": [{"$divide": [{"$subtract": ["$$NOW", {"$ifNull": ["$rate.at", "$$NOW"]}]}, 1000]}, rate_per_s]},
+            {"$multiply": [{"$divide": [{"$subtract": ["$$NOW", {"$ifNull": ["$rate.at", "$$NOW"]}]}, 1000]},
+                           rate_per_s]},
         ]}]}  # fmt: skip
         row = await self._rows.find_one_and_update(
             {"_id": channel_id},
@@ -213,11 +215,11 @@ class ChannelStore:
         return fresh
 
     def _unsealed(self, row: Document) -> Account:
-        channel_id, card = row["_id"], self._registry.get(row["provider"]).card
+        channel_id, card, now = row["_id"], self._registry.get(row["provider"]).card, self._clock()
         opened = {n: SecretStr(self._box.open(t, f"{channel_id}:{n}")) for n, t in row["secrets"].items()}
         former = {
-            name: tuple(self._box.open(token, f"{channel_id}:{name}") for token in tokens)
-            for name, tokens in row.get("former_secrets", {}).items()
+            name: tuple(self._box.open(old["token"], f"{channel_id}:{name}") for old in olds if old["until"] > now)
+            for name, olds in row.get("former_secrets", {}).items()
         }
         settings = card.settings.model_construct(**(_defaults(card) | row["settings"] | opened))
         return Account(channel_id, row["provider"], row["name"], settings, former, self._base_url)
@@ -242,7 +244,8 @@ class ChannelStore:
         for name, old in kept.items():
             new = getattr(checked, name)
             if new is None or new.get_secret_value() != old:
-                former[name] = [row["secrets"][name], *former.get(name, [])][:FORMER_KEPT]
+                old_row = {"token": row["secrets"][name], "until": self._clock() + FORMER_FOR}
+                former[name] = [old_row, *former.get(name, [])][:FORMER_KEPT]
             else:
                 secrets[name] = row["secrets"][name]
         return {"settings": plain, "secrets": secrets, "former_secrets": former}

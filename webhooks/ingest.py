@@ -1,0 +1,218 @@
+"""From kept deliveries to effects: parse, hand each event to its owner, and never let one bad item stop the rest.
+
+Deliveries are claimed many at a time. Events of one family go to their owner together; when a batch fails, it is
+halved until the poison stands alone. Everything an owner does is unique by its own key, so a delivery may be
+processed again at any time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from base.clock import Clock
+from base.duty import MAX_CRASHES, settled
+from base.errors import RapportError
+from base.feed import Feed, Notice
+from base.metrics import EVENTS
+from base.mongo import UNAVAILABLE, Document
+from channels.adapter import Account, Adapter, Delivery, Unreadable
+from channels.registry import Registry
+from channels.store import ChannelStore
+from channels.vocabulary import (
+    AccountNotice, AnyEvent, CommerceEvent, ConsentChange, DeliveryUpdate, Tracked, Unrecognised,
+)  # fmt: skip
+from webhooks.journal import Journal, as_delivery
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One event of one delivery, with the account it belongs to."""
+
+    channel_id: str
+    provider: str
+    event: AnyEvent
+    delivery_id: str
+
+
+@dataclass
+class Outcome:
+    """What became of one delivery."""
+
+    row: Document
+    items: list[Item] = field(default_factory=list)
+    state: str = "done"
+    reason: str | None = None
+
+
+#: Takes items of its family; raises when the batch as a whole could not be carried out.
+Owner = Callable[[Sequence[Item]], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Owners:
+    """Who carries out which family of events, in the order in which a batch is worked off."""
+
+    messages: Owner
+    receipts: Owner
+    consents: Owner
+    orders: Owner
+    tracked: Owner
+
+
+class Ingest:
+    """Drains the journal."""
+
+    def __init__(
+        self, journal: Journal, registry: Registry, channels: ChannelStore, owners: Owners, feed: Feed, clock: Clock
+    ) -> None:
+        self._journal = journal
+        self._registry = registry
+        self._channels = channels
+        self._owners = owners
+        self._feed = feed
+        self._clock = clock
+
+    async def drain(self, limit: int) -> int:
+        """Process up to `limit` due deliveries; the number handled."""
+        rows = await self._journal.duties.claim(["pending"], self._clock(), limit=limit)
+        if not rows:
+            return 0
+        outcomes = [await self._parsed(row) for row in rows]
+        await self._carry_out(outcomes)
+        await self._journal.duties.settle([self._closing(outcome) for outcome in outcomes])
+        await self._note(outcomes)
+        return len(rows)
+
+    async def _parsed(self, row: Document) -> Outcome:
+        outcome = Outcome(row)
+        if row["attempts"] > MAX_CRASHES:
+            return _ended(outcome, "dead", "A worker died or gave up on this delivery too often.")
+        opened = await self._channels.account(row["channel_id"])
+        if opened is None:
+            return _ended(outcome, "dead", "The channel has been removed.")
+        adapter = self._registry.get(row["provider"])
+        delivery = as_delivery(row)
+        try:
+            for account in [opened, *await self._also_concerned(adapter, opened, row, delivery)]:
+                events = adapter.parse(account, delivery)
+                outcome.items += [Item(account.channel_id, row["provider"], event, row["_id"]) for event in events]
+        except Unreadable as error:
+            return _ended(outcome, "quarantined", str(error))
+        except Exception as error:  # a parser's bug is that delivery's fault alone
+            log.exception("parser failed", extra={"provider": row["provider"], "delivery": row["_id"]})
+            return _ended(outcome, "dead", f"The parser failed: {type(error).__name__}.")
+        return outcome
+
+    async def _also_concerned(
+        self, adapter: Adapter, opened: Account, row: Document, delivery: Delivery
+    ) -> list[Account]:
+        """Other accounts of ours that a shared URL's delivery names. They must accept the signature themselves.
+
+        The signature header is not kept, so a second account is trusted only when it holds the same secrets.
+        """
+        others = []
+        for setting, value in adapter.locate(delivery):
+            if str(getattr(opened.settings, setting, "")) == value:
+                continue
+            for channel in await self._channels.having(row["provider"], setting, value):
+                account = await self._channels.account(channel.id)
+                if account is not None and _same_secrets(opened, account):
+                    others.append(account)
+        return others
+
+    async def _carry_out(self, outcomes: Sequence[Outcome]) -> None:
+        by_row = {outcome.row["_id"]: outcome for outcome in outcomes}
+        families: dict[str, list[Item]] = {}
+        for outcome in outcomes:
+            for item in outcome.items:
+                families.setdefault(_family(item.event), []).append(item)
+        for name in ("messages", "receipts", "consents", "orders", "tracked"):
+            items = families.get(name, [])
+            if items:
+                await self._halved(getattr(self._owners, name), items, by_row)
+        await self._notices(families.get("account", []))
+
+    async def _halved(self, owner: Owner, items: Sequence[Item], by_row: dict[str, Outcome]) -> None:
+        """Give `items` to their owner; when that fails, halve until the bad one stands alone, and end only that one."""
+        try:
+            await owner(items)
+        except UNAVAILABLE:
+            raise  # nobody's fault: leases run out and the batch comes again
+        except Exception as error:
+            if len(items) == 1:
+                self._poisoned(by_row[items[0].delivery_id], items[0], error)
+                return
+            middle = len(items) // 2
+            await self._halved(owner, items[:middle], by_row)
+            await self._halved(owner, items[middle:], by_row)
+
+    def _poisoned(self, outcome: Outcome, item: Item, error: Exception) -> None:
+        if not isinstance(error, RapportError):
+            log.error("event failed", exc_info=error, extra={"kind": item.event.kind, "delivery": item.delivery_id})
+        EVENTS.labels(item.event.kind, "failed").inc()
+        reason = str(error) if isinstance(error, RapportError) else type(error).__name__
+        _ended(outcome, "retry", f"{item.event.kind}: {reason}"[:500])
+
+    async def _notices(self, items: Sequence[Item]) -> None:
+        for item in items:
+            notice = item.event
+            if isinstance(notice, AccountNotice) and notice.severity == "critical":
+                await self._channels.pause(item.channel_id, notice.topic, notice.text)
+            await self._feed.append(
+                [Notice("channel.notice", {"channel_id": item.channel_id, "kind": notice.kind}, item.channel_id)]
+            )
+
+    def _closing(self, outcome: Outcome) -> Any:
+        if outcome.state == "retry":
+            attempts = outcome.row["attempts"]
+            if attempts >= MAX_CRASHES:
+                return settled(outcome.row, _end("dead", outcome))
+            due = self._clock() + timedelta(seconds=min(3600, 2**attempts))
+            return settled(outcome.row, {"$set": {"due_at": due, "reason": outcome.reason}, "$unset": {"lease": ""}})
+        return settled(outcome.row, _end(outcome.state, outcome))
+
+    async def _note(self, outcomes: Sequence[Outcome]) -> None:
+        per_channel: dict[str, tuple[int, datetime]] = {}
+        for outcome in outcomes:
+            for item in outcome.items:
+                EVENTS.labels(item.event.kind, "seen").inc()
+            count, latest = per_channel.get(outcome.row["channel_id"], (0, outcome.row["received_at"]))
+            seen = max(latest, outcome.row["received_at"])
+            per_channel[outcome.row["channel_id"]] = (count + len(outcome.items), seen)
+        for channel_id, (count, at) in per_channel.items():
+            await self._channels.note(channel_id, received=count, event_at=at)
+
+
+def _family(event: AnyEvent) -> str:
+    if isinstance(event, DeliveryUpdate):
+        return "receipts"
+    if isinstance(event, ConsentChange):
+        return "consents"
+    if isinstance(event, CommerceEvent):
+        return "orders"
+    if isinstance(event, Tracked):
+        return "tracked"
+    if isinstance(event, AccountNotice) or (isinstance(event, Unrecognised) and event.address is None):
+        return "account"
+    return "messages"
+
+
+def _same_secrets(one: Account, other: Account) -> bool:
+    signing = [name for name in type(one.settings).model_fields if name.endswith(("secret", "signing_key"))]
+    return bool(signing) and all(one.secrets(name)[:1] == other.secrets(name)[:1] != () for name in signing)
+
+
+def _ended(outcome: Outcome, state: str, reason: str) -> Outcome:
+    outcome.state, outcome.reason = state, reason
+    return outcome
+
+
+def _end(state: str, outcome: Outcome) -> Document:
+    change = {"state": state, "reason": outcome.reason, "events": len(outcome.items)}
+    return {"$set": change, "$unset": {"lease": ""}}

@@ -1,0 +1,146 @@
+"""Where providers post: size cap, account, verify on the raw bytes, keep, answer. Nothing is parsed here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+from aiohttp import web
+
+from base.clock import Clock
+from base.errors import NotFound, TooLarge, Unavailable
+from base.metrics import WEBHOOK_SECONDS, WEBHOOKS
+from base.mongo import UNAVAILABLE
+from channels.adapter import Account, Adapter, Answer, Delivery, Unverified
+from channels.registry import Registry
+from channels.store import ChannelStore
+from webhooks.journal import Journal
+
+log = logging.getLogger(__name__)
+
+#: A sender slower than this is let go, seconds.
+BODY_TIMEOUT_S = 10.0
+RETRY_AFTER_S = "5"
+
+
+class Tools(Protocol):
+    """What the door needs of the runtime."""
+
+    registry: Registry
+    channels: ChannelStore
+    journal: Journal
+    clock: Clock
+
+
+class Door:
+    """The handlers of `/webhooks/{provider}/{channel_id}`."""
+
+    def __init__(self, tools: Tools, *, max_inflight: int = 512) -> None:
+        self._tools = tools
+        self._max_inflight = max_inflight
+        self._inflight = 0
+
+    def routes(self) -> list[web.AbstractRouteDef]:
+        """For `web.Application.add_routes`."""
+        path = "/webhooks/{provider}/{channel_id}"
+        return [web.get(path, self.challenge, allow_head=False), web.post(path, self.receive)]
+
+    async def challenge(self, request: web.Request) -> web.Response:
+        """GET: the provider asks whether this address is ours."""
+        return await self._guarded(request, self._challenge)
+
+    async def receive(self, request: web.Request) -> web.Response:
+        """POST: a delivery. 200 only after it is kept; 401 unsigned, 413 too large, 503 come again."""
+        if self._inflight >= self._max_inflight:
+            WEBHOOKS.labels("any", "overload").inc()
+            return _busy("Too many deliveries at once.")
+        self._inflight += 1
+        started = time.perf_counter()
+        try:
+            return await self._guarded(request, self._receive)
+        finally:
+            self._inflight -= 1
+            WEBHOOK_SECONDS.observe(time.perf_counter() - started)
+
+    async def _guarded(
+        self, request: web.Request, handle: Callable[[web.Request, Adapter, Account], Awaitable[web.Response]]
+    ) -> web.Response:
+        try:
+            adapter, account = await self._account(request)
+        except NotFound:
+            return web.Response(status=404, text="No such channel.")
+        except UNAVAILABLE:
+            return _busy("The database is away.")
+        provider = adapter.card.provider
+        try:
+            response = await handle(request, adapter, account)
+        except Unverified:
+            WEBHOOKS.labels(provider, "unverified").inc()
+            return web.Response(status=401, text="The signature does not match.")
+        except TooLarge:
+            WEBHOOKS.labels(provider, "too_large").inc()
+            return web.Response(status=413, text="Too large.")
+        except TimeoutError:
+            return web.Response(status=408, text="Too slow.")
+        except (Unavailable, *UNAVAILABLE):
+            WEBHOOKS.labels(provider, "unavailable").inc()
+            return _busy("The delivery could not be kept.")
+        except ValueError:
+            return web.Response(status=400, text="The request cannot be read.")
+        WEBHOOKS.labels(provider, "accepted").inc()
+        return response
+
+    async def _account(self, request: web.Request) -> tuple[Adapter, Account]:
+        adapter = self._tools.registry.get(request.match_info["provider"])
+        account = await self._tools.channels.account(request.match_info["channel_id"])
+        if account is None or account.provider != adapter.card.provider:
+            raise NotFound("no such channel")
+        return adapter, account
+
+    async def _challenge(self, request: web.Request, adapter: Adapter, account: Account) -> web.Response:
+        answer = adapter.handshake(account, self._delivery(request, b""))
+        if answer is None:
+            return web.Response(status=405, text="Post deliveries here.", headers={"Allow": "POST"})
+        return _response(answer)
+
+    async def _receive(self, request: web.Request, adapter: Adapter, account: Account) -> web.Response:
+        body = await _read(request, adapter.max_body_bytes)
+        delivery = self._delivery(request, body)
+        adapter.verify(account, delivery, self._tools.clock())
+        challenge = adapter.handshake(account, delivery)
+        if challenge is not None:
+            return _response(challenge)
+        key = adapter.delivery_key(account, delivery)
+        await self._tools.journal.keep(account.channel_id, account.provider, key, delivery)
+        return _response(adapter.accepted(account, delivery))
+
+    def _delivery(self, request: web.Request, body: bytes) -> Delivery:
+        headers = {name.lower(): tuple(request.headers.getall(name)) for name in request.headers}
+        query = {name: tuple(request.query.getall(name)) for name in request.query}
+        return Delivery(request.method, body, headers, query, self._tools.clock())
+
+
+async def _read(request: web.Request, max_bytes: int) -> bytes:
+    """The body, unpacked size capped (aiohttp's own limit does not bind a stream, nor a gzip bomb)."""
+    if (request.content_length or 0) > max_bytes:
+        raise TooLarge("body")
+    chunks, size = [], 0
+    async with asyncio.timeout(BODY_TIMEOUT_S):
+        async for chunk in request.content.iter_chunked(65536):
+            size += len(chunk)
+            if size > max_bytes:
+                raise TooLarge("body")
+            chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _response(answer: Answer) -> web.Response:
+    headers: Mapping[str, str] = {"Content-Type": answer.content_type, **answer.headers}
+    return web.Response(status=answer.status, body=answer.body, headers=headers)
+
+
+def _busy(reason: str) -> web.Response:
+    return web.Response(status=503, text=reason, headers={"Retry-After": RETRY_AFTER_S})

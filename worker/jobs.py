@@ -1,0 +1,35 @@
+"""What arq may start: one job per bell. A job carries no data; it drains what MongoDB says is due."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from worker.drains import Drains
+
+
+async def ingest(ctx: dict[str, Any]) -> None:
+    """Deliveries → messages, receipts, orders."""
+    await _answer(ctx, "ingest")
+
+
+async def react(ctx: dict[str, Any]) -> None:
+    """Domain events → journeys start, wake, end."""
+    await _answer(ctx, "react")
+
+
+async def advance(ctx: dict[str, Any]) -> None:
+    """Due runs take their next step."""
+    await _answer(ctx, "advance")
+
+
+async def deliver(ctx: dict[str, Any]) -> None:
+    """Due sends are handed over."""
+    await _answer(ctx, "deliver")
+
+
+JOBS = (ingest, react, advance, deliver)
+
+
+async def _answer(ctx: dict[str, Any], bell: Any) -> None:
+    drains: Drains = ctx["drains"]
+    await drains.answer(bell)
