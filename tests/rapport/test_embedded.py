@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -155,10 +154,8 @@ async def test_another_port_is_taken_when_the_old_one_is_in_use(tmp_path: Path) 
     assert servers.redis_url == ""
     await first.stop()
     port = int(servers.mongo_url.rpartition(":")[2].partition("/")[0])
-    with socket.socket() as squatter:
-        squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        squatter.bind(("127.0.0.1", port))
-        squatter.listen()
+    squatter = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port)
+    async with squatter:
         second = EmbeddedServers(tmp_path, redis=False)
         moved = await second.start()
     assert moved != servers
