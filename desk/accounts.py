@@ -1,0 +1,176 @@
+"""Signing in and setting passwords: argon2 in a thread, throttled, the same text and time whoever asks."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from base.clock import Clock
+from base.errors import Conflict, FieldError, NotFound, Refused, TooMany, WrongInput
+from desk.store import ApiToken, DeskStore, Role, User, fold_email
+
+#: Failed tries before an account or an address has to wait. A window starts with its first try.
+WINDOW_S = 15 * 60
+TRIES_PER_ACCOUNT = 10
+TRIES_PER_ADDRESS = 40
+#: Hashes computed at once: each takes 64 MiB and a third of a second of one core.
+HASHES_AT_ONCE = 2
+PASSWORD_MIN, PASSWORD_MAX = 10, 256
+COMMONEST = frozenset({"1234567890", "0123456789", "password12", "password123", "qwertyuiop", "1q2w3e4r5t"})
+
+FIRST_ADMINISTRATOR = "first_administrator"
+SET_PASSWORD = "set_password"
+WRONG = "The address or the password is not right."
+NO_LINK = "This link is used up or too old. Ask an administrator for a new one."
+
+
+def new_secret() -> str:
+    """256 random bits, URL-safe."""
+    return secrets.token_urlsafe(32)
+
+
+@dataclass(frozen=True)
+class LinkFor:
+    """What an open link is good for. `user` None: the first administrator, who is yet to be named."""
+
+    purpose: str
+    user: User | None
+
+
+class Accounts:
+    """What people do to come in. One per process: it bounds the hashing."""
+
+    def __init__(self, store: DeskStore, clock: Clock, hasher: PasswordHasher | None = None) -> None:
+        self.store = store
+        self._clock = clock
+        self._hasher = hasher or PasswordHasher()
+        self._hashing = asyncio.Semaphore(HASHES_AT_ONCE)
+        #: Verified against when there is no such account, so that the answer takes as long.
+        self._decoy = self._hasher.hash(new_secret())
+
+    async def sign_in(self, email: str, password: str, *, agent: str, address: str) -> tuple[str, User]:
+        """Open a session; (its secret, the person). Raises `Refused` or `TooMany`, in the same words for everybody."""
+        account_key, address_key = f"account:{fold_email(email)[:200]}", f"address:{address}"
+        await self._throttle(account_key, TRIES_PER_ACCOUNT)
+        await self._throttle(address_key, TRIES_PER_ADDRESS)
+        found = await self.store.password_of(email)
+        user, known_hash = found if found else (None, None)
+        right = await self._matches(known_hash or self._decoy, password)
+        if user is None or known_hash is None or not right or not user.active:
+            raise Refused(WRONG, code="wrong_password")
+        await self.store.forget_attempts(account_key)
+        if self._hasher.check_needs_rehash(known_hash):
+            await self.store.set_password_hash(user.id, await self._hash(password))
+        return await self._open(user, agent, address), user
+
+    async def first_administrator_link(self) -> str | None:
+        """The secret of the link with which the first administrator comes in; None when somebody is here already.
+
+        Asking again makes the former link void.
+        """
+        if await self.store.count_users():
+            return None
+        secret = new_secret()
+        await self.store.add_link(secret, FIRST_ADMINISTRATOR, None)
+        return secret
+
+    async def invite(self, email: str, name: str, role: Role, channels: list[str] | None = None) -> tuple[User, str]:
+        """A new person and the secret of their set-password link. Raises `Conflict` for a known address."""
+        user = await self.store.add_user(_checked_email(email), name or email, role, channels=channels)
+        return user, await self.password_link(user.id)
+
+    async def password_link(self, user_id: str) -> str:
+        """The secret of a new set-password link; former ones are void."""
+        secret = new_secret()
+        await self.store.add_link(secret, SET_PASSWORD, user_id)
+        return secret
+
+    async def open_link(self, secret: str) -> LinkFor:
+        """What the link is good for, without using it up. Raises `NotFound`."""
+        row = await self.store.link(secret)
+        if row is None:
+            raise NotFound(NO_LINK)
+        purpose, user_id = row
+        user = await self.store.user(user_id) if user_id else None
+        if user_id and (user is None or not user.active):
+            raise NotFound(NO_LINK)
+        if purpose == FIRST_ADMINISTRATOR and await self.store.count_users():
+            raise NotFound(NO_LINK)
+        return LinkFor(purpose, user)
+
+    async def follow_link(
+        self, secret: str, password: str, *, email: str = "", name: str = "", agent: str, address: str
+    ) -> tuple[str, User]:
+        """Set the password, sign out everywhere, sign in here. Raises `WrongInput` (the link stays) or `NotFound`."""
+        found = await self.open_link(secret)
+        chosen = found.user.email if found.user else _checked_email(email)
+        _check_password(password, chosen)
+        password_hash = await self._hash(password)
+        if await self.store.use_link(secret) is None:
+            raise NotFound(NO_LINK)
+        user = found.user
+        if user is None:
+            try:
+                user = await self.store.add_user(chosen, name.strip() or chosen.split("@")[0], "admin")
+            except Conflict:
+                raise NotFound(NO_LINK) from None
+        await self.store.set_password_hash(user.id, password_hash)
+        await self.store.close_sessions_of(user.id)
+        await self.store.forget_attempts(f"account:{user.email[:200]}")
+        return await self._open(user, agent, address), user
+
+    async def new_token(
+        self, name: str, role: Role, *, channels: list[str] | None = None, created_by: str = "cli"
+    ) -> tuple[str, ApiToken]:
+        """A program's key, shown once, and its row."""
+        secret = f"rpt_{new_secret()}"
+        return secret, await self.store.add_token(secret, name, role, channels=channels, created_by=created_by)
+
+    async def _open(self, user: User, agent: str, address: str) -> str:
+        secret = new_secret()
+        await self.store.open_session(secret, user.id, agent=agent, address=address)
+        return secret
+
+    async def _throttle(self, key: str, limit: int) -> None:
+        count, until = await self.store.count_attempt(key, WINDOW_S)
+        if count > limit:
+            wait_s = max(1.0, (until - self._clock()).total_seconds())
+            raise TooMany("Too many tries. Wait a few minutes, then try again.", retry_after_s=wait_s)
+
+    async def _matches(self, known_hash: str, password: str) -> bool:
+        async with self._hashing:
+            return await asyncio.to_thread(self._verify, known_hash, password[: PASSWORD_MAX + 1])
+
+    def _verify(self, known_hash: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(known_hash, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    async def _hash(self, password: str) -> str:
+        async with self._hashing:
+            return await asyncio.to_thread(self._hasher.hash, password)
+
+
+def _checked_email(email: str) -> str:
+    folded = fold_email(email)
+    name, at, domain = folded.partition("@")
+    if not (name and at and domain) or len(folded) > 200 or any(c.isspace() or ord(c) < 32 for c in folded):
+        raise WrongInput("This is not a mail address.", [FieldError("email", "This is not a mail address.")])
+    return folded
+
+
+def _check_password(password: str, email: str) -> None:
+    fault = None
+    if len(password) < PASSWORD_MIN:
+        fault = "Take at least 10 characters."
+    elif len(password) > PASSWORD_MAX:
+        fault = "Take at most 256 characters."
+    elif password.lower() in COMMONEST or len(set(password)) < 4 or password.lower() in email:
+        fault = "This password is too easy to guess."
+    if fault:
+        raise WrongInput(fault, [FieldError("password", fault)])

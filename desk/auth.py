@@ -1,0 +1,229 @@
+"""Who is asking and may they: sessions and bearer tokens, CSRF, roles, channel scope. Every handler is marked by one of
+`require(role, …)` or `public`; a route without a mark fails a test.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Literal, TypeVar
+from urllib.parse import quote, urlsplit
+
+from aiohttp import web
+
+from base.errors import Refused, Unauthenticated
+from desk.keys import ACCOUNTS, RUNTIME, base_url_of, runtime_of
+from desk.store import Role, User
+
+__all__ = [
+    "ACCOUNTS", "PRINCIPAL", "RUNTIME", "Principal", "authenticate", "csrf_of", "is_api", "principal_of", "public",
+    "require", "runtime_of",
+]  # fmt: skip
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Marked = TypeVar("Marked", bound=Handler)
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+CSRF_HEADER = "X-CSRF-Token"
+CSRF_FIELD = "csrf"
+COOKIE_AGE_S = 14 * 24 * 3600
+
+#: Which roles a role may stand in for.
+STANDS_FOR: dict[str, frozenset[str]] = {
+    "admin": frozenset({"admin", "marketer", "agent", "viewer"}),
+    "marketer": frozenset({"marketer", "viewer"}),
+    "agent": frozenset({"agent", "viewer"}),
+    "viewer": frozenset({"viewer"}),
+}
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who is asking: a person by session or a program by token. `channels` None: all of them."""
+
+    id: str
+    kind: Literal["user", "token"]
+    role: Role
+    channels: frozenset[str] | None
+    name: str
+    #: The person; None for a program.
+    user: User | None = None
+
+    def may(self, *roles: str) -> bool:
+        """True when this role stands in for one of them."""
+        return not STANDS_FOR[self.role].isdisjoint(roles)
+
+    def may_see(self, channel_id: str | None) -> bool:
+        """True when things of this channel account are in scope; what belongs to no channel is everybody's."""
+        return self.channels is None or channel_id is None or channel_id in self.channels
+
+
+PRINCIPAL: web.RequestKey[Principal] = web.RequestKey("principal", Principal)
+#: Set when the principal came by cookie: its secret, from which the CSRF token is made.
+SESSION: web.RequestKey[str] = web.RequestKey("session", str)
+
+
+def principal_of(request: web.Request) -> Principal:
+    """Who is asking, inside a handler marked with `require`."""
+    return request[PRINCIPAL]
+
+
+def is_api(request: web.BaseRequest) -> bool:
+    """True where answers are JSON and errors are problems."""
+    return request.path.startswith(("/api/", "/v1/"))
+
+
+# -- cookies -------------------------------------------------------------------------------------------------------
+
+
+def served_by_https(request: web.Request) -> bool:
+    """True when people reach us by https: by the configured address, else by the connection itself."""
+    base_url = base_url_of(request)
+    return base_url.startswith("https://") if base_url else request.secure
+
+
+def cookie_name(request: web.Request) -> str:
+    """`__Host-` binds the cookie to this host and to https; browsers refuse it without."""
+    return "__Host-rapport" if served_by_https(request) else "rapport"
+
+
+def set_session_cookie(request: web.Request, response: web.StreamResponse, secret: str) -> None:
+    """Give the browser its session."""
+    response.set_cookie(
+        cookie_name(request), secret, max_age=COOKIE_AGE_S, path="/", httponly=True, samesite="Lax",
+        secure=served_by_https(request),
+    )  # fmt: skip
+
+
+def drop_session_cookie(request: web.Request, response: web.StreamResponse) -> None:
+    """Take it away."""
+    response.del_cookie(cookie_name(request), path="/", httponly=True, samesite="Lax", secure=served_by_https(request))
+
+
+# -- who -----------------------------------------------------------------------------------------------------------
+
+
+async def authenticate(request: web.Request) -> Principal | None:
+    """Who is asking, looked up anew for every request: a closed session or revoked token is dead at once.
+
+    A bearer token counts for the API only, and a wrong one is never passed over in favour of a cookie.
+    """
+    if PRINCIPAL in request:
+        return request[PRINCIPAL]
+    found = await (_by_token(request) if _bearer(request) is not None else _by_session(request))
+    if found is not None:
+        request[PRINCIPAL] = found
+    return found
+
+
+def _bearer(request: web.Request) -> str | None:
+    scheme, _, value = request.headers.get("Authorization", "").partition(" ")
+    return value.strip() if scheme.lower() == "bearer" and is_api(request) else None
+
+
+async def _by_token(request: web.Request) -> Principal | None:
+    secret = _bearer(request) or ""
+    if not secret or len(secret) > 200:
+        return None
+    token = await request.config_dict[ACCOUNTS].store.token(secret)
+    return Principal(token.id, "token", token.role, token.channels, token.name) if token else None
+
+
+async def _by_session(request: web.Request) -> Principal | None:
+    secret = request.cookies.get(cookie_name(request), "")
+    if not secret or len(secret) > 200:
+        return None
+    user = await request.config_dict[ACCOUNTS].store.session_user(secret)
+    if user is None:
+        return None
+    request[SESSION] = secret
+    return principal_for(user)
+
+
+def principal_for(user: User) -> Principal:
+    """The principal a person acts as."""
+    return Principal(user.id, "user", user.role, user.channels, user.name, user)
+
+
+# -- forgery -------------------------------------------------------------------------------------------------------
+
+
+def csrf_of(request: web.Request) -> str:
+    """The token forms and scripts send back; made from the session, so a new session has a new one."""
+    secret = request.get(SESSION, "")
+    return hmac.new(secret.encode(), b"csrf", hashlib.sha256).hexdigest()[:40] if secret else ""
+
+
+def check_origin(request: web.Request) -> None:
+    """Raise `Refused` when a browser says that another site made it ask. Programs send neither header."""
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None and site not in ("same-origin", "none"):
+        raise Refused("This request came from another site.", code="cross_site")
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return
+    ours = {request.host, urlsplit(base_url_of(request)).netloc} - {""}
+    if urlsplit(origin).netloc not in ours:
+        raise Refused("This request came from another site.", code="cross_site")
+
+
+async def _check_forgery(request: web.Request) -> None:
+    if request.method in SAFE_METHODS or SESSION not in request:
+        return
+    check_origin(request)
+    sent = request.headers.get(CSRF_HEADER)
+    if sent is None and request.content_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        sent = str((await request.post()).get(CSRF_FIELD, ""))
+    if not hmac.compare_digest((sent or "").encode(), csrf_of(request).encode()):
+        raise Refused("This page was open for too long. Load it again and repeat what you did.", code="csrf")
+
+
+# -- marks ---------------------------------------------------------------------------------------------------------
+
+
+def public(handler: Marked) -> Marked:
+    """Anybody may call this."""
+    handler.roles = frozenset()  # type: ignore[attr-defined]
+    return handler
+
+
+def require(*roles: Role) -> Callable[[Handler], Handler]:
+    """Only for signed-in people and tokens whose role stands in for one of `roles`; `viewer` means everybody signed in.
+
+    Unknown callers get 401 from the API and the sign-in page elsewhere; unsafe methods by cookie need the CSRF token.
+    """
+
+    def mark(handler: Handler) -> Handler:
+        @wraps(handler)
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            principal = await authenticate(request)
+            if principal is None:
+                return _to_sign_in(request)
+            await _check_forgery(request)
+            if not principal.may(*roles):
+                raise Refused("Your role does not allow this.", code="forbidden")
+            return await handler(request)
+
+        guarded.roles = frozenset(roles)  # type: ignore[attr-defined]
+        return guarded
+
+    return mark
+
+
+def _to_sign_in(request: web.Request) -> web.StreamResponse:
+    if is_api(request):
+        raise Unauthenticated("Sign in, or send a token: Authorization: Bearer …")
+    where = "/sign-in"
+    if request.method in ("GET", "HEAD") and request.path != "/":
+        where += f"?next={quote(request.path_qs, safe='')}"
+    if request.headers.get("HX-Request") == "true":
+        return web.Response(status=200, headers={"HX-Redirect": where})
+    raise web.HTTPSeeOther(where)
+
+
+def local_path(value: str) -> str:
+    """`value` when it is a path on this site, else the start page: never a way to another site."""
+    safe = value.startswith("/") and not value.startswith(("//", "/\\")) and "\\" not in value
+    return value if safe and value.isprintable() else "/"

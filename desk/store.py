@@ -1,0 +1,357 @@
+"""Who may come in, as rows: users, sessions, API tokens, one-time links, login throttle, idempotency keys.
+
+Nothing here keeps a secret: of sessions, tokens and links only the SHA-256 of the 256-bit random value is stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from base.clock import Clock
+from base.errors import Conflict
+from base.ids import new_id
+from base.mongo import ASCENDING, Database, Document, DuplicateKeyError, Indexes, IndexModel
+
+Role = Literal["admin", "marketer", "agent", "viewer"]
+ROLES: tuple[Role, ...] = ("admin", "marketer", "agent", "viewer")
+
+INDEXES: Indexes = {
+    "users": [IndexModel([("email", ASCENDING)], name="email", unique=True)],
+    "sessions": [
+        IndexModel([("expires_at", ASCENDING)], name="expiry", expireAfterSeconds=0),
+        IndexModel([("user_id", ASCENDING)], name="user"),
+    ],
+    "tokens": [IndexModel([("hash", ASCENDING)], name="hash", unique=True)],
+    "links": [
+        IndexModel([("expires_at", ASCENDING)], name="expiry", expireAfterSeconds=0),
+        IndexModel([("user_id", ASCENDING)], name="user"),
+    ],
+    "throttle": [IndexModel([("expires_at", ASCENDING)], name="expiry", expireAfterSeconds=0)],
+    "idempotency": [IndexModel([("expires_at", ASCENDING)], name="expiry", expireAfterSeconds=0)],
+}
+
+SESSION_IDLE = timedelta(days=14)
+SESSION_SEEN_EVERY = timedelta(minutes=5)
+LINK_LIFE = timedelta(days=7)
+IDEMPOTENCY_LIFE = timedelta(hours=48)
+#: How long a request may run before its idempotency key may be taken over: its process is surely dead.
+IDEMPOTENCY_RUNNING = timedelta(minutes=2)
+
+
+def fingerprint(secret: str) -> str:
+    """What is stored of a random secret. Plain SHA-256 is right here: 256 random bits can't be guessed."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class User:
+    """A person who signs in. `channels` None: all of them."""
+
+    id: str
+    email: str
+    name: str
+    role: Role
+    channels: frozenset[str] | None
+    active: bool
+    language: str | None
+    theme: str | None
+    time_zone: str | None
+    has_password: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class ApiToken:
+    """A program's key, without the key."""
+
+    id: str
+    name: str
+    role: Role
+    channels: frozenset[str] | None
+    created_at: datetime
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True)
+class SessionRow:
+    """One signed-in browser. `id` is the hash, safe to show in a list of devices."""
+
+    id: str
+    user_id: str
+    created_at: datetime
+    last_seen_at: datetime
+    agent: str
+    address: str
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What an idempotency key stands for: `new` (yours to do), `running`, `done` (answer kept), `other_body`."""
+
+    state: Literal["new", "running", "done", "other_body"]
+    status: int = 0
+    headers: Mapping[str, str] | None = None
+    body: bytes = b""
+
+
+def fold_email(email: str) -> str:
+    """The form an address is unique in: trimmed, lower case."""
+    return email.strip().lower()
+
+
+def _scope(channels: Sequence[str] | frozenset[str] | None) -> list[str] | None:
+    return None if channels is None else sorted(channels)
+
+
+def _user(row: Document) -> User:
+    channels = row.get("channels")
+    return User(
+        row["_id"], row["email"], row["name"], row["role"], None if channels is None else frozenset(channels),
+        row["active"], row.get("language"), row.get("theme"), row.get("time_zone"),
+        bool(row.get("password_hash")), row["created_at"],
+    )  # fmt: skip
+
+
+def _token(row: Document) -> ApiToken:
+    channels = row.get("channels")
+    return ApiToken(
+        row["_id"], row["name"], row["role"], None if channels is None else frozenset(channels),
+        row["created_at"], row.get("last_used_at"), row.get("revoked_at"),
+    )  # fmt: skip
+
+
+class DeskStore:
+    """Rows of everybody who may come in (`runtime.users`)."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._users = database.collection("users")
+        self._sessions = database.collection("sessions")
+        self._tokens = database.collection("tokens")
+        self._links = database.collection("links")
+        self._throttle = database.collection("throttle")
+        self._idempotency = database.collection("idempotency")
+        self._clock = clock
+
+    # -- users ---------------------------------------------------------------------------------------------------
+
+    async def add_user(self, email: str, name: str, role: Role, *, channels: Sequence[str] | None = None) -> User:
+        """A new person without a password. Raises `Conflict` when the address is taken."""
+        now = self._clock()
+        row: Document = {
+            "_id": new_id("usr"), "email": fold_email(email), "name": name.strip(), "role": role,
+            "channels": _scope(channels), "active": True, "password_hash": None, "language": None, "theme": None,
+            "time_zone": None, "created_at": now, "updated_at": now,
+        }  # fmt: skip
+        try:
+            await self._users.insert_one(row)
+        except DuplicateKeyError:
+            raise Conflict("Somebody with this address is here already.") from None
+        return _user(row)
+
+    async def user(self, user_id: str) -> User | None:
+        """One person, or None."""
+        row = await self._users.find_one({"_id": user_id})
+        return _user(row) if row else None
+
+    async def user_by_email(self, email: str) -> User | None:
+        """One person by address, or None."""
+        row = await self._users.find_one({"email": fold_email(email)})
+        return _user(row) if row else None
+
+    async def password_of(self, email: str) -> tuple[User, str | None] | None:
+        """The person and the argon2 hash, for signing in."""
+        row = await self._users.find_one({"email": fold_email(email)})
+        return (_user(row), row.get("password_hash")) if row else None
+
+    async def users(self) -> list[User]:
+        """Everybody, by name."""
+        return [_user(row) async for row in self._users.find({}).sort("name", ASCENDING)]
+
+    async def names(self, user_ids: Sequence[str]) -> dict[str, str]:
+        """Names of these people; unknown ids are left out."""
+        rows = self._users.find({"_id": {"$in": list(user_ids)}}, {"name": 1})
+        return {row["_id"]: row["name"] async for row in rows}
+
+    async def count_users(self) -> int:
+        """How many people there are."""
+        return int(await self._users.count_documents({}))
+
+    async def change_user(self, user_id: str, change: Mapping[str, Any]) -> User | None:
+        """Set some of name, role, channels, active, language, theme, time_zone."""
+        allowed = {"name", "role", "channels", "active", "language", "theme", "time_zone"}
+        fields: dict[str, Any] = {key: change[key] for key in change if key in allowed}
+        if "channels" in fields:
+            fields["channels"] = _scope(fields["channels"])
+        await self._users.update_one({"_id": user_id}, {"$set": {**fields, "updated_at": self._clock()}})
+        return await self.user(user_id)
+
+    async def set_password_hash(self, user_id: str, password_hash: str) -> None:
+        """Replace the hash."""
+        change = {"password_hash": password_hash, "updated_at": self._clock()}
+        await self._users.update_one({"_id": user_id}, {"$set": change})
+
+    # -- sessions ------------------------------------------------------------------------------------------------
+
+    async def open_session(self, secret: str, user_id: str, *, agent: str, address: str) -> None:
+        """Remember a new session under the hash of its secret."""
+        now = self._clock()
+        row = {
+            "_id": fingerprint(secret), "user_id": user_id, "created_at": now, "last_seen_at": now,
+            "expires_at": now + SESSION_IDLE, "agent": agent[:200], "address": address[:64],
+        }  # fmt: skip
+        await self._sessions.insert_one(row)
+
+    async def session_user(self, secret: str) -> User | None:
+        """Whose session this is; None when it is unknown, expired, closed, or the person was switched off."""
+        now = self._clock()
+        row = await self._sessions.find_one({"_id": fingerprint(secret), "expires_at": {"$gt": now}})
+        if row is None:
+            return None
+        user = await self.user(row["user_id"])
+        if user is None or not user.active:
+            return None
+        if now - row["last_seen_at"] > SESSION_SEEN_EVERY:
+            change = {"last_seen_at": now, "expires_at": now + SESSION_IDLE}
+            await self._sessions.update_one({"_id": row["_id"]}, {"$set": change})
+        return user
+
+    async def close_session(self, secret: str) -> None:
+        """Forget one session; a second time does nothing."""
+        await self._sessions.delete_one({"_id": fingerprint(secret)})
+
+    async def close_sessions_of(self, user_id: str) -> int:
+        """Sign a person out everywhere; how many sessions that were."""
+        result = await self._sessions.delete_many({"user_id": user_id})
+        return int(result.deleted_count)
+
+    async def sessions_of(self, user_id: str) -> list[SessionRow]:
+        """The person's signed-in browsers, latest first."""
+        rows = self._sessions.find({"user_id": user_id, "expires_at": {"$gt": self._clock()}})
+        found = [
+            SessionRow(r["_id"], r["user_id"], r["created_at"], r["last_seen_at"], r["agent"], r["address"])
+            async for r in rows
+        ]
+        return sorted(found, key=lambda row: row.last_seen_at, reverse=True)
+
+    # -- tokens --------------------------------------------------------------------------------------------------
+
+    async def add_token(
+        self, secret: str, name: str, role: Role, *, channels: Sequence[str] | None, created_by: str
+    ) -> ApiToken:
+        """Remember a program's key by its hash."""
+        row: Document = {
+            "_id": new_id("tok"), "hash": fingerprint(secret), "name": name.strip(), "role": role,
+            "channels": _scope(channels), "created_by": created_by, "created_at": self._clock(),
+            "last_used_at": None, "revoked_at": None,
+        }  # fmt: skip
+        await self._tokens.insert_one(row)
+        return _token(row)
+
+    async def token(self, secret: str) -> ApiToken | None:
+        """The key's row; None when unknown or revoked."""
+        row = await self._tokens.find_one({"hash": fingerprint(secret), "revoked_at": None})
+        if row is None:
+            return None
+        now, used = self._clock(), row.get("last_used_at")
+        if used is None or now - used > SESSION_SEEN_EVERY:
+            await self._tokens.update_one({"_id": row["_id"]}, {"$set": {"last_used_at": now}})
+        return _token(row)
+
+    async def tokens(self) -> list[ApiToken]:
+        """All keys, newest first, revoked ones too."""
+        return [_token(row) async for row in self._tokens.find({}).sort("_id", -1)]
+
+    async def revoke_token(self, token_id: str) -> bool:
+        """Make a key useless; False when there is none."""
+        result = await self._tokens.update_one({"_id": token_id}, {"$set": {"revoked_at": self._clock()}})
+        return bool(result.matched_count)
+
+    # -- one-time links ------------------------------------------------------------------------------------------
+
+    async def add_link(self, secret: str, purpose: str, user_id: str | None) -> None:
+        """Remember a link by the hash of its secret; older ones for the same purpose and person are void."""
+        await self._links.delete_many({"purpose": purpose, "user_id": user_id})
+        now = self._clock()
+        row = {"_id": fingerprint(secret), "purpose": purpose, "user_id": user_id, "expires_at": now + LINK_LIFE}
+        await self._links.insert_one(row)
+
+    async def link(self, secret: str) -> tuple[str, str | None] | None:
+        """(purpose, user id) of a link that still works, without using it up."""
+        wanted = {"_id": fingerprint(secret), "expires_at": {"$gt": self._clock()}}
+        row = await self._links.find_one(wanted)
+        return (row["purpose"], row["user_id"]) if row else None
+
+    async def use_link(self, secret: str) -> tuple[str, str | None] | None:
+        """The same, and use it up: of two who come at once only one gets an answer."""
+        wanted = {"_id": fingerprint(secret), "expires_at": {"$gt": self._clock()}}
+        row = await self._links.find_one_and_delete(wanted)
+        return (row["purpose"], row["user_id"]) if row else None
+
+    # -- throttle ------------------------------------------------------------------------------------------------
+
+    async def count_attempt(self, key: str, window_s: int) -> tuple[int, datetime]:
+        """Count one attempt in a window that starts with the first; (attempts so far, end of the window). Atomic."""
+        now = self._clock()
+        fresh = {"$or": [{"$eq": [{"$type": "$expires_at"}, "missing"]}, {"$lte": ["$expires_at", now]}]}
+        change = [
+            {
+                "$set": {
+                    "count": {"$cond": [fresh, 1, {"$add": ["$count", 1]}]},
+                    "expires_at": {"$cond": [fresh, now + timedelta(seconds=window_s), "$expires_at"]},
+                }
+            }
+        ]
+        try:
+            row = await self._throttle.find_one_and_update({"_id": key}, change, upsert=True, return_document=True)
+        except DuplicateKeyError:  # two first attempts at once: the other one made the row
+            row = await self._throttle.find_one_and_update({"_id": key}, change, return_document=True)
+        return row["count"], row["expires_at"]
+
+    async def forget_attempts(self, key: str) -> None:
+        """Start again from nothing."""
+        await self._throttle.delete_one({"_id": key})
+
+    # -- idempotency keys ----------------------------------------------------------------------------------------
+
+    async def begin_once(self, owner: str, key: str, body_hash: str) -> Replay:
+        """Claim a key for one request. Only who reads `new` may go on, and must call `finish_once` or `drop_once`."""
+        now = self._clock()
+        row_id = f"{owner}:{fingerprint(key)}"
+        row = {
+            "_id": row_id, "body_hash": body_hash, "state": "running", "started_at": now,
+            "expires_at": now + IDEMPOTENCY_LIFE,
+        }  # fmt: skip
+        try:
+            await self._idempotency.insert_one(row)
+            return Replay("new")
+        except DuplicateKeyError:
+            pass
+        held = await self._idempotency.find_one({"_id": row_id})
+        if held is None:  # dropped in between: the other caller failed, the next try of this one will succeed
+            return Replay("running")
+        if held["body_hash"] != body_hash:
+            return Replay("other_body")
+        if held["state"] == "done":
+            return Replay("done", held["status"], held["headers"], bytes(held["body"]))
+        return await self._take_over(held, now)
+
+    async def _take_over(self, held: Document, now: datetime) -> Replay:
+        if now - held["started_at"] < IDEMPOTENCY_RUNNING:
+            return Replay("running")
+        wanted = {"_id": held["_id"], "state": "running", "started_at": held["started_at"]}
+        result = await self._idempotency.update_one(wanted, {"$set": {"started_at": now}})
+        return Replay("new" if result.modified_count else "running")
+
+    async def finish_once(self, owner: str, key: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """Keep the answer for whoever asks again."""
+        change = {"state": "done", "status": status, "headers": dict(headers), "body": body}
+        await self._idempotency.update_one({"_id": f"{owner}:{fingerprint(key)}"}, {"$set": change})
+
+    async def drop_once(self, owner: str, key: str) -> None:
+        """The request had no effect (refused, failed): the key is free again."""
+        await self._idempotency.delete_one({"_id": f"{owner}:{fingerprint(key)}", "state": "running"})
