@@ -189,6 +189,20 @@ class Adapter(ABC):
         """Try the credentials without sending anything; return what was found, raise `SendFailed` otherwise."""
         return "Settings are complete. This provider has no call to test them with."
 
+    async def acknowledge(self, account: Account, event: AnyEvent) -> None:
+        """Tell the provider that `event` was taken, where it shows the person a waiting sign until then (a button).
+
+        Best effort and worth no retry: raises `SendFailed`, which the caller may drop. Nothing where there is no need.
+        """
+        return None
+
+    async def register_webhook(self, account: Account, url: str) -> str | None:
+        """Have the provider post to `url` from now on; a sentence of what was set, or None: a person must do it.
+
+        May be called again. Raises `SendFailed` when the provider refuses.
+        """
+        return None
+
     async def close(self) -> None:  # noqa: B027 - most adapters keep nothing open
         """Let go of kept-alive connections."""
 
