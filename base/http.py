@@ -22,9 +22,7 @@ FailedBecause = Literal["refused_address", "connect", "timeout", "cut", "too_lar
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 #: Global by the registry's letter, but tunnels and transition ranges that can reach private addresses.
-_TUNNELS = tuple(
-    ipaddress.ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")
-)
+_TUNNELS = tuple(ipaddress.ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32"))
 
 
 class HttpFailed(RapportError):

@@ -69,6 +69,4 @@ def configure(level: str = "INFO", style: str = "text") -> None:
 
 
 def _plain() -> Any:
-    return structlog.dev.ConsoleRenderer(
-        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-    )
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)

@@ -18,17 +18,11 @@ WEBHOOK_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
     registry=REGISTRY,
 )
-EVENTS = Counter(
-    "rapport_events_total", "Channel events by kind and outcome.", ["kind", "outcome"], registry=REGISTRY
-)
-SENDS = Counter(
-    "rapport_sends_total", "Sends by provider and end state.", ["provider", "state"], registry=REGISTRY
-)
+EVENTS = Counter("rapport_events_total", "Channel events by kind and outcome.", ["kind", "outcome"], registry=REGISTRY)
+SENDS = Counter("rapport_sends_total", "Sends by provider and end state.", ["provider", "state"], registry=REGISTRY)
 STEPS = Counter("rapport_journey_steps_total", "Journey steps carried out.", registry=REGISTRY)
 JOB_SECONDS = Histogram("rapport_job_seconds", "Seconds of one drain by bell.", ["bell"], registry=REGISTRY)
-OLDEST_DUE = Gauge(
-    "rapport_oldest_due_seconds", "Age of the oldest due row by kind.", ["kind"], registry=REGISTRY
-)
+OLDEST_DUE = Gauge("rapport_oldest_due_seconds", "Age of the oldest due row by kind.", ["kind"], registry=REGISTRY)
 REQUESTS = Counter(
     "rapport_http_requests_total", "Requests by area and status class.", ["area", "status"], registry=REGISTRY
 )

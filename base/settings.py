@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -12,6 +14,9 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from base.errors import Misconfigured
+
+#: Variables of the test run, read by the tests and by `run`.
+NOT_SETTINGS = ("RAPPORT_TEST_", "RAPPORT_FIXTURES", "RAPPORT_GOLDEN")
 
 TextList = Annotated[tuple[str, ...], NoDecode]
 
@@ -23,21 +28,13 @@ class Settings(BaseSettings):
         env_prefix="RAPPORT_", env_file=".env", env_file_encoding="utf-8", frozen=True, extra="forbid"
     )
 
-    data: Path = Field(
-        Path("data"), description="Folder for the private servers, keys and logs of this deployment."
-    )
+    data: Path = Field(Path("data"), description="Folder for the private servers, keys and logs of this deployment.")
     mongo_url: SecretStr | None = Field(
         None, description="Your own MongoDB (a replica set); none: a private one is started."
     )
-    redis_url: SecretStr | None = Field(
-        None, description="Your own Redis or Valkey; none: a private one is started."
-    )
-    database: str = Field(
-        "rapport", pattern=r"^[A-Za-z0-9_-]{1,38}$", description="Name of the MongoDB database."
-    )
-    queue_prefix: str = Field(
-        "rapport", pattern=r"^[A-Za-z0-9_.-]{1,60}$", description="Prefix of all Redis keys."
-    )
+    redis_url: SecretStr | None = Field(None, description="Your own Redis or Valkey; none: a private one is started.")
+    database: str = Field("rapport", pattern=r"^[A-Za-z0-9_-]{1,38}$", description="Name of the MongoDB database.")
+    queue_prefix: str = Field("rapport", pattern=r"^[A-Za-z0-9_.-]{1,60}$", description="Prefix of all Redis keys.")
     base_url: str = Field(
         "http://localhost:8080", description="Public address of this deployment, without a slash at the end."
     )
@@ -51,43 +48,25 @@ class Settings(BaseSettings):
         (),
         description="Networks that outgoing calls may reach although private, e.g. 127.0.0.0/8,10.2.0.0/16.",
     )
-    trusted_proxies: TextList = Field(
-        (), description="Networks whose X-Forwarded-For and -Proto are believed."
-    )
+    trusted_proxies: TextList = Field((), description="Networks whose X-Forwarded-For and -Proto are believed.")
     mail_listen: str | None = Field(
         None, description="host:port for incoming mail by LMTP or SMTP, e.g. 127.0.0.1:8025."
     )
     mail_protocol: str = Field(
         "smtp", pattern="^(smtp|lmtp)$", description="What the mail listener speaks: smtp or lmtp."
     )
-    default_region: str = Field(
-        "US", pattern="^[A-Z]{2}$", description="Country for phone numbers without a prefix."
-    )
-    time_zone: str = Field(
-        "UTC", description="Zone used where a person's own is unknown, e.g. Europe/Berlin."
-    )
-    log_level: str = Field(
-        "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR."
-    )
-    log_format: str = Field(
-        "text", pattern="^(text|json)$", description="text for people, json for machines."
-    )
-    max_inflight: int = Field(
-        512, ge=8, le=10000, description="Webhook requests in work at once; beyond it 503."
-    )
+    default_region: str = Field("US", pattern="^[A-Z]{2}$", description="Country for phone numbers without a prefix.")
+    time_zone: str = Field("UTC", description="Zone used where a person's own is unknown, e.g. Europe/Berlin.")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR.")
+    log_format: str = Field("text", pattern="^(text|json)$", description="text for people, json for machines.")
+    max_inflight: int = Field(512, ge=8, le=10000, description="Webhook requests in work at once; beyond it 503.")
     worker_batch: int = Field(250, ge=1, le=1000, description="Rows a worker claims at a time.")
-    undo_send_s: int = Field(
-        0, ge=0, le=60, description="Seconds an agent's reply waits so that it can be undone."
-    )
+    undo_send_s: int = Field(0, ge=0, le=60, description="Seconds an agent's reply waits so that it can be undone.")
 
     @field_validator("secret_keys", "allow_private_addresses", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return (
-            tuple(part.strip() for part in value.split(",") if part.strip())
-            if isinstance(value, str)
-            else value
-        )
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @field_validator("trusted_proxies", "allow_private_addresses")
     @classmethod
@@ -116,15 +95,23 @@ class Settings(BaseSettings):
 
 def load(**overrides: Any) -> Settings:
     """Read the settings; `overrides` (from the command line) win. Raises `Misconfigured`, one line per fault."""
+    _refuse_unknown(os.environ)
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
         raise Misconfigured("\n".join(_line(fault) for fault in error.errors())) from None
 
 
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    known = {f"RAPPORT_{name.upper()}" for name in Settings.model_fields}
+    given = {name for name in environment if name.startswith("RAPPORT_") and not name.startswith(NOT_SETTINGS)}
+    if given - known:
+        raise Misconfigured("\n".join(f"{name} is not a setting of Rapport." for name in sorted(given - known)))
+
+
 def _line(fault: Any) -> str:
     name = str(fault["loc"][0]).removeprefix("RAPPORT_").removeprefix("rapport_") if fault["loc"] else "?"
     known = Settings.model_fields.get(name.lower())
     if known is None:
-        return f"RAPPORT_{name.upper()} is not a setting. rapport check lists them all."
+        return f"RAPPORT_{name.upper()} is not a setting of Rapport."
     return f"RAPPORT_{name.upper()}: {fault['msg'].removeprefix('Value error, ')}. {known.description}"

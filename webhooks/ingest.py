@@ -23,7 +23,13 @@ from channels.adapter import Account, Adapter, Delivery, Unreadable
 from channels.registry import Registry
 from channels.store import ChannelStore
 from channels.vocabulary import (
-    AccountNotice, AnyEvent, CommerceEvent, ConsentChange, DeliveryUpdate, Tracked, Unrecognised,
+    AccountNotice,
+    AnyEvent,
+    CommerceEvent,
+    ConsentChange,
+    DeliveryUpdate,
+    Tracked,
+    Unrecognised,
 )  # fmt: skip
 from webhooks.journal import Journal, as_delivery
 

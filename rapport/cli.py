@@ -1,0 +1,269 @@
+"""The command line. Each command opens what it needs, does one thing, and says in a sentence when it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import click
+
+from base import logs
+from base.errors import Misconfigured, RapportError
+from base.mongo import UNAVAILABLE
+from base.secret_box import SecretBox
+from base.settings import Settings, load
+from rapport.embedded import find_running
+from rapport.runtime import Runtime, open_runtime
+
+ROLES = ("admin", "marketer", "agent", "viewer")
+
+
+def main() -> None:
+    """Entry point: known faults become one clear line and exit code 1, never a traceback."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (Misconfigured, RapportError) as error:
+        click.echo(f"rapport: {error}", err=True)
+        sys.exit(1)
+    except UNAVAILABLE as error:
+        click.echo(f"rapport: the database does not answer ({type(error).__name__}).", err=True)
+        sys.exit(1)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--data", type=click.Path(path_type=Path), help="Data directory (RAPPORT_DATA).")
+@click.pass_context
+def cli(context: click.Context, data: Path | None) -> None:
+    """Rapport: every customer, on every channel, known as one person."""
+    context.obj = {"data": data}
+
+
+def _data_option(command: Any) -> Any:
+    """`--data` is accepted after the command, too."""
+    return click.option("--data", "data_here", type=click.Path(path_type=Path), help="Data directory.")(command)
+
+
+def settings_for(context: click.Context, data: Path | None, **overrides: Any) -> Settings:
+    """Settings with the command line on top, logs set up; finds the servers of a running `up`."""
+    settings = load(data=data or context.obj["data"], **overrides)
+    logs.configure(settings.log_level, settings.log_format)
+    if settings.mongo_url and settings.redis_url:
+        return settings
+    running = find_running(settings.data)
+    if running is None:
+        return settings
+    found = {"mongo_url": running.mongo_url, "redis_url": running.redis_url}
+    given = {name: value for name, value in found.items() if value and getattr(settings, name) is None}
+    return load(data=data or context.obj["data"], **overrides, **given)
+
+
+def need_servers(settings: Settings) -> Settings:
+    """Refuse with what to do when there is no database to work on."""
+    if settings.mongo_url is None or settings.redis_url is None:
+        raise Misconfigured(
+            "No servers. Set RAPPORT_MONGO_URL and RAPPORT_REDIS_URL, or run `rapport up` on this data directory "
+            "first (./run up)."
+        )
+    return settings
+
+
+async def _with_runtime(settings: Settings, work: Any) -> Any:
+    runtime = await open_runtime(need_servers(settings))
+    try:
+        return await work(runtime)
+    finally:
+        await runtime.close()
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(work)
+
+
+@cli.command()
+@click.option("--demo", is_flag=True, help="Load sample data and start the provider simulator.")
+@click.option("--host", help="Address to listen on (127.0.0.1).")
+@click.option("--port", type=int, help="Port to listen on (8080).")
+@_data_option
+@click.pass_context
+def up(context: click.Context, demo: bool, host: str | None, port: int | None, data_here: Path | None) -> None:
+    """Everything on this machine: private servers, web, worker."""
+    from rapport.start import run_up
+
+    settings = load(data=data_here or context.obj["data"], host=host, port=port)
+    logs.configure(settings.log_level, settings.log_format)
+    _run(run_up(settings, demo=demo, say=click.echo))
+
+
+@cli.command()
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=int, help="Port to listen on.")
+@click.option("--parent", type=int, hidden=True)
+@_data_option
+@click.pass_context
+def web(context: click.Context, host: str | None, port: int | None, parent: int | None, data_here: Path | None) -> None:
+    """One web process. Run as many as you like."""
+    from rapport.serve import serve_web
+
+    settings = need_servers(settings_for(context, data_here, host=host, port=port))
+    _run(serve_web(settings, parent=parent))
+
+
+@cli.command()
+@click.option("--parent", type=int, hidden=True)
+@_data_option
+@click.pass_context
+def worker(context: click.Context, parent: int | None, data_here: Path | None) -> None:
+    """One worker process. Run as many as you like."""
+    from rapport.serve import serve_worker
+
+    _run(serve_worker(need_servers(settings_for(context, data_here)), parent=parent))
+
+
+@cli.command()
+@_data_option
+@click.pass_context
+def check(context: click.Context, data_here: Path | None) -> None:
+    """Look at everything this deployment needs; exit 1 when something is wrong."""
+    from rapport.check import findings
+
+    settings = settings_for(context, data_here)
+
+    async def look(runtime: Runtime) -> bool:
+        fine = True
+        async for finding in findings(settings, runtime.db, runtime.bus, runtime.channels):
+            click.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.subject}: {finding.text}")
+            fine = fine and finding.ok
+        return fine
+
+    if not _run(_with_runtime(settings, look)):
+        sys.exit(1)
+
+
+@cli.command()
+@_data_option
+@click.pass_context
+def migrate(context: click.Context, data_here: Path | None) -> None:
+    """Create the indexes this version needs. Repeatable."""
+    from rapport.migrations import migrate as bring_up
+
+    settings = settings_for(context, data_here)
+    count = _run(_with_runtime(settings, lambda runtime: bring_up(runtime.db)))
+    click.echo(f"{count} collections are in shape.")
+
+
+@cli.group()
+def user() -> None:
+    """People who sign in."""
+
+
+@user.command("add")
+@click.argument("email")
+@click.option("--role", type=click.Choice(ROLES), required=True)
+@click.option("--name", default="", help="Shown to colleagues.")
+@_data_option
+@click.pass_context
+def user_add(context: click.Context, email: str, role: str, name: str, data_here: Path | None) -> None:
+    """Add a person and print the link that sets the password, once."""
+    settings = settings_for(context, data_here)
+
+    async def add(runtime: Runtime) -> str:
+        return await runtime.accounts.invite(email, name or email.split("@", 1)[0], role)
+
+    click.echo(_run(_with_runtime(settings, add)))
+
+
+@cli.group()
+def token() -> None:
+    """Programs that call the API."""
+
+
+@token.command("add")
+@click.argument("name")
+@click.option("--role", type=click.Choice(ROLES), required=True)
+@click.option("--channel", "channels", multiple=True, help="Limit to this channel id; repeatable.")
+@_data_option
+@click.pass_context
+def token_add(
+    context: click.Context, name: str, role: str, channels: tuple[str, ...], data_here: Path | None
+) -> None:
+    """Print a new API token, once."""
+    settings = settings_for(context, data_here)
+
+    async def add(runtime: Runtime) -> str:
+        return await runtime.accounts.issue_token(name, role, channels or None)
+
+    click.echo(_run(_with_runtime(settings, add)))
+
+
+@cli.group()
+def key() -> None:
+    """Keys that seal the credentials of channels."""
+
+
+@key.command("new")
+def key_new() -> None:
+    """Print a fresh key for RAPPORT_SECRET_KEYS."""
+    click.echo(SecretBox.new_key())
+
+
+@cli.command()
+@click.option("--id", "delivery_id", help="One delivery.")
+@click.option("--channel", help="All of a channel.")
+@click.option("--state", type=click.Choice(["dead", "quarantined", "done"]), help="Only those in this state.")
+@click.option("--since", type=click.DateTime(), help="Received at or after this time (UTC).")
+@click.option("--until", type=click.DateTime(), help="Received before this time (UTC).")
+@_data_option
+@click.pass_context
+def replay(context: click.Context, data_here: Path | None, **chosen: Any) -> None:
+    """Process kept webhooks again. Effects stay unique: nothing is doubled."""
+    from rapport.replay import chosen_deliveries
+
+    settings = settings_for(context, data_here)
+    where = chosen_deliveries(**chosen)
+
+    async def again(runtime: Runtime) -> int:
+        count = await runtime.journal.again(where)
+        await runtime.doorbell.ring("ingest")
+        return count
+
+    click.echo(f"{_run(_with_runtime(settings, again))} deliveries are processed again.")
+
+
+@cli.group()
+def demo() -> None:
+    """Sample data and pretended providers."""
+
+
+@demo.command("play")
+@click.option("--parent", type=int, hidden=True)
+@_data_option
+@click.pass_context
+def demo_play(context: click.Context, parent: int | None, data_here: Path | None) -> None:
+    """Play the providers and the customers of the demo (started by `up --demo`)."""
+    from rapport.demo.play import play
+
+    _run(play(need_servers(settings_for(context, data_here)), parent=parent))
+
+
+@demo.command("simulate")
+@click.option("--rate", default=5.0, help="Webhooks per second.")
+@click.option("--seconds", default=30.0, help="For how long.")
+@click.option("--provider", default="whatsapp", help="Whose webhooks.")
+@_data_option
+@click.pass_context
+def demo_simulate(
+    context: click.Context, rate: float, seconds: float, provider: str, data_here: Path | None
+) -> None:
+    """Post signed provider webhooks at a given rate."""
+    from rapport.demo.simulate import simulate
+
+    settings = need_servers(settings_for(context, data_here))
+    click.echo(_run(simulate(settings, provider=provider, rate=rate, seconds=seconds)))

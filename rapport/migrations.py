@@ -1,0 +1,38 @@
+"""Brings the database to the shape this version expects: all declared indexes. Repeatable at any time."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+
+from base.mongo import Database, IndexModel
+
+#: Packages whose stores declare `INDEXES`.
+PACKAGES = ("base", "channels", "profiles", "inbox", "orders", "campaigns", "webhooks", "worker", "desk")
+
+
+def declared_indexes() -> dict[str, list[IndexModel]]:
+    """Collection → indexes, gathered from every module-level `INDEXES` below `PACKAGES`."""
+    found: dict[str, list[IndexModel]] = {}
+    for name in _modules():
+        for collection, models in getattr(importlib.import_module(name), "INDEXES", {}).items():
+            known = found.setdefault(collection, [])
+            names = {model.document["name"] for model in known}
+            known += [model for model in models if model.document["name"] not in names]
+    return found
+
+
+def _modules() -> Iterator[str]:
+    for package in PACKAGES:
+        root = importlib.import_module(package)
+        for module in pkgutil.walk_packages(root.__path__, f"{package}."):
+            if not module.name.startswith("channels.providers."):
+                yield module.name
+
+
+async def migrate(database: Database) -> int:
+    """Create what is missing; the number of collections looked after."""
+    indexes = declared_indexes()
+    await database.ensure_indexes(indexes)
+    return len(indexes)

@@ -1,0 +1,93 @@
+"""One web or one worker process: open everything, serve, and leave in order on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from base.settings import Settings
+from rapport.app import application, mail_listener
+from rapport.runtime import open_runtime
+from worker.clockwork import Clockwork
+from worker.settings import listen
+
+log = logging.getLogger(__name__)
+
+#: Work begun is finished within this time, then the process goes.
+FINISH_S = 20.0
+
+
+async def serve_web(settings: Settings, *, parent: int | None = None) -> None:
+    """Serve HTTP (and mail, when `mail_listen` is set) until told to stop."""
+    stop = _stop_event(parent)
+    runtime = await open_runtime(settings)
+    runner = web.AppRunner(
+        application(runtime), access_log=None, keepalive_timeout=75, shutdown_timeout=FINISH_S, handle_signals=False
+    )
+    try:
+        await runner.setup()
+        await web.TCPSite(runner, settings.host, settings.port, backlog=1024, reuse_port=None).start()
+        async with _mail(mail_listener(runtime)):
+            log.info("web is serving", extra={"host": settings.host, "port": settings.port})
+            await stop.wait()
+    finally:
+        await runner.cleanup()
+        await runtime.close()
+
+
+@contextlib.asynccontextmanager
+async def _mail(listener: object | None) -> AsyncIterator[None]:
+    if listener is None:
+        yield
+        return
+    await listener.start()  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        await listener.stop()  # type: ignore[attr-defined]
+
+
+async def serve_worker(settings: Settings, *, parent: int | None = None) -> None:
+    """Drain what is due until told to stop; what is under way is finished first."""
+    stop = _stop_event(parent)
+    runtime = await open_runtime(settings)
+    drains, chores = runtime.drains(), runtime.chores()
+    clockwork = Clockwork(drains, chores)
+    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else ""
+    listening = asyncio.create_task(listen(redis_url, settings.queue_prefix, drains), name="doorbell")
+    try:
+        clockwork.start()
+        log.info("worker is working", extra={"pid": os.getpid()})
+        await stop.wait()
+    finally:
+        drains.stopping = True
+        await clockwork.stop()
+        await drains.idle(FINISH_S)
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        await runtime.close()
+
+
+def _stop_event(parent: int | None) -> asyncio.Event:
+    """Set by SIGTERM or SIGINT, and when the process that started us is gone."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(each, stop.set)
+    if parent is not None:
+        loop.call_later(1.0, _watch, parent, stop)
+    return stop
+
+
+def _watch(parent: int, stop: asyncio.Event) -> None:
+    if os.getppid() != parent:
+        log.warning("the process that started this one is gone")
+        stop.set()
+    elif not stop.is_set():
+        asyncio.get_running_loop().call_later(1.0, _watch, parent, stop)

@@ -1,0 +1,64 @@
+"""Claiming what is due: one owner each, leases that run out, late writes refused."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from base.clock import now
+from base.duty import DutyBook, due_index, settled
+from base.mongo import Database
+
+
+@pytest.fixture
+async def book(mongo_url: str, fresh_database_name: str) -> AsyncIterator[DutyBook]:
+    database = Database(mongo_url, fresh_database_name)
+    await database.ensure_indexes({"duties": [due_index()]})
+    yield DutyBook(database.collection("duties"), lease_s=1)
+    database.close()
+
+
+async def fill(book: DutyBook, count: int) -> None:
+    await book.collection.insert_many([{"_id": str(i), "state": "pending", "due_at": now()} for i in range(count)])
+
+
+async def test_many_claimers_share_without_overlap(book: DutyBook) -> None:
+    await fill(book, 300)
+    book.lease_s = 60
+    owners: Counter[str] = Counter()
+
+    async def claimer() -> None:
+        while rows := await book.claim(["pending"], now(), limit=20):
+            owners.update(row["_id"] for row in rows)
+
+    await asyncio.gather(*(claimer() for _ in range(8)))
+    left = await book.claim(["pending"], now(), limit=500)
+    owners.update(row["_id"] for row in left)
+    assert len(owners) == 300 and set(owners.values()) == {1}
+
+
+async def test_a_lease_that_ran_out_is_due_again_and_the_late_writer_is_refused(book: DutyBook) -> None:
+    await fill(book, 1)
+    (first,) = await book.claim(["pending"], now(), limit=5)
+    assert await book.claim(["pending"], now() + timedelta(seconds=0.5), limit=5) == []
+    await asyncio.sleep(1.2)
+    (second,) = await book.claim(["pending"], now(), limit=5)
+    assert second["fence"] == 2 and second["attempts"] == 2
+    assert await book.settle([settled(first, {"$set": {"state": "done", "by": "late"}})]) == 0
+    assert await book.settle([settled(second, {"$set": {"state": "done", "by": "right"}})]) == 1
+
+
+async def test_a_worker_whose_clock_is_ahead_does_not_steal(book: DutyBook) -> None:
+    await fill(book, 3)
+    book.lease_s = 60
+    await book.claim(["pending"], now(), limit=5)
+    assert await book.claim(["pending"], now() + timedelta(minutes=10), limit=5) == []
+
+
+async def test_renewing_needs_the_lease(book: DutyBook) -> None:
+    await fill(book, 1)
+    (row,) = await book.claim(["pending"], now(), limit=1)
+    assert await book.renew(["0"], row["lease"]) == 1
+    assert await book.renew(["0"], "somebody else") == 0

@@ -1,0 +1,84 @@
+"""From kept deliveries to owners: families, poison, shared URLs, replay."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from channels.adapter import Delivery
+from tests.webhooks.conftest import Tools
+from webhooks.ingest import Ingest, Item, Owners
+
+
+async def nobody(items: Sequence[Item]) -> None:
+    raise AssertionError(items)
+
+
+def ingest(tools: Tools, messages: Any) -> Ingest:
+    owners = Owners(messages=messages, receipts=nobody, consents=nobody, orders=nobody, tracked=nobody)
+    return Ingest(tools.journal, tools.registry, tools.channels, owners, tools.feed, tools.clock)
+
+
+async def keep(tools: Tools, *items: dict[str, str], body: bytes | None = None) -> str:
+    raw = body if body is not None else json.dumps(items).encode()
+    row_id, _ = await tools.journal.keep(tools.channel.id, "pigeon", raw.hex(), Delivery("POST", raw))
+    return row_id
+
+
+async def row(tools: Tools, row_id: str) -> Any:
+    return await tools.db.collection("deliveries").find_one({"_id": row_id})
+
+
+async def test_every_item_of_every_delivery_reaches_its_owner_in_order(tools: Tools) -> None:
+    seen: list[str] = []
+
+    async def owner(items: Sequence[Item]) -> None:
+        seen.extend(item.event.event_id for item in items)
+
+    for n in range(5):
+        await keep(tools, *({"id": f"{n}{m}", "from": "a", "text": "t"} for m in "abc"))
+    assert await ingest(tools, owner).drain(100) == 5
+    assert seen == [f"{n}{m}" for n in range(5) for m in "abc"]
+    assert await ingest(tools, nobody).drain(100) == 0
+    channel = await tools.channels.get(tools.channel.id)
+    assert channel is not None and channel.received == 15
+
+
+async def test_poison_stands_alone(tools: Tools) -> None:
+    done: list[str] = []
+
+    async def owner(items: Sequence[Item]) -> None:
+        if any(item.event.event_id == "bad" for item in items):
+            raise RuntimeError("cannot")
+        done.extend(item.event.event_id for item in items)
+
+    ids = [await keep(tools, {"id": f"g{n}", "from": "a", "text": ""}) for n in range(40)]
+    bad = await keep(tools, {"id": "bad", "from": "a", "text": ""})
+    broken = await keep(tools, body=b"[not json")
+    await ingest(tools, owner).drain(100)
+    assert sorted(done) == sorted(f"g{n}" for n in range(40))
+    assert {(await row(tools, each))["state"] for each in ids} == {"done"}
+    assert (await row(tools, bad))["state"] == "pending"
+    assert "RuntimeError" in (await row(tools, bad))["reason"]
+    assert (await row(tools, broken))["state"] in ("quarantined", "dead")
+
+
+async def test_what_kills_its_worker_too_often_is_set_aside(tools: Tools) -> None:
+    row_id = await keep(tools, {"id": "x", "from": "a", "text": ""})
+    await tools.db.collection("deliveries").update_one({"_id": row_id}, {"$set": {"attempts": 8}})
+    await ingest(tools, nobody).drain(10)
+    assert (await row(tools, row_id))["state"] == "dead"
+    assert await tools.journal.again({"state": "dead"}) == 1
+    assert (await row(tools, row_id))["state"] == "pending"
+
+
+async def test_a_shared_url_reaches_the_other_account_only_with_the_same_secret(tools: Tools) -> None:
+    seen: list[str] = []
+
+    async def owner(items: Sequence[Item]) -> None:
+        seen.extend(item.channel_id for item in items)
+
+    south = await tools.channels.add("pigeon", "South", {"secret": "s3cret", "loft": "south"})
+    await tools.channels.add("pigeon", "Strangers", {"secret": "theirs", "loft": "east"})
+    await keep(tools, *({"id": loft, "from": "a", "text": "", "loft": loft} for loft in ("north", "south", "east")))
+    await ingest(tools, owner).drain(10)
+    assert sorted(seen) == sorted([tools.channel.id, south.id])
