@@ -6,12 +6,12 @@ The smallest one, for a provider that signs the raw body:
 
     class ViberContract(ProviderContract):
         adapter = ViberAdapter
-        settings = {"auth_token": "canary-auth-token"}      # a full valid set; secrets easy to recognise
+        settings: ClassVar[Mapping[str, Any]] = {"auth_token": "canary-auth-token"}  # a full valid set
         folder = "viber"                                     # below the given fixtures
         secret = "auth_token"                                # the setting `verify` looks at
         proof = "signature"
         proof_headers = ("x-viber-content-signature",)
-        exempt = {"signature-vector.json": "used as a vector"}
+        exempt: ClassVar[Mapping[str, str]] = {"signature-vector.json": "used as a vector"}
 
         def sign(self, delivery, secret, at):
             return with_headers(delivery, {"x-viber-content-signature": hmac_hex(secret, delivery.body)})
@@ -49,6 +49,9 @@ from channels.vocabulary import AnyEvent
 #: The time at which every contract delivery is signed, received and verified.
 NOW = datetime(2026, 11, 22, 10, 0, 0, tzinfo=UTC)
 CHANNEL_ID = "chn_01contract0000000000000000"
+
+#: True when this run writes the golden files. Read here, since a test sees no RAPPORT_ settings from outside.
+WRITE_GOLDEN = os.environ.get("RAPPORT_GOLDEN") == "write"
 
 Proof = Literal["signature", "secret", "none"]
 
@@ -185,11 +188,6 @@ def secret_values(account: Account) -> set[str]:
 def golden_text(events: Sequence[AnyEvent]) -> str:
     """The events as people read and compare them: no raw parts, no defaults, stored bytes as a digest."""
     return json.dumps([_readable(event) for event in events], ensure_ascii=False, indent=2, default=_as_text) + "\n"
-
-
-def golden_is_written() -> bool:
-    """True when this run updates the golden files instead of comparing with them."""
-    return os.environ.get("RAPPORT_GOLDEN") == "write"
 
 
 def contracts() -> list[ProviderContract]:

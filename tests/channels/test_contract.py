@@ -21,13 +21,13 @@ from channels.vocabulary import AnyEvent
 from tests.channels.contract import (
     CHANNEL_ID,
     NOW,
+    WRITE_GOLDEN,
     Case,
     ProviderContract,
     all_cases,
     broken_registrations,
     contracts,
     fixtures_root,
-    golden_is_written,
     golden_text,
     secret_values,
     stale_times,
@@ -214,7 +214,7 @@ def test_published_signatures(contract: ProviderContract, fixtures_dir: Path) ->
 def test_parse_gives_the_golden_events(contract: ProviderContract, case: Case) -> None:
     events = adapter_of(contract).parse(contract.account(case.settings), case.delivery)
     path = contract.home / "golden" / f"{case.name}.json"
-    if golden_is_written():
+    if WRITE_GOLDEN:
         path.parent.mkdir(exist_ok=True)
         path.write_text(golden_text(events), encoding="utf-8")
     assert path.is_file(), "no golden file: see the top of tests/channels/contract.py"

@@ -1,0 +1,155 @@
+"""The WhatsApp adapter: ties parsing and composing to Meta's signature and Graph API."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import datetime
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+from channels.adapter import Account, Adapter, Answer, Card, Delivery
+from channels.capabilities import Capabilities
+from channels.failures import CONSEQUENCES, Failure, SendFailed
+from channels.providers.meta.graph import Graph
+from channels.providers.meta.signature import answer_challenge, verify_hub
+from channels.providers.meta.whatsapp.card import CAPABILITIES, CARD, WhatsAppSettings
+from channels.providers.meta.whatsapp.compose import bodies, refuse_early
+from channels.providers.meta.whatsapp.failures import failure_of
+from channels.providers.meta.whatsapp.parse import named_accounts, parse_delivery
+from channels.reading import Json, identifier, integer, items, mapping, text
+from channels.vocabulary import AnyEvent, Attachment, OutboundMessage, SendReceipt
+
+#: Whose machines hold inbound files. Our token goes nowhere else.
+_MEDIA_HOSTS = (".fbsbx.com", ".fbcdn.net", ".facebook.com", ".whatsapp.net")
+_MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(; *[\w.+-]+=[\w.+-]+)*", re.ASCII)
+
+
+class WhatsAppAdapter(Adapter):
+    """One business phone number per account."""
+
+    card: ClassVar[Card] = CARD
+    capabilities: ClassVar[Capabilities] = CAPABILITIES
+
+    def handshake(self, account: Account, delivery: Delivery) -> Answer | None:
+        """Meta's GET challenge."""
+        return answer_challenge(account, delivery)
+
+    def verify(self, account: Account, delivery: Delivery, now: datetime) -> None:
+        """The hub signature over the raw body; Meta signs no time."""
+        verify_hub(account, delivery)
+
+    def parse(self, account: Account, delivery: Delivery) -> list[AnyEvent]:
+        """Messages, receipts, consent, renamings and notices of this account's number."""
+        return parse_delivery(account.channel_id, account.settings, delivery)
+
+    def locate(self, delivery: Delivery) -> frozenset[tuple[str, str]]:
+        """The phone numbers named; a business account where a part names no number."""
+        return named_accounts(delivery)
+
+    async def send(self, account: Account, message: OutboundMessage) -> SendReceipt:
+        """One request for each part; `biz_opaque_callback_data` carries our key into every receipt."""
+        refuse_early(message)
+        graph = self._graph(account)
+        files = [await self._reference(graph, account, file) for file in message.attachments]
+        requests = bodies(message, files)
+        sent: list[str] = []
+        for body in requests:
+            try:
+                sent.append(await self._post(graph, account, body))
+            except SendFailed as error:
+                raise _halfway(error, len(sent), len(requests)) from None
+        return SendReceipt(message_ids=tuple(sent))
+
+    async def media(self, account: Account, attachment: Attachment, *, max_bytes: int) -> tuple[bytes, str]:
+        """Ask where the file lies (an address for five minutes), then fetch it with the same token."""
+        graph = self._graph(account)
+        found: Json = {"url": attachment.url, "mime_type": attachment.media_type}
+        if attachment.media_id is not None:
+            found = await graph.get(attachment.media_id, phone_number_id=account.settings.phone_number_id)
+        url, size = text(found.get("url")), integer(found.get("file_size"))
+        if url is None or not _is_metas(url, account.settings.api_base):
+            raise SendFailed(Failure.CONTENT_REJECTED, "Meta gave no address of its own for this file.")
+        if size is not None and size > max_bytes:
+            raise SendFailed(Failure.CONTENT_REJECTED, f"The file has {size} bytes; {max_bytes} are taken.")
+        answer = await graph.download(url, max_bytes)
+        media_type = text(found.get("mime_type")) or answer.headers.get("content-type") or "application/octet-stream"
+        return answer.body, media_type
+
+    async def check(self, account: Account) -> str:
+        """Ask Meta about the number: proves token, number and version in one call, and sends nothing."""
+        fields = "display_phone_number,verified_name,quality_rating"
+        found = await self._graph(account).get(account.settings.phone_number_id, fields=fields)
+        name, number = text(found.get("verified_name")), text(found.get("display_phone_number"))
+        if number is None:
+            raise SendFailed(Failure.ACCOUNT_PROBLEM, "Meta knows this ID, but it is not a phone number.")
+        quality = text(found.get("quality_rating")) or "UNKNOWN"
+        return f"Connected to {name or 'the number'} ({number}). Quality: {quality.lower()}."
+
+    def _graph(self, account: Account) -> Graph:
+        settings: WhatsAppSettings = account.settings
+        token = settings.access_token.get_secret_value()
+        return Graph(self.http, settings.api_base, settings.api_version, token, failure_of)
+
+    async def _reference(self, graph: Graph, account: Account, file: Attachment) -> Json:
+        """How a body names the file: by an earlier upload, by its address, or by uploading it now."""
+        if file.media_id:
+            return {"id": file.media_id}
+        if file.url:
+            return {"link": file.url}
+        body, content_type = _multipart(file)
+        answer = await graph.upload(account.settings.phone_number_id, "media", body=body, content_type=content_type)
+        media_id = identifier(answer.get("id"))
+        if media_id is None:
+            raise SendFailed(Failure.TEMPORARY, "Meta took the file and did not name it.")
+        return {"id": media_id}
+
+    async def _post(self, graph: Graph, account: Account, body: Json) -> str:
+        answer = await graph.post(account.settings.phone_number_id, "messages", json=body)
+        message_id = next((identifier(mapping(each).get("id")) for each in items(answer.get("messages"))), None)
+        if message_id is None:
+            raise SendFailed(Failure.UNCERTAIN, "Meta answered without naming the message.")
+        return message_id
+
+
+ADAPTER = WhatsAppAdapter
+
+
+def _halfway(error: SendFailed, sent: int, parts: int) -> SendFailed:
+    """A message of which a part is out must not be repeated as a whole: what could be retried becomes uncertain."""
+    if sent == 0 or not CONSEQUENCES[error.failure].retry:
+        return error
+    detail = f"{sent} of {parts} parts were sent, then: {error}"
+    return SendFailed(Failure.UNCERTAIN, detail, provider_code=error.provider_code)
+
+
+def _is_metas(url: str, api_base: str) -> bool:
+    try:
+        asked, base = urlsplit(url), urlsplit(api_base)
+        host = (asked.hostname or "").lower()
+    except ValueError:
+        return False
+    if (asked.scheme, asked.netloc) == (base.scheme, base.netloc):
+        return True
+    return asked.scheme == "https" and host.endswith(_MEDIA_HOSTS)
+
+
+def _multipart(file: Attachment) -> tuple[bytes, str]:
+    """The upload form. The boundary comes from the content, so it can't occur in it by accident or design."""
+    content = file.content or b""
+    boundary = f"rapport-{hashlib.sha256(content).hexdigest()}"
+    given = file.media_type or ""
+    media_type = given if _MEDIA_TYPE.fullmatch(given) else "application/octet-stream"
+    name = "".join(char for char in file.file_name or "file" if char.isprintable() and char not in '"\\/')[:200]
+    fields = [
+        ('name="messaging_product"', "text/plain", b"whatsapp"),
+        ('name="type"', "text/plain", media_type.encode()),
+        (f'name="file"; filename="{name or "file"}"', media_type, content),
+    ]
+    parts = [
+        f"--{boundary}\r\nContent-Disposition: form-data; {what}\r\nContent-Type: {kind}\r\n\r\n".encode()
+        + value
+        + b"\r\n"
+        for what, kind, value in fields
+    ]
+    return b"".join(parts) + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"

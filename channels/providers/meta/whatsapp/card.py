@@ -1,0 +1,131 @@
+"""How WhatsApp presents itself: settings, set-up steps, and what it can carry."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+
+from channels.adapter import AccountSettings, Card, SetupStep
+from channels.capabilities import Capabilities, Idempotency, MediaLimit
+from channels.vocabulary import AttachmentKind
+
+_DOCS = "https://developers.facebook.com/documentation/business-messaging/whatsapp"
+
+
+class WhatsAppSettings(AccountSettings):
+    """One business phone number."""
+
+    phone_number_id: str = Field(
+        title="Phone number ID",
+        description="The long number below the phone number on the app's API set-up page; not the phone number itself.",
+        min_length=1,
+        max_length=64,
+    )
+    business_account_id: str = Field(
+        title="WhatsApp Business account ID",
+        description="On the same page. Notices about templates, quality and restrictions are addressed to it.",
+        min_length=1,
+        max_length=64,
+    )
+    access_token: SecretStr = Field(
+        title="Access token",
+        description="A system user's permanent token with whatsapp_business_messaging and …_management.",
+        min_length=1,
+    )
+    app_secret: SecretStr = Field(
+        title="App secret",
+        description="App settings, Basic. Proves that a delivery comes from Meta.",
+        min_length=1,
+    )
+    verify_token: SecretStr = Field(
+        title="Verify token",
+        description="A word of your own in plain letters and digits; the webhook form at Meta asks for the same.",
+        min_length=1,
+    )
+    api_base: str = Field(
+        default="https://graph.facebook.com",
+        title="API address",
+        description="Change it only to go through a proxy of your own.",
+        pattern=r"^https?://[^\s/?#]+(/[^\s?#]*[^\s?#/])?$",
+    )
+    api_version: str = Field(
+        default="v25.0",
+        title="API version",
+        description="Meta retires a version about two years after its release.",
+        pattern=r"^v[0-9]{1,3}\.[0-9]{1,2}$",
+    )
+
+
+CARD = Card(
+    provider="whatsapp",
+    label="WhatsApp",
+    kind="chat",
+    summary="Answer on your business number, and send approved templates when the 24 hours are over.",
+    settings=WhatsAppSettings,
+    steps=(
+        SetupStep(
+            "In Meta's developer console create an app of the type Business and add the product WhatsApp.",
+            "https://developers.facebook.com/apps",
+        ),
+        SetupStep(
+            "Register your business phone number and copy its ID and the account's ID from the API set-up page.",
+            f"{_DOCS}/get-started",
+        ),
+        SetupStep(
+            "In the business settings create a system user, give it the app and the account, and make a permanent "
+            "token with the permissions whatsapp_business_messaging and whatsapp_business_management.",
+            "https://business.facebook.com/settings/system-users",
+        ),
+        SetupStep("Copy the app secret from the app's basic settings, choose a verify token, and save this form."),
+        SetupStep(
+            "In the app's WhatsApp configuration enter {webhook_url} as callback address with the same verify token.",
+            f"{_DOCS}/webhooks/overview",
+        ),
+        SetupStep(
+            "Subscribe to the fields messages, message_template_status_update, account_update, "
+            "phone_number_quality_update, user_preferences and user_id_update."
+        ),
+        SetupStep("Write to your number from a phone: the message appears in the inbox."),
+    ),
+    documentation=(
+        f"{_DOCS}/webhooks/reference/messages",
+        f"{_DOCS}/messages/send-messages",
+        f"{_DOCS}/support/error-codes",
+    ),
+    mark="Wa",
+    hue=142,
+)
+
+_MB = 1024 * 1024
+_AUDIO = ("audio/aac", "audio/amr", "audio/mpeg", "audio/mp4", "audio/ogg")
+
+CAPABILITIES = Capabilities(
+    text_limit=4096,
+    media=(
+        MediaLimit(kind=AttachmentKind.IMAGE, max_bytes=5 * _MB, media_types=("image/jpeg", "image/png")),
+        MediaLimit(kind=AttachmentKind.VIDEO, max_bytes=16 * _MB, media_types=("video/mp4", "video/3gpp")),
+        MediaLimit(kind=AttachmentKind.AUDIO, max_bytes=16 * _MB, media_types=_AUDIO),
+        MediaLimit(kind=AttachmentKind.VOICE, max_bytes=16 * _MB, media_types=("audio/ogg",)),
+        MediaLimit(kind=AttachmentKind.FILE, max_bytes=100 * _MB),
+        MediaLimit(kind=AttachmentKind.STICKER, max_bytes=500 * 1024, media_types=("image/webp",)),
+    ),
+    buttons=3,
+    button_title_limit=20,
+    templates=True,
+    location=True,
+    reply_window_s=24 * 3600,
+    template_outside_window=True,
+    rate_per_s=80.0,
+    idempotency=Idempotency.ECHO,
+    delivery_receipts=True,
+    read_receipts=True,
+    reactions=True,
+    edits=True,
+    deletes=True,
+    typing=False,
+    sources=(
+        f"{_DOCS}/messages/send-messages (window, templates, text and button limits; read 2026-11-22)",
+        f"{_DOCS}/business-phone-numbers/media (media types and sizes; read 2026-11-22)",
+        f"{_DOCS}/throughput (80 messages a second for each number; read 2026-11-22)",
+        f"{_DOCS}/webhooks/reference/messages/status (biz_opaque_callback_data comes back; read 2026-11-22)",
+    ),
+)
