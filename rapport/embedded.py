@@ -304,16 +304,17 @@ async def _stop_leftover(program: _Program) -> None:
         pid = int(program.pid_file.read_text().split()[0])
     except (OSError, ValueError, IndexError):
         return
+    if str(program.folder) not in _command_of(pid):
+        return
+    log.warning("%s of an earlier run still lives as %d and is stopped", program.name, pid)
+    _signal(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_LIMIT_S
-    sent: signal.Signals | None = None
-    while str(program.folder) in _command_of(pid):
-        wanted = signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL
-        if wanted is not sent:
-            log.warning("%s of an earlier run still lives as %d: %s", program.name, pid, wanted.name)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, wanted)
-            sent = wanted
+    while _lives(pid) and time.monotonic() < deadline:
         await asyncio.sleep(POLL_S)
+    if str(program.folder) in _command_of(pid):
+        _signal(pid, signal.SIGKILL)
+        while _lives(pid):
+            await asyncio.sleep(POLL_S)
 
 
 # -- mongod --------------------------------------------------------------------------------------------------
@@ -598,7 +599,7 @@ async def _all_or_none(works: Iterable[Coroutine[Any, Any, None]]) -> None:
 
 async def _until(holds: Callable[[], Awaitable[bool]]) -> None:
     """Polls, because another process gives no sign of its own when it is ready."""
-    while not await holds():  # noqa: ASYNC110
+    while not await holds():
         await asyncio.sleep(POLL_S)
 
 
@@ -609,6 +610,19 @@ async def _accepts(host: str, port: int) -> bool:
         return False
     writer.close()
     return True
+
+
+def _signal(pid: int, what: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, what)
+
+
+def _lives(pid: int) -> bool:
+    """True until all its files and ports are let go of, which is later than the end of its command line."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return bool(_command_of(pid))
 
 
 def _command_of(pid: int) -> str:

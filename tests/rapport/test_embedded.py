@@ -43,12 +43,12 @@ def mongo(servers: Servers, **options: Any) -> AsyncMongoClient[dict[str, Any]]:
 
 async def until(holds: Callable[[], bool], limit_s: float = 20) -> None:
     async with asyncio.timeout(limit_s):
-        while not holds():  # noqa: ASYNC110 - other processes give no sign
+        while not holds():
             await asyncio.sleep(0.02)
 
 
 def alive(pid: int | None) -> bool:
-    return pid is not None and bool(embedded._command_of(pid))
+    return pid is not None and embedded._lives(pid)
 
 
 async def test_mongod_is_a_replica_set_that_runs_transactions(supervisor: EmbeddedServers) -> None:
@@ -142,7 +142,7 @@ async def test_data_and_address_outlive_a_stop_and_the_next_start_is_fast(tmp_pa
     second = EmbeddedServers(tmp_path)
     began = time.monotonic()
     assert await second.start() == servers
-    assert time.monotonic() - began < 8  # 1.5 s on two quiet cores
+    assert time.monotonic() - began < 15  # 1.5 s on two quiet cores
     async with mongo(servers) as client:
         assert await client.kept.rows.find_one() == {"_id": 1}
     await second.stop()
