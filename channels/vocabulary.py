@@ -187,6 +187,8 @@ class MessageEdited(ChannelEvent):
     kind: Literal["message_edited"] = "message_edited"
     message_id: str
     text: str | None = None
+    #: Where a live location is now; `text` then says nothing about the message.
+    location: Location | None = None
 
 
 class MessageDeleted(ChannelEvent):
