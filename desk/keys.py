@@ -9,7 +9,7 @@ from aiohttp import web
 from desk.accounts import Accounts
 
 #: The opened `rapport.runtime.Runtime`. Any: the composition root stands above the desk, no import may point up.
-RUNTIME: web.AppKey[Any] = web.AppKey("runtime", object)  # type: ignore[arg-type]
+RUNTIME: web.AppKey[Any] = web.AppKey("runtime", object)
 ACCOUNTS = web.AppKey("accounts", Accounts)
 
 

@@ -1,0 +1,362 @@
+"""The messages of a conversation as they are shown: pure shaping, no database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from desk.i18n import N_, Formats
+from inbox.models import Conversation, Message
+
+#: Lines of one author closer than this stand together.
+TOGETHER = timedelta(minutes=5)
+#: Shown in the page; everything else is offered as a download.
+INLINE_IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+INLINE_AUDIO = frozenset({"audio/ogg", "audio/mpeg", "audio/mp4", "audio/aac", "audio/amr", "audio/wav", "audio/webm"})
+INLINE_VIDEO = frozenset({"video/mp4", "video/webm"})
+KIND_LABELS = {
+    "image": N_("Picture"), "video": N_("Video"), "audio": N_("Sound"), "voice": N_("Voice message"),
+    "file": N_("File"), "sticker": N_("Sticker"),
+}  # fmt: skip
+#: Delivery status → which tick, and what it says.
+TICKS: Mapping[str, tuple[str, str]] = {
+    "queued": ("waiting", N_("Waiting to be sent")), "scheduled": ("waiting", N_("Sent later")),
+    "planned": ("waiting", N_("Waiting to be sent")), "deferred": ("waiting", N_("Waiting to be sent")),
+    "sending": ("waiting", N_("Waiting to be sent")), "sent": ("sent", N_("Sent")), "accepted": ("sent", N_("Sent")),
+    "delivered": ("delivered", N_("Delivered")), "read": ("read", N_("Read")), "played": ("read", N_("Played")),
+    "opened": ("read", N_("Opened")), "clicked": ("read", N_("Clicked")), "failed": ("failed", N_("Not sent")),
+    "bounced": ("failed", N_("Bounced")), "complained": ("failed", N_("Marked as spam")),
+    "skipped": ("failed", N_("Not sent")), "unknown": ("unknown", N_("Perhaps sent")),
+}  # fmt: skip
+#: Code of a quiet line → its sentence. Lines of a code unknown here show the code itself, never nothing.
+SYSTEM_LINES: Mapping[str, str] = {
+    "assigned": N_("%(by)s assigned this to %(to)s"), "taken": N_("%(by)s took this conversation"),
+    "unassigned": N_("%(by)s gave this back to everybody"), "resolved": N_("%(by)s resolved this"),
+    "reopened": N_("%(by)s opened this again"), "snoozed": N_("%(by)s snoozed this until %(until)s"),
+    "woken": N_("The snooze has ended"), "pending": N_("%(by)s set this to pending"),
+    "spam": N_("%(by)s marked this as spam"),
+    "priority": N_("%(by)s set the priority to %(to)s"), "labelled": N_("%(by)s changed the labels"),
+    "started": N_("The conversation began"), "left": N_("The customer left this channel"),
+    "returned": N_("The customer came back to this channel"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Quote:
+    """The message that a line answers."""
+
+    id: str
+    author: str
+    text: str
+
+
+@dataclass(frozen=True)
+class FileView:
+    """One attachment."""
+
+    href: str
+    shown: str
+    label: str
+    size: str = ""
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True)
+class MailView:
+    """What only mail has."""
+
+    subject: str
+    people: str
+    quoted: str
+    html_href: str
+
+
+@dataclass(frozen=True)
+class PlaceView:
+    """A place on the map."""
+
+    label: str
+    href: str
+
+
+@dataclass(frozen=True)
+class ReactionView:
+    """One emoji and how many gave it."""
+
+    emoji: str
+    count: int
+    by: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """One entry of the thread. `kind`: day, system, in, out, note."""
+
+    kind: str
+    id: str
+    at: datetime
+    first: bool = True
+    foot: bool = True
+    seq: int = 0
+    author: str = ""
+    author_key: str = ""
+    badge: str = ""
+    text: str = ""
+    sentence: str = ""
+    quote: Quote | None = None
+    files: tuple[FileView, ...] = ()
+    place: PlaceView | None = None
+    cards: tuple[str, ...] = ()
+    buttons: tuple[str, ...] = ()
+    pressed: bool = False
+    template_name: str = ""
+    referral: str = ""
+    mail: MailView | None = None
+    reactions: tuple[ReactionView, ...] = ()
+    status: str = ""
+    tick: str = ""
+    tick_label: str = ""
+    failed: str = ""
+    failed_detail: str = ""
+    edited: bool = False
+    original: str = ""
+    deleted: bool = False
+    forwarded: bool = False
+    unsupported: str = ""
+    due_at: datetime | None = None
+    client_key: str | None = None
+    avatar_url: str | None = None
+
+    @property
+    def bare(self) -> bool:
+        """A picture alone needs no bubble."""
+        alone = len(self.files) == 1 and self.files[0].shown == "image"
+        return alone and not (self.text or self.mail or self.quote or self.cards or self.place)
+
+
+def lines_of(messages: Sequence[Message], conversation: Conversation, customer: str, formats: Formats) -> list[Line]:
+    """The thread in order, a separator before the first line of each day (of the reader's zone)."""
+    by_id = {each.id: each for each in messages}
+    by_provider = {each.provider_message_id: each for each in messages if each.provider_message_id}
+    lines: list[Line] = []
+    before: Message | None = None
+    for i, message in enumerate(messages):
+        new_day = before is None or _day(message, formats) != _day(before, formats)
+        if new_day:
+            lines.append(Line("day", _day(message, formats), message.provider_at))
+        after = messages[i + 1] if i + 1 < len(messages) else None
+        first = new_day or not _together(before, message)
+        last = after is None or not _together(message, after) or _day(after, formats) != _day(message, formats)
+        answered = by_id.get(message.reply_to or "") or by_provider.get(message.reply_to or "")
+        lines.append(line_of(message, conversation, customer, formats, first=first, last=last, answered=answered))
+        before = message
+    return lines
+
+
+def _day(message: Message, formats: Formats) -> str:
+    return message.provider_at.astimezone(formats.zone).date().isoformat()
+
+
+def _together(a: Message | None, b: Message) -> bool:
+    if a is None or a.direction == "system" or b.mail or a.mail:
+        return False
+    same = (a.direction, a.author.type, a.author.id) == (b.direction, b.author.type, b.author.id)
+    return same and b.provider_at - a.provider_at < TOGETHER
+
+
+def line_of(
+    message: Message, conversation: Conversation, customer: str, formats: Formats, *, first: bool = True,
+    last: bool = True, answered: Message | None = None,
+) -> Line:  # fmt: skip
+    """One message."""
+    if message.direction == "system":
+        return Line(
+            "system", message.id, message.provider_at, sentence=system_sentence(message, formats), seq=message.seq
+        )
+    tick, tick_label = _tick(message)
+    failed, detail = _failure(message, tick, formats)
+    deleted = message.deleted_at is not None
+    where = f"/inbox/{conversation.id}"
+    return Line(
+        kind=message.direction,
+        id=message.id,
+        at=message.provider_at,
+        first=first,
+        foot=last or bool(failed) or message.edited_at is not None or message.due_at is not None,
+        seq=message.seq,
+        author=author_of(message, customer, formats),
+        author_key=conversation.profile_id,
+        badge=_badge(message, formats),
+        text="" if deleted else _text(message),
+        quote=_quote(answered, customer, formats) if message.reply_to and not deleted else None,
+        files=() if deleted else tuple(
+            file_view(each, f"{where}/files/{message.id}/{i}", formats)
+            for i, each in enumerate(message.attachments) if not each.get("inline")
+        ),
+        place=_place(message.location),
+        cards=tuple(_card(each) for each in message.contacts),
+        buttons=tuple(str(each.get("title", "")) for each in message.buttons),
+        pressed=message.postback is not None,
+        template_name=str((message.template or {}).get("name", "")),
+        referral=_referral(message.referral),
+        mail=_mail(message, where, formats) if message.mail and not deleted else None,
+        reactions=_reactions(message, customer, formats),
+        status=message.status or "",
+        tick=tick,
+        tick_label=formats.text(tick_label),
+        failed=failed,
+        failed_detail=detail,
+        edited=message.edited_at is not None and not deleted,
+        original=message.original or "",
+        deleted=deleted,
+        forwarded=message.forwarded,
+        unsupported=message.unsupported or "",
+        due_at=message.due_at if tick == "waiting" else None,
+        client_key=message.client_key,
+    )  # fmt: skip
+
+
+def author_of(message: Message, customer: str, formats: Formats) -> str:
+    """Who wrote it, in a word."""
+    if message.direction == "in":
+        return message.author.name or customer
+    if message.author.type == "campaign":
+        return message.author.name or formats.text(N_("Journey"))
+    if message.author.type == "colleague":
+        return message.author.name or formats.text(N_("Colleague"))
+    return message.author.name or formats.text(N_("We"))
+
+
+def _badge(message: Message, formats: Formats) -> str:
+    if message.author.type == "campaign":
+        return formats.text(N_("Journey"))
+    if message.author.type == "colleague":
+        return formats.text(N_("from the app itself"))
+    return ""
+
+
+def _text(message: Message) -> str:
+    if message.text:
+        return message.text
+    postback = message.postback or {}
+    return str(postback.get("title") or postback.get("payload") or "")
+
+
+def _tick(message: Message) -> tuple[str, str]:
+    if message.direction != "out" or not message.status:
+        return "", ""
+    return TICKS.get(message.status, ("unknown", message.status))
+
+
+def _failure(message: Message, tick: str, formats: Formats) -> tuple[str, str]:
+    if tick not in ("failed", "unknown"):
+        return "", ""
+    reason = message.reason or {}
+    sentence = formats.text(str(reason.get("sentence") or "")) or formats.text(N_("The provider gave no reason."))
+    return sentence, str(reason.get("detail") or "")
+
+
+def _quote(answered: Message | None, customer: str, formats: Formats) -> Quote:
+    if answered is None:
+        return Quote("", formats.text(N_("An earlier message")), "…")
+    text = " ".join(_text(answered).split())[:140] or formats.text(N_("Attachment"))
+    return Quote(answered.id, author_of(answered, customer, formats), text)
+
+
+def file_view(attachment: Mapping[str, Any], href: str, formats: Formats) -> FileView:
+    """How a file is offered: only harmless types are shown in the page."""
+    media_type = str(attachment.get("media_type") or "").split(";")[0].strip().lower()
+    kind = str(attachment.get("kind") or "file")
+    fallback = formats.text(KIND_LABELS.get(kind, N_("File")))
+    shown = "file"
+    if media_type in INLINE_IMAGES or (kind in ("image", "sticker") and not media_type):
+        shown = "image"
+    elif media_type in INLINE_AUDIO or (kind in ("audio", "voice") and not media_type):
+        shown = "audio"
+    elif media_type in INLINE_VIDEO or (kind == "video" and not media_type):
+        shown = "video"
+    label = str(attachment.get("file_name") or attachment.get("caption") or fallback)
+    size = attachment.get("size_bytes")
+    width, height = attachment.get("width"), attachment.get("height")
+    return FileView(href, shown, label, file_size(size) if size else "", width, height)
+
+
+def file_size(size_bytes: int) -> str:
+    """In the largest unit that leaves at least one."""
+    value = float(size_bytes)
+    for unit in ("B", "KB", "MB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 10 else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GB"
+
+
+def _place(location: Mapping[str, Any] | None) -> PlaceView | None:
+    if not location:
+        return None
+    at = f"{location.get('latitude')},{location.get('longitude')}"
+    label = ", ".join(str(each) for each in (location.get("name"), location.get("address")) if each) or at
+    return PlaceView(label, f"https://www.openstreetmap.org/search?query={quote(at)}")
+
+
+def _card(card: Mapping[str, Any]) -> str:
+    return " · ".join(
+        str(each) for each in (card.get("name"), *card.get("phones", ()), *card.get("emails", ())) if each
+    )
+
+
+def _referral(referral: Mapping[str, Any] | None) -> str:
+    if not referral:
+        return ""
+    words = (referral.get("headline"), referral.get("source"), referral.get("ref"), referral.get("url"))
+    return next((str(each)[:120] for each in words if each), "")
+
+
+def _mail(message: Message, where: str, formats: Formats) -> MailView:
+    mail = message.mail or {}
+    people = [formats.text(N_("to %(people)s"), people=", ".join(mail["to"]))] if mail.get("to") else []
+    people += [formats.text(N_("copy to %(people)s"), people=", ".join(mail["cc"]))] if mail.get("cc") else []
+    href = f"{where}/mails/{message.id}" if mail.get("html") or mail.get("has_html") else ""
+    return MailView(
+        str(mail.get("subject") or ""), " · ".join(people), quoted_part(message.text, mail.get("full_text")), href
+    )
+
+
+def quoted_part(text: str | None, full_text: str | None) -> str:
+    """What of a mail is below the fold: the rest after the new words, or all of it where they can't be found."""
+    whole, new = (full_text or "").strip(), (text or "").strip()
+    if not whole or whole == new:
+        return ""
+    return whole[len(new) :].strip() if new and whole.startswith(new) else whole
+
+
+def _reactions(message: Message, customer: str, formats: Formats) -> tuple[ReactionView, ...]:
+    found: dict[str, list[str]] = {}
+    for each in message.reactions:
+        by = each.get("by") or {}
+        name = by.get("name") if isinstance(by, Mapping) else None
+        found.setdefault(str(each["emoji"]), []).append(name or customer)
+    return tuple(ReactionView(emoji, len(names), ", ".join(names)) for emoji, names in found.items())
+
+
+def system_sentence(message: Message, formats: Formats) -> str:
+    """A quiet line in words."""
+    system = message.system or {}
+    code, params = str(system.get("code", "")), dict(system.get("params") or {})
+    msgid = SYSTEM_LINES.get(code)
+    if msgid is None:
+        return message.text or code.replace("_", " ")
+    by = message.author.name or formats.text(N_("Rapport"))
+    shown = {name: _shown(value, formats) for name, value in params.items()}
+    try:
+        return formats.text(msgid, **{"by": by, **shown})
+    except KeyError:
+        return message.text or code.replace("_", " ")
+
+
+def _shown(value: Any, formats: Formats) -> str:
+    return formats.moment(value) if isinstance(value, datetime) else str(value)
