@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -84,6 +85,16 @@ def fixtures_dir() -> Path:
         missing = f"no provider fixtures at {folder}: set RAPPORT_FIXTURES to their folder"
         pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
     return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser for the stories in tests/browser. `./run test` installs it where it may."""
+    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
+        if found := shutil.which(name):
+            return found
+    missing = "no Chromium here: apt-get install chromium fonts-noto-cjk"
+    pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
 
 
 @pytest.fixture
