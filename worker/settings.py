@@ -59,7 +59,11 @@ async def _worker(redis_url: str, prefix: str, drains: Drains) -> Worker:
 
 
 async def _close(worker: Worker) -> None:
+    connections = worker.pool.connection_pool
     try:
         await worker.close()
     except (RedisError, OSError, RuntimeError):
         log.info("the doorbell's connection was already gone")
+    finally:
+        # arq closes nothing when one of its tasks was cancelled, and that is how we are told to stop.
+        await connections.disconnect()

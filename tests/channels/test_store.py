@@ -1,0 +1,112 @@
+"""Connected accounts: write-only secrets, rotation, pace."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import ClassVar
+
+import pytest
+from pydantic import SecretStr
+
+from base.clock import now
+from base.errors import WrongInput
+from base.http import AddressGuard, HttpClient
+from base.mongo import Database
+from base.secret_box import SecretBox
+from channels.adapter import AccountSettings, Adapter, Card
+from channels.capabilities import Capabilities
+from channels.registry import Registry
+from channels.store import INDEXES, ChannelStore
+
+
+class DrumSettings(AccountSettings):
+    """One secret, one number."""
+
+    secret: SecretStr
+    beat: int = 4
+
+
+class Drum(Adapter):
+    """Settings only."""
+
+    card: ClassVar[Card] = Card("drum", "Drum", "chat", "", DrumSettings)
+    capabilities: ClassVar[Capabilities] = Capabilities(text_limit=1)
+
+    def verify(self, *_: object) -> None: ...
+
+    def parse(self, *_: object) -> list[object]:  # type: ignore[override]
+        return []
+
+
+@pytest.fixture
+async def store(mongo_url: str, fresh_database_name: str) -> AsyncIterator[ChannelStore]:
+    database = Database(mongo_url, fresh_database_name)
+    await database.ensure_indexes(INDEXES)
+    http = HttpClient(AddressGuard())
+    registry = Registry(http, {"drum": Drum})
+    yield ChannelStore(database, SecretBox([SecretBox.new_key()]), registry, now, "http://rapport.test")
+    await http.close()
+    database.close()
+
+
+async def test_secrets_are_sealed_and_never_shown(store: ChannelStore) -> None:
+    channel = await store.add("drum", "Big", {"secret": "boom-boom"})
+    row = await store._rows.find_one({})
+    assert "boom-boom" not in repr(row) + repr(channel)
+    assert channel.secret_names == ("secret",) and dict(channel.settings) == {"beat": 4}
+    account = await store.account(channel.id)
+    assert account is not None and account.secrets("secret") == ("boom-boom",)
+    assert "boom-boom" not in repr(account)
+
+
+async def test_faults_carry_their_path(store: ChannelStore) -> None:
+    with pytest.raises(WrongInput) as caught:
+        await store.add("drum", "x", {"beat": "often", "colour": 1})
+    assert {fault.path for fault in caught.value.errors} == {"settings.secret", "settings.beat", "settings.colour"}
+
+
+async def test_a_replaced_secret_is_accepted_for_a_while(store: ChannelStore) -> None:
+    channel = await store.add("drum", "x", {"secret": "one"})
+    for secret in ("two", "three", "four"):
+        await store.update(channel.id, settings={"secret": secret})
+    await store.update(channel.id, settings={"beat": 3}, name="y")
+    account = await store.account(channel.id)
+    assert account is not None
+    assert account.secrets("secret") == ("four", "three", "two")
+    assert account.name == "y" and account.settings.beat == 3
+
+
+async def test_two_editors_at_once_both_land(store: ChannelStore) -> None:
+    channel = await store.add("drum", "x", {"secret": "one"})
+    await asyncio.gather(
+        store.update(channel.id, settings={"secret": "two"}), store.update(channel.id, settings={"beat": 9})
+    )
+    account = await store.account(channel.id)
+    assert account is not None and account.secrets("secret")[0] == "two" and account.settings.beat == 9
+
+
+async def test_all_workers_together_keep_the_rate(store: ChannelStore) -> None:
+    channel = await store.add("drum", "x", {"secret": "one"})
+    started, granted = time.monotonic(), 0
+    while time.monotonic() - started < 1.5:
+        granted += sum(await asyncio.gather(*(store.reserve(channel.id, 7, 40) for _ in range(4))))
+        await asyncio.sleep(0.02)
+    elapsed = time.monotonic() - started
+    assert 40 * elapsed * 0.8 <= granted <= 40 * elapsed + 41
+
+
+async def test_a_provider_that_asks_to_wait_is_waited_for(store: ChannelStore) -> None:
+    channel = await store.add("drum", "x", {"secret": "one"})
+    await store.hold_back(channel.id, 0.5, 20)
+    assert await store.reserve(channel.id, 1, 20) == 0
+    await asyncio.sleep(0.6)
+    assert await store.reserve(channel.id, 1, 20) == 1
+
+
+async def test_a_paused_channel_says_why_and_starts_again(store: ChannelStore) -> None:
+    channel = await store.add("drum", "x", {"secret": "one"})
+    assert await store.pause(channel.id, "account_problem", "token revoked")
+    assert not await store.pause(channel.id, "account_problem", "token revoked")
+    paused = await store.get(channel.id)
+    assert paused is not None and (paused.state, paused.state_reason) == ("paused", "token revoked")
+    assert (await store.update(channel.id, state="connected")).state_reason is None
