@@ -84,6 +84,8 @@ class Graph:
     version: str
     token: str
     judge: Judge = judge
+    #: How long one call may take. Files get four times as long.
+    timeout_s: float = 15.0
 
     def url(self, *path: str, **query: str) -> str:
         """An address below the version; every part is quoted."""
@@ -95,16 +97,16 @@ class Graph:
         answer = await self._request("GET", self.url(*path, **query), lost=Failure.TEMPORARY)
         return self._object(answer, unreadable=Failure.TEMPORARY)
 
-    async def post(self, *path: str, json: Json, timeout_s: float = 15.0) -> Json:
+    async def post(self, *path: str, json: Json) -> Json:
         """Have something done. Raises `SendFailed`; UNCERTAIN when it may have been done without our knowing."""
-        answer = await self._request("POST", self.url(*path), lost=Failure.UNCERTAIN, json=json, timeout_s=timeout_s)
+        answer = await self._request("POST", self.url(*path), lost=Failure.UNCERTAIN, json=json)
         return self._object(answer, unreadable=Failure.UNCERTAIN)
 
     async def upload(self, *path: str, body: bytes, content_type: str) -> Json:
         """Post a file. A lost answer is TEMPORARY: a file that nobody refers to is forgotten after 30 days."""
         headers = {"Content-Type": content_type}
         answer = await self._request(
-            "POST", self.url(*path), lost=Failure.TEMPORARY, data=body, headers=headers, timeout_s=60.0
+            "POST", self.url(*path), lost=Failure.TEMPORARY, data=body, headers=headers, timeout_s=4 * self.timeout_s
         )
         return self._object(answer, unreadable=Failure.TEMPORARY)
 
@@ -112,7 +114,7 @@ class Graph:
         """The bytes behind an address that needs our token. The caller has made sure whose address it is."""
         try:
             answer = await self.http.request(
-                "GET", url, headers=self._authorization, timeout_s=60.0, max_bytes=max_bytes
+                "GET", url, headers=self._authorization, timeout_s=4 * self.timeout_s, max_bytes=max_bytes
             )
         except HttpFailed as error:
             failure = Failure.TEMPORARY if error.reason in _PASSING else Failure.CONTENT_REJECTED
@@ -128,7 +130,7 @@ class Graph:
     async def _request(self, method: str, url: str, *, lost: Failure, **more: Any) -> HttpAnswer:
         headers = {**self._authorization, **more.pop("headers", {})}
         try:
-            return await self.http.request(method, url, headers=headers, **more)
+            return await self.http.request(method, url, headers=headers, **{"timeout_s": self.timeout_s, **more})
         except HttpFailed as error:
             raise SendFailed(_unanswered(error, lost), str(error)) from None
 

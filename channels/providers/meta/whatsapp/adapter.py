@@ -30,6 +30,8 @@ class WhatsAppAdapter(Adapter):
 
     card: ClassVar[Card] = CARD
     capabilities: ClassVar[Capabilities] = CAPABILITIES
+    #: For one call of the Graph API.
+    timeout_s: float = 15.0
 
     def handshake(self, account: Account, delivery: Delivery) -> Answer | None:
         """Meta's GET challenge."""
@@ -89,7 +91,7 @@ class WhatsAppAdapter(Adapter):
     def _graph(self, account: Account) -> Graph:
         settings: WhatsAppSettings = account.settings
         token = settings.access_token.get_secret_value()
-        return Graph(self.http, settings.api_base, settings.api_version, token, failure_of)
+        return Graph(self.http, settings.api_base, settings.api_version, token, failure_of, self.timeout_s)
 
     async def _reference(self, graph: Graph, account: Account, file: Attachment) -> Json:
         """How a body names the file: by an earlier upload, by its address, or by uploading it now."""
