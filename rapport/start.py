@@ -1,0 +1,60 @@
+"""What `rapport up` does between "the servers run" and "the roles start": shape, keys, first link, greeting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pydantic import SecretStr
+
+from base.settings import Settings
+from rapport import keys
+from rapport.embedded import Servers
+from rapport.migrations import migrate
+from rapport.runtime import Runtime, open_runtime
+from rapport.up import run
+
+#: Where incoming mail is taken when nothing else is set.
+MAIL_LISTEN = "127.0.0.1:8025"
+#: The demo's pretended providers live on this machine.
+LOOPBACK = "127.0.0.0/8"
+
+
+async def run_up(settings: Settings, *, demo: bool, say: Callable[[str], None]) -> None:
+    """Serve everything until told to stop."""
+    say("Starting the private servers …" if settings.mongo_url is None else "Starting …")
+    await run(_for_one_machine(settings, demo=demo), demo=demo, prepare=_prepare, say=say)
+
+
+def _for_one_machine(settings: Settings, *, demo: bool) -> Settings:
+    change: dict[str, object] = {}
+    if settings.mail_listen is None:
+        change["mail_listen"] = MAIL_LISTEN
+    if "base_url" not in settings.model_fields_set:
+        host = "localhost" if settings.host in ("127.0.0.1", "0.0.0.0", "::") else settings.host  # noqa: S104
+        change["base_url"] = f"http://{host}:{settings.port}"
+    if demo and LOOPBACK not in settings.allow_private_addresses:
+        change["allow_private_addresses"] = (*settings.allow_private_addresses, LOOPBACK)
+    return settings.model_copy(update=change)
+
+
+async def _prepare(settings: Settings, servers: Servers) -> str:
+    keys.secret_box(settings, create=True)
+    here = settings.model_copy(
+        update={"mongo_url": SecretStr(servers.mongo_url), "redis_url": SecretStr(servers.redis_url)}
+    )
+    runtime = await open_runtime(here)
+    try:
+        await runtime.db.require_replica_set()
+        await migrate(runtime.db)
+        return await _greeting(runtime)
+    finally:
+        await runtime.close()
+
+
+async def _greeting(runtime: Runtime) -> str:
+    lines = [f"\nRapport is at {runtime.settings.base_url}"]
+    link = await runtime.accounts.first_administrator_link()
+    if link is not None:
+        lines.append(f"Nobody can sign in yet. Set the first administrator's password here, once:\n  {link}")
+    lines.append("Ctrl-C stops everything in order.")
+    return "\n".join(lines)
