@@ -107,7 +107,7 @@ def _message(frame: Frame, message: Json) -> list[AnyEvent]:
     address, echo = _sender(frame, message, chat)
     content = read_content(message)
     if address is None or not content.known:
-        return [_unlisted(frame, message)]
+        return [_unlisted(frame, message, address, _person(message, chat, echo))]
     return [_received(frame, message, chat, message_id, address, content, echo)]
 
 
@@ -200,11 +200,14 @@ def _migrated(frame: Frame, message: Json, chat: Chat) -> ProfileSeen | None:
     )
 
 
-def _unlisted(frame: Frame, message: Json) -> Unrecognised:
+def _unlisted(frame: Frame, message: Json, address: Address | None, person: Person) -> Unrecognised:
+    """An event of the chat; or something a person sent that we cannot read, which is told in the conversation."""
     service = next((key for key in SERVICE if key in message), None)
     if service is not None:
         return _unknown(frame, service, "a service message")
-    return _unknown(frame, "message", "unknown content")
+    found = _unknown(frame, "message", "unknown content")
+    told = {"address": address, "person": person, "occurred_at": frame.time(message.get("date"))}
+    return found.model_copy(update=told) if address else found
 
 
 def _deleted(frame: Frame, value: Json) -> list[AnyEvent]:

@@ -1,0 +1,1 @@
+"""Any system that can post and receive signed JSON."""
