@@ -23,6 +23,9 @@ for published signatures, `damaged` where the proof does not stand in headers, `
 provider signs a time. A provider that signs nothing but sends a shared secret says `proof = "secret"` (tampering and
 stale times are then not asked); one that proves nothing (a local listener) says `proof = "none"`.
 
+Payloads of our own, for what the given fixtures leave out, lie in `examples/` beside the registration; each file is the
+body of one case called `own-<name>`.
+
 Golden files lie beside the registration in `golden/<case name>.json`: what `parse` gives, without `raw` and without
 defaults. `RAPPORT_GOLDEN=write pytest tests/channels/test_contract.py -k <provider>` writes them; then read each
 of them against the column "expected outcome" of the fixtures' INDEX.md, for that is the test.
@@ -147,6 +150,20 @@ class ProviderContract(ABC):
         found = sorted((root / self.folder).glob(self.pattern))
         return [file for file in found if file.is_file() and file.name not in self.exempt]
 
+    def walk(self, root: Path | None) -> Iterator[Case]:
+        """Every case: the given fixtures (where there are any), then our own examples."""
+        seen: set[str] = set()
+        for case in self._walk(root):
+            if not (case.name.startswith("own-") and case.name in seen):
+                yield case
+            seen.add(case.name)
+
+    def _walk(self, root: Path | None) -> Iterator[Case]:
+        for file in self.fixture_files(root) if root is not None else ():
+            yield from self.cases(file)
+        for own in sorted((self.home / "examples").glob("*")):
+            yield Case(f"own-{own.stem}", self.post(own.read_bytes()))
+
     def account(
         self,
         settings: Mapping[str, Any] | None = None,
@@ -209,14 +226,7 @@ def fixtures_root() -> Path | None:
 def all_cases() -> list[tuple[ProviderContract, Case]]:
     """Provider × fixture × request, in a stable order."""
     root = fixtures_root()
-    if root is None:
-        return []
-    return [
-        (contract, case)
-        for contract in contracts()
-        for file in contract.fixture_files(root)
-        for case in contract.cases(file)
-    ]
+    return [(contract, case) for contract in contracts() for case in contract.walk(root)]
 
 
 # -- inside ---------------------------------------------------------------------------------------------
