@@ -266,28 +266,29 @@ def _pressed(message: Json, payload: str) -> str | None:
 
 
 def _reaction(frame: Frame, value: Json) -> list[AnyEvent]:
-    """The difference of the reactions before and after. One taken away while others stay: all are told anew."""
+    """What the person thinks of the message now: the newest reaction, else one that stayed, else none.
+
+    One event, because the latest reaction of a person stands for all of them (premium users may leave three).
+    """
     chat = chat_of(value.get("chat"))
     message_id = chat.message_id(value.get("message_id")) if chat else None
-    actor = mapping(value.get("user")) or mapping(value.get("actor_chat"))
     if message_id is None:
         return [_unknown(frame, "message_reaction", "without chat or message id")]
     before, after = _emojis(value.get("old_reaction")), _emojis(value.get("new_reaction"))
-    taken_back = [each for each in before if each not in after]
-    told: list[str | None] = [None, *after] if taken_back else [each for each in after if each not in before]
+    added = [each for each in after if each not in before]
+    actor = mapping(value.get("user")) or mapping(value.get("actor_chat"))
     address = address_of(frame.channel_id, actor)
     return [
         Reaction(
-            event_id=f"{frame.update_id}:{place}",
+            event_id=frame.update_id,
             occurred_at=frame.time(value.get("date")),
             address=address,
             person=person_of(actor) if address else None,
             raw=frame.raw,
             message_id=message_id,
-            emoji=emoji,
+            emoji=next(reversed(added or after), None),
         )
-        for place, emoji in enumerate(told)
-    ] or [_unknown(frame, "message_reaction", "nothing changed")]
+    ]
 
 
 def _emojis(value: object) -> list[str]:
