@@ -1,0 +1,101 @@
+"""From an address or a reference to the keys under which a person is found. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from base.errors import FieldError, WrongInput
+from channels.vocabulary import Address
+from profiles.models import IdentityKind, IdentityRef, Strength
+from profiles.normalise import VALUE_MAX, email_address, is_placeholder, is_shared_mailbox, phone_key, phone_number
+
+#: Strongest first: on a conflict the one further down is dropped.
+KIND_ORDER = ("customer_id", "phone", "email", "channel", "anonymous")
+
+
+@dataclass(frozen=True)
+class Key:
+    """A unique key with what it was made from."""
+
+    key: str
+    kind: IdentityKind
+    strength: Strength
+    value: str
+    address_key: str
+    channel_id: str | None = None
+    provider: str | None = None
+    external_id: str | None = None
+    handle: str | None = None
+    verified: bool = True
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Sorts strongest first."""
+        return (self.strength == "weak", KIND_ORDER.index(self.kind))
+
+
+def channel_key(address: Address, provider: str | None, vouched_email: str | None = None) -> Key:
+    """The key of a person on one channel account.
+
+    `vouched_email`: a normalised address that belongs to this person; when it *is* the external id, consent hangs on
+    the mail address itself, whichever of our accounts it writes to.
+    """
+    external_id = address.external_id[:VALUE_MAX]
+    key = f"{address.channel_id}:{external_id}"
+    is_mail = vouched_email is not None and email_address(external_id) == vouched_email
+    return Key(
+        key=key, kind="channel", strength="channel", value=external_id,
+        address_key=f"email:{vouched_email}" if is_mail else key, channel_id=address.channel_id, provider=provider,
+        external_id=external_id, handle=address.handle,
+    )  # fmt: skip
+
+
+def email_key(raw: str, *, verified: bool) -> Key | None:
+    """None when it is no address."""
+    value = email_address(raw)
+    return _plain("email", value, value, verified=verified) if value else None
+
+
+def phone_key_of(raw: str, region: str | None, *, verified: bool) -> Key | None:
+    """None when it is no number."""
+    value = phone_number(raw, region)
+    return _plain("phone", phone_key(value), value, verified=verified) if value else None
+
+
+def joining_keys(phone: str | None, email: str | None, region: str | None, blocked: frozenset[str]) -> tuple[Key, ...]:
+    """The strong keys of values a platform vouches for; those that tell nobody apart are left out."""
+    found = (
+        phone_key_of(phone, region, verified=True) if phone else None,
+        email_key(email, verified=True) if email and not is_shared_mailbox(email) else None,
+    )
+    return tuple(key for key in found if key is not None and key.value not in blocked)
+
+
+def key_of(ref: IdentityRef, region: str | None = None, path: str = "identity") -> Key:
+    """The key a caller means. Raises `WrongInput` for a value that cannot name anybody."""
+    if ref.kind == "email":
+        found = email_key(ref.value, verified=ref.verified)
+        return found or _refuse(path, f"{ref.value[:80]!r} is no e-mail address.")
+    if ref.kind == "phone":
+        found = phone_key_of(ref.value, region, verified=ref.verified)
+        return found or _refuse(path, f"{ref.value[:40]!r} is no phone number with a country code.")
+    value = ref.value.strip()
+    if is_placeholder(value) and not (ref.kind == "channel" and value.isdigit()):
+        return _refuse(path, f"{value[:40]!r} stands for nobody.")
+    if ref.kind == "channel":
+        if not ref.channel_id:
+            return _refuse(path, "An identity of the kind channel needs its channel_id.")
+        return channel_key(Address(channel_id=ref.channel_id, external_id=value), None)
+    return _plain(ref.kind, value, value, verified=ref.verified)
+
+
+def _plain(kind: IdentityKind, compared: str, value: str, *, verified: bool) -> Key:
+    key = f"{kind}:{compared}"
+    weak = kind == "anonymous" or not verified
+    return Key(
+        key=key, kind=kind, strength="weak" if weak else "strong", value=value, address_key=key, verified=not weak
+    )
+
+
+def _refuse(path: str, sentence: str) -> Key:
+    raise WrongInput(sentence, [FieldError(path, sentence)])

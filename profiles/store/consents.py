@@ -1,0 +1,49 @@
+"""The consent ledger: acts are added, never changed; what is effective is read from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pymongo import ASCENDING, DESCENDING, IndexModel
+
+from base.mongo import Database, Document, Indexes, Session
+
+INDEXES: Indexes = {
+    "consents": [
+        IndexModel([("address_key", ASCENDING), ("purpose", ASCENDING), ("at", ASCENDING)], name="by_address"),
+        IndexModel([("profile_id", ASCENDING), ("at", DESCENDING)], name="by_profile"),
+        IndexModel(
+            [("dedupe", ASCENDING)], name="once", unique=True,
+            partialFilterExpression={"dedupe": {"$exists": True}},
+        ),
+    ]
+}  # fmt: skip
+
+
+class ConsentStore:
+    """Acts are `{_id, address_key, profile_id, purpose, granted, source, by_person, proof, wording, by, at}`."""
+
+    def __init__(self, database: Database) -> None:
+        self._rows = database.collection("consents")
+
+    async def add(self, act: Document, session: Session) -> None:
+        """Raises `DuplicateKeyError` when an act with this `dedupe` is kept already."""
+        await self._rows.insert_one(act, session=session)
+
+    async def at(
+        self, address_keys: Iterable[str], purposes: Iterable[str] | None = None, session: Session | None = None
+    ) -> list[Document]:
+        """All acts at these addresses, in the order in which they were done; of two at once the denial last."""
+        wanted: Document = {"address_key": {"$in": list(address_keys)}}
+        if purposes is not None:
+            wanted["purpose"] = {"$in": list(purposes)}
+        order = [("at", ASCENDING), ("granted", DESCENDING), ("_id", ASCENDING)]
+        return await self._rows.find(wanted, session=session).sort(order).to_list(None)
+
+    async def ledger(self, profile_id: str, limit: int = 200) -> list[Document]:
+        """The acts of one person, newest first."""
+        return await self._rows.find({"profile_id": profile_id}).sort("at", DESCENDING).limit(limit).to_list(limit)
+
+    async def delete_of(self, profile_ids: Sequence[str]) -> int:
+        """Erase the ledger of these people."""
+        return (await self._rows.delete_many({"profile_id": {"$in": list(profile_ids)}})).deleted_count

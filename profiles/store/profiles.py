@@ -1,0 +1,271 @@
+"""The profiles, with the identities and suggestions that hang on them. Every read by an old id follows merges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from pymongo import ASCENDING, DESCENDING, GEOSPHERE, IndexModel
+
+from base.mongo import Database, Document, Indexes, Session, UpdateOne, inserted_apart_from_duplicates
+from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from profiles.models import Identity, Profile
+from profiles.search import query_tokens
+from profiles.store.identities import IdentityStore
+from profiles.store.suggestions import SuggestionStore
+
+_NEWEST = ("_id", DESCENDING)
+INDEXES: Indexes = {
+    "profiles": [
+        IndexModel([("search", ASCENDING), _NEWEST], name="search"),
+        IndexModel([("tags", ASCENDING), _NEWEST], name="by_tag"),
+        IndexModel([("stage", ASCENDING), _NEWEST], name="by_stage"),
+        IndexModel([("tier", ASCENDING), _NEWEST], name="by_tier"),
+        IndexModel([("owner_id", ASCENDING), _NEWEST], name="by_owner"),
+        IndexModel([("segments", ASCENDING), _NEWEST], name="by_segment"),
+        IndexModel([("last_seen_at", DESCENDING), _NEWEST], name="by_last_seen"),
+        IndexModel([("location", GEOSPHERE)], name="location"),
+        IndexModel([("merged_into", ASCENDING)], name="tombstones", sparse=True),
+        IndexModel([("unannounced", ASCENDING)], name="unannounced", partialFilterExpression={"unannounced": True}),
+    ]
+}
+#: A chain of merges longer than this is a fault in the data.
+CHAIN_MAX = 50
+
+
+@dataclass(frozen=True)
+class ProfileFilter:
+    """What a list shows. `where` is a filter made by `profiles.segments.mongo`, nothing else."""
+
+    q: str | None = None
+    tag: str | None = None
+    stage: str | None = None
+    tier: str | None = None
+    owner_id: str | None = None
+    segment: str | None = None
+    identity_key: str | None = None
+    where: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ProfileStore:
+    """Reads for everybody; writes for the use cases of this package."""
+
+    def __init__(self, database: Database) -> None:
+        self._rows = database.collection("profiles")
+        self.identity_rows = IdentityStore(database)
+        self.suggestions = SuggestionStore(database)
+
+    # -- reads --------------------------------------------------------------------------------------------------
+
+    async def get(self, profile_id: str) -> Profile | None:
+        """The customer of that id; one merged away answers with the survivor and `merged_from`."""
+        return (await self.many([profile_id])).get(profile_id)
+
+    async def many(self, profile_ids: Iterable[str]) -> dict[str, Profile]:
+        """Asked id → customer; unknown ids are left out."""
+        found = await self.documents(profile_ids)
+        return {asked: as_profile(row, asked) for asked, row in found.items()}
+
+    async def documents(self, profile_ids: Iterable[str], session: Session | None = None) -> dict[str, Document]:
+        """Asked id → the survivor's document as stored."""
+        asked = list(dict.fromkeys(profile_ids))
+        rows = await self._by_id(asked, session)
+        behind = {asked_id: row["merged_into"] for asked_id, row in rows.items() if row["merged_into"]}
+        if behind:
+            survivors = await self._survivors(behind, session)
+            rows |= survivors
+        return {asked_id: row for asked_id, row in rows.items() if not row["merged_into"]}
+
+    async def current(self, profile_ids: Iterable[str]) -> dict[str, str]:
+        """Asked id → the id of today. An id nobody holds answers with itself."""
+        asked = list(dict.fromkeys(profile_ids))
+        wanted = {"_id": {"$in": asked}, "merged_into": {"$ne": None}}
+        behind = {row["_id"]: row["merged_into"] async for row in self._rows.find(wanted, {"merged_into": 1})}
+        survivors = await self._survivors(behind, None) if behind else {}
+        return {asked_id: survivors[asked_id]["_id"] if asked_id in survivors else asked_id for asked_id in asked}
+
+    async def identities_of(self, profile_id: str) -> list[Identity]:
+        """All ways by which the person is known, first seen first."""
+        now = await self.current([profile_id])
+        return await self.identity_rows.of_profile(now[profile_id])
+
+    async def identity(self, identity_id: str) -> Identity | None:
+        """One identity."""
+        return (await self.identity_rows.many([identity_id])).get(identity_id)
+
+    async def identities(self, identity_ids: Iterable[str]) -> dict[str, Identity]:
+        """Identities by id; unknown ids are left out."""
+        return await self.identity_rows.many(identity_ids)
+
+    async def by_identity(self, key: str) -> Profile | None:
+        """Who holds the identity of that key."""
+        row = (await self.identity_rows.rows_by_key([key])).get(key)
+        return await self.get(row["profile_id"]) if row else None
+
+    async def page(
+        self, wanted: ProfileFilter, *, limit: int | None = None, cursor: str | None = None,
+        sort: Literal["newest", "last_seen"] = "newest",
+    ) -> Page[Profile]:  # fmt: skip
+        """Profiles of a list. `newest` first is stable whatever is written meanwhile; under `last_seen` somebody who
+        comes back moves to the top. Raises `WrongInput` for a foreign cursor."""
+        size = bounded(limit)
+        conditions = [await self._conditions(wanted), _after(cursor, sort)]
+        order = [_NEWEST] if sort == "newest" else [("last_seen_at", DESCENDING), _NEWEST]
+        query = {"$and": [condition for condition in conditions if condition]}
+        rows, more = cut(await self._rows.find(query).sort(order).limit(size + 1).to_list(None), size)
+        profiles = [as_profile(row) for row in rows]
+        return Page(profiles, _cursor_at(rows[-1], sort) if more else None)
+
+    async def count(self, wanted: ProfileFilter, *, cap: int = 10_000) -> int:
+        """How many, counted no further than `cap`."""
+        return await self._rows.count_documents(await self._conditions(wanted), limit=cap)
+
+    async def unannounced(self, limit: int = 500) -> list[Document]:
+        """Profiles whose `profile.created` is not known to be kept: a process died in between."""
+        return await self._rows.find({"unannounced": True}).limit(limit).to_list(limit)
+
+    # -- writes -------------------------------------------------------------------------------------------------
+
+    async def insert(self, rows: Sequence[Document]) -> set[str]:
+        """Insert those that are not there; the ids that were."""
+        taken = await inserted_apart_from_duplicates(self._rows, rows)
+        return {rows[position]["_id"] for position in taken}
+
+    async def change(self, changes: Sequence[tuple[Document, Document, datetime | None]], at: datetime) -> bool:
+        """(row as read, its new fields, seen at): written where nobody wrote in between. False: read again."""
+        updates = [update for row, fields, seen in changes if (update := _changing(row, fields, seen, at))]
+        if not updates:
+            return True
+        return (await self._rows.bulk_write(updates, ordered=False)).matched_count == len(updates)
+
+    async def announced(self, profile_ids: Sequence[str]) -> None:
+        """Their `profile.created` is kept."""
+        wanted = {"_id": {"$in": list(profile_ids)}, "unannounced": True}
+        await self._rows.update_many(wanted, {"$unset": {"unannounced": ""}})
+
+    async def locked(self, profile_id: str, session: Session) -> Document | None:
+        """The survivor's document, read and claimed for writing in this transaction: two that claim the same profile
+        follow each other."""
+        row = (await self.documents([profile_id], session)).get(profile_id)
+        if row is None:
+            return None
+        await self._rows.update_one({"_id": row["_id"]}, {"$inc": {"rev": 1}}, session=session)
+        return {**row, "rev": row["rev"] + 1}
+
+    async def write(self, profile_id: str, fields: Mapping[str, Any], session: Session | None = None) -> None:
+        """Set top-level fields."""
+        await self._rows.update_one({"_id": profile_id}, {"$set": dict(fields)}, session=session)
+
+    async def refresh_reach(self, profile_ids: Sequence[str]) -> None:
+        """Write anew on which channels these people can be reached."""
+        labels = await self.identity_rows.labels_of(profile_ids)
+        changes = [UpdateOne({"_id": key}, {"$set": {"reachable_on": value}}) for key, value in labels.items()]
+        if changes:
+            await self._rows.bulk_write(changes, ordered=False)
+
+    async def delete(self, profile_ids: Sequence[str]) -> int:
+        """Erase these documents."""
+        return (await self._rows.delete_many({"_id": {"$in": list(profile_ids)}})).deleted_count
+
+    async def tombstones_of(self, profile_id: str) -> list[str]:
+        """Ids that were merged into this one, directly or through others."""
+        found, edge = [], [profile_id]
+        for _ in range(CHAIN_MAX):
+            edge = [row["_id"] async for row in self._rows.find({"merged_into": {"$in": edge}}, {"_id": 1})]
+            if not edge:
+                break
+            found += edge
+        return found
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    async def _by_id(self, profile_ids: Iterable[str], session: Session | None) -> dict[str, Document]:
+        wanted = list(profile_ids)
+        if not wanted:
+            return {}
+        found = self._rows.find({"_id": {"$in": wanted}}, session=session)
+        return {row["_id"]: {"merged_into": None, **row} async for row in found}
+
+    async def _survivors(self, behind: Mapping[str, str], session: Session | None) -> dict[str, Document]:
+        """Follow every chain to its end, and shorten it so that the next read takes one step."""
+        ends = dict(behind)
+        rows: dict[str, Document] = {}
+        for _ in range(CHAIN_MAX):
+            unknown = set(ends.values()) - rows.keys()
+            rows |= await self._by_id(unknown, session) if unknown else {}
+            onward = {
+                key: rows[end]["merged_into"] for key, end in ends.items() if end in rows and rows[end]["merged_into"]
+            }
+            if not onward:
+                break
+            ends |= onward
+        shorter = [(key, end) for key, end in ends.items() if end != behind[key]]
+        if shorter and session is None:
+            await self._rows.bulk_write(
+                [
+                    UpdateOne({"_id": key, "merged_into": behind[key]}, {"$set": {"merged_into": end}})
+                    for key, end in shorter
+                ],
+                ordered=False,
+            )
+        return {key: rows[end] for key, end in ends.items() if end in rows}
+
+    async def _conditions(self, wanted: ProfileFilter) -> Document:
+        query: Document = {"merged_into": None}
+        named = {"tags": wanted.tag, "stage": wanted.stage, "tier": wanted.tier, "owner_id": wanted.owner_id,
+                 "segments": wanted.segment}  # fmt: skip
+        query |= {name: value for name, value in named.items() if value is not None}
+        parts: list[Mapping[str, Any]] = [_starting(token) for token in query_tokens(wanted.q or "")]
+        if wanted.q and wanted.q.strip() and not parts:
+            parts.append({"_id": None})  # asked for signs that no name is made of: nobody
+        if wanted.identity_key is not None:
+            row = (await self.identity_rows.rows_by_key([wanted.identity_key])).get(wanted.identity_key)
+            holder = await self.current([row["profile_id"]]) if row else {}
+            parts.append({"_id": {"$in": list(holder.values())}})
+        if wanted.where:
+            parts.append(wanted.where)
+        return {**query, "$and": parts} if parts else query
+
+
+def as_profile(row: Mapping[str, Any], asked: str | None = None) -> Profile:
+    """A document as a customer."""
+    merged_from = asked if asked is not None and asked != row["_id"] else None
+    return Profile.model_validate({**row, "merged_from": merged_from})
+
+
+def _starting(token: str) -> Document:
+    return {"search": {"$elemMatch": {"$gte": token, "$lt": token + "\U0010ffff"}}}
+
+
+def _after(cursor: str | None, sort: str) -> Document:
+    if cursor is None:
+        return {}
+    if sort == "newest":
+        (last,) = read_cursor(cursor, str)
+        return {"_id": {"$lt": last}}
+    if cursor.startswith("~"):  # the tail of those never seen
+        (last,) = read_cursor(cursor[1:], str)
+        return {"last_seen_at": None, "_id": {"$lt": last}}
+    at, last = read_cursor(cursor, datetime, str)
+    return {"$or": [{"last_seen_at": {"$lt": at}}, {"last_seen_at": at, "_id": {"$lt": last}}, {"last_seen_at": None}]}
+
+
+def _cursor_at(row: Mapping[str, Any], sort: str) -> str:
+    if sort == "newest":
+        return write_cursor(row["_id"])
+    at = row.get("last_seen_at")
+    return write_cursor(at, row["_id"]) if at is not None else "~" + write_cursor(row["_id"])
+
+
+def _changing(row: Document, fields: Document, seen: datetime | None, at: datetime) -> UpdateOne | None:
+    later = {} if seen is None or _not_after(seen, row.get("last_seen_at")) else {"$max": {"last_seen_at": seen}}
+    if fields:
+        change = {"$set": {**fields, "updated_at": at}, "$inc": {"rev": 1}, **later}
+        return UpdateOne({"_id": row["_id"], "rev": row["rev"]}, change)
+    return UpdateOne({"_id": row["_id"]}, later) if later else None
+
+
+def _not_after(one: datetime, other: datetime | None) -> bool:
+    return other is not None and one <= other

@@ -1,0 +1,58 @@
+"""Pairs of profiles that may be one person, with the evidence; a person decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from pymongo import ASCENDING, DESCENDING, IndexModel
+
+from base.ids import new_id
+from base.mongo import Database, Document, Indexes, UpdateOne
+from profiles.models import Dispute
+
+INDEXES: Indexes = {
+    "suggestions": [
+        IndexModel([("pair", ASCENDING)], name="pair", unique=True),
+        IndexModel([("state", ASCENDING), ("_id", DESCENDING)], name="by_state"),
+        IndexModel([("profile_ids", ASCENDING)], name="by_profile"),
+    ]
+}
+
+
+class SuggestionStore:
+    """One row per pair, `state` open until a person has said "the same" or "not the same"."""
+
+    def __init__(self, database: Database) -> None:
+        self._rows = database.collection("suggestions")
+
+    async def note(self, disputes: Iterable[Dispute], at: datetime) -> None:
+        """Keep the evidence. May run twice; a pair already answered keeps its answer."""
+        changes = [_noting(dispute, at) for dispute in disputes if dispute.profile_id != dispute.other_id]
+        if changes:
+            await self._rows.bulk_write(changes, ordered=False)
+
+    async def open(self, limit: int = 50) -> list[Document]:
+        """Rows `{_id, profile_ids, evidence: [{kind, key, reason}], created_at}`, newest first."""
+        return await self._rows.find({"state": "open"}).sort("_id", DESCENDING).limit(limit).to_list(limit)
+
+    async def of_profile(self, profile_id: str) -> list[Document]:
+        """Those that concern one person."""
+        return await self._rows.find({"profile_ids": profile_id}).to_list(None)
+
+    async def delete_of(self, profile_ids: Sequence[str]) -> int:
+        """Erase all that name one of these."""
+        return (await self._rows.delete_many({"profile_ids": {"$in": list(profile_ids)}})).deleted_count
+
+
+def _noting(dispute: Dispute, at: datetime) -> UpdateOne:
+    pair = sorted((dispute.profile_id, dispute.other_id))
+    return UpdateOne(
+        {"pair": "|".join(pair)},
+        {
+            "$setOnInsert": {"_id": new_id("sug"), "profile_ids": pair, "state": "open", "created_at": at},
+            "$addToSet": {"evidence": {"kind": dispute.kind, "key": dispute.key, "reason": dispute.reason}},
+            "$max": {"updated_at": at},
+        },
+        upsert=True,
+    )

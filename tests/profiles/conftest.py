@@ -1,0 +1,62 @@
+"""One database for the tests of a module, with the stores of a person on it."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from base.mongo import Database
+from profiles.resolve import Resolver
+from profiles.store import ConsentStore, EventStore, ProfileStore, consents, events, identities, profiles, suggestions
+
+
+@dataclass
+class Time:
+    """A clock that stands still until it is moved."""
+
+    at: datetime = field(default_factory=lambda: datetime(2026, 3, 1, 9, tzinfo=UTC))
+
+    def __call__(self) -> datetime:
+        return self.at
+
+    def forward(self, **parts: float) -> datetime:
+        self.at += timedelta(**parts)
+        return self.at
+
+
+@dataclass
+class People:
+    """What the tests of this package work with."""
+
+    db: Database
+    clock: Time
+    profiles: ProfileStore
+    events: EventStore
+    consents: ConsentStore
+    resolver: Resolver
+
+
+async def open_people(url: str, name: str) -> People:
+    db = Database(url, name)
+    for module in (profiles, identities, events, consents, suggestions):
+        await db.ensure_indexes(module.INDEXES)
+    clock, store = Time(), ProfileStore(db)
+    happenings = EventStore(db, clock)
+    return People(db, clock, store, happenings, ConsentStore(db), Resolver(store, happenings, clock))
+
+
+@pytest.fixture(scope="module")
+async def _opened(mongo_url: str, database_name: str) -> AsyncIterator[People]:
+    opened = await open_people(mongo_url, database_name)
+    yield opened
+    opened.db.close()
+
+
+@pytest.fixture
+async def people(_opened: People) -> AsyncIterator[People]:
+    """The stores of a person on a database that is empty but for its indexes."""
+    _opened.clock.at = Time().at
+    yield _opened
+    for name in ("profiles", "identities", "events", "consents", "suggestions", "orders"):
+        await _opened.db.collection(name).delete_many({})
