@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from channels.reading import Json, identifier, instant, integer, mapping, number, text
-from channels.vocabulary import Address, Location, Person
+from channels.vocabulary import Address, Location, Person, Unrecognised
 
 _ID = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 _CONNECTION = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
@@ -31,6 +31,12 @@ class Frame:
     def time(self, value: object) -> datetime:
         """A Unix time of Telegram's, else the time of receipt."""
         return instant(value) or self.received_at
+
+    def unknown(self, topic: str, reason: str) -> Unrecognised:
+        """The update kept as it is."""
+        topic = topic[:100]
+        event_id, at = f"{self.update_id}:{topic}", self.received_at
+        return Unrecognised(event_id=event_id, occurred_at=at, raw=self.raw, topic=topic, reason=reason)
 
 
 @dataclass(frozen=True)
