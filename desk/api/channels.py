@@ -1,0 +1,161 @@
+"""Channel accounts and the providers they can be of."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from base.errors import NotFound
+from channels.adapter import Card, settings_schema
+from channels.failures import SendFailed
+from channels.store import Channel
+from desk.api.contract import Body, Call, Operations, Time, View, page
+
+operations = Operations("channels")
+
+
+class ChannelCreate(Body):
+    """A new account. Which settings a provider takes: `GET /channels/providers`."""
+
+    provider: str = Field(min_length=1, max_length=40)
+    name: str = Field(min_length=1, max_length=120)
+    settings: dict[str, Any] = Field(default_factory=dict, max_length=50)
+
+
+class ChannelPatch(Body):
+    """What to change; secrets left out stay as they are."""
+
+    name: str | None = Field(None, min_length=1, max_length=120)
+    settings: dict[str, Any] | None = Field(None, max_length=50)
+    state: Literal["connected", "paused", "disconnected"] | None = None
+
+
+class ChannelView(View):
+    """An account. `secret_names` says which secrets are set; their values are never shown."""
+
+    id: str
+    provider: str
+    name: str
+    settings: dict[str, Any]
+    secret_names: list[str]
+    state: str
+    state_reason: str | None
+    webhook_url: str
+    received: int
+    sent: int
+    last_event_at: Time | None
+    last_sent_at: Time | None
+    last_error: dict[str, Any] | None
+    created_at: Time
+    updated_at: Time
+
+
+class TestResult(View):
+    """What the provider said to the credentials."""
+
+    ok: bool
+    text: str
+
+
+class ProviderView(View):
+    """A provider's card."""
+
+    provider: str
+    label: str
+    kind: str
+    summary: str
+    settings_schema: dict[str, Any]
+    capabilities: dict[str, Any]
+    steps: list[dict[str, Any]]
+    documentation: list[str]
+
+
+def channel_view(channel: Channel, base_url: str) -> ChannelView:
+    """As people and programs see it."""
+    return ChannelView(
+        **{name: getattr(channel, name) for name in ChannelView.model_fields if name not in ("webhook_url", "secret_names")},
+        secret_names=list(channel.secret_names),
+        webhook_url=f"{base_url}/webhooks/{channel.provider}/{channel.id}",
+    )  # fmt: skip
+
+
+@operations("GET", "/channels", roles=["viewer"], returns=list[ChannelView])
+async def list_channels(call: Call) -> Any:
+    """List the channel accounts you may see."""
+    channels = [each for each in await call.runtime.channels.list() if call.principal.may_see(each.id)]
+    return page([channel_view(each, call.runtime.settings.base_url) for each in channels], None)
+
+
+@operations("POST", "/channels", roles=["admin"], body=ChannelCreate, returns=ChannelView, status=201)
+async def create_channel(call: Call) -> Any:
+    """Connect a channel account. Secrets are encrypted and never shown again."""
+    channel = await call.runtime.channels.add(call.body.provider, call.body.name, call.body.settings)
+    return channel_view(channel, call.runtime.settings.base_url)
+
+
+@operations("GET", "/channels/providers", roles=["viewer"], returns=list[ProviderView])
+async def list_providers(call: Call) -> Any:
+    """List the providers with their settings and capabilities."""
+    registry = call.runtime.registry
+    return page([_provider_view(card, registry.get(card.provider).capabilities) for card in registry.cards()], None)
+
+
+@operations("GET", "/channels/{id}", roles=["viewer"], returns=ChannelView)
+async def get_channel(call: Call) -> Any:
+    """One channel account."""
+    return channel_view(await _seen(call), call.runtime.settings.base_url)
+
+
+@operations("PATCH", "/channels/{id}", roles=["admin"], body=ChannelPatch, returns=ChannelView)
+async def change_channel(call: Call) -> Any:
+    """Change name, settings or state of a channel account.
+
+    A replaced secret is still accepted on incoming webhooks for seven days, so that rotation loses nothing.
+    """
+    await _seen(call)
+    body: ChannelPatch = call.body
+    channel = await call.runtime.channels.update(
+        call.path["id"], name=body.name, settings=body.settings, state=body.state
+    )
+    return channel_view(channel, call.runtime.settings.base_url)
+
+
+@operations("DELETE", "/channels/{id}", roles=["admin"])
+async def delete_channel(call: Call) -> None:
+    """Disconnect a channel account for good; its messages stay."""
+    await _seen(call)
+    await call.runtime.channels.remove(call.path["id"])
+
+
+@operations("POST", "/channels/{id}/test", roles=["admin"], returns=TestResult)
+async def test_channel(call: Call) -> Any:
+    """Try the credentials without sending anything."""
+    channel = await _seen(call)
+    account = await call.runtime.channels.account(channel.id)
+    try:
+        return TestResult(ok=True, text=await call.runtime.registry.get(channel.provider).check(account))
+    except SendFailed as error:
+        return TestResult(ok=False, text=str(error))
+
+
+async def _seen(call: Call) -> Channel:
+    channel = await call.runtime.channels.get(call.path["id"])
+    if channel is None:
+        raise NotFound("There is no such channel.")
+    call.must_see(channel.id)
+    found: Channel = channel
+    return found
+
+
+def _provider_view(card: Card, capabilities: Any) -> ProviderView:
+    return ProviderView(
+        provider=card.provider,
+        label=card.label,
+        kind=card.kind,
+        summary=card.summary,
+        settings_schema=settings_schema(card),
+        capabilities=capabilities.model_dump(mode="json"),
+        steps=[{"text": step.text, "link": step.link} for step in card.steps],
+        documentation=list(card.documentation),
+    )

@@ -1,0 +1,1 @@
+"""Kill everything, then count: nothing lost, nothing doubled, nothing stuck."""
