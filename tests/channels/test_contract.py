@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import logging
 from collections.abc import Callable
@@ -142,6 +143,21 @@ def test_secret_setting_is_a_secret(contract: ProviderContract) -> None:
 def test_capabilities_name_their_sources(contract: ProviderContract) -> None:
     assert isinstance(contract.adapter.capabilities, Capabilities)
     assert contract.adapter.capabilities.sources
+
+
+def test_quality_list(contract: ProviderContract) -> None:
+    """The README beside the adapter (or above it, where siblings share one) says what is done, todo and exempt."""
+    folder = Path(inspect.getfile(contract.adapter)).parent
+    readme = next((each / "README.md" for each in (folder, folder.parent) if (each / "README.md").is_file()), None)
+    assert readme is not None, f"{contract.name} has no README with a quality list"
+    _, _, table = readme.read_text(encoding="utf-8").partition("| rule | state | note |")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line.startswith("| ")
+    ]
+    assert len(rows) >= 10, "the quality list is missing or thin"
+    for rule, state, note in rows:
+        assert state in ("done", "todo", "exempt"), f"{rule}: {state}"
+        assert state != "exempt" or note, f"{rule} is exempt without a reason"
 
 
 # -- verify -----------------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import ClassVar
 from urllib.parse import urlsplit
 
+import filetype
+
 from channels.adapter import Account, Adapter, Answer, Card, Delivery
 from channels.capabilities import Capabilities
 from channels.failures import CONSEQUENCES, Failure, SendFailed
@@ -75,8 +77,8 @@ class WhatsAppAdapter(Adapter):
         if size is not None and size > max_bytes:
             raise SendFailed(Failure.CONTENT_REJECTED, f"The file has {size} bytes; {max_bytes} are taken.")
         answer = await graph.download(url, max_bytes)
-        media_type = text(found.get("mime_type")) or answer.headers.get("content-type") or "application/octet-stream"
-        return answer.body, media_type
+        told = text(found.get("mime_type")) or attachment.media_type or "application/octet-stream"
+        return answer.body, filetype.guess_mime(answer.body) or told
 
     async def check(self, account: Account) -> str:
         """Ask Meta about the number: proves token, number and version in one call, and sends nothing."""

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from channels.failures import Failure, SendFailed
-from channels.providers.meta.whatsapp.people import is_user_id
+from channels.providers.meta.whatsapp.people import is_user_id, phone_of
 from channels.reading import Json
 from channels.vocabulary import Attachment, AttachmentKind, Button, Location, OutboundMessage, TemplateCall
 
@@ -60,15 +60,21 @@ def bodies(message: OutboundMessage, files: Sequence[Json]) -> list[Json]:
     """The requests this message becomes, in order. `files`: `{"id"}` or `{"link"}` for each attachment."""
     frame: Json = {
         "messaging_product": "whatsapp",
-        "recipient_type": "individual",
-        # A user id goes into a field of its own; in `to` it would be taken for a phone number.
-        "recipient" if is_user_id(message.to.external_id) else "to": message.to.external_id,
+        **_recipient(message.to.external_id),
         "biz_opaque_callback_data": message.key,
     }
     made = [{**frame, **part} for part in _parts(message, files)]
     if message.reply_to:
         made[0]["context"] = {"message_id": message.reply_to}
     return made
+
+
+def _recipient(external_id: str) -> Json:
+    """A user id has a field of its own (in `to` it would be taken for a number); what is neither is a group's id."""
+    if is_user_id(external_id):
+        return {"recipient_type": "individual", "recipient": external_id}
+    single = phone_of(external_id.removeprefix("+")) is not None
+    return {"recipient_type": "individual" if single else "group", "to": external_id}
 
 
 def _parts(message: OutboundMessage, files: Sequence[Json]) -> Iterator[Json]:

@@ -81,6 +81,18 @@ async def test_a_user_id_has_a_field_of_its_own(adapter: WhatsAppAdapter, connec
 
 
 @pytest.mark.parametrize(
+    ("external_id", "kind"),
+    [("491701234567", "individual"), ("+491701234567", "individual"), ("Y2FwaV9ncm91cDox", "group")],
+)
+async def test_groups_are_told_from_people(
+    external_id: str, kind: str, adapter: WhatsAppAdapter, connected: Account, peer: Peer
+) -> None:
+    to = Address(channel_id="chn_wa", external_id=external_id)
+    [body] = await sent(adapter, connected, peer, out(to, text="hi"))
+    assert (body["to"], body["recipient_type"]) == (external_id, kind)
+
+
+@pytest.mark.parametrize(
     ("file", "expected"),
     [
         (IMAGE, {"type": "image", "image": {"link": "https://shop.example/a.jpg", "caption": "look"}}),
@@ -288,7 +300,10 @@ async def test_media_in_two_steps(adapter: WhatsAppAdapter, connected: Account, 
     peer.will(answer({"url": f"{base}/file/1", "mime_type": "image/jpeg", "file_size": 4, "id": "42"}), answer(b"JPEG"))
     found = await adapter.media(connected, Attachment(kind=AttachmentKind.IMAGE, media_id="42"), max_bytes=100)
     assert found == (b"JPEG", "image/jpeg")
-    asked, fetched = peer.asked
+    peer.will(answer({"url": f"{base}/file/1", "mime_type": "image/jpeg"}), answer(b"%PDF-1.7 not a picture"))
+    sniffed = await adapter.media(connected, Attachment(kind=AttachmentKind.IMAGE, media_id="42"), max_bytes=100)
+    assert sniffed[1] == "application/pdf"
+    asked, fetched, *_ = peer.asked
     assert (asked.path, asked.query) == ("/v25.0/42", {"phone_number_id": NUMBER})
     assert fetched.headers["authorization"] == "Bearer canary-token"
 
