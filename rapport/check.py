@@ -51,7 +51,8 @@ async def _mongo(settings: Settings, database: Database) -> AsyncIterator[Findin
     yield Finding("mongodb", True, f"{version}, replica set {hello['setName']}, writes: majority and journal")
     private = settings.mongo_url is None
     if not private and not _is_mended(version):
-        yield Finding("mongodb version", False, f"{version} has CVE-2025-14847; move to 6.0.27, 7.0.28, 8.0.17 or newer.")
+        text = f"{version} has CVE-2025-14847; move to 6.0.27, 7.0.28, 8.0.17 or newer."
+        yield Finding("mongodb version", False, text)
     apart = abs((hello["localTime"].astimezone(UTC) - datetime.now(UTC)).total_seconds())
     text = f"{apart:.1f} s from the database's clock"
     yield Finding("time", apart < _CLOCK_S, text if apart < _CLOCK_S else f"{text}: run a time service on both")

@@ -25,7 +25,7 @@ FINISH_S = 20.0
 
 async def serve_web(settings: Settings, *, parent: int | None = None) -> None:
     """Serve HTTP (and mail, when `mail_listen` is set) until told to stop."""
-    stop = _stop_event(parent)
+    stop = stop_event(parent)
     runtime = await open_runtime(settings)
     runner = web.AppRunner(
         application(runtime), access_log=None, keepalive_timeout=75, shutdown_timeout=FINISH_S, handle_signals=False
@@ -55,7 +55,7 @@ async def _mail(listener: object | None) -> AsyncIterator[None]:
 
 async def serve_worker(settings: Settings, *, parent: int | None = None) -> None:
     """Drain what is due until told to stop; what is under way is finished first."""
-    stop = _stop_event(parent)
+    stop = stop_event(parent)
     runtime = await open_runtime(settings)
     drains, chores = runtime.drains(), runtime.chores()
     clockwork = Clockwork(drains, chores)
@@ -74,7 +74,7 @@ async def serve_worker(settings: Settings, *, parent: int | None = None) -> None
         await runtime.close()
 
 
-def _stop_event(parent: int | None) -> asyncio.Event:
+def stop_event(parent: int | None) -> asyncio.Event:
     """Set by SIGTERM or SIGINT, and when the process that started us is gone."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -75,9 +75,10 @@ async def _spawn(arguments: Sequence[str], environment: dict[str, str]) -> async
     return await asyncio.create_subprocess_exec(*command, env=environment, start_new_session=True)
 
 
-async def run(
-    settings: Settings, *, demo: bool, prepare: Callable[[Settings, Servers], Awaitable[str]], say: Callable[[str], None]
-) -> None:
+Prepare = Callable[[Settings, Servers], Awaitable[str]]
+
+
+async def run(settings: Settings, *, demo: bool, prepare: Prepare, say: Callable[[str], None]) -> None:
     """Start, print what a person needs, serve until SIGINT or SIGTERM, stop in order.
 
     `prepare` is awaited with the servers' addresses before the roles start: migrations, demo data, first link.

@@ -7,6 +7,7 @@ processed again at any time.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from channels.vocabulary import (
     CommerceEvent,
     ConsentChange,
     DeliveryUpdate,
+    MessageReceived,
     Tracked,
     Unrecognised,
 )  # fmt: skip
@@ -83,6 +85,7 @@ class Ingest:
         self._owners = owners
         self._feed = feed
         self._clock = clock
+        self._acknowledging: set[asyncio.Task[None]] = set()
 
     async def drain(self, limit: int) -> int:
         """Process up to `limit` due deliveries; the number handled."""
@@ -93,7 +96,24 @@ class Ingest:
         await self._carry_out(outcomes)
         await self._journal.duties.settle([self._closing(outcome) for outcome in outcomes])
         await self._note(outcomes)
+        self._acknowledge([item for outcome in outcomes for item in outcome.items])
         return len(rows)
+
+    def _acknowledge(self, items: Sequence[Item]) -> None:
+        """Tell the provider that a pressed button was heard (its app shows a waiting sign until then). Best effort."""
+        for item in items:
+            if isinstance(item.event, MessageReceived) and item.event.postback is not None:
+                task = asyncio.create_task(self._acknowledge_one(item))
+                self._acknowledging.add(task)
+                task.add_done_callback(self._acknowledging.discard)
+
+    async def _acknowledge_one(self, item: Item) -> None:
+        try:
+            account = await self._channels.account(item.channel_id)
+            if account is not None:
+                await self._registry.get(item.provider).acknowledge(account, item.event)
+        except (RapportError, *UNAVAILABLE) as error:
+            log.info("a pressed button was not acknowledged", extra={"error": type(error).__name__})
 
     async def _parsed(self, row: Document) -> Outcome:
         outcome = Outcome(row)
