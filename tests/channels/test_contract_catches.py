@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import inspect
+import itertools
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -158,8 +159,14 @@ class Doubles(Toy):
 
 
 class Changes(Toy):
+    """Makes up a new event id each time, so that a second delivery is a second message."""
+
+    counted = itertools.count()
+
     def parse(self, account: Account, delivery: Delivery) -> list[AnyEvent]:
-        return [event.model_copy(update={"event_id": str(id(event))}) for event in super().parse(account, delivery)]
+        return [
+            event.model_copy(update={"event_id": str(next(self.counted))}) for event in super().parse(account, delivery)
+        ]
 
 
 class DropsRaw(Toy):
