@@ -186,13 +186,15 @@ class Ingest:
         _ended(outcome, "retry", f"{item.event.kind}: {reason}"[:500])
 
     async def _notices(self, items: Sequence[Item]) -> None:
+        """What a provider says of the account itself. Other events without a person stay in the delivery log only."""
         for item in items:
             notice = item.event
-            if isinstance(notice, AccountNotice) and notice.severity == "critical":
+            if not isinstance(notice, AccountNotice):
+                continue
+            if notice.severity == "critical":
                 await self._channels.pause(item.channel_id, notice.topic, notice.text)
-            await self._feed.append(
-                [Notice("channel.notice", {"channel_id": item.channel_id, "kind": notice.kind}, item.channel_id)]
-            )
+            data = {"channel_id": item.channel_id, "topic": notice.topic, "severity": notice.severity}
+            await self._feed.append([Notice("channel.notice", data, item.channel_id)])
 
     def _closing(self, outcome: Outcome) -> Any:
         if outcome.state == "retry":

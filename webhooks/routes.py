@@ -101,7 +101,10 @@ class Door:
         return adapter, account
 
     async def _challenge(self, request: web.Request, adapter: Adapter, account: Account) -> web.Response:
-        answer = adapter.handshake(account, self._delivery(request, b""))
+        try:
+            answer = adapter.handshake(account, self._delivery(request, b""))
+        except Unverified:
+            return web.Response(status=403, text="The challenge does not carry our token.")
         if answer is None:
             return web.Response(status=405, text="Post deliveries here.", headers={"Allow": "POST"})
         return _response(answer)
