@@ -1,0 +1,1 @@
+"""Mail by SMTP out and by our own listener in."""

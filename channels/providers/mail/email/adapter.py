@@ -1,0 +1,293 @@
+"""The provider `email`: any mail server. Out by SMTP, in by our own listener (`webhooks/mail_listener.py`).
+
+The listener is the proof of origin: a delivery of its own making says `LISTENER` as its method and carries no headers.
+Nothing that came over HTTP can look like that, so a post to /webhooks/email/… is refused, whatever it holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import socket
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal
+
+import aiosmtplib
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+
+from base import clock
+from base.http import AddressGuard, HttpFailed
+from channels.adapter import Account, AccountSettings, Adapter, Card, Delivery, Http, SetupStep, Unverified
+from channels.capabilities import Capabilities, Idempotency, MediaLimit
+from channels.failures import Failure, SendFailed
+from channels.providers.mail.compose import Letter, Sender, compose
+from channels.providers.mail.email.pool import Pool
+from channels.providers.mail.email.transmit import COMMAND_S, LostBefore, refusal, transmit
+from channels.providers.mail.files import loaded
+from channels.providers.mail.headers import valid_address
+from channels.providers.mail.message import MAX_MAIL, Box, Envelope, read_mail
+from channels.providers.mail.threading import is_ours
+from channels.vocabulary import AnyEvent, AttachmentKind, OutboundMessage, SendReceipt
+
+#: The method of a delivery that our own listener took.
+LISTENER = "LMTP"
+CONNECT_S = 10.0
+#: Bytes of one outgoing file. Most servers take 20–25 MB a mail, and base64 adds a third.
+MAX_FILE = 10_000_000
+
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[?[0-9A-Fa-f:.]{2,45}\]?")
+
+
+def _address(value: str) -> str:
+    if value and not valid_address(value):
+        raise ValueError("is not a mail address")
+    return value
+
+
+def _host(value: str) -> str:
+    if value and not _HOST.fullmatch(value):
+        raise ValueError("is not a host name")
+    return value
+
+
+def _tls(value: Any) -> Any:
+    """Words and switches people use for the same three things."""
+    if isinstance(value, bool):
+        return "starttls" if value else "none"
+    words = {"": "none", "off": "none", "false": "none", "plain": "none", "ssl": "tls", "true": "starttls"}
+    return words.get(value.lower(), value.lower()) if isinstance(value, str) else value
+
+
+MailAddress = Annotated[str, AfterValidator(_address)]
+Host = Annotated[str, AfterValidator(_host)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class EmailSettings(AccountSettings):
+    """A mailbox and the server that sends for it."""
+
+    from_address: MailAddress = Field(title="Address", min_length=3, description="Customers write to it and see it.")
+    from_name: str = Field("", title="Name", max_length=200, description="Shown beside the address.")
+    reply_address: MailAddress = Field(
+        "", title="Answer address", description="Where answers go when that is another address; it needs plus tags."
+    )
+    smtp_host: Host = Field("", title="SMTP host", description="Empty: this channel only receives.")
+    smtp_port: Port = Field(587, title="SMTP port")
+    smtp_user: str = Field("", title="SMTP user", max_length=300)
+    smtp_password: SecretStr = Field(SecretStr(""), title="SMTP password")
+    smtp_tls: Annotated[Literal["none", "starttls", "tls"], BeforeValidator(_tls)] = Field(
+        "starttls", title="Encryption", description="starttls for port 587, tls for 465, none inside one machine."
+    )
+    imap_host: Host = Field("", title="IMAP host", description="For fetching mail; not used yet (see the notes).")
+    imap_port: Port = Field(993, title="IMAP port")
+    imap_user: str = Field("", title="IMAP user", max_length=300)
+    imap_password: SecretStr = Field(SecretStr(""), title="IMAP password")
+
+
+class EmailAdapter(Adapter):
+    """Any mailbox behind a server that speaks SMTP."""
+
+    card: ClassVar[Card] = Card(
+        provider="email",
+        label="E-mail",
+        kind="email",
+        summary="Your own mail server: answers go out by SMTP, letters come in by LMTP or SMTP.",
+        settings=EmailSettings,
+        steps=(
+            SetupStep("Enter the address customers write to and the server that sends for it."),
+            SetupStep(
+                "Start Rapport with RAPPORT_MAIL_LISTEN=127.0.0.1:8025 and let your mail server hand over what comes "
+                "for this address (Postfix: transport or lmtp:inet:127.0.0.1:8025)."
+            ),
+            SetupStep(
+                "Let the server accept plus tags (Postfix: recipient_delimiter = +): answers are sorted by them."
+            ),
+            SetupStep("Fetching by IMAP is not available yet; its settings are kept for the day it is."),
+        ),
+        documentation=(
+            "https://www.rfc-editor.org/rfc/rfc5321",
+            "https://www.rfc-editor.org/rfc/rfc2033",
+            "https://www.postfix.org/lmtp.8.html",
+        ),
+        mark="@",
+        hue=215,
+    )
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        text_limit=500_000,
+        media=tuple(
+            MediaLimit(kind=kind, max_bytes=MAX_FILE) for kind in AttachmentKind if kind is not AttachmentKind.STICKER
+        ),
+        caption=False,
+        rate_per_s=1000.0,  # the server decides; an account can be given less
+        idempotency=Idempotency.RECEIVER,
+        sources=("https://www.rfc-editor.org/rfc/rfc5321 (read 2026-11-22)",),
+    )
+    max_body_bytes: ClassVar[int] = MAX_MAIL
+
+    def __init__(self, http: Http) -> None:
+        super().__init__(http)
+        self._guard: AddressGuard = getattr(http, "guard", None) or AddressGuard()
+        self._pools: dict[str, tuple[EmailSettings, Pool]] = {}
+
+    # -- in ----------------------------------------------------------------------------------------
+
+    def verify(self, account: Account, delivery: Delivery, now: datetime) -> None:
+        """Only what the listener itself handed over is mail. HTTP never is."""
+        if delivery.method != LISTENER or delivery.headers or delivery.param("recipient") is None:
+            raise Unverified("Mail comes in by the mail listener, not by HTTP.")
+
+    def delivery_key(self, account: Account, delivery: Delivery) -> str:
+        """The mail and whom it was for: one mail to two of our addresses is kept twice."""
+        recipient = (delivery.param("recipient") or "").lower()
+        return hashlib.sha256(recipient.encode("utf-8", "replace") + b"\0" + delivery.body).hexdigest()
+
+    def parse(self, account: Account, delivery: Delivery) -> list[AnyEvent]:
+        """A message, or the receipts of a report. Raises only `Unreadable`."""
+        settings: EmailSettings = account.settings
+        recipient = delivery.param("recipient") or settings.from_address
+        envelope = Envelope(delivery.param("sender"), recipient, delivery.received_at)
+        return read_mail(delivery.body, Box(account.channel_id, own_addresses(settings)), envelope)
+
+    def answers_to(self, account: Account, recipient: str) -> bool:
+        """True when mail to `recipient` (plus tags allowed) is this account's. For the listener's look-up."""
+        return any(is_ours(recipient, own) for own in own_addresses(account.settings))
+
+    # -- out ---------------------------------------------------------------------------------------
+
+    async def send(self, account: Account, message: OutboundMessage) -> SendReceipt:
+        """One mail. A repeat of the same key has the same Message-ID, so that its receiver can drop the double."""
+        settings: EmailSettings = account.settings
+        if not settings.smtp_host:
+            raise SendFailed(Failure.NOT_SUPPORTED, "This channel has no SMTP host: it only receives.")
+        message = await loaded(self.http, message, max_bytes=MAX_FILE)
+        sender = Sender(settings.from_address, settings.from_name, settings.reply_address)
+        letter = compose(message, sender, clock.now())
+        words = await self._hand_over(account, letter)
+        return SendReceipt(message_ids=(letter.message_id,), raw={"answer": words})
+
+    async def check(self, account: Account) -> str:
+        """Connect and sign in."""
+        settings: EmailSettings = account.settings
+        if not settings.smtp_host:
+            return "No SMTP host is set: this channel only receives."
+        smtp = await self._connect(settings)
+        words = "signed in" if settings.smtp_user else "no sign-in wanted"
+        safe = "encrypted" if settings.smtp_tls != "none" else "not encrypted"
+        smtp.close()
+        return f"{settings.smtp_host}:{settings.smtp_port} answered ({safe}, {words})."
+
+    async def close(self) -> None:
+        """Hang up everywhere."""
+        for _, pool in self._pools.values():
+            pool.close()
+        self._pools.clear()
+
+    async def _hand_over(self, account: Account, letter: Letter) -> str:
+        """Over a kept connection if there is one. One that died of idleness is replaced once: nothing had been sent."""
+        pool = self._pool(account)
+        for fresh in (False, True):
+            async with pool.line(fresh=fresh) as line:
+                try:
+                    return await transmit(line.smtp, letter)
+                except LostBefore:
+                    line.broken = True
+                    if fresh or not line.reused:
+                        raise SendFailed(
+                            Failure.TEMPORARY, "The mail server hung up before the mail was sent."
+                        ) from None
+                except SendFailed:
+                    line.broken = not await _ready_again(line.smtp)
+                    raise
+        raise AssertionError("unreachable")
+
+    def _pool(self, account: Account) -> Pool:
+        """The account's pool; a new one when its settings have changed."""
+        settings: EmailSettings = account.settings
+        known = self._pools.get(account.channel_id)
+        if known is not None and known[0] == settings:
+            return known[1]
+        if known is not None:
+            known[1].close()
+        pool = Pool(lambda: self._connect(settings))
+        self._pools[account.channel_id] = (settings, pool)
+        return pool
+
+    async def _connect(self, settings: EmailSettings) -> aiosmtplib.SMTP:
+        """A connection that has greeted, switched to TLS and signed in. Raises `SendFailed`."""
+        smtp = aiosmtplib.SMTP(
+            hostname=settings.smtp_host,
+            username=settings.smtp_user or None,
+            password=settings.smtp_password.get_secret_value() if settings.smtp_user else None,
+            local_hostname=settings.from_address.rpartition("@")[2].encode("idna", "ignore").decode() or "localhost",
+            use_tls=settings.smtp_tls == "tls",
+            start_tls=settings.smtp_tls == "starttls",
+            timeout=COMMAND_S,
+        )
+        opened = await self._dial(settings.smtp_host, settings.smtp_port)
+        try:
+            await smtp.connect(sock=opened, port=None)
+            if smtp.is_ehlo_or_helo_needed:
+                await smtp.ehlo()
+        except aiosmtplib.SMTPAuthenticationError as error:
+            raise refusal("auth", error.code, error.message) from None
+        except aiosmtplib.SMTPResponseException as error:
+            raise refusal("greeting", error.code, error.message) from None
+        except (aiosmtplib.SMTPException, ValueError, OSError) as error:
+            raise _no_connection(settings, error) from None
+        finally:
+            if not smtp.is_connected:
+                opened.close()
+        return smtp
+
+    async def _dial(self, host: str, port: int) -> socket.socket:
+        """A connected socket to an address that the guard has permitted: the name is not looked up again."""
+        try:
+            address = await self._guard.resolve(host.strip("[]"), port)
+        except HttpFailed as error:
+            failure = Failure.ACCOUNT_PROBLEM if error.reason == "refused_address" else Failure.TEMPORARY
+            raise SendFailed(failure, str(error)) from None
+        opened = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        opened.setblocking(False)
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await asyncio.get_running_loop().sock_connect(opened, (address, port))
+        except (OSError, TimeoutError):
+            opened.close()
+            raise SendFailed(Failure.TEMPORARY, f"{host}:{port} could not be reached.") from None
+        except BaseException:
+            opened.close()
+            raise
+        return opened
+
+
+def own_addresses(settings: EmailSettings) -> tuple[str, ...]:
+    """The addresses under which the account is reached."""
+    return tuple(address for address in (settings.from_address, settings.reply_address) if address)
+
+
+def _no_connection(settings: EmailSettings, error: Exception) -> SendFailed:
+    """TLS and sign-in that the server does not offer are ours to mend; the rest passes."""
+    where = f"{settings.smtp_host}:{settings.smtp_port}"
+    if isinstance(error, aiosmtplib.SMTPConnectError | aiosmtplib.SMTPServerDisconnected | TimeoutError):
+        if "certificate" in str(error).lower():
+            return SendFailed(Failure.ACCOUNT_PROBLEM, f"The certificate of {where} is not valid for that name.")
+        return SendFailed(Failure.TEMPORARY, f"{where} closed the connection before it could be used.")
+    if isinstance(error, aiosmtplib.SMTPException):
+        return SendFailed(
+            Failure.ACCOUNT_PROBLEM, f"{where} does not offer what the settings ask for (TLS or sign-in)."
+        )
+    return SendFailed(Failure.TEMPORARY, f"{where} could not be used: {type(error).__name__}.")
+
+
+async def _ready_again(smtp: aiosmtplib.SMTP) -> bool:
+    """After a refusal: True when the session could be reset, so that the connection may be kept."""
+    if not smtp.is_connected:
+        return False
+    try:
+        return (await smtp.execute_command(b"RSET", timeout=5.0)).code == 250
+    except (aiosmtplib.SMTPException, OSError):
+        return False
+
+
+ADAPTER = EmailAdapter

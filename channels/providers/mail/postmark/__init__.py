@@ -1,0 +1,1 @@
+"""Mail by Postmark: its API out, its webhooks in."""
