@@ -186,6 +186,8 @@ class OrderSummary(Stored):
 
     count: int = 0
     revenue: Revenue = Field(default_factory=dict)
+    #: The amounts of `revenue` without their currencies, for rules that ask for any.
+    revenue_minor: list[int] = Field(default_factory=list)
     first_at: Moment | None = None
     last_at: Moment | None = None
 
@@ -227,6 +229,7 @@ class Profile(Stored):
     owner_id: str | None = None
     attributes: dict[str, Any] = Field(default_factory=dict)
     orders: OrderSummary = Field(default_factory=OrderSummary)
+    rfm: dict[str, Any] | None = None
     consents: list[ConsentState] = Field(default_factory=list)
     reachable_on: list[str] = Field(default_factory=list)
     segments: list[str] = Field(default_factory=list)
@@ -260,7 +263,9 @@ class Profile(Stored):
 
     def to_json(self) -> dict[str, Any]:
         """As the API shows it."""
-        return self.model_dump(mode="json", by_alias=False, exclude={"segments", "rev"})
+        return self.model_dump(
+            mode="json", by_alias=False, exclude={"segments": True, "rev": True, "orders": {"revenue_minor"}}
+        )
 
 
 def display_name(name: str | None, handles: list[str], emails: list[Contact], phones: list[Contact]) -> str:

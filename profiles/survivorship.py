@@ -13,6 +13,7 @@ from typing import Any
 from profiles.models import SOURCE_RANK, STAGE_FIRST, Source
 from profiles.normalise import clean_text
 from profiles.search import search_tokens
+from profiles.segments.bucket import dice_of
 
 Document = dict[str, Any]
 
@@ -62,7 +63,7 @@ def new_profile(profile_id: str, facts: Sequence[Facts]) -> Document:
         "orders": {"count": 0, "revenue": {}, "revenue_minor": [], "first_at": None, "last_at": None},
         "consents": [], "reachable_on": [], "segments": [], "search": [], "sources": {},
         "first_touch": None, "last_touch": None, "created_at": at, "updated_at": at, "last_seen_at": None,
-        "merged_into": None, "rev": 0, "unannounced": True,
+        "merged_into": None, "rev": 0, "unannounced": True, "dice": dice_of(profile_id),
     }  # fmt: skip
     blank = {**blank, **changes(blank, facts)}
     blank["last_seen_at"] = max((each.at for each in facts if each.seen), default=None)
