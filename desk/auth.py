@@ -9,7 +9,7 @@ import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import Literal, TypeVar
+from typing import Literal
 from urllib.parse import quote, urlsplit
 
 from aiohttp import web
@@ -19,12 +19,11 @@ from desk.keys import ACCOUNTS, RUNTIME, base_url_of, runtime_of
 from desk.store import Role, User
 
 __all__ = [
-    "ACCOUNTS", "PRINCIPAL", "RUNTIME", "Principal", "authenticate", "csrf_of", "is_api", "principal_of", "public",
-    "require", "runtime_of",
+    "ACCOUNTS", "PRINCIPAL", "RUNTIME", "Principal", "authenticate", "csrf_of", "is_api", "is_script", "principal_of",
+    "public", "require", "runtime_of",
 ]  # fmt: skip
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Marked = TypeVar("Marked", bound=Handler)
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 CSRF_HEADER = "X-CSRF-Token"
 CSRF_FIELD = "csrf"
@@ -63,6 +62,8 @@ class Principal:
 PRINCIPAL: web.RequestKey[Principal] = web.RequestKey("principal", Principal)
 #: Set when the principal came by cookie: its secret, from which the CSRF token is made.
 SESSION: web.RequestKey[str] = web.RequestKey("session", str)
+#: Set when it was looked up and there is nobody.
+NOBODY: web.RequestKey[bool] = web.RequestKey("nobody", bool)
 
 
 def principal_of(request: web.Request) -> Principal:
@@ -73,6 +74,11 @@ def principal_of(request: web.Request) -> Principal:
 def is_api(request: web.BaseRequest) -> bool:
     """True where answers are JSON and errors are problems."""
     return request.path.startswith(("/api/", "/v1/"))
+
+
+def is_script(request: web.BaseRequest) -> bool:
+    """True when a script of ours asks: it wants a part of a page and errors as JSON, never a redirect."""
+    return request.headers.get("HX-Request") == "true" or "X-Desk" in request.headers
 
 
 # -- cookies -------------------------------------------------------------------------------------------------------
@@ -112,9 +118,12 @@ async def authenticate(request: web.Request) -> Principal | None:
     """
     if PRINCIPAL in request:
         return request[PRINCIPAL]
+    if request.get(NOBODY):
+        return None
     found = await (_by_token(request) if _bearer(request) is not None else _by_session(request))
     if found is not None:
         request[PRINCIPAL] = found
+    request[NOBODY] = found is None
     return found
 
 
@@ -183,10 +192,15 @@ async def _check_forgery(request: web.Request) -> None:
 # -- marks ---------------------------------------------------------------------------------------------------------
 
 
-def public(handler: Marked) -> Marked:
+def public(handler: Handler) -> Handler:
     """Anybody may call this."""
-    handler.roles = frozenset()  # type: ignore[attr-defined]
-    return handler
+
+    @wraps(handler)
+    async def opened(request: web.Request) -> web.StreamResponse:
+        return await handler(request)
+
+    opened.roles = frozenset()  # type: ignore[attr-defined]
+    return opened
 
 
 def require(*roles: Role) -> Callable[[Handler], Handler]:

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from base.errors import RapportError
-from desk.auth import is_api
+from desk.auth import is_api, is_script
+from desk.live import position_of
 from desk.problems import Problem, problem_of, problem_response
 
 log = logging.getLogger(__name__)
@@ -20,6 +21,8 @@ ErrorPage = Callable[[web.Request, Problem], Awaitable[web.StreamResponse]]
 
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 NONCE: web.RequestKey[str] = web.RequestKey("nonce", str)
+#: Where the stream stood before anything was read for this answer.
+POSITION: web.RequestKey[int] = web.RequestKey("position", int)
 ERROR_PAGE: web.AppKey[ErrorPage] = web.AppKey("error_page", Callable)  # type: ignore[arg-type]
 ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9_.:-]{8,64}")
 
@@ -44,6 +47,7 @@ async def identify(request: web.Request, handler: Handler) -> web.StreamResponse
     given = request.headers.get("X-Request-ID", "")
     request[REQUEST_ID] = given if ACCEPTABLE_ID.fullmatch(given) else secrets.token_hex(8)
     request[NONCE] = secrets.token_urlsafe(16)
+    request[POSITION] = position_of(request)
     return await handler(request)
 
 
@@ -89,11 +93,9 @@ def log_fault(request: web.Request, problem: Problem, error: Exception) -> None:
 async def answer(request: web.Request, problem: Problem) -> web.StreamResponse:
     """The problem in the form the caller reads."""
     page = request.config_dict.get(ERROR_PAGE)
-    if (
-        is_api(request)
-        or page is None
-        or "text/html" not in request.headers.get("Accept", "*/*").replace("*/*", "text/html")
-    ):
+    accept = request.headers.get("Accept", "*/*")
+    wants_page = "text/html" in accept or "*/*" in accept
+    if page is None or is_api(request) or is_script(request) or not wants_page:
         return problem_response(problem, request.get(REQUEST_ID, ""))
     return await page(request, problem)
 

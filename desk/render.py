@@ -19,7 +19,7 @@ from desk.assets import Assets
 from desk.auth import Principal, authenticate, csrf_of
 from desk.i18n import LANGUAGES, Formats, chosen_language, zone_of
 from desk.keys import runtime_of
-from desk.middleware import NONCE
+from desk.middleware import NONCE, POSITION
 
 FOLDER = Path(__file__).parent / "templates"
 LANGUAGE_COOKIE = "rapport-language"
@@ -55,7 +55,7 @@ def _environment(language: str, assets: Assets) -> Environment:
 
 @lru_cache(maxsize=512)
 def icon(name: str, size: int = 20) -> Markup:
-    """An outlined icon, decoration only: whoever uses it alone gives the control a label. Small ones get a bolder line."""
+    """An outlined icon, decoration only: who uses it alone gives the control a label. Small ones get a bolder line."""
     if name in SOLID:
         drawn = heroicon_mini(name, size=size, class_="icon")
     else:
@@ -117,6 +117,7 @@ async def page(
         "nonce": request.get(NONCE, ""),
         "csrf": csrf_of(request),
         "path": request.path,
+        "position": request.get(POSITION, 0),
         "fragment": request.headers.get("HX-Request") == "true",
     }
     text = request.config_dict[RENDERER].draw(template, formats.language, {**known, **(values or {})})

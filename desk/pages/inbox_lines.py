@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -31,17 +31,23 @@ TICKS: Mapping[str, tuple[str, str]] = {
     "bounced": ("failed", N_("Bounced")), "complained": ("failed", N_("Marked as spam")),
     "skipped": ("failed", N_("Not sent")), "unknown": ("unknown", N_("Perhaps sent")),
 }  # fmt: skip
-#: Code of a quiet line → its sentence. Lines of a code unknown here show the code itself, never nothing.
+#: Code of a quiet line (a status change has one per new status) → its sentence. A code unknown here shows itself.
 SYSTEM_LINES: Mapping[str, str] = {
-    "assigned": N_("%(by)s assigned this to %(to)s"), "taken": N_("%(by)s took this conversation"),
-    "unassigned": N_("%(by)s gave this back to everybody"), "resolved": N_("%(by)s resolved this"),
-    "reopened": N_("%(by)s opened this again"), "snoozed": N_("%(by)s snoozed this until %(until)s"),
-    "woken": N_("The snooze has ended"), "pending": N_("%(by)s set this to pending"),
-    "spam": N_("%(by)s marked this as spam"),
-    "priority": N_("%(by)s set the priority to %(to)s"), "labelled": N_("%(by)s changed the labels"),
-    "started": N_("The conversation began"), "left": N_("The customer left this channel"),
-    "returned": N_("The customer came back to this channel"),
-}  # fmt: skip
+    "assigned": N_("%(by)s assigned this to %(to)s"),
+    "assigned_self": N_("%(by)s took this conversation"),
+    "unassigned": N_("%(by)s gave this back to everybody"),
+    "team_assigned": N_("%(by)s moved this to the team %(to)s"),
+    "status_resolved": N_("%(by)s resolved this"),
+    "status_open": N_("%(by)s opened this again"),
+    "status_snoozed": N_("%(by)s snoozed this until %(until)s"),
+    "status_pending": N_("%(by)s set this to pending"),
+    "status_spam": N_("%(by)s marked this as spam"),
+    "woken": N_("The snooze has ended"),
+    "reopened": N_("Opened again by a new message"),
+    "prioritised": N_("%(by)s set the priority to %(to)s"),
+    "labelled": N_("%(by)s changed the labels"),
+    "unrecognised": N_("Something arrived that we can not show: %(topic)s"),
+}
 
 
 @dataclass(frozen=True)
@@ -138,8 +144,19 @@ class Line:
         return alone and not (self.text or self.mail or self.quote or self.cards or self.place)
 
 
-def lines_of(messages: Sequence[Message], conversation: Conversation, customer: str, formats: Formats) -> list[Line]:
+@dataclass(frozen=True)
+class Scene:
+    """Whose thread it is and who reads it. `campaigns`: names of journeys by id."""
+
+    conversation: Conversation
+    customer: str
+    formats: Formats
+    campaigns: Mapping[str, str] = field(default_factory=dict)
+
+
+def lines_of(messages: Sequence[Message], scene: Scene) -> list[Line]:
     """The thread in order, a separator before the first line of each day (of the reader's zone)."""
+    formats = scene.formats
     by_id = {each.id: each for each in messages}
     by_provider = {each.provider_message_id: each for each in messages if each.provider_message_id}
     lines: list[Line] = []
@@ -152,7 +169,7 @@ def lines_of(messages: Sequence[Message], conversation: Conversation, customer: 
         first = new_day or not _together(before, message)
         last = after is None or not _together(message, after) or _day(after, formats) != _day(message, formats)
         answered = by_id.get(message.reply_to or "") or by_provider.get(message.reply_to or "")
-        lines.append(line_of(message, conversation, customer, formats, first=first, last=last, answered=answered))
+        lines.append(line_of(message, scene, first=first, last=last, answered=answered))
         before = message
     return lines
 
@@ -169,10 +186,10 @@ def _together(a: Message | None, b: Message) -> bool:
 
 
 def line_of(
-    message: Message, conversation: Conversation, customer: str, formats: Formats, *, first: bool = True,
-    last: bool = True, answered: Message | None = None,
-) -> Line:  # fmt: skip
+    message: Message, scene: Scene, *, first: bool = True, last: bool = True, answered: Message | None = None
+) -> Line:
     """One message."""
+    formats = scene.formats
     if message.direction == "system":
         return Line(
             "system", message.id, message.provider_at, sentence=system_sentence(message, formats), seq=message.seq
@@ -180,7 +197,7 @@ def line_of(
     tick, tick_label = _tick(message)
     failed, detail = _failure(message, tick, formats)
     deleted = message.deleted_at is not None
-    where = f"/inbox/{conversation.id}"
+    where = f"/inbox/{scene.conversation.id}"
     return Line(
         kind=message.direction,
         id=message.id,
@@ -188,11 +205,11 @@ def line_of(
         first=first,
         foot=last or bool(failed) or message.edited_at is not None or message.due_at is not None,
         seq=message.seq,
-        author=author_of(message, customer, formats),
-        author_key=conversation.profile_id,
+        author=author_of(message, scene),
+        author_key=scene.conversation.profile_id,
         badge=_badge(message, formats),
         text="" if deleted else _text(message),
-        quote=_quote(answered, customer, formats) if message.reply_to and not deleted else None,
+        quote=_quote(answered, scene) if message.reply_to and not deleted else None,
         files=() if deleted else tuple(
             file_view(each, f"{where}/files/{message.id}/{i}", formats)
             for i, each in enumerate(message.attachments) if not each.get("inline")
@@ -204,7 +221,7 @@ def line_of(
         template_name=str((message.template or {}).get("name", "")),
         referral=_referral(message.referral),
         mail=_mail(message, where, formats) if message.mail and not deleted else None,
-        reactions=_reactions(message, customer, formats),
+        reactions=_reactions(message, scene.customer),
         status=message.status or "",
         tick=tick,
         tick_label=formats.text(tick_label),
@@ -220,12 +237,13 @@ def line_of(
     )  # fmt: skip
 
 
-def author_of(message: Message, customer: str, formats: Formats) -> str:
+def author_of(message: Message, scene: Scene) -> str:
     """Who wrote it, in a word."""
+    formats = scene.formats
     if message.direction == "in":
-        return message.author.name or customer
+        return message.author.name or scene.customer
     if message.author.type == "campaign":
-        return message.author.name or formats.text(N_("Journey"))
+        return scene.campaigns.get(message.author.id or "") or formats.text(N_("Journey"))
     if message.author.type == "colleague":
         return message.author.name or formats.text(N_("Colleague"))
     return message.author.name or formats.text(N_("We"))
@@ -260,11 +278,12 @@ def _failure(message: Message, tick: str, formats: Formats) -> tuple[str, str]:
     return sentence, str(reason.get("detail") or "")
 
 
-def _quote(answered: Message | None, customer: str, formats: Formats) -> Quote:
+def _quote(answered: Message | None, scene: Scene) -> Quote:
+    formats = scene.formats
     if answered is None:
         return Quote("", formats.text(N_("An earlier message")), "…")
     text = " ".join(_text(answered).split())[:140] or formats.text(N_("Attachment"))
-    return Quote(answered.id, author_of(answered, customer, formats), text)
+    return Quote(answered.id, author_of(answered, scene), text)
 
 
 def file_view(attachment: Mapping[str, Any], href: str, formats: Formats) -> FileView:
@@ -334,11 +353,11 @@ def quoted_part(text: str | None, full_text: str | None) -> str:
     return whole[len(new) :].strip() if new and whole.startswith(new) else whole
 
 
-def _reactions(message: Message, customer: str, formats: Formats) -> tuple[ReactionView, ...]:
+def _reactions(message: Message, customer: str) -> tuple[ReactionView, ...]:
     found: dict[str, list[str]] = {}
     for each in message.reactions:
-        by = each.get("by") or {}
-        name = by.get("name") if isinstance(by, Mapping) else None
+        by = each.get("by")
+        name = by.get("name") if isinstance(by, Mapping) else None  # a bare id is the customer's own
         found.setdefault(str(each["emoji"]), []).append(name or customer)
     return tuple(ReactionView(emoji, len(names), ", ".join(names)) for emoji, names in found.items())
 
@@ -347,15 +366,20 @@ def system_sentence(message: Message, formats: Formats) -> str:
     """A quiet line in words."""
     system = message.system or {}
     code, params = str(system.get("code", "")), dict(system.get("params") or {})
-    msgid = SYSTEM_LINES.get(code)
-    if msgid is None:
-        return message.text or code.replace("_", " ")
-    by = message.author.name or formats.text(N_("Rapport"))
+    msgid = SYSTEM_LINES.get(_system_key(code, params))
     shown = {name: _shown(value, formats) for name, value in params.items()}
+    shown["by"] = message.author.name or params.get("by_name") or "Rapport"
+    shown["to"] = str(params.get("to_name") or params.get("to") or "")
     try:
-        return formats.text(msgid, **{"by": by, **shown})
+        return formats.text(msgid, **shown) if msgid else message.text or code.replace("_", " ")
     except KeyError:
         return message.text or code.replace("_", " ")
+
+
+def _system_key(code: str, params: Mapping[str, Any]) -> str:
+    if code == "assigned" and params.get("to") == params.get("by"):
+        return "assigned_self"
+    return f"status_{params.get('to')}" if code == "status_changed" else code
 
 
 def _shown(value: Any, formats: Formats) -> str:

@@ -122,6 +122,45 @@ class Row:
     avatar_url: str | None = None
 
 
+@dataclass(frozen=True)
+class OpenView:
+    """The head of the open conversation."""
+
+    id: str
+    name: str
+    face: Face
+    handle: str
+    subject: str
+    status: str
+    status_label: str
+    assignee: str
+    assignee_id: str
+    href: str
+    list_href: str
+    customer_href: str
+
+
+def open_view(
+    conversation: Conversation, asked: Asked, faces: Faces, names: Mapping[str, str], formats: Formats
+) -> OpenView:
+    """The head of a conversation. `names`: colleagues by id."""
+    here = f"/inbox/{conversation.id}?"
+    return OpenView(
+        id=conversation.id,
+        name=name_of(conversation),
+        face=faces.of(conversation.channel_id, conversation.provider),
+        handle=conversation.address.handle or "",
+        subject=conversation.subject or "",
+        status=conversation.status,
+        status_label=formats.text(STATUS_LABELS[conversation.status]),
+        assignee=names.get(conversation.assignee_id or "", ""),
+        assignee_id=conversation.assignee_id or "",
+        href=here + asked.query(),
+        list_href=f"/inbox?{asked.query()}",
+        customer_href=here + asked.query(pane="customer"),
+    )
+
+
 def name_of(conversation: Conversation) -> str:
     """What to call the customer."""
     known = conversation.display_name or conversation.address.handle

@@ -1,1 +1,78 @@
-// wiring
+// What every page does: menus, copying, ages, themes, shortcuts; then the module of the page itself.
+import { toast } from "./ask.js";
+import { age, word } from "./words.js";
+
+// Menus close when something else is clicked, on Escape, and when another one opens.
+document.addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  const menu = document.querySelector("details.menu[open]");
+  if (menu) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+    event.stopPropagation();
+  }
+});
+document.addEventListener("toggle", (event) => {
+  if (!event.target.matches?.("details.menu[open]")) return;
+  for (const menu of document.querySelectorAll("details.menu[open]")) if (menu !== event.target) menu.open = false;
+}, true);
+document.addEventListener("keydown", (event) => {
+  const menu = event.target.closest?.("details.menu[open]");
+  if (!menu || !["ArrowDown", "ArrowUp"].includes(event.key)) return;
+  const items = [...menu.querySelectorAll(".item, .switch button")].filter((each) => each.offsetParent);
+  const at = items.indexOf(document.activeElement);
+  items[(at + (event.key === "ArrowDown" ? 1 : -1) + items.length) % items.length]?.focus();
+  event.preventDefault();
+});
+
+// Copying.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest?.("[data-copy]");
+  if (!button) return;
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy);
+  } catch {
+    button.parentElement.querySelector("input")?.select();
+    document.execCommand("copy");
+  }
+  const label = button.querySelector("span") ?? button;
+  const before = label.textContent;
+  label.textContent = word("copied");
+  setTimeout(() => { label.textContent = before; }, 1600);
+});
+
+// A theme shows at once; the form behind it keeps it.
+document.addEventListener("click", (event) => {
+  const choice = event.target.closest?.("[data-theme-choice]");
+  if (choice) document.documentElement.dataset.theme = choice.value;
+});
+
+// The shortcuts' list.
+export function shortcuts() {
+  document.getElementById("shortcuts")?.showModal();
+}
+document.addEventListener("click", (event) => {
+  if (event.target.closest?.("[data-shortcuts]")) shortcuts();
+  if (event.target.matches?.("dialog[open]")) event.target.close();
+});
+
+document.addEventListener("htmx:responseError", (event) => {
+  let detail = word("failed");
+  try { detail = JSON.parse(event.detail.xhr.responseText).detail ?? detail; } catch { /* no problem document */ }
+  toast(detail);
+});
+document.addEventListener("htmx:sendError", () => toast(word("offline")));
+
+age();
+setInterval(age, 20000);
+
+const zone = document.querySelector("input[data-zone]");
+if (zone) zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone;
+
+if (document.querySelector("[data-inbox]")) import("./inbox.js");
+else if (document.querySelector("[data-live-page]")) import("./watch.js");

@@ -1,0 +1,50 @@
+"""The application of the desk: pages, static files, the stream and the API under one roof.
+
+`build(runtime)` needs of the runtime: settings, clock, db, users, bus, feed, channels, registry, profiles, events,
+consent, orders, order_store, conversations, messages, sends, outbox, desk_actions, journeys, templates, tasks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from aiohttp import web
+
+from desk import live
+from desk.accounts import Accounts
+from desk.assets import Assets
+from desk.keys import ACCOUNTS, RUNTIME
+from desk.middleware import ERROR_PAGE, MIDDLEWARES, harden
+from desk.pages import entrance, inbox
+from desk.pages.errors import error_page
+from desk.render import RENDERER, Renderer
+
+#: Forms and JSON; files sent by agents come with their own limit later.
+MAX_BODY_BYTES = 2_000_000
+PAGES = (entrance, inbox)
+
+
+def build(runtime: Any) -> web.Application:
+    """Everything a browser or a program may ask for, on one application."""
+    app = web.Application(middlewares=MIDDLEWARES, client_max_size=MAX_BODY_BYTES)
+    equip(app, runtime)
+    return app
+
+
+def equip(app: web.Application, runtime: Any) -> None:
+    """Add the desk to an application that has `MIDDLEWARES`."""
+    assets = Assets()
+    app[RUNTIME] = runtime
+    app[ACCOUNTS] = getattr(runtime, "accounts", None) or Accounts(runtime.users, runtime.clock)
+    app[RENDERER] = Renderer(assets)
+    app[ERROR_PAGE] = error_page
+    app[live.TAIL] = live.Tail(runtime.feed, runtime.bus)
+    app[live.STREAMS] = Counter()
+    app.on_response_prepare.append(harden)
+    app.cleanup_ctx.append(live.tailing)
+    app.on_shutdown.append(live.close_streams)
+    app.add_routes(assets.routes)
+    app.add_routes(live.routes)
+    for each in PAGES:
+        app.add_routes(each.routes)

@@ -1,0 +1,161 @@
+"""Coming in and going out: sign in, first administrator, set a password, language and theme, sign out."""
+
+from __future__ import annotations
+
+from typing import Any
+from zoneinfo import available_timezones
+
+from aiohttp import web
+
+from base.errors import Refused, TooMany, WrongInput
+from desk.accounts import FIRST_ADMINISTRATOR
+from desk.auth import (
+    authenticate,
+    check_origin,
+    cookie_name,
+    drop_session_cookie,
+    local_path,
+    principal_of,
+    public,
+    require,
+    served_by_https,
+    set_session_cookie,
+)
+from desk.i18n import LANGUAGES
+from desk.keys import ACCOUNTS
+from desk.render import LANGUAGE_COOKIE, THEMES, page
+from desk.store import User
+
+routes = web.RouteTableDef()
+ZONES = frozenset(available_timezones())
+YEAR_S = 365 * 24 * 3600
+
+
+def who(request: web.Request) -> dict[str, str]:
+    """Browser and address, for the list of sessions and the throttle."""
+    return {"agent": request.headers.get("User-Agent", ""), "address": request.remote or "unknown"}
+
+
+@routes.get("/")
+@require("viewer")
+async def home(request: web.Request) -> web.StreamResponse:
+    """The inbox is where the day is."""
+    raise web.HTTPSeeOther("/inbox")
+
+
+@routes.get("/sign-in")
+@public
+async def sign_in_page(request: web.Request) -> web.StreamResponse:
+    """The form; whoever is in already goes on."""
+    following = local_path(request.query.get("next", "/"))
+    if await authenticate(request) is not None:
+        raise web.HTTPSeeOther(following)
+    return await page(request, "entrance/sign_in.html", {"message": "", "email": "", "next": following})
+
+
+@routes.post("/sign-in")
+@public
+async def sign_in(request: web.Request) -> web.StreamResponse:
+    """A new session under a new id. Wrong, unknown and switched off sound the same."""
+    check_origin(request)
+    form = await request.post()
+    email, following = str(form.get("email", ""))[:200], local_path(str(form.get("next", "/")))
+    try:
+        secret, user = await request.config_dict[ACCOUNTS].sign_in(email, str(form.get("password", "")), **who(request))
+    except (Refused, TooMany) as error:
+        values = {"message": str(error), "email": email, "next": following}
+        status = 429 if isinstance(error, TooMany) else 403
+        answer = await page(request, "entrance/sign_in.html", values, status=status)
+        if isinstance(error, TooMany):
+            answer.headers["Retry-After"] = str(round(error.retry_after_s))
+        return answer
+    return await _come_in(request, secret, user, following, str(form.get("zone", "")))
+
+
+async def _come_in(request: web.Request, secret: str, user: User, following: str, zone: str) -> web.StreamResponse:
+    old = request.cookies.get(cookie_name(request))
+    store = request.config_dict[ACCOUNTS].store
+    if old:
+        await store.close_session(old)
+    if zone in ZONES and user.time_zone != zone:
+        await store.change_user(user.id, {"time_zone": zone})
+    response = web.Response(status=303, headers={"Location": following})
+    set_session_cookie(request, response, secret)
+    return response
+
+
+@routes.get("/welcome/{secret}")
+@public
+async def welcome_page(request: web.Request) -> web.StreamResponse:
+    """The form behind a first-administrator or set-password link. Looking does not use it up."""
+    found = await request.config_dict[ACCOUNTS].open_link(request.match_info["secret"])
+    first = found.purpose == FIRST_ADMINISTRATOR
+    values = {"first": first, "email": found.user.email if found.user else "", "name": "", "faults": {}}
+    return await _unreferred(await page(request, "entrance/welcome.html", values))
+
+
+@routes.post("/welcome/{secret}")
+@public
+async def welcome(request: web.Request) -> web.StreamResponse:
+    """Set the password and come in; a password too weak is told beside its field and leaves the link as it was."""
+    check_origin(request)
+    accounts, secret, form = request.config_dict[ACCOUNTS], request.match_info["secret"], await request.post()
+    given = {name: str(form.get(name, ""))[:200] for name in ("email", "name")}
+    try:
+        session, user = await accounts.follow_link(secret, str(form.get("password", "")), **given, **who(request))
+    except WrongInput as error:
+        found = await accounts.open_link(secret)
+        shown = found.user.email if found.user else given["email"]
+        faults = {fault.path: fault.message for fault in error.errors}
+        values: dict[str, Any] = {"first": found.user is None, "email": shown, "name": given["name"], "faults": faults}
+        return await _unreferred(await page(request, "entrance/welcome.html", values, status=422))
+    return await _come_in(request, session, user, "/", str(form.get("zone", "")))
+
+
+async def _unreferred(response: web.Response) -> web.Response:
+    response.headers["Referrer-Policy"] = "no-referrer"  # the address itself is the secret
+    return response
+
+
+@routes.post("/sign-out")
+@require("viewer")
+async def sign_out(request: web.Request) -> web.StreamResponse:
+    """End this session, here and on the server."""
+    await request.config_dict[ACCOUNTS].store.close_session(request.cookies.get(cookie_name(request), ""))
+    response = web.Response(status=303, headers={"Location": "/sign-in"})
+    drop_session_cookie(request, response)
+    return response
+
+
+@routes.post("/preferences")
+@require("viewer")
+async def preferences(request: web.Request) -> web.StreamResponse:
+    """Language and theme of the person."""
+    form = await request.post()
+    change: dict[str, str] = {}
+    if form.get("language") in LANGUAGES:
+        change["language"] = str(form["language"])
+    if form.get("theme") in THEMES:
+        change["theme"] = str(form["theme"])
+    await request.config_dict[ACCOUNTS].store.change_user(principal_of(request).id, change)
+    response = web.Response(status=303, headers={"Location": local_path(str(form.get("back", "/")))})
+    if "language" in change:
+        _remember_language(request, response, change["language"])
+    return response
+
+
+@routes.post("/language")
+@public
+async def language(request: web.Request) -> web.StreamResponse:
+    """The language of the door, before anybody is known."""
+    check_origin(request)
+    form = await request.post()
+    response = web.Response(status=303, headers={"Location": local_path(str(form.get("back", "/sign-in")))})
+    if form.get("language") in LANGUAGES:
+        _remember_language(request, response, str(form["language"]))
+    return response
+
+
+def _remember_language(request: web.Request, response: web.Response, language: str) -> None:
+    secure = served_by_https(request)
+    response.set_cookie(LANGUAGE_COOKIE, language, max_age=YEAR_S, httponly=True, samesite="Lax", secure=secure)

@@ -1,0 +1,292 @@
+"""The inbox: list, conversation and customer side by side, and what an agent does there."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Any
+
+from aiohttp import web
+
+from base.errors import Conflict, NotFound, WrongInput
+from base.ids import is_id, new_id
+from desk.auth import Principal, is_script, principal_of, require
+from desk.keys import runtime_of
+from desk.pages.composer import capabilities_of, composer_of, snoozes
+from desk.pages.customer import customer_view, owner_name
+from desk.pages.faces import Faces
+from desk.pages.files import file_response, mail_response
+from desk.pages.inbox_lines import Scene, lines_of
+from desk.pages.inbox_rows import STATUS_LABELS, VIEWS, Asked, list_view, name_of, open_view, row_of
+from desk.pages.reads import faces_of, journey_names, order_rows, people, run_briefs
+from desk.render import formats_of, page
+from inbox.models import Actor, Conversation, Message, ReplyInput, conversation_of
+
+ROWS, LINES = 40, 60
+routes = web.RouteTableDef()
+
+
+def actor_of(principal: Principal) -> Actor:
+    """The person as the use cases know them."""
+    return Actor(principal.id, principal.name)
+
+
+async def conversation_for(request: web.Request) -> Conversation:
+    """The conversation of the address. `NotFound` also when it is on a channel out of scope."""
+    conversation_id = request.match_info["conversation_id"]
+    found = await runtime_of(request).conversations.get(conversation_id) if is_id(conversation_id, "cnv") else None
+    if found is None or not principal_of(request).may_see(found.channel_id):
+        raise NotFound("There is no such conversation.")
+    return found  # type: ignore[no-any-return]
+
+
+# -- reading -------------------------------------------------------------------------------------------------------
+
+
+@routes.get("/inbox")
+@require("viewer")
+async def inbox(request: web.Request) -> web.StreamResponse:
+    """The list, with nothing open."""
+    return await page(request, "inbox/page.html", {**await _list_part(request), "open": None, "pane": "list"})
+
+
+@routes.get("/inbox/rows")
+@require("viewer")
+async def rows(request: web.Request) -> web.StreamResponse:
+    """Some rows anew, for the live list. Those that do not belong to the view any more are left out."""
+    principal, asked = principal_of(request), _asked(request)
+    ids = [each for each in request.query.get("ids", "").split(",")[:100] if is_id(each, "cnv")]
+    found = [conversation_of(row) for row in (await runtime_of(request).conversations.rows(ids)).values()]
+    kept = [
+        each for each in found
+        if principal.may_see(each.channel_id) and asked.matches(each, principal.id) and not asked.q
+    ]  # fmt: skip
+    return await page(request, "inbox/rows.html", {"rows": await _shaped(request, asked, kept), "open": None})
+
+
+@routes.get("/inbox/tabs")
+@require("viewer")
+async def tabs(request: web.Request) -> web.StreamResponse:
+    """The views with their counts, for the live list."""
+    principal, asked = principal_of(request), _asked(request)
+    counts = await _counts(request)
+    view = list_view(asked, formats_of(request, principal), counts, [], Faces([], []))
+    return await page(request, "inbox/tabs.html", {"view": view})
+
+
+@routes.get("/inbox/{conversation_id}")
+@require("viewer")
+async def conversation(request: web.Request) -> web.StreamResponse:
+    """One conversation beside the list; for scripts its part of the page alone."""
+    found = await conversation_for(request)
+    values = await _stage_part(request, found)
+    if request.headers.get("HX-Target") == "stage":
+        await _seen(request, found)
+        return await page(request, "inbox/stage.html", values)
+    listed = await _list_part(request)
+    await _seen(request, found)
+    return await page(request, "inbox/page.html", {**listed, **values})
+
+
+@routes.get("/inbox/{conversation_id}/lines")
+@require("viewer")
+async def lines(request: web.Request) -> web.StreamResponse:
+    """The newest lines anew (`head`: with the buttons of the conversation), or those before a cursor."""
+    found = await conversation_for(request)
+    values = await _thread_part(request, found, request.query.get("cursor"))
+    if "cursor" not in request.query:
+        await _seen(request, found)
+    return await page(request, "inbox/thread.html", {**values, **await _head_part(request, found)})
+
+
+@routes.get("/inbox/{conversation_id}/files/{message_id}/{position}")
+@require("viewer")
+async def file(request: web.Request) -> web.StreamResponse:
+    """A file of a message: kept bytes, or fetched from the provider. Only harmless types are shown in a page."""
+    found = await conversation_for(request)
+    return await file_response(request, await _message(request, found))
+
+
+@routes.get("/inbox/{conversation_id}/mails/{message_id}")
+@require("viewer")
+async def mail(request: web.Request) -> web.StreamResponse:
+    """A mail as it was sent, on a page of its own: cleaned, without scripts or pictures from elsewhere."""
+    found = await conversation_for(request)
+    return mail_response(await _message(request, found))
+
+
+# -- acting --------------------------------------------------------------------------------------------------------
+
+
+@routes.post("/inbox/{conversation_id}/reply")
+@require("agent")
+async def reply(request: web.Request) -> web.StreamResponse:
+    """Answer or leave a note. The client key makes a repeated post the same message."""
+    found, form, runtime = await conversation_for(request), await request.post(), runtime_of(request)
+    text = str(form.get("text", "")).replace("\r\n", "\n").strip()
+    note = form.get("mode") == "note"
+    if not text:
+        raise WrongInput("Write something first.")
+    written = ReplyInput(text=text, note=note)
+    key = str(form.get("client_key", ""))[:80] or new_id("msg")
+    await runtime.outbox.reply(found.id, actor_of(principal_of(request)), written, key)
+    if form.get("resolve") and not note:
+        await _act(request, found, "resolved", None)
+    return await _after(request, found)
+
+
+@routes.post("/inbox/{conversation_id}/assign")
+@require("agent")
+async def assign(request: web.Request) -> web.StreamResponse:
+    """Give the conversation to somebody, or to nobody."""
+    found, form = await conversation_for(request), await request.post()
+    assignee_id = str(form.get("assignee", "")) or None
+    runtime = runtime_of(request)
+    user = await runtime.users.user(assignee_id) if assignee_id else None
+    if assignee_id and (user is None or not user.active):
+        raise WrongInput("There is no such colleague.")
+    await runtime.desk_actions.assign(
+        found.id, actor_of(principal_of(request)), assignee_id, user.name if user else None
+    )
+    return await _after(request, found)
+
+
+@routes.post("/inbox/{conversation_id}/status")
+@require("agent")
+async def status(request: web.Request) -> web.StreamResponse:
+    """Resolve, open again, snooze."""
+    found, form = await conversation_for(request), await request.post()
+    until = str(form.get("until", ""))
+    await _act(request, found, str(form.get("status", "")), datetime.fromisoformat(until) if until else None)
+    return await _after(request, found)
+
+
+async def _act(request: web.Request, found: Conversation, status: str, until: datetime | None) -> None:
+    if status not in STATUS_LABELS:
+        raise WrongInput("There is no such state.")
+    actor = actor_of(principal_of(request))
+    await runtime_of(request).desk_actions.set_status(found.id, status, actor, snoozed_until=until)
+
+
+async def _after(request: web.Request, found: Conversation) -> web.StreamResponse:
+    """Scripts get the thread anew; a plain form goes back to its page."""
+    if not is_script(request):
+        raise web.HTTPSeeOther(f"/inbox/{found.id}")
+    again = await runtime_of(request).conversations.get(found.id) or found
+    values = await _thread_part(request, again, None)
+    return await page(request, "inbox/thread.html", {**values, **await _head_part(request, again)})
+
+
+# -- gathering -----------------------------------------------------------------------------------------------------
+
+
+def _asked(request: web.Request) -> Asked:
+    default = "mine" if principal_of(request).may("agent") else "all"
+    return Asked.of(request.query, default)
+
+
+async def _list_part(request: web.Request) -> dict[str, Any]:
+    principal, runtime, asked = principal_of(request), runtime_of(request), _asked(request)
+    scope = principal.channels
+    found, faces, counts = await asyncio.gather(
+        runtime.conversations.page(
+            asked.condition(principal.id, scope), limit=ROWS, cursor=request.query.get("cursor")
+        ),
+        faces_of(runtime),
+        _counts(request),
+    )
+    formats = formats_of(request, principal)
+    channels = [each for each in faces.channels.values() if principal.may_see(each.id)]
+    shaped = await _shaped(request, asked, found.data, faces)
+    more = f"/inbox?{asked.query(cursor=found.next_cursor)}" if found.next_cursor else ""
+    view = list_view(asked, formats, counts, channels, faces)
+    return {"rows": shaped, "view": view, "next_href": more}
+
+
+async def _counts(request: web.Request) -> dict[str, int]:
+    principal, store = principal_of(request), runtime_of(request).conversations
+    views = [Asked(view) for view, _ in VIEWS]
+    counts = await asyncio.gather(*(store.count(each.condition(principal.id, principal.channels)) for each in views))
+    return {each.view: count for each, count in zip(views, counts, strict=True)}
+
+
+async def _shaped(
+    request: web.Request, asked: Asked, found: list[Conversation], faces: Faces | None = None
+) -> list[Any]:
+    principal, runtime = principal_of(request), runtime_of(request)
+    faces = faces or await faces_of(runtime)
+    names = await runtime.users.names(sorted({each.assignee_id for each in found if each.assignee_id}))
+    formats = formats_of(request, principal)
+    return [row_of(each, asked, faces, names, principal.id, formats) for each in found]
+
+
+async def _stage_part(request: web.Request, found: Conversation) -> dict[str, Any]:
+    head, thread, side = await asyncio.gather(
+        _head_part(request, found), _thread_part(request, found, None), _customer_part(request, found)
+    )
+    pane = "customer" if request.query.get("pane") == "customer" else "conversation"
+    return {**head, **thread, **side, "pane": pane}
+
+
+async def _head_part(request: web.Request, found: Conversation) -> dict[str, Any]:
+    principal, runtime = principal_of(request), runtime_of(request)
+    faces, colleagues, identity = await asyncio.gather(
+        faces_of(runtime), people(runtime), runtime.profiles.identity(found.identity_id)
+    )
+    formats = formats_of(request, principal)
+    names = {each.id: each.name for each in colleagues}
+    capabilities = capabilities_of(runtime, found) if found.channel_id in faces.channels else None
+    composer = composer_of(capabilities, identity, formats)
+    view = open_view(found, _asked(request), faces, names, formats)
+    return {
+        "open": view, "composer": composer, "colleagues": colleagues, "may_answer": principal.may("agent"),
+        "snoozes": snoozes(formats),
+    }  # fmt: skip
+
+
+async def _thread_part(request: web.Request, found: Conversation, cursor: str | None) -> dict[str, Any]:
+    runtime, formats = runtime_of(request), formats_of(request, principal_of(request))
+    part = await runtime.messages.page(found.id, limit=LINES, cursor=cursor)
+    campaigns = {each.author.id for each in part.data if each.author.type == "campaign" and each.author.id}
+    scene = Scene(found, name_of(found), formats, await journey_names(runtime, campaigns))
+    query = _asked(request).query(cursor=part.next_cursor)
+    earlier = f"/inbox/{found.id}/lines?{query}" if part.next_cursor else ""
+    return {"lines": lines_of(list(reversed(part.data)), scene), "earlier_href": earlier}
+
+
+async def _customer_part(request: web.Request, found: Conversation) -> dict[str, Any]:
+    principal, runtime = principal_of(request), runtime_of(request)
+    formats = formats_of(request, principal)
+    profile, identities, orders, runs, others, faces = await asyncio.gather(
+        runtime.profiles.get(found.profile_id),
+        runtime.profiles.identities_of(found.profile_id),
+        order_rows(runtime, found.profile_id, formats, limit=4),
+        run_briefs(runtime, found.profile_id, formats, limit=4),
+        runtime.conversations.of_profile(found.profile_id, limit=6),
+        faces_of(runtime),
+    )
+    owner = await runtime.users.names([profile.owner_id]) if profile and profile.owner_id else {}
+    seen = [each for each in others if each.id != found.id and principal.may_see(each.channel_id)]
+    view = customer_view(
+        profile, found, identities, orders=orders, runs=runs, others=seen[:4], owner=owner_name(profile, owner),
+        faces=faces, formats=formats,
+    )  # fmt: skip
+    return {"customer": view}
+
+
+async def _message(request: web.Request, found: Conversation) -> Message:
+    message_id = request.match_info["message_id"]
+    message = await runtime_of(request).messages.get(message_id) if is_id(message_id, "msg") else None
+    if message is None or message.conversation_id != found.id:
+        raise NotFound("There is no such message.")
+    return message  # type: ignore[no-any-return]
+
+
+async def _seen(request: web.Request, found: Conversation) -> None:
+    """Whoever may answer and opens it has read it. Nobody waits for that, and nothing fails for it."""
+    if not found.unread or not principal_of(request).may("agent"):
+        return
+    try:
+        await runtime_of(request).desk_actions.mark_read(found.id, actor_of(principal_of(request)))
+    except Conflict:
+        return

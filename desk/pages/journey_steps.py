@@ -1,0 +1,186 @@
+"""The steps of a journey in words, their ways out, and the counts that stand on them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from desk.i18n import N_, Formats
+from desk.pages.flow import Exit
+from desk.pages.rules import cut, duration_words, event_words, field_words, rule_words
+
+SYMBOLS = {
+    "send": "paper-airplane", "wait": "clock", "wait_event": "bell", "branch": "arrows-right-left", "split": "scale",
+    "holdout": "eye-slash", "update": "pencil-square", "task": "clipboard-document-check", "exit": "flag",
+    "jump": "arrow-uturn-up", "notify": "bell-alert", "assign": "user-plus", "note": "lock-closed", "webhook": "bolt",
+    "start_journey": "map",
+}  # fmt: skip
+TITLES = {
+    "send": N_("Send"), "wait": N_("Wait"), "wait_event": N_("Wait for something"), "branch": N_("Branch"),
+    "split": N_("Split"), "holdout": N_("Hold back"), "update": N_("Update"), "task": N_("Task"), "exit": N_("Exit"),
+    "jump": N_("Go to"), "notify": N_("Notify"), "assign": N_("Assign"), "note": N_("Note"), "webhook": N_("Webhook"),
+    "start_journey": N_("Start a journey"),
+}  # fmt: skip
+WEEKDAYS = {
+    "mon": N_("Mon"), "tue": N_("Tue"), "wed": N_("Wed"), "thu": N_("Thu"), "fri": N_("Fri"), "sat": N_("Sat"),
+    "sun": N_("Sun"),
+}  # fmt: skip
+CHANNELS = {"any": N_("any channel")}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """People at a step: there now, gone on, skipped, failed."""
+
+    waiting: int = 0
+    passed: int = 0
+    skipped: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True)
+class StepView:
+    """One step as it is drawn."""
+
+    id: str
+    kind: str
+    symbol: str
+    title: str
+    detail: str
+    counts: Counts = field(default_factory=Counts)
+
+
+def step_view(
+    step: Mapping[str, Any], counts: Mapping[str, Counts], templates: Mapping[str, str], formats: Formats
+) -> StepView:
+    """One step. `templates`: names by id."""
+    kind = str(step.get("type", ""))
+    title = str(step.get("name") or formats.text(TITLES.get(kind, kind)))
+    detail = cut(step_words(step, templates, formats))
+    symbol = SYMBOLS.get(kind, "question-mark-circle")
+    return StepView(str(step["id"]), kind, symbol, title, detail, counts.get(str(step["id"]), Counts()))
+
+
+def step_words(step: Mapping[str, Any], templates: Mapping[str, str], formats: Formats) -> str:
+    """What a step does, in a line."""
+    shape = _SHAPES.get(str(step.get("type")))
+    return shape(step, templates, formats) if shape else ""
+
+
+def _send(step: Mapping[str, Any], templates: Mapping[str, str], formats: Formats) -> str:
+    content = step.get("content") or {}
+    words = content.get("subject") or content.get("text") or content.get("body") or content.get("html") or ""
+    what = templates.get(str(step.get("template_id") or "")) or " ".join(str(words).split())
+    names = [formats.text(CHANNELS.get(each, each)) for each in step.get("channels") or ["any"]]
+    where = ", ".join(names)
+    return f"{cut(what, 56)} · {where}" if what else where
+
+
+def _wait(step: Mapping[str, Any], templates: Mapping[str, str], formats: Formats) -> str:
+    del templates
+    if step.get("for"):
+        return formats.text(N_("for %(span)s"), span=duration_words(step["for"], formats))
+    until = step.get("until")
+    if isinstance(until, Mapping):
+        parts = [", ".join(formats.text(WEEKDAYS.get(each, each)) for each in until.get("weekdays") or ())]
+        parts.append(str(until.get("time") or ""))
+        window = until.get("window") or {}
+        parts.append(f"{window.get('from')}–{window.get('to')}" if window else "")
+        return formats.text(N_("until %(when)s"), when=" ".join(part for part in parts if part))
+    date = step.get("until_date") or {}
+    return formats.text(N_("until %(when)s"), when=field_words(str(date.get("field", "")), formats))
+
+
+def _wait_event(step: Mapping[str, Any], templates: Mapping[str, str], formats: Formats) -> str:
+    del templates
+    names = [event_words(str(each.get("event")), formats) for each in step.get("any") or ()]
+    words = f" {formats.text(N_('or'))} ".join(names)
+    if step.get("timeout"):
+        return formats.text(
+            N_("until %(event)s, at most %(span)s"), event=words, span=duration_words(step["timeout"], formats)
+        )
+    return formats.text(N_("until %(when)s"), when=words)
+
+
+def _branch(step: Mapping[str, Any], templates: Mapping[str, str], formats: Formats) -> str:
+    del templates
+    cases: Sequence[Any] = step.get("cases") or ()
+    return rule_words(cases[0].get("when"), formats) + "?" if len(cases) == 1 else ""
+
+
+def _update(step: Mapping[str, Any], templates: Mapping[str, str], formats: Formats) -> str:
+    del templates
+    _ = formats.text
+    parts = [f"{field_words(key, formats)} = {value}" for key, value in (step.get("set") or {}).items()]
+    parts += [_("add tag %(tag)s", tag=tag) for tag in step.get("add_tags") or ()]
+    parts += [_("remove tag %(tag)s", tag=tag) for tag in step.get("remove_tags") or ()]
+    parts += [_("stage %(stage)s", stage=step["stage"])] if step.get("stage") else []
+    parts += [_("score %(score)s", score=f"{step['score']:+d}")] if step.get("score") else []
+    return ", ".join(parts)
+
+
+def _task(step: Mapping[str, Any], templates: Mapping[str, str], formats: Formats) -> str:
+    del templates, formats
+    return str(step.get("text", ""))
+
+
+def _holdout(step: Mapping[str, Any], templates: Mapping[str, str], formats: Formats) -> str:
+    del templates
+    return formats.text(
+        N_("%(percent)s %% get nothing, to measure the difference"), percent=f"{step.get('percent', 0):g}"
+    )
+
+
+def _exit(step: Mapping[str, Any], templates: Mapping[str, str], formats: Formats) -> str:
+    del templates, formats
+    return str(step.get("reason") or "")
+
+
+_SHAPES = {
+    "send": _send, "wait": _wait, "wait_event": _wait_event, "branch": _branch, "update": _update, "task": _task,
+    "holdout": _holdout, "exit": _exit, "notify": _task, "note": _task,
+}  # fmt: skip
+
+
+def exits_of(step: Mapping[str, Any], formats: Formats) -> list[Exit]:
+    """The ways out of a step with their labels, in the order they are tried."""
+    kind = step.get("type")
+    _ = formats.text
+    if kind == "branch":
+        cases = step.get("cases") or ()
+        single = len(cases) == 1
+        found = [
+            Exit(case.get("next"), _("yes") if single else cut(rule_words(case.get("when"), formats), 28))
+            for case in cases
+        ]
+        return [*found, Exit(step.get("else"), _("no") if single else _("else"))]
+    if kind == "wait_event":
+        found = [
+            Exit(each.get("next"), cut(event_words(str(each.get("event")), formats), 28))
+            for each in step.get("any") or ()
+        ]
+        if step.get("timeout"):
+            label = _("after %(span)s", span=duration_words(step["timeout"], formats))
+            found.append(Exit(step.get("timeout_next"), label, "late"))
+        return found
+    if kind == "split":
+        arms = step.get("arms") or ()
+        total = sum(arm.get("weight", 0) for arm in arms) or 1
+        return [
+            Exit(arm.get("next"), f"{arm.get('name') or chr(65 + i)} · {round(100 * arm.get('weight', 0) / total)} %")
+            for i, arm in enumerate(arms)
+        ]
+    if kind == "task" and step.get("wait_done") and step.get("timeout"):
+        label = _("after %(span)s", span=duration_words(step["timeout"], formats))
+        return [Exit(step.get("next"), _("done")), Exit(step.get("timeout_next"), label, "late")]
+    if kind == "exit":
+        return []
+    if kind == "jump":
+        return [Exit(step.get("to"))]
+    return [Exit(step.get("next"))]
+
+
+def exits_by_step(steps: Sequence[Mapping[str, Any]], formats: Formats) -> dict[str, list[Exit]]:
+    """The same for all steps."""
+    return {str(step["id"]): exits_of(step, formats) for step in steps}

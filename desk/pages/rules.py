@@ -1,0 +1,152 @@
+"""Rules, durations and triggers of the public contract (sections 3 and 4) as sentences. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from desk.i18n import N_, Formats
+
+OPERATORS = {
+    "eq": N_("is"), "ne": N_("is not"), "lt": N_("is below"), "lte": N_("is at most"), "gt": N_("is above"),
+    "gte": N_("is at least"), "between": N_("is between"), "in": N_("is one of"), "not_in": N_("is none of"),
+    "exists": N_("is known"), "missing": N_("is not known"), "contains": N_("contains"),
+    "not_contains": N_("does not contain"), "starts_with": N_("begins with"), "ends_with": N_("ends with"),
+    "matches": N_("matches"), "any_of": N_("has any of"), "all_of": N_("has all of"), "none_of": N_("has none of"),
+    "before": N_("is before"), "after": N_("is after"), "within_last": N_("was within the last"),
+    "older_than": N_("was longer ago than"), "day_of_year": N_("falls on"),
+}  # fmt: skip
+FIELDS = {
+    "name": N_("name"), "emails": N_("mail address"), "phones": N_("phone number"), "tags": N_("tags"),
+    "stage": N_("stage"), "tier": N_("tier"), "score": N_("score"), "locale": N_("language"),
+    "time_zone": N_("time zone"), "orders.count": N_("number of orders"), "orders.revenue": N_("revenue"),
+    "orders.last_at": N_("last order"), "orders.first_at": N_("first order"), "last_seen_at": N_("last seen"),
+    "created_at": N_("first seen"), "order.status": N_("order status"), "order.total.amount_minor": N_("order total"),
+    "event.properties.text": N_("the message"),
+}  # fmt: skip
+EVENTS = {
+    "message.received": N_("a message arrives"), "message.delivered": N_("a message is delivered"),
+    "message.read": N_("a message is read"), "message.replied": N_("a reply arrives"),
+    "message.clicked": N_("a link is clicked"), "message.opened": N_("a mail is opened"),
+    "message.failed": N_("a message fails"), "conversation.created": N_("a conversation begins"),
+    "order.created": N_("an order is placed"), "order.paid": N_("the order is paid"),
+    "order.payment_failed": N_("a payment fails"), "order.fulfilled": N_("the order is shipped"),
+    "order.delivered": N_("the order is delivered"), "order.cancelled": N_("the order is cancelled"),
+    "order.refunded": N_("the order is refunded"), "checkout.started": N_("a checkout begins"),
+    "checkout.completed": N_("a checkout is completed"), "profile.created": N_("somebody new appears"),
+    "profile.tag_added": N_("a tag is added"), "profile.stage_changed": N_("the stage changes"),
+    "contact.left": N_("the customer leaves the channel"), "consent.denied": N_("consent is withdrawn"),
+    "consent.granted": N_("consent is given"), "task.done": N_("a task is done"),
+}  # fmt: skip
+DURATION = re.compile(r"^(-)?P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?$")
+PIECES = (
+    (N_("%(num)s week"), N_("%(num)s weeks")), (N_("%(num)s day"), N_("%(num)s days")),
+    (N_("%(num)s hour"), N_("%(num)s hours")), (N_("%(num)s minute"), N_("%(num)s minutes")),
+    (N_("%(num)s second"), N_("%(num)s seconds")),
+)  # fmt: skip
+MAX_WORDS = 90
+
+
+def duration_words(text: Any, formats: Formats) -> str:
+    """`P3D` → 3 days. Anything else stays as it is."""
+    found = DURATION.match(str(text))
+    if not found or not any(found.groups()[1:]):
+        return str(text)
+    words = [formats.plural(*PIECES[i], int(n)) for i, n in enumerate(found.groups()[1:]) if n and int(n)]
+    return " ".join(words) or formats.plural(*PIECES[3], 0)
+
+
+def event_words(name: str, formats: Formats) -> str:
+    """An event in words; a name of one's own stays in quotes."""
+    return formats.text(EVENTS[name]) if name in EVENTS else formats.text(N_("“%(name)s” happens"), name=name)
+
+
+def field_words(field: str, formats: Formats) -> str:
+    """A field in words."""
+    if field in FIELDS:
+        return formats.text(FIELDS[field])
+    return (
+        field.removeprefix("attributes.")
+        .removeprefix("event.properties.")
+        .removeprefix("properties.")
+        .replace("_", " ")
+    )
+
+
+def rule_words(rule: Any, formats: Formats, depth: int = 0) -> str:
+    """A rule as a sentence, cut where it gets long."""
+    if not isinstance(rule, Mapping):
+        return str(rule)
+    for key, word in (("all", N_("and")), ("any", N_("or"))):
+        if key in rule:
+            parts = [rule_words(each, formats, depth + 1) for each in rule[key]]
+            joined = f" {formats.text(word)} ".join(parts)
+            return f"({joined})" if depth and len(parts) > 1 else joined
+    if "not" in rule:
+        return formats.text(N_("not: %(rule)s"), rule=rule_words(rule["not"], formats, depth + 1))
+    return _leaf(rule, formats)
+
+
+def _leaf(rule: Mapping[str, Any], formats: Formats) -> str:
+    if "field" in rule:
+        operator = str(rule.get("op", "eq"))
+        words = formats.text(OPERATORS.get(operator, operator))
+        value = "" if operator in ("exists", "missing") else value_words(rule.get("value"), formats, operator)
+        return " ".join(each for each in (field_words(str(rule["field"]), formats), words, value) if each)
+    if "event" in rule:
+        within = duration_words(rule["within"], formats) if rule.get("within") else ""
+        words = event_words(str(rule["event"]), formats)
+        return formats.text(N_("%(event)s within %(span)s"), event=words, span=within) if within else words
+    if "last_event" in rule:
+        span = duration_words(rule.get("value", ""), formats)
+        operator = formats.text(OPERATORS.get(str(rule.get("op")), "is"))
+        return f"{event_words(str(rule['last_event']), formats)} {operator} {span}"
+    if "consent" in rule:
+        granted = rule.get("is", "granted") == "granted"
+        return formats.text(
+            N_("agreed to %(purpose)s") if granted else N_("did not agree to %(purpose)s"), purpose=rule["consent"]
+        )
+    if "reachable" in rule:
+        return formats.text(N_("reachable on %(channel)s"), channel=rule["reachable"])
+    if "segment" in rule:
+        return formats.text(N_("in segment %(segment)s"), segment=rule["segment"])
+    return ", ".join(f"{key}: {value}" for key, value in rule.items())
+
+
+def value_words(value: Any, formats: Formats, operator: str = "eq") -> str:
+    """A value as it is read."""
+    if operator in ("within_last", "older_than"):
+        return duration_words(value, formats)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(value_words(each, formats) for each in value)
+    if isinstance(value, bool):
+        return formats.text(N_("yes") if value else N_("no"))
+    return f"“{value}”" if isinstance(value, str) else str(value)
+
+
+def cut(text: str, most: int = MAX_WORDS) -> str:
+    """Not longer than a line can hold."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
+def trigger_words(trigger: Mapping[str, Any], formats: Formats) -> str:
+    """What starts a journey."""
+    _, kind = formats.text, trigger.get("type")
+    if kind == "event":
+        return _("When %(event)s", event=event_words(str(trigger.get("event", "")), formats))
+    if kind == "message_received":
+        keyword = trigger.get("keyword")
+        if trigger.get("first_contact"):
+            return _("When somebody writes for the first time")
+        if keyword:
+            words = ", ".join(keyword) if isinstance(keyword, list | tuple) else str(keyword)
+            return _("When somebody writes “%(keyword)s”", keyword=words)
+        return _("When %(event)s", event=_("a message arrives"))
+    if kind == "order":
+        return _("When %(event)s", event=event_words(f"order.{trigger.get('status')}", formats))
+    if kind == "changed":
+        return _("When %(field)s changes", field=field_words(str(trigger.get("field", "")), formats))
+    if kind == "api":
+        return _("When a program or a colleague starts it")
+    return str(kind or "")

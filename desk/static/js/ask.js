@@ -1,0 +1,44 @@
+// Requests to our own server: token, errors as sentences, parts of pages.
+const csrf = document.querySelector("meta[name=csrf]")?.content ?? "";
+
+export class Refusal extends Error {
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+/** Fetch; throws `Refusal` with a sentence. A lost session leads to the sign-in page. */
+export async function ask(url, { method = "GET", body, headers = {}, ...rest } = {}) {
+  const extra = { "X-Desk": "1", ...headers };
+  if (method !== "GET") extra["X-CSRF-Token"] = csrf;
+  const answer = await fetch(url, { method, body, headers: extra, credentials: "same-origin", ...rest });
+  if (answer.redirected && new URL(answer.url).pathname === "/sign-in") {
+    location.assign(answer.url);
+    throw new Refusal(401, "");
+  }
+  if (!answer.ok) {
+    const problem = await answer.json().catch(() => ({}));
+    throw new Refusal(answer.status, problem.detail ?? answer.statusText);
+  }
+  return answer;
+}
+
+/** A part of a page, parsed and not yet in it. */
+export async function part(url, options) {
+  const answer = await ask(url, options);
+  const holder = document.createElement("template");
+  holder.innerHTML = await answer.text();
+  return holder.content;
+}
+
+/** Say something for a moment. */
+export function toast(text) {
+  document.querySelector(".toast")?.remove();
+  const box = document.createElement("div");
+  box.className = "toast";
+  box.setAttribute("role", "status");
+  box.textContent = text;
+  document.body.append(box);
+  setTimeout(() => box.remove(), 4500);
+}

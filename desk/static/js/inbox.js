@@ -1,0 +1,456 @@
+// The inbox: opens conversations without leaving the page, follows the stream, sends at once, knows the keys.
+import { Refusal, ask, part, toast } from "./ask.js";
+import { shortcuts } from "./desk.js";
+import { on } from "./live.js";
+import { age, span, word } from "./words.js";
+
+const inbox = document.querySelector("[data-inbox]");
+const rows = () => document.getElementById("rows");
+const stage = document.getElementById("stage");
+const title = document.title.split(" · ").slice(-2).join(" · ");
+const view = () => document.getElementById("queue").dataset.view;
+const open = () => document.getElementById("talk")?.dataset.conversation ?? "";
+const lines = () => document.getElementById("lines");
+const writing = () => document.getElementById("text");
+
+// -- opening ---------------------------------------------------------------------------------------------------------
+
+let opening = null;
+
+/** Show a conversation in the stage. The address follows, so that Back and Reload work. */
+async function show(href, { push = true, focus = false } = {}) {
+  keepDraft();
+  opening?.abort();
+  opening = new AbortController();
+  const url = new URL(href, location.href);
+  mark(url.pathname.split("/").pop());
+  try {
+    const fresh = await part(url, { headers: { "HX-Target": "stage" }, signal: opening.signal });
+    stage.replaceChildren(fresh);
+  } catch (error) {
+    if (error.name !== "AbortError") toast(error.message || word("failed"));
+    return;
+  }
+  inbox.dataset.pane = url.searchParams.get("pane") === "customer" ? "customer" : "conversation";
+  if (push) history.pushState({ open: open() }, "", url);
+  const name = stage.querySelector("h2")?.textContent.trim();
+  document.title = name ? `${name} · ${title}` : title;
+  document.querySelector(`#row-${CSS.escape(open())}`)?.classList.remove("is-unread");
+  document.querySelector(`#row-${CSS.escape(open())} .count`)?.remove();
+  ready();
+  if (focus) writing()?.focus();
+}
+
+function mark(id) {
+  for (const each of rows().querySelectorAll("a[aria-current]")) each.removeAttribute("aria-current");
+  const row = document.getElementById(`row-${id}`);
+  row?.querySelector("a").setAttribute("aria-current", "true");
+  row?.scrollIntoView({ block: "nearest" });
+}
+
+function showList() {
+  keepDraft();
+  inbox.dataset.pane = "list";
+}
+
+document.addEventListener("click", (event) => {
+  if (event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
+  const link = event.target.closest?.("[data-open-conversation], [data-customer], .talk-head a.only-narrow, .customer-head a.only-narrow");
+  if (!link || !inbox.contains(link)) return;
+  event.preventDefault();
+  const url = new URL(link.href);
+  if (url.pathname === "/inbox") {
+    showList();
+    history.pushState({}, "", url);
+  } else if (url.pathname.endsWith(open()) && open()) {
+    inbox.dataset.pane = url.searchParams.get("pane") === "customer" ? "customer" : "conversation";
+    history.pushState({ open: open() }, "", url);
+    mark(open());
+  } else show(link.href);
+});
+addEventListener("popstate", () => {
+  if (location.pathname === "/inbox") location.reload();
+  else show(location.href, { push: false });
+});
+
+// -- the stream ------------------------------------------------------------------------------------------------------
+
+const changed = new Set();
+let rowTimer = 0;
+let threadTimer = 0;
+let reading = false;
+let again = false;
+
+on("*", (data, type) => {
+  if (type === "reset") return everything();
+  const id = data?.conversation_id ?? (type.startsWith("conversation.") ? data?.id : null);
+  if (!id) return;
+  changed.add(id);
+  rowTimer ||= setTimeout(freshRows, 250);
+  if (id === open()) threadTimer ||= setTimeout(freshThread, 60);
+});
+
+async function everything() {
+  freshThread();
+  try {
+    const fresh = (await part(`/inbox?${view()}`)).querySelector("#rows");
+    if (fresh) rows().replaceChildren(...fresh.children);
+    mark(open());
+  } catch { /* the next notice tries again */ }
+}
+
+/** Read changed rows anew: replaced, moved to their place, or gone from this view. */
+async function freshRows() {
+  rowTimer = 0;
+  if (new URLSearchParams(view()).get("q")) return changed.clear();
+  const ids = [...changed].slice(0, 100);
+  changed.clear();
+  try {
+    const found = (await part(`/inbox/rows?${view()}&ids=${ids.join(",")}`)).querySelector("#rows");
+    for (const id of ids) settle(id, found.querySelector(`#row-${CSS.escape(id)}`));
+    document.querySelector("#queue .empty")?.toggleAttribute("hidden", rows().childElementCount > 0);
+    counts();
+  } catch { /* the next notice tries again */ }
+}
+
+function settle(id, fresh) {
+  const old = document.getElementById(`row-${id}`);
+  if (!fresh) {
+    if (old && id !== open()) old.remove();
+    return;
+  }
+  if (id === open()) fresh.querySelector("a").setAttribute("aria-current", "true");
+  const newer = !old || old.dataset.at < fresh.dataset.at;
+  if (newer && id !== open()) fresh.classList.add("row-new");
+  if (old && !newer) return old.replaceWith(fresh);
+  const focused = old?.contains(document.activeElement);
+  old?.remove();
+  const before = [...rows().children].find((each) => each.dataset.at <= fresh.dataset.at);
+  rows().insertBefore(fresh, before ?? null);
+  if (focused) fresh.querySelector("a").focus();
+}
+
+let countTimer = 0;
+function counts() {
+  countTimer ||= setTimeout(async () => {
+    countTimer = 0;
+    try {
+      const fresh = (await part(`/inbox/tabs?${view()}`)).querySelector(".tabs");
+      if (fresh) document.querySelector(".queue-head .tabs").replaceChildren(...fresh.childNodes);
+    } catch { /* the next notice tries again */ }
+  }, 1500);
+}
+
+/** Read the thread anew and change only what differs, so that nothing moves that needs not. */
+async function freshThread() {
+  threadTimer = 0;
+  const id = open();
+  if (!id) return;
+  if (reading) { again = true; return; }
+  reading = true;
+  try {
+    apply(await part(`/inbox/${id}/lines?${view()}`), id);
+  } catch (error) {
+    if (error instanceof Refusal && error.status === 404) location.assign("/inbox");
+  } finally {
+    reading = false;
+    if (again) { again = false; freshThread(); }
+  }
+}
+
+function apply(fresh, id) {
+  if (id !== open()) return;
+  const incoming = fresh.getElementById("lines");
+  reconcile(lines(), incoming);
+  swap("talk-actions", fresh);
+  const slot = document.getElementById("composer-slot");
+  const next = fresh.getElementById("composer-slot");
+  if (slot && next && (slot.dataset.closed !== next.dataset.closed)) {
+    keepDraft();
+    slot.dataset.closed = next.dataset.closed;
+    slot.replaceChildren(...next.childNodes);
+    ready();
+  } else {
+    const until = slot?.querySelector("[data-window]");
+    if (until && next?.dataset.until) until.dataset.window = next.dataset.until;
+  }
+  age();
+}
+
+function swap(id, fresh) {
+  const old = document.getElementById(id);
+  const next = fresh.getElementById(id);
+  if (old && next && old.innerHTML !== next.innerHTML && !old.querySelector("details[open]")) old.replaceChildren(...next.childNodes);
+}
+
+/** Keyed: same id and same text stays; a line sent from here gives its place to the one the server knows. */
+function reconcile(list, fresh) {
+  const known = new Map([...list.children].map((each) => [each.dataset.id, each]));
+  const byKey = new Map([...list.querySelectorAll("[data-key]")].map((each) => [each.dataset.key, each]));
+  const items = [...fresh.children];
+  const second = known.get(items[1]?.dataset.id);
+  // The first day mark may repeat one that stands above earlier lines loaded since.
+  if (items[0]?.matches(".day") && second && second.previousElementSibling?.dataset.id !== items[0].dataset.id) items.shift();
+  let at = known.get(items.find((each) => known.has(each.dataset.id))?.dataset.id) ?? list.firstElementChild;
+  for (const each of items) {
+    const old = known.get(each.dataset.id) ?? byKey.get(each.dataset.key);
+    if (old && same(old, each)) {
+      if (old !== at) list.insertBefore(old, at);
+      at = old.nextElementSibling;
+    } else if (old) {
+      if (old === at) at = at.nextElementSibling;
+      list.insertBefore(each, at);
+      old.remove();
+    } else list.insertBefore(each, at);
+  }
+  while (at) {
+    const next = at.nextElementSibling;
+    if (!at.matches(".is-sending, .is-unsent")) at.remove();
+    at = next;
+  }
+}
+
+const same = (a, b) => a.className === b.className && a.innerHTML === b.innerHTML;
+
+// -- earlier lines ---------------------------------------------------------------------------------------------------
+
+document.addEventListener("click", async (event) => {
+  const link = event.target.closest?.("[data-earlier]");
+  if (!link) return;
+  event.preventDefault();
+  try {
+    const fresh = await part(link.href);
+    const list = lines();
+    const head = list.firstElementChild;
+    for (const each of [...fresh.getElementById("lines").children]) {
+      if (head?.classList.contains("day") && each.dataset.id === head.dataset.id) continue;
+      list.insertBefore(each, head);
+    }
+    const seen = new Set();
+    for (const day of [...list.querySelectorAll(".day")]) {
+      if (seen.has(day.dataset.id)) day.remove();
+      seen.add(day.dataset.id);
+    }
+    const more = fresh.getElementById("earlier");
+    if (more) link.href = more.href;
+    else link.parentElement.remove();
+  } catch (error) { toast(error.message || word("failed")); }
+});
+
+// -- writing ---------------------------------------------------------------------------------------------------------
+
+const draftKey = (id, note) => `rapport:draft:${id}:${note ? "note" : "reply"}`;
+const isNote = () => Boolean(document.querySelector("[data-composer] [value=note]:checked"));
+let mode = false;
+
+function keepDraft() {
+  const field = writing();
+  const id = document.querySelector("[data-composer]")?.dataset.draft;
+  if (!field || !id) return;
+  try {
+    if (field.value.trim()) localStorage.setItem(draftKey(id, mode), field.value);
+    else localStorage.removeItem(draftKey(id, mode));
+  } catch { /* private browsing */ }
+}
+
+function loadDraft() {
+  const field = writing();
+  const id = document.querySelector("[data-composer]")?.dataset.draft;
+  mode = isNote();
+  if (!field || !id) return;
+  field.value = localStorage.getItem(draftKey(id, mode)) ?? "";
+  field.dataset.reply ??= field.placeholder;
+  field.placeholder = mode ? field.dataset.notePlaceholder : field.dataset.reply;
+  measure();
+}
+
+function measure() {
+  const field = writing();
+  const label = document.querySelector("[data-length]");
+  if (!field || !label) return;
+  const limit = Number(field.getAttribute("maxlength"));
+  const used = field.value.length;
+  label.hidden = mode || used < limit * 0.8;
+  label.textContent = `${used} / ${limit}`;
+  label.classList.toggle("is-over", used >= limit);
+}
+
+function ready() {
+  loadDraft();
+  tick();
+  age();
+}
+
+document.addEventListener("input", (event) => {
+  if (event.target === writing()) { measure(); keepDraft(); }
+});
+document.addEventListener("change", (event) => {
+  if (event.target.name !== "mode") return;
+  keepDraft();
+  loadDraft();
+  writing()?.focus();
+});
+document.addEventListener("keydown", (event) => {
+  if (event.target === writing() && event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    event.preventDefault();
+    event.target.form.requestSubmit(event.target.form.querySelector("[data-send]"));
+  }
+});
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.matches("[data-composer]")) {
+    event.preventDefault();
+    const field = writing();
+    if (event.submitter?.name !== "send" && !field.value.trim()) return field.focus();
+    send(form, event.submitter);
+  } else if (form.matches("[data-action]")) {
+    event.preventDefault();
+    act(form, event.submitter);
+  }
+});
+
+/** The line stands there at once; the server's own takes its place by the client key. A repeat can't double it. */
+async function send(form, submitter) {
+  const id = open();
+  const data = new FormData(form, submitter);
+  const key = data.get("client_key");
+  const line = submitter?.name === "send" ? null : optimistic(data, key);
+  if (line) lines().append(line);
+  localStorage.removeItem(draftKey(id, mode));
+  writing().value = "";
+  form.querySelector("[name=client_key]").value = freshKey();
+  form.querySelector("[name=resolve]").checked = false;
+  if (mode) form.querySelector("[value=reply]").click();
+  measure();
+  await deliver(form.action, data, line, id);
+}
+
+async function deliver(url, data, line, id) {
+  line?.classList.remove("is-unsent");
+  line?.classList.add("is-sending");
+  for (let attempt = 0; ; attempt++) {
+    try {
+      const fresh = await part(url, { method: "POST", body: new URLSearchParams(data) });
+      if (id === open()) apply(fresh, id);
+      else line?.remove();
+      return;
+    } catch (error) {
+      const passing = !(error instanceof Refusal) || [409, 429, 502, 503, 504].includes(error.status);
+      if (passing && attempt < 4) {
+        await new Promise((done) => setTimeout(done, 600 * 2 ** attempt));
+        continue;
+      }
+      unsent(line, error.message || word("failed"), () => deliver(url, data, line, id));
+      return;
+    }
+  }
+}
+
+function optimistic(data, key) {
+  const line = document.createElement("li");
+  const note = data.get("mode") === "note";
+  line.className = `line line-${note ? "note" : "out"} line-first is-sending`;
+  line.dataset.id = key;
+  line.dataset.key = key;
+  line.dataset.testid = "message";
+  const body = document.createElement("div");
+  body.className = "line-body";
+  const bubble = document.createElement("div");
+  bubble.className = "bubble";
+  const text = document.createElement("div");
+  text.className = "text";
+  text.dir = "auto";
+  text.textContent = data.get("text").trim();
+  const foot = document.createElement("p");
+  foot.className = "line-foot";
+  foot.textContent = `${word("sending")}…`;
+  bubble.append(text);
+  body.append(bubble, foot);
+  line.append(body);
+  return line;
+}
+
+function unsent(line, why, retry) {
+  if (!line) return toast(why);
+  line.classList.remove("is-sending");
+  line.classList.add("is-unsent");
+  line.dataset.status = "failed";
+  const foot = line.querySelector(".line-foot");
+  foot.className = "line-foot line-fault";
+  const button = document.createElement("button");
+  button.className = "button button-small";
+  button.type = "button";
+  button.textContent = word("retry");
+  button.addEventListener("click", () => { foot.textContent = `${word("sending")}…`; retry(); });
+  const strong = document.createElement("b");
+  strong.textContent = `${word("not_sent")}. `;
+  foot.replaceChildren(strong, why, " ", button);
+}
+
+const freshKey = () => `web_${crypto.getRandomValues(new Uint32Array(4)).join("")}`;
+
+async function act(form, submitter) {
+  const data = new FormData(form, submitter);
+  const id = open();
+  for (const menu of document.querySelectorAll("details.menu[open]")) menu.open = false;
+  const leaves = ["resolved", "snoozed"].includes(data.get("status"));
+  const next = leaves ? neighbour(1) ?? neighbour(-1) : null;
+  try {
+    const fresh = await part(form.action, { method: "POST", body: new URLSearchParams(data) });
+    if (id === open()) apply(fresh, id);
+    if (leaves && next && matchMedia("(min-width: 48rem)").matches) show(next.href);
+    changed.add(id);
+    rowTimer ||= setTimeout(freshRows, 50);
+  } catch (error) { toast(error.message || word("failed")); }
+}
+
+// -- the clock -------------------------------------------------------------------------------------------------------
+
+function tick() {
+  const label = document.querySelector("[data-window]");
+  if (!label) return;
+  const left = (Date.parse(label.dataset.window) - Date.now()) / 1000;
+  if (left <= 0) return freshThread();
+  label.classList.toggle("window-soon", left < 7200);
+  label.querySelector("span").textContent = word("left").replace("#", span(left, 2));
+}
+setInterval(tick, 20000);
+
+// -- the keys --------------------------------------------------------------------------------------------------------
+
+function neighbour(step) {
+  const all = [...rows().querySelectorAll("a[data-open-conversation]")];
+  const at = all.findIndex((each) => each.hasAttribute("aria-current"));
+  return at < 0 ? all[0] : all[at + step];
+}
+
+const press = (selector) => document.querySelector(selector)?.click();
+const menu = (name) => {
+  const found = document.querySelector(`[data-menu="${name}"]`);
+  if (!found) return;
+  found.open = true;
+  found.querySelector(".item")?.focus();
+};
+const chooseMode = (value) => { press(`[data-composer] [value=${value}]`); writing()?.focus(); };
+const KEYS = {
+  j: () => { const to = neighbour(1); if (to) show(to.href); },
+  k: () => { const to = neighbour(-1); if (to) show(to.href); },
+  r: () => chooseMode("reply"),
+  n: () => chooseMode("note"),
+  e: () => press('[data-action] [value="resolved"]'),
+  a: () => menu("assign"),
+  s: () => menu("snooze"),
+  "/": () => document.querySelector(".queue-search input")?.focus(),
+  "?": shortcuts,
+};
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest?.("input:not([type=radio],[type=checkbox]), textarea, select, [contenteditable], dialog");
+  if (event.key === "Escape" && typing) return event.target.blur();
+  if (typing || event.ctrlKey || event.metaKey || event.altKey || event.repeat && !["j", "k"].includes(event.key)) return;
+  const action = KEYS[event.key.toLowerCase()];
+  if (!action) return;
+  event.preventDefault();
+  action();
+});
+
+ready();

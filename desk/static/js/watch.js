@@ -1,0 +1,26 @@
+// Pages with counts and lists that follow the stream: the marked part is read anew, at most once in two seconds.
+import { part } from "./ask.js";
+import { on } from "./live.js";
+import { age } from "./words.js";
+
+const root = document.querySelector("[data-live-page]");
+const types = root.dataset.livePage.split(" ").filter(Boolean);
+let timer = 0;
+
+async function again() {
+  timer = 0;
+  if (document.hidden || root.contains(document.activeElement?.closest?.("form"))) return;
+  try {
+    const fresh = (await part(location.href)).querySelector("[data-live-page]");
+    for (const each of fresh?.querySelectorAll("[data-live]") ?? []) {
+      const old = root.querySelector(`[data-live="${CSS.escape(each.dataset.live)}"]`);
+      if (old && old.innerHTML !== each.innerHTML) old.innerHTML = each.innerHTML;
+    }
+    age();
+  } catch { /* the next notice tries again */ }
+}
+
+on("*", (_, type) => {
+  if (types.some((each) => type === "reset" || type.startsWith(each))) timer ||= setTimeout(again, 2000);
+});
+document.addEventListener("visibilitychange", () => { if (!document.hidden) again(); });
