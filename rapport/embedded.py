@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 POLL_S = 0.05
 START_LIMIT_S = 90.0  # after a crash the journal is read; a slow disk must not look like a failure
 STOP_LIMIT_S = 30.0
+LAST_BREATH_S = 3.0
 STEADY_S = 60.0  # a server that lived this long starts again without waiting
 LONGEST_WAIT_S = 10.0
 WATCH_S = 60.0  # between two looks at the size of the logs
@@ -120,7 +121,7 @@ class EmbeddedServers:
 
     async def start(self) -> Servers:
         """Returns when both take writes. Raises EmbeddedError, and then nothing is left running."""
-        _make_private(self.data_dir)
+        _make_folder(self.data_dir)
         self._lock = _take_lock(self.data_dir)
         try:
             mongod = _Mongod(self.data_dir / "mongod") if self._with_mongo else None
@@ -178,7 +179,6 @@ class _Program(Protocol):
     name: str
     folder: Path  # also the mark by which its processes are known as ours
     log: Path
-    pid_file: Path
 
     @property
     def url(self) -> str:
@@ -227,6 +227,7 @@ class _Child:
         command = self._program.prepare()
         _rotate(self._program.log)
         self._process = await _spawn(command, self._program.folder)
+        _write_private(self._program.folder / "pid", str(self._process.pid))
         death = asyncio.create_task(self._process.wait())
         ready = asyncio.create_task(self._program.ready())
         try:
@@ -241,7 +242,7 @@ class _Child:
                 task.cancel()
             await asyncio.gather(death, ready, return_exceptions=True)
         await self._end(0)
-        raise await asyncio.to_thread(_why, command[0], f"{self._program.name} {problem}", self._program)
+        raise await asyncio.to_thread(_why, command[0], problem, self._program, self._exit_code())
 
     async def _keep_alive(self) -> None:
         """Starts the server again whenever it ends, at first at once, then with growing pauses."""
@@ -301,14 +302,18 @@ async def _spawn(command: list[str], folder: Path) -> asyncio.subprocess.Process
 async def _stop_leftover(program: _Program) -> None:
     """Ends a server that outlived a killed supervisor. The pid may be another's by now: its command tells."""
     try:
-        pid = int(program.pid_file.read_text().split()[0])
-    except (OSError, ValueError, IndexError):
+        pid = int((program.folder / "pid").read_text())
+    except (OSError, ValueError):
         return
-    if str(program.folder) not in _command_of(pid):
+    command = _command_of(pid)
+    ours = str(program.folder) in command
+    if command and not ours:
         return
-    log.warning("%s of an earlier run still lives as %d and is stopped", program.name, pid)
-    _signal(pid, signal.SIGTERM)
-    deadline = time.monotonic() + STOP_LIMIT_S
+    if ours:
+        log.warning("%s of an earlier run still lives as %d and is stopped", program.name, pid)
+        _signal(pid, signal.SIGTERM)
+    # Without a command it is on its way out, or some thread of the kernel has the pid now: no reason to wait long
+    deadline = time.monotonic() + (STOP_LIMIT_S if ours else LAST_BREATH_S)
     while _lives(pid) and time.monotonic() < deadline:
         await asyncio.sleep(POLL_S)
     if str(program.folder) in _command_of(pid):
@@ -331,7 +336,6 @@ class _Mongod:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.log = folder / "mongod.log"
-        self.pid_file = folder / "db" / "mongod.lock"
         self._binary = _find_binary(*_MONGOD)
         _make_private(folder / "db", folder)
         kept = _kept(folder / "credentials.json", {"password": secrets.token_urlsafe(32), "port": 0})
@@ -449,7 +453,6 @@ class _Valkey:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.log = folder / "valkey.log"
-        self.pid_file = folder / "valkey.pid"
         self._binary = _find_binary(*_VALKEY)
         _make_private(folder)
         self._socket = _socket_path(folder)
@@ -465,7 +468,6 @@ class _Valkey:
             "unixsocket": _quoted(self._socket),
             "unixsocketperm": "700",
             "dir": _quoted(self.folder),
-            "pidfile": _quoted(self.pid_file),
             "logfile": _quoted(self.log),
             "loglevel": "notice",
             "appendonly": "yes",
@@ -516,6 +518,8 @@ def _socket_path(folder: Path) -> Path:
     roof = Path(tempfile.gettempdir() if len(tempfile.gettempdir()) < 60 else "/tmp")  # noqa: S108 - made private
     short = roof / f"rapport-{os.getuid()}-{mark}"
     _make_private(short)
+    if short.is_symlink() or short.stat().st_uid != os.getuid():  # anybody may make folders there
+        raise EmbeddedError(f"{short} belongs to somebody else: choose another data directory.")
     return short / "valkey.sock"
 
 
@@ -526,13 +530,22 @@ def _quoted(path: Path) -> str:
 # -- files, processes, libraries -----------------------------------------------------------------------------
 
 
-def _make_private(*folders: Path) -> None:
-    """Creates folders that only we may enter; refuses one that belongs to somebody else."""
-    for folder in folders:
+def _make_folder(folder: Path) -> None:
+    """Private when it is new. One that was there keeps its mode: it may be somebody's home."""
+    try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if folder.stat().st_uid != os.getuid() or folder.is_symlink():
-            raise EmbeddedError(f"{folder} belongs to another user: choose another data directory.")
-        folder.chmod(0o700)
+    except OSError as error:
+        raise EmbeddedError(f"{folder} can't be the data directory: {error.strerror}.") from error
+
+
+def _make_private(*folders: Path) -> None:
+    """Folders of ours alone, that nobody else may enter."""
+    for folder in folders:
+        _make_folder(folder)
+        try:
+            folder.chmod(0o700)
+        except PermissionError as error:
+            raise EmbeddedError(f"{folder} belongs to somebody else: choose another data directory.") from error
 
 
 def _write_private(path: Path, text: str) -> None:
@@ -618,11 +631,15 @@ def _signal(pid: int, what: signal.Signals) -> None:
 
 
 def _lives(pid: int) -> bool:
-    """True until all its files and ports are let go of, which is later than the end of its command line."""
+    """True until its files and ports are let go of, which is later than the end of its command line.
+
+    A process whose first thread is a zombie is dead only when it has no other thread (field 20 of its stat).
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return bool(_command_of(pid))
+    return fields[0] not in "ZX" or int(fields[17]) > 1
 
 
 def _command_of(pid: int) -> str:
@@ -694,9 +711,21 @@ def _os_release() -> dict[str, str]:
     return {name: value.strip("\"'") for name, _, value in (line.partition("=") for line in lines)}
 
 
-def _why(binary: str, problem: str, program: _Program) -> EmbeddedError:
+def _why(binary: str, problem: str, program: _Program, exit_code: int | None) -> EmbeddedError:
     """The most helpful reason there is for a server that would not start."""
     if missing := missing_library(Path(binary)):
         return missing
-    console = (program.folder / "console.log").read_text(errors="replace").strip()[-500:]
-    return EmbeddedError(f"{problem}; see {program.log}. {console}".strip())
+    if exit_code == -signal.SIGILL:
+        return EmbeddedError(f"This processor is too old for {program.name} (it needs AVX): give RAPPORT_MONGO_URL.")
+    words = _last_words(program.folder / "console.log") or _last_words(program.log)
+    return EmbeddedError(f"{program.name} {problem}; see {program.log}. {words}".strip())
+
+
+def _last_words(path: Path) -> str:
+    """What a log says about an end: mongod marks such lines with F and E, valkey with a #; others are all read."""
+    try:
+        lines = path.read_text(errors="replace").splitlines()[-50:]
+    except OSError:
+        return ""
+    grave = [line for line in lines if '"s":"F"' in line or '"s":"E"' in line or " # " in line]
+    return " ".join(grave or lines)[-500:]

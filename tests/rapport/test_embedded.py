@@ -92,7 +92,7 @@ async def test_valkey_keeps_what_it_is_given_and_has_no_port(supervisor: Embedde
 
 async def test_only_the_owner_may_look_into_the_data(supervisor: EmbeddedServers) -> None:
     folder = supervisor.data_dir
-    for private in (folder, folder / "mongod", folder / "mongod" / "db", folder / "valkey"):
+    for private in (folder / "mongod", folder / "mongod" / "db", folder / "valkey"):
         assert stat.S_IMODE(private.stat().st_mode) == 0o700, private
     for secret in (
         folder / "servers.json",
@@ -102,9 +102,7 @@ async def test_only_the_owner_may_look_into_the_data(supervisor: EmbeddedServers
         assert stat.S_IMODE(secret.stat().st_mode) == 0o600, secret
 
 
-async def test_others_find_the_servers_of_a_running_supervisor(
-    supervisor: EmbeddedServers, tmp_path: Path
-) -> None:
+async def test_others_find_the_servers_of_a_running_supervisor(supervisor: EmbeddedServers, tmp_path: Path) -> None:
     assert find_running(supervisor.data_dir) == supervisor.servers
     assert find_running(tmp_path) is None
 
@@ -270,6 +268,23 @@ async def test_a_server_that_will_not_start_leaves_nothing_behind(
     assert find_running(tmp_path) is None
 
 
+async def test_a_data_directory_that_can_not_be_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(EmbeddedError, match="can't be the data directory"):
+        await EmbeddedServers(tmp_path / "file").start()
+
+
+async def test_a_processor_that_is_too_old_is_named_as_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "mongod"
+    broken.write_text('#!/bin/sh\n[ "$1" = --version ] || kill -ILL $$\n')
+    broken.chmod(0o755)
+    monkeypatch.setattr(embedded, "_find_binary", lambda *_: broken)
+    with pytest.raises(EmbeddedError, match="AVX"):
+        await EmbeddedServers(tmp_path / "data", redis=False).start()
+
+
 async def test_a_grown_log_is_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "LOG_MAX_BYTES", 1)
     for _ in range(2):
@@ -280,9 +295,7 @@ async def test_a_grown_log_is_put_aside(tmp_path: Path, monkeypatch: pytest.Monk
         assert (tmp_path / log).exists() and (tmp_path / f"{log}.1").exists()
 
 
-async def test_a_log_that_grows_while_it_runs_is_put_aside_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_log_that_grows_while_it_runs_is_put_aside_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "WATCH_S", 0.1)
     private = EmbeddedServers(tmp_path)
     await private.start()
