@@ -1,0 +1,200 @@
+"""Orders as we keep them, and what may be said of one. Simple on purpose: no stock, no accounting.
+
+An order collects the milestones it has reached. Its status is the furthest of them, so events may arrive late, twice
+or in any order and the end is always the same:
+
+| status | rank | raises |
+|---|---|---|
+| checkout | 0 | checkout.started |
+| pending (placed, not paid) | 10 | order.created |
+| payment_failed | 15 | order.payment_failed |
+| authorised | 18 | – |
+| paid | 20 | order.paid |
+| processing | 25 | – |
+| fulfilled (handed to the carrier) | 30 | order.fulfilled |
+| out_for_delivery | 35 | – |
+| delivered | 40 | order.delivered |
+| completed | 50 | – |
+| cancelled | 90 | order.cancelled |
+| partially_refunded | 92 | – |
+| refunded | 95 | order.refunded |
+
+Paid is a milestone of its own: cash on delivery is delivered first and paid later.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, ConfigDict, Field, model_validator
+
+from profiles.models import AnyIdentity, IdentityRef, Input, Money, Stored
+
+Status = Literal[
+    "checkout", "pending", "payment_failed", "authorised", "paid", "processing", "fulfilled", "out_for_delivery",
+    "delivered", "completed", "cancelled", "partially_refunded", "refunded",
+]  # fmt: skip
+RANK: dict[str, int] = {
+    "checkout": 0, "pending": 10, "payment_failed": 15, "authorised": 18, "paid": 20, "processing": 25,
+    "fulfilled": 30, "out_for_delivery": 35, "delivered": 40, "completed": 50, "cancelled": 90,
+    "partially_refunded": 92, "refunded": 95,
+}  # fmt: skip
+RAISES: dict[str, str] = {
+    "checkout": "checkout.started", "payment_failed": "order.payment_failed", "paid": "order.paid",
+    "fulfilled": "order.fulfilled", "delivered": "order.delivered", "cancelled": "order.cancelled",
+    "refunded": "order.refunded",
+}  # fmt: skip
+#: The customer has paid, whatever came after.
+PAID = frozenset({"paid", "completed", "partially_refunded", "refunded"})
+#: Nothing more is to be collected or praised.
+CALLED_OFF = frozenset({"cancelled", "refunded"})
+Text = Annotated[str, Field(min_length=1, max_length=300)]
+Link = Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=2000)]
+
+
+class InputMoney(Input):
+    """An amount in the smallest unit of its currency."""
+
+    amount_minor: int = Field(ge=-(10**14), le=10**14)
+    currency: str = Field(pattern="^[A-Z]{3}$")
+
+
+class LineInput(Input):
+    """One product line."""
+
+    name: Text
+    quantity: int = Field(1, ge=1, le=1_000_000)
+    sku: str | None = Field(None, max_length=120)
+    product_id: str | None = Field(None, max_length=120)
+    unit_price: InputMoney | None = None
+    image_url: Link | None = None
+
+
+class TrackingInput(Input):
+    """Where the parcel is."""
+
+    number: Text
+    company: str | None = Field(None, max_length=120)
+    url: Link | None = None
+
+
+class OrderInput(Input):
+    """What a shop or program says of an order. Only `external_id` is needed once the order is known."""
+
+    external_id: Text
+    #: Who bought: `email:…`, `phone:…`, `customer_id:…`, `chn_…:id`, or an object. Needed for a new order.
+    identity: AnyIdentity | None = None
+    #: Further identities of the same person.
+    identities: list[AnyIdentity] = Field(default_factory=list, max_length=10)
+    customer_name: str | None = Field(None, max_length=200)
+    status: Status | None = None
+    currency: str | None = Field(None, pattern="^[A-Z]{3}$")
+    total: InputMoney | None = None
+    lines: list[LineInput] | None = Field(None, max_length=500)
+    tracking: TrackingInput | None = None
+    placed_at: AwareDatetime | None = None
+    #: When this became so at the source; older news never overwrite newer.
+    occurred_at: AwareDatetime | None = None
+    url: Link | None = None
+    payment_url: Link | None = None
+    source: str | None = Field(None, pattern=r"^[A-Za-z0-9_.:-]{1,60}$")
+
+    @model_validator(mode="after")
+    def _one_currency(self) -> OrderInput:
+        if self.total is not None and self.currency not in (None, self.total.currency):
+            raise ValueError("currency and total.currency differ")
+        return self
+
+    @property
+    def refs(self) -> list[IdentityRef]:
+        """All identities given."""
+        return [*([self.identity] if self.identity else []), *self.identities]
+
+
+class StatusInput(Input):
+    """A step of an order."""
+
+    status: Status
+    occurred_at: AwareDatetime | None = None
+    tracking: TrackingInput | None = None
+
+
+class Line(Stored):
+    """One product line."""
+
+    name: str
+    quantity: int = 1
+    sku: str | None = None
+    product_id: str | None = None
+    unit_price: Money | None = None
+    image_url: str | None = None
+
+
+class Tracking(Stored):
+    """Where the parcel is."""
+
+    number: str
+    company: str | None = None
+    url: str | None = None
+
+
+class Step(Stored):
+    """One entry of an order's history. `late`: something further had been reached when we heard of it."""
+
+    status: Status
+    at: datetime
+    recorded_at: datetime
+    late: bool = False
+
+
+class Order(Stored):
+    """An order of one person."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str
+    external_id: str
+    source: str
+    profile_id: str
+    identity_id: str
+    status: Status
+    currency: str | None = None
+    total: Money | None = None
+    lines: list[Line] = Field(default_factory=list)
+    tracking: Tracking | None = None
+    placed_at: datetime
+    status_history: list[Step] = Field(default_factory=list)
+    url: str | None = None
+    payment_url: str | None = None
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def reached(self) -> frozenset[str]:
+        """All milestones."""
+        return frozenset(step.status for step in self.status_history)
+
+    @property
+    def is_paid(self) -> bool:
+        """The money has come, whatever happened afterwards."""
+        return not self.reached.isdisjoint(PAID)
+
+    @property
+    def is_called_off(self) -> bool:
+        """Cancelled or refunded."""
+        return not self.reached.isdisjoint(CALLED_OFF)
+
+    @property
+    def awaits_payment(self) -> bool:
+        """A reminder makes sense."""
+        return not self.is_paid and not self.is_called_off and self.status != "checkout"
+
+    def reached_at(self, status: str) -> datetime | None:
+        """When a milestone was reached."""
+        return next((step.at for step in self.status_history if step.status == status), None)
+
+
+def as_order(row: dict[str, Any]) -> Order:
+    """From the database."""
+    return Order.model_validate({**row, "id": row["_id"]})

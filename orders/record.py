@@ -1,0 +1,147 @@
+"""News of an order → the order, its person's counters and the domain events, all in one transaction."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from base.clock import Clock, to_millisecond
+from base.errors import Conflict, FieldError, NotFound, WrongInput
+from base.feed import Feed, Notice
+from base.ids import new_id
+from base.mongo import Database, Document, DuplicateKeyError, Session
+from base.queue import Doorbell
+from orders.models import Order, OrderInput, StatusInput, as_order
+from orders.progress import applied, summary
+from orders.store import OrderStore
+from profiles.events import EventStore, NewEvent
+from profiles.resolve import Known, Reference, Resolver
+from profiles.store import ProfileStore
+
+#: How often a lost race for a new order is looked at again.
+ROUNDS = 5
+
+
+class OrderBook:
+    """The only way in for orders, whether from the API, a shop or a channel."""
+
+    def __init__(
+        self, database: Database, store: OrderStore, resolver: Resolver, profiles: ProfileStore, events: EventStore,
+        feed: Feed, doorbell: Doorbell, clock: Clock,
+    ) -> None:  # fmt: skip
+        self._database = database
+        self._store = store
+        self._resolver = resolver
+        self._profiles = profiles
+        self._events = events
+        self._feed = feed
+        self._doorbell = doorbell
+        self._clock = clock
+
+    async def record(self, news: OrderInput, source: str = "api") -> tuple[Order, bool]:
+        """Upsert by (source, external id); the order and whether anything changed. May run twice for the same news.
+
+        Raises `WrongInput` when the order is new and nobody is named.
+        """
+        source = news.source or source
+        for _ in range(ROUNDS):
+            known = await self._person(news, source)
+            try:
+                row, raised = await self._database.in_transaction(partial(self._write, news, source, known))
+            except DuplicateKeyError:
+                continue  # somebody else made the order in between: their row is updated now
+            if raised is not None:
+                await self._tell(row)
+            return as_order(row), raised is not None
+        raise Conflict("This order is being changed by too many at once. Try again.")
+
+    async def advance(self, order_id: str, step: StatusInput) -> tuple[Order, bool]:
+        """One more milestone of a known order."""
+        row = await self._store.row_by_id(order_id)
+        if row is None:
+            raise NotFound("There is no such order.")
+        given: dict[str, Any] = {"tracking": step.tracking} if step.tracking else {}
+        news = OrderInput(
+            external_id=row["external_id"], status=step.status, occurred_at=step.occurred_at, **given
+        )  # fmt: skip
+        return await self.record(news, row["source"])
+
+    async def of_profile(self, profile_id: str) -> list[Order]:
+        """All orders of a person, the newest first."""
+        return await self._store.of_profile(profile_id)
+
+    async def recount(self, profile_id: str) -> None:
+        """Make a person's counters anew (after a merge)."""
+        await self._database.in_transaction(lambda session: self._count(session, profile_id))
+
+    async def _person(self, news: OrderInput, source: str) -> Known | None:
+        """Looked up outside the transaction: finding or making a person has its own unique keys."""
+        refs = news.refs
+        if not refs:
+            return None
+        kind = "api" if source == "api" else "shop"
+        asked = Reference(refs, True, news.customer_name, kind, news.occurred_at)  # type: ignore[arg-type]
+        return (await self._resolver.identify([asked]))[0]
+
+    async def _write(
+        self, news: OrderInput, source: str, known: Known | None, session: Session
+    ) -> tuple[Document, dict[str, datetime] | None]:
+        now = self._clock()
+        at = to_millisecond(news.occurred_at) if news.occurred_at else now
+        row = await self._store.row(source, news.external_id, session)
+        if row is None and known is None:
+            raise WrongInput("A new order needs to say whose it is.", [FieldError("identity", "is required")])
+        progress = applied(row or {}, news, at, now)
+        after = {**(row or self._blank(news, source, known, now)), **progress.fields, "updated_at": now}
+        after["placed_said"] = news.placed_at is not None or after.get("placed_said", False)
+        if row is not None and _same(row, after):
+            return row, None
+        if row is None:
+            await self._store.insert(after, session)
+        else:
+            await self._store.write(row["_id"], {k: v for k, v in after.items() if k != "_id"}, session)
+        await self._events.record(_events(after, progress.raised), session)
+        await self._count(session, after["profile_id"])
+        return after, progress.raised
+
+    def _blank(self, news: OrderInput, source: str, known: Known | None, now: datetime) -> Document:
+        if known is None:
+            raise WrongInput("A new order needs to say whose it is.", [FieldError("identity", "is required")])
+        return {
+            "_id": new_id("ord"), "external_id": news.external_id, "source": source, "profile_id": known.profile_id,
+            "identity_id": known.identity_id, "total": None, "currency": None, "lines": [], "tracking": None,
+            "url": None, "payment_url": None, "created_at": now,
+        }  # fmt: skip
+
+    async def _count(self, session: Session, profile_id: str) -> None:
+        # Locked first: two orders of one person at once would otherwise each count without the other.
+        locked = await self._profiles.locked(profile_id, session)
+        if locked is not None:
+            fields = {"orders": summary(await self._store.rows_of(profile_id, session))}
+            await self._profiles.write(locked["_id"], fields, session)
+
+    async def _tell(self, row: Document) -> None:
+        data = {"order_id": row["_id"], "profile_id": row["profile_id"], "status": row["status"]}
+        await self._feed.append([Notice("order.updated", data)])
+        self._doorbell.soon("react")
+
+
+def _same(before: Document, after: Document) -> bool:
+    return all(before.get(name) == value for name, value in after.items() if name != "updated_at")
+
+
+def _events(row: Document, raised: dict[str, datetime]) -> list[NewEvent]:
+    properties = {
+        "order_id": row["_id"], "external_id": row["external_id"], "source": row["source"], "status": row["status"],
+        "total": row["total"]["amount_minor"] if row["total"] else None, "currency": row["currency"],
+        "products": [line["name"] for line in row["lines"][:20]],
+        "skus": [line.get("sku") for line in row["lines"][:20]],
+    }  # fmt: skip
+    return [
+        NewEvent(
+            name=name, dedupe=f"{row['_id']}:{name}", occurred_at=at, profile_id=row["profile_id"],
+            identity_id=row["identity_id"], properties=properties,
+        )
+        for name, at in raised.items()
+    ]  # fmt: skip

@@ -1,0 +1,130 @@
+"""The rows of orders."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import orjson
+from pymongo import DESCENDING, IndexModel
+
+from base.errors import FieldError, WrongInput
+from base.ids import is_id
+from base.mongo import Database, Document, Indexes, Session
+from orders.models import Order, as_order
+
+INDEXES: Indexes = {
+    "orders": [
+        IndexModel([("source", 1), ("external_id", 1)], name="once", unique=True),
+        IndexModel([("profile_id", 1), ("placed_at", DESCENDING)], name="by_profile"),
+        IndexModel([("placed_at", DESCENDING), ("_id", DESCENDING)], name="by_time"),
+        IndexModel([("status", 1), ("placed_at", DESCENDING), ("_id", DESCENDING)], name="by_status"),
+    ]
+}
+#: Orders of one person read at once.
+MOST = 2000
+
+
+class OrderStore:
+    """Reads and writes orders."""
+
+    def __init__(self, database: Database) -> None:
+        self._rows = database.collection("orders")
+
+    async def get(self, order_id: str) -> Order | None:
+        """One order by our id."""
+        row = await self._rows.find_one({"_id": order_id}) if is_id(order_id, "ord") else None
+        return as_order(row) if row else None
+
+    async def find(self, source: str, external_id: str) -> Order | None:
+        """One order by the shop's id."""
+        row = await self._rows.find_one({"source": source, "external_id": external_id})
+        return as_order(row) if row else None
+
+    async def of_profile(self, profile_id: str, *, limit: int = MOST) -> list[Order]:
+        """All orders of a person, the newest first."""
+        return (await self.of_profiles([profile_id], limit=limit))[profile_id]
+
+    async def of_profiles(self, profile_ids: Iterable[str], *, limit: int = 20_000) -> dict[str, list[Order]]:
+        """The same for many people in one read."""
+        found: dict[str, list[Order]] = {profile_id: [] for profile_id in profile_ids}
+        rows = self._rows.find({"profile_id": {"$in": list(found)}}).sort("placed_at", DESCENDING).limit(limit)
+        async for row in rows:
+            found[row["profile_id"]].append(as_order(row))
+        return found
+
+    async def placed_since(self, profile_id: str, since: datetime) -> bool:
+        """Whether the person ordered after `since` (a checkout is no order)."""
+        wanted = {"profile_id": profile_id, "placed_at": {"$gt": since}, "status": {"$ne": "checkout"}}
+        return await self._rows.find_one(wanted, {"_id": 1}) is not None
+
+    async def page(
+        self, *, status: str | None = None, profile_id: str | None = None, since: datetime | None = None,
+        cursor: str | None = None, limit: int = 50,
+    ) -> tuple[list[Order], str | None]:  # fmt: skip
+        """The newest first, stable under inserts. Raises `WrongInput` for a cursor that is none of ours."""
+        wanted: Document = {}
+        if status is not None:
+            wanted["status"] = status
+        if profile_id is not None:
+            wanted["profile_id"] = profile_id
+        if since is not None:
+            wanted["placed_at"] = {"$gte": since}
+        if cursor is not None:
+            wanted = {"$and": [wanted, _beyond(cursor)]}
+        found = self._rows.find(wanted).sort([("placed_at", DESCENDING), ("_id", DESCENDING)]).limit(limit + 1)
+        rows = await found.to_list(limit + 1)
+        following = _cursor(rows[limit - 1]) if len(rows) > limit else None
+        return [as_order(row) for row in rows[:limit]], following
+
+    async def counts(self) -> dict[str, int]:
+        """Orders per status, for the board. One index scan per status that exists."""
+        return {status: await self._rows.count_documents({"status": status}) for status in await self._statuses()}
+
+    async def _statuses(self) -> list[str]:
+        return sorted(await self._rows.distinct("status"))
+
+    # -- for OrderBook ---------------------------------------------------------------------------------------------
+
+    async def row(self, source: str, external_id: str, session: Session) -> Document | None:
+        """The stored row inside a transaction."""
+        return await self._rows.find_one({"source": source, "external_id": external_id}, session=session)
+
+    async def row_by_id(self, order_id: str) -> Document | None:
+        """The stored row."""
+        return await self._rows.find_one({"_id": order_id}) if is_id(order_id, "ord") else None
+
+    async def insert(self, row: Document, session: Session) -> None:
+        """A new order. A second one of the same key raises `DuplicateKeyError` and ends the transaction."""
+        await self._rows.insert_one(row, session=session)
+
+    async def write(self, order_id: str, fields: Mapping[str, Any], session: Session) -> None:
+        """Change fields."""
+        await self._rows.update_one({"_id": order_id}, {"$set": dict(fields)}, session=session)
+
+    async def rows_of(self, profile_id: str, session: Session) -> list[Document]:
+        """What the counters of a person are made from."""
+        fields = {"status": 1, "status_history": 1, "total": 1, "placed_at": 1}
+        return await self._rows.find({"profile_id": profile_id}, fields, session=session).to_list(None)
+
+    async def delete_of(self, profile_ids: Sequence[str]) -> int:
+        """Erase the orders of these people."""
+        return (await self._rows.delete_many({"profile_id": {"$in": list(profile_ids)}})).deleted_count
+
+
+def _cursor(row: Document) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps([row["placed_at"].isoformat(), row["_id"]])).decode()
+
+
+def _beyond(cursor: str) -> Document:
+    try:
+        placed, order_id = orjson.loads(base64.urlsafe_b64decode(cursor.encode()))
+        at = datetime.fromisoformat(placed)
+        if at.tzinfo is None or not is_id(order_id, "ord"):
+            raise ValueError(cursor)
+    except (ValueError, TypeError, AttributeError, binascii.Error):
+        raise WrongInput("This cursor is not one of ours.", [FieldError("cursor", "is not valid")]) from None
+    return {"$or": [{"placed_at": {"$lt": at}}, {"placed_at": at, "_id": {"$lt": order_id}}]}

@@ -1,0 +1,128 @@
+"""Orders on the real database: one row, one set of events, counters that add up, whoever comes first."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from base.bus import Bus
+from base.clock import now
+from base.errors import NotFound, WrongInput
+from base.feed import Feed
+from base.mongo import Database
+from base.queue import Doorbell
+from orders.models import OrderInput, StatusInput
+from orders.record import OrderBook
+from orders.store import INDEXES, OrderStore
+from profiles.events import EventStore
+from profiles.resolve import Resolver
+from profiles.store import ProfileStore, consents, events, identities, profiles, suggestions
+
+
+@dataclass
+class Shop:
+    db: Database
+    book: OrderBook
+    store: OrderStore
+    profiles: ProfileStore
+
+
+@pytest.fixture
+async def shop(mongo_url: str, redis_url: str, fresh_database_name: str) -> AsyncIterator[Shop]:
+    db = Database(mongo_url, fresh_database_name)
+    await db.ensure_indexes(INDEXES)
+    for module in (consents, events, identities, profiles, suggestions):
+        await db.ensure_indexes(module.INDEXES)
+    bus, doorbell = Bus(redis_url, prefix=fresh_database_name), Doorbell(redis_url, prefix=fresh_database_name)
+    people, log, store = ProfileStore(db), EventStore(db, now), OrderStore(db)
+    resolver, feed = Resolver(people, log, now), Feed(db, bus, now)
+    yield Shop(db, OrderBook(db, store, resolver, people, log, feed, doorbell, now), store, people)
+    await doorbell.close()
+    await bus.close()
+    db.close()
+
+
+def order(external_id: str = "A-1", **said: Any) -> OrderInput:
+    given = {"external_id": external_id, "identity": "email:anna@example.com", **said}
+    return OrderInput.model_validate(given)
+
+
+EUR = {"amount_minor": 1999, "currency": "EUR"}
+
+
+async def names(shop: Shop) -> list[str]:
+    return sorted([row["name"] async for row in shop.db.collection("events").find({"name": {"$regex": "^order"}})])
+
+
+async def test_upsert_is_idempotent_and_counts_once(shop: Shop) -> None:
+    first, changed = await shop.book.record(order(status="paid", total=EUR, occurred_at=now()))
+    again, changed_again = await shop.book.record(
+        order(status="paid", total=EUR, occurred_at=first.status_history[-1].at)
+    )
+    assert changed and not changed_again and first.id == again.id
+    assert await names(shop) == ["order.created", "order.paid"]
+    profile = await shop.profiles.get(first.profile_id)
+    assert profile is not None and profile.orders.count == 1 and profile.orders.revenue == {"EUR": 1999}
+
+
+async def test_fifty_at_once_make_one_order(shop: Shop) -> None:
+    at = now()
+    results = await asyncio.gather(
+        *(shop.book.record(order(status="paid", total=EUR, occurred_at=at)) for _ in range(50))
+    )
+    assert len({found.id for found, _ in results}) == 1
+    assert await names(shop) == ["order.created", "order.paid"]
+    assert await shop.db.collection("profiles").count_documents({}) == 1
+
+
+async def test_two_orders_of_one_person_at_once_are_both_counted(shop: Shop) -> None:
+    await shop.book.record(order("A-0", status="pending"))
+    await asyncio.gather(*(shop.book.record(order(f"A-{n}", status="paid", total=EUR)) for n in range(1, 9)))
+    row = await shop.db.collection("profiles").find_one({})
+    assert row is not None and row["orders"]["count"] == 9 and row["orders"]["revenue"] == {"EUR": 8 * 1999}
+
+
+async def test_shuffled_steps_end_like_the_ordered_run(shop: Shop) -> None:
+    start = now()
+    steps = [
+        (status, start + timedelta(hours=n)) for n, status in enumerate(("pending", "paid", "fulfilled", "delivered"))
+    ]
+    shuffled = steps * 2
+    random.Random(4).shuffle(shuffled)
+    for status, at in shuffled:
+        await shop.book.record(order(status=status, occurred_at=at))
+    (found,), _ = await shop.store.page()
+    assert found.status == "delivered"
+    assert [(step.status, step.at) for step in found.status_history] == steps
+    assert found.placed_at == start
+    assert await names(shop) == ["order.created", "order.delivered", "order.fulfilled", "order.paid"]
+
+
+async def test_an_order_finds_the_customer_by_any_identity(shop: Shop) -> None:
+    one, _ = await shop.book.record(order("A", identities=["customer_id:77"]))
+    other, _ = await shop.book.record(OrderInput.model_validate({"external_id": "B", "identity": "customer_id:77"}))
+    assert one.profile_id == other.profile_id
+
+
+async def test_a_new_order_of_nobody_is_refused(shop: Shop) -> None:
+    with pytest.raises(WrongInput) as caught:
+        await shop.book.record(OrderInput(external_id="X"))
+    assert caught.value.errors[0].path == "identity"
+    with pytest.raises(NotFound):
+        await shop.book.advance("ord_" + "0" * 26, StatusInput(status="paid"))
+
+
+async def test_lists_are_stable_while_orders_come_in(shop: Shop) -> None:
+    for n in range(7):
+        await shop.book.record(order(f"A-{n}", placed_at=now() - timedelta(days=n)))
+    first, cursor = await shop.store.page(limit=3)
+    await shop.book.record(order("new", placed_at=now()))
+    second, cursor = await shop.store.page(limit=3, cursor=cursor)
+    third, end = await shop.store.page(limit=3, cursor=cursor)
+    assert [each.external_id for each in (*first, *second, *third)] == [f"A-{n}" for n in range(7)] and end is None
+    with pytest.raises(WrongInput):
+        await shop.store.page(cursor="eyI")
