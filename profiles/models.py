@@ -141,6 +141,15 @@ def _storable_key(key: str) -> str:
     return plain if is_safe_key(plain) else f"_{plain}"[:64]
 
 
+def plain(value: Any) -> Any:
+    """JSON values of whatever is stored; times as `iso_ms` writes them."""
+    if isinstance(value, datetime):
+        return iso_ms(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    return [plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+
 class Stored(BaseModel):
     """A document read back. Fields that a later version wrote are passed over."""
 
@@ -263,9 +272,9 @@ class Profile(Stored):
 
     def to_json(self) -> dict[str, Any]:
         """As the API shows it."""
-        return self.model_dump(
-            mode="json", by_alias=False, exclude={"segments": True, "rev": True, "orders": {"revenue_minor"}}
-        )
+        hidden: dict[str, Any] = {"segments": True, "rev": True, "orders": {"revenue_minor"}}
+        shown = self.model_dump(mode="json", by_alias=False, exclude=hidden)
+        return shown | {name: plain(getattr(self, name)) for name in ("attributes", "first_touch", "last_touch", "rfm")}
 
 
 def display_name(name: str | None, handles: list[str], emails: list[Contact], phones: list[Contact]) -> str:
@@ -414,6 +423,11 @@ class Event(Stored):
     def document(self) -> dict[str, Any]:
         """The shape that rules on events look at."""
         return self.model_dump(by_alias=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """As the API shows it."""
+        shown = self.model_dump(mode="json", by_alias=False, exclude={"dedupe"})
+        return shown | {"properties": plain(self.properties)}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,16 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from base.clock import Clock, to_millisecond
 from base.duty import DutyBook, due_index
 from base.ids import new_id
-from base.mongo import Database, Document, Indexes, Session, inserted_apart_from_duplicates
+from base.mongo import (
+    BulkWriteError,
+    Database,
+    Document,
+    DuplicateKeyError,
+    Indexes,
+    Session,
+    duplicates_only,
+    inserted_apart_from_duplicates,
+)
 from profiles.models import Event, NewEvent, storable
 
 INDEXES: Indexes = {
@@ -43,7 +52,7 @@ class EventStore:
             return 0
         rows = [self._row(event) for event in events]
         if session is not None:
-            await self._rows.insert_many(rows, session=session)
+            await self._insert(rows, session)
             return len(rows)
         return len(rows) - len(await inserted_apart_from_duplicates(self._rows, rows))
 
@@ -97,6 +106,13 @@ class EventStore:
     async def delete_of(self, profile_ids: Sequence[str]) -> int:
         """Erase the events of these people."""
         return (await self._rows.delete_many({"profile_id": {"$in": list(profile_ids)}})).deleted_count
+
+    async def _insert(self, rows: Sequence[Document], session: Session) -> None:
+        try:
+            await self._rows.insert_many(rows, session=session)
+        except BulkWriteError as error:
+            duplicates_only(error)
+            raise DuplicateKeyError("an event of this transaction is kept already", 11000, error.details) from error
 
     def _row(self, event: NewEvent) -> Document:
         now = self._clock()

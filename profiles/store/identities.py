@@ -158,15 +158,15 @@ class IdentityStore:
         found = self._rows.find({"address_key": address_key, "alias_of": None})
         return [Identity.model_validate(row) async for row in found]
 
-    async def set_reachable(self, identity_id: str, reachable: bool, at: datetime) -> str | None:
-        """The person left (blocked us, unfollowed) or came back; the profile concerned, None when that was older
-        than what we know or no change."""
-        fresh = {"_id": identity_id, "reachable": not reachable, "reach_changed_at": {"$not": {"$gt": at}}}
+    async def set_reachable(
+        self, identity_id: str, reachable: bool, at: datetime, session: Session | None = None
+    ) -> bool:
+        """The person left (blocked us, unfollowed) or came back; False when that was known or older than what is."""
+        fresh: Document = {"_id": identity_id, "reachable": not reachable, "reach_changed_at": {"$not": {"$gt": at}}}
         if not reachable:
             fresh["$or"] = [{"last_inbound_at": None}, {"last_inbound_at": {"$lte": at}}]
         change: Document = {"reachable": reachable, "left_at": None if reachable else at, "reach_changed_at": at}
-        row = await self._rows.find_one_and_update(fresh, {"$set": change}, projection={"profile_id": 1})
-        return row["profile_id"] if row else None
+        return (await self._rows.update_one(fresh, {"$set": change}, session=session)).modified_count == 1
 
     async def suppress(self, address_key: str, reason: str, at: datetime) -> list[str]:
         """Nothing goes to this address any more; the profiles concerned. The first reason stays."""

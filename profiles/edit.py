@@ -1,0 +1,262 @@
+"""Changing a profile on purpose: by a person at the desk, a program over the API, a step of a journey.
+
+One transaction writes the fields and the events that tell of them. Equal values change nothing and tell nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
+
+from base.clock import Clock
+from base.errors import FieldError, NotFound, WrongInput
+from base.mongo import Database, Document, DuplicateKeyError, Session
+from profiles.models import (
+    SOURCE_RANK,
+    AnyIdentity,
+    Attributes,
+    Input,
+    NewEvent,
+    Profile,
+    Source,
+    is_safe_key,
+)  # fmt: skip
+from profiles.normalise import clean_text
+from profiles.resolve import Known, Reference, Resolver
+from profiles.store.events import EventStore
+from profiles.store.profiles import ProfileStore, as_profile
+from profiles.survivorship import RANKED, tokens_of
+
+TAGS_MAX, SCORE_MAX = 100, 100
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True)]
+Word = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[\w][\w .\-]*$")]
+ShortText = Annotated[str, StringConstraints(max_length=200)]
+
+
+class Place(Input):
+    """Degrees."""
+
+    latitude: float = Field(ge=-90, le=90, allow_inf_nan=False)
+    longitude: float = Field(ge=-180, le=180, allow_inf_nan=False)
+
+
+class ProfileFields(Input):
+    """What may be set on a profile. Only fields that are given count; null empties one."""
+
+    name: ShortText | None = None
+    avatar_url: Annotated[str, StringConstraints(max_length=2000, pattern=r"^https?://")] | None = None
+    locale: Annotated[str, StringConstraints(max_length=35, pattern=r"^[A-Za-z]{2,3}([_-][A-Za-z0-9]+)*$")] | None = (
+        None
+    )
+    time_zone: Annotated[str, StringConstraints(max_length=60, pattern=r"^[A-Za-z0-9_+\-/]+$")] | None = None
+    location: Place | None = None
+    owner_id: ShortText | None = None
+    tier: Word | None = None
+    stage: Word | None = None
+    stage_reason: ShortText | None = None
+    score: int | None = Field(None, ge=0, le=SCORE_MAX)
+    #: Merged into what is there; null takes an attribute away.
+    attributes: Attributes = Field(default_factory=dict)
+    #: Replaces all tags.
+    tags: Annotated[list[Tag], Field(max_length=TAGS_MAX)] | None = None
+
+    @field_validator("tags", mode="after")
+    @classmethod
+    def _clean_tags(cls, tags: list[str] | None) -> list[str] | None:
+        if tags is None:
+            return None
+        cleaned = (clean_text(tag, 64) for tag in tags)
+        return list(dict.fromkeys(tag for tag in cleaned if tag))
+
+
+class ProfilePatch(ProfileFields):
+    """`PATCH /profiles/{id}`, and what the `update` step of a journey does."""
+
+    add_tags: Annotated[list[Tag], Field(max_length=TAGS_MAX)] = Field(default_factory=list)
+    remove_tags: Annotated[list[Tag], Field(max_length=TAGS_MAX)] = Field(default_factory=list)
+    #: Added to the score, which stays between 0 and 100.
+    score_add: int = Field(0, ge=-SCORE_MAX, le=SCORE_MAX)
+
+    @model_validator(mode="after")
+    def _one_way_to_score(self) -> Self:
+        if self.score is not None and self.score_add:
+            raise ValueError("give either score or score_add")
+        return self
+
+
+class ProfileInput(ProfileFields):
+    """`POST /profiles`: find by any of the identities, or create."""
+
+    identities: Annotated[list[AnyIdentity], Field(min_length=1, max_length=20)]
+    add_tags: Annotated[list[Tag], Field(max_length=TAGS_MAX)] = Field(default_factory=list)
+
+
+def patch_from_paths(set_values: Mapping[str, Any], unset: Sequence[str] = (), **more: Any) -> ProfilePatch:
+    """A patch from field paths such as `attributes.city`, as the `update` step writes them.
+
+    `more`: `add_tags`, `remove_tags`, `stage`, `score_add` … Raises `WrongInput` with the path of each fault.
+    """
+    fields: dict[str, Any] = {name: value for name, value in more.items() if value is not None}
+    for path, value in [*set_values.items(), *((name, None) for name in unset)]:
+        head, _, key = path.partition(".")
+        if head == "attributes" and is_safe_key(key):
+            fields.setdefault("attributes", {})[key] = value
+        elif not key and head in ProfileFields.model_fields and head != "attributes":
+            fields[head] = value
+        else:
+            raise WrongInput(f"{path!r} cannot be set.", [FieldError(f"set.{path}", "cannot be set")])
+    try:
+        return ProfilePatch.model_validate(fields)
+    except ValidationError as error:
+        faults = [FieldError(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()]
+        raise WrongInput("These values cannot be set.", faults) from error
+
+
+class ProfileEditor:
+    """The use cases that change a profile."""
+
+    def __init__(
+        self, store: ProfileStore, events: EventStore, resolver: Resolver, database: Database, clock: Clock
+    ) -> None:
+        self._store = store
+        self._events = events
+        self._resolver = resolver
+        self._database = database
+        self._clock = clock
+
+    async def upsert(
+        self, wanted: ProfileInput, *, source: Source = "api", by: str | None = None
+    ) -> tuple[Profile, bool]:
+        """The person of these identities with these fields; whether it was created. May be repeated.
+
+        A name from a weaker source than the one shown is kept back. Raises `WrongInput`.
+        """
+        reference = Reference(wanted.identities, True, wanted.name, source)
+        known = _found((await self._resolver.identify([reference]))[0])
+        given = wanted.model_dump(include=wanted.model_fields_set - {"identities", "name"}, mode="python")
+        patch = ProfilePatch.model_validate(given)
+        return await self.patch(known.profile_id, patch, source=source, by=by), known.created
+
+    async def patch(
+        self, profile_id: str, patch: ProfilePatch, *, source: Source = "person", by: str | None = None,
+        key: str | None = None,
+    ) -> Profile:  # fmt: skip
+        """Change and tell. With a `key` (enrolment, node, visit) the same change takes effect once, whatever happened
+        since. Raises `NotFound`."""
+
+        async def work(session: Session) -> Document:
+            row = await self._store.locked(profile_id, session)
+            if row is None:
+                raise NotFound("There is no such profile.")
+            after = patched(row, patch, source, self._clock())
+            if after == row:
+                return row
+            await self._store.write(
+                row["_id"], {name: after[name] for name in after if after[name] != row.get(name)}, session
+            )
+            await self._events.record(told(row, after, patch, source, by, key, self._clock()), session)
+            return after
+
+        try:
+            return as_profile(await self._database.in_transaction(work), profile_id)
+        except DuplicateKeyError:  # this key has done its work before
+            found = await self._store.get(profile_id)
+            if found is None:
+                raise NotFound("There is no such profile.") from None
+            return found
+
+
+def patched(row: Document, patch: ProfilePatch, source: Source, at: datetime) -> Document:
+    """The profile after the patch; equal to `row` when it changes nothing. Pure."""
+    after = dict(row)
+    given = patch.model_fields_set
+    for name in ("name", "avatar_url", "locale", "time_zone", "owner_id", "tier"):
+        if name in given:
+            value = getattr(patch, name)
+            after[name] = clean_text(value, 2000) if value is not None else None
+    if "location" in given:
+        after["location"] = _point(patch.location)
+    if patch.stage is not None and patch.stage != row["stage"]:
+        after |= {"stage": patch.stage, "stage_since": at}
+    after["score"] = _score(row["score"], patch)
+    after["tags"] = _tags(row["tags"], patch)
+    merged = {**row["attributes"], **patch.attributes}
+    after["attributes"] = {key: value for key, value in merged.items() if value is not None}
+    if len(after["attributes"]) > 200:
+        raise WrongInput("A profile holds at most 200 attributes.", [FieldError("attributes", "too many")])
+    changed = {name for name in after if after[name] != row.get(name)}
+    if not changed:
+        return row
+    stamp = {"rank": SOURCE_RANK[source], "at": at}
+    after["sources"] = {**row.get("sources", {}), **{name: stamp for name in RANKED if name in changed}}
+    after["search"] = tokens_of(after) if "name" in changed else row.get("search", [])
+    return {**after, "updated_at": at}
+
+
+def _score(before: int, patch: ProfilePatch) -> int:
+    wanted = patch.score if patch.score is not None else before + patch.score_add
+    return max(0, min(SCORE_MAX, wanted))
+
+
+def _tags(before: Sequence[str], patch: ProfilePatch) -> list[str]:
+    base = before if patch.tags is None else patch.tags
+    tags = dict.fromkeys([*base, *(tag for tag in (clean_text(each, 64) for each in patch.add_tags) if tag)])
+    return [tag for tag in tags if tag not in patch.remove_tags][:TAGS_MAX]
+
+
+def _point(place: Place | None) -> Document | None:
+    return None if place is None else {"type": "Point", "coordinates": [place.longitude, place.latitude]}
+
+
+#: Fields whose change is told in `profile.updated`.
+_TOLD = (*RANKED, "location", "owner_id", "tier", "stage", "score", "tags")
+
+
+def told(
+    before: Document,
+    after: Document,
+    patch: ProfilePatch,
+    source: Source,
+    by: str | None,
+    key: str | None,
+    at: datetime,
+) -> list[NewEvent]:
+    """The events of a change. Pure; unique by `key`, else by the profile's revision."""
+    mark = key or f"{before['_id']}:{before['rev']}"
+
+    def event(name: str, properties: Mapping[str, Any], part: str = "") -> NewEvent:
+        who = {"source": source, "by": by}
+        return NewEvent(name, f"{name}:{mark}{part}", at, before["_id"], properties={**properties, **who})
+
+    changes = {name: _from_to(before, after, name) for name in _TOLD if before.get(name) != after.get(name)}
+    keys = before["attributes"].keys() | after["attributes"].keys()
+    pairs = {key: (before["attributes"].get(key), after["attributes"].get(key)) for key in sorted(keys)}
+    attributes = {key: {"from": old, "to": new} for key, (old, new) in pairs.items() if old != new}
+    return [
+        event("profile.updated", {"changes": {**changes, **({"attributes": attributes} if attributes else {})}}),
+        *_about_one(before, after, "stage", lambda name, more: event(name, {**more, "reason": patch.stage_reason})),
+        *_about_one(before, after, "tier", event),
+        *_about_one(before, after, "score", event),
+        *(event("profile.tag_added", {"tag": tag}, f":{tag}") for tag in after["tags"] if tag not in before["tags"]),
+        *(event("profile.tag_removed", {"tag": tag}, f":{tag}") for tag in before["tags"] if tag not in after["tags"]),
+    ]
+
+
+def _about_one(
+    before: Document, after: Document, name: str, event: Callable[[str, Mapping[str, Any]], NewEvent]
+) -> list[NewEvent]:
+    changed = before.get(name) != after.get(name)
+    return [event(f"profile.{name}_changed", _from_to(before, after, name))] if changed else []
+
+
+def _from_to(before: Document, after: Document, name: str) -> Document:
+    return {"from": before.get(name), "to": after.get(name)}
+
+
+def _found(known: Known | None) -> Known:
+    if known is None:
+        raise NotFound("There is no such profile.")
+    return known
