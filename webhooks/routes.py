@@ -29,10 +29,14 @@ RETRY_AFTER_S = "5"
 class Tools(Protocol):
     """What the door needs of the runtime."""
 
-    registry: Registry
-    channels: ChannelStore
-    journal: Journal
-    clock: Clock
+    @property
+    def registry(self) -> Registry: ...
+    @property
+    def channels(self) -> ChannelStore: ...
+    @property
+    def journal(self) -> Journal: ...
+    @property
+    def clock(self) -> Clock: ...
 
 
 class Door:

@@ -1,0 +1,279 @@
+"""The composition root: opens everything once, puts it together, closes in reverse. Nothing else builds parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+
+from base import clock as base_clock
+from base.bus import Bus
+from base.clock import Clock
+from base.errors import Misconfigured
+from base.feed import Feed
+from base.http import AddressGuard, HttpClient
+from base.metrics import OLDEST_DUE
+from base.mongo import Database
+from base.queue import Bell, Doorbell
+from base.secret_box import SecretBox
+from base.settings import Settings
+from campaigns.effects import Effects
+from campaigns.entering import Entrance
+from campaigns.facts import FactReader
+from campaigns.journeys import Journeys
+from campaigns.live import LiveJourneys
+from campaigns.render import Renderer
+from campaigns.sending import JourneySource
+from campaigns.steps import Walker
+from campaigns.store import EnrolmentStore, JourneyStore, TaskStore, TemplateStore
+from campaigns.tasks import Tasks
+from campaigns.templates import Templates
+from campaigns.triggers import Reactor
+from channels.registry import Registry
+from channels.store import ChannelStore
+from desk.accounts import Accounts
+from desk.store import DeskStore
+from inbox.conversations import ConversationActions
+from inbox.delivery import Delivery
+from inbox.outbox import Outbox
+from inbox.receipts import Receipts
+from inbox.receive import Receiver
+from inbox.room import Inbox, open_inbox
+from inbox.store import ConversationStore, MessageStore, SendStore
+from orders.record import OrderBook
+from orders.store import OrderStore
+from profiles.consent import Consent
+from profiles.edit import ProfileEditor
+from profiles.events import EventStore
+from profiles.privacy import Privacy
+from profiles.resolve import Resolver
+from profiles.store import ConsentStore, ProfileStore
+from profiles.timeline import Timeline
+from profiles.track import Tracker
+from rapport import keys
+from webhooks.ingest import Ingest
+from webhooks.journal import Journal
+from webhooks.owners import owners
+from worker.clockwork import Chore
+from worker.drains import Drain, Drains
+from worker.store import Heartbeats
+
+
+@dataclass(frozen=True)
+class Plumbing:
+    """What is opened: connections and keys."""
+
+    settings: Settings
+    clock: Clock
+    db: Database
+    bus: Bus
+    doorbell: Doorbell
+    feed: Feed
+    http: HttpClient
+    box: SecretBox
+    registry: Registry
+    channels: ChannelStore
+
+    async def close(self) -> None:
+        """Let go of every connection, in reverse."""
+        await self.registry.close()
+        await self.http.close()
+        await self.doorbell.close()
+        await self.bus.close()
+        self.db.close()
+
+
+@dataclass(frozen=True)
+class People:
+    """Customers: who they are, what they allow, what happened to them."""
+
+    profiles: ProfileStore
+    events: EventStore
+    resolver: Resolver
+    consent: Consent
+    editor: ProfileEditor
+    timeline: Timeline
+    tracker: Tracker
+    privacy: Privacy
+
+
+@dataclass(frozen=True)
+class Campaigns:
+    """Journeys and what carries them."""
+
+    journeys: Journeys
+    templates: Templates
+    tasks: Tasks
+    reactor: Reactor
+    walker: Walker
+    enrolments: EnrolmentStore
+    renderer: Renderer
+
+
+class Runtime:
+    """Everything a door may ask for, by the name it is known by in the house."""
+
+    def __init__(
+        self, plumbing: Plumbing, people: People, orders: OrderBook, order_store: OrderStore, inbox: Inbox,
+        campaigns: Campaigns, journal: Journal, ingest: Ingest,
+    ) -> None:  # fmt: skip
+        self._plumbing = plumbing
+        self.settings: Settings = plumbing.settings
+        self.clock: Clock = plumbing.clock
+        self.db: Database = plumbing.db
+        self.bus: Bus = plumbing.bus
+        self.doorbell: Doorbell = plumbing.doorbell
+        self.feed: Feed = plumbing.feed
+        self.http: HttpClient = plumbing.http
+        self.box: SecretBox = plumbing.box
+        self.registry: Registry = plumbing.registry
+        self.channels: ChannelStore = plumbing.channels
+        self.profiles: ProfileStore = people.profiles
+        self.events: EventStore = people.events
+        self.resolver: Resolver = people.resolver
+        self.consent: Consent = people.consent
+        self.editor: ProfileEditor = people.editor
+        self.timeline: Timeline = people.timeline
+        self.tracker: Tracker = people.tracker
+        self.privacy: Privacy = people.privacy
+        self.orders: OrderBook = orders
+        self.order_store: OrderStore = order_store
+        self.conversations: ConversationStore = inbox.conversations
+        self.messages: MessageStore = inbox.messages
+        self.sends: SendStore = inbox.sends
+        self.receiver: Receiver = inbox.receiver
+        self.receipts: Receipts = inbox.receipts
+        self.outbox: Outbox = inbox.outbox
+        self.delivery: Delivery = inbox.delivery
+        self.desk_actions: ConversationActions = inbox.actions
+        self.journeys: Journeys = campaigns.journeys
+        self.templates: Templates = campaigns.templates
+        self.tasks: Tasks = campaigns.tasks
+        self.reactor: Reactor = campaigns.reactor
+        self.walker: Walker = campaigns.walker
+        self.enrolments: EnrolmentStore = campaigns.enrolments
+        self.renderer: Renderer = campaigns.renderer
+        self.journal: Journal = journal
+        self.ingest: Ingest = ingest
+        self.users = DeskStore(plumbing.db, plumbing.clock)
+        self.accounts = Accounts(self.users, plumbing.clock)
+        self.heartbeats = Heartbeats(plumbing.db, plumbing.clock)
+
+    def drains(self) -> Drains:
+        """The kinds of work a worker does."""
+        work: dict[Bell, Drain] = {
+            "ingest": self.ingest.drain,
+            "react": self.reactor.react,
+            "advance": self.walker.advance,
+            "deliver": self.delivery.deliver,
+        }
+        return Drains(work, self.doorbell, batch=self.settings.worker_batch)
+
+    def chores(self) -> list[Chore]:
+        """What every worker does every so often; each is safe to be done by several at once."""
+        return [
+            Chore("heartbeat", 5, self.heartbeats.beat),
+            Chore("wake snoozed conversations", 5, self.desk_actions.wake_due),
+            Chore("announce unannounced profiles", 30, self.resolver.repair),
+            Chore("age of the oldest duty", 10, self._measure_age),
+        ]
+
+    async def _measure_age(self) -> None:
+        looked = {
+            "ingest": await self.journal.duties.next_due(["pending"]),
+            "react": await self.events.duties.next_due(["pending"]),
+            "advance": await self.enrolments.oldest_due(self.clock()),
+        }
+        for kind, due in looked.items():
+            age = (self.clock() - due) if due is not None else timedelta()
+            OLDEST_DUE.labels(kind).set(max(0.0, age.total_seconds()))
+
+    async def close(self) -> None:
+        """Finish what is under way, then let go of everything."""
+        await self.journal.idle()
+        await self.delivery.close()
+        await self.renderer.close()
+        await self._plumbing.close()
+
+
+async def open_runtime(settings: Settings) -> Runtime:
+    """Open and connect. Raises `Misconfigured` when a key or address is missing; the servers need not answer yet."""
+    plumbing = _plumbing(settings)
+    people = _people(plumbing)
+    order_store = OrderStore(plumbing.db)
+    orders = OrderBook(
+        plumbing.db, order_store, people.resolver, people.profiles, people.events, plumbing.feed, plumbing.doorbell,
+        plumbing.clock,
+    )  # fmt: skip
+    inbox = open_inbox(
+        plumbing.db, channels=plumbing.channels, registry=plumbing.registry, profiles=people.profiles,
+        resolver=people.resolver, consent=people.consent, events=people.events, feed=plumbing.feed,
+        doorbell=plumbing.doorbell, clock=plumbing.clock, reply_keys=[plumbing.box.signing_key],
+    )  # fmt: skip
+    campaigns = _campaigns(plumbing, people, order_store, inbox)
+    journal = Journal(plumbing.db, plumbing.clock, kept=partial(plumbing.doorbell.soon, "ingest"))
+    hands = owners(
+        receiver=inbox.receiver, receipts=inbox.receipts, consent=people.consent, orders=orders,
+        resolver=people.resolver, events=people.events,
+    )  # fmt: skip
+    ingest = Ingest(journal, plumbing.registry, plumbing.channels, hands, plumbing.feed, plumbing.clock)
+    return Runtime(plumbing, people, orders, order_store, inbox, campaigns, journal, ingest)
+
+
+def _plumbing(settings: Settings) -> Plumbing:
+    if settings.mongo_url is None or settings.redis_url is None:
+        raise Misconfigured("RAPPORT_MONGO_URL and RAPPORT_REDIS_URL are needed here.")
+    clock = base_clock.now
+    db = Database(settings.mongo_url.get_secret_value(), settings.database)
+    redis_url = settings.redis_url.get_secret_value()
+    bus, doorbell = Bus(redis_url, prefix=settings.queue_prefix), Doorbell(redis_url, prefix=settings.queue_prefix)
+    box = keys.secret_box(settings, create=False)
+    http = HttpClient(AddressGuard(settings.allow_private_addresses))
+    registry = Registry(http)
+    channels = ChannelStore(db, box, registry, clock, settings.base_url)
+    return Plumbing(settings, clock, db, bus, doorbell, Feed(db, bus, clock), http, box, registry, channels)
+
+
+def _people(plumbing: Plumbing) -> People:
+    db, clock = plumbing.db, plumbing.clock
+    profiles, events, consents = ProfileStore(db), EventStore(db, clock), ConsentStore(db)
+    resolver = Resolver(profiles, events, clock, region=plumbing.settings.default_region)
+    return People(
+        profiles=profiles,
+        events=events,
+        resolver=resolver,
+        consent=Consent(profiles, consents, events, db, clock),
+        editor=ProfileEditor(profiles, events, resolver, db, clock),
+        timeline=Timeline(events, profiles),
+        tracker=Tracker(profiles, resolver, events, clock),
+        privacy=Privacy(profiles, events, consents),
+    )
+
+
+def _campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox: Inbox) -> Campaigns:
+    db, clock, doorbell = plumbing.db, plumbing.clock, plumbing.doorbell
+    zone = plumbing.settings.time_zone
+    heads, runs = JourneyStore(db, clock), EnrolmentStore(db, clock)
+    task_rows, template_rows = TaskStore(db, clock), TemplateStore(db, clock)
+    live, renderer = LiveJourneys(heads), Renderer(project_zone=zone)
+    facts = FactReader(
+        people.profiles, people.events, orders, inbox.conversations, plumbing.channels, plumbing.registry, clock,
+        project_zone=zone,
+    )  # fmt: skip
+    tasks = Tasks(db, task_rows, people.events, people.profiles, doorbell, clock)
+    effects = Effects(inbox.outbox, tasks, people.editor, people.consent, people.profiles)
+    entrance = Entrance(runs, clock)
+    source = JourneySource(
+        heads, runs, live, facts, template_rows, people.profiles, plumbing.channels, plumbing.registry, renderer,
+        doorbell, clock,
+    )  # fmt: skip
+    inbox.delivery.register("journey", source)
+    return Campaigns(
+        journeys=Journeys(heads, runs, live, entrance, facts, template_rows, doorbell, clock),
+        templates=Templates(template_rows, renderer, facts),
+        tasks=tasks,
+        reactor=Reactor(people.events, runs, live, entrance, facts, doorbell, clock),
+        walker=Walker(runs, live, facts, inbox.sends, task_rows, effects, doorbell, clock),
+        enrolments=runs,
+        renderer=renderer,
+    )
