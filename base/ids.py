@@ -9,7 +9,7 @@ from ulid import ULID
 
 Prefix = Literal[
     "prf", "idn", "cnv", "msg", "chn", "ord", "jrn", "jrv", "enr", "log", "brd", "snd", "seg", "tpl",
-    "evt", "usr", "tsk", "whk", "dlv", "ses", "tok", "sug", "nte", "lck",
+    "evt", "usr", "tsk", "whk", "dlv", "ses", "tok", "sug", "nte", "lck", "fil",
 ]  # fmt: skip
 PREFIXES: frozenset[str] = frozenset(get_args(Prefix))
 

@@ -8,7 +8,7 @@ docs/decisions/0002-motor-behind-one-module.md for the way out.
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 # Motor runs every call in a thread pool and sizes it once, when it is imported: five per core by default, which on a
@@ -20,7 +20,9 @@ from motor.motor_asyncio import (
     AsyncIOMotorClientSession,
     AsyncIOMotorCollection,
     AsyncIOMotorDatabase,
+    AsyncIOMotorGridFSBucket,
 )
+from gridfs.errors import CorruptGridFile, NoFile
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReadPreference
 from pymongo.errors import (
     AutoReconnect,
@@ -54,7 +56,7 @@ UNAVAILABLE = (
 )  # fmt: skip
 
 __all__ = [
-    "ASCENDING", "DESCENDING", "DUTY", "UNAVAILABLE", "BulkWriteError", "Collection", "Database", "Document",
+    "ASCENDING", "DESCENDING", "DUTY", "UNAVAILABLE", "Bucket", "BulkWriteError", "Collection", "Database", "Document",
     "DuplicateKeyError", "IndexModel", "Indexes", "InsertOne", "OperationFailure", "Session", "UpdateMany",
     "UpdateOne", "duplicates_only", "inserted_apart_from_duplicates",
 ]  # fmt: skip
@@ -88,6 +90,10 @@ class Database:
     def collection(self, name: str) -> Collection:
         """The collection, with our concerns. Only a `store` may ask."""
         return self.handle[name]
+
+    def bucket(self, name: str) -> Bucket:
+        """Bytes of any length, in the collections `name.files` and `name.chunks`. Only a `store` may ask."""
+        return Bucket(self.handle, name)
 
     async def ping(self) -> None:
         """Raise one of `UNAVAILABLE` unless a primary answers."""
@@ -138,6 +144,45 @@ class Database:
     def close(self) -> None:
         """Let go of every connection."""
         self.client.close()
+
+
+class Bucket:
+    """Bytes beside the documents (GridFS). What was put is read or deleted, never changed; no part of transactions."""
+
+    #: Larger than the driver's default: a picture is mostly one document, and a range reads little too much.
+    CHUNK_BYTES = 512 * 1024
+
+    def __init__(self, handle: AsyncIOMotorDatabase[Document], name: str) -> None:
+        self._bucket = AsyncIOMotorGridFSBucket(handle, name, chunk_size_bytes=self.CHUNK_BYTES, write_concern=DUTY)
+        self._chunks = handle[f"{name}.chunks"]
+
+    async def put(self, name: str, content: bytes, metadata: Document) -> Any:
+        """Keep `content`; its id. It is seen (in `name.files`) only once all of it is on disk at a majority."""
+        return await self._bucket.upload_from_stream(name, content, metadata=metadata)
+
+    async def read(self, blob_id: Any, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """`length` bytes from `start`, or all that follow, piece by piece. Raises `KeyError` when (part of) it is gone."""
+        try:
+            blob = await self._bucket.open_download_stream(blob_id)
+            left = max(0, blob.length - start) if length is None else min(length, max(0, blob.length - start))
+            if start:
+                blob.seek(start)
+            while left > 0:
+                piece = await blob.readchunk()
+                if not piece:
+                    raise KeyError(blob_id)
+                yield piece[:left]
+                left -= len(piece)
+        except (NoFile, CorruptGridFile):
+            raise KeyError(blob_id) from None
+
+    async def delete(self, blob_id: Any) -> None:
+        """Forget it, the pieces first: what dies in between is still listed and can be deleted again."""
+        await self._chunks.delete_many({"files_id": blob_id})
+        try:
+            await self._bucket.delete(blob_id)
+        except NoFile:
+            return
 
 
 def duplicates_only(error: BulkWriteError) -> set[int]:

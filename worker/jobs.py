@@ -27,7 +27,12 @@ async def deliver(ctx: dict[str, Any]) -> None:
     await _answer(ctx, "deliver")
 
 
-JOBS = (ingest, react, advance, deliver)
+async def fetch(ctx: dict[str, Any]) -> None:
+    """Files of messages are downloaded and kept."""
+    await _answer(ctx, "fetch")
+
+
+JOBS = (ingest, react, advance, deliver, fetch)
 
 
 async def _answer(ctx: dict[str, Any], bell: Any) -> None:
