@@ -15,6 +15,7 @@ from typing import Any
 # small machine lets a few slow reports hold up the door. An operator's own MOTOR_MAX_WORKERS wins.
 os.environ.setdefault("MOTOR_MAX_WORKERS", "32")
 
+from gridfs.errors import CorruptGridFile, NoFile
 from motor.motor_asyncio import (
     AsyncIOMotorClient,
     AsyncIOMotorClientSession,
@@ -22,7 +23,6 @@ from motor.motor_asyncio import (
     AsyncIOMotorDatabase,
     AsyncIOMotorGridFSBucket,
 )
-from gridfs.errors import CorruptGridFile, NoFile
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReadPreference
 from pymongo.errors import (
     AutoReconnect,
@@ -161,7 +161,7 @@ class Bucket:
         return await self._bucket.upload_from_stream(name, content, metadata=metadata)
 
     async def read(self, blob_id: Any, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        """`length` bytes from `start`, or all that follow, piece by piece. Raises `KeyError` when (part of) it is gone."""
+        """`length` bytes from `start`, or all that follow, in pieces. Raises `KeyError` when (part of) it is gone."""
         try:
             blob = await self._bucket.open_download_stream(blob_id)
             left = max(0, blob.length - start) if length is None else min(length, max(0, blob.length - start))
