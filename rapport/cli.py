@@ -83,6 +83,11 @@ async def _with_runtime(settings: Settings, work: Any) -> Any:
         await runtime.close()
 
 
+def password_link(settings: Settings, secret: str) -> str:
+    """Where a person sets the password."""
+    return f"{settings.base_url}/welcome/{secret}"
+
+
 def _run(work: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(work)
 
@@ -175,7 +180,8 @@ def user_add(context: click.Context, email: str, role: str, name: str, data_here
     settings = settings_for(context, data_here)
 
     async def add(runtime: Runtime) -> str:
-        return await runtime.accounts.invite(email, name or email.split("@", 1)[0], role)
+        _, secret = await runtime.accounts.invite(email, name or email.split("@", 1)[0], role)
+        return password_link(settings, secret)
 
     click.echo(_run(_with_runtime(settings, add)))
 
@@ -191,14 +197,13 @@ def token() -> None:
 @click.option("--channel", "channels", multiple=True, help="Limit to this channel id; repeatable.")
 @_data_option
 @click.pass_context
-def token_add(
-    context: click.Context, name: str, role: str, channels: tuple[str, ...], data_here: Path | None
-) -> None:
+def token_add(context: click.Context, name: str, role: str, channels: tuple[str, ...], data_here: Path | None) -> None:
     """Print a new API token, once."""
     settings = settings_for(context, data_here)
 
     async def add(runtime: Runtime) -> str:
-        return await runtime.accounts.issue_token(name, role, channels or None)
+        secret, _ = await runtime.accounts.new_token(name, role, channels=list(channels) or None)
+        return secret
 
     click.echo(_run(_with_runtime(settings, add)))
 
@@ -259,9 +264,7 @@ def demo_play(context: click.Context, parent: int | None, data_here: Path | None
 @click.option("--provider", default="whatsapp", help="Whose webhooks.")
 @_data_option
 @click.pass_context
-def demo_simulate(
-    context: click.Context, rate: float, seconds: float, provider: str, data_here: Path | None
-) -> None:
+def demo_simulate(context: click.Context, rate: float, seconds: float, provider: str, data_here: Path | None) -> None:
     """Post signed provider webhooks at a given rate."""
     from rapport.demo.simulate import simulate
 

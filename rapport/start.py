@@ -53,8 +53,9 @@ async def _prepare(settings: Settings, servers: Servers) -> str:
 
 async def _greeting(runtime: Runtime) -> str:
     lines = [f"\nRapport is at {runtime.settings.base_url}"]
-    link = await runtime.accounts.first_administrator_link()
-    if link is not None:
+    secret = await runtime.accounts.first_administrator_link()
+    if secret is not None:
+        link = f"{runtime.settings.base_url}/welcome/{secret}"
         lines.append(f"Nobody can sign in yet. Set the first administrator's password here, once:\n  {link}")
     lines.append("Ctrl-C stops everything in order.")
     return "\n".join(lines)

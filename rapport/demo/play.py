@@ -7,11 +7,12 @@ import logging
 import random
 
 from base.settings import Settings
-from rapport.demo import cast, shop, stage
+from rapport.demo import cast, stage
 from rapport.demo.past import load_past
 from rapport.demo.posting import Posting
 from rapport.demo.providers import Delivered, PretendedProviders
 from rapport.demo.setting import prepare_stage
+from rapport.demo.shop import Shop
 from rapport.runtime import Runtime, open_runtime
 from rapport.serve import stop_event
 
@@ -41,7 +42,8 @@ class Play:
 
     async def run(self) -> None:
         """Write and buy for ever."""
-        await asyncio.gather(self._write(), shop.run(self._runtime, self._dice, BUYS_EVERY_S))
+        shop = Shop(self._runtime.orders, self._runtime.clock, self._dice)
+        await asyncio.gather(self._write(), shop.run(BUYS_EVERY_S))
 
     async def _react(self, message: Delivered) -> None:
         for status, wait_s in (("sent", 0.3), ("delivered", 1.2), ("read", self._dice.uniform(2, 8))):

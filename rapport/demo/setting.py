@@ -1,0 +1,42 @@
+"""Sets the stage: colleagues, channels that point to the pretended providers, journeys that run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from base.errors import Conflict
+from rapport.demo.cast import Channel
+from rapport.demo.stage import NAMES, Stage
+from rapport.runtime import Runtime
+
+COLLEAGUES = (("mia@harbour-tea.example", "Mia Jansen"), ("liwei@harbour-tea.example", "李薇"),
+              ("tom@harbour-tea.example", "Tom Okafor"))  # fmt: skip
+#: Recipes with waits short enough to watch.
+RECIPES: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("thank_you_review", {"wait": "PT2M"}),
+    ("payment_reminder", {"first_wait": "PT1M", "second_wait": "PT2M", "task_wait": "PT2M"}),
+    ("welcome", {"wait": "PT2M"}),
+)
+
+
+async def prepare_stage(runtime: Runtime, held: Stage) -> None:
+    """May run at every start: makes what is missing, points channels to the ports of this start."""
+    for provider in NAMES:
+        await _channel(runtime, held, provider)
+    for email, name in COLLEAGUES:
+        try:
+            await runtime.accounts.invite(email, name, "agent")
+        except Conflict:
+            continue
+    if not held.journeys:
+        for recipe, params in RECIPES:
+            held.journeys.append(await runtime.journeys.install(recipe, params, live=True))
+
+
+async def _channel(runtime: Runtime, held: Stage, provider: Channel) -> None:
+    known = held.channels.get(provider)
+    if known is not None and await runtime.channels.get(known) is not None:
+        await runtime.channels.update(known, settings=held.settings_of(provider), state="connected")
+        return
+    created = await runtime.channels.add(provider, NAMES[provider], held.settings_of(provider))
+    held.channels[provider] = created.id
