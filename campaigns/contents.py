@@ -131,28 +131,34 @@ def _form(name: str) -> str:
     return name.replace("-", "_").lower()
 
 
-def outbound(
-    rendered: Rendered, key: str, to: Address, provider_kind: str, mail: OutboundMail | None
+def mail_message(rendered: Rendered, key: str, to: Address, head: OutboundMail) -> OutboundMessage:
+    """The e-mail. `head` brings what its headers need; buttons become links."""
+    subject = one_line(rendered.subject or first_line(rendered.text) or "…")
+    links = [f'<p><a href="{html.escape(each.url)}">{html.escape(each.title)}</a></p>'
+             for each in rendered.buttons if each.url]  # fmt: skip
+    body = (rendered.html or as_html(rendered.text)) + "".join(links)
+    mail = head.model_copy(update={"subject": subject, "html": body or None})
+    return OutboundMessage(key=key, to=to, text=_spelled_out(rendered) or None, mail=mail, automatic=True)
+
+
+def chat_message(
+    rendered: Rendered, key: str, to: Address, *, buttons: int, template: TemplateCall | None
 ) -> OutboundMessage:
-    """The message for a channel of this kind (`email` or any chat kind). `mail` brings the headers of an e-mail."""
-    if provider_kind == "email":
-        head = mail or OutboundMail(subject="")
-        subject = one_line(rendered.subject or first_line(rendered.text) or "…")
-        return OutboundMessage(
-            key=key,
-            to=to,
-            text=rendered.text or None,
-            mail=head.model_copy(update={"subject": subject, "html": rendered.html}),
-            automatic=True,
-        )
+    """The chat message. `buttons`: how many the channel shows; more than those are written out below the text."""
+    fits = len(rendered.buttons) <= buttons
     return OutboundMessage(
         key=key,
         to=to,
-        text=rendered.text or None,
-        buttons=rendered.buttons,
-        template=rendered.whatsapp,
+        text=(rendered.text if fits else _spelled_out(rendered)) or None,
+        buttons=rendered.buttons if fits and template is None else (),
+        template=template,
         automatic=True,
     )
+
+
+def _spelled_out(rendered: Rendered) -> str:
+    lines = [f"{each.title}: {each.url}" if each.url else f"• {each.title}" for each in rendered.buttons]
+    return "\n\n".join(part for part in (rendered.text, "\n".join(lines)) if part)
 
 
 def one_line(text: str) -> str:

@@ -170,8 +170,9 @@ class Renderer:
         ask = {"templates": {"": {}}, "items": [{"template": "", "context": {}}], "strict": False}
         try:
             await _write(child, orjson.dumps(ask) + b"\n")
-            if child.stdout is not None and await asyncio.wait_for(child.stdout.readline(), START_WALL_S):
-                return
+            async with asyncio.timeout(START_WALL_S):
+                if child.stdout is not None and await child.stdout.readline():
+                    return
         except TimeoutError:
             log.warning("the renderer did not start in time")
         await self._kill()

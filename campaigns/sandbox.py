@@ -152,7 +152,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 
 def _is_number(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return math.isfinite(value) and abs(value) <= NUMBER_MAX
 

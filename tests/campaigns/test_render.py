@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from base.errors import WrongInput
-from campaigns.contents import InlineContent, TemplateInput, closest_locale, outbound, plain_text
+from campaigns.contents import InlineContent, TemplateInput, chat_message, closest_locale, mail_message, plain_text
 from campaigns.render import Renderer, RenderFailed, RenderItem
 from channels.vocabulary import Address, OutboundMail
 
@@ -139,10 +139,13 @@ async def test_buttons_and_approved_templates(renderer: Renderer) -> None:
     ]
     assert made.whatsapp is not None and made.whatsapp.body == ("Anna", "A-17")
     to = Address(channel_id="chn_1", external_id="49")
-    chat = outbound(made, "k", to, "chat", None)
-    assert chat.template == made.whatsapp and chat.text == "Rate us" and chat.mail is None
-    mail = outbound(made, "k", to, "email", OutboundMail(subject="", message_id="<k@x>"))
-    assert mail.mail is not None and mail.mail.subject == "Rate us" and mail.mail.html == "<p>Rate us</p>"
+    chat = chat_message(made, "k", to, buttons=3, template=None)
+    assert chat.text == "Rate us" and len(chat.buttons) == 2 and chat.mail is None
+    cramped = chat_message(made, "k", to, buttons=1, template=None)
+    assert cramped.buttons == () and cramped.text == "Rate us\n\n• Anna: 5\nSite: https://shop.example/u/abc"
+    mail = mail_message(made, "k", to, OutboundMail(subject="", message_id="<k@x>"))
+    assert mail.mail is not None and mail.mail.subject == "Rate us" and mail.mail.message_id == "<k@x>"
+    assert mail.mail.html == '<p>Rate us</p><p><a href="https://shop.example/u/abc">Site</a></p>'
 
 
 FORBIDDEN = [

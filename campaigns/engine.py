@@ -1,0 +1,311 @@
+"""The journey engine: (definition, run, fresh facts, now) → what happens next. Pure, no I/O.
+
+`next_action` decides one step; `walk` takes as many steps as can be taken at this moment. What has to be done outside
+(a send, a change of the profile, a task) comes back as effects, each of them unique by (run, step, visit).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from campaigns.conditions import holds
+from campaigns.interest import needs
+from campaigns.models import (
+    AnyStep,
+    BranchStep,
+    Definition,
+    ExitStep,
+    HoldoutStep,
+    JumpStep,
+    SendStep,
+    SplitStep,
+    TaskStep,
+    UpdateStep,
+    WaitEventStep,
+    WaitStep,
+)
+from campaigns.run import (
+    Action,
+    Candidate,
+    ChangeProfile,
+    CreateTask,
+    Effect,
+    Facts,
+    Finish,
+    LogLine,
+    Move,
+    Outcome,
+    RequestSend,
+    RunState,
+    SendFact,
+    Stay,
+    Wait,
+    Walked,
+)
+from campaigns.waiting import after_entry, deadline_of, decide_wait, decide_wait_event, scope_of
+
+#: A lost call from the outbox costs a run at most this long.
+SEND_RECHECK = timedelta(seconds=60)
+SEND_RECHECK_MOST = timedelta(hours=1)
+QUEUE_RECHECK = timedelta(minutes=1)
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+#: Steps taken in one go before others get their turn.
+STRIDE = 25
+
+
+def walk(definition: Definition, run: RunState, facts: Facts, now: datetime, stride: int = STRIDE) -> Walked:
+    """Take every step that can be taken now. Effects that make facts stale end the walk with `again`."""
+    lines: list[LogLine] = []
+    effects: list[Effect] = []
+    for taken in range(1, stride + 1):
+        wants = needs(definition, run.node) - facts.loaded
+        if wants:
+            return Walked(run, tuple(lines), tuple(effects), wants=wants, steps=taken - 1)
+        action = next_action(definition, run, facts, now)
+        if isinstance(action, Finish):
+            lines.append(LogLine(run.node, run.visit, f"end.{action.reason}", action.params, action.outcome))
+            return Walked(run, tuple(lines), tuple(effects), ended=action.reason, steps=taken)
+        effects.extend(action.effects)
+        if isinstance(action, Stay):
+            if _worth_a_line(run.wait, action):
+                lines.append(LogLine(run.node, run.visit, action.code, action.params))
+            stays = replace(run, wait=action.wait)
+            return Walked(stays, tuple(lines), tuple(effects), steps=taken)
+        lines.append(LogLine(run.node, run.visit, action.code, action.params, action.outcome))
+        run, ended = _moved(definition, run, action, now)
+        if ended is not None:
+            lines.append(LogLine(run.node, run.visit, f"end.{ended}", {}))
+            return Walked(run, tuple(lines), tuple(effects), ended=ended, steps=taken)
+        if not action.same_facts:
+            return Walked(run, tuple(lines), tuple(effects), again=True, steps=taken)
+        facts = replace(facts, sends={}, task=None)
+    return Walked(run, tuple(lines), tuple(effects), again=True, steps=stride)
+
+
+def next_action(definition: Definition, run: RunState, facts: Facts, now: datetime) -> Action:
+    """What this run does next. The goal and the exit condition are asked before every step."""
+    over = goal_or_exit(definition, run, facts, now)
+    if over is not None:
+        return over
+    if run.wait is not None and run.wait.kind == "queue" and facts.ahead_live:
+        return Stay(Wait("queue", now + QUEUE_RECHECK, ref=run.wait.ref), "wait.queue")
+    step = definition.by_id.get(run.node)
+    if step is None:
+        return Finish("step_missing", {"step": run.node}, "failed")
+    return _STEPS[type(step)](step, run, facts, now)
+
+
+def goal_or_exit(definition: Definition, run: RunState, facts: Facts, now: datetime) -> Action | None:
+    """The end (or the jump) that the goal or the exit condition asks for; None: carry on.
+
+    Also asked right before every send, on facts read at that moment.
+    """
+    scope = scope_of(run, facts)
+    goal = definition.goal
+    if goal is not None and not run.goal_met and holds(goal.when, scope, now):
+        if goal.jump is None:
+            return Finish("goal")
+        return Move(goal.jump, "goal.jump", {"to": goal.jump}, goal=True)
+    if definition.exit_when is not None and holds(definition.exit_when, scope, now):
+        return Finish("exit_condition")
+    return None
+
+
+def new_run(
+    definition: Definition, *, id: str, journey_id: str, profile_id: str, since: datetime, now: datetime,
+    data: Mapping[str, Any], wait: Wait | None = None,
+) -> RunState:  # fmt: skip
+    """A run that stands before the first step."""
+    entry = definition.entry
+    return RunState(
+        id=id, journey_id=journey_id, profile_id=profile_id, node=entry, visit=1, entered_at=now, since=since,
+        visits={entry: 1}, wait=wait, data=data,
+    )  # fmt: skip
+
+
+def share(*parts: str) -> float:
+    """A number in [0, 100) that is always the same for the same parts: retries and re-entries agree."""
+    digest = hashlib.sha256("\x1f".join(parts).encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64 * 100
+
+
+def _moved(definition: Definition, run: RunState, move: Move, now: datetime) -> tuple[RunState, str | None]:
+    run = replace(
+        run,
+        data={**run.data, **move.save} if move.save else run.data,
+        holdout=run.holdout or move.holdout,
+        goal_met=run.goal_met or move.goal,
+        skip_next=run.skip_next and not move.passed_over,
+    )
+    if move.to is None:
+        return replace(run, wait=None), "completed"
+    visit = run.visits.get(move.to, 0) + 1
+    if visit > definition.max_visits:
+        return replace(run, wait=None), "too_many_visits"
+    return (
+        replace(
+            run,
+            node=move.to,
+            visit=visit,
+            visits={**run.visits, move.to: visit},
+            entered_at=now,
+            wait=None,
+            shift=timedelta(),
+        ),
+        None,
+    )
+
+
+def _worth_a_line(before: Wait | None, stay: Stay) -> bool:
+    """Standing on for the same reason is no news."""
+    if before is None or before.kind != stay.wait.kind:
+        return True
+    return before.tried != stay.wait.tried or (before.kind == "time" and before.until != stay.wait.until)
+
+
+# -- one function per step type ------------------------------------------------------------------------------------
+
+
+def _send(step: SendStep, run: RunState, facts: Facts, now: datetime) -> Action:
+    if run.holdout:
+        return Move(step.next, "send.holdout", outcome="skipped")
+    if run.skip_next:
+        return _missed(step, step.if_skipped, "send.skipped", {"code": "overdue"}, "skipped", passed_over=True)
+    tried = run.wait.tried if run.wait is not None and run.wait.kind == "send" else ()
+    if not tried:
+        return _next_channel(step, run, facts, now, tried)
+    fact = facts.sends.get(tried[-1])
+    if fact is None:  # the request was lost between the two writes: the same key makes a repeat harmless
+        return _pending(run, facts, now, tried, None)
+    if fact.state == "skipped":
+        return _next_channel(step, run, facts, now, tried, fact.code)
+    if fact.state == "failed":
+        return _missed(step, step.if_failed, "send.failed", {"code": fact.code}, "failed")
+    if fact.state == "unknown":
+        return Move(step.next, "send.unknown", {"channel_id": tried[-1]})
+    if fact.state in ("accepted", "delivered", "read"):
+        return Move(step.next, "send.accepted", {"channel_id": tried[-1]})
+    return _pending(run, facts, now, tried, fact)
+
+
+def _next_channel(
+    step: SendStep, run: RunState, facts: Facts, now: datetime, tried: tuple[str, ...], code: str | None = None
+) -> Action:
+    usable = in_order(step.channels, facts.candidates)
+    left = next((each for each in usable if each.channel_id not in tried), None)
+    if left is None:
+        reason = code or "no_address"
+        return _missed(step, step.if_skipped, "send.skipped", {"code": reason}, "skipped")
+    request = RequestSend(run.node, run.visit, left)
+    params = {"channel_id": left.channel_id, "provider": left.provider}
+    wait = Wait("send", now + SEND_RECHECK, tried=(*tried, left.channel_id))
+    return Stay(wait, "wait.send", params, (request,))
+
+
+def in_order(channels: Sequence[str], addresses: Sequence[Candidate]) -> list[Candidate]:
+    """The addresses that `channels` (provider names, channel ids, `any`) name, best first, one per channel.
+
+    Within one name the address that wrote last comes first. What is not reachable is left out.
+    """
+    usable = sorted(
+        (each for each in addresses if each.reachable), key=lambda each: each.last_inbound_at or _LONG_AGO, reverse=True
+    )
+    ordered: dict[str, Candidate] = {}
+    for name in channels:
+        for each in usable:
+            if name in ("any", each.channel_id, each.provider):
+                ordered.setdefault(each.channel_id, each)
+    return list(ordered.values())
+
+
+def _missed(
+    step: SendStep, then: str, code: str, params: Mapping[str, Any], outcome: Outcome, *, passed_over: bool = False
+) -> Action:
+    if then == "exit":
+        return Finish(code.replace(".", "_"), params, outcome)
+    return Move(step.next, code, params, outcome, passed_over=passed_over)
+
+
+def _pending(run: RunState, facts: Facts, now: datetime, tried: tuple[str, ...], fact: SendFact | None) -> Stay:
+    waited = now - run.entered_at
+    again = now + min(max(waited, SEND_RECHECK), SEND_RECHECK_MOST)
+    effects: tuple[Effect, ...] = ()
+    if fact is None:
+        known = [each for each in facts.candidates if each.channel_id == tried[-1] and each.reachable]
+        effects = tuple(RequestSend(run.node, run.visit, each) for each in known[:1])
+        if not known:  # the address went away in the meantime: try the others at the next look
+            return Stay(Wait("send", now + SEND_RECHECK, tried=tried[:-1]), "wait.send")
+    elif fact.state == "deferred" and fact.due_at is not None:
+        again = max(again, fact.due_at + SEND_RECHECK)
+    return Stay(Wait("send", again, tried=tried), "wait.send", {"channel_id": tried[-1]}, effects)
+
+
+def _branch(step: BranchStep, run: RunState, facts: Facts, now: datetime) -> Action:
+    scope = scope_of(run, facts)
+    for place, case in enumerate(step.cases):
+        if holds(case.when, scope, now):
+            return Move(case.next, "branch.case", {"case": place, "values": case.when.values(scope)})
+    return Move(step.else_, "branch.else", {"values": step.cases[0].when.values(scope)})
+
+
+def _split(step: SplitStep, run: RunState, facts: Facts, now: datetime) -> Action:
+    total = sum(arm.weight for arm in step.arms)
+    point = share(run.journey_id, step.id, run.profile_id) / 100 * total
+    for place, arm in enumerate(step.arms):
+        point -= arm.weight
+        if point < 0:
+            return Move(arm.next, "split.arm", {"arm": arm.name or str(place + 1)}, save={step.id: {"arm": place}})
+    raise AssertionError("a share is smaller than the whole")
+
+
+def _holdout(step: HoldoutStep, run: RunState, facts: Facts, now: datetime) -> Action:
+    apart = share(run.journey_id, step.id, run.profile_id) < step.percent
+    return Move(step.next, "holdout.apart" if apart else "holdout.included", holdout=apart)
+
+
+def _update(step: UpdateStep, run: RunState, facts: Facts, now: datetime) -> Action:
+    return Move(step.next, "update.done", effects=(ChangeProfile(run.node, run.visit),), same_facts=False)
+
+
+def _task(step: TaskStep, run: RunState, facts: Facts, now: datetime) -> Action:
+    waiting = run.wait is not None and run.wait.kind == "task"
+    if waiting and facts.task is not None and facts.task.closed:
+        return Move(step.next, "task.done", {"result": facts.task.result})
+    due = after_entry(step.due, run, facts) if step.due is not None else None
+    create = CreateTask(run.node, run.visit, due)
+    if not step.wait_done:
+        return Move(step.next, "task.created", {"text": step.text}, effects=(create,))
+    deadline = deadline_of(step.timeout, run, facts)
+    if waiting and deadline <= now:
+        return Move(step.timeout_next if step.timeout_next else step.next, "task.timeout", outcome="skipped")
+    # Looked at again after a minute while the task is not there yet (its creation was lost), else at the deadline.
+    until = deadline if facts.task is not None else min(deadline, now + SEND_RECHECK)
+    effects: tuple[Effect, ...] = () if facts.task is not None else (create,)
+    return Stay(Wait("task", until), "wait.task", {"text": step.text, "until": deadline}, effects)
+
+
+def _exit(step: ExitStep, run: RunState, facts: Facts, now: datetime) -> Action:
+    return Finish("exit_step", {"reason": step.reason} if step.reason else {})
+
+
+def _jump(step: JumpStep, run: RunState, facts: Facts, now: datetime) -> Action:
+    return Move(step.to, "jump", {"to": step.to})
+
+
+_Decide = Callable[[Any, RunState, Facts, datetime], Action]
+_STEPS: Mapping[type[AnyStep], _Decide] = {
+    SendStep: _send,
+    WaitStep: decide_wait,
+    WaitEventStep: decide_wait_event,
+    BranchStep: _branch,
+    SplitStep: _split,
+    HoldoutStep: _holdout,
+    UpdateStep: _update,
+    TaskStep: _task,
+    ExitStep: _exit,
+    JumpStep: _jump,
+}

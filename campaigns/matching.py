@@ -1,0 +1,144 @@
+"""Does this event begin that journey, and under which key? Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+from campaigns.conditions import MISSING, Happened, look_up
+from campaigns.models import (
+    ChangedTrigger,
+    EventTrigger,
+    MessageTrigger,
+    OrderTrigger,
+    Trigger,
+)
+
+#: An event older than this when we hear of it begins nothing: a mail about last month's basket helps nobody.
+MAX_AGE = timedelta(hours=72)
+#: Words for a status of an order that shops use, and the event that tells of it.
+ORDER_WORDS: Mapping[str, str] = {
+    "checkout": "checkout.started", "placed": "order.created", "pending": "order.created", "unpaid": "order.created",
+    "shipped": "order.fulfilled", "failed": "order.payment_failed", "canceled": "order.cancelled",
+}  # fmt: skip
+_OF_FIELD: Mapping[str, tuple[str, ...]] = {
+    "stage": ("profile.stage_changed",),
+    "tier": ("profile.tier_changed",),
+    "score": ("profile.score_changed",),
+    "tags": ("profile.tag_added", "profile.tag_removed"),
+}
+
+
+def names_of(trigger: Trigger) -> tuple[str, ...]:
+    """Names of the events that may begin it."""
+    if isinstance(trigger, EventTrigger):
+        return (trigger.event,)
+    if isinstance(trigger, MessageTrigger):
+        return ("message.received",)
+    if isinstance(trigger, OrderTrigger):
+        return (ORDER_WORDS.get(trigger.status, f"order.{trigger.status}"),)
+    if isinstance(trigger, ChangedTrigger):
+        return _OF_FIELD.get(trigger.field, ("profile.updated",))
+    return ()
+
+
+def begins(trigger: Trigger, event: Happened, now: datetime) -> bool:
+    """Whether the event, one of `names_of`, begins a run."""
+    if now - event.occurred_at > MAX_AGE:
+        return False
+    if isinstance(trigger, EventTrigger | OrderTrigger):
+        return trigger.where.matches(event.view(), now)
+    if isinstance(trigger, MessageTrigger):
+        return _message_begins(trigger, event)
+    if isinstance(trigger, ChangedTrigger):
+        return _change_begins(trigger, event)
+    return False
+
+
+def key_of(trigger: Trigger, event: Happened) -> str | None:
+    """What tells one run of a person from another in mode `per_key`: the order, a named value, the conversation."""
+    if isinstance(trigger, EventTrigger) and trigger.key is not None:
+        found = look_up(event.view(), trigger.key)
+        return None if found is MISSING or found is None else str(found)
+    if isinstance(trigger, OrderTrigger):
+        found = event.properties.get("order_id") or event.properties.get("external_id")
+        return str(found) if found else None
+    if isinstance(trigger, MessageTrigger):
+        return event.conversation_id
+    return None
+
+
+def _message_begins(trigger: MessageTrigger, event: Happened) -> bool:
+    properties = event.properties
+    if properties.get("automatic"):
+        return False  # an out-of-office note must not start a conversation between machines
+    if trigger.channel is not None and trigger.channel not in (event.channel_id, properties.get("provider")):
+        return False
+    if trigger.first_contact and not properties.get("first_contact"):
+        return False
+    if trigger.keyword is None:
+        return True
+    words = (trigger.keyword,) if isinstance(trigger.keyword, str) else trigger.keyword
+    return any(has_word(str(properties.get("text") or ""), word) for word in words)
+
+
+def has_word(text: str, word: str) -> bool:
+    """Whether `word` stands in `text` as a whole word, whatever the case, width and accents of either.
+
+    Chinese, Japanese and Korean are written without spaces: there a word is found wherever it stands.
+    """
+    wanted = folded(word)
+    return bool(wanted) and _pattern(wanted).search(folded(text)) is not None
+
+
+def folded(text: str) -> str:
+    """Without case, width, accents and doubled spaces, for comparing."""
+    wide = unicodedata.normalize("NFKD", text)
+    plain = "".join(letter for letter in wide if not unicodedata.combining(letter))
+    return " ".join(unicodedata.normalize("NFC", plain).casefold().split())
+
+
+@lru_cache(maxsize=2000)
+def _pattern(wanted: str) -> re.Pattern[str]:
+    """Literal text between word edges; nothing in it can backtrack."""
+    before = r"(?<!\w)" if _spaced(wanted[0]) else ""
+    after = r"(?!\w)" if _spaced(wanted[-1]) else ""
+    return re.compile(before + re.escape(wanted) + after)
+
+
+def _spaced(letter: str) -> bool:
+    return (letter.isalnum() or letter == "_") and not _EAST_ASIAN.match(letter)
+
+
+_EAST_ASIAN = re.compile(r"[\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]")
+
+
+def _change_begins(trigger: ChangedTrigger, event: Happened) -> bool:
+    for name, before, after in changes_in(event):
+        if name != trigger.field or before == after:
+            continue
+        if trigger.from_ is not None and before != trigger.from_:
+            continue
+        if trigger.to is None or after == trigger.to:
+            return True
+    return False
+
+
+def changes_in(event: Happened) -> list[tuple[str, Any, Any]]:
+    """(field, before, after) of each change that a profile's event tells of."""
+    properties = event.properties
+    if event.name == "profile.tag_added":
+        return [("tags", None, properties.get("tag"))]
+    if event.name == "profile.tag_removed":
+        return [("tags", properties.get("tag"), None)]
+    fixed = {"profile.stage_changed": "stage", "profile.tier_changed": "tier", "profile.score_changed": "score"}
+    if event.name in fixed:
+        return [(fixed[event.name], properties.get("from"), properties.get("to"))]
+    listed = dict(properties.get("changes") or {})
+    inside = listed.pop("attributes", None) or {}
+    named = {**listed, **{f"attributes.{name}": change for name, change in inside.items()}}
+    return [(name, change.get("from"), change.get("to")) for name, change in named.items()]

@@ -1,0 +1,197 @@
+"""The values the engine works on: a run, the facts of the moment, what is decided and what follows from it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from campaigns.conditions import Happened
+
+WaitKind = Literal["time", "event", "send", "task", "queue"]
+#: Kinds of facts, each read in bulk and only when a step asks for it.
+Need = Literal["profile", "history", "happened", "order", "conversation", "candidates"]
+Outcome = Literal["passed", "skipped", "failed"]
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Why a run stands still. `until`: when it is looked at again at the latest."""
+
+    kind: WaitKind
+    until: datetime
+    #: Send: channels tried at this visit, the last one pending. Task: the task's key. Queue: the run ahead.
+    tried: tuple[str, ...] = ()
+    ref: str | None = None
+
+
+@dataclass(frozen=True)
+class RunState:
+    """Where one run is."""
+
+    id: str
+    journey_id: str
+    profile_id: str
+    node: str
+    #: Which visit of `node` this is, from 1.
+    visit: int
+    entered_at: datetime
+    #: When what started the run happened; look-backs begin here.
+    since: datetime
+    visits: Mapping[str, int] = field(default_factory=dict)
+    wait: Wait | None = None
+    #: `event`: the trigger event `{id, name, occurred_at, properties}`; further keys are saved by steps.
+    data: Mapping[str, Any] = field(default_factory=dict)
+    holdout: bool = False
+    goal_met: bool = False
+    #: The next send is passed over: it was overdue when a pause ended and the author wanted no late messages.
+    skip_next: bool = False
+    #: Time that a pause took from the wait at this step.
+    shift: timedelta = timedelta()
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One address the person could be written to."""
+
+    channel_id: str
+    identity_id: str
+    provider: str
+    last_inbound_at: datetime | None = None
+    reachable: bool = True
+
+
+@dataclass(frozen=True)
+class SendFact:
+    """What became of the send of this visit on one channel."""
+
+    state: str
+    due_at: datetime | None = None
+    code: str | None = None
+
+
+@dataclass(frozen=True)
+class TaskFact:
+    """What became of the task of this visit."""
+
+    closed: bool
+    result: str | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything fresh that a decision may need. `loaded` says what was read; the rest is empty."""
+
+    loaded: frozenset[Need] = frozenset()
+    #: For rules over the profile, in the form `profiles.segments.memory.matches` takes.
+    subject: Any = None
+    #: The profile's fields by name, for dates and zones.
+    profile: Mapping[str, Any] = field(default_factory=dict)
+    #: `order`, `conversation` as mappings.
+    values: Mapping[str, Any] = field(default_factory=dict)
+    #: Events of the profile since the run began or as far back as a step looks, earliest first.
+    happened: Sequence[Happened] = ()
+    candidates: Sequence[Candidate] = ()
+    sends: Mapping[str, SendFact] = field(default_factory=dict)
+    task: TaskFact | None = None
+    ahead_live: bool = False
+    project_zone: str = "UTC"
+
+
+@dataclass(frozen=True)
+class RequestSend:
+    """Ask the outbox for the send of this visit on this channel."""
+
+    node: str
+    visit: int
+    candidate: Candidate
+
+
+@dataclass(frozen=True)
+class ChangeProfile:
+    """Carry out an update step, once per visit."""
+
+    node: str
+    visit: int
+
+
+@dataclass(frozen=True)
+class CreateTask:
+    """Create the task of this visit."""
+
+    node: str
+    visit: int
+    due_at: datetime | None
+
+
+Effect = RequestSend | ChangeProfile | CreateTask
+
+
+@dataclass(frozen=True)
+class Move:
+    """Go on to `to` (None: the journey ends here). `code` and `params` say why, for the log."""
+
+    to: str | None
+    code: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    outcome: Outcome = "passed"
+    effects: tuple[Effect, ...] = ()
+    #: False: the effects change facts, so the next decision needs fresh ones.
+    same_facts: bool = True
+    save: Mapping[str, Any] = field(default_factory=dict)
+    holdout: bool = False
+    goal: bool = False
+    #: It was a send that was passed over because it came too late.
+    passed_over: bool = False
+
+
+@dataclass(frozen=True)
+class Stay:
+    """Stand still until `wait.until` or until something that concerns the run happens."""
+
+    wait: Wait
+    code: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    effects: tuple[Effect, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The run is over."""
+
+    reason: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    outcome: Outcome = "passed"
+
+
+Action = Move | Stay | Finish
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One thing that happened in a run. `code` and `params` make the sentence."""
+
+    node: str
+    visit: int
+    code: str
+    params: Mapping[str, Any]
+    #: Empty while the step is not left.
+    outcome: Outcome | Literal[""] = ""
+
+
+@dataclass(frozen=True)
+class Walked:
+    """The run after its steps.
+
+    `ended` names the reason when it is over. `wants`: facts to read before it can go on from here, in the same go.
+    `again`: it can go on at once, but only after the effects have been carried out.
+    """
+
+    run: RunState
+    lines: tuple[LogLine, ...] = ()
+    effects: tuple[Effect, ...] = ()
+    ended: str | None = None
+    wants: frozenset[Need] = frozenset()
+    again: bool = False
+    steps: int = 0

@@ -1,0 +1,312 @@
+"""Due runs take their next steps, many at a time.
+
+Claim, read facts in bulk, decide in memory until every run stands still, then the three moves of
+`campaigns.store.enrolments`: write, carry out, finish. A run that fails is set aside alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from base.clock import Clock
+from base.duty import MAX_CRASHES, settled
+from base.mongo import Document, UpdateOne
+from campaigns.bells import Ringer
+from campaigns.conditions import look_up
+from campaigns.effects import Effects, as_todo, send_key, task_key
+from campaigns.engine import walk
+from campaigns.facts import Ask, FactReader
+from campaigns.interest import looks_for, needs, wakes
+from campaigns.live import LiveJourneys, Picture
+from campaigns.models import BranchStep, Definition, WaitEventStep
+from campaigns.run import Facts, LogLine, Need, RunState, SendFact, TaskFact, Walked
+from campaigns.sending import JourneySource
+from campaigns.store import EnrolmentStore, TaskStore
+from campaigns.store.enrolments import line_row, place_of, run_of
+from campaigns.store.tasks import CLOSED
+from inbox.store import SendStore
+
+log = logging.getLogger(__name__)
+
+#: How often facts are read anew for one claim before the rest is left to the next.
+READS = 8
+#: Seconds between two looks for runs that were held although their journey goes on.
+STRAYS_S = 5.0
+
+__all__ = ["JourneySource", "Walker"]
+
+
+@dataclass
+class _Trip:
+    """One claimed run on its way."""
+
+    row: Document
+    definition: Definition
+    before: RunState
+    run: RunState
+    facts: Facts = field(default_factory=Facts)
+    lines: list[LogLine] = field(default_factory=list)
+    effects: list[Document] = field(default_factory=list)
+    walked: Walked | None = None
+    steps: int = 0
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Journey and version."""
+        return self.row["journey_id"], self.row["version"]
+
+
+class Walker:
+    """Drains due runs."""
+
+    def __init__(
+        self, store: EnrolmentStore, live: LiveJourneys, facts: FactReader, sends: SendStore, tasks: TaskStore,
+        effects: Effects, doorbell: Ringer, clock: Clock,
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._live = live
+        self._facts = facts
+        self._sends = sends
+        self._tasks = tasks
+        self._effects = effects
+        self._doorbell = doorbell
+        self._clock = clock
+        self._strays_at = 0.0
+        #: Steps taken since the start, for measuring.
+        self.steps_taken = 0
+
+    async def advance(self, limit: int) -> int:
+        """Take up to `limit` due runs on; the number handled."""
+        await self._release_strays()
+        rows = await self._store.claim(limit)
+        if not rows:
+            return 0
+        rows = await self._without_worn_out(rows)
+        unfinished = [row for row in rows if row.get("todo")]
+        await self._carry_out(unfinished)
+        picture = await self._picture([row for row in rows if not row.get("todo")])
+        held = [row for row in rows if not row.get("todo") and picture.statuses.get(row["journey_id"]) == "paused"]
+        await self._store.hold(held)
+        aside = {row["_id"] for row in (*unfinished, *held)}
+        await self._walk([row for row in rows if row["_id"] not in aside], picture)
+        return max(len(rows), 1)
+
+    # -- deciding ----------------------------------------------------------------------------------------------
+
+    async def _walk(self, rows: Sequence[Document], picture: Picture) -> None:
+        trips = await self._trips(rows)
+        for trip in [trip for trip in trips if trip.row["journey_id"] not in picture.statuses]:
+            trip.walked = Walked(trip.run, ended="archived")
+            trip.lines.append(LogLine(trip.run.node, trip.run.visit, "end.archived", {}))
+        await self._first_facts([trip for trip in trips if trip.walked is None])
+        under_way = [trip for trip in trips if trip.walked is None]
+        for _ in range(READS):
+            if not under_way:
+                break
+            await self._read(under_way)
+            under_way = [trip for trip in under_way if await self._stepped(trip)]
+        await self._write([trip for trip in trips if trip.walked is not None])
+
+    async def _stepped(self, trip: _Trip) -> bool:
+        """Walk on with the facts at hand; True when more facts are needed."""
+        try:
+            walked = walk(trip.definition, trip.run, trip.facts, self._clock())
+        except Exception as error:  # a bug or a poisonous value: this run alone is set aside
+            log.exception("a run cannot be walked", extra={"run": trip.row["_id"], "step": trip.run.node})
+            await self._bury(trip.row, f"The step {trip.run.node} failed: {type(error).__name__}.")
+            trip.walked = None
+            return False
+        if walked.run.node != trip.run.node or walked.run.visit != trip.run.visit:
+            trip.facts = replace(trip.facts, sends={}, task=None, loaded=trip.facts.loaded - _stale(walked, trip))
+        trip.run, trip.steps = walked.run, trip.steps + walked.steps
+        trip.lines += walked.lines
+        trip.effects += [as_todo(effect) for effect in walked.effects]
+        trip.walked = walked
+        return bool(walked.wants)
+
+    async def _trips(self, rows: Sequence[Document]) -> list[_Trip]:
+        definitions = await self._live.definitions({(row["journey_id"], row["version"]) for row in rows})
+        trips = []
+        for row in rows:
+            definition = definitions[(row["journey_id"], row["version"])]
+            if definition is None:
+                await self._bury(row, "The version of the journey can no longer be read.")
+                continue
+            run = run_of(row)
+            trips.append(_Trip(row, definition, run, run))
+        return trips
+
+    async def _first_facts(self, trips: Sequence[_Trip]) -> None:
+        """What runs that waited for a send, a task or another run have to know."""
+        waits = [(trip, trip.run.wait) for trip in trips if trip.run.wait is not None]
+        keys = {trip.run.id: send_key(trip.run.id, trip.run.node, trip.run.visit, wait.tried[-1])
+                for trip, wait in waits if wait.kind == "send" and wait.tried}  # fmt: skip
+        tasks = {trip.run.id: task_key(trip.run.id, trip.run.node, trip.run.visit)
+                 for trip, wait in waits if wait.kind == "task"}  # fmt: skip
+        ahead = {trip.run.id: wait.ref for trip, wait in waits if wait.kind == "queue" and wait.ref}
+        found_sends = await self._sends.by_keys(list(keys.values())) if keys else {}
+        found_tasks = await self._tasks.by_keys(tasks.values()) if tasks else {}
+        still_ahead = await self._store.live_ids(ahead.values()) if ahead else set()
+        for trip in trips:
+            run_id, wait = trip.run.id, trip.run.wait
+            send, task = found_sends.get(keys.get(run_id, "")), found_tasks.get(tasks.get(run_id, ""))
+            trip.facts = Facts(
+                sends={wait.tried[-1]: _send_fact(send)} if send and wait else {},
+                task=TaskFact(task["state"] in CLOSED, task.get("result")) if task else None,
+                ahead_live=ahead.get(run_id) in still_ahead,
+                project_zone=self._facts.project_zone,
+            )
+
+    async def _read(self, trips: Sequence[_Trip]) -> None:
+        asks = [Ask(trip.run, trip.definition, needs(trip.definition, trip.run.node)) for trip in trips]
+        asks = [ask for ask, trip in zip(asks, trips, strict=True) if ask.needs - trip.facts.loaded]
+        found = await self._facts.read(asks, {trip.run.id: trip.facts for trip in trips})
+        for trip in trips:
+            trip.facts = found.get(trip.run.id, trip.facts)
+
+    # -- writing -----------------------------------------------------------------------------------------------
+
+    async def _write(self, trips: Sequence[_Trip]) -> None:
+        if not trips:
+            return
+        now = self._clock()
+        owned = await self._store.write([_change(trip, now) for trip in trips], [trip.row for trip in trips])
+        ours = [trip for trip in trips if trip.row["_id"] in owned]
+        self.steps_taken += sum(trip.steps for trip in ours)
+        await self._carry_out([_after(trip, now) for trip in ours if trip.lines or trip.effects])
+        await self._look_again([trip for trip in ours if _began_to_listen(trip)])
+        if any(trip.walked and (trip.walked.again or trip.walked.wants) for trip in ours):
+            await self._doorbell.ring("advance")
+
+    async def _carry_out(self, rows: Sequence[Document]) -> None:
+        """Second and third move for rows with `todo`, all of one claim."""
+        if not rows:
+            return
+        definitions = await self._live.definitions({(row["journey_id"], row["version"]) for row in rows})
+        done = await self._effects.carry_out(rows, definitions)
+        finished = [row for row in rows if row["_id"] in done]
+        new_lines = await self._store.keep_lines([line for row in finished for line in row["todo"]["lines"]])
+        await self._store.finish([row["_id"] for row in finished], rows[0]["lease"])
+        await self._store.count_up(new_lines)
+        await self._store.wake_queued([row["_id"] for row in finished if row["next"].get("end")], self._clock())
+
+    async def _look_again(self, trips: Sequence[_Trip]) -> None:
+        """An event that came between our reading and our writing woke nobody: it is found here."""
+        if not trips:
+            return
+        asks = [Ask(trip.run, trip.definition, frozenset({"happened"})) for trip in trips]
+        found = await self._facts.read(asks)
+        now = self._clock()
+        pokes = []
+        for trip in trips:
+            seen = {event.id for event in trip.facts.happened}
+            if any(event.id not in seen for event in found[trip.run.id].happened):
+                pokes.append(({"_id": trip.run.id}, now))
+        await self._store.poke(pokes)
+
+    # -- keeping order -----------------------------------------------------------------------------------------
+
+    async def _without_worn_out(self, rows: Sequence[Document]) -> list[Document]:
+        kept = []
+        for row in rows:
+            if row["attempts"] > MAX_CRASHES:
+                await self._bury(row, "A worker died or gave up on this run too often.")
+            else:
+                kept.append(row)
+        return kept
+
+    async def _bury(self, row: Document, reason: str) -> None:
+        """Set a run aside for a person to look at. `todo` stays, in case it is tried again."""
+        end = {"reason": "error", "detail": reason, "at": self._clock()}
+        change = {"$set": {"state": "dead", "end": end}, "$unset": {"lease": "", "due_at": "", "wake": ""}}
+        await self._store.write([settled(row, change)], [row])
+
+    async def _picture(self, rows: Sequence[Document]) -> Picture:
+        """The journeys; looked at anew when a run belongs to one that the picture does not show."""
+        picture = await self._live.now()
+        if any(row["journey_id"] not in picture.statuses for row in rows):
+            self._live.forget()
+            picture = await self._live.now()
+        return picture
+
+    async def _release_strays(self) -> None:
+        """Runs held by somebody whose picture was old, or by a resume that died half-way."""
+        if time.monotonic() < self._strays_at:
+            return
+        self._strays_at = time.monotonic() + STRAYS_S
+        now = self._clock()
+        for head in (await self._live.now()).heads.values():
+            if head["status"] != "paused" and head.get("release"):
+                policy = head["release"]
+                await self._store.release(
+                    head["_id"], now, shift_ms=policy["shift_ms"], stale_before=policy["stale_before"]
+                )
+
+
+def _stale(walked: Walked, trip: _Trip) -> frozenset[Need]:
+    """Facts that were read for the last step and say too little for the one the run has come to."""
+    step = trip.definition.by_id.get(walked.run.node)
+    if isinstance(step, WaitEventStep):
+        return frozenset({"happened"})
+    return frozenset({"history"}) if isinstance(step, BranchStep) else frozenset()
+
+
+def _send_fact(row: Mapping[str, Any]) -> SendFact:
+    return SendFact(row["state"], row.get("due_at"), (row.get("reason") or {}).get("code"))
+
+
+def _began_to_listen(trip: _Trip) -> bool:
+    """It stands at a `wait_event` that it did not stand at before."""
+    if trip.walked is None or trip.walked.ended or not looks_for(trip.definition, trip.run):
+        return False
+    came = (trip.before.node, trip.before.visit) != (trip.run.node, trip.run.visit) or trip.before.wait is None
+    return came and isinstance(trip.definition.by_id.get(trip.run.node), WaitEventStep)
+
+
+def _after(trip: _Trip, now: datetime) -> Document:
+    """The row as it is after our write, as far as the other two moves need it."""
+    return {**trip.row, **_todo_and_next(trip, now)}
+
+
+def _todo_and_next(trip: _Trip, now: datetime) -> Document:
+    lines = trip.lines
+    if trip.row["rev"] == 0:
+        cause = {"event": look_up(trip.before.data, "event.name")}
+        lines = [LogLine(trip.before.node, 1, "entered", cause if isinstance(cause["event"], str) else {}), *lines]
+    rows = [line_row(trip.row, trip.row["rev"] + place, line, now) for place, line in enumerate(lines)]
+    return {"todo": {"lines": rows, "effects": trip.effects}, "next": _next(trip, now)}
+
+
+def _next(trip: _Trip, now: datetime) -> Document:
+    walked = trip.walked
+    if walked is not None and walked.ended is not None:
+        return {"state": "ended", "end": {"reason": walked.ended, "at": now}}
+    return {"due_at": _due(trip, now)}
+
+
+def _due(trip: _Trip, now: datetime) -> datetime:
+    walked = trip.walked
+    rests = walked is not None and not walked.again and not walked.wants and trip.run.wait is not None
+    return trip.run.wait.until if rests and trip.run.wait is not None else now
+
+
+def _change(trip: _Trip, now: datetime) -> UpdateOne:
+    """First move: the new place, fenced. Without lines and effects it is the only one."""
+    old = place_of(trip.before)
+    fields = {name: value for name, value in place_of(trip.run).items() if value != old[name]}
+    fields |= {"updated_at": now, "written": trip.row["lease"]}
+    wake = sorted(wakes(trip.definition, trip.run))
+    drop: Document = {} if wake else {"wake": ""}
+    if wake:
+        fields["wake"] = wake
+    if not trip.lines and not trip.effects:
+        fields |= {"due_at": _due(trip, now), "attempts": 0}
+        return settled(trip.row, {"$set": fields, "$unset": {"lease": "", **drop}})
+    follows = _todo_and_next(trip, now)
+    fields |= {**follows, "rev": trip.row["rev"] + len(follows["todo"]["lines"])}
+    return settled(trip.row, {"$set": fields, **({"$unset": drop} if drop else {})})

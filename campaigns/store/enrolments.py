@@ -1,0 +1,425 @@
+"""The runs: where each person is in each journey, and the log of how they got there.
+
+A run is a duty (`base.duty`): whoever claimed it names the lease in every later write. A step is written in three
+moves, and a crash between any two of them repeats only what is harmless:
+
+1. `write`: the new place, the log lines and the effects still to be carried out (`todo`), in one fenced write;
+2. the effects are carried out and the lines kept, each under a unique key;
+3. `finish`: `todo` is cleared, and the run is given its due time, or its end.
+
+Until 3 the run stays leased, so it is due again within the lease; a claim that finds `todo` starts at 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
+
+from base.clock import Clock
+from base.duty import DutyBook, settled
+from base.mongo import (
+    Database,
+    Document,
+    DuplicateKeyError,
+    Indexes,
+    UpdateOne,
+    inserted_apart_from_duplicates,
+)
+from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from campaigns.conditions import ANY_EVENT
+from campaigns.gates import RunBrief
+from campaigns.run import LogLine, RunState, Wait
+
+#: States of a run that is not over. `held`: its journey is paused.
+LIVE = ("waiting", "held")
+LEASE_S = 30
+_DUE = {"due_at": {"$exists": True}}
+
+INDEXES: Indexes = {
+    "enrolments": [
+        IndexModel([("state", ASCENDING), ("due_at", ASCENDING)], name="due", partialFilterExpression=_DUE),
+        IndexModel(
+            [("journey_id", ASCENDING), ("profile_id", ASCENDING), ("entry_key", ASCENDING)], name="once", unique=True
+        ),
+        IndexModel(
+            [("profile_id", ASCENDING), ("wake", ASCENDING)],
+            name="wakes",
+            partialFilterExpression={"wake": {"$exists": True}},
+        ),
+        IndexModel(
+            [("journey_id", ASCENDING), ("version", ASCENDING), ("state", ASCENDING), ("node", ASCENDING)], name="place"
+        ),
+        IndexModel([("journey_id", ASCENDING), ("_id", DESCENDING)], name="by_journey"),
+        IndexModel([("profile_id", ASCENDING), ("_id", DESCENDING)], name="by_profile"),
+        IndexModel([("behind", ASCENDING)], name="queued", partialFilterExpression={"behind": {"$exists": True}}),
+    ],
+    "enrolment_log": [
+        IndexModel([("enrolment_id", ASCENDING), ("rev", ASCENDING)], name="by_run"),
+        IndexModel(
+            [("journey_id", ASCENDING), ("version", ASCENDING), ("node", ASCENDING), ("outcome", ASCENDING)],
+            name="outcomes",
+            partialFilterExpression={"outcome": {"$exists": True}},
+        ),
+    ],
+    "journey_counts": [IndexModel([("journey_id", ASCENDING), ("version", ASCENDING)], name="by_journey")],
+}
+
+
+class EnrolmentStore:
+    """Reads and writes runs."""
+
+    def __init__(self, database: Database, clock: Clock, *, lease_s: int = LEASE_S) -> None:
+        self._database = database
+        self._rows = database.collection("enrolments")
+        self._log = database.collection("enrolment_log")
+        self._counts = database.collection("journey_counts")
+        self._clock = clock
+        self.duties = DutyBook(self._rows, lease_s=lease_s)
+
+    # -- entering ----------------------------------------------------------------------------------------------
+
+    async def add(self, rows: Sequence[Document]) -> set[int]:
+        """Insert new runs; the positions of those whose entry key was taken."""
+        return await inserted_apart_from_duplicates(self._rows, rows)
+
+    async def briefs(self, journey_id: str, profile_ids: Iterable[str]) -> dict[str, list[RunBrief]]:
+        """Profile → its runs in this journey, all that entry decisions look at."""
+        wanted = {"journey_id": journey_id, "profile_id": {"$in": list(profile_ids)}}
+        fields = {"profile_id": 1, "entry_key": 1, "cause": 1, "state": 1, "next.end": 1, "started_at": 1,
+                  "end.replaced_by": 1}  # fmt: skip
+        found: dict[str, list[RunBrief]] = {}
+        async for row in self._rows.find(wanted, fields):
+            brief = RunBrief(row["_id"], row["entry_key"], row["cause"], is_live(row), row["started_at"],
+                             (row.get("end") or {}).get("replaced_by"))  # fmt: skip
+            found.setdefault(row["profile_id"], []).append(brief)
+        return found
+
+    # -- walking -----------------------------------------------------------------------------------------------
+
+    async def claim(self, limit: int) -> list[Document]:
+        """Lease due runs, the most overdue first."""
+        return await self.duties.claim(("waiting",), self._clock(), limit=limit)
+
+    async def write(self, changes: Sequence[UpdateOne], rows: Sequence[Document]) -> set[str]:
+        """Carry out fenced changes of claimed `rows` (one each); the ids that were still ours."""
+        if not changes:
+            return set()
+        if await self.duties.settle(changes) == len(changes):
+            return {row["_id"] for row in rows}
+        kept = {"_id": {"$in": [row["_id"] for row in rows]}, "written": rows[0]["lease"]}
+        return {row["_id"] async for row in self._rows.find(kept, {"_id": 1})}
+
+    async def finish(self, ids: Sequence[str], lease: str) -> None:
+        """Nothing is left to do for these runs: give them the due time or the end that `next` holds."""
+        if not ids:
+            return
+        over = {"$ne": [{"$ifNull": ["$next.end", None]}, None]}
+        steps: list[Mapping[str, Any]] = [
+            {
+                "$set": {
+                    "state": {"$cond": [over, "$next.state", "$state"]},
+                    "end": {"$cond": [over, "$next.end", "$$REMOVE"]},
+                    "due_at": {"$cond": [over, "$$REMOVE", "$next.due_at"]},
+                    "wake": {"$cond": [over, "$$REMOVE", {"$ifNull": ["$wake", "$$REMOVE"]}]},
+                    "wait": {"$cond": [over, None, "$wait"]},
+                    "attempts": 0,
+                }
+            },
+            {"$unset": ["todo", "next", "lease", "written"]},
+        ]
+        await self._rows.update_many({"_id": {"$in": list(ids)}, "lease": lease, "next": {"$exists": True}}, steps)
+
+    async def keep_lines(self, rows: Sequence[Document]) -> list[Document]:
+        """Add log rows; those that were new. A row's id is (run, rev), so none stands there twice."""
+        taken = await inserted_apart_from_duplicates(self._log, rows)
+        return [row for place, row in enumerate(rows) if place not in taken]
+
+    async def poke(self, changes: Sequence[tuple[Document, datetime]]) -> int:
+        """(condition of ours, when): make live runs due. Their lease ends, so that nobody writes from older facts."""
+        if not changes:
+            return 0
+        updates = [
+            UpdateOne({"state": {"$in": list(LIVE)}, **wanted}, {"$min": {"due_at": at}, "$unset": {"lease": ""}})
+            for wanted, at in changes
+        ]
+        return (await self._rows.bulk_write(updates, ordered=False)).matched_count
+
+    async def wake(self, by_name: Mapping[str, Iterable[str]], at: datetime) -> int:
+        """Event name → profiles: make due every run of theirs that such an event concerns; how many."""
+        woken = 0
+        for name, profile_ids in by_name.items():
+            wanted = {
+                "profile_id": {"$in": list(profile_ids)},
+                "wake": {"$in": [name, ANY_EVENT]},
+                "state": {"$in": list(LIVE)},
+            }
+            result = await self._rows.update_many(wanted, {"$min": {"due_at": at}, "$unset": {"lease": ""}})
+            woken += result.matched_count
+        return woken
+
+    async def wake_queued(self, ended: Sequence[str], at: datetime) -> None:
+        """Runs that stood behind these may begin."""
+        if ended:
+            wanted = {"behind": {"$in": list(ended)}, "state": {"$in": list(LIVE)}}
+            await self._rows.update_many(wanted, {"$min": {"due_at": at}, "$unset": {"lease": ""}})
+
+    async def hold(self, rows: Sequence[Document]) -> None:
+        """Their journey turned out to be paused: wait. They were due when they were claimed, and stay so."""
+        now = self._clock()
+        changes = [
+            settled(row, {"$set": {"state": "held", "due_at": now, "attempts": 0}, "$unset": {"lease": ""}})
+            for row in rows
+        ]
+        await self.duties.settle(changes)
+
+    # -- pausing -----------------------------------------------------------------------------------------------
+
+    async def hold_all(self, journey_id: str) -> int:
+        """Hold every waiting run of a journey; due times stay."""
+        wanted = {"journey_id": journey_id, "state": "waiting"}
+        return (await self._rows.update_many(wanted, {"$set": {"state": "held"}})).modified_count
+
+    async def release(
+        self, journey_id: str, now: datetime, *, shift_ms: int = 0, stale_before: datetime | None = None
+    ) -> int:
+        """Let held runs go on. `shift_ms` moves due times; runs due before `stale_before` pass over their next send.
+
+        May run twice: a run is changed in the same write that lets it go.
+        """
+        change: Document = {"state": "waiting"}
+        if shift_ms:
+            change["due_at"] = {"$dateAdd": {"startDate": "$due_at", "unit": "millisecond", "amount": shift_ms}}
+            change["shift_ms"] = {"$add": [{"$ifNull": ["$shift_ms", 0]}, shift_ms]}
+        if stale_before is not None:
+            late = {"$lt": ["$due_at", stale_before]}
+            change["skip_next"] = {"$or": [{"$ifNull": ["$skip_next", False]}, late]}
+        wanted = {"journey_id": journey_id, "state": "held"}
+        return (await self._rows.update_many(wanted, [{"$set": change}])).modified_count
+
+    async def overdue(self, journey_id: str, now: datetime, *, cap: int = 10_000) -> int:
+        """Held runs whose time has come, counted no further than `cap`."""
+        wanted = {"journey_id": journey_id, "state": "held", "due_at": {"$lte": now}}
+        return await self._rows.count_documents(wanted, limit=cap)
+
+    # -- ending from outside -----------------------------------------------------------------------------------
+
+    async def end_now(
+        self, run_id: str, reason: str, now: datetime, *, replaced_by: str | None = None, by: str | None = None
+    ) -> Document | None:
+        """End a live run in one write, whoever works on it; the row as it is now, None when it was over.
+
+        `replaced_by`: the cause that begins it anew; `by`: the person who ended it.
+        """
+        change: list[Mapping[str, Any]] = [
+            {
+                "$set": {
+                    "state": "ended",
+                    "end": {
+                        "reason": reason,
+                        "at": now,
+                        "by": by,
+                        "replaced_by": replaced_by,
+                        "lines": {"$ifNull": ["$todo.lines", []]},
+                    },
+                    "rev": {"$add": ["$rev", 1]},
+                    "wait": None,
+                    "updated_at": now,
+                }
+            },
+            {"$unset": ["lease", "due_at", "wake", "todo", "next", "written"]},
+        ]
+        row: Document | None = await self._rows.find_one_and_update(
+            {"_id": run_id, "state": {"$in": list(LIVE)}, "next.end": None},
+            change,
+            return_document=ReturnDocument.AFTER,
+        )
+        if row is not None:
+            line = LogLine(row["node"], row["visit"], f"end.{reason}", {"by": by} if by else {})
+            await self.keep_lines([*row["end"]["lines"], line_row(row, row["rev"], line, now)])
+            await self.wake_queued([run_id], now)
+        return row
+
+    async def some_live(self, journey_id: str, limit: int) -> list[str]:
+        """Ids of some runs of a journey that are not over."""
+        wanted = {"journey_id": journey_id, "state": {"$in": list(LIVE)}}
+        return [row["_id"] async for row in self._rows.find(wanted, {"_id": 1}).limit(limit)]
+
+    async def revive(self, run_id: str, now: datetime) -> bool:
+        """Try a run again that was set aside as poison."""
+        back = {"$set": {"state": "waiting", "due_at": now, "attempts": 0}, "$unset": {"end": ""}}
+        return (await self._rows.update_one({"_id": run_id, "state": "dead"}, back)).modified_count == 1
+
+    async def hand_over(self, from_profile: str, to_profile: str, now: datetime) -> int:
+        """Two people turned out to be one: their live runs go to the survivor; how many.
+
+        A run whose entry key the survivor has used already keeps its old owner and is walked on: reads follow merges.
+        """
+        moved = 0
+        async for row in self._rows.find({"profile_id": from_profile, "state": {"$in": list(LIVE)}}, {"_id": 1}):
+            change = [{"$set": {"profile_id": to_profile}}]
+            try:
+                moved += (await self._rows.update_one({"_id": row["_id"]}, change)).modified_count
+            except DuplicateKeyError:
+                continue
+        return moved
+
+    # -- reading -----------------------------------------------------------------------------------------------
+
+    async def get(self, run_id: str) -> Document | None:
+        """One run."""
+        return await self._rows.find_one({"_id": run_id})
+
+    async def many(self, ids: Iterable[str]) -> dict[str, Document]:
+        """Runs by id."""
+        return {row["_id"]: row async for row in self._rows.find({"_id": {"$in": list(set(ids))}})}
+
+    async def live_ids(self, ids: Iterable[str]) -> set[str]:
+        """Those that are not over."""
+        found = self._rows.find({"_id": {"$in": list(set(ids))}}, {"state": 1, "next.end": 1})
+        return {row["_id"] async for row in found if is_live(row)}
+
+    async def page(
+        self, *, journey_id: str | None = None, profile_id: str | None = None, state: str | None = None,
+        node: str | None = None, limit: int | None = None, cursor: str | None = None,
+    ) -> Page[Document]:  # fmt: skip
+        """Runs, newest first."""
+        wanted: Document = {"journey_id": journey_id, "profile_id": profile_id, "state": state, "node": node}
+        wanted = {name: value for name, value in wanted.items() if value is not None}
+        if cursor is not None:
+            (last,) = read_cursor(cursor, str)
+            wanted["_id"] = {"$lt": last}
+        size = bounded(limit)
+        found = await self._rows.find(wanted).sort("_id", DESCENDING).limit(size + 1).to_list(None)
+        rows, more = cut(found, size)
+        return Page(rows, write_cursor(rows[-1]["_id"]) if more else None)
+
+    async def log_of(self, run_id: str, limit: int = 500) -> list[Document]:
+        """The log of a run, in order."""
+        return await self._log.find({"enrolment_id": run_id}).sort("rev", ASCENDING).limit(limit).to_list(None)
+
+    # -- counting ----------------------------------------------------------------------------------------------
+
+    async def places(self, journey_id: str) -> list[Document]:
+        """`{version, state, node, n}` of every place where somebody is or ended. Reads the index alone."""
+        steps: list[Mapping[str, Any]] = [
+            {"$match": {"journey_id": journey_id}},
+            {"$group": {"_id": {"version": "$version", "state": "$state", "node": "$node"}, "n": {"$sum": 1}}},
+        ]
+        rows = await self._database.aggregate(self._rows, steps, hint="place")
+        return [{**row["_id"], "n": row["n"]} for row in rows]
+
+    async def count_up(self, lines: Sequence[Document]) -> None:
+        """Count new log rows with an outcome. Lost by a crash at this very moment; `recount` mends it."""
+        sums: dict[tuple[str, int, str, str], int] = {}
+        for line in lines:
+            if line.get("outcome"):
+                key = (line["journey_id"], line["version"], line["node"], line["outcome"])
+                sums[key] = sums.get(key, 0) + 1
+        updates = [
+            UpdateOne(
+                {"_id": f"{journey_id}:{version}:{node}"},
+                {
+                    "$inc": {outcome: count},
+                    "$setOnInsert": {"journey_id": journey_id, "version": version, "node": node},
+                },
+                upsert=True,
+            )
+            for (journey_id, version, node, outcome), count in sums.items()
+        ]
+        if updates:
+            await self._counts.bulk_write(updates, ordered=False)
+
+    async def counts(self, journey_id: str) -> list[Document]:
+        """`{version, node, passed, skipped, failed}` of every step somebody has left."""
+        return await self._counts.find({"journey_id": journey_id}).to_list(None)
+
+    async def recount(self, journey_id: str) -> None:
+        """Write the counters anew from the log. Reads the index alone."""
+        steps: list[Mapping[str, Any]] = [
+            {"$match": {"journey_id": journey_id, "outcome": {"$exists": True}}},
+            {
+                "$group": {
+                    "_id": {"version": "$version", "node": "$node", "outcome": "$outcome"},
+                    "n": {"$sum": 1},
+                }
+            },
+        ]
+        sums: dict[tuple[int, str], Document] = {}
+        for row in await self._database.aggregate(self._log, steps, hint="outcomes"):
+            place = row["_id"]
+            sums.setdefault((place["version"], place["node"]), {})[place["outcome"]] = row["n"]
+        updates = [
+            UpdateOne(
+                {"_id": f"{journey_id}:{version}:{node}"},
+                {"$set": {"journey_id": journey_id, "version": version, "node": node, **found}},
+                upsert=True,
+            )
+            for (version, node), found in sums.items()
+        ]
+        if updates:
+            await self._counts.bulk_write(updates, ordered=False)
+
+    async def oldest_due(self, now: datetime) -> datetime | None:
+        """Since when the most overdue run waits; for alarms."""
+        return await self.duties.next_due(("waiting",))
+
+
+def is_live(row: Mapping[str, Any]) -> bool:
+    """Not over, and not about to be."""
+    return row["state"] in LIVE and not (row.get("next") or {}).get("end")
+
+
+def new_row(run: RunState, **more: Any) -> Document:
+    """A run as inserted. `more`: version, entry_key, cause, wake, started_at …"""
+    row = {
+        "_id": run.id, "journey_id": run.journey_id, "profile_id": run.profile_id, "state": "waiting", "rev": 0,
+        "lease": None, "fence": 0, "attempts": 0, "since": run.since, "end": None, **place_of(run), **more,
+    }  # fmt: skip
+    return {name: value for name, value in row.items() if not (name == "wake" and not value)}
+
+
+def place_of(run: RunState) -> Document:
+    """The part of a row that walking changes."""
+    wait = asdict(run.wait) if run.wait is not None else None
+    if wait is not None:
+        wait["tried"] = list(wait["tried"])
+    return {
+        "node": run.node, "visit": run.visit, "visits": dict(run.visits), "entered_at": run.entered_at, "wait": wait,
+        "data": dict(run.data), "holdout": run.holdout, "goal_met": run.goal_met, "skip_next": run.skip_next,
+        "shift_ms": int(run.shift.total_seconds() * 1000),
+    }  # fmt: skip
+
+
+def run_of(row: Mapping[str, Any]) -> RunState:
+    """The row as the engine sees it."""
+    wait = row.get("wait")
+    return RunState(
+        id=row["_id"],
+        journey_id=row["journey_id"],
+        profile_id=row["profile_id"],
+        node=row["node"],
+        visit=row["visit"],
+        entered_at=row["entered_at"],
+        since=row["since"],
+        visits=row["visits"],
+        wait=Wait(wait["kind"], wait["until"], tuple(wait["tried"]), wait["ref"]) if wait else None,
+        data=row["data"],
+        holdout=row["holdout"],
+        goal_met=row["goal_met"],
+        skip_next=row["skip_next"],
+        shift=timedelta(milliseconds=row["shift_ms"]),
+    )
+
+
+def line_row(row: Mapping[str, Any], rev: int, line: LogLine, at: datetime) -> Document:
+    """A log row. Rows without an outcome are not in the index of outcomes."""
+    kept = {
+        "_id": f"{row['_id']}:{rev:06d}", "enrolment_id": row["_id"], "journey_id": row["journey_id"],
+        "version": row["version"], "profile_id": row["profile_id"], "rev": rev, "node": line.node,
+        "visit": line.visit, "code": line.code, "params": dict(line.params), "at": at,
+    }  # fmt: skip
+    return {**kept, "outcome": line.outcome} if line.outcome else kept

@@ -1,0 +1,95 @@
+"""Work for people: one row per task, created once per key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
+
+from base.clock import Clock
+from base.ids import new_id
+from base.mongo import Database, Document, DuplicateKeyError, Indexes, Session
+from base.pages import Page, bounded, cut, read_cursor, write_cursor
+
+OPEN = "open"
+CLOSED = ("done", "cancelled")
+
+INDEXES: Indexes = {
+    "tasks": [
+        IndexModel([("key", ASCENDING)], name="once", unique=True, partialFilterExpression={"key": {"$exists": True}}),
+        IndexModel([("assignee_id", ASCENDING), ("state", ASCENDING), ("due_at", ASCENDING)], name="by_assignee"),
+        IndexModel([("state", ASCENDING), ("due_at", ASCENDING)], name="by_state"),
+        IndexModel([("profile_id", ASCENDING), ("_id", DESCENDING)], name="by_profile"),
+    ]
+}
+
+
+class TaskStore:
+    """Reads and writes tasks."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._rows = database.collection("tasks")
+        self._clock = clock
+
+    async def add(self, fields: Mapping[str, Any], session: Session | None = None) -> Document:
+        """A new task. In a transaction a taken `key` raises `DuplicateKeyError` and has aborted it."""
+        now = self._clock()
+        row = {
+            "_id": new_id("tsk"), "state": OPEN, "rev": 1, "created_at": now, "updated_at": now, "done_at": None,
+            "done_by": None, "result": None, **fields,
+        }  # fmt: skip
+        await self._rows.insert_one(row, session=session)
+        return row
+
+    async def by_keys(self, keys: Iterable[str]) -> dict[str, Document]:
+        """Tasks by key."""
+        found = self._rows.find({"key": {"$in": list(set(keys))}})
+        return {row["key"]: row async for row in found}
+
+    async def get(self, task_id: str) -> Document | None:
+        """One task."""
+        return await self._rows.find_one({"_id": task_id})
+
+    async def change(
+        self, task_id: str, rev: int, fields: Mapping[str, Any], session: Session | None = None
+    ) -> Document | None:
+        """Set fields if nobody wrote since `rev`; None when somebody did."""
+        row: Document | None = await self._rows.find_one_and_update(
+            {"_id": task_id, "rev": rev},
+            {"$set": {**fields, "updated_at": self._clock()}, "$inc": {"rev": 1}},
+            return_document=ReturnDocument.AFTER,
+            session=session,
+        )
+        return row
+
+    async def page(
+        self, *, state: str | None = None, assignee_id: str | None = None, profile_id: str | None = None,
+        limit: int | None = None, cursor: str | None = None,
+    ) -> Page[Document]:  # fmt: skip
+        """Tasks, newest first. `assignee_id` `-` asks for those nobody has taken."""
+        wanted: Document = {"state": state, "assignee_id": assignee_id, "profile_id": profile_id}
+        wanted = {name: value for name, value in wanted.items() if value is not None}
+        if assignee_id == "-":
+            wanted["assignee_id"] = None
+        if cursor is not None:
+            (last,) = read_cursor(cursor, str)
+            wanted["_id"] = {"$lt": last}
+        size = bounded(limit)
+        found = await self._rows.find(wanted).sort("_id", DESCENDING).limit(size + 1).to_list(None)
+        rows, more = cut(found, size)
+        return Page(rows, write_cursor(rows[-1]["_id"]) if more else None)
+
+    async def due(self, assignee_id: str, until: datetime, limit: int = 100) -> list[Document]:
+        """A person's open tasks and those nobody has taken, due by `until` or without a due time; urgent ones first."""
+        wanted = {
+            "assignee_id": {"$in": [assignee_id, None]},
+            "state": OPEN,
+            "$or": [{"due_at": None}, {"due_at": {"$lte": until}}],
+        }
+        rows = await self._rows.find(wanted).sort("due_at", ASCENDING).limit(limit).to_list(None)
+        return sorted(rows, key=lambda row: (row.get("due_at") is None, row.get("due_at") or row["created_at"]))
+
+
+__all__ = ["CLOSED", "INDEXES", "OPEN", "DuplicateKeyError", "TaskStore"]

@@ -1,0 +1,178 @@
+"""Work for people: created once per key, taken, done. A run that waits for a task goes on when it is closed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+from base.clock import Clock
+from base.errors import Conflict, NotFound
+from base.mongo import Database, Document, DuplicateKeyError, Session
+from base.pages import Page
+from campaigns.bells import Ringer
+from campaigns.models import TaskStep
+from campaigns.store.tasks import CLOSED, OPEN, TaskStore
+from channels.vocabulary import Instant
+from profiles.events import EventStore, NewEvent
+from profiles.store import ProfileStore
+
+State = Literal["open", "done", "cancelled"]
+#: How often a change is tried again because somebody else wrote the same task.
+ROUNDS = 5
+
+
+class TaskInput(BaseModel):
+    """What a caller gives."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: Annotated[str, StringConstraints(min_length=1, max_length=2000, strip_whitespace=True)]
+    assignee_id: Annotated[str, StringConstraints(max_length=60)] | None = None
+    due_at: Instant | None = None
+    profile_id: Annotated[str, StringConstraints(max_length=60)] | None = None
+    conversation_id: Annotated[str, StringConstraints(max_length=60)] | None = None
+    order_id: Annotated[str, StringConstraints(max_length=60)] | None = None
+
+
+class TaskPatch(BaseModel):
+    """What may be changed; fields left out stay."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: Annotated[str, StringConstraints(min_length=1, max_length=2000, strip_whitespace=True)] | None = None
+    assignee_id: Annotated[str, StringConstraints(max_length=60)] | None = None
+    due_at: Instant | None = None
+    state: State | None = None
+    result: Annotated[str, StringConstraints(max_length=500)] | None = None
+
+
+class Tasks:
+    """The use cases. Rows are `{_id, state, text, assignee_id, due_at, profile_id, conversation_id, order_id, source,
+    key?, created_at, done_at, done_by, result}`."""
+
+    def __init__(
+        self, database: Database, store: TaskStore, events: EventStore, profiles: ProfileStore, doorbell: Ringer,
+        clock: Clock,
+    ) -> None:  # fmt: skip
+        self._database = database
+        self._store = store
+        self._events = events
+        self._profiles = profiles
+        self._doorbell = doorbell
+        self._clock = clock
+
+    async def create(self, task: TaskInput, by: str | None) -> Document:
+        """A task of a person's own making."""
+        return await self._created({**task.model_dump(), "source": {"kind": "person", "id": by}})
+
+    async def create_for_run(
+        self, row: Mapping[str, Any], step: TaskStep, node: str, key: str, due_at: datetime | None
+    ) -> Document:
+        """The task of a journey's step; the same `key` again returns the same task."""
+        known = (await self._store.by_keys([key])).get(key)
+        if known is not None:
+            return known
+        event = row["data"].get("event") or {}
+        fields = {
+            "key": key, "text": step.text, "due_at": due_at, "profile_id": row["profile_id"],
+            "assignee_id": await self._assignee(step, row["profile_id"]),
+            "conversation_id": event.get("conversation_id"),
+            "order_id": (event.get("properties") or {}).get("order_id"),
+            "source": {"kind": "journey", "id": row["journey_id"], "enrolment_id": row["_id"], "node_id": node},
+        }  # fmt: skip
+        try:
+            return await self._created(fields)
+        except DuplicateKeyError:
+            return (await self._store.by_keys([key]))[key]
+
+    async def patch(self, task_id: str, patch: TaskPatch, by: str | None) -> Document:
+        """Change what is given. Closing it wakes the run that waits. Raises `NotFound`, `Conflict`."""
+        given = {name: getattr(patch, name) for name in patch.model_fields_set}
+        for _ in range(ROUNDS):
+            task = await self._store.get(task_id)
+            if task is None:
+                raise NotFound("There is no such task.")
+            changed = await self._changed(task, given, by)
+            if changed is not None:
+                await self._doorbell.ring("react")
+                return changed
+        raise Conflict("This task is being changed too often just now.", code="contended")
+
+    async def done(self, task_id: str, by: str | None, result: str | None = None) -> Document:
+        """Close it as done. Done twice is done once."""
+        return await self.patch(task_id, TaskPatch(state="done", result=result), by)
+
+    async def get(self, task_id: str) -> Document:
+        """One task. Raises `NotFound`."""
+        task = await self._store.get(task_id)
+        if task is None:
+            raise NotFound("There is no such task.")
+        return task
+
+    async def page(
+        self, *, state: str | None = None, assignee_id: str | None = None, profile_id: str | None = None,
+        limit: int | None = None, cursor: str | None = None,
+    ) -> Page[Document]:  # fmt: skip
+        """Tasks, newest first; `assignee_id` `-` asks for those nobody has taken."""
+        return await self._store.page(
+            state=state, assignee_id=assignee_id, profile_id=profile_id, limit=limit, cursor=cursor
+        )
+
+    async def due(self, assignee_id: str, until: datetime, limit: int = 100) -> list[Document]:
+        """What a person has to do by `until`: their own open tasks and those nobody has taken."""
+        return await self._store.due(assignee_id, until, limit)
+
+    async def _created(self, fields: Mapping[str, Any]) -> Document:
+        async def work(session: Session) -> Document:
+            task = await self._store.add(fields, session)
+            await self._events.record([_event("task.created", task, self._clock())], session)
+            return task
+
+        task: Document = await self._database.in_transaction(work)
+        await self._doorbell.ring("react")
+        return task
+
+    async def _changed(self, task: Document, given: Mapping[str, Any], by: str | None) -> Document | None:
+        now = self._clock()
+        state = given.get("state", task["state"])
+        closes = task["state"] == OPEN and state in CLOSED
+        fields = {name: value for name, value in given.items() if name != "state" or value is not None}
+        if closes:
+            fields |= {"done_at": now, "done_by": by}
+        elif task["state"] in CLOSED and state in CLOSED:
+            return task  # closed before: who did it first stays
+        elif state == OPEN and task["state"] in CLOSED:
+            fields |= {"done_at": None, "done_by": None, "result": None}
+
+        async def work(session: Session) -> Document | None:
+            changed = await self._store.change(task["_id"], task["rev"], fields, session)
+            if changed is not None and closes:
+                await self._events.record([_event("task.done", changed, now)], session)
+            return changed
+
+        found: Document | None = await self._database.in_transaction(work)
+        return found
+
+    async def _assignee(self, step: TaskStep, profile_id: str) -> str | None:
+        if step.assignee != "owner":
+            return step.assignee
+        profile = await self._profiles.get(profile_id)
+        return profile.owner_id if profile else None
+
+
+def _event(name: str, task: Document, at: datetime) -> NewEvent:
+    source = task.get("source") or {}
+    return NewEvent(
+        name=name,
+        dedupe=f"{name}:{task['_id']}:{task['rev']}",
+        occurred_at=at,
+        profile_id=task.get("profile_id"),
+        conversation_id=task.get("conversation_id"),
+        properties={
+            "task_id": task["_id"], "text": task["text"], "assignee_id": task.get("assignee_id"),
+            "state": task["state"], "result": task.get("result"), "enrolment_id": source.get("enrolment_id"),
+        },
+    )  # fmt: skip
