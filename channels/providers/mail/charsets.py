@@ -16,6 +16,8 @@ _ALIASES = {
     "iso-2022-jp": "iso2022_jp_ext", "iso-8859-8-i": "iso8859_8", "iso-8859-8-e": "iso8859_8",
     "big5": "cp950", "x-mac-roman": "mac_roman", "utf8mb4": "utf-8", "unicode-1-1-utf-7": "utf-7",
 }  # fmt: skip
+#: Declared by programs that declare this of everything: UTF-8 is tried first, which real Latin text never fits.
+_DEFAULTS = frozenset({"ascii", "us-ascii", "iso-8859-1", "latin1", "latin-1"})
 #: Codecs that make text of bytes in linear time. Python's list also holds zip, punycode and other traps.
 _HARMLESS = (
     "utf", "iso8859", "iso2022", "cp", "koi8", "gb", "big5", "shift_jis", "euc", "johab", "hz", "mac-", "mac_",
@@ -41,7 +43,8 @@ def codec_of(charset: str) -> str | None:
 def decode(data: bytes, charset: str | None = None) -> str:
     """`data` as text: the declared charset if it fits, else UTF-8 if it fits, else what can be saved."""
     codec = codec_of(charset) if charset else None
-    for name in (codec, "utf-8"):
+    usual = charset is not None and charset.strip("'\" ").lower() in _DEFAULTS
+    for name in ("utf-8", codec) if usual else (codec, "utf-8"):
         if name is not None:
             try:
                 return clean(data.decode(name))

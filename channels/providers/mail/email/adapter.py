@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 import socket
+import ssl
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
 import aiosmtplib
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 
 from base import clock
 from base.http import AddressGuard, HttpFailed
 from channels.adapter import Account, AccountSettings, Adapter, Card, Delivery, Http, SetupStep, Unverified
 from channels.capabilities import Capabilities, Idempotency, MediaLimit
 from channels.failures import Failure, SendFailed
+from channels.providers.mail.addresses import Host, MailAddress
 from channels.providers.mail.compose import Letter, Sender, compose
-from channels.providers.mail.email.pool import Pool
+from channels.providers.mail.email.pool import Pool, hang_up
 from channels.providers.mail.email.transmit import COMMAND_S, LostBefore, refusal, transmit
 from channels.providers.mail.files import loaded
-from channels.providers.mail.headers import valid_address
 from channels.providers.mail.message import MAX_MAIL, Box, Envelope, read_mail
 from channels.providers.mail.threading import is_ours
 from channels.vocabulary import AnyEvent, AttachmentKind, OutboundMessage, SendReceipt
@@ -36,20 +36,6 @@ CONNECT_S = 10.0
 #: Bytes of one outgoing file. Most servers take 20–25 MB a mail, and base64 adds a third.
 MAX_FILE = 10_000_000
 
-_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[?[0-9A-Fa-f:.]{2,45}\]?")
-
-
-def _address(value: str) -> str:
-    if value and not valid_address(value):
-        raise ValueError("is not a mail address")
-    return value
-
-
-def _host(value: str) -> str:
-    if value and not _HOST.fullmatch(value):
-        raise ValueError("is not a host name")
-    return value
-
 
 def _tls(value: Any) -> Any:
     """Words and switches people use for the same three things."""
@@ -59,8 +45,6 @@ def _tls(value: Any) -> Any:
     return words.get(value.lower(), value.lower()) if isinstance(value, str) else value
 
 
-MailAddress = Annotated[str, AfterValidator(_address)]
-Host = Annotated[str, AfterValidator(_host)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -174,7 +158,7 @@ class EmailAdapter(Adapter):
         smtp = await self._connect(settings)
         words = "signed in" if settings.smtp_user else "no sign-in wanted"
         safe = "encrypted" if settings.smtp_tls != "none" else "not encrypted"
-        smtp.close()
+        hang_up(smtp)
         return f"{settings.smtp_host}:{settings.smtp_port} answered ({safe}, {words})."
 
     async def close(self) -> None:
@@ -215,11 +199,12 @@ class EmailAdapter(Adapter):
 
     async def _connect(self, settings: EmailSettings) -> aiosmtplib.SMTP:
         """A connection that has greeted, switched to TLS and signed in. Raises `SendFailed`."""
+        domain = settings.from_address.rpartition("@")[2]
         smtp = aiosmtplib.SMTP(
             hostname=settings.smtp_host,
             username=settings.smtp_user or None,
             password=settings.smtp_password.get_secret_value() if settings.smtp_user else None,
-            local_hostname=settings.from_address.rpartition("@")[2].encode("idna", "ignore").decode() or "localhost",
+            local_hostname=domain if domain.isascii() else "localhost",
             use_tls=settings.smtp_tls == "tls",
             start_tls=settings.smtp_tls == "starttls",
             timeout=COMMAND_S,
@@ -269,9 +254,11 @@ def own_addresses(settings: EmailSettings) -> tuple[str, ...]:
 def _no_connection(settings: EmailSettings, error: Exception) -> SendFailed:
     """TLS and sign-in that the server does not offer are ours to mend; the rest passes."""
     where = f"{settings.smtp_host}:{settings.smtp_port}"
+    if isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
+        return SendFailed(
+            Failure.ACCOUNT_PROBLEM, f"No trusted connection to {where}: wrong encryption or certificate."
+        )
     if isinstance(error, aiosmtplib.SMTPConnectError | aiosmtplib.SMTPServerDisconnected | TimeoutError):
-        if "certificate" in str(error).lower():
-            return SendFailed(Failure.ACCOUNT_PROBLEM, f"The certificate of {where} is not valid for that name.")
         return SendFailed(Failure.TEMPORARY, f"{where} closed the connection before it could be used.")
     if isinstance(error, aiosmtplib.SMTPException):
         return SendFailed(

@@ -33,7 +33,8 @@ async def transmit(smtp: aiosmtplib.SMTP, letter: Letter) -> str:
     """
     try:
         await _begin(smtp, letter)
-    except _LOST:
+    except (*_LOST, aiosmtplib.SMTPResponseException):  # the latter: an answer that is none
+        smtp.close()
         raise LostBefore from None
     protocol = smtp.protocol
     if protocol is None:
