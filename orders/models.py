@@ -27,7 +27,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, model_validator
 
 from profiles.models import AnyIdentity, IdentityRef, Input, Money, Stored
 
@@ -45,10 +45,28 @@ RAISES: dict[str, str] = {
     "fulfilled": "order.fulfilled", "delivered": "order.delivered", "cancelled": "order.cancelled",
     "refunded": "order.refunded",
 }  # fmt: skip
+#: Other words for the same, as shops and programs use them.
+SYNONYMS: dict[str, str] = {
+    "unpaid": "pending", "placed": "pending", "authorized": "authorised", "shipped": "fulfilled",
+    "canceled": "cancelled",
+}  # fmt: skip
 #: The customer has paid, whatever came after.
 PAID = frozenset({"paid", "completed", "partially_refunded", "refunded"})
 #: Nothing more is to be collected or praised.
 CALLED_OFF = frozenset({"cancelled", "refunded"})
+
+
+def _as_status(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    plain = value.strip().lower().replace("-", "_")
+    return SYNONYMS.get(plain, plain)
+
+
+#: A status or another word for it, whatever its case and hyphens.
+StatusWord = Annotated[Status, BeforeValidator(_as_status)]
+#: Whole cents.
+Minor = Annotated[int, Field(ge=-(10**14), le=10**14, strict=True)]
 Text = Annotated[str, Field(min_length=1, max_length=300)]
 Link = Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=2000)]
 
@@ -68,6 +86,8 @@ class LineInput(Input):
     sku: str | None = Field(None, max_length=120)
     product_id: str | None = Field(None, max_length=120)
     unit_price: InputMoney | None = None
+    #: The same in cents of the order's currency, for callers that don't repeat it on each line.
+    price_minor: Minor | None = None
     image_url: Link | None = None
 
 
@@ -88,8 +108,9 @@ class OrderInput(Input):
     #: Further identities of the same person.
     identities: list[AnyIdentity] = Field(default_factory=list, max_length=10)
     customer_name: str | None = Field(None, max_length=200)
-    status: Status | None = None
+    status: StatusWord | None = None
     currency: str | None = Field(None, pattern="^[A-Z]{3}$")
+    #: Money, or with `currency` a whole number of cents.
     total: InputMoney | None = None
     lines: list[LineInput] | None = Field(None, max_length=500)
     tracking: TrackingInput | None = None
@@ -99,6 +120,22 @@ class OrderInput(Input):
     url: Link | None = None
     payment_url: Link | None = None
     source: str | None = Field(None, pattern=r"^[A-Za-z0-9_.:-]{1,60}$")
+    #: A trial order: kept and shown, never counted, nothing follows from it.
+    test: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_currency(cls, given: Any) -> Any:
+        """Amounts given in cents alone take the order's currency."""
+        currency = given.get("currency") if isinstance(given, dict) else None
+        if not isinstance(currency, str):
+            return given
+        given = dict(given)
+        if isinstance(given.get("total"), int) and not isinstance(given["total"], bool):
+            given["total"] = {"amount_minor": given["total"], "currency": currency}
+        if isinstance(given.get("lines"), list):
+            given["lines"] = [_priced(line, currency) for line in given["lines"]]
+        return given
 
     @model_validator(mode="after")
     def _one_currency(self) -> OrderInput:
@@ -112,10 +149,17 @@ class OrderInput(Input):
         return [*([self.identity] if self.identity else []), *self.identities]
 
 
+def _priced(line: Any, currency: str) -> Any:
+    if not isinstance(line, dict) or type(line.get("price_minor")) is not int or line.get("unit_price") is not None:
+        return line
+    rest = {name: value for name, value in line.items() if name != "price_minor"}
+    return {**rest, "unit_price": {"amount_minor": line["price_minor"], "currency": currency}}
+
+
 class StatusInput(Input):
     """A step of an order."""
 
-    status: Status
+    status: StatusWord
     occurred_at: AwareDatetime | None = None
     tracking: TrackingInput | None = None
 
@@ -167,6 +211,7 @@ class Order(Stored):
     status_history: list[Step] = Field(default_factory=list)
     url: str | None = None
     payment_url: str | None = None
+    test: bool = False
     created_at: datetime
     updated_at: datetime
 
@@ -187,8 +232,9 @@ class Order(Stored):
 
     @property
     def awaits_payment(self) -> bool:
-        """A reminder makes sense."""
-        return not self.is_paid and not self.is_called_off and self.status != "checkout"
+        """A reminder makes sense: placed, not called off, and the money neither here nor reserved."""
+        settled = self.is_paid or self.is_called_off or "authorised" in self.reached
+        return not settled and self.status != "checkout"
 
     def reached_at(self, status: str) -> datetime | None:
         """When a milestone was reached."""

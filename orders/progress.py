@@ -11,7 +11,7 @@ from base.clock import to_millisecond
 from orders.models import CALLED_OFF, PAID, RAISES, RANK, OrderInput
 
 #: Fields a later piece of news replaces; None means "not said".
-CONTENT = ("total", "lines", "tracking", "url", "payment_url", "currency")
+CONTENT = ("total", "lines", "tracking", "url", "payment_url", "currency", "test")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ def furthest(statuses: Iterable[str]) -> str:
 
 def summary(orders: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The counters of a person, made anew from all of their orders: never added to, so nothing can be counted twice."""
-    standing = [order for order in orders if order["status"] != "checkout" and not _reached(order) & CALLED_OFF]
+    real = (order for order in orders if order["status"] != "checkout" and not order.get("test"))
+    standing = [order for order in real if not _reached(order) & CALLED_OFF]
     revenue: dict[str, int] = {}
     for order in standing:
         if order.get("total") and _reached(order) & PAID:

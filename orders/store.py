@@ -107,7 +107,7 @@ class OrderStore:
 
     async def rows_of(self, profile_id: str, session: Session) -> list[Document]:
         """What the counters of a person are made from."""
-        fields = {"status": 1, "status_history": 1, "total": 1, "placed_at": 1}
+        fields = {"status": 1, "status_history": 1, "total": 1, "placed_at": 1, "test": 1}
         return await self._rows.find({"profile_id": profile_id}, fields, session=session).to_list(None)
 
     async def delete_of(self, profile_ids: Sequence[str]) -> int:

@@ -126,3 +126,20 @@ async def test_lists_are_stable_while_orders_come_in(shop: Shop) -> None:
     assert [each.external_id for each in (*first, *second, *third)] == [f"A-{n}" for n in range(7)] and end is None
     with pytest.raises(WrongInput):
         await shop.store.page(cursor="eyI")
+
+
+async def test_a_trial_order_tells_nothing(shop: Shop) -> None:
+    found, changed = await shop.book.record(order(status="paid", total=EUR, test=True))
+    assert changed and found.test and await names(shop) == []
+    profile = await shop.profiles.get(found.profile_id)
+    assert profile is not None and profile.orders.count == 0
+
+
+async def test_an_order_still_under_a_merged_id_does_not_spoil_the_survivors_counters(shop: Shop) -> None:
+    old, _ = await shop.book.record(order("A", status="paid", total=EUR))
+    kept, _ = await shop.book.record(order("B", identity="email:otto@example.com", status="paid", total=EUR))
+    await shop.profiles.write(old.profile_id, {"merged_into": kept.profile_id})
+    await shop.book.record(order("A", status="delivered"))
+    survivor = await shop.profiles.get(old.profile_id)
+    assert survivor is not None and survivor.id == kept.profile_id and survivor.orders.count == 1
+    assert [each.external_id for each in await shop.book.of_profile(old.profile_id)] == ["B"]
