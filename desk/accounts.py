@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from argon2 import PasswordHasher
@@ -26,6 +27,11 @@ FIRST_ADMINISTRATOR = "first_administrator"
 SET_PASSWORD = "set_password"
 WRONG = "The address or the password is not right."
 NO_LINK = "This link is used up or too old. Ask an administrator for a new one."
+
+
+def link_path(secret: str) -> str:
+    """Where a first-administrator or set-password link leads, below the address of the deployment."""
+    return f"/welcome/{secret}"
 
 
 def new_secret() -> str:
@@ -129,6 +135,10 @@ class Accounts:
         """A program's key, shown once, and its row."""
         secret = f"rpt_{new_secret()}"
         return secret, await self.store.add_token(secret, name, role, channels=channels, created_by=created_by)
+
+    async def issue_token(self, name: str, role: Role, channels: Sequence[str] | None = None) -> str:
+        """The same for the command line: the key alone."""
+        return (await self.new_token(name, role, channels=list(channels) if channels else None))[0]
 
     async def _open(self, user: User, agent: str, address: str) -> str:
         secret = new_secret()

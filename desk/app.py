@@ -13,16 +13,17 @@ from aiohttp import web
 
 from desk import live
 from desk.accounts import Accounts
+from desk.api import routes as api
 from desk.assets import Assets
 from desk.keys import ACCOUNTS, RUNTIME
 from desk.middleware import ERROR_PAGE, MIDDLEWARES, harden
-from desk.pages import entrance, inbox
+from desk.pages import channels, entrance, inbox, orders, profiles, templates, today
 from desk.pages.errors import error_page
 from desk.render import RENDERER, Renderer
 
 #: Forms and JSON; files sent by agents come with their own limit later.
 MAX_BODY_BYTES = 2_000_000
-PAGES = (entrance, inbox)
+PAGES = (entrance, today, inbox, profiles, orders, templates, channels)
 
 
 def build(runtime: Any) -> web.Application:
@@ -48,3 +49,4 @@ def equip(app: web.Application, runtime: Any) -> None:
     app.add_routes(live.routes)
     for each in PAGES:
         app.add_routes(each.routes)
+    app.add_routes(api.routes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from gettext import GNUTranslations, NullTranslations
@@ -74,9 +75,11 @@ class Formats:
         self.now = now
         self._gettext = translations(language).gettext
 
-    def text(self, msgid: str, **values: object) -> str:
+    def text(self, msgid: str, given: Mapping[str, object] | None = None, /, **values: object) -> str:
         """A sentence of ours in this language, its `%(name)s` filled in."""
         found = self._gettext(msgid) if msgid else ""
+        if given is not None:
+            return found % given
         return found % values if values else found
 
     def plural(self, one: str, many: str, num: int) -> str:
@@ -95,6 +98,10 @@ class Formats:
         if there == today - timedelta(days=1):
             return self._gettext("Yesterday")
         return _date(there, self.language, there.year == today.year)
+
+    def day_long(self, at: datetime) -> str:
+        """The date with its weekday."""
+        return _date(at.astimezone(self.zone).date(), self.language, True)
 
     def date(self, at: datetime) -> str:
         """A short date."""

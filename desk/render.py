@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from desk import i18n
 from desk.assets import Assets
-from desk.auth import Principal, authenticate, csrf_of
+from desk.auth import PRINCIPAL, Principal, authenticate, csrf_of
 from desk.i18n import LANGUAGES, Formats, chosen_language, zone_of
 from desk.keys import runtime_of
 from desk.middleware import NONCE, POSITION
@@ -100,6 +100,11 @@ def formats_of(request: web.Request, principal: Principal | None) -> Formats:
     own = principal.user.time_zone if principal and principal.user else None
     fallback = getattr(getattr(runtime, "settings", None), "time_zone", "UTC")
     return Formats(language_of(request, principal), zone_of(own, fallback), runtime.clock())
+
+
+def reader_of(request: web.Request) -> Formats:
+    """How the signed-in person reads times, inside a handler marked with `require`."""
+    return formats_of(request, request[PRINCIPAL])
 
 
 async def page(

@@ -9,8 +9,10 @@ from typing import Any
 
 from desk.i18n import Formats
 from desk.pages.faces import Faces
+from desk.pages.order_words import order_number, status_tone, status_words
 from desk.pages.runs import RunBrief, run_brief
 from desk.store import User
+from orders.models import Order
 
 
 async def faces_of(runtime: Any) -> Faces:
@@ -32,24 +34,20 @@ class OrderBrief:
     at: datetime
     total: str
     status: str
+    tone: str
 
 
-def order_brief(order: Any, formats: Formats) -> OrderBrief:
+def order_brief(order: Order, formats: Formats) -> OrderBrief:
     """An order as one line."""
-    money = formats.money(order.total.amount_minor, order.currency)
-    return OrderBrief(order.id, order_number(order.external_id), order.placed_at, money, order.status)
-
-
-def order_number(external_id: str) -> str:
-    """Numbers get their sign, other ids stay as they are."""
-    return f"#{external_id}" if external_id.isdigit() else external_id
+    money = formats.money(order.total.amount_minor, order.total.currency) if order.total else ""
+    words, tone = status_words(order.status, formats), status_tone(order.status)
+    return OrderBrief(order.id, order_number(order.external_id), order.placed_at, money, words, tone)
 
 
 async def order_rows(runtime: Any, profile_id: str, formats: Formats, *, limit: int) -> list[OrderBrief]:
     """A person's latest orders."""
-    orders = await runtime.orders.of_profile(profile_id)
-    latest = sorted(orders, key=lambda order: order.placed_at, reverse=True)[:limit]
-    return [order_brief(order, formats) for order in latest]
+    orders = await runtime.order_store.of_profile(profile_id, limit=limit)
+    return [order_brief(order, formats) for order in orders]
 
 
 async def together(**reads: Any) -> dict[str, Any]:

@@ -2,21 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from desk.i18n import N_, Formats
+from desk.pages.faces import Faces
+from desk.pages.journey_steps import SYMBOLS, TITLES, step_words
+from desk.pages.rules import duration_words, event_words
 
-WAITS = {
-    "time": N_("Waits"), "event": N_("Waits for something to happen"), "send": N_("Waits for a message to go out"),
-    "task": N_("Waits for a colleague"), "queue": N_("Waits for an earlier run to end"),
-}  # fmt: skip
+LIVE = ("waiting", "held")
 ENDS = {
-    "completed": N_("Came to its end"), "finished": N_("Came to its end"), "goal": N_("Reached the goal"),
-    "exit": N_("Left by an exit step"), "exited": N_("Was taken out"), "replaced": N_("Began anew"),
-    "restarted": N_("Began anew"), "failed": N_("Failed"),
-}  # fmt: skip
+    "completed": N_("Came to its end"),
+    "goal": N_("Reached the goal"),
+    "exit_condition": N_("Left because the exit condition came true"),
+    "exit_step": N_("Left by an exit step"),
+    "send_skipped": N_("Left because a message could not be sent"),
+    "send_failed": N_("Left because a message failed"),
+    "date_passed": N_("Left because the date had passed"),
+    "step_missing": N_("Stopped: its step is no longer there"),
+    "too_many_visits": N_("Stopped: it went in circles"),
+    "restarted": N_("Ended, because the person began anew"),
+    "exited": N_("Taken out by a colleague"),
+    "archived": N_("Ended, because the journey was archived"),
+    "dead": N_("Stopped by a fault"),
+}
+#: Log code → sentence and tone. A code unknown here shows itself.
+LOG: Mapping[str, tuple[str, str]] = {
+    "send.accepted": (N_("Sent by %(channel)s"), "good"),
+    "send.skipped": (N_("Not sent: %(why)s"), ""),
+    "send.failed": (N_("Failed: %(why)s"), "bad"),
+    "send.unknown": (N_("Perhaps sent by %(channel)s; not repeated"), "bad"),
+    "send.holdout": (N_("Not sent: the person is in the control group"), ""),
+    "wait.send": (N_("Handed to %(channel)s"), ""),
+    "wait.time": (N_("Waits until %(until)s"), "now"),
+    "wait.event": (N_("Waits until %(events)s, at most until %(until)s"), "now"),
+    "wait.task": (N_("Waits for a colleague, at most until %(until)s"), "now"),
+    "wait.queue": (N_("Waits for an earlier run of the same person"), "now"),
+    "wait.over": (N_("The time was over"), ""),
+    "wait.no_date": (N_("There was no date to wait for"), ""),
+    "wait.date_passed": (N_("The date had passed already"), ""),
+    "wait_event.came": (N_("It happened: %(event)s"), "good"),
+    "wait_event.timeout": (N_("Nothing happened in time"), ""),
+    "branch.case": (N_("True: went that way"), ""),
+    "branch.else": (N_("Not true: went the other way"), ""),
+    "split.arm": (N_("Went way %(arm)s"), ""),
+    "holdout.apart": (N_("Put into the control group"), ""),
+    "holdout.included": (N_("Not in the control group"), ""),
+    "update.done": (N_("Profile changed"), "good"),
+    "task.created": (N_("Task made"), "good"),
+    "task.done": (N_("Task done"), "good"),
+    "task.timeout": (N_("The task was not done in time"), ""),
+    "jump": (N_("Went on elsewhere"), ""),
+    "goal.jump": (N_("Reached the goal and went on elsewhere"), "good"),
+}
+WHY = {
+    "no_address": N_("no address on these channels"),
+    "no_consent": N_("no consent"),
+    "consent_denied": N_("no consent"),
+    "consent": N_("no consent"),
+    "suppressed": N_("the address is out of use"),
+    "unreachable": N_("the person can not be reached"),
+    "window_closed": N_("the reply window is closed"),
+    "overdue": N_("it was too late for it"),
+    "holdout": N_("the person is in the control group"),
+    "run_over": N_("the run was over"),
+    "goal": N_("the goal was reached"),
+    "exit_condition": N_("the exit condition came true"),
+    "cancelled": N_("it was cancelled"),
+}
+WAITS = {
+    "time": N_("Waits until %(until)s"),
+    "event": N_("Waits for something to happen, at most until %(until)s"),
+    "send": N_("Waits for its message to go out"),
+    "task": N_("Waits for a colleague, at most until %(until)s"),
+    "queue": N_("Waits for an earlier run of the same person to end"),
+}
 
 
 @dataclass(frozen=True)
@@ -29,21 +91,186 @@ class RunBrief:
     live: bool
 
 
+@dataclass(frozen=True)
+class Happened:
+    """One line of a run's log."""
+
+    title: str
+    sentence: str
+    symbol: str
+    tone: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class RunView:
+    """The page of a run."""
+
+    id: str
+    journey_id: str
+    journey: str
+    profile_id: str
+    person: str
+    state: str
+    tone: str
+    live: bool
+    heading: str
+    sentence: str
+    until: str
+    log: tuple[Happened, ...]
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One person in the list of a journey or a step."""
+
+    id: str
+    name: str
+    profile_id: str
+    step: str
+    since: datetime
+    due_at: datetime | None
+    state: str
+    tone: str
+
+
+def is_live(row: Mapping[str, Any]) -> bool:
+    """Not over, and not about to be."""
+    return row["state"] in LIVE and not (row.get("next") or {}).get("end")
+
+
+def state_words(row: Mapping[str, Any], formats: Formats) -> tuple[str, str]:
+    """The state in a word, and its colour."""
+    if row["state"] == "dead":
+        return formats.text(N_("Stopped")), "danger"
+    if not is_live(row):
+        reason = (row.get("end") or {}).get("reason")
+        return (formats.text(N_("Goal reached")), "accent") if reason == "goal" else (formats.text(N_("Over")), "")
+    return (formats.text(N_("Held")), "warn") if row["state"] == "held" else (formats.text(N_("Running")), "good")
+
+
 def run_brief(row: Mapping[str, Any], journey: str, formats: Formats) -> RunBrief:
     """One run in a line."""
-    live = row["state"] in ("waiting", "held")
-    return RunBrief(row["_id"], journey, _sentence(row, formats, live), live)
+    return RunBrief(row["_id"], journey, brief_sentence(row, formats), is_live(row))
 
 
-def _sentence(row: Mapping[str, Any], formats: Formats, live: bool) -> str:
-    _ = formats.text
-    if not live:
-        end = row.get("end") or {}
-        words = _(ENDS.get(str(end.get("reason", "")), ENDS["completed"]))
-        return f"{words} · {formats.date(end['at'])}" if end.get("at") else words
+def brief_sentence(row: Mapping[str, Any], formats: Formats) -> str:
+    """Why it stands where it stands, in few words."""
+    if not is_live(row):
+        return end_words(row, formats)
     if row["state"] == "held":
-        return _(N_("Held: the journey is paused"))
+        return formats.text(N_("Held: the journey is paused"))
     wait = row.get("wait") or {}
-    words = _(WAITS.get(str(wait.get("kind", "time")), WAITS["time"]))
-    due = wait.get("until") or row.get("due_at")
-    return f"{words} · {_(N_('until %(when)s'), when=formats.when(due))}" if due and due > formats.now else words
+    until = wait.get("until") or row.get("due_at")
+    if not until:
+        return formats.text(N_("Goes on right now"))
+    return formats.text(WAITS.get(str(wait.get("kind", "time")), WAITS["time"]), until=formats.moment(until))
+
+
+def end_words(row: Mapping[str, Any], formats: Formats) -> str:
+    """How it ended."""
+    end = row.get("end") or (row.get("next") or {}).get("end") or {}
+    reason = str(end.get("reason") or ("dead" if row["state"] == "dead" else "completed"))
+    words = formats.text(ENDS[reason]) if reason in ENDS else reason.replace("_", " ").capitalize()
+    return f"{words} · {formats.moment(end['at'])}" if end.get("at") else words
+
+
+def run_row(row: Mapping[str, Any], name: str, titles: Mapping[str, str], formats: Formats) -> RunRow:
+    """One person in a journey. `titles`: of steps by id."""
+    state, tone = state_words(row, formats)
+    live = is_live(row)
+    step = titles.get(row["node"], row["node"]) if live else end_words(row, formats)
+    due = row.get("due_at") if live else None
+    return RunRow(row["_id"], name, row["profile_id"], step, row["entered_at"], due, state, tone)
+
+
+def run_view(
+    row: Mapping[str, Any], log: Sequence[Mapping[str, Any]], definition: Mapping[str, Any], *, journey: str,
+    person: str, faces: Faces, formats: Formats,
+) -> RunView:  # fmt: skip
+    """A run that explains itself."""
+    steps = {str(step["id"]): step for step in definition.get("steps", ())}
+    state, tone = state_words(row, formats)
+    live = is_live(row)
+    lines = [_line(each, steps, faces, formats) for each in log]
+    heading = formats.text(N_("Why it waits") if live else N_("How it ended"))
+    return RunView(
+        row["_id"], row["journey_id"], journey, row["profile_id"], person, state, tone, live, heading,
+        _why(row, steps, formats) if live else end_words(row, formats), _goes_on(row, steps, formats) if live else "",
+        (_began(row, formats), *lines),
+    )  # fmt: skip
+
+
+def step_title(step: Mapping[str, Any] | None, formats: Formats) -> str:
+    """What a step is called."""
+    if step is None:
+        return ""
+    kind = str(step.get("type", ""))
+    return str(step.get("name") or formats.text(TITLES.get(kind, kind)))
+
+
+def _why(row: Mapping[str, Any], steps: Mapping[str, Mapping[str, Any]], formats: Formats) -> str:
+    if row["state"] == "held":
+        return formats.text(N_("The journey is paused. Everybody in it stays where they are."))
+    step, wait = steps.get(row["node"]), row.get("wait") or {}
+    if wait.get("kind") == "event" and step:
+        names = [event_words(str(each.get("event")), formats) for each in step.get("any", ())]
+        return formats.text(N_("Waits until %(events)s."), events=f" {formats.text(N_('or'))} ".join(names))
+    if wait.get("kind") == "time" and step and step.get("for"):
+        return formats.text(N_("Waits for %(span)s."), span=duration_words(step["for"], formats))
+    return brief_sentence(row, formats) + "."
+
+
+def _goes_on(row: Mapping[str, Any], steps: Mapping[str, Mapping[str, Any]], formats: Formats) -> str:
+    wait = row.get("wait") or {}
+    until = wait.get("until") or row.get("due_at")
+    if not until or row["state"] == "held":
+        return ""
+    step = steps.get(row["node"]) or {}
+    after = step.get("timeout_next") if wait.get("kind") == "event" else step.get("next")
+    left = formats.until(until)
+    title = step_title(steps.get(str(after)), formats)
+    if title:
+        words = N_("At the latest on %(when)s (in %(left)s) it goes on with “%(step)s”.")
+        return formats.text(words, when=formats.moment(until), left=left, step=title)
+    if wait.get("kind") in ("event", "time"):
+        words = N_("At the latest on %(when)s (in %(left)s) the journey ends.")
+        return formats.text(words, when=formats.moment(until), left=left)
+    return formats.text(N_("Looked at again on %(when)s."), when=formats.moment(until))
+
+
+def _began(row: Mapping[str, Any], formats: Formats) -> Happened:
+    event = (row.get("data") or {}).get("event") or {}
+    name = event.get("name")
+    sentence = event_words(str(name), formats) if name else formats.text(N_("by a program or a colleague"))
+    return Happened(formats.text(N_("Began")), sentence, "bolt", "good", row.get("started_at") or row["since"])
+
+
+def _line(line: Mapping[str, Any], steps: Mapping[str, Mapping[str, Any]], faces: Faces, formats: Formats) -> Happened:
+    step = steps.get(str(line.get("node")))
+    code, params = str(line.get("code", "")), dict(line.get("params") or {})
+    if code.startswith("end."):
+        words = end_words({"state": "ended", "end": {"reason": code.removeprefix("end.")}}, formats)
+        tone = "good" if code in ("end.goal", "end.completed") else ""
+        return Happened(formats.text(N_("Ended")), words, "flag", tone, line["at"])
+    msgid, tone = LOG.get(code, ("", ""))
+    symbol = SYMBOLS.get(str((step or {}).get("type", "")), "ellipsis-horizontal")
+    sentence = formats.text(msgid, **_shown(params, faces, formats)) if msgid else code
+    if code in ("wait.time", "branch.case", "branch.else") and step:
+        sentence = f"{step_words(step, {}, formats)} · {sentence}".removeprefix(" · ")
+    return Happened(step_title(step, formats) or str(line.get("node")), sentence, symbol, tone, line["at"])
+
+
+def _shown(params: Mapping[str, Any], faces: Faces, formats: Formats) -> dict[str, str]:
+    channel = faces.of(str(params.get("channel_id") or ""), str(params.get("provider") or "")).name
+    why = str(params.get("code") or "")
+    until = params.get("until")
+    events = [event_words(str(each), formats) for each in params.get("events") or ()]
+    return {
+        "channel": channel or formats.text(N_("a channel")),
+        "why": formats.text(WHY[why]) if why in WHY else why.replace("_", " "),
+        "until": formats.moment(until) if isinstance(until, datetime) else str(until or ""),
+        "events": f" {formats.text(N_('or'))} ".join(events),
+        "event": event_words(str(params.get("event", "")), formats),
+        "arm": str(params.get("arm", "")),
+    }

@@ -1,0 +1,1 @@
+"""The catalogues. `messages.po` per language; English is the source itself."""

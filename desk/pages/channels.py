@@ -1,0 +1,197 @@
+"""Settings → Channels: the gallery, the form drawn from the provider's card, the webhook address, the test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from aiohttp import web
+
+from base.errors import NotFound, WrongInput
+from base.ids import is_id
+from channels.adapter import Card, settings_schema
+from channels.failures import SendFailed
+from channels.store import Channel
+from desk.auth import principal_of, require
+from desk.i18n import N_, Formats
+from desk.keys import base_url_of, runtime_of
+from desk.pages.faces import Face, face_of, provider_face
+from desk.pages.settings_form import emptied, fields_of, settings_from
+from desk.render import formats_of, page
+
+routes = web.RouteTableDef()
+STATES = {
+    "connected": (N_("Connected"), "good"), "paused": (N_("Paused"), "warn"), "disconnected": (N_("Disconnected"), ""),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ChannelView:
+    """One account in the gallery and on its page."""
+
+    id: str
+    name: str
+    face: Face
+    state: str
+    state_label: str
+    tone: str
+    reason: str
+    last_event_at: datetime | None
+    received: str
+    sent: str
+    error: str
+    error_at: datetime | None
+    webhook_url: str
+
+
+def channel_view(channel: Channel, cards: Mapping[str, Card], base_url: str, formats: Formats) -> ChannelView:
+    """An account as it is shown."""
+    label, tone = STATES[channel.state]
+    error = channel.last_error or {}
+    return ChannelView(
+        id=channel.id,
+        name=channel.name,
+        face=face_of(channel.provider, channel.name, cards),
+        state=channel.state,
+        state_label=formats.text(label),
+        tone=tone,
+        reason=channel.state_reason or "",
+        last_event_at=channel.last_event_at,
+        received=formats.number(channel.received),
+        sent=formats.number(channel.sent),
+        error=str(error.get("text") or ""),
+        error_at=error.get("at"),
+        webhook_url=f"{base_url}/webhooks/{channel.provider}/{channel.id}",
+    )
+
+
+@routes.get("/settings")
+@require("viewer")
+async def settings(request: web.Request) -> web.StreamResponse:
+    """The first of the settings."""
+    raise web.HTTPSeeOther("/settings/channels")
+
+
+@routes.get("/settings/channels")
+@require("viewer")
+async def gallery(request: web.Request) -> web.StreamResponse:
+    """Connected accounts, and the providers one may connect."""
+    principal, runtime, formats = principal_of(request), runtime_of(request), formats_of(request, principal_of(request))
+    cards = {card.provider: card for card in runtime.registry.cards()}
+    seen = [each for each in await runtime.channels.list() if principal.may_see(each.id)]
+    values = {
+        "channels": [channel_view(each, cards, base_url_of(request), formats) for each in seen],
+        "providers": [(card, provider_face(card)) for card in cards.values()],
+        "may_change": principal.may("admin"),
+    }
+    return await page(request, "settings/channels.html", values)
+
+
+@routes.get("/settings/channels/new/{provider}")
+@require("admin")
+async def new(request: web.Request) -> web.StreamResponse:
+    """The form of a provider."""
+    return await _form(request, _card(request), None)
+
+
+@routes.post("/settings/channels/new/{provider}")
+@require("admin")
+async def create(request: web.Request) -> web.StreamResponse:
+    """Connect an account; faults stand beside their fields."""
+    card, form = _card(request), await request.post()
+    schema, name = settings_schema(card), str(form.get("name", "")).strip()[:120]
+    try:
+        given = settings_from(schema, form, new=True)
+        channel = await runtime_of(request).channels.add(card.provider, name or card.label, given)
+    except WrongInput as error:
+        return await _form(request, card, None, error, form)
+    raise web.HTTPSeeOther(f"/settings/channels/{channel.id}?new=1")
+
+
+@routes.get("/settings/channels/{channel_id}")
+@require("viewer")
+async def show(request: web.Request) -> web.StreamResponse:
+    """An account: address to copy, state, form."""
+    channel = await _channel(request)
+    return await _form(request, _card_of(request, channel.provider), channel)
+
+
+@routes.post("/settings/channels/{channel_id}")
+@require("admin")
+async def change(request: web.Request) -> web.StreamResponse:
+    """Save the form, or switch the account."""
+    channel, form, runtime = await _channel(request), await request.post(), runtime_of(request)
+    card = _card_of(request, channel.provider)
+    if form.get("state") in STATES:
+        await runtime.channels.update(channel.id, state=str(form["state"]))
+        raise web.HTTPSeeOther(f"/settings/channels/{channel.id}")
+    schema = settings_schema(card)
+    given = settings_from(schema, form, new=False) | emptied(schema, form, channel.settings)
+    try:
+        name = str(form.get("name", "")).strip()[:120] or channel.name
+        await runtime.channels.update(channel.id, name=name, settings=given)
+    except WrongInput as error:
+        return await _form(request, card, channel, error, form)
+    raise web.HTTPSeeOther(f"/settings/channels/{channel.id}?saved=1")
+
+
+@routes.post("/settings/channels/{channel_id}/test")
+@require("admin")
+async def test(request: web.Request) -> web.StreamResponse:
+    """Try the credentials without sending anything."""
+    channel, runtime = await _channel(request), runtime_of(request)
+    account = await runtime.channels.account(channel.id)
+    try:
+        tested = (True, await runtime.registry.get(channel.provider).check(account))
+    except SendFailed as error:
+        tested = (False, str(error))
+    return await _form(request, _card_of(request, channel.provider), channel, tested=tested)
+
+
+@routes.post("/settings/channels/{channel_id}/remove")
+@require("admin")
+async def remove(request: web.Request) -> web.StreamResponse:
+    """Forget the credentials. Conversations stay."""
+    channel = await _channel(request)
+    await runtime_of(request).channels.remove(channel.id)
+    raise web.HTTPSeeOther("/settings/channels")
+
+
+def _card(request: web.Request) -> Card:
+    return _card_of(request, request.match_info["provider"])
+
+
+def _card_of(request: web.Request, provider: str) -> Card:
+    card: Card = runtime_of(request).registry.get(provider).card
+    return card
+
+
+async def _channel(request: web.Request) -> Channel:
+    channel_id = request.match_info["channel_id"]
+    channel = await runtime_of(request).channels.get(channel_id) if is_id(channel_id, "chn") else None
+    if channel is None or not principal_of(request).may_see(channel.id):
+        raise NotFound("There is no such channel.")
+    return channel  # type: ignore[no-any-return]
+
+
+async def _form(
+    request: web.Request, card: Card, channel: Channel | None, error: WrongInput | None = None,
+    form: Mapping[str, Any] | None = None, tested: tuple[bool, str] | None = None,
+) -> web.Response:  # fmt: skip
+    principal, formats = principal_of(request), formats_of(request, principal_of(request))
+    faults = {fault.path: fault.message for fault in error.errors} if error else {}
+    values = dict(channel.settings) if channel else {}
+    sent = {key.removeprefix("settings."): value for key, value in (form or {}).items() if key.startswith("settings.")}
+    schema = settings_schema(card)
+    fields = fields_of(schema, values | sent, channel.secret_names if channel else (), faults, new=channel is None)
+    cards = {card.provider: card}
+    shown = {
+        "card": card, "face": provider_face(card), "fields": fields, "may_change": principal.may("admin"),
+        "channel": channel_view(channel, cards, base_url_of(request), formats) if channel else None,
+        "name": str((form or {}).get("name", "")) or (channel.name if channel else card.label),
+        "problem": str(error) if error else "", "tested": tested, "saved": "saved" in request.query,
+        "is_new": "new" in request.query,
+    }  # fmt: skip
+    return await page(request, "settings/channel.html", shown, status=422 if error else 200)

@@ -1,0 +1,100 @@
+"""Today: who waits for an answer, what is due, what did not go out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from aiohttp import web
+
+from base.errors import NotFound
+from desk.auth import principal_of, require
+from desk.i18n import Formats
+from desk.keys import runtime_of
+from desk.pages.inbox_rows import Asked, row_of
+from desk.pages.reads import faces_of, together
+from desk.render import formats_of, page
+from inbox.models import Send
+from inbox.store import ConversationFilter
+
+routes = web.RouteTableDef()
+MOST = 12
+FAILED_WITHIN = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """One thing to do."""
+
+    id: str
+    text: str
+    person: str
+    profile_id: str
+    due_at: datetime | None
+    late: bool
+    mine: bool
+
+
+@dataclass(frozen=True)
+class FailedRow:
+    """One message that did not go out."""
+
+    id: str
+    person: str
+    href: str
+    why: str
+    at: datetime
+
+
+def task_row(task: dict[str, Any], names: dict[str, str], me: str, formats: Formats) -> TaskRow:
+    """One task."""
+    due, profile_id = task.get("due_at"), str(task.get("profile_id") or "")
+    late = due is not None and due < formats.now
+    mine, text = task.get("assignee_id") == me, str(task.get("text") or "")
+    return TaskRow(task["_id"], text, names.get(profile_id, ""), profile_id, due, late, mine)
+
+
+def failed_row(send: Send, names: dict[str, str], formats: Formats) -> FailedRow:
+    """One failed send."""
+    why = formats.text(send.reason.sentence) if send.reason else ""
+    href = f"/inbox/{send.conversation_id}" if send.conversation_id else f"/profiles/{send.profile_id}"
+    person = names.get(send.profile_id, send.profile_id)
+    return FailedRow(send.id, person, href, why, send.updated_at or send.planned_at)
+
+
+@routes.get("/today")
+@require("viewer")
+async def today(request: web.Request) -> web.StreamResponse:
+    """The list, what matters most first."""
+    principal, runtime = principal_of(request), runtime_of(request)
+    formats = formats_of(request, principal)
+    scope = None if principal.channels is None else sorted(principal.channels)
+    wanted = ConversationFilter(status="open", channels=scope)
+    found = await together(
+        waiting=runtime.conversations.page(wanted, sort="waiting", limit=MOST),
+        tasks=runtime.tasks.due(principal.id, formats.now + timedelta(days=1), MOST),
+        failed=runtime.sends.page(state="failed", channels=scope, since=formats.now - FAILED_WITHIN, limit=MOST),
+        faces=faces_of(runtime),
+    )  # fmt: skip
+    waiting, tasks, failed = found["waiting"].data, found["tasks"], found["failed"].data
+    ids = {str(task["profile_id"]) for task in tasks if task.get("profile_id")} | {send.profile_id for send in failed}
+    names = {key: profile.display_name for key, profile in (await runtime.profiles.many(ids)).items()}
+    assigned = await runtime.users.names(sorted({each.assignee_id for each in waiting if each.assignee_id}))
+    values = {
+        "rows": [row_of(each, Asked("all"), found["faces"], assigned, principal.id, formats) for each in waiting],
+        "tasks": [task_row(each, names, principal.id, formats) for each in tasks],
+        "failed": [failed_row(each, names, formats) for each in failed],
+    }
+    return await page(request, "today.html", values)
+
+
+@routes.post("/today/tasks/{task_id}")
+@require("agent", "marketer")
+async def done(request: web.Request) -> web.StreamResponse:
+    """Close a task."""
+    runtime, task_id = runtime_of(request), request.match_info["task_id"]
+    if not task_id.startswith("tsk_"):
+        raise NotFound("There is no such task.")
+    await runtime.tasks.done(task_id, principal_of(request).id)
+    raise web.HTTPSeeOther("/today")
