@@ -25,7 +25,7 @@ _ADDRESS = re.compile(
 )
 _SIMPLE = re.compile(r'\s*(?:"([^"\\<>@]*)"|([^"<>@,;:()\\]*))\s*<([^<>@\s"(),;:\\]+@[^<>@\s"(),;:\\]+)>\s*')
 #: A quoted string is bounded, so that quotes never closed cannot make the search quadratic.
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.){0,1000}+"|<[^<>]*+>?|[(),;:]|[^"<>(),;:]+|.', re.S)
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.){0,250}+"|<[^<>]*+>?|[(),;:]|[^"<>(),;:]+|.', re.S)
 _ESCAPED = re.compile(r"\\(.)", re.S)
 _BRACKETED = re.compile(r"<\s*([^<>\s]+)\s*>")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

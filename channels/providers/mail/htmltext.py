@@ -52,7 +52,18 @@ def html_to_text(html: str, *, visible_only: bool = False) -> str:
 
     Links keep their words only: the HTML is kept for whoever needs the address.
     """
-    page = _Page()
+    return _read(html, visible_only)[0]
+
+
+def both_texts(html: str) -> tuple[str, str]:
+    """The whole text and the visible one; one pass where no history is marked."""
+    visible, cut = _read(html, True)
+    return (_read(html, False)[0] if cut else visible), visible
+
+
+def _read(html: str, visible_only: bool) -> tuple[str, bool]:
+    """The text, and whether history was left out of it."""
+    page, cut = _Page(), False
     skipped, depth = "", 0
     for tag, closing, content in _pieces(html[:MAX_HTML]):
         if skipped:  # inside something left out: only its own end matters
@@ -63,7 +74,10 @@ def html_to_text(html: str, *, visible_only: bool = False) -> str:
         elif closing:
             _leave(tag, page)
         else:
-            what = _left_out(tag, content, visible_only)
+            what = _left_out(tag, content)
+            if what.startswith("history"):
+                cut = cut or visible_only
+                what = what.removeprefix("history ") if visible_only else ""
             if what == "rest":
                 break
             if what == "element" and tag not in _VOID:
@@ -71,30 +85,28 @@ def html_to_text(html: str, *, visible_only: bool = False) -> str:
             else:
                 _enter(tag, page)
     text = page.text()
-    return text if text or not skipped else _crude(html)  # an element left open swallowed everything
+    return text if text or not skipped else _crude(html), cut  # an element left open swallowed everything
 
 
 def _crude(html: str) -> str:
     return _SPACES.sub(" ", unescape(_ANY_TAG.sub(" ", html[:MAX_HTML]))).strip()
 
 
-def _left_out(tag: str, attributes: str, visible_only: bool) -> str:
-    """`element` when this one is not read, `rest` when nothing from here on is, else empty."""
+def _left_out(tag: str, attributes: str) -> str:
+    """`element` when this one is never read; `history element`, or `history rest` when all behind it is; else empty."""
     if tag in _RAW:
         return "element"
-    if tag == "includetail" and visible_only:
-        return "element"
+    if tag == "includetail":
+        return "history element"
     if not attributes:
         return ""
     found = {name.lower(): value.strip("\"'").lower() for name, value in _ATTRIBUTE.findall(attributes)}
     if "display:none" in found.get("style", "").replace(" ", ""):
         return "element"
-    if not visible_only:
-        return ""
     if found.get("id") in _CUT_IDS:
-        return "rest"
-    history = not _HISTORY_CLASSES.isdisjoint(found.get("class", "").split()) or found.get("id") in _HISTORY_IDS
-    return "element" if history or (tag == "blockquote" and found.get("type") == "cite") else ""
+        return "history rest"
+    marked = not _HISTORY_CLASSES.isdisjoint(found.get("class", "").split()) or found.get("id") in _HISTORY_IDS
+    return "history element" if marked or (tag == "blockquote" and found.get("type") == "cite") else ""
 
 
 def _pieces(html: str) -> Iterator[_Piece]:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 
 from base.ids import unique_key
 from channels.adapter import Unreadable
@@ -24,7 +25,7 @@ from channels.providers.mail.headers import (
     read_headers,
     valid_address,
 )
-from channels.providers.mail.htmltext import html_to_text
+from channels.providers.mail.htmltext import both_texts
 from channels.providers.mail.mime import Part, safe_file_name, split
 from channels.providers.mail.quotes import visible_reply
 from channels.providers.mail.reports import read_report
@@ -48,7 +49,7 @@ MAX_HTML_KEPT = 1_000_000
 
 _DMARC_FAILED = re.compile(r"\bdmarc\s{0,3}=\s{0,3}(?:fail|permerror)", re.I)
 _VIA = re.compile(r"^'?(.{1,150}?)'? via .{1,150}$", re.S)
-_OTHER_RECIPIENT_FIELDS = ("x-original-to", "delivered-to", "x-forwarded-to", "to", "cc")
+_OTHER_RECIPIENT_FIELDS = ("x-original-to", "delivered-to", "x-forwarded-to")
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def read_mail(raw: bytes, box: Box, envelope: Envelope) -> list[AnyEvent]:
         to=to,
         cc=cc,
         message_id=message_id,
-        reply_token=first_token([envelope.recipient, *_other_recipients(headers)], box.own),
+        reply_token=first_token(chain([envelope.recipient], to, cc, _other_recipients(headers)), box.own),
         raw=raw_part(headers, envelope, len(raw)),
     )
     return [received(letter, box, envelope, at)]
@@ -251,8 +252,8 @@ def recipients(headers: Headers, name: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _other_recipients(headers: Headers) -> list[str]:
-    return [address for name in _OTHER_RECIPIENT_FIELDS for address in recipients(headers, name)]
+def _other_recipients(headers: Headers) -> Iterator[str]:
+    return (address for name in _OTHER_RECIPIENT_FIELDS for address in recipients(headers, name))
 
 
 def raw_part(headers: Headers, envelope: Envelope, size: int) -> dict[str, object]:
@@ -279,8 +280,8 @@ def body_of(plain: str, html: str, attachments: tuple[Attachment, ...], stripped
         full = plain.strip()
         seen = stripped or visible_reply(full)
     else:
-        full = html_to_text(html)
-        seen = stripped or visible_reply(html_to_text(html, visible_only=True) or full)
+        full, visible = both_texts(html)
+        seen = stripped or visible_reply(visible or full)
     return Content(
         text=seen.strip()[:MAX_TEXT] or None,
         full_text=full[:MAX_TEXT] or None,

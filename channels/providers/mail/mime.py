@@ -125,22 +125,24 @@ class _Leaves:
             yield from self.of(inner, min(body, last), last, inside)
 
     def _sections(self, boundary: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """(start, end) of each section between lines of `--boundary`; a missing closing line is forgiven."""
-        raw, mark = self._raw, b"--" + boundary
-        opened: int | None = None
-        at = raw.find(mark, start, end)
-        while at >= 0:
-            line_end = raw.find(b"\n", at, end)
-            rest = raw[at + len(mark) : line_end if line_end >= 0 else end][:200].strip()
-            if (at == start or raw[at - 1 : at] == b"\n") and rest in (b"", b"--"):
-                if opened is not None:
-                    yield opened, _without_line_end(raw, opened, at)
-                opened = None if rest == b"--" or line_end < 0 else line_end + 1
-                if rest == b"--":
-                    return
-            at = raw.find(mark, at + len(mark), end)
+        """(start, end) of each section between lines of `--boundary`; a missing closing line is forgiven.
+
+        The line end before a boundary belongs to the boundary (RFC 2046, 5.1.1).
+        """
+        line = rb"--" + re.escape(boundary) + rb"(--)?[ \t]*\r?(?=\n|\Z)"
+        first = re.compile(line).match(self._raw, start, end)
+        opened = first.end() + 1 if first is not None else None
+        if first is not None and first[1]:
+            return
+        for mark in re.compile(rb"\n" + line).finditer(self._raw, start, end):
+            if opened is not None:
+                stop = mark.start() - (self._raw[mark.start() - 1 : mark.start()] == b"\r")
+                yield min(opened, end), max(opened, stop)
+            if mark[1]:
+                return
+            opened = mark.end() + 1
         if opened is not None:
-            yield opened, end
+            yield min(opened, end), end
 
 
 def media_type_of(headers: Headers) -> str | None:
@@ -201,13 +203,6 @@ def _head(raw: bytes, start: int, end: int) -> tuple[Headers, int]:
     blank = _BLANK_LINE.search(raw, start, end)
     stop, body = (blank.start(), blank.end()) if blank else (end, end)
     return read_headers(raw[start : min(stop, start + MAX_BLOCK)]), body
-
-
-def _without_line_end(raw: bytes, start: int, at: int) -> int:
-    """The line end before a boundary belongs to the boundary."""
-    if at - 2 >= start and raw[at - 2 : at] == b"\r\n":
-        return at - 2
-    return at - 1 if at - 1 >= start else at
 
 
 def _unuu(data: bytes) -> bytes:

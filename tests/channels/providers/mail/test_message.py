@@ -43,14 +43,16 @@ VALUE = st.one_of(
         [b"multipart/mixed; boundary=b", b"multipart/report; report-type=delivery-status; boundary=b", b"text/html",
          b"text/plain; charset=utf-7", b"text/plain; charset=punycode", b"message/delivery-status", b"message/rfc822",
          b"base64", b"quoted-printable", b"x-uuencode", b"=?utf-8?B?////?= =?idna?Q?=FF?=", b"a@b.c", b"<a@b.c>",
-         b"attachment; filename*0*=x''%ff; filename*2=y", b"text/plain; format=flowed; delsp=yes", b"text/plain; name=\"",
-         b"\xff\xfe\x00", b"Mon, 31 Dec 9999 23:59:59 -2359", b"Thu, 1 Jan 0001 00:00:00 +2359"]
+         b"attachment; filename*0*=x''%ff; filename*2=y", b"text/plain; format=flowed; delsp=yes",
+         b"text/plain; name=\"", b"\xff\xfe\x00", b"Mon, 31 Dec 9999 23:59:59 -2359", b"Thu, 1 Jan 0001 00:00:00 +2359"]
     ),
 )  # fmt: skip
 LINES = st.lists(
     st.one_of(
         st.tuples(FIELD, VALUE).map(lambda pair: pair[0].encode() + b": " + pair[1]),
-        st.sampled_from([b"", b"--b", b"--b--", b" folded", b">", b"Final-Recipient: rfc822; a@b.c", b"Action: failed"]),
+        st.sampled_from(
+            [b"", b"--b", b"--b--", b" folded", b">", b"Final-Recipient: rfc822; a@b.c", b"Action: failed"]
+        ),
         st.binary(max_size=60),
     ),
     max_size=40,
@@ -123,7 +125,7 @@ def test_size_is_bounded() -> None:
         b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--bx\r\n" * 500_000,
         b"Content-Type: text/html\r\n\r\n" + b"<div>" * 200_000,
         b"Content-Type: text/html\r\n\r\n" + b"<b>x</i>" * 100_000,
-        b'Content-Type: text/html\r\n\r\n<p ' + b'a="' * 300_000,
+        b"Content-Type: text/html\r\n\r\n<p " + b'a="' * 300_000,
         b"\r\n" + b"\r\n" * 2_000_000,
         b"\r\n" + b"> " * 2_000_000,
         b"\r\n" + b"On a b\r\n" * 300_000,
@@ -252,7 +254,8 @@ def test_nothing_but_a_forward_is_shown_whole() -> None:
 
 def test_a_report_we_cannot_read_is_automatic_mail() -> None:
     raw = (
-        b"From: <>\r\nMessage-ID: <b@x>\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n"
+        b"From: <>\r\nMessage-ID: <b@x>\r\n"
+        b"Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n"
         b"--b\r\n\r\nSorry\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\nnonsense\r\n--b--\r\n"
     )
     (event,) = read(raw, sender="")

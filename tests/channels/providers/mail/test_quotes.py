@@ -11,7 +11,7 @@ from channels.providers.mail.quotes import visible_reply
 
 CUT = {
     "gmail": ("Hello\n\nOn Mon, Apr 2, 2012 at 6:26 PM, Megan One <x@gmail.com> wrote:\n\n> Hi\n", "Hello"),
-    "gmail wrapped": ("Hello\n\nOn Thu, Aug 19, 2021 at 2:07 PM A long name from a test <\nx@y.com> wrote:\n\n> Hi", "Hello"),
+    "gmail wrapped": ("Hello\n\nOn Thu, Aug 19, 2021 at 2:07 PM A long name <\nx@y.com> wrote:\n\n> Hi", "Hello"),
     "outlook": ("Hello\n\nFrom: a@b.c [mailto:a@b.c]\nSent: March-09-12 4:22 PM\nTo: Dan\nSubject: x\n\nHi", "Hello"),
     "outlook rule": ("ok\n\n________________________________\nFrom: A\nSent: Monday\nTo: B\nSubject: C\n\nhi", "ok"),
     "outlook german": ("Danke\n\nVon: A <a@b.de>\nGesendet: Montag\nAn: B\nBetreff: C\n\nhallo", "Danke"),
@@ -24,12 +24,21 @@ CUT = {
     "russian": ("Спасибо\n\nпн, 1 янв. 2026 г. в 10:00, Анна <a@b.ru>:\n\n> привет", "Спасибо"),
     "japanese": ("了解です\n\n2026年1月2日(金) 10:00 Anna <a@b.jp>:\n\n> hi", "了解です"),
     "chinese gmail": ("好的\n\n客服 <a@b.cn> 于2026年1月2日周五 10:00写道：\n\n> 您好", "好的"),
-    "chinese iphone": ("好的\n\n发自我的iPhone\n\n> 在 2026年1月2日，上午10:00，客服 <a@b.cn> 写道：\n> \n> 您好", "好的"),
+    "chinese iphone": (
+        "好的\n\n发自我的iPhone\n\n> 在 2026年1月2日，上午10:00，客服 <a@b.cn> 写道：\n> \n> 您好",
+        "好的",
+    ),
     "chinese iphone unquoted": ("好的\n\n在 2026年1月2日，上午10:00，客服 <a@b.cn> 写道：\n\n您好", "好的"),
-    "qq": ("收到\n\n------------------ 原始邮件 ------------------\n发件人: \"a\" <a@b.cn>;\n发送时间: x\n主题: y\n\n您好", "收到"),
+    "qq": (
+        "收到\n\n------------------ 原始邮件 ------------------\n发件人: \"a\" <a@b.cn>;\n发送时间: x\n主题: y\n\n您好",
+        "收到",
+    ),
     "qq entities": ("收到\n\n------------------&nbsp;原始邮件&nbsp;------------------\n发件人: a", "收到"),
     "netease": ("可以\n\n---- 回复的原邮件 ----\n发件人\n客服<a@b.cn>", "可以"),
-    "outlook chinese": ("谢谢\n\n发件人: 客服 <a@b.cn>\n发送时间: 2026年1月2日 10:00\n收件人: 我\n主题: 订单\n\n您好", "谢谢"),
+    "outlook chinese": (
+        "谢谢\n\n发件人: 客服 <a@b.cn>\n发送时间: 2026年1月2日 10:00\n收件人: 我\n主题: 订单\n\n您好",
+        "谢谢",
+    ),
     "foxmail": ("好\n\n\n发件人： 客服\n发送时间： 2026-01-02 10:00\n收件人： 我\n主题： 订单\n您好", "好"),
     "traditional": ("好\n\n寄件者: 客服 <a@b.tw>\n寄件日期: 2026年1月2日\n收件者: 我\n主旨: 訂單\n\n您好", "好"),
     "signature": ("Hello\n\n-- \nAnna\nShop", "Hello"),
@@ -86,9 +95,10 @@ def test_html_reads_as_people_see_it() -> None:
 
 @pytest.mark.parametrize(
     "quote",
-    ['<div class="gmail_quote"><div>old</div></div>', '<blockquote type="cite">old<blockquote>older</blockquote></blockquote>',
-     '<div id="appendonsend"></div><div>old</div>', "<div id=divRplyFwdMsg>old</div>", '<div class="x yahoo_quoted">old</div>',
-     '<div class="moz-cite-prefix">old</div>', "<includetail><div>old</div></includetail>"],
+    ['<div class="gmail_quote"><div>old</div></div>', '<div id="appendonsend"></div><div>old</div>',
+     '<blockquote type="cite">old<blockquote>older</blockquote></blockquote>', "<div id=divRplyFwdMsg>old</div>",
+     '<div class="x yahoo_quoted">old</div>', '<div class="moz-cite-prefix">old</div>',
+     "<includetail><div>old</div></includetail>"],
 )  # fmt: skip
 def test_marked_history_in_html(quote: str) -> None:
     html = f"<div>new</div>{quote}"
