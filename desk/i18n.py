@@ -110,7 +110,7 @@ class Formats:
 
     def moment(self, at: datetime) -> str:
         """Date and time in full, for hovering and logs."""
-        return str(format_datetime(at, "medium", tzinfo=self.zone, locale=self.language))
+        return _moment(at.astimezone(self.zone).replace(second=0, microsecond=0, tzinfo=None), self.language)
 
     def when(self, at: datetime) -> str:
         """The clock for today, a date before and after: one short word for a list."""
@@ -162,6 +162,12 @@ class Formats:
 @lru_cache(maxsize=4096)
 def _clock(naive: datetime, language: str) -> str:
     return str(format_time(naive.time(), "HH:mm", locale=language))
+
+
+@lru_cache(maxsize=4096)
+def _moment(naive: datetime, language: str) -> str:
+    pattern = {"en": "d MMM y, HH:mm", "zh_CN": "y年M月d日 HH:mm"}[language]
+    return str(format_datetime(naive, pattern, locale=language))
 
 
 @lru_cache(maxsize=2048)

@@ -134,7 +134,7 @@ def _holdout(step: Mapping[str, Any], templates: Mapping[str, str], formats: For
 
 def _exit(step: Mapping[str, Any], templates: Mapping[str, str], formats: Formats) -> str:
     del templates, formats
-    return str(step.get("reason") or "")
+    return str(step.get("reason") or "").replace("_", " ").capitalize()
 
 
 _SHAPES = {

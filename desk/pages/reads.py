@@ -57,12 +57,12 @@ async def together(**reads: Any) -> dict[str, Any]:
 
 async def journey_names(runtime: Any, journey_ids: set[str]) -> dict[str, str]:
     """Names of journeys; unknown ids are left out."""
-    found: dict[str, str] = await runtime.journey_store.names(journey_ids) if journey_ids else {}
-    return found
+    heads = await asyncio.gather(*(runtime.journeys.get(each) for each in journey_ids), return_exceptions=True)
+    return {head["_id"]: head["name"] for head in heads if isinstance(head, dict)}
 
 
 async def run_briefs(runtime: Any, profile_id: str, formats: Formats, *, limit: int) -> list[RunBrief]:
     """The journeys a person is or was in, latest first."""
-    part = await runtime.enrolments.page(profile_id=profile_id, limit=limit)
+    part = await runtime.journeys.enrolments(profile_id=profile_id, limit=limit)
     names = await journey_names(runtime, {row["journey_id"] for row in part.data})
     return [run_brief(row, names.get(row["journey_id"], row["journey_id"]), formats) for row in part.data]

@@ -24,6 +24,7 @@ FIELDS = {
     "orders.last_at": N_("last order"), "orders.first_at": N_("first order"), "last_seen_at": N_("last seen"),
     "created_at": N_("first seen"), "order.status": N_("order status"), "order.total.amount_minor": N_("order total"),
     "event.properties.text": N_("the message"),
+    "conversation.waiting": N_("the customer waits for our answer"), "conversation.open": N_("a conversation is open"),
 }  # fmt: skip
 EVENTS = {
     "message.received": N_("a message arrives"), "message.delivered": N_("a message is delivered"),
@@ -33,7 +34,11 @@ EVENTS = {
     "order.created": N_("an order is placed"), "order.paid": N_("the order is paid"),
     "order.payment_failed": N_("a payment fails"), "order.fulfilled": N_("the order is shipped"),
     "order.delivered": N_("the order is delivered"), "order.cancelled": N_("the order is cancelled"),
-    "order.refunded": N_("the order is refunded"), "checkout.started": N_("a checkout begins"),
+    "order.refunded": N_("the order is refunded"),
+    "order.pending": N_("an order waits for its payment"), "order.authorised": N_("a payment is authorised"),
+    "order.processing": N_("the order is in preparation"), "order.out_for_delivery": N_("the order is out for delivery"),
+    "order.completed": N_("the order is completed"), "order.partially_refunded": N_("the order is partly refunded"),
+    "order.checkout": N_("a checkout begins"), "api": N_("a program or a colleague starts it"), "checkout.started": N_("a checkout begins"),
     "checkout.completed": N_("a checkout is completed"), "profile.created": N_("somebody new appears"),
     "profile.tag_added": N_("a tag is added"), "profile.stage_changed": N_("the stage changes"),
     "contact.left": N_("the customer leaves the channel"), "consent.denied": N_("consent is withdrawn"),
@@ -91,6 +96,9 @@ def rule_words(rule: Any, formats: Formats, depth: int = 0) -> str:
 def _leaf(rule: Mapping[str, Any], formats: Formats) -> str:
     if "field" in rule:
         operator = str(rule.get("op", "eq"))
+        if operator == "eq" and isinstance(rule.get("value"), bool):
+            plain = field_words(str(rule["field"]), formats)
+            return plain if rule["value"] else formats.text(N_("not: %(rule)s"), rule=plain)
         words = formats.text(OPERATORS.get(operator, operator))
         value = "" if operator in ("exists", "missing") else value_words(rule.get("value"), formats, operator)
         return " ".join(each for each in (field_words(str(rule["field"]), formats), words, value) if each)

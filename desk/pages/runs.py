@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from campaigns.explain import Explanation, Statement
 from desk.i18n import N_, Formats
 from desk.pages.faces import Faces
 from desk.pages.journey_steps import SYMBOLS, TITLES, step_words
@@ -27,6 +28,7 @@ ENDS = {
     "exited": N_("Taken out by a colleague"),
     "archived": N_("Ended, because the journey was archived"),
     "dead": N_("Stopped by a fault"),
+    "error": N_("Stopped by a fault"),
 }
 #: Log code → sentence and tone. A code unknown here shows itself.
 LOG: Mapping[str, tuple[str, str]] = {
@@ -185,20 +187,24 @@ def run_row(row: Mapping[str, Any], name: str, titles: Mapping[str, str], format
 
 
 def run_view(
-    row: Mapping[str, Any], log: Sequence[Mapping[str, Any]], definition: Mapping[str, Any], *, journey: str,
-    person: str, faces: Faces, formats: Formats,
-) -> RunView:  # fmt: skip
+    explanation: Explanation, definition: Mapping[str, Any], *, person: str, faces: Faces, formats: Formats
+) -> RunView:
     """A run that explains itself."""
     steps = {str(step["id"]): step for step in definition.get("steps", ())}
+    row = {"state": explanation.state, "end": _end_of(explanation)}
     state, tone = state_words(row, formats)
     live = is_live(row)
-    lines = [_line(each, steps, faces, formats) for each in log]
     heading = formats.text(N_("Why it waits") if live else N_("How it ended"))
+    log = [_line(each, steps, faces, formats) for each in explanation.log]
     return RunView(
-        row["_id"], row["journey_id"], journey, row["profile_id"], person, state, tone, live, heading,
-        _why(row, steps, formats) if live else end_words(row, formats), _goes_on(row, steps, formats) if live else "",
-        (_began(row, formats), *lines),
+        explanation.id, explanation.journey_id, explanation.journey, explanation.profile_id, person, state, tone, live,
+        heading, _why(explanation, steps, faces, formats), _goes_on(explanation, steps, formats), tuple(log),
     )  # fmt: skip
+
+
+def _end_of(explanation: Explanation) -> dict[str, Any] | None:
+    code = explanation.why.code
+    return {"reason": code.removeprefix("end."), "at": explanation.why.at} if code.startswith("end.") else None
 
 
 def step_title(step: Mapping[str, Any] | None, formats: Formats) -> str:
@@ -209,56 +215,60 @@ def step_title(step: Mapping[str, Any] | None, formats: Formats) -> str:
     return str(step.get("name") or formats.text(TITLES.get(kind, kind)))
 
 
-def _why(row: Mapping[str, Any], steps: Mapping[str, Mapping[str, Any]], formats: Formats) -> str:
-    if row["state"] == "held":
+def _why(explanation: Explanation, steps: Mapping[str, Mapping[str, Any]], faces: Faces, formats: Formats) -> str:
+    why, step = explanation.why, steps.get(explanation.node)
+    if why.code.startswith("end."):
+        return end_words({"state": explanation.state, "end": _end_of(explanation)}, formats)
+    if why.code == "wait.held":
         return formats.text(N_("The journey is paused. Everybody in it stays where they are."))
-    step, wait = steps.get(row["node"]), row.get("wait") or {}
-    if wait.get("kind") == "event" and step:
-        names = [event_words(str(each.get("event")), formats) for each in step.get("any", ())]
-        return formats.text(N_("Waits until %(events)s."), events=f" {formats.text(N_('or'))} ".join(names))
-    if wait.get("kind") == "time" and step and step.get("for"):
+    if why.code == "wait.now":
+        return formats.text(N_("Goes on right now."))
+    if why.code == "wait.send":
+        return formats.text(WAITS["send"]) + "."
+    if why.code == "wait.event":
+        events = _shown(why.params, faces, formats)["events"]
+        return formats.text(N_("Waits until %(events)s."), events=events)
+    if why.code == "wait.time" and step and step.get("for"):
         return formats.text(N_("Waits for %(span)s."), span=duration_words(step["for"], formats))
-    return brief_sentence(row, formats) + "."
+    return _sentence(why.code, why.params, faces, formats) + "."
 
 
-def _goes_on(row: Mapping[str, Any], steps: Mapping[str, Mapping[str, Any]], formats: Formats) -> str:
-    wait = row.get("wait") or {}
-    until = wait.get("until") or row.get("due_at")
-    if not until or row["state"] == "held":
+def _goes_on(explanation: Explanation, steps: Mapping[str, Mapping[str, Any]], formats: Formats) -> str:
+    until, code = explanation.until, explanation.why.code
+    if until is None or code in ("wait.now", "wait.held"):
         return ""
-    step = steps.get(row["node"]) or {}
-    after = step.get("timeout_next") if wait.get("kind") == "event" else step.get("next")
-    left = formats.until(until)
+    step = steps.get(explanation.node) or {}
+    after = step.get("timeout_next") if code == "wait.event" else step.get("next")
     title = step_title(steps.get(str(after)), formats)
-    if title:
-        words = N_("At the latest on %(when)s (in %(left)s) it goes on with “%(step)s”.")
-        return formats.text(words, when=formats.moment(until), left=left, step=title)
-    if wait.get("kind") in ("event", "time"):
-        words = N_("At the latest on %(when)s (in %(left)s) the journey ends.")
-        return formats.text(words, when=formats.moment(until), left=left)
-    return formats.text(N_("Looked at again on %(when)s."), when=formats.moment(until))
+    values = {"when": formats.moment(until), "left": formats.until(until), "step": title}
+    if code in ("wait.time", "wait.event") and title:
+        return formats.text(N_("At the latest on %(when)s (in %(left)s) it goes on with “%(step)s”."), values)
+    if code in ("wait.time", "wait.event"):
+        return formats.text(N_("At the latest on %(when)s (in %(left)s) the journey ends."), values)
+    return formats.text(N_("Looked at again on %(when)s."), values)
 
 
-def _began(row: Mapping[str, Any], formats: Formats) -> Happened:
-    event = (row.get("data") or {}).get("event") or {}
-    name = event.get("name")
-    sentence = event_words(str(name), formats) if name else formats.text(N_("by a program or a colleague"))
-    return Happened(formats.text(N_("Began")), sentence, "bolt", "good", row.get("started_at") or row["since"])
-
-
-def _line(line: Mapping[str, Any], steps: Mapping[str, Mapping[str, Any]], faces: Faces, formats: Formats) -> Happened:
-    step = steps.get(str(line.get("node")))
-    code, params = str(line.get("code", "")), dict(line.get("params") or {})
-    if code.startswith("end."):
-        words = end_words({"state": "ended", "end": {"reason": code.removeprefix("end.")}}, formats)
-        tone = "good" if code in ("end.goal", "end.completed") else ""
-        return Happened(formats.text(N_("Ended")), words, "flag", tone, line["at"])
-    msgid, tone = LOG.get(code, ("", ""))
+def _line(line: Statement, steps: Mapping[str, Mapping[str, Any]], faces: Faces, formats: Formats) -> Happened:
+    at = line.at or formats.now
+    if line.code == "entered":
+        name = str(line.params.get("event") or "api")
+        began = formats.text(N_("by a program or a colleague")) if name == "api" else event_words(name, formats)
+        return Happened(formats.text(N_("Began")), began, "bolt", "good", at)
+    if line.code.startswith("end."):
+        words = end_words({"state": "ended", "end": {"reason": line.code.removeprefix("end.")}}, formats)
+        tone = "good" if line.code in ("end.goal", "end.completed") else ""
+        return Happened(formats.text(N_("Ended")), words, "flag", tone, at)
+    step = steps.get(str(line.node))
     symbol = SYMBOLS.get(str((step or {}).get("type", "")), "ellipsis-horizontal")
-    sentence = formats.text(msgid, **_shown(params, faces, formats)) if msgid else code
-    if code in ("wait.time", "branch.case", "branch.else") and step:
-        sentence = f"{step_words(step, {}, formats)} · {sentence}".removeprefix(" · ")
-    return Happened(step_title(step, formats) or str(line.get("node")), sentence, symbol, tone, line["at"])
+    sentence = _sentence(line.code, line.params, faces, formats)
+    if line.code in ("wait.time", "branch.case", "branch.else") and step:
+        sentence = " · ".join(each for each in (step_words(step, {}, formats), sentence) if each)
+    tone = LOG[line.code][1] if line.code in LOG else ""
+    return Happened(step_title(step, formats) or str(line.node), sentence, symbol, tone, at)
+
+
+def _sentence(code: str, params: Mapping[str, Any], faces: Faces, formats: Formats) -> str:
+    return formats.text(LOG[code][0], _shown(params, faces, formats)) if code in LOG else code
 
 
 def _shown(params: Mapping[str, Any], faces: Faces, formats: Formats) -> dict[str, str]:

@@ -1,0 +1,278 @@
+"""Journeys: the list, the drawn flow with live counts, the people at a step, a run that explains itself, recipes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from base.errors import WrongInput
+from campaigns.recipes import Recipe
+from desk.auth import principal_of, require
+from desk.i18n import N_, Formats
+from desk.keys import runtime_of
+from desk.pages.flow import draw
+from desk.pages.journey_steps import Counts, exits_by_step, step_view
+from desk.pages.reads import faces_of
+from desk.pages.rules import trigger_words
+from desk.pages.runs import run_row, run_view, step_title
+from desk.render import page, reader_of
+
+routes = web.RouteTableDef()
+PER_PAGE = 50
+STATES = {
+    "draft": (N_("Draft"), ""), "live": (N_("Live"), "good"), "paused": (N_("Paused"), "warn"),
+    "draining": (N_("Running out"), "info"), "archived": (N_("Archived"), ""),
+}  # fmt: skip
+REENTRY = {
+    "once": N_("Once per person"), "after_exit": N_("Again after the end"), "cooldown": N_("Again after a while"),
+    "per_key": N_("Once per order or key"),
+}  # fmt: skip
+#: State of the journey → what may follow: (value, words, sign, is it the main thing to do).
+ACTIONS: Mapping[str, tuple[tuple[str, str, str, bool], ...]] = {
+    "draft": (("publish", N_("Publish"), "rocket-launch", True),),
+    "live": (("paused", N_("Pause"), "pause", False), ("draining", N_("Let it run out"), "stop", False)),
+    "paused": (("live", N_("Resume"), "play", True), ("archived", N_("Archive"), "archive-box", False)),
+    "draining": (("live", N_("Resume"), "play", True), ("archived", N_("Archive"), "archive-box", False)),
+    "archived": (),
+}
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing a marketer may do with a journey."""
+
+    value: str
+    label: str
+    symbol: str
+    main: bool
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number with its meaning, and the people behind it."""
+
+    value: str
+    label: str
+    href: str
+
+
+@dataclass(frozen=True)
+class JourneyView:
+    """The head of a journey."""
+
+    id: str
+    name: str
+    state: str
+    tone: str
+    version: int
+    trigger: str
+    entry: str
+    actions: tuple[Action, ...]
+    figures: tuple[Figure, ...]
+    running: str
+    finished: str
+
+
+def journey_view(
+    head: Mapping[str, Any], definition: Mapping[str, Any], totals: Mapping[str, int], formats: Formats
+) -> JourneyView:
+    """The head as it is shown. `totals`: runs by state."""
+    label, tone = STATES.get(head["status"], (head["status"], ""))
+    running, held = totals.get("waiting", 0), totals.get("held", 0)
+    over, dead = totals.get("ended", 0), totals.get("dead", 0)
+    mode = (definition.get("reentry") or {}).get("mode", "once")
+    href = f"/journeys/{head['_id']}/people"
+    figures = [
+        Figure(formats.number(running + held), formats.text(N_("in it now")), href),
+        Figure(formats.number(over), formats.text(N_("finished")), f"{href}?state=ended"),
+    ]
+    if dead:
+        figures.append(Figure(formats.number(dead), formats.text(N_("stopped by a fault")), f"{href}?state=dead"))
+    return JourneyView(
+        id=head["_id"], name=head["name"] or formats.text(N_("Without a name")), state=formats.text(label), tone=tone,
+        version=head.get("live_version") or 0, trigger=trigger_words(definition.get("trigger") or {}, formats),
+        entry=formats.text(REENTRY.get(mode, mode)),
+        actions=tuple(Action(v, formats.text(words), s, main) for v, words, s, main in ACTIONS.get(head["status"], ())),
+        figures=tuple(figures), running=formats.number(running + held), finished=formats.number(over),
+    )  # fmt: skip
+
+
+@routes.get("/journeys")
+@require("viewer")
+async def journeys(request: web.Request) -> web.StreamResponse:
+    """The list, newest first."""
+    runtime, formats = runtime_of(request), reader_of(request)
+    heads = (await runtime.journeys.page(limit=100)).data
+    totals = await asyncio.gather(*(runtime.journeys.totals(head["_id"]) for head in heads))
+    shown = [journey_view(head, head["draft"], each, formats) for head, each in zip(heads, totals, strict=True)]
+    return await page(request, "journeys/list.html", {"journeys": shown})
+
+
+@routes.get("/journeys/recipes")
+@require("viewer")
+async def recipes(request: web.Request) -> web.StreamResponse:
+    """The gallery."""
+    runtime, formats = runtime_of(request), reader_of(request)
+    values = {
+        "recipes": [recipe_view(each, formats) for each in runtime.journeys.recipes()],
+        "may_change": principal_of(request).may("marketer"),
+    }
+    return await page(request, "journeys/recipes.html", values)
+
+
+@routes.post("/journeys/recipes/{name}")
+@require("marketer")
+async def install(request: web.Request) -> web.StreamResponse:
+    """Make a draft from a recipe."""
+    by = principal_of(request).id
+    journey_id = await runtime_of(request).journeys.install(request.match_info["name"], by=by)
+    raise web.HTTPSeeOther(f"/journeys/{journey_id}")
+
+
+@routes.get("/journeys/runs/{run_id}")
+@require("viewer")
+async def run(request: web.Request) -> web.StreamResponse:
+    """A run that explains itself."""
+    runtime, formats, run_id = runtime_of(request), reader_of(request), request.match_info["run_id"]
+    explanation = await runtime.journeys.explain(run_id)
+    definition, profile, faces = await asyncio.gather(
+        _definition(runtime, explanation.journey_id, explanation.version),
+        runtime.profiles.get(explanation.profile_id),
+        faces_of(runtime),
+    )
+    person = profile.display_name if profile else explanation.profile_id
+    view = run_view(explanation, definition, person=person, faces=faces, formats=formats)
+    values = {"run": view, "may_change": principal_of(request).may("marketer", "agent")}
+    return await page(request, "journeys/run.html", values)
+
+
+@routes.post("/journeys/runs/{run_id}/exit")
+@require("marketer", "agent")
+async def leave(request: web.Request) -> web.StreamResponse:
+    """Take the person out."""
+    run_id = request.match_info["run_id"]
+    await runtime_of(request).journeys.exit(run_id, principal_of(request).id)
+    raise web.HTTPSeeOther(f"/journeys/runs/{run_id}")
+
+
+@routes.get("/journeys/{journey_id}")
+@require("viewer")
+async def journey(request: web.Request) -> web.StreamResponse:
+    """The drawn flow."""
+    return await _journey_page(request)
+
+
+@routes.post("/journeys/{journey_id}/status")
+@require("marketer")
+async def change_status(request: web.Request) -> web.StreamResponse:
+    """Publish, pause, resume, let run out, archive. What stops a publication is said on the page."""
+    journey_id, status = request.match_info["journey_id"], str((await request.post()).get("status", ""))
+    journeys, by = runtime_of(request).journeys, principal_of(request).id
+    try:
+        if status == "publish":
+            await journeys.publish(journey_id, by)
+        else:
+            await journeys.set_status(journey_id, status, by)
+    except WrongInput as error:
+        faults = "; ".join(f"{fault.path}: {fault.message}" for fault in error.errors[:5])
+        return await _journey_page(request, f"{error} {faults}".strip())
+    raise web.HTTPSeeOther(f"/journeys/{journey_id}")
+
+
+@routes.get("/journeys/{journey_id}/people")
+@require("viewer")
+async def people(request: web.Request) -> web.StreamResponse:
+    """Who is in it, at one step or at all."""
+    runtime, formats, journey_id = runtime_of(request), reader_of(request), request.match_info["journey_id"]
+    node, state = request.query.get("node"), request.query.get("state")
+    head = await runtime.journeys.get(journey_id)
+    definition = await _definition(runtime, journey_id, None)
+    part = await runtime.journeys.enrolments(
+        journey_id, node=node, state=state or ("waiting" if node else None), limit=PER_PAGE,
+        cursor=request.query.get("cursor"),
+    )  # fmt: skip
+    profiles = await runtime.profiles.many({row["profile_id"] for row in part.data})
+    steps = {str(step["id"]): step for step in definition.get("steps", ())}
+    titles = {key: step_title(step, formats) for key, step in steps.items()}
+    names = {key: profile.display_name for key, profile in profiles.items()}
+    query = "&".join(f"{name}={value}" for name, value in (("node", node), ("state", state)) if value)
+    values = {
+        "journey": journey_view(head, definition, {}, formats),
+        "heading": titles.get(node, node) if node else formats.text(N_("People")),
+        "people": [run_row(row, names.get(row["profile_id"], row["profile_id"]), titles, formats) for row in part.data],
+        "next_href": f"/journeys/{journey_id}/people?{query}&cursor={part.next_cursor}" if part.next_cursor else "",
+    }
+    return await page(request, "journeys/people.html", values)
+
+
+async def _journey_page(request: web.Request, problem: str = "") -> web.Response:
+    runtime, formats, journey_id = runtime_of(request), reader_of(request), request.match_info["journey_id"]
+    head = await runtime.journeys.get(journey_id)
+    definition, counts, totals = await asyncio.gather(
+        _definition(runtime, journey_id, None), runtime.journeys.counts(journey_id), runtime.journeys.totals(journey_id)
+    )
+    steps = definition.get("steps") or []
+    names = await template_names(runtime, {str(step["template_id"]) for step in steps if step.get("template_id")})
+    shown = {key: Counts(each.waiting, each.passed, each.skipped, each.failed) for key, each in counts.items()}
+    values = {
+        "journey": journey_view(head, definition, totals, formats),
+        "steps": {str(step["id"]): step_view(step, shown, names, formats) for step in steps},
+        "drawing": draw(exits_by_step(steps, formats), str(steps[0]["id"]) if steps else None),
+        "may_change": principal_of(request).may("marketer"),
+        "problem": problem,
+    }
+    return await page(request, "journeys/journey.html", values, status=422 if problem else 200)
+
+
+async def _definition(runtime: Any, journey_id: str, version: int | None) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = await runtime.journeys.definition(journey_id, version)
+    return found
+
+
+async def template_names(runtime: Any, ids: set[str]) -> dict[str, str]:
+    """Names of templates by id."""
+    if not ids:
+        return {}
+    rows = await asyncio.gather(*(runtime.templates.get(each) for each in ids), return_exceptions=True)
+    return {row["_id"]: row["name"] for row in rows if isinstance(row, dict)}
+
+
+@dataclass(frozen=True)
+class RecipeStep:
+    """One step in the tile of a recipe."""
+
+    symbol: str
+    text: str
+
+
+@dataclass(frozen=True)
+class RecipeView:
+    """One tile of the gallery."""
+
+    key: str
+    name: str
+    summary: str
+    trigger: str
+    symbol: str
+    steps: tuple[RecipeStep, ...]
+
+
+def recipe_view(recipe: Recipe, formats: Formats) -> RecipeView:
+    """A recipe with the first steps of its journey, as it would be installed untouched."""
+    plan = recipe.filled({})
+    names = {key: str(template.get("name", "")) for key, template in plan.templates.items()}
+    shown = [step_view(step, {}, names, formats) for step in plan.journey.get("steps", ())][:6]
+    steps = [RecipeStep(each.symbol, f"{each.title} · {each.detail}" if each.detail else each.title) for each in shown]
+    kind = str((plan.journey.get("trigger") or {}).get("type"))
+    symbol = {"order": "shopping-bag", "message_received": "chat-bubble-left"}.get(kind, "sparkles")
+    own = (
+        recipe.title.get(formats.language, recipe.title["en"]),
+        recipe.summary.get(formats.language, recipe.summary["en"]),
+    )
+    return RecipeView(
+        recipe.name, *own, trigger_words(plan.journey.get("trigger") or {}, formats), symbol, tuple(steps)
+    )
