@@ -28,9 +28,8 @@ async def prepare_stage(runtime: Runtime, held: Stage) -> None:
             await runtime.accounts.invite(email, name, "agent")
         except Conflict:
             continue
-    if not held.journeys:
-        for recipe, params in RECIPES:
-            held.journeys.append(await runtime.journeys.install(recipe, params, live=True))
+    for recipe, params in RECIPES:
+        await runtime.journeys.install(recipe, params, live=True, key=f"demo:{recipe}")
 
 
 async def _channel(runtime: Runtime, held: Stage, provider: Channel) -> None:

@@ -26,7 +26,6 @@ class Stage:
     smtp_port: int = 0
     past_loaded: bool = False
     channels: dict[Channel, str] = field(default_factory=dict)
-    journeys: list[str] = field(default_factory=list)
     app_secret: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
     verify_token: str = field(default_factory=lambda: secrets.token_hex(8), repr=False)
     secret_token: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)

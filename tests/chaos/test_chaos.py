@@ -143,7 +143,7 @@ def _body(message_id: str, sender: str, text: str) -> bytes:
 _BODIES: dict[str, bytes] = {}
 
 
-async def _prepare(runtime: Runtime, graph_url: str) -> tuple[str, str, str]:
+async def _prepare(runtime: Runtime, graph_url: str) -> tuple[str, str]:
     await migrate(runtime.db)
     channel = await runtime.channels.add(
         "whatsapp",
@@ -151,9 +151,10 @@ async def _prepare(runtime: Runtime, graph_url: str) -> tuple[str, str, str]:
         {"phone_number_id": PHONE, "business_account_id": "1", "access_token": "t", "app_secret": SECRET,
          "verify_token": "v", "api_base": graph_url},
     )  # fmt: skip
-    token = await runtime.accounts.issue_token("agent", "admin")
-    journey_id = await runtime.journeys.create_live(JOURNEY)
-    return channel.id, token, journey_id
+    token, _ = await runtime.accounts.new_token("agent", "admin")
+    journey = await runtime.journeys.create(JOURNEY)
+    await runtime.journeys.publish(journey["_id"])
+    return channel.id, token
 
 
 @pytest.fixture
@@ -177,7 +178,7 @@ async def test_nothing_lost_nothing_doubled_nothing_stuck(
         "secret_keys": (SecretStr(key),), "allow_private_addresses": ("127.0.0.0/8",), "data": tmp_path,
     }  # fmt: skip
     runtime = await open_runtime(load(**overrides))
-    channel_id, token, _ = await _prepare(runtime, graph_url)
+    channel_id, token = await _prepare(runtime, graph_url)
     ports = (free_port(), free_port())
     fleet = _fleet(addresses, key, tmp_path, ports)
     fleet.start()
