@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import aiosmtplib
 
+from channels.failures import SendFailed
+
 #: Connections of one account at a time, mails over one connection, seconds a connection may lie unused.
 MAX_CONNECTIONS = 10
 MAX_MAILS = 100
@@ -54,7 +56,7 @@ class Pool:
 
     @asynccontextmanager
     async def line(self, *, fresh: bool = False) -> AsyncIterator[Line]:
-        """A connection for one mail. It goes back when the block ends well and does not call it broken."""
+        """A connection for one mail. It goes back when the block ends, or with a `SendFailed`, and is not called broken."""
         async with self._free:
             line = None if fresh else self._take()
             if line is None:
@@ -63,6 +65,9 @@ class Pool:
             try:
                 yield line
                 well = True
+            except SendFailed:  # the server's no; the borrower says whether the connection is in step again
+                well = True
+                raise
             finally:
                 self._give_back(line, well)
 
