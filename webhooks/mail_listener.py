@@ -35,6 +35,9 @@ KnownRecipient = Callable[[str], Awaitable[bool]]
 #: Longest line of a mail taken, octets. RFC 5321 allows 1,000; programs that do not know it send longer ones.
 MAX_LINE = 65_536
 
+#: Seconds that a mail under way has to be answered when we stop.
+STOP_S = 5.0
+
 _KEPT = "250 2.0.0 Kept"
 _AWAY = "451 4.3.0 Cannot keep it now, come again"
 _ASK_LATER = "451 4.3.0 Cannot look up the recipient now, come again"
@@ -97,9 +100,12 @@ class MailListener:
         if self._server is None:
             return
         self._server.close()
-        tasks = [each.task for each in self.connections if each.busy and each.task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=min(5.0, self.accept_s))
+        try:
+            async with asyncio.timeout(STOP_S):
+                while any(each.busy for each in self.connections):
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            pass  # not answered with 250: those mails come again
         for each in list(self.connections):
             each.hang_up()
         await self._server.wait_closed()
@@ -188,11 +194,6 @@ class _Conversation(SMTP):
         super().__init__(_Handler(listener), loop=asyncio.get_running_loop(), **options)
         self._listener = listener
         self.busy = False
-
-    @property
-    def task(self) -> asyncio.Task[None] | None:
-        """The task that talks."""
-        return self._handler_coroutine
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._listener.connections.add(self)

@@ -56,7 +56,7 @@ class Pool:
 
     @asynccontextmanager
     async def line(self, *, fresh: bool = False) -> AsyncIterator[Line]:
-        """A connection for one mail. It goes back when the block ends, or with a `SendFailed`, and is not called broken."""
+        """A connection for one mail. It goes back when the block ends, by `SendFailed` too, unless called broken."""
         async with self._free:
             line = None if fresh else self._take()
             if line is None:
