@@ -31,7 +31,7 @@ from rapport.runtime import Runtime, open_runtime
 from tests.chaos.fake_graph import FakeGraph, Poster, envelope, text_message
 from tests.chaos.fleet import Fleet
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 SEED = int(os.environ.get("RAPPORT_TEST_SEED", "20261122"))
 EVENTS = int(os.environ.get("RAPPORT_TEST_EVENTS", "2000"))
