@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, AnyStr, Literal
 
 from aiosmtpd.lmtp import LMTP
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -236,19 +236,20 @@ class _SmtpConversation(_Conversation):
 class _LmtpConversation(_Conversation, LMTP):
     """LMTP: an answer for each receiver, the refusals of the protocol itself (too large) included."""
 
+    #: Receivers that await an answer, and whether the next answer is theirs.
+    _owed = 0
+    _taking = False
+
     async def smtp_DATA(self, arg: str) -> None:
         self._owed = len(self.envelope.rcpt_tos) if self.envelope is not None else 0
-        self._taking = False
         await super().smtp_DATA(arg)
 
-    async def push(self, status: str | bytes) -> None:
-        if isinstance(status, str) and getattr(self, "_taking", False):
-            self._taking = False
-            if status.startswith(("5", "4")) and "\r\n" not in status:
-                status = "\r\n".join([status] * max(1, self._owed))
-        elif isinstance(status, str) and status.startswith("354"):
-            self._taking = True
-        await super().push(status)
+    async def push(self, status: AnyStr) -> None:
+        answer = status if isinstance(status, str) else status.decode("ascii", "replace")
+        if self._taking and answer.startswith(("4", "5")) and "\r\n" not in answer:
+            answer = "\r\n".join([answer] * max(1, self._owed))
+        self._taking = answer.startswith("354")
+        await super().push(answer)
 
 
 def _storable(address: str) -> bool:

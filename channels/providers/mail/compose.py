@@ -22,7 +22,7 @@ from functools import lru_cache
 from base.ids import unique_key
 from channels.failures import Failure, SendFailed
 from channels.providers.mail.charsets import clean
-from channels.providers.mail.headers import MAX_ID_LENGTH, valid_address
+from channels.providers.mail.headers import valid_address
 from channels.providers.mail.htmltext import html_to_text
 from channels.providers.mail.mime import safe_file_name
 from channels.providers.mail.threading import MAX_LOCAL_PART, bare_id, own_id, tagged, valid_id
@@ -112,12 +112,11 @@ def compose(message: OutboundMessage, sender: Sender, at: datetime) -> Letter:
 def outline_of(message: OutboundMessage, sender: Sender) -> Outline:
     """Check everything a person or a template put in, and decide the fields."""
     mail = message.mail or OutboundMail(subject="")
-    message_id = bare_id(mail.message_id or "") or own_id(message.key, sender.domain)
     text, html = _body_text(message.text or ""), _body_text(mail.html or "")
     if not text and html:
         text = html_to_text(html)
     return Outline(
-        message_id=_checked_id(message_id),
+        message_id=_message_id(mail, message.key, sender),
         subject=header_text(mail.subject, "subject", MAX_SUBJECT) or _first_words(text),
         from_name=header_text(message.sender_name or sender.name, "sender name", MAX_NAME),
         from_address=sender.address,
@@ -188,10 +187,11 @@ def _reply_to(mail: OutboundMail, sender: Sender) -> str:
 
 
 def _fields(message: OutboundMessage, mail: OutboundMail) -> Iterable[tuple[str, str]]:
+    # Ids of other people's mails may hold anything; one that no header may hold is left out, the mail goes.
     answered = bare_id(mail.in_reply_to or "")
-    if answered:
-        yield "In-Reply-To", f"<{_checked_id(answered)}>"
-    references = [bare_id(each) for each in mail.references] or ([answered] if answered else [])
+    if valid_id(answered):
+        yield "In-Reply-To", f"<{answered}>"
+    references = [bare_id(each) for each in mail.references] or [answered]
     kept = [each for each in dict.fromkeys(references) if valid_id(each)]
     if kept:  # the first names the conversation, the last ones what was answered (RFC 5322, 3.6.4)
         yield "References", " ".join(f"<{each}>" for each in (kept[:1] + kept[1:][-MAX_REFERENCES:]))
@@ -206,14 +206,16 @@ def _fields(message: OutboundMessage, mail: OutboundMail) -> Iterable[tuple[str,
         if mail.list_unsubscribe_url.startswith("https://"):  # RFC 8058 allows one click over HTTPS only
             yield "List-Unsubscribe-Post", "List-Unsubscribe=One-Click"
     if message.automatic:
-        yield "Auto-Submitted", "auto-replied" if answered else "auto-generated"
+        yield "Auto-Submitted", "auto-replied" if valid_id(answered) else "auto-generated"
         yield "X-Auto-Response-Suppress", "OOF, AutoReply"
 
 
-def _checked_id(message_id: str) -> str:
-    if not valid_id(message_id):
-        raise _rejected(f"A message id holds characters it may not, or is longer than {MAX_ID_LENGTH}.")
-    return message_id
+def _message_id(mail: OutboundMail, key: str, sender: Sender) -> str:
+    """The id decided before, else the one of the key. One that no header may hold is replaced, always by the same."""
+    given = bare_id(mail.message_id or "")
+    if not given:
+        return own_id(key, sender.domain)
+    return given if valid_id(given) and "@" in given else own_id(unique_key(given), sender.domain)
 
 
 def _body_text(text: str) -> str:

@@ -93,11 +93,11 @@ class Letter:
 
     headers: Headers
     content: Content
+    #: Bare Message-ID, or what stands for it when the sender gave none (`identity_of`).
+    message_id: str
     subject: str | None
     to: tuple[str, ...] = ()
     cc: tuple[str, ...] = ()
-    #: Bare Message-ID, or what stands for it when the sender gave none.
-    message_id: str = ""
     reply_token: str | None = None
     raw: dict[str, object] = field(default_factory=dict, repr=False)
 
@@ -151,7 +151,7 @@ def received(letter: Letter, box: Box, envelope: Envelope, at: datetime) -> AnyE
         attachments=letter.content.attachments,
         reply_to=answered[0] if answered else None,
         mail=MailParts(
-            message_id=letter.message_id,
+            message_id=next(iter(message_ids(headers.get("message-id"))), None),
             in_reply_to=answered,
             references=message_ids(headers.get("references")),
             reply_token=letter.reply_token,

@@ -71,4 +71,4 @@ def valid_id(message_id: str) -> bool:
 def own_id(key: str, domain: str) -> str:
     """The bare Message-ID for a send key: always the same, so that a repeat is the same mail to its receiver."""
     left = key if len(key) <= 120 and _DOT_ATOM.fullmatch(key) else unique_key(key)
-    return f"{left}@{domain}"
+    return f"{left}@{domain if domain.isascii() else unique_key(domain)[:12] + '.invalid'}"
