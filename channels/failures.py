@@ -59,12 +59,8 @@ CONSEQUENCES: dict[Failure, Consequence] = {
     Failure.RECIPIENT_UNREACHABLE: _row("This address cannot be reached any more.", suppress=True),
     Failure.RECIPIENT_BLOCKED: _row("The person blocked or left this channel.", suppress=True),
     Failure.CONSENT_WITHDRAWN: _row("The person stopped marketing messages on this channel.", revoke=True),
-    Failure.ENGAGEMENT_LIMITED: _row(
-        "The platform holds back marketing to this person for now; try on another day."
-    ),
-    Failure.CONTENT_REJECTED: _row(
-        "The provider refused the content of this message.", level=logging.WARNING
-    ),
+    Failure.ENGAGEMENT_LIMITED: _row("The platform holds back marketing to this person for now; try on another day."),
+    Failure.CONTENT_REJECTED: _row("The provider refused the content of this message.", level=logging.WARNING),
     Failure.NOT_SUPPORTED: _row("This channel cannot carry that kind of message."),
     Failure.ACCOUNT_PROBLEM: _row(
         "The provider refuses this account (token, permission, billing). The channel is paused until an "

@@ -41,7 +41,7 @@ async def doorbell(redis_url: str, redis_prefix: str) -> AsyncIterator[Doorbell]
 
 async def until(holds: object, within_s: float = 5.0) -> None:
     async with asyncio.timeout(within_s):
-        while not holds():  # type: ignore[operator]  # noqa: ASYNC110
+        while not holds():  # type: ignore[operator]
             await asyncio.sleep(0.02)
 
 
