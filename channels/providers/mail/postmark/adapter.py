@@ -105,7 +105,6 @@ class PostmarkAdapter(Adapter):
         rate_per_s=50.0,
         idempotency=Idempotency.ECHO,
         delivery_receipts=True,
-        read_receipts=True,
         sources=("https://postmarkapp.com/developer/api/email-api (read 2026-11-22)",),
     )
     #: An inbound mail of 35 MB would not fit the journal's one document; Postmark keeps it and shows the refusal.
