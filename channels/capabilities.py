@@ -35,6 +35,8 @@ class Capabilities(Frozen):
     text_unit: Literal["characters", "utf16", "bytes"] = "characters"
     media: tuple[MediaLimit, ...] = ()
     caption: bool = True
+    #: Files go out as addresses that the provider fetches; it takes no bytes.
+    files_by_link: bool = False
     buttons: int = 0
     button_title_limit: int = 20
     templates: bool = False
