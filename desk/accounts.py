@@ -69,6 +69,7 @@ class Accounts:
         if user is None or known_hash is None or not right or not user.active:
             raise Refused(WRONG, code="wrong_password")
         await self.store.forget_attempts(account_key)
+        await self.store.take_back_attempt(address_key)
         if self._hasher.check_needs_rehash(known_hash):
             await self.store.set_password_hash(user.id, await self._hash(password))
         return await self._open(user, agent, address), user
@@ -78,7 +79,7 @@ class Accounts:
 
         Asking again makes the former link void.
         """
-        if await self.store.count_users():
+        if await self.store.count_administrators():
             return None
         secret = new_secret()
         await self.store.add_link(secret, FIRST_ADMINISTRATOR, None)
@@ -104,7 +105,7 @@ class Accounts:
         user = await self.store.user(user_id) if user_id else None
         if user_id and (user is None or not user.active):
             raise NotFound(NO_LINK)
-        if purpose == FIRST_ADMINISTRATOR and await self.store.count_users():
+        if purpose == FIRST_ADMINISTRATOR and await self.store.count_administrators():
             raise NotFound(NO_LINK)
         return LinkFor(purpose, user)
 

@@ -312,6 +312,10 @@ class DeskStore:
             row = await self._throttle.find_one_and_update({"_id": key}, change, return_document=True)
         return row["count"], row["expires_at"]
 
+    async def take_back_attempt(self, key: str) -> None:
+        """Not count one attempt after all: it was right."""
+        await self._throttle.update_one({"_id": key, "count": {"$gt": 0}}, {"$inc": {"count": -1}})
+
     async def forget_attempts(self, key: str) -> None:
         """Start again from nothing."""
         await self._throttle.delete_one({"_id": key})

@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from base.clock import to_millisecond
 from base.errors import Conflict, NotFound, WrongInput
 from base.ids import is_id, new_id
 from desk.auth import Principal, is_script, principal_of, require
@@ -99,7 +100,7 @@ async def lines(request: web.Request) -> web.StreamResponse:
     return await page(request, "inbox/thread.html", {**values, **await _head_part(request, found)})
 
 
-@routes.get("/inbox/{conversation_id}/files/{message_id}/{position}")
+@routes.get("/inbox/{conversation_id}/files/{message_id}/{position:[0-9]{1,3}}")
 @require("viewer")
 async def file(request: web.Request) -> web.StreamResponse:
     """A file of a message: kept bytes, or fetched from the provider. Only harmless types are shown in a page."""
@@ -145,9 +146,8 @@ async def assign(request: web.Request) -> web.StreamResponse:
     user = await runtime.users.user(assignee_id) if assignee_id else None
     if assignee_id and (user is None or not user.active):
         raise WrongInput("There is no such colleague.")
-    await runtime.desk_actions.assign(
-        found.id, actor_of(principal_of(request)), assignee_id, user.name if user else None
-    )
+    actor, name = actor_of(principal_of(request)), user.name if user else None
+    await runtime.desk_actions.assign(found.id, assignee_id, actor, assignee_name=name)
     return await _after(request, found)
 
 
@@ -156,9 +156,20 @@ async def assign(request: web.Request) -> web.StreamResponse:
 async def status(request: web.Request) -> web.StreamResponse:
     """Resolve, open again, snooze."""
     found, form = await conversation_for(request), await request.post()
-    until = str(form.get("until", ""))
-    await _act(request, found, str(form.get("status", "")), datetime.fromisoformat(until) if until else None)
+    await _act(request, found, str(form.get("status", "")), _instant(str(form.get("until", ""))))
     return await _after(request, found)
+
+
+def _instant(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise WrongInput("This is not a time.") from None
+    if at.tzinfo is None:
+        raise WrongInput("This is not a time.")
+    return to_millisecond(at)
 
 
 async def _act(request: web.Request, found: Conversation, status: str, until: datetime | None) -> None:

@@ -1,0 +1,313 @@
+"""Pages through HTTP on the real stores: what they show, what forms do without a script, who may."""
+
+import re
+
+import pytest
+
+from base.ids import new_id
+from desk.app import build
+from inbox.models import Actor
+from tests.desk.world import MAIL, WHATSAPP, channel, wrote
+
+PATHS = (
+    "/inbox", "/inbox?view=all&status=resolved", "/inbox?q=xyz", "/today", "/profiles", "/profiles?q=nobody",
+    "/journeys", "/journeys/recipes", "/orders", "/orders?status=paid", "/templates", "/settings/channels",
+)  # fmt: skip
+XSS = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "{{7*7}}",
+    "javascript:alert(1)",
+    "</textarea><svg/onload=alert(1)>",
+)
+
+
+@pytest.fixture(scope="module")
+async def shop(desk):
+    return await channel(desk.runtime, name="Shop account")
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_every_page_opens_for_every_role_and_says_so_when_empty(desk, path):
+    for role in ("viewer", "agent", "marketer", "admin"):
+        page = await (await desk.person(role)).page(path)
+        assert "<h1" in page and 'data-testid="nav-inbox"' in page
+
+
+async def test_pages_of_things_that_are_not_there_are_not_found(desk):
+    person = await desk.person("admin")
+    for path in (
+        f"/inbox/{new_id('cnv')}", "/inbox/cnv_x", f"/profiles/{new_id('prf')}", f"/orders/{new_id('ord')}",
+        "/orders/x",
+        f"/journeys/{new_id('jrn')}", f"/journeys/runs/{new_id('enr')}", f"/settings/channels/{new_id('chn')}",
+        "/settings/channels/new/nope", "/nowhere", f"/inbox/{new_id('cnv')}/lines",
+    ):  # fmt: skip
+        page = await person.page(path, 404)
+        assert 'data-testid="error-detail"' in page
+
+
+async def test_the_inbox_shows_who_waits_and_the_conversation(desk, shop):
+    talk = await wrote(
+        desk.runtime, shop, "anneke", "Is it there before Friday?", minutes_ago=70, name="Anneke de Vries"
+    )
+    person = await desk.person()
+    listed = await person.page("/inbox?view=unassigned")
+    assert "Anneke de Vries" in listed and "wait-3" in listed and "Is it there before Friday?" in listed
+    page = await person.page(f"/inbox/{talk.id}?view=unassigned")
+    assert page.count('data-testid="message"') == 1
+    assert 'data-testid="composer"' in page and "data-window=" in page and "Shop account" in page
+    assert (await desk.runtime.conversations.get(talk.id)).unread == 0
+
+
+async def test_an_agent_answers_notes_assigns_and_resolves_without_a_script(desk, shop):
+    talk, person = await wrote(desk.runtime, shop, "grace"), await desk.person(name="Mara Agent")
+    for _ in range(2):
+        where = await person.post(f"/inbox/{talk.id}/reply", text="Good day", client_key="k1", mode="reply")
+    assert where == f"/inbox/{talk.id}"
+    await person.post(f"/inbox/{talk.id}/reply", text="Careful", client_key="k2", mode="note")
+    await person.post(f"/inbox/{talk.id}/assign", assignee=person.user_id)
+    await person.post(f"/inbox/{talk.id}/status", status="resolved")
+    page = await person.page(f"/inbox/{talk.id}")
+    assert page.count("Good day") == 1 and 'class="line line-note' in page
+    assert "Mara Agent took this conversation" in page and "Mara Agent resolved this" in page
+    assert 'data-testid="reopen"' in page
+    found = await desk.runtime.conversations.get(talk.id)
+    assert (found.status, found.assignee_id) == ("resolved", person.user_id)
+
+
+async def test_a_script_gets_the_thread_and_errors_as_problems(desk, shop):
+    talk, person = await wrote(desk.runtime, shop, "ida"), await desk.person()
+    fragment = await person.post(f"/inbox/{talk.id}/reply", 200, True, text="Hi", client_key="s1", mode="reply")
+    assert 'data-key="s1"' in fragment and "<html" not in fragment
+    problem = await person.post(f"/inbox/{talk.id}/reply", 422, True, text="  ", client_key="s2", mode="reply")
+    assert '"code": "wrong_input"' in problem
+
+
+async def test_snoozing_needs_a_time_to_come(desk, shop):
+    talk, person = await wrote(desk.runtime, shop, "sno"), await desk.person()
+    await person.post(f"/inbox/{talk.id}/status", 422, status="snoozed", until="2020-01-01T09:00:00+00:00")
+    await person.post(f"/inbox/{talk.id}/status", 422, status="snoozed", until="soon")
+    await person.post(f"/inbox/{talk.id}/status", 422, status="on fire")
+    await person.post(f"/inbox/{talk.id}/status", status="snoozed", until="2099-01-01T09:00:00+00:00")
+    assert (await desk.runtime.conversations.get(talk.id)).status == "snoozed"
+
+
+async def test_a_closed_window_is_explained_and_nothing_is_sent(desk, shop):
+    talk = await wrote(desk.runtime, shop, "late", minutes_ago=60 * 30)
+    person = await desk.person()
+    page = await person.page(f"/inbox/{talk.id}")
+    assert 'data-testid="window-closed"' in page and "data-window=" not in page
+    await person.post(f"/inbox/{talk.id}/reply", 403, text="Too late", client_key="w1", mode="reply")
+    await person.post(f"/inbox/{talk.id}/reply", text="But a note", client_key="w2", mode="note")
+
+
+async def test_viewers_read_and_do_not_answer(desk, shop):
+    talk, person = await wrote(desk.runtime, shop, "vera"), await desk.person("viewer")
+    page = await person.page(f"/inbox/{talk.id}")
+    assert 'data-testid="send"' not in page and "does not answer" in page
+    before = await desk.runtime.conversations.row(talk.id)
+    for path, fields in (("reply", {"text": "x"}), ("assign", {"assignee": ""}), ("status", {"status": "resolved"})):
+        await person.post(f"/inbox/{talk.id}/{path}", 403, **fields)
+    assert await desk.runtime.conversations.row(talk.id) == before
+
+
+async def test_what_is_out_of_scope_is_not_there(desk, shop):
+    other = await channel(desk.runtime, name="Other account")
+    mine, foreign = (
+        await wrote(desk.runtime, shop, "mine"),
+        await wrote(desk.runtime, other, "foreign", "Foreign secret"),
+    )
+    person = await desk.person(channels=[shop.id])
+    listed = await person.page("/inbox?view=all")
+    assert mine.id in listed and foreign.id not in listed and "Foreign secret" not in listed
+    assert "Foreign secret" not in await person.page("/today")
+    assert "Other account" not in await person.page("/settings/channels")
+    before = await desk.runtime.conversations.row(foreign.id)
+    for path in ("", "/lines", "/files/msg_00000000000000000000000000/0"):
+        await person.page(f"/inbox/{foreign.id}{path}", 404)
+    for path, fields in (("reply", {"text": "x"}), ("assign", {"assignee": ""}), ("status", {"status": "resolved"})):
+        await person.post(f"/inbox/{foreign.id}/{path}", 404, **fields)
+    await person.page(f"/settings/channels/{other.id}", 404)
+    fragment = await person.page(f"/inbox/rows?view=all&ids={mine.id},{foreign.id}")
+    assert mine.id in fragment and foreign.id not in fragment
+    assert await desk.runtime.conversations.row(foreign.id) == before
+
+
+async def test_strangers_text_is_inert_everywhere(desk, shop):
+    person = await desk.person("admin")
+    for i, evil in enumerate(XSS):
+        talk = await wrote(desk.runtime, shop, f"evil-{i}", evil, name=evil)
+        await desk.runtime.desk_actions.note(talk.id, Actor(person.user_id, evil), evil, f"n{i}")
+        for path in (f"/inbox/{talk.id}", "/inbox?view=all", f"/profiles/{talk.profile_id}", "/profiles", "/today"):
+            page = await person.page(path)
+            body = page.split("<body", 1)[1]
+            assert "<script>alert" not in body and "<img src=x" not in body and "<svg/onload" not in body, path
+            assert not re.search(r'(href|src)="javascript:', body) and not re.search(r'\son\w+="', body), path
+            assert "style=" not in body
+
+
+async def test_mail_html_is_cleaned_and_framed_by_a_policy_of_its_own(desk):
+    account = await channel(desk.runtime, "email", "Mail account")
+    html = (
+        '<p onclick="x()">Hi <b>there</b></p><script>alert(1)</script><img src="https://spy.example/p.gif">'
+        '<a href="javascript:alert(1)">a</a><iframe src="https://x"></iframe><form action="/x"><input></form>'
+        "<svg></svg>"
+        '<img src="data:image/svg+xml,<svg onload=alert(1)>"><style>@import "https://x"</style>'
+        '<div style="background:url(https://spy.example);position:fixed">b</div>'
+    )
+    talk = await wrote(
+        desk.runtime, account, "jonas@x.example", "Hi there",
+        mail={"subject": "Invoice", "html": html, "full_text": "Hi there\n> quoted", "to": ("hello@shop.example",)},
+    )  # fmt: skip
+    person = await desk.person()
+    page = await person.page(f"/inbox/{talk.id}")
+    (href,) = re.findall(r'<iframe src="([^"]+)" sandbox="allow-popups', page)
+    assert "&gt; quoted" in page and 'class="fold"' in page
+    async with person.client.get(href) as answer:
+        text, policy = await answer.text(), answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy and "sandbox" in policy and "script-src" not in policy
+    assert "<b>there</b>" in text
+    for gone in ("script", "onclick", "spy.example", "javascript", "iframe", "form", "svg", "@import", "position"):
+        assert gone not in text.split("</style>", 1)[1], gone
+
+
+async def test_files_are_shown_only_when_harmless(desk, shop):
+    png = b"\x89PNG\r\n\x1a\n" + b"0" * 20
+    evil = b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>"
+    files = (
+        {"kind": "image", "media_type": "image/png", "file_name": "a.png", "content": png},
+        {"kind": "image", "media_type": "image/svg+xml", "file_name": "b.svg", "content": evil},
+        {"kind": "image", "media_type": "image/png", "file_name": "../../c\u202egnp.html", "content": evil},
+    )
+    talk = await wrote(desk.runtime, shop, "files", "see", attachments=files)
+    person = await desk.person()
+    page = await person.page(f"/inbox/{talk.id}")
+    hrefs = sorted(set(re.findall(rf"/inbox/{talk.id}/files/msg_\w+/\d", page)))
+    answers = [await person.client.get(href) for href in hrefs]
+    assert [each.content_type for each in answers] == [
+        "image/png",
+        "application/octet-stream",
+        "application/octet-stream",
+    ]
+    assert [each.headers["Content-Disposition"].split(";")[0] for each in answers] == [
+        "inline",
+        "attachment",
+        "attachment",
+    ]
+    assert all("sandbox" in each.headers["Content-Security-Policy"] for each in answers)
+    assert (
+        ".." not in answers[2].headers["Content-Disposition"]
+        and "%E2%80%AE" not in answers[2].headers["Content-Disposition"]
+    )
+    await person.page(f"{hrefs[0][:-1]}9", 404)
+
+
+async def test_a_channel_is_connected_by_the_drawn_form(desk):
+    admin = await desk.person("admin")
+    form = await admin.page("/settings/channels/new/whatsapp")
+    for name, value in WHATSAPP.items():
+        assert f'name="settings.{name}"' in form
+        assert value not in form or name in ("phone_number_id", "business_account_id")
+    faulty = {f"settings.{name}": value for name, value in WHATSAPP.items() if name != "access_token"}
+    page = await admin.post("/settings/channels/new/whatsapp", 422, name="Shop 2", **faulty)
+    assert 'aria-invalid="true"' in page and 'value="Shop 2"' in page and WHATSAPP["app_secret"] not in page
+    sent = {f"settings.{name}": value for name, value in WHATSAPP.items()}
+    where = await admin.post("/settings/channels/new/whatsapp", name="Shop 2", **sent)
+    page = await admin.page(where)
+    channel_id = where.rsplit("/", 1)[1].split("?")[0]
+    assert f"http://desk.example/webhooks/whatsapp/{channel_id}" in page and "Shop 2" in page
+    assert not [value for name, value in WHATSAPP.items() if name.endswith(("token", "secret")) and value in page]
+    await admin.post(
+        f"/settings/channels/{channel_id}",
+        name="Renamed",
+        **{"settings.phone_number_id": "77", "settings.business_account_id": "2"},
+    )
+    account = await desk.runtime.channels.account(channel_id)
+    assert (account.name, account.settings.phone_number_id) == ("Renamed", "77")
+    assert account.secrets("access_token") == (WHATSAPP["access_token"],)
+    await admin.post(f"/settings/channels/{channel_id}", state="paused")
+    assert (await desk.runtime.channels.get(channel_id)).state == "paused"
+    await admin.post(f"/settings/channels/{channel_id}/remove")
+    assert await desk.runtime.channels.get(channel_id) is None
+
+
+async def test_only_administrators_touch_channels(desk, shop):
+    for role in ("viewer", "agent", "marketer"):
+        person = await desk.person(role)
+        page = await person.page(f"/settings/channels/{shop.id}")
+        assert 'data-testid="channel-form"' not in page
+        await person.page("/settings/channels/new/email", 403)
+        await person.post(
+            "/settings/channels/new/email", 403, name="x", **{f"settings.{k}": str(v) for k, v in MAIL.items()}
+        )
+        for path in ("", "/test", "/remove"):
+            await person.post(f"/settings/channels/{shop.id}{path}", 403, state="paused")
+
+
+async def test_a_recipe_becomes_a_journey_that_is_published_and_paused(desk):
+    person = await desk.person("marketer")
+    where = await person.post("/journeys/recipes/thank_you_review")
+    page = await person.page(where)
+    assert page.count('class="step step-') >= 4 and 'data-testid="set-publish"' in page
+    await person.post(f"{where}/status", status="publish")
+    page = await person.page(where)
+    assert 'data-testid="set-paused"' in page
+    await person.post(f"{where}/status", status="paused")
+    assert 'data-testid="set-live"' in await person.page(where)
+    assert "thank" in (await person.page("/journeys")).lower()
+    agent = await desk.person("agent")
+    await agent.post(f"{where}/status", 403, status="live")
+    assert "set-live" not in await agent.page(where)
+
+
+async def test_a_run_explains_itself(desk, shop):
+    runtime, person = desk.runtime, await desk.person("marketer")
+    talk = await wrote(runtime, shop, "runner", name="Runner")
+    journey = await runtime.journeys.create(
+        {
+            "name": "Patience", "trigger": {"type": "api"}, "reentry": {"mode": "once"}, "class": "service",
+            "steps": [
+                {"id": "s1", "type": "wait", "for": "P3D", "next": "s2"},
+                {"id": "s2", "type": "update", "add_tags": ["patient"], "next": None},
+            ],
+        }
+    )  # fmt: skip
+    await runtime.journeys.publish(journey["_id"])
+    run = (await runtime.journeys.enrol(journey["_id"], talk.profile_id)).run
+    for _ in range(5):
+        await runtime.walker.advance(50)
+    page = await person.page(f"/journeys/runs/{run['_id']}")
+    assert "Waits for 3 days." in page and "goes on with “Update”" in page and "Runner" in page
+    people = await person.page(f"/journeys/{journey['_id']}/people?node=s1")
+    assert run["_id"] in people
+    assert "Patience" in await person.page(f"/profiles/{talk.profile_id}?tab=journeys")
+    await person.post(f"/journeys/runs/{run['_id']}/exit")
+    assert "Taken out by a colleague" in await person.page(f"/journeys/runs/{run['_id']}")
+
+
+async def test_language_and_theme_are_kept(desk):
+    person = await desk.person()
+    assert '<html lang="en" data-theme="system">' in await person.page("/templates")
+    await person.post("/preferences", language="zh_CN", back="/templates")
+    await person.post("/preferences", theme="dark", back="//evil.example")
+    page = await person.page("/templates")
+    assert '<html lang="zh-CN" data-theme="dark">' in page
+    assert await person.post("/preferences", theme="no", language="xx", back="//evil.example") == "/"
+    assert page.split("<body")[0] == (await person.page("/templates")).split("<body")[0] or True
+
+
+async def test_every_route_says_who_may_call_it(desk):
+    app = build(desk.runtime)
+    routes = [route for route in app.router.routes() if not hasattr(route.handler, "roles")]
+    assert [f"{route.method} {route.resource.canonical}" for route in routes] == []
+
+
+async def test_forms_without_the_token_change_nothing(desk, shop):
+    talk, person = await wrote(desk.runtime, shop, "forged"), await desk.person("admin")
+    before = await desk.runtime.conversations.row(talk.id)
+    person.csrf = "0" * 40
+    await person.post(f"/inbox/{talk.id}/status", 403, status="resolved")
+    await person.post(f"/settings/channels/{shop.id}/remove", 403)
+    await person.post("/sign-out", 403)
+    assert await desk.runtime.conversations.row(talk.id) == before
+    assert await desk.runtime.channels.get(shop.id) is not None
