@@ -6,11 +6,13 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from base.errors import NotFound
+from base.errors import FieldError, WrongInput
 from channels.adapter import Card, settings_schema
 from channels.failures import SendFailed
 from channels.store import Channel
-from desk.api.contract import Body, Call, Operations, Time, View, page
+from desk.api.contract import Call, Operations, not_there
+from desk.api.scope import refuse_scoped
+from desk.api.shapes import Body, Name, Patch, Time, View, page
 
 operations = Operations("channels")
 
@@ -18,17 +20,17 @@ operations = Operations("channels")
 class ChannelCreate(Body):
     """A new account. Which settings a provider takes: `GET /channels/providers`."""
 
-    provider: str = Field(min_length=1, max_length=40)
-    name: str = Field(min_length=1, max_length=120)
+    provider: str = Field(pattern="^[a-z0-9_]{1,40}$")
+    name: Name
     settings: dict[str, Any] = Field(default_factory=dict, max_length=50)
 
 
-class ChannelPatch(Body):
+class ChannelPatch(Patch):
     """What to change; secrets left out stay as they are."""
 
-    name: str | None = Field(None, min_length=1, max_length=120)
-    settings: dict[str, Any] | None = Field(None, max_length=50)
-    state: Literal["connected", "paused", "disconnected"] | None = None
+    name: Name = ""
+    settings: dict[str, Any] = Field(default_factory=dict, max_length=50)
+    state: Literal["connected", "paused", "disconnected"] = "connected"
 
 
 class ChannelView(View):
@@ -51,7 +53,7 @@ class ChannelView(View):
     updated_at: Time
 
 
-class TestResult(View):
+class CheckResult(View):
     """What the provider said to the credentials."""
 
     ok: bool
@@ -73,11 +75,9 @@ class ProviderView(View):
 
 def channel_view(channel: Channel, base_url: str) -> ChannelView:
     """As people and programs see it."""
-    return ChannelView(
-        **{name: getattr(channel, name) for name in ChannelView.model_fields if name not in ("webhook_url", "secret_names")},
-        secret_names=list(channel.secret_names),
-        webhook_url=f"{base_url}/webhooks/{channel.provider}/{channel.id}",
-    )  # fmt: skip
+    known = {name: getattr(channel, name) for name in ChannelView.model_fields if name != "webhook_url"}
+    url = f"{base_url}/webhooks/{channel.provider}/{channel.id}"
+    return ChannelView.model_validate({**known, "secret_names": list(channel.secret_names), "webhook_url": url})
 
 
 @operations("GET", "/channels", roles=["viewer"], returns=list[ChannelView])
@@ -90,6 +90,9 @@ async def list_channels(call: Call) -> Any:
 @operations("POST", "/channels", roles=["admin"], body=ChannelCreate, returns=ChannelView, status=201)
 async def create_channel(call: Call) -> Any:
     """Connect a channel account. Secrets are encrypted and never shown again."""
+    refuse_scoped(call)
+    if call.body.provider not in {card.provider for card in call.runtime.registry.cards()}:
+        raise WrongInput("There is no such provider.", [FieldError("provider", "is not a provider we know")])
     channel = await call.runtime.channels.add(call.body.provider, call.body.name, call.body.settings)
     return channel_view(channel, call.runtime.settings.base_url)
 
@@ -101,48 +104,45 @@ async def list_providers(call: Call) -> Any:
     return page([_provider_view(card, registry.get(card.provider).capabilities) for card in registry.cards()], None)
 
 
-@operations("GET", "/channels/{id}", roles=["viewer"], returns=ChannelView)
+@operations("GET", "/channels/{id:chn}", roles=["viewer"], returns=ChannelView)
 async def get_channel(call: Call) -> Any:
     """One channel account."""
     return channel_view(await _seen(call), call.runtime.settings.base_url)
 
 
-@operations("PATCH", "/channels/{id}", roles=["admin"], body=ChannelPatch, returns=ChannelView)
+@operations("PATCH", "/channels/{id:chn}", roles=["admin"], body=ChannelPatch, returns=ChannelView)
 async def change_channel(call: Call) -> Any:
     """Change name, settings or state of a channel account.
 
     A replaced secret is still accepted on incoming webhooks for seven days, so that rotation loses nothing.
     """
     await _seen(call)
-    body: ChannelPatch = call.body
-    channel = await call.runtime.channels.update(
-        call.path["id"], name=body.name, settings=body.settings, state=body.state
-    )
+    channel = await call.runtime.channels.update(call.path["id"], **call.body.given())
     return channel_view(channel, call.runtime.settings.base_url)
 
 
-@operations("DELETE", "/channels/{id}", roles=["admin"])
+@operations("DELETE", "/channels/{id:chn}", roles=["admin"])
 async def delete_channel(call: Call) -> None:
     """Disconnect a channel account for good; its messages stay."""
     await _seen(call)
     await call.runtime.channels.remove(call.path["id"])
 
 
-@operations("POST", "/channels/{id}/test", roles=["admin"], returns=TestResult)
+@operations("POST", "/channels/{id:chn}/test", roles=["admin"], returns=CheckResult)
 async def test_channel(call: Call) -> Any:
     """Try the credentials without sending anything."""
     channel = await _seen(call)
     account = await call.runtime.channels.account(channel.id)
     try:
-        return TestResult(ok=True, text=await call.runtime.registry.get(channel.provider).check(account))
+        return CheckResult(ok=True, text=await call.runtime.registry.get(channel.provider).check(account))
     except SendFailed as error:
-        return TestResult(ok=False, text=str(error))
+        return CheckResult(ok=False, text=str(error))
 
 
 async def _seen(call: Call) -> Channel:
     channel = await call.runtime.channels.get(call.path["id"])
     if channel is None:
-        raise NotFound("There is no such channel.")
+        raise not_there()
     call.must_see(channel.id)
     found: Channel = channel
     return found

@@ -9,7 +9,10 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from desk.api.contract import LIMIT_MAX, Operation
+from base.pages import LIMIT_MAX
+from desk.api.contract import Operation
+from desk.api.once import HEADER, KEY_MAX
+from desk.auth import STANDS_FOR
 
 REF = "#/components/schemas/{model}"
 PROBLEM = {
@@ -37,12 +40,20 @@ ANSWERS = {
     401: "Who are you?",
     403: "Your role does not allow this.",
     404: "Not there, or not yours to see.",
+    405: "This address does not take that method.",
+    408: "The body came too slowly.",
     409: "In conflict with what is there now.",
     413: "Too large.",
     422: "The input is not right; `errors` says where.",
     429: "Too often; see Retry-After.",
     503: "A store is away; see Retry-After.",
 }
+ABOUT = (
+    "Ids are opaque, times ISO 8601 UTC with milliseconds, money in minor units, durations ISO 8601. "
+    f"Lists take `limit` (at most {LIMIT_MAX}) and `cursor`; they are stable under inserts. Every POST takes an "
+    f"`{HEADER}`: the same request under the same key is carried out once and answered alike for 48 hours. "
+    "What you may not see is answered with 404."
+)
 
 
 def document(operations: Sequence[Operation], *, base_url: str = "/", version: str = "1") -> dict[str, Any]:
@@ -50,11 +61,11 @@ def document(operations: Sequence[Operation], *, base_url: str = "/", version: s
     models, schemas = _schemas(operations)
     paths: dict[str, Any] = {}
     for operation in operations:
-        item = paths.setdefault(operation.base + operation.path, {})
+        item = paths.setdefault(operation.plain_path, {})
         item[operation.method.lower()] = _operation(operation, models)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Rapport", "version": version, "description": _ABOUT},
+        "info": {"title": "Rapport", "version": version, "description": ABOUT},
         "servers": [{"url": base_url}],
         "security": [{"token": []}],
         "tags": [{"name": tag} for tag in dict.fromkeys(operation.tag for operation in operations)],
@@ -66,15 +77,9 @@ def document(operations: Sequence[Operation], *, base_url: str = "/", version: s
     }
 
 
-_ABOUT = (
-    "Ids are opaque, times ISO 8601 UTC with milliseconds, money in minor units, durations ISO 8601. "
-    f"Lists take `limit` (at most {LIMIT_MAX}) and `cursor`. Every POST takes an `Idempotency-Key`."
-)
-
-
 def _schemas(operations: Sequence[Operation]) -> tuple[dict[Any, Any], dict[str, Any]]:
-    incoming = [(m, "validation") for op in operations for m in (op.body, op.query) if m is not None]
-    outgoing = [(m, "serialization") for op in operations for m in _models_of(op.returns)]
+    incoming = [(operation.body, "validation") for operation in operations if operation.body is not None]
+    outgoing = [(m, "serialization") for operation in operations for m in _models_of(operation.returns)]
     wanted = list(dict.fromkeys([*incoming, *outgoing]))
     refs, definitions = models_json_schema(wanted, ref_template=REF)  # type: ignore[arg-type]
     return dict(refs), definitions.get("$defs", {})
@@ -91,10 +96,12 @@ def _operation(operation: Operation, refs: dict[Any, Any]) -> dict[str, Any]:
         "operationId": operation.name,
         "tags": [operation.tag],
         "summary": operation.summary,
-        "description": f"{operation.description}\n\nRoles: {', '.join(operation.roles)}.".strip(),
+        "description": _description(operation),
         "parameters": [*_path_parameters(operation), *_query_parameters(operation), *_headers(operation)],
         "responses": _responses(operation, refs),
     }
+    if not operation.roles:
+        described["security"] = []
     if operation.body is not None:
         schema = refs[(operation.body, "validation")]
         required = any(each.is_required() for each in operation.body.model_fields.values())
@@ -102,14 +109,24 @@ def _operation(operation: Operation, refs: dict[Any, Any]) -> dict[str, Any]:
     return described
 
 
+def _description(operation: Operation) -> str:
+    if not operation.roles:
+        return operation.description
+    allowed = [role for role, stands_for in STANDS_FOR.items() if stands_for & set(operation.roles)]
+    return f"{operation.description}\n\nFor: {', '.join(allowed)}.".strip()
+
+
 def _responses(operation: Operation, refs: dict[Any, Any]) -> dict[str, Any]:
-    status = 204 if operation.returns is None and operation.status == 200 else operation.status
+    is_json = operation.media_type == "application/json"
+    status = 204 if is_json and operation.returns is None and operation.status == 200 else operation.status
     good: dict[str, Any] = {"description": "Done."}
-    if operation.returns is not None:
+    if not is_json:
+        good["content"] = {operation.media_type: {"schema": {"type": "string"}}}
+    elif operation.returns is not None:
         good["content"] = {"application/json": {"schema": _schema_of(operation.returns, refs)}}
     problem = {"application/problem+json": {"schema": {"$ref": REF.format(model="Problem")}}}
     bad = {str(code): {"description": text, "content": problem} for code, text in ANSWERS.items()}
-    return {str(status): good, **bad}
+    return {**{str(each): good for each in (status, *operation.also)}, **bad}
 
 
 def _schema_of(returns: Any, refs: dict[Any, Any]) -> dict[str, Any]:
@@ -129,8 +146,10 @@ def _schema_of(returns: Any, refs: dict[Any, Any]) -> dict[str, Any]:
 
 
 def _path_parameters(operation: Operation) -> list[dict[str, Any]]:
-    names = [part[1:-1].split(":")[0] for part in operation.path.split("/") if part.startswith("{")]
-    return [{"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in names]
+    return [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": f"^{pattern}$"}}
+        for name, pattern in operation.parameters.items()
+    ]
 
 
 def _query_parameters(operation: Operation) -> list[dict[str, Any]]:
@@ -138,14 +157,22 @@ def _query_parameters(operation: Operation) -> list[dict[str, Any]]:
         return []
     schema = operation.query.model_json_schema(ref_template=REF)
     required = set(schema.get("required", ()))
-    return [
-        {"name": name, "in": "query", "required": name in required, "schema": each}
-        for name, each in schema.get("properties", {}).items()
-    ]
+    return [_query_parameter(name, each, name in required) for name, each in schema.get("properties", {}).items()]
+
+
+def _query_parameter(name: str, schema: dict[str, Any], required: bool) -> dict[str, Any]:
+    """A query string has no null: what may be missing is simply not required."""
+    kept = {key: value for key, value in schema.items() if key not in ("title", "anyOf", "default", "description")}
+    choices = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+    kept |= choices[0] if len(choices) == 1 else {"anyOf": choices} if choices else {}
+    if schema.get("default") is not None:
+        kept["default"] = schema["default"]
+    described = {"description": schema["description"]} if "description" in schema else {}
+    return {"name": name, "in": "query", "required": required, **described, "schema": kept}
 
 
 def _headers(operation: Operation) -> list[dict[str, Any]]:
     if operation.method != "POST":
         return []
-    schema = {"type": "string", "minLength": 1, "maxLength": 255}
-    return [{"name": "Idempotency-Key", "in": "header", "required": False, "schema": schema}]
+    schema = {"type": "string", "minLength": 1, "maxLength": KEY_MAX, "pattern": "^[ -~]*$"}
+    return [{"name": HEADER, "in": "header", "required": False, "schema": schema}]

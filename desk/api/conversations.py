@@ -1,0 +1,216 @@
+"""Conversations: the list of the inbox, one of them, its messages, an agent's answer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from base.errors import FieldError, WrongInput
+from base.ids import new_id
+from desk.api.contract import Call, Operations, not_there
+from desk.api.messages import MessageView, message_view
+from desk.api.shapes import PageQuery, Patch, Time, View, When, id_of, listed
+from desk.auth import Principal
+from inbox.models import Actor, Conversation, Direction, Priority, ReplyInput, Status
+from inbox.store.conversations import ConversationFilter, Sort
+
+operations = Operations("conversations")
+
+Label = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"\S")]
+
+
+class ConversationQuery(PageQuery):
+    """Narrows and orders the list."""
+
+    status: Status | None = None
+    assignee: str | None = Field(
+        None, pattern=r"^(me|none|usr_[0-9a-z]{26})$", description="`me`, `none` or a user id."
+    )
+    team: str | None = Field(None, pattern=r"^[a-z0-9_-]{1,60}$", description="`none` or a team id.")
+    channel: id_of("chn") | None = None  # type: ignore[valid-type]
+    profile: id_of("prf") | None = None  # type: ignore[valid-type]
+    label: Label | None = None
+    priority: Priority | None = None
+    q: str | None = Field(None, min_length=1, max_length=200, description="Beginnings of names, addresses, subjects.")
+    sort: Sort = "last_activity"
+
+
+class ConversationPatch(Patch):
+    """What to change. `status` `snoozed` needs `snoozed_until`; null takes assignee, team or snooze away."""
+
+    status: Status = "open"
+    assignee_id: id_of("usr") | None = None  # type: ignore[valid-type]
+    team_id: str | None = Field(None, pattern=r"^[a-z0-9_-]{1,60}$")
+    labels: list[Label] = Field(default_factory=list, max_length=40)
+    priority: Priority = "none"
+    snoozed_until: When | None = None
+
+
+class LastMessageView(View):
+    """What a list shows of the last line."""
+
+    id: str
+    text: str | None
+    kind: str | None
+    at: Time
+    direction: Direction
+
+
+class AddressView(View):
+    """Who it is on the channel; replies go there for ever."""
+
+    external_id: str
+    handle: str | None
+
+
+class ConversationView(View):
+    """A thread with one identity on one channel account."""
+
+    id: str
+    profile_id: str
+    identity_id: str
+    channel_id: str
+    provider: str
+    address: AddressView
+    display_name: str | None
+    subject: str | None
+    status: Status
+    assignee_id: str | None
+    team_id: str | None
+    labels: list[str]
+    priority: Priority
+    snoozed_until: Time | None
+    resolved_at: Time | None
+    last_message: LastMessageView | None
+    last_activity_at: Time
+    last_inbound_at: Time | None
+    waiting_since: Time | None
+    first_reply_at: Time | None
+    unread: int
+    message_count: int
+    group_id: str | None
+    created_at: Time
+    updated_at: Time
+
+
+def conversation_view(conversation: Conversation) -> ConversationView:
+    """As people and programs see it."""
+    return ConversationView.model_validate(conversation)
+
+
+def actor_of(principal: Principal) -> Actor:
+    """Who acts, as the use cases know them."""
+    return Actor(principal.id, principal.name)
+
+
+@operations("GET", "/conversations", roles=["viewer"], query=ConversationQuery, returns=list[ConversationView])
+async def list_conversations(call: Call) -> Any:
+    """List conversations. `sort=waiting` shows only those where a customer waits, the longest first."""
+    wanted: ConversationQuery = call.query
+    scope = call.principal.channels
+    narrowed = ConversationFilter(
+        status=wanted.status,
+        assignee_id=call.principal.id if wanted.assignee == "me" else wanted.assignee,
+        team_id=wanted.team,
+        channel_id=wanted.channel,
+        profile_id=wanted.profile,
+        label=wanted.label,
+        priority=wanted.priority,
+        q=wanted.q,
+        channels=None if scope is None else sorted(scope),
+    )
+    found = await call.runtime.conversations.page(narrowed, sort=wanted.sort, limit=wanted.limit, cursor=wanted.cursor)
+    return listed(found, [conversation_view(each) for each in found.data])
+
+
+@operations("GET", "/conversations/{id:cnv}", roles=["viewer"], returns=ConversationView)
+async def get_conversation(call: Call) -> Any:
+    """One conversation."""
+    return conversation_view(await _seen(call))
+
+
+@operations("PATCH", "/conversations/{id:cnv}", roles=["agent"], body=ConversationPatch, returns=ConversationView)
+async def change_conversation(call: Call) -> Any:
+    """Assign, label, prioritise, resolve, snooze. Each change leaves a line in the conversation, an equal one none."""
+    found = await _seen(call)
+    given, by = call.body.given(), actor_of(call.principal)
+    snooze = _snooze(found, given)
+    _refuse_team(given.get("team_id"))
+    assignee_name = await _assignee_name(call, found, given.get("assignee_id"))
+    actions, conversation = call.runtime.desk_actions, found
+    if "assignee_id" in given:
+        conversation = await actions.assign(found.id, given["assignee_id"], by, assignee_name=assignee_name)
+    if "team_id" in given:
+        conversation = await actions.assign_team(found.id, None, by)
+    if "labels" in given:
+        conversation = await actions.set_labels(found.id, given["labels"], by)
+    if "priority" in given:
+        conversation = await actions.set_priority(found.id, given["priority"], by)
+    if snooze is not None:
+        conversation = await actions.set_status(found.id, snooze[0], by, snoozed_until=snooze[1])
+    return conversation_view(conversation)
+
+
+@operations("GET", "/conversations/{id:cnv}/messages", roles=["viewer"], query=PageQuery, returns=list[MessageView])
+async def list_conversation_messages(call: Call) -> Any:
+    """List the lines of a conversation, the latest first."""
+    conversation = await _seen(call)
+    found = await call.runtime.messages.page(conversation.id, limit=call.query.limit, cursor=call.query.cursor)
+    return listed(found, [message_view(each) for each in found.data])
+
+
+@operations(
+    "POST", "/conversations/{id:cnv}/messages", roles=["agent"], body=ReplyInput, returns=MessageView, status=201
+)
+async def reply(call: Call) -> Any:
+    """Answer the customer on their channel, or leave a note that stays inside the house (`note`).
+
+    The answer comes as soon as the message is written down; what becomes of it is in its `status_history`. Outside
+    the provider's reply window only an approved `template` may be sent.
+    """
+    conversation = await _seen(call)
+    key = f"api:{call.principal.id}:{call.idempotency_key or new_id('msg')}"
+    message = await call.runtime.outbox.reply(conversation.id, actor_of(call.principal), call.body, key)
+    return message_view(message)
+
+
+async def _seen(call: Call) -> Conversation:
+    found: Conversation | None = await call.runtime.conversations.get(call.path["id"])
+    if found is None:
+        raise not_there()
+    call.must_see(found.channel_id)
+    return found
+
+
+def _snooze(found: Conversation, given: dict[str, Any]) -> tuple[Status, Any] | None:
+    """The status to set and until when; None: neither was given."""
+    status, until = given.get("status"), given.get("snoozed_until")
+    if status is None and "snoozed_until" in given:
+        if until is not None:
+            return "snoozed", until
+        return ("open", None) if found.status == "snoozed" else None
+    if status is not None and status != "snoozed" and until is not None:
+        raise WrongInput(
+            "Only a snoozed conversation has a time.", [FieldError("snoozed_until", "needs status snoozed")]
+        )
+    return None if status is None else (status, until)
+
+
+async def _assignee_name(call: Call, found: Conversation, user_id: str | None) -> str | None:
+    """The colleague's name. Raises `WrongInput` for somebody who could not answer this conversation."""
+    if user_id is None:
+        return None
+    user = await call.runtime.users.user(user_id)
+    able = user is not None and user.active and user.role in ("admin", "agent")
+    if user is None or not able or not (user.channels is None or found.channel_id in user.channels):
+        raise WrongInput(
+            "There is no such colleague here.", [FieldError("assignee_id", "cannot answer on this channel")]
+        )
+    name: str = user.name
+    return name
+
+
+def _refuse_team(team_id: str | None) -> None:
+    if team_id is not None:
+        raise WrongInput("There is no such team.", [FieldError("team_id", "there are no teams yet")])

@@ -1,0 +1,275 @@
+"""Journeys: written as drafts, published as versions, run, paused, made from recipes; and who is in them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from base.mongo import Document
+from campaigns.journeys import Overdue, Publication, Status
+from campaigns.recipes import Recipe
+from desk.api.contract import Call, Operations, Reply
+from desk.api.enrolments import EnrolledView, EnrolmentView, enrolment_view
+from desk.api.scope import must_see_person, seen_ids
+from desk.api.shapes import Body, PageQuery, Patch, Time, View, id_of, listed, page
+
+operations = Operations("journeys")
+
+AnyStatus = Literal["draft", "live", "paused", "draining", "archived"]
+
+
+class JourneyFields(Body):
+    """A journey as its author writes it; the first step is the entry. Rules: the language of segments."""
+
+    name: str = Field("", max_length=120)
+    description: str = Field("", max_length=2000)
+    trigger: dict[str, Any] | None = Field(None, examples=[{"type": "event", "event": "signed_up"}])
+    entry_filter: dict[str, Any] | None = None
+    reentry: dict[str, Any] | None = Field(None, examples=[{"mode": "once"}])
+    goal: dict[str, Any] | None = Field(None, examples=[{"when": {"event": "order.paid"}, "on_meet": "exit"}])
+    exit_when: dict[str, Any] | None = None
+    send_class: Literal["marketing", "transactional", "service"] = Field("marketing", alias="class")
+    quiet_hours: dict[str, Any] | None = Field(None, examples=[{"from": "21:00", "to": "08:00", "zone": "profile"}])
+    max_visits: int = Field(10, ge=1, le=100)
+    steps: list[dict[str, Any]] = Field(
+        default_factory=list, max_length=200, examples=[[{"id": "s1", "type": "wait", "for": "P1D", "next": None}]]
+    )
+
+    def written(self) -> dict[str, Any]:
+        """What the author wrote, under the names of the contract."""
+        named = {name: field.alias or name for name, field in type(self).model_fields.items()}
+        return {named[name]: value for name, value in self.given().items() if name != "draft_rev"}
+
+
+class JourneyPatch(Patch, JourneyFields):
+    """Top-level fields to replace in the draft; null takes one away. With `draft_rev` nobody's work is overwritten."""
+
+    draft_rev: int | None = Field(None, ge=1, le=2**31)
+
+
+class PublishInput(Body):
+    """`dry_run`: check, and say what would follow."""
+
+    dry_run: bool = False
+
+
+class StatusInput(Body):
+    """`overdue`: what becomes, on resume, of those whose time came during the pause."""
+
+    status: Status
+    overdue: Overdue = "send"
+    older_than: str | None = Field(None, max_length=40, description="A duration, for `skip_older_than`.")
+
+
+class EnrolInput(Body):
+    """Whom to put in. The same `key` returns the same run."""
+
+    profile_id: id_of("prf")  # type: ignore[valid-type]
+    key: str | None = Field(None, min_length=1, max_length=200)
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class InstallInput(Body):
+    """Values for the recipe's params, and whether to publish at once."""
+
+    params: dict[str, Any] = Field(default_factory=dict)
+    live: bool = False
+
+
+class JourneyQuery(PageQuery):
+    """Archived journeys are shown only when asked for."""
+
+    status: AnyStatus | None = None
+
+
+class EnrolmentQuery(PageQuery):
+    """Narrows the list."""
+
+    state: Literal["waiting", "held", "ended", "dead"] | None = None
+    profile: id_of("prf") | None = None  # type: ignore[valid-type]
+    node: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]{1,40}$", description="A step's id.")
+
+
+class JourneyView(View):
+    """A journey: its draft, and which version is live."""
+
+    id: str
+    name: str
+    status: AnyStatus
+    live_version: int | None
+    latest_version: int
+    draft: dict[str, Any]
+    draft_rev: int
+    recipe: str | None
+    created_at: Time
+    updated_at: Time
+    published_at: Time | None
+    paused_at: Time | None
+
+
+class JourneyDetail(JourneyView):
+    """With its runs by state."""
+
+    runs: dict[str, int]
+
+
+class FaultView(View):
+    """Where, and what."""
+
+    path: str
+    message: str
+
+
+class PublicationView(View):
+    """What publishing did, or would do. Runs under way stay on their version."""
+
+    journey_id: str
+    version: int
+    dry_run: bool
+    runs_staying: int
+    runs_moving: int
+    added: list[str]
+    removed: list[str]
+    changed: list[str]
+    warnings: list[FaultView]
+
+
+class ParamView(View):
+    """Something one may set."""
+
+    name: str
+    kind: str
+    default: Any
+    title: dict[str, str]
+
+
+class RecipeView(View):
+    """A ready-made journey. `title` and `summary` by locale."""
+
+    name: str
+    category: str
+    title: dict[str, str]
+    summary: dict[str, str]
+    params: list[ParamView]
+    templates: dict[str, Any]
+    journey: dict[str, Any]
+
+
+def journey_view(head: Document) -> JourneyView:
+    """As people and programs see it."""
+    return JourneyView.model_validate({**_shown(head)})
+
+
+def _shown(head: Document) -> dict[str, Any]:
+    return {**{name: head.get(name) for name in JourneyView.model_fields}, "id": head["_id"]}
+
+
+def recipe_view(recipe: Recipe) -> RecipeView:
+    """As people and programs see it."""
+    return RecipeView.model_validate(recipe)
+
+
+@operations("GET", "/journeys", roles=["viewer"], query=JourneyQuery, returns=list[JourneyView])
+async def list_journeys(call: Call) -> Any:
+    """List journeys, newest first."""
+    wanted: JourneyQuery = call.query
+    found = await call.runtime.journeys.page(status=wanted.status, limit=wanted.limit, cursor=wanted.cursor)
+    return listed(found, [journey_view(each) for each in found.data])
+
+
+@operations("POST", "/journeys", roles=["marketer"], body=JourneyFields, returns=JourneyView, status=201)
+async def create_journey(call: Call) -> Any:
+    """Write a new journey. Things may still be missing; what is wrong is refused with its path."""
+    return journey_view(await call.runtime.journeys.create(call.body.written(), call.principal.id))
+
+
+@operations("GET", "/journeys/recipes", roles=["viewer"], returns=list[RecipeView])
+async def list_recipes(call: Call) -> Any:
+    """List the ready-made journeys."""
+    return page([recipe_view(each) for each in call.runtime.journeys.recipes()], None)
+
+
+@operations(
+    "POST", "/journeys/recipes/{name:recipe}", roles=["marketer"], body=InstallInput, returns=JourneyView, status=201
+)  # fmt: skip
+async def install_recipe(call: Call) -> Any:
+    """Make a journey, with its templates, from a recipe."""
+    journeys, wanted = call.runtime.journeys, call.body
+    key = f"api:{call.principal.id}:{call.idempotency_key}" if call.idempotency_key else None
+    journey_id = await journeys.install(
+        call.path["name"], wanted.params, live=wanted.live, by=call.principal.id, key=key
+    )
+    return journey_view(await journeys.get(journey_id))
+
+
+@operations("GET", "/journeys/{id:jrn}", roles=["viewer"], returns=JourneyDetail)
+async def get_journey(call: Call) -> Any:
+    """One journey with its draft and its runs by state."""
+    head = await call.runtime.journeys.get(call.path["id"])
+    return JourneyDetail.model_validate({**_shown(head), "runs": await call.runtime.journeys.totals(head["_id"])})
+
+
+@operations("PATCH", "/journeys/{id:jrn}", roles=["marketer"], body=JourneyPatch, returns=JourneyView)
+async def change_journey(call: Call) -> Any:
+    """Change the draft. Nobody who walks is touched until it is published."""
+    body: JourneyPatch = call.body
+    head = await call.runtime.journeys.patch(
+        call.path["id"], body.written(), call.principal.id, draft_rev=body.draft_rev
+    )
+    return journey_view(head)
+
+
+@operations("POST", "/journeys/{id:jrn}/publish", roles=["marketer"], body=PublishInput, returns=PublicationView)
+async def publish_journey(call: Call) -> Any:
+    """Make the draft the live version. `dry_run` only says what would follow."""
+    done: Publication = await call.runtime.journeys.publish(
+        call.path["id"], call.principal.id, dry_run=call.body.dry_run
+    )
+    return PublicationView.model_validate(done)
+
+
+@operations("PUT", "/journeys/{id:jrn}/status", roles=["marketer"], body=StatusInput, returns=JourneyView)
+async def set_journey_status(call: Call) -> Any:
+    """Start, pause (everybody is held), let run out, or archive."""
+    wanted: StatusInput = call.body
+    head = await call.runtime.journeys.set_status(
+        call.path["id"], wanted.status, call.principal.id, overdue=wanted.overdue, older_than=wanted.older_than
+    )
+    return journey_view(head)
+
+
+@operations(
+    "GET", "/journeys/{id:jrn}/enrolments", roles=["viewer"], query=EnrolmentQuery, returns=list[EnrolmentView]
+)  # fmt: skip
+async def list_enrolments(call: Call) -> Any:
+    """List who is or was in a journey, newest first. For a caller limited to channels a page may hold fewer."""
+    wanted: EnrolmentQuery = call.query
+    journey = await call.runtime.journeys.get(call.path["id"])
+    found = await call.runtime.journeys.enrolments(
+        journey["_id"], profile_id=wanted.profile, state=wanted.state, node=wanted.node, limit=wanted.limit,
+        cursor=wanted.cursor,
+    )  # fmt: skip
+    seen = await seen_ids(call, {each["profile_id"] for each in found.data})
+    return listed(found, [enrolment_view(each) for each in found.data if each["profile_id"] in seen])
+
+
+@operations(
+    "POST",
+    "/journeys/{id:jrn}/enrolments",
+    roles=["marketer", "agent"],
+    body=EnrolInput,
+    returns=EnrolledView,
+    also=(201,),
+)
+async def enrol(call: Call) -> Any:
+    """Put a person into a journey. 201 for a new run; 200 with the run in the way and the `reason` otherwise.
+
+    The rules of re-entry hold; the entry filter is passed by.
+    """
+    wanted: EnrolInput = call.body
+    journey = await call.runtime.journeys.get(call.path["id"])
+    profile_id = await must_see_person(call, wanted.profile_id)
+    done = await call.runtime.journeys.enrol(journey["_id"], profile_id, key=wanted.key, data=wanted.data)
+    view = EnrolledView(**enrolment_view(done.run).model_dump(), created=done.created, reason=done.reason)
+    return Reply(view, 201 if done.created else 200)

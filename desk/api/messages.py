@@ -1,0 +1,115 @@
+"""Messages of all conversations, each with its status history."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from base.ids import is_id
+from desk.api.contract import Call, Operations, not_there
+from desk.api.shapes import PageQuery, Since, Time, View, id_of, listed
+from inbox.models import Author, Direction, Message
+
+operations = Operations("messages")
+
+#: Kept with a receipt so that it counts once; no part of the history that people read.
+_INTERNAL = ("key", "event_id")
+
+
+class StatusView(View):
+    """What became of it, and when."""
+
+    status: str
+    at: Time
+    reason: dict[str, Any] | None = None
+
+
+class MessageView(View):
+    """One line: in, out, a note, or a system line `{code, params}`."""
+
+    id: str
+    conversation_id: str | None
+    profile_id: str | None
+    identity_id: str | None
+    channel_id: str
+    direction: Direction
+    author: Author
+    text: str | None
+    attachments: list[dict[str, Any]]
+    reply_to: str | None
+    location: dict[str, Any] | None
+    contacts: list[dict[str, Any]]
+    buttons: list[dict[str, Any]]
+    template: dict[str, Any] | None
+    postback: dict[str, Any] | None
+    referral: dict[str, Any] | None
+    mail: dict[str, Any] | None
+    extra: dict[str, Any]
+    system: dict[str, Any] | None
+    unsupported: str | None
+    forwarded: bool
+    provider_message_id: str | None
+    occurred_at: Time
+    received_at: Time
+    seq: int
+    status: str | None
+    status_history: list[StatusView]
+    reason: dict[str, Any] | None
+    reactions: list[dict[str, Any]]
+    edited_at: Time | None
+    deleted_at: Time | None
+    opened_at: Time | None
+    clicked_at: Time | None
+    due_at: Time | None
+    send_id: str | None
+
+
+class MessageQuery(PageQuery):
+    """Narrows the list."""
+
+    channel: id_of("chn") | None = None  # type: ignore[valid-type]
+    profile: id_of("prf") | None = None  # type: ignore[valid-type]
+    provider_message_id: str | None = Field(None, min_length=1, max_length=500)
+    direction: Literal["in", "out", "note", "system"] | None = None
+    since: Since | None = Field(None, description="Received at or after this time.")
+
+
+def message_view(message: Message) -> MessageView:
+    """As people and programs see it."""
+    shown = {name: getattr(message, name) for name in MessageView.model_fields if name != "occurred_at"}
+    history = [{k: v for k, v in each.items() if k not in _INTERNAL} for each in message.status_history]
+    files = [{k: v for k, v in each.items() if k != "content"} for each in message.attachments]
+    changed = {"occurred_at": message.provider_at, "status_history": history, "attachments": files}
+    return MessageView.model_validate({**shown, **changed})
+
+
+@operations("GET", "/messages", roles=["viewer"], query=MessageQuery, returns=list[MessageView])
+async def list_messages(call: Call) -> Any:
+    """List messages of all conversations, newest first."""
+    wanted: MessageQuery = call.query
+    scope = call.principal.channels
+    found = await call.runtime.messages.all(
+        channel_id=wanted.channel, profile_id=await _today(call, wanted.profile),
+        provider_message_id=wanted.provider_message_id, direction=wanted.direction, since=wanted.since,
+        channels=None if scope is None else sorted(scope), limit=wanted.limit, cursor=wanted.cursor,
+    )  # fmt: skip
+    return listed(found, [message_view(each) for each in found.data])
+
+
+@operations("GET", "/messages/{id:msg}", roles=["viewer"], returns=MessageView)
+async def get_message(call: Call) -> Any:
+    """One message."""
+    message = await call.runtime.messages.get(call.path["id"])
+    if message is None:
+        raise not_there()
+    call.must_see(message.channel_id)
+    return message_view(message)
+
+
+async def _today(call: Call, profile_id: str | None) -> str | None:
+    """The surviving profile's id: messages of people merged together belong to it."""
+    if profile_id is None or not is_id(profile_id, "prf"):
+        return profile_id
+    today: dict[str, str] = await call.runtime.profiles.current([profile_id])
+    return today[profile_id]

@@ -1,0 +1,189 @@
+"""Users who sign in and tokens of programs: listed, invited, changed, revoked by administrators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from base.errors import FieldError, NotFound, WrongInput
+from desk.api.contract import Call, Operations, not_there
+from desk.api.scope import refuse_scoped
+from desk.api.shapes import Body, Name, Patch, Time, View, id_of, page
+from desk.store import ApiToken, Role, User
+
+operations = Operations("users and tokens")
+
+Scope = list[id_of("chn")] | None  # type: ignore[misc]
+_SCOPE = Field(None, max_length=200, description="Channel ids this is limited to; null: all of them.")
+
+
+class UserInvite(Body):
+    """A colleague."""
+
+    email: str = Field(min_length=3, max_length=200)
+    name: str = Field("", max_length=120)
+    role: Role
+    channels: Scope = _SCOPE
+
+
+class UserPatch(Patch):
+    """What to change. `active` false signs the person out everywhere and keeps them out."""
+
+    name: Name = ""
+    role: Role = "viewer"
+    channels: Scope = _SCOPE
+    active: bool = True
+
+
+class UserView(View):
+    """A person who signs in."""
+
+    id: str
+    email: str
+    name: str
+    role: Role
+    channels: list[str] | None
+    active: bool
+    has_password: bool
+    created_at: Time
+
+
+class InvitedView(UserView):
+    """With the link that sets the password, shown once. It works for seven days."""
+
+    link: str
+
+
+class LinkView(View):
+    """A link that sets a new password, shown once."""
+
+    link: str
+
+
+class TokenCreate(Body):
+    """A program's key."""
+
+    name: Name
+    role: Role
+    channels: Scope = _SCOPE
+
+
+class TokenView(View):
+    """A program's key, without the key."""
+
+    id: str
+    name: str
+    role: Role
+    channels: list[str] | None
+    created_at: Time
+    last_used_at: Time | None
+    revoked_at: Time | None
+
+
+class NewTokenView(TokenView):
+    """With the key itself, shown once: `Authorization: Bearer …`."""
+
+    token: str
+
+
+def user_view(user: User) -> dict[str, Any]:
+    """As administrators see a person."""
+    shown = {name: getattr(user, name) for name in UserView.model_fields}
+    return {**shown, "channels": _listed(user.channels)}
+
+
+def token_view(token: ApiToken) -> dict[str, Any]:
+    """As administrators see a key."""
+    shown = {name: getattr(token, name) for name in TokenView.model_fields}
+    return {**shown, "channels": _listed(token.channels)}
+
+
+@operations("GET", "/users", roles=["admin"], returns=list[UserView])
+async def list_users(call: Call) -> Any:
+    """List everybody who may sign in, by name."""
+    return page([UserView(**user_view(each)) for each in await call.accounts.store.users()], None)
+
+
+@operations("POST", "/users", roles=["admin"], body=UserInvite, returns=InvitedView, status=201, shows_secret=True)
+async def invite_user(call: Call) -> Any:
+    """Add a colleague. The answer holds the link with which they set their password, once."""
+    refuse_scoped(call)
+    wanted: UserInvite = call.body
+    await _must_exist(call, wanted.channels)
+    user, secret = await call.accounts.invite(wanted.email, wanted.name, wanted.role, wanted.channels)
+    return InvitedView(**user_view(user), link=_link(call, secret))
+
+
+@operations("PATCH", "/users/{id:usr}", roles=["admin"], body=UserPatch, returns=UserView)
+async def change_user(call: Call) -> Any:
+    """Change name, role, channels, or switch a person off. Nobody changes their own role or switches themselves off."""
+    refuse_scoped(call)
+    user, given = await _user(call), call.body.given()
+    if user.id == call.principal.id and given.keys() & {"role", "active", "channels"}:
+        raise WrongInput("Ask another administrator to change your own rights.", [FieldError("role", "is your own")])
+    await _must_exist(call, given.get("channels"))
+    changed = await call.accounts.store.change_user(user.id, given)
+    if given.get("active") is False:
+        await call.accounts.store.close_sessions_of(user.id)
+    return UserView(**user_view(changed or user))
+
+
+@operations("POST", "/users/{id:usr}/link", roles=["admin"], returns=LinkView, status=201, shows_secret=True)
+async def renew_link(call: Call) -> Any:
+    """Make a new link for setting a password; former ones are void."""
+    refuse_scoped(call)
+    user = await _user(call)
+    return LinkView(link=_link(call, await call.accounts.password_link(user.id)))
+
+
+@operations("GET", "/tokens", roles=["admin"], returns=list[TokenView])
+async def list_tokens(call: Call) -> Any:
+    """List the keys of programs, newest first, revoked ones too."""
+    return page([TokenView(**token_view(each)) for each in await call.accounts.store.tokens()], None)
+
+
+@operations("POST", "/tokens", roles=["admin"], body=TokenCreate, returns=NewTokenView, status=201, shows_secret=True)
+async def create_token(call: Call) -> Any:
+    """Make a key for a program. It is shown in this answer and never again."""
+    refuse_scoped(call)
+    wanted: TokenCreate = call.body
+    await _must_exist(call, wanted.channels)
+    secret, token = await call.accounts.new_token(
+        wanted.name, wanted.role, channels=wanted.channels, created_by=call.principal.id
+    )
+    return NewTokenView(**token_view(token), token=secret)
+
+
+@operations("DELETE", "/tokens/{id:tok}", roles=["admin"])
+async def revoke_token(call: Call) -> None:
+    """Make a key useless, at once and for good."""
+    refuse_scoped(call)
+    if not await call.accounts.store.revoke_token(call.path["id"]):
+        raise not_there()
+
+
+async def _user(call: Call) -> User:
+    user = await call.accounts.store.user(call.path["id"])
+    if user is None:
+        raise NotFound("There is no such person.")
+    return user
+
+
+async def _must_exist(call: Call, channel_ids: list[str] | None) -> None:
+    known = {each.id for each in await call.runtime.channels.list()} if channel_ids else set()
+    faults = [
+        FieldError(f"channels[{place}]", "there is no such channel")
+        for place, channel_id in enumerate(channel_ids or ())
+        if channel_id not in known
+    ]
+    if faults:
+        raise WrongInput("Some channels do not exist.", faults)
+
+
+def _link(call: Call, secret: str) -> str:
+    return f"{call.runtime.settings.base_url}/welcome/{secret}"
+
+
+def _listed(channels: frozenset[str] | None) -> list[str] | None:
+    return None if channels is None else sorted(channels)

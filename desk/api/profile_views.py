@@ -1,0 +1,181 @@
+"""How customers, their identities, consents and timeline look to people and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import Field
+
+from desk.api.shapes import Money, Time, View
+from profiles.models import Identity, IdentityKind, Profile, Strength
+from profiles.timeline import Entry
+
+
+class SuppressionView(View):
+    """Why nothing may be sent to this address any more."""
+
+    reason: str
+    at: Time
+
+
+class IdentityView(View):
+    """One way by which the person is known and reached."""
+
+    id: str
+    kind: IdentityKind
+    value: str | None
+    channel_id: str | None
+    provider: str | None
+    external_id: str | None
+    handle: str | None
+    display_name: str | None
+    avatar_url: str | None
+    strength: Strength
+    verified: bool
+    reachable: bool
+    left_at: Time | None
+    suppressed: SuppressionView | None
+    last_inbound_at: Time | None
+    first_seen_at: Time
+    last_seen_at: Time | None
+
+
+class ContactView(View):
+    """An e-mail address or phone number. `value` is normalised, `raw` as it was written."""
+
+    value: str
+    verified: bool
+    primary: bool
+    source: str
+    raw: str | None
+
+
+class OrdersView(View):
+    """What stands, and what was paid less refunds."""
+
+    count: int
+    revenue: list[Money]
+    first_at: Time | None
+    last_at: Time | None
+
+
+class ConsentStateView(View):
+    """What is effective at one address for one purpose."""
+
+    address: str
+    channel: str
+    purpose: str
+    state: str
+    at: Time
+
+
+class PlaceView(View):
+    """Degrees."""
+
+    latitude: float
+    longitude: float
+
+
+class ProfileView(View):
+    """One customer. `merged_from`: the id that was asked for, when it has been merged into this one."""
+
+    id: str
+    name: str | None
+    display_name: str
+    emails: list[ContactView]
+    phones: list[ContactView]
+    handles: list[str]
+    avatar_url: str | None
+    tags: list[str]
+    stage: str
+    stage_since: Time | None
+    tier: str | None
+    score: int
+    locale: str | None
+    time_zone: str | None
+    location: PlaceView | None
+    owner_id: str | None
+    attributes: dict[str, Any]
+    orders: OrdersView
+    consents: list[ConsentStateView]
+    reachable_on: list[str]
+    first_touch: dict[str, Any] | None
+    last_touch: dict[str, Any] | None
+    created_at: Time
+    updated_at: Time
+    last_seen_at: Time | None
+    merged_from: str | None
+
+
+class ProfileDetail(ProfileView):
+    """One customer with all identities the caller may see."""
+
+    identities: list[IdentityView]
+
+
+class EntryView(View):
+    """Something that happened. `refs` are ids of what it is about."""
+
+    id: str
+    at: Time
+    kind: str
+    name: str
+    properties: dict[str, Any]
+    refs: dict[str, str]
+
+
+class ConsentActView(View):
+    """Somebody said yes or no. Acts are added, never changed."""
+
+    id: str
+    identity_id: str | None
+    address: str = Field(validation_alias="address_key")
+    channel: str | None
+    purpose: str
+    granted: bool
+    source: str
+    by_person: bool
+    proof: str | None
+    wording: str | None
+    by: str | None
+    at: Time
+
+
+def profile_view(profile: Profile) -> ProfileView:
+    """Without identities."""
+    return ProfileView.model_validate(_shown(profile))
+
+
+def profile_detail(profile: Profile, identities: Sequence[Identity]) -> ProfileDetail:
+    """With these identities."""
+    return ProfileDetail.model_validate({**_shown(profile), "identities": [identity_view(each) for each in identities]})
+
+
+def identity_view(identity: Identity) -> IdentityView:
+    """One identity."""
+    return IdentityView.model_validate(identity)
+
+
+def entry_view(entry: Entry) -> EntryView:
+    """One entry of the timeline."""
+    return EntryView.model_validate(entry)
+
+
+def _shown(profile: Profile) -> dict[str, Any]:
+    plain = {name: getattr(profile, name) for name in ProfileView.model_fields}
+    revenue = [Money(amount_minor=amount, currency=code) for code, amount in sorted(profile.orders.revenue.items())]
+    summary = profile.orders
+    place = profile.location
+    return {
+        **plain,
+        "orders": OrdersView(
+            count=summary.count, revenue=revenue, first_at=summary.first_at, last_at=summary.last_at
+        ),
+        "location": PlaceView(latitude=place.coordinates[1], longitude=place.coordinates[0]) if place else None,
+        "consents": [
+            {"address": each.address_key, "channel": each.channel, "purpose": each.purpose, "state": each.state,
+             "at": each.at}
+            for each in profile.consents
+        ],
+    }  # fmt: skip

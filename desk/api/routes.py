@@ -1,0 +1,38 @@
+"""All operations of the API in one list, from which the routes and the OpenAPI document are made."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from desk.api import (
+    channels,
+    conversations,
+    docs,
+    enrolments,
+    events,
+    files,
+    health,
+    journeys,
+    messages,
+    orders,
+    people,
+    profiles,
+    sends,
+    stream,
+    tasks,
+    templates,
+)
+from desk.api.contract import Operation
+
+#: In the order in which the document shows them.
+RESOURCES = (
+    channels, profiles, conversations, messages, files, events, orders, templates, journeys, enrolments, sends, tasks,
+    people, stream, health,
+)  # fmt: skip
+OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
+
+
+def routes() -> list[web.AbstractRouteDef]:
+    """For the application. `desk.live` serves the stream itself."""
+    made = [each.route() for each in OPERATIONS if not each.elsewhere]
+    return [*made, *files.routes(), *health.routes(), *docs.routes(OPERATIONS)]

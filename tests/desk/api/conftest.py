@@ -1,0 +1,170 @@
+"""The whole application on the real database, with two channels: one in the scope of limited tokens, one foreign."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import bson
+import pytest
+from aiohttp import ClientResponse, ClientSession, web
+from pydantic import SecretStr
+
+from base.clock import now
+from base.secret_box import SecretBox
+from base.settings import Settings
+from campaigns.contents import TemplateInput
+from campaigns.tasks import TaskInput
+from channels.vocabulary import Address, MessageReceived, Person
+from desk.api.routes import routes
+from desk.app import build
+from inbox.incoming import Arrival
+from inbox.models import Actor, ReplyInput
+from orders.models import OrderInput
+from rapport.migrations import migrate
+from rapport.runtime import Runtime, open_runtime
+
+ROLES = ("admin", "marketer", "agent", "viewer")
+#: Planted where secrets belong; must stand in no answer.
+CANARY = "whsec_" + "Q0FOQVJZQ0FOQVJZQ0FOQVJZQ0FOQVJZ"
+#: Bookkeeping of the API itself, not data that anybody wrote.
+NOT_DATA = frozenset({"tokens", "idempotency", "sessions"})
+
+
+@dataclass
+class Side:
+    """Everything that belongs to one channel."""
+
+    channel: str
+    profile: str
+    identity: str
+    conversation: str
+    message: str
+    send: str
+    order: str
+    task: str
+    enrolment: str
+    journey: str
+    template: str
+
+    def known(self) -> dict[str, str]:
+        """Prefix → the id of this side's thing of that kind."""
+        return {
+            "chn": self.channel, "prf": self.profile, "idn": self.identity, "cnv": self.conversation,
+            "msg": self.message, "snd": self.send, "ord": self.order, "tsk": self.task, "enr": self.enrolment,
+            "jrn": self.journey, "tpl": self.template,
+        }  # fmt: skip
+
+    def id_for(self, prefix: str) -> str:
+        """The id of this side's thing of a kind."""
+        return self.known()[prefix]
+
+
+@dataclass
+class World:
+    """The running application and what is in it."""
+
+    url: str
+    runtime: Any
+    ours: Side
+    foreign: Side
+    tokens: dict[str, str]
+    #: Limited to the channel of `ours`.
+    scoped: dict[str, str]
+
+    def client(self, token: str | None = "admin", **more: Any) -> ClientSession:
+        """A program with the token of a role (`admin`), of a limited one (`scoped:agent`), or none."""
+        known = {**self.tokens, **{f"scoped:{role}": secret for role, secret in self.scoped.items()}}
+        headers = {"Authorization": f"Bearer {known.get(token, token)}"} if token else {}
+        return ClientSession(self.url, headers={**headers, **more.pop("headers", {})}, **more)
+
+    async def digest(self) -> str:
+        """A hash of everything that is stored, apart from the API's own bookkeeping."""
+        database, summed = self.runtime.db.handle, hashlib.sha256()
+        for name in sorted(await database.list_collection_names()):
+            if name not in NOT_DATA:
+                async for row in database[name].find({}).sort("_id", 1):
+                    summed.update(name.encode() + bson.encode(row))
+        return summed.hexdigest()
+
+
+async def answer_of(response: ClientResponse) -> Any:
+    """The JSON of an answer; a server's fault fails the test with its text."""
+    assert response.status < 500, (response.url, await response.text())
+    return await response.json() if response.content_length else None
+
+
+@pytest.fixture(scope="module")
+async def world(mongo_url: str, redis_url: str, database_name: str) -> AsyncIterator[World]:
+    settings = Settings(
+        mongo_url=SecretStr(mongo_url), redis_url=SecretStr(redis_url), database=database_name,
+        queue_prefix=database_name, base_url="http://rapport.test",
+        secret_keys=(SecretStr(SecretBox.new_key()),), default_region="DE", _env_file=None,
+    )  # fmt: skip
+    runtime = await open_runtime(settings)
+    await migrate(runtime.db)
+    runner = web.AppRunner(application(runtime), access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    yield await _furnished(f"http://{host}:{port}", runtime)
+    await runner.cleanup()
+    await runtime.close()
+
+
+def application(runtime: Runtime) -> web.Application:
+    """The desk with the API."""
+    app = build(runtime)
+    if not any(resource.canonical == "/api/v1/channels" for resource in app.router.resources()):
+        app.add_routes(routes())
+    return app
+
+
+async def _furnished(url: str, runtime: Any) -> World:
+    journey, template = await _campaign(runtime)
+    ours = await _side(runtime, "anna", journey, template)
+    foreign = await _side(runtime, "boris", journey, template)
+    tokens, scoped = {}, {}
+    for role in ROLES:
+        tokens[role], _ = await runtime.accounts.new_token(f"All of {role}", role)
+        scoped[role], _ = await runtime.accounts.new_token(f"Part of {role}", role, channels=[ours.channel])
+    return World(url, runtime, ours, foreign, tokens, scoped)
+
+
+async def _campaign(runtime: Runtime) -> tuple[str, str]:
+    """A published journey in which everybody waits, and a template. They belong to no channel."""
+    template = await runtime.templates.create(TemplateInput(name="Hello", body="Hello {{ profile.name }}"), None)
+    steps = [
+        {"id": "w", "type": "wait", "for": "P30D", "next": "s"},
+        {"id": "s", "type": "send", "template_id": template["_id"], "next": None},
+    ]
+    draft = {"name": "Patience", "trigger": {"type": "api"}, "steps": steps, "reentry": {"mode": "per_key"}}
+    journey = await runtime.journeys.create(draft)
+    await runtime.journeys.publish(journey["_id"])
+    return journey["_id"], template["_id"]
+
+
+async def _side(runtime: Runtime, name: str, journey: str, template: str) -> Side:
+    settings = {"secret": CANARY, "send_url": "https://receiver.example.org/in"}
+    channel = await runtime.channels.add("generic", f"Channel of {name}", settings)
+    person = Person(name=name.capitalize(), email=f"{name}@example.org", verified=True)
+    event = MessageReceived(
+        event_id=f"e-{name}", message_id=f"m-{name}", occurred_at=now(), text=f"Hello from {name}",
+        address=Address(channel_id=channel.id, external_id=f"ext-{name}"), person=person,
+    )  # fmt: skip
+    (outcome,) = (
+        await runtime.receiver.receive([Arrival(channel.id, "generic", event, f"dlv_{uuid4().hex[:26]}")])
+    ).outcomes
+    talk = await runtime.conversations.get(outcome.conversation_id)
+    reply = await runtime.outbox.reply(talk.id, Actor("usr_x", "Agent"), ReplyInput(text="Good day"), f"key-{name}")
+    order, _ = await runtime.orders.record(
+        OrderInput(external_id=f"order-{name}", identity=f"{channel.id}:ext-{name}", status="pending",
+                   total={"amount_minor": 1999, "currency": "EUR"}), "api",
+    )  # fmt: skip
+    task = await runtime.tasks.create(TaskInput(text="Call back", profile_id=talk.profile_id), None)
+    run = (await runtime.journeys.enrol(journey, talk.profile_id, key="first")).run
+    return Side(
+        channel.id, talk.profile_id, talk.identity_id, talk.id, outcome.message_id, reply.send_id, order.id,
+        task["_id"], run["_id"], journey, template,
+    )  # fmt: skip
