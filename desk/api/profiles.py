@@ -1,0 +1,203 @@
+"""Customers: found by any identity, changed, followed over time, erased."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from base.errors import FieldError, Refused, WrongInput
+from base.ids import is_id
+from desk.api.contract import Call, Operations, Reply
+from desk.api.erasure import erase_everywhere
+from desk.api.profile_views import (
+    ConsentActView,
+    EntryView,
+    ProfileDetail,
+    ProfileView,
+    entry_view,
+    profile_detail,
+    profile_view,
+)
+from desk.api.scope import check_named, identity_key, must_see_person, seen_ids, seen_person, shown_identities
+from desk.api.shapes import Body, PageQuery, When, id_of, listed, page
+from profiles.consent import ConsentAct
+from profiles.edit import ProfileInput, ProfilePatch, Word
+from profiles.models import Profile, parse_identity
+from profiles.store import ProfileFilter
+
+operations = Operations("profiles")
+
+
+class ProfileQuery(PageQuery):
+    """Narrows and orders the list."""
+
+    identity: str | None = Field(
+        None, min_length=3, max_length=500, description="`email:…`, `phone:…`, `customer_id:…` or `chn_…:external id`."
+    )
+    q: str | None = Field(None, min_length=1, max_length=200, description="Beginnings of names, addresses, numbers.")
+    tag: str | None = Field(None, min_length=1, max_length=80)
+    stage: str | None = Field(None, min_length=1, max_length=80)
+    tier: str | None = Field(None, min_length=1, max_length=80)
+    owner: id_of("usr") | None = None  # type: ignore[valid-type]
+    sort: Literal["newest", "last_seen"] = "newest"
+
+
+class TimelineQuery(PageQuery):
+    """Narrows the timeline."""
+
+    kind: Literal["message", "conversation", "order", "profile", "consent", "journey"] | None = None
+
+
+class StageInput(Body):
+    """Where the person stands, and why."""
+
+    stage: Word
+    reason: str | None = Field(None, max_length=200)
+
+
+class ConsentInput(Body):
+    """Somebody said yes or no. Only the person's own act (form, double opt-in …) lifts an earlier no."""
+
+    identity_id: id_of("idn")  # type: ignore[valid-type]
+    purpose: str = Field(pattern=r"^[\w.-]{1,60}$")
+    granted: bool
+    source: Literal["form", "double_opt_in", "preference_centre", "unsubscribe_link", "staff", "import", "api"] = "api"
+    proof: str | None = Field(None, max_length=2000)
+    wording: str | None = Field(None, max_length=5000)
+    at: When | None = None
+
+
+@operations("GET", "/profiles", roles=["viewer"], query=ProfileQuery, returns=list[ProfileView])
+async def list_profiles(call: Call) -> Any:
+    """List customers. For a caller limited to channels a page may hold fewer than `limit`."""
+    wanted: ProfileQuery = call.query
+    key = identity_key(call, parse_identity(wanted.identity)) if wanted.identity else None
+    narrowed = ProfileFilter(
+        q=wanted.q, tag=wanted.tag, stage=wanted.stage, tier=wanted.tier, owner_id=wanted.owner, identity_key=key
+    )
+    found = await call.runtime.profiles.page(narrowed, limit=wanted.limit, cursor=wanted.cursor, sort=wanted.sort)
+    seen = await seen_ids(call, {each.id for each in found.data})
+    return listed(found, [profile_view(_scoped(call, each)) for each in found.data if each.id in seen])
+
+
+@operations("POST", "/profiles", roles=["agent", "marketer"], body=ProfileInput, returns=ProfileDetail, also=(201,))
+async def upsert_profile(call: Call) -> Any:
+    """Find the customer of any of these identities and change what is given, or create one.
+
+    201 when it was created, 200 when it was known. A name from a weaker source than the one shown is kept back.
+    """
+    wanted: ProfileInput = call.body
+    await check_named(call, [(f"identities[{i}]", each) for i, each in enumerate(wanted.identities)])
+    await _check_owner(call, wanted.owner_id)
+    profile, created = await call.runtime.editor.upsert(wanted, source="api", by=call.principal.id)
+    await call.runtime.doorbell.ring("react")
+    return Reply(await _detail(call, profile), 201 if created else 200)
+
+
+@operations("GET", "/profiles/{id:prf}", roles=["viewer"], returns=ProfileDetail)
+async def get_profile(call: Call) -> Any:
+    """One customer. An id that was merged away answers with the surviving profile and `merged_from`."""
+    profile, identities = await seen_person(call, call.path["id"])
+    return profile_detail(_scoped(call, profile), identities)
+
+
+@operations("PATCH", "/profiles/{id:prf}", roles=["agent", "marketer"], body=ProfilePatch, returns=ProfileDetail)
+async def change_profile(call: Call) -> Any:
+    """Change what is given; null empties a field, attributes are merged. Equal values change nothing."""
+    profile_id = await must_see_person(call, call.path["id"])
+    await _check_owner(call, call.body.owner_id)
+    return await _patched(call, profile_id, call.body)
+
+
+@operations("DELETE", "/profiles/{id:prf}", roles=["admin"])
+async def erase_profile(call: Call) -> None:
+    """Erase the person for good: profile, identities, consents, events, conversations, messages, orders, runs.
+
+    Needs sight of every channel the person is on. It cannot be undone.
+    """
+    profile, shown = await seen_person(call, call.path["id"])
+    if len(shown) < len(await call.runtime.profiles.identities_of(profile.id)):
+        raise Refused("This person is also on channels you may not see.", code="forbidden")
+    await erase_everywhere(call.runtime, profile.id)
+
+
+@operations("GET", "/profiles/{id:prf}/timeline", roles=["viewer"], query=TimelineQuery, returns=list[EntryView])
+async def list_timeline(call: Call) -> Any:
+    """Everything that happened with this person, the latest first."""
+    wanted: TimelineQuery = call.query
+    profile_id = await must_see_person(call, call.path["id"])
+    kinds = (wanted.kind,) if wanted.kind else ()
+    found = await call.runtime.timeline.page(profile_id, limit=wanted.limit, older=wanted.cursor, kinds=kinds)
+    seen = [each for each in found.data if call.principal.may_see(each.refs.get("channel_id"))]
+    return page([entry_view(each) for each in seen], found.older)
+
+
+@operations("POST", "/profiles/{id:prf}/stage", roles=["agent", "marketer"], body=StageInput, returns=ProfileDetail)
+async def set_stage(call: Call) -> Any:
+    """Move the person to another stage, with the reason on the timeline."""
+    profile_id = await must_see_person(call, call.path["id"])
+    return await _patched(call, profile_id, ProfilePatch(stage=call.body.stage, stage_reason=call.body.reason))
+
+
+@operations("GET", "/profiles/{id:prf}/consents", roles=["viewer"], returns=list[ConsentActView])
+async def list_consents(call: Call) -> Any:
+    """List the person's acts of consent, the latest first (at most 200)."""
+    profile, identities = await seen_person(call, call.path["id"])
+    acts = await call.runtime.consent.ledger(profile.id)
+    shown = {each.id for each in identities}
+    seen = [each for each in acts if call.principal.channels is None or each.get("identity_id") in shown]
+    return page([ConsentActView.model_validate({**each, "id": each["_id"]}) for each in seen], None)
+
+
+@operations(
+    "POST", "/profiles/{id:prf}/consents", roles=["agent", "marketer"], body=ConsentInput,
+    returns=list[ConsentActView], status=201,
+)  # fmt: skip
+async def add_consent(call: Call) -> Any:
+    """Add an act of consent or denial at one of the person's addresses; answers with the ledger."""
+    wanted: ConsentInput = call.body
+    _, identities = await seen_person(call, call.path["id"])
+    if wanted.identity_id not in {each.id for each in identities}:
+        raise WrongInput("This is no address of this person.", [FieldError("identity_id", "is not one of theirs")])
+    key = f"api:{call.principal.id}:{call.idempotency_key}" if call.idempotency_key else None
+    given = {name: value for name, value in wanted.model_dump().items() if name != "source"}
+    source = "staff" if call.principal.kind == "user" and "source" not in wanted.model_fields_set else wanted.source
+    await call.runtime.consent.act(ConsentAct(**given, source=source, by=call.principal.id, key=key))
+    await call.runtime.doorbell.ring("react")
+    return await list_consents(call)
+
+
+async def _patched(call: Call, profile_id: str, patch: ProfilePatch) -> ProfileDetail:
+    source = "person" if call.principal.kind == "user" else "api"
+    profile = await call.runtime.editor.patch(profile_id, patch, source=source, by=call.principal.id)
+    await call.runtime.doorbell.ring("react")
+    return await _detail(call, profile)
+
+
+async def _detail(call: Call, profile: Profile) -> ProfileDetail:
+    identities = await call.runtime.profiles.identities_of(profile.id)
+    return profile_detail(_scoped(call, profile), shown_identities(call, identities))
+
+
+def _scoped(call: Call, profile: Profile) -> Profile:
+    """What is said of channels outside the caller's scope is left out."""
+    if call.principal.channels is None:
+        return profile
+    seen = [each for each in profile.consents if call.principal.may_see(_channel_of(each.address_key))]
+    touches = {
+        name: touch
+        for name in ("first_touch", "last_touch")
+        if (touch := getattr(profile, name)) and not call.principal.may_see(touch.get("channel_id"))
+    }
+    return profile.model_copy(update={"consents": seen, **dict.fromkeys(touches)})
+
+
+def _channel_of(address_key: str) -> str | None:
+    head = address_key.partition(":")[0]
+    return head if is_id(head, "chn") else None
+
+
+async def _check_owner(call: Call, owner_id: str | None) -> None:
+    if owner_id is not None and (not is_id(owner_id, "usr") or await call.runtime.users.user(owner_id) is None):
+        raise WrongInput("There is no such colleague.", [FieldError("owner_id", "is nobody's id")])
