@@ -61,6 +61,8 @@ def walk(definition: Definition, run: RunState, facts: Facts, now: datetime, str
     """Take every step that can be taken now. Effects that make facts stale end the walk with `again`."""
     lines: list[LogLine] = []
     effects: list[Effect] = []
+    if run.wait is not None and run.wait.kind == "queue" and not facts.ahead_live:
+        run = replace(run, wait=None, entered_at=now)  # its turn has come: waits of the first step begin now
     for taken in range(1, stride + 1):
         wants = needs(definition, run.node) - facts.loaded
         if wants:

@@ -203,11 +203,16 @@ def order_view(orders: Sequence[Order]) -> dict[str, Any]:
         return {}
     first = orders[0]
     paid, called_off = any(each.is_paid for each in orders), any(each.is_called_off for each in orders)
+    reached = {status for each in orders for status in each.reached}
     return {
         **first.model_dump(exclude={"status_history"}),
         "number": first.external_id,
-        "reached": sorted({status for each in orders for status in each.reached}),
+        "reached": sorted(reached),
         "paid": paid,
         "called_off": called_off,
-        "awaits_payment": not paid and not called_off and first.status != "checkout",
+        # Authorised money is on its way: a reminder would only puzzle.
+        "awaits_payment": not paid
+        and not called_off
+        and reached.isdisjoint({"authorised"})
+        and first.status != "checkout",
     }

@@ -17,7 +17,6 @@ from base.clock import Clock
 from base.duty import MAX_CRASHES, settled
 from base.mongo import Document, UpdateOne
 from campaigns.bells import Ringer
-from campaigns.conditions import look_up
 from campaigns.effects import Effects, as_todo, send_key, task_key
 from campaigns.engine import walk
 from campaigns.facts import Ask, FactReader
@@ -274,11 +273,7 @@ def _after(trip: _Trip, now: datetime) -> Document:
 
 
 def _todo_and_next(trip: _Trip, now: datetime) -> Document:
-    lines = trip.lines
-    if trip.row["rev"] == 0:
-        cause = {"event": look_up(trip.before.data, "event.name")}
-        lines = [LogLine(trip.before.node, 1, "entered", cause if isinstance(cause["event"], str) else {}), *lines]
-    rows = [line_row(trip.row, trip.row["rev"] + place, line, now) for place, line in enumerate(lines)]
+    rows = [line_row(trip.row, trip.row["rev"] + place, line, now) for place, line in enumerate(trip.lines, 1)]
     return {"todo": {"lines": rows, "effects": trip.effects}, "next": _next(trip, now)}
 
 

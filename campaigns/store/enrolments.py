@@ -51,7 +51,7 @@ INDEXES: Indexes = {
             partialFilterExpression={"wake": {"$exists": True}},
         ),
         IndexModel(
-            [("journey_id", ASCENDING), ("version", ASCENDING), ("state", ASCENDING), ("node", ASCENDING)], name="place"
+            [("journey_id", ASCENDING), ("state", ASCENDING), ("version", ASCENDING), ("node", ASCENDING)], name="place"
         ),
         IndexModel([("journey_id", ASCENDING), ("_id", DESCENDING)], name="by_journey"),
         IndexModel([("profile_id", ASCENDING), ("_id", DESCENDING)], name="by_profile"),
@@ -199,6 +199,12 @@ class EnrolmentStore:
             change["skip_next"] = {"$or": [{"$ifNull": ["$skip_next", False]}, late]}
         wanted = {"journey_id": journey_id, "state": "held"}
         return (await self._rows.update_many(wanted, [{"$set": change}])).modified_count
+
+    async def hurry(self, journey_id: str, now: datetime) -> int:
+        """Make every live run of a journey due: it has been archived, and each of them ends."""
+        wanted = {"journey_id": journey_id, "state": {"$in": list(LIVE)}}
+        change = {"$set": {"state": "waiting"}, "$min": {"due_at": now}, "$unset": {"lease": ""}}
+        return (await self._rows.update_many(wanted, change)).modified_count
 
     async def overdue(self, journey_id: str, now: datetime, *, cap: int = 10_000) -> int:
         """Held runs whose time has come, counted no further than `cap`."""

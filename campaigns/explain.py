@@ -1,0 +1,168 @@
+"""A run explains itself: where it is, since when, why it waits, until when, and what happened before. Pure.
+
+Every statement is a stable code with parameters, so that a page can say it in any language; `sentence` is the English.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from campaigns.models import Definition
+from campaigns.store.enrolments import is_live
+
+SENTENCES: Mapping[str, str] = {
+    "entered": "Began: %(event)s.",
+    "send.accepted": "The message was sent.",
+    "send.skipped": "The message was not sent: %(code)s.",
+    "send.failed": "The message failed: %(code)s.",
+    "send.unknown": "The message may have been sent; nobody can say, so it is not repeated.",
+    "send.holdout": "Not sent: the person is in the control group.",
+    "wait.send": "Waits for its message to go out.",
+    "wait.time": "Waits until %(until)s.",
+    "wait.event": "Waits for %(events)s, at most until %(until)s.",
+    "wait.task": "Waits for a colleague to do: %(text)s, at most until %(until)s.",
+    "wait.queue": "Waits for an earlier run of the same person to end.",
+    "wait.held": "The journey is paused; everybody in it is held.",
+    "wait.now": "Goes on at once.",
+    "wait.over": "The wait was over.",
+    "wait.no_date": "There was no date in %(field)s to wait for.",
+    "wait.date_passed": "The date in %(field)s had passed.",
+    "wait_event.came": "%(event)s came.",
+    "wait_event.timeout": "Nothing came in time.",
+    "branch.case": "Case %(case)s was true.",
+    "branch.else": "No case was true.",
+    "split.arm": "Took the way %(arm)s.",
+    "holdout.apart": "Put into the control group.",
+    "holdout.included": "Not in the control group.",
+    "update.done": "The profile was changed.",
+    "task.created": "A task was created: %(text)s.",
+    "task.done": "The task was closed.",
+    "task.timeout": "The task was not done in time.",
+    "jump": "Went on at step %(to)s.",
+    "goal.jump": "The goal was reached; went on at step %(to)s.",
+    "end.completed": "Came to the end of the journey.",
+    "end.goal": "Ended: the goal was reached.",
+    "end.exit_condition": "Ended: the exit condition came true.",
+    "end.exit_step": "Ended at an exit step.",
+    "end.send_skipped": "Ended: the message could not be sent.",
+    "end.send_failed": "Ended: the message failed.",
+    "end.date_passed": "Ended: the date had passed.",
+    "end.step_missing": "Ended: the step is not there any more.",
+    "end.too_many_visits": "Ended: it came to the same step too often.",
+    "end.restarted": "Ended: the person began anew.",
+    "end.exited": "Ended by a person.",
+    "end.archived": "Ended: the journey was archived.",
+    "end.error": "Set aside: a fault stopped it.",
+}
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One thing said of a run."""
+
+    code: str
+    params: Mapping[str, Any]
+    sentence: str
+    at: datetime | None = None
+    node: str | None = None
+    visit: int | None = None
+    outcome: str | None = None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Everything a person may ask of a run. `until` None: it is over, or goes on at once."""
+
+    id: str
+    journey_id: str
+    journey: str
+    version: int
+    profile_id: str
+    state: str
+    node: str
+    node_type: str | None
+    node_name: str | None
+    since: datetime
+    why: Statement
+    until: datetime | None
+    log: tuple[Statement, ...]
+
+
+def explain(
+    row: Mapping[str, Any], log: Sequence[Mapping[str, Any]], definition: Definition | None, journey: str
+) -> Explanation:
+    """From a run's row and its log."""
+    step = definition.by_id.get(row["node"]) if definition else None
+    why, until = _why(row, log)
+    return Explanation(
+        id=row["_id"],
+        journey_id=row["journey_id"],
+        journey=journey,
+        version=row["version"],
+        profile_id=row["profile_id"],
+        state=row["state"],
+        node=row["node"],
+        node_type=step.type if step else None,
+        node_name=step.name if step else None,
+        since=row["entered_at"],
+        why=why,
+        until=until,
+        log=(_entered(row), *(_of_line(line) for line in (*log, *_unwritten(row, log)))),
+    )
+
+
+def say(code: str, params: Mapping[str, Any]) -> str:
+    """The English sentence of a code; parameters that are missing show as a dash."""
+    shown = {name: _shown(value) for name, value in params.items()}
+    return SENTENCES.get(code, code) % _Lenient(shown)
+
+
+class _Lenient(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return "–"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="minutes")
+    if isinstance(value, list | tuple):
+        return " or ".join(str(each) for each in value)
+    return str(value)
+
+
+def _why(row: Mapping[str, Any], log: Sequence[Mapping[str, Any]]) -> tuple[Statement, datetime | None]:
+    if not is_live(row):
+        end = row.get("end") or (row.get("next") or {}).get("end") or {"reason": "completed"}
+        detail = {name: end[name] for name in ("detail", "by") if end.get(name)}
+        return _statement(f"end.{end['reason']}", detail, end.get("at")), None
+    wait = row.get("wait")
+    if row["state"] == "held":
+        return _statement("wait.held", {}), None
+    if wait is None:
+        return _statement("wait.now", {}), row.get("due_at")
+    code = f"wait.{wait['kind']}"
+    params: Mapping[str, Any] = next((line["params"] for line in reversed(log) if line["code"] == code), {})
+    return _statement(code, {**params, "until": wait["until"]}, row["entered_at"]), wait["until"]
+
+
+def _entered(row: Mapping[str, Any]) -> Statement:
+    event = (row.get("data") or {}).get("event") or {}
+    return _statement("entered", {"event": event.get("name") or "api"}, row["started_at"])
+
+
+def _unwritten(row: Mapping[str, Any], log: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Lines that wait in the row for the second of its three moves."""
+    known = {line["_id"] for line in log}
+    return [line for line in (row.get("todo") or {}).get("lines", ()) if line["_id"] not in known]
+
+
+def _of_line(line: Mapping[str, Any]) -> Statement:
+    said = say(line["code"], line["params"])
+    return Statement(line["code"], line["params"], said, line["at"], line["node"], line["visit"], line.get("outcome"))
+
+
+def _statement(code: str, params: Mapping[str, Any], at: datetime | None = None) -> Statement:
+    return Statement(code, params, say(code, params), at)

@@ -1,0 +1,423 @@
+"""What people and programs do with journeys: write, publish, pause, put somebody in, take somebody out, ask why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal, get_args
+
+from base.clock import Clock
+from base.errors import Conflict, FieldError, NotFound, WrongInput
+from base.ids import is_id, new_id
+from base.mongo import Document, DuplicateKeyError
+from base.pages import Page
+from campaigns.bells import Ringer
+from campaigns.definition import check_draft, check_plain, must_read
+from campaigns.entering import Entrance, Entrant
+from campaigns.explain import Explanation, explain
+from campaigns.facts import FactReader
+from campaigns.flow import Flow, StepCounts, counts_of, flow_of, states_of
+from campaigns.live import LiveJourney, LiveJourneys
+from campaigns.models import Definition, WaitEventStep
+from campaigns.recipes import Recipe, recipe, recipes
+from campaigns.store import EnrolmentStore, JourneyStore, TemplateStore
+from campaigns.validate import check_whole, template_ids
+from campaigns.wallclock import Duration
+from profiles.models import storable
+
+Status = Literal["live", "paused", "draining", "archived"]
+Overdue = Literal["send", "shift", "skip_older_than"]
+#: How often a change is tried again because somebody else wrote the same journey.
+ROUNDS = 6
+DATA_MAX = 30_000
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What publishing did, or would do. Runs keep the version they began with, so nobody is moved."""
+
+    journey_id: str
+    version: int
+    dry_run: bool
+    #: Runs under way, which stay on their version.
+    runs_staying: int
+    runs_moving: int
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    changed: tuple[str, ...]
+    warnings: tuple[FieldError, ...]
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """Somebody was put into a journey. `reason`: why there is no new run; `run` is then the one in the way."""
+
+    run: Document
+    created: bool
+    reason: str | None = None
+
+
+class Journeys:
+    """The use cases. Heads are `{_id, name, status, live_version, latest_version, draft, draft_rev, rev, …}`."""
+
+    def __init__(
+        self, store: JourneyStore, enrolments: EnrolmentStore, live: LiveJourneys, entrance: Entrance,
+        facts: FactReader, templates: TemplateStore, doorbell: Ringer, clock: Clock,
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._enrolments = enrolments
+        self._live = live
+        self._entrance = entrance
+        self._facts = facts
+        self._templates = templates
+        self._doorbell = doorbell
+        self._clock = clock
+
+    # -- writing -----------------------------------------------------------------------------------------------
+
+    async def create(self, draft: Mapping[str, Any], by: str | None = None) -> Document:
+        """A new journey as a draft. Things may be missing; what is wrong raises `WrongInput` with its path."""
+        check_draft(draft)
+        return await self._store.add(draft, by)
+
+    async def patch(
+        self, journey_id: str, changes: Mapping[str, Any], by: str | None = None, *, draft_rev: int | None = None
+    ) -> Document:
+        """Replace the top-level fields given (null takes one away). Nobody who walks is touched.
+
+        With `draft_rev` raises `Conflict` when somebody saved since.
+        """
+        for _ in range(ROUNDS):
+            head = await self.get(journey_id)
+            if draft_rev is not None and head["draft_rev"] != draft_rev:
+                raise Conflict("Somebody else has changed this journey meanwhile.", code="changed_meanwhile")
+            draft = {name: value for name, value in {**head["draft"], **changes}.items() if value is not None}
+            check_draft(draft)
+            saved = await self._store.set_draft(journey_id, draft, head["draft_rev"], by)
+            if saved is not None:
+                return saved
+        raise _contended()
+
+    async def publish(self, journey_id: str, by: str | None = None, *, dry_run: bool = False) -> Publication:
+        """Make the draft the live version. Raises `WrongInput` with every fault, `Conflict` when it is archived.
+
+        `dry_run` checks and says what would follow. A journey that was a draft goes live; a paused one stays paused.
+        """
+        for _ in range(ROUNDS):
+            head = await self.get(journey_id)
+            if head["status"] == "archived":
+                raise Conflict("An archived journey cannot be published.", code="archived")
+            definition = must_read(head["draft"])
+            check_whole(definition, await self._templates.existing(template_ids(definition)))
+            found = await self._publication(head, definition, dry_run)
+            if dry_run or await self._published(head, found, by):
+                return found
+        raise _contended()
+
+    async def _published(self, head: Document, found: Publication, by: str | None) -> bool:
+        version = await self._store.add_version(head["_id"], head["draft"], by)
+        if version != found.version:
+            return False  # somebody else published meanwhile: say it with the right number
+        status = "live" if head["status"] == "draft" else head["status"]
+        fields = {"live_version": version, "latest_version": version, "status": status, "published_at": self._clock()}
+        changed = await self._store.change(head["_id"], head["rev"], fields)
+        self._live.forget()
+        return changed is not None
+
+    async def _publication(self, head: Document, definition: Definition, dry_run: bool) -> Publication:
+        before: dict[str, Any] = {}
+        if head["live_version"]:
+            raw = await self._store.version(head["_id"], head["live_version"]) or {}
+            before = {step["id"]: step for step in raw.get("steps", ())}
+        after = {step["id"]: step for step in head["draft"]["steps"]}
+        places = await self._enrolments.places(head["_id"])
+        versions = await self._store.versions(head["_id"])
+        return Publication(
+            journey_id=head["_id"],
+            version=(versions[0]["version"] if versions else 0) + 1,
+            dry_run=dry_run,
+            runs_staying=sum(n for state, n in states_of(places).items() if state in ("waiting", "held")),
+            runs_moving=0,
+            added=tuple(sorted(after.keys() - before.keys())),
+            removed=tuple(sorted(before.keys() - after.keys())),
+            changed=tuple(sorted(each for each in after.keys() & before.keys() if after[each] != before[each])),
+            warnings=tuple(_warnings(definition)),
+        )
+
+    # -- running -----------------------------------------------------------------------------------------------
+
+    async def set_status(
+        self, journey_id: str, status: Status, by: str | None = None, *, overdue: Overdue = "send",
+        older_than: str | None = None,
+    ) -> Document:  # fmt: skip
+        """Start, pause, let run out, or archive. The same status again changes nothing.
+
+        A pause holds everybody and keeps due times. On resume `overdue` says what becomes of those whose time came
+        meanwhile: `send` now, `shift` all waits by the paused span, or `skip_older_than` the next send of those overdue
+        by more than `older_than` (a duration). Raises `WrongInput`, `Conflict`.
+        """
+        if status not in get_args(Status):
+            raise WrongInput(
+                "There is no such status.", [FieldError("status", f"is one of {', '.join(get_args(Status))}")]
+            )
+        late = _late(overdue, older_than)
+        for _ in range(ROUNDS):
+            head = await self.get(journey_id)
+            if head["status"] == status:
+                return head
+            fields = self._change_of_status(head, status, overdue, late)
+            changed = await self._store.change(journey_id, head["rev"], {**fields, "updated_by": by})
+            if changed is not None:
+                await self._follow(changed)
+                return changed
+        raise _contended()
+
+    async def overdue(self, journey_id: str) -> int:
+        """Held runs whose time has come: what a person should know before resuming. Counted to 10,000."""
+        return await self._enrolments.overdue(journey_id, self._clock())
+
+    def _change_of_status(
+        self, head: Document, status: Status, overdue: Overdue, late: timedelta | None
+    ) -> dict[str, Any]:
+        now = self._clock()
+        if head["status"] == "archived":
+            raise Conflict("An archived journey stays archived; make a copy of it.", code="archived")
+        if not head["live_version"] and status != "archived":
+            raise Conflict("Publish the journey first.", code="not_published")
+        fields: dict[str, Any] = {"status": status, "paused_at": now if status == "paused" else None}
+        if head["status"] == "paused" and head["paused_at"] is not None:
+            span = int((now - head["paused_at"]) / timedelta(milliseconds=1)) if overdue == "shift" else 0
+            fields["release"] = {"shift_ms": span, "stale_before": now - late if late is not None else None}
+        elif status == "paused":
+            fields["release"] = None
+        return fields
+
+    async def _follow(self, head: Document) -> None:
+        """What a change of status does to the runs. Interrupted, it is finished by the walker (`_release_strays`)."""
+        self._live.forget()
+        now = self._clock()
+        if head["status"] == "paused":
+            await self._enrolments.hold_all(head["_id"])
+            return
+        if head["status"] == "archived":
+            await self._enrolments.hurry(head["_id"], now)
+        elif head["release"]:
+            policy = head["release"]
+            await self._enrolments.release(
+                head["_id"], now, shift_ms=policy["shift_ms"], stale_before=policy["stale_before"]
+            )
+        await self._doorbell.ring("advance")
+
+    # -- people in journeys ------------------------------------------------------------------------------------
+
+    async def enrol(
+        self, journey_id: str, profile_id: str, *, key: str | None = None, data: Mapping[str, Any] | None = None
+    ) -> Enrolled:
+        """Put a person in. The same `key` returns the same run. Re-entry rules hold; the entry filter is passed by.
+
+        Raises `NotFound`, `Conflict` (not running), `WrongInput` (data too large or not storable).
+        """
+        given = _checked_data(data or {})
+        journey = await self._running(journey_id)
+        people = await self._facts.profiles([profile_id])
+        if profile_id not in people:
+            raise NotFound("There is no such profile.")
+        now = self._clock()
+        cause = f"api:{key}" if key else f"api:{new_id('evt')}"
+        event = {"id": cause, "name": "api", "occurred_at": now, "properties": given}
+        entrant = Entrant(
+            journey, people[profile_id]["_id"], cause, now, key, {**given, "event": event}
+        )  # fmt: skip
+        admission = (await self._entrance.admit([entrant]))[0]
+        run = await self._enrolments.get(admission.run_id) if admission.run_id else None
+        if run is None:
+            raise Conflict("This person is being put into the journey by others just now.", code="contended")
+        if admission.created:
+            await self._doorbell.ring("advance")
+        return Enrolled(run, admission.created, admission.reason)
+
+    async def exit(self, enrolment_id: str, by: str | None = None, reason: str = "exited") -> Document:
+        """Take a person out. A run that is over stays as it is."""
+        row = await self.enrolment(enrolment_id)
+        ended = await self._enrolments.end_now(enrolment_id, reason, self._clock(), by=by)
+        return ended or await self._enrolments.get(enrolment_id) or row
+
+    async def retry(self, enrolment_id: str) -> Document:
+        """Try a run again that was set aside for a fault. Raises `Conflict` for any other."""
+        await self.enrolment(enrolment_id)
+        if not await self._enrolments.revive(enrolment_id, self._clock()):
+            raise Conflict("Only a run that was set aside can be tried again.", code="not_set_aside")
+        await self._doorbell.ring("advance")
+        return await self.enrolment(enrolment_id)
+
+    async def enrolment(self, enrolment_id: str) -> Document:
+        """One run. Raises `NotFound`."""
+        row = await self._enrolments.get(enrolment_id) if is_id(enrolment_id, "enr") else None
+        if row is None:
+            raise NotFound("There is no such run.")
+        return row
+
+    async def enrolments(
+        self, journey_id: str | None = None, *, profile_id: str | None = None, state: str | None = None,
+        node: str | None = None, limit: int | None = None, cursor: str | None = None,
+    ) -> Page[Document]:  # fmt: skip
+        """Runs of a journey or of a person, newest first."""
+        return await self._enrolments.page(
+            journey_id=journey_id, profile_id=profile_id, state=state, node=node, limit=limit, cursor=cursor
+        )
+
+    async def explain(self, enrolment_id: str) -> Explanation:
+        """Where the run is, since when, why it waits, until when, and its log. Raises `NotFound`."""
+        row = await self.enrolment(enrolment_id)
+        log = await self._enrolments.log_of(enrolment_id)
+        definition = await self._live.definition(row["journey_id"], row["version"])
+        names = await self._store.names([row["journey_id"]])
+        return explain(row, log, definition, names.get(row["journey_id"], ""))
+
+    # -- looking -----------------------------------------------------------------------------------------------
+
+    async def get(self, journey_id: str) -> Document:
+        """The head with its draft. Raises `NotFound`."""
+        head = await self._store.get(journey_id) if is_id(journey_id, "jrn") else None
+        if head is None:
+            raise NotFound("There is no such journey.")
+        return head
+
+    async def page(
+        self, *, status: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> Page[Document]:
+        """Heads, newest first; archived ones only when asked for."""
+        return await self._store.page(status=status, limit=limit, cursor=cursor)
+
+    async def definition(self, journey_id: str, version: int | None = None) -> dict[str, Any]:
+        """A version as its author wrote it: the one named, else the live one, else the draft. Raises `NotFound`."""
+        head = await self.get(journey_id)
+        wanted = version or head["live_version"]
+        if wanted is None:
+            return dict(head["draft"])
+        raw = await self._store.version(journey_id, wanted)
+        if raw is None:
+            raise NotFound("There is no such version.")
+        return raw
+
+    async def versions(self, journey_id: str) -> list[Document]:
+        """`{version, published_at, published_by}`, newest first."""
+        await self.get(journey_id)
+        return await self._store.versions(journey_id)
+
+    async def counts(self, journey_id: str, version: int | None = None) -> dict[str, StepCounts]:
+        """Step → how many wait there, passed, were skipped, failed; of one version or of all.
+
+        Waiting is counted from an index at the moment; the others are kept while runs walk.
+        """
+        places = await self._enrolments.places(journey_id)
+        return counts_of(version, places, await self._enrolments.counts(journey_id))
+
+    async def totals(self, journey_id: str) -> dict[str, int]:
+        """Runs by state: waiting, held, ended, dead."""
+        return states_of(await self._enrolments.places(journey_id))
+
+    async def flow(self, journey_id: str, version: int | None = None) -> Flow:
+        """Nodes, ways and counts of a published version (the live one) or, before any, of the draft.
+
+        Raises `NotFound`, and `WrongInput` for a draft that cannot be drawn yet.
+        """
+        head = await self.get(journey_id)
+        raw = await self.definition(journey_id, version)
+        definition = must_read(raw)
+        shown = version or head["live_version"] or 0
+        places = await self._enrolments.places(journey_id)
+        counts = counts_of(shown or None, places, await self._enrolments.counts(journey_id))
+        return flow_of(journey_id, shown, definition, raw, counts, states_of(places))
+
+    # -- recipes -----------------------------------------------------------------------------------------------
+
+    def recipes(self) -> list[Recipe]:
+        """The ready-made journeys."""
+        return recipes()
+
+    async def install(
+        self, name: str, params: Mapping[str, Any] | None = None, *, live: bool = False, by: str | None = None,
+        key: str | None = None,
+    ) -> str:  # fmt: skip
+        """Make a journey, with its templates, from a recipe; the journey's id. `live` publishes it at once.
+
+        With a `key` the same installation again returns the same journey. Raises `NotFound`, `WrongInput`.
+        """
+        plan = recipe(name).filled(params or {})
+        known = await self._store.by_recipe(key) if key else None
+        if known is None:
+            known = await self._installed(plan.name, plan.templates, plan.journey, by, key)
+        if live and known["status"] == "draft":
+            await self.publish(known["_id"], by)
+        return str(known["_id"])
+
+    async def _installed(
+        self, name: str, templates: Mapping[str, Mapping[str, Any]], draft: Mapping[str, Any], by: str | None,
+        key: str | None,
+    ) -> Document:  # fmt: skip
+        ids = {}
+        for part, template in templates.items():
+            content = {field: value for field, value in template.items() if field not in ("name", "kind")}
+            row = await self._templates.add(template["name"], template["kind"], content, by, recipe=name)
+            ids[part] = row["_id"]
+        steps = [
+            {**step, "template_id": ids[step["template_id"]]} if "template_id" in step else step
+            for step in draft["steps"]
+        ]
+        more = {"recipe": name, **({"recipe_key": key} if key else {})}
+        try:
+            return await self._store.add({**draft, "steps": steps}, by, **more)
+        except DuplicateKeyError:  # somebody installed the same at the same moment
+            known = await self._store.by_recipe(key or "")
+            if known is None:
+                raise
+            return known
+
+    async def _running(self, journey_id: str) -> LiveJourney:
+        await self.get(journey_id)
+        self._live.forget()
+        journey = (await self._live.now()).journeys.get(journey_id)
+        if journey is None or journey.status == "draining":
+            raise Conflict("This journey takes nobody in: publish or resume it first.", code="not_running")
+        return journey
+
+
+def _warnings(definition: Definition) -> list[FieldError]:
+    found = []
+    for place, step in enumerate(definition.steps):
+        if isinstance(step, WaitEventStep) and step.timeout is None:
+            found.append(FieldError(f"steps[{place}].timeout", "without a timeout the wait ends after 90 days"))
+    return found
+
+
+def _late(overdue: Overdue, older_than: str | None) -> timedelta | None:
+    if overdue not in get_args(Overdue):
+        raise WrongInput(
+            "There is no such choice.", [FieldError("overdue", f"is one of {', '.join(get_args(Overdue))}")]
+        )
+    if overdue != "skip_older_than":
+        return None
+    try:
+        return Duration.parse(older_than or "").roughly()
+    except ValueError as error:
+        raise WrongInput("Say how late is too late.", [FieldError("older_than", str(error))]) from None
+
+
+def _checked_data(data: Mapping[str, Any]) -> dict[str, Any]:
+    check_plain(data)
+    if len(repr(data)) > DATA_MAX:
+        raise WrongInput("The data is too large.", [FieldError("data", f"is larger than {DATA_MAX} characters")])
+    if "event" in data:
+        raise WrongInput("The data cannot be kept.", [FieldError("data.event", "is a name that is taken")])
+    kept: dict[str, Any] = storable(data)
+    return kept
+
+
+def _no_choice(path: str, choices: tuple[str, ...]) -> WrongInput:
+    return WrongInput("There is no such choice.", [FieldError(path, f"is one of {', '.join(choices)}")])
+
+
+def _contended() -> Conflict:
+    return Conflict("This journey is being changed too often just now.", code="contended")

@@ -1,0 +1,211 @@
+"""What follows from a send's result: message, conversation, events, suppressions, the source that waits for it.
+
+Every step may run twice; `unsettled` on the row is taken off after the last of them. A worker that dies in between
+leaves the mark, and the next one does it all again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from base.clock import Clock
+from base.feed import Feed, Notice
+from base.mongo import Document, UpdateOne
+from base.queue import Doorbell
+from channels.failures import Failure
+from channels.registry import Registry
+from channels.store import ChannelStore
+from inbox.consequences import Consequences
+from inbox.effects import ahead, send_event
+from inbox.incoming import thread_key
+from inbox.lines import line_id
+from inbox.models import send_of
+from inbox.outbox import still_waiting
+from inbox.receipts import Receipts
+from inbox.sources import SendSource
+from inbox.standing import SHOWN
+from inbox.store import ConversationStore, MessageStore, SendStore
+from inbox.store.conversations import THREAD_KEYS_KEPT
+from profiles.events import EventStore, NewEvent
+
+log = logging.getLogger(__name__)
+
+#: A result whose consequences were not drawn for so long belongs to a worker that died.
+ABANDONED_AFTER = timedelta(seconds=45)
+
+
+class Aftermath:
+    """Draws the consequences of results."""
+
+    def __init__(
+        self, sends: SendStore, messages: MessageStore, conversations: ConversationStore, channels: ChannelStore,
+        registry: Registry, receipts: Receipts, consequences: Consequences, events: EventStore, feed: Feed,
+        doorbell: Doorbell, sources: Mapping[str, SendSource], clock: Clock,
+    ) -> None:  # fmt: skip
+        self._sends = sends
+        self._messages = messages
+        self._conversations = conversations
+        self._channels = channels
+        self._registry = registry
+        self._receipts = receipts
+        self._consequences = consequences
+        self._events = events
+        self._feed = feed
+        self._doorbell = doorbell
+        self._sources = sources
+        self._clock = clock
+
+    async def draw(self, ids: Sequence[str]) -> None:
+        """For the results of these sends that are still unsettled."""
+        if ids:
+            rows = [row for row in await self._sends.many(ids) if row.get("unsettled")]
+            await self._draw(rows)
+
+    async def draw_abandoned(self, limit: int) -> int:
+        """For results whose worker died before it came to that; how many."""
+        rows = await self._sends.unsettled(self._clock() - ABANDONED_AFTER, limit)
+        await self._draw(rows)
+        return len(rows)
+
+    async def note_waiting(self, ids: Sequence[str]) -> None:
+        """Let agents see why a reply has not gone yet."""
+        if not ids:
+            return
+        rows = [r for r in await self._sends.many(ids) if r.get("message_id") and r["state"] == "deferred"]
+        await self._messages.write([_waiting_line(row) for row in rows])
+        await self._feed.append([_notice(row, "message.updated") for row in rows])
+
+    async def _draw(self, rows: Sequence[Document]) -> None:
+        if not rows:
+            return
+        await self._name_lines(rows)
+        await self._without_doubles(rows)
+        await self._consequences.draw([case for row in rows if (case := _failure_of(row))])
+        await self._messages.write([change for row in rows for change in _line_changes(row)])
+        await self._conversations.write(await self._conversation_changes(rows))
+        await self._events.record([event for row in rows if (event := _event_of(row))])
+        await self._tell_sources(rows)
+        await self._receipts.catch_up([row for row in rows if row["state"] != "skipped"])
+        await self._feed.append([notice for row in rows if (notice := _announced(row))])
+        await self._sends.close_books([row["_id"] for row in rows])
+        await self._doorbell.ring("react", "advance")
+
+    async def _name_lines(self, rows: Sequence[Document]) -> None:
+        """Campaign sends learn under which message and in which conversation they are shown."""
+        unnamed = {line_id(row): row for row in rows if not row.get("message_id") and row["tries"]}
+        lines = await self._messages.many(unnamed)
+        changes = []
+        for message_id, line in lines.items():
+            row = unnamed[message_id]
+            found = {"message_id": message_id} | (
+                {"conversation_id": line["conversation_id"]} if line.get("conversation_id") else {}
+            )
+            row |= found
+            changes.append(UpdateOne({"_id": row["_id"]}, {"$set": found}))
+        await self._sends.write(changes)
+
+    async def _without_doubles(self, rows: Sequence[Document]) -> None:
+        """An echo that came before the provider's answer was taken for a colleague's message: it is this one."""
+        keys = [f"{row['channel_id']}:{each}" for row in rows for each in row.get("provider_message_ids", ())]
+        if keys:
+            doubles = await self._messages.remove_doubles(keys)
+            counted = [row["conversation_id"] for row in doubles if row.get("conversation_id")]
+            await self._conversations.write([({"_id": each}, {"$inc": {"message_count": -1}}) for each in counted])
+
+    async def _conversation_changes(self, rows: Sequence[Document]) -> list[tuple[Document, Document]]:
+        changes: list[tuple[Document, Document]] = []
+        for row in rows:
+            if not row.get("conversation_id"):
+                continue
+            if row["state"] in ("failed", "skipped"):
+                changes += still_waiting(row)
+            elif row["state"] == "accepted":
+                changes += await self._sent_in(row)
+        return changes
+
+    async def _sent_in(self, row: Document) -> list[tuple[Document, Document]]:
+        conversation_id, at = row["conversation_id"], row["accepted_at"]
+        changes: list[tuple[Document, Document]] = []
+        channel = await self._channels.get(row["channel_id"]) if row["provider_message_ids"] else None
+        if channel is not None and self._registry.get(channel.provider).card.kind == "email":
+            keys = [thread_key(row["channel_id"], each) for each in row["provider_message_ids"]]
+            fresh = {"_id": conversation_id, "thread_keys": {"$nin": keys}}
+            changes.append((fresh, {"$push": {"thread_keys": {"$each": keys, "$slice": -THREAD_KEYS_KEPT}}}))
+        if row.get("scheduled"):
+            answered = {"_id": conversation_id, "waiting_since": {"$lte": row["planned_at"]}}
+            changes.append((answered, {"$unset": {"waiting_since": ""}}))
+            first = {"_id": conversation_id, "first_reply_at": {"$exists": False}}
+            changes.append((first, {"$set": {"first_reply_at": at, "first_reply_id": row["message_id"]}}))
+            changes.append(({"_id": conversation_id}, {"$max": {"last_activity_at": at}}))
+        return changes
+
+    async def _tell_sources(self, rows: Sequence[Document]) -> None:
+        by_kind: dict[str, list[Document]] = {}
+        for row in rows:
+            by_kind.setdefault(row["source"]["kind"], []).append(row)
+        for kind, group in by_kind.items():
+            source = self._sources.get(kind)
+            if source is not None:
+                await source.settled([send_of(row) for row in group])
+
+
+def _failure_of(row: Document) -> tuple[Document, Failure, str | None] | None:
+    reason = row.get("reason") or {}
+    if row["state"] != "failed" or reason.get("code") not in set(Failure):
+        return None
+    return row, Failure(reason["code"]), reason.get("detail")
+
+
+def _line_changes(row: Document) -> list[UpdateOne]:
+    """The message shows what became of its send. A receipt that was quicker is not overtaken."""
+    message_id = row.get("message_id")
+    if not message_id:
+        return []
+    went_at = row.get("accepted_at")
+    at: datetime = went_at or row["standing_at"]
+    plain: Document = {"$unset": {"due_at": "", "waiting": ""}}
+    ids = row.get("provider_message_ids") or []
+    if ids:
+        plain["$set"] = {"provider_message_id": ids[0]}
+        plain["$addToSet"] = {"provider_message_ids": {"$each": ids}}
+    if row.get("scheduled") and went_at:
+        plain.setdefault("$set", {})["provider_at"] = went_at
+    shown = "sent" if went_at else SHOWN[row["state"]]
+    entry = {"status": shown, "at": at, "key": f"{shown}:{at.timestamp():.3f}"}
+    if not went_at:
+        entry["reason"] = row.get("reason")
+    pushed = {"status_history": {"$each": [entry], "$sort": {"at": 1, "key": 1}, "$slice": -40}}
+    status = {
+        "status": SHOWN[row["state"]], "status_rank": row["rank"], "status_at": row["standing_at"],
+        "reason": row.get("reason"),
+    }  # fmt: skip
+    return [
+        UpdateOne({"_id": message_id}, plain),
+        UpdateOne({"_id": message_id, "status_history.key": {"$ne": entry["key"]}}, {"$push": pushed}),
+        UpdateOne(ahead(message_id, "status_rank", row["rank"], row["standing_at"], "status_at"), {"$set": status}),
+    ]
+
+
+def _waiting_line(row: Document) -> UpdateOne:
+    change = {"waiting": {**(row.get("reason") or {}), "until": row["due_at"]}}
+    return UpdateOne({"_id": row["message_id"]}, {"$set": change})
+
+
+def _event_of(row: Document) -> NewEvent | None:
+    name = {"accepted": "message.sent", "failed": "message.failed"}.get(row["state"])
+    if name is None:
+        return None
+    return send_event(row, name, row["standing_at"], dedupe=f"{name}:{row['_id']}", reason=row.get("reason"))
+
+
+def _announced(row: Document) -> Notice | None:
+    if not row.get("message_id"):
+        return None
+    return _notice(row, "message.updated" if row["source"]["kind"] == "reply" else "message.created")
+
+
+def _notice(row: Document, kind: str) -> Notice:
+    data = {"message_id": row["message_id"], "conversation_id": row.get("conversation_id"), "direction": "out"}
+    return Notice(kind, data, row["channel_id"])

@@ -1,0 +1,94 @@
+"""The gates every send passes right before it is handed over, on fresh data, in one order. Pure.
+
+The source's own gate (is the run still live?) comes first and is asked by delivery; the rate comes last and is the
+number of rows that are claimed at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from channels.capabilities import Capabilities
+from channels.failures import CONSEQUENCES, Failure
+from channels.store import Channel
+from channels.vocabulary import OutboundMessage
+from inbox.policy import SendClass, window_objection
+from inbox.sources import Defer, Skip
+from profiles.consent import Verdict
+from profiles.models import Identity
+
+#: When a send for a paused account is looked at again; it usually goes at once when the account is mended.
+PAUSED_FOR = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Fresh data about one send's recipient and account. `consent` None: this class needs none."""
+
+    identity: Identity | None
+    consent: Verdict | None
+    capabilities: Capabilities
+    channel: Channel | None
+
+
+def stopped(send_class: SendClass, message: OutboundMessage, facts: Facts, now: datetime) -> Skip | Defer | None:
+    """The first gate that does not let this send pass; None: it may go now."""
+    if facts.channel is None or facts.channel.state == "disconnected":
+        return Skip("channel_gone", "The channel it was to be sent on is no longer connected.")
+    return (
+        _unreachable(facts.identity, message.to.channel_id)
+        or _without_consent(send_class, facts.consent)
+        or _outside_window(message, facts, now)
+        or _not_carried(message, facts.capabilities)
+        or _paused(facts.channel, now)
+    )
+
+
+def withdrawn(consent: Verdict | None) -> Skip | None:
+    """The last look before a marketing call: has the person said no, or the address been suppressed, meanwhile?"""
+    return _without_consent("marketing", consent)
+
+
+def _unreachable(identity: Identity | None, channel_id: str) -> Skip | None:
+    if identity is None:
+        return Skip("no_address", "The address it was to be sent to has been erased.")
+    if identity.channel_id is not None and identity.channel_id != channel_id:
+        return Skip("other_channel", "This address belongs to another channel account.")
+    if identity.suppressed is not None:
+        return _suppressed(identity)
+    if not identity.reachable:
+        return Skip("left", CONSEQUENCES[Failure.RECIPIENT_BLOCKED].sentence)
+    return None
+
+
+def _suppressed(identity: Identity) -> Skip:
+    reason = identity.suppressed.reason if identity.suppressed else ""
+    return Skip("suppressed", f"Nothing is sent to this address any more ({reason}).")
+
+
+def _without_consent(send_class: SendClass, consent: Verdict | None) -> Skip | None:
+    if send_class != "marketing" or (consent is not None and consent.ok):
+        return None
+    if consent is None:
+        return Skip("no_consent", "Nobody could say whether this person wants marketing messages.")
+    code = {"suppressed": "suppressed", "unreachable": "left"}.get(consent.reason or "", "no_consent")
+    return Skip(code, consent.sentence or "This person wants no marketing messages.")
+
+
+def _outside_window(message: OutboundMessage, facts: Facts, now: datetime) -> Skip | None:
+    if facts.identity is None:
+        return None
+    closed = window_objection(facts.capabilities, facts.identity, now, has_template=message.template is not None)
+    return Skip(closed.code, closed.sentence) if closed else None
+
+
+def _not_carried(message: OutboundMessage, capabilities: Capabilities) -> Skip | None:
+    sentence = capabilities.objection(message)
+    return Skip("not_supported", sentence) if sentence else None
+
+
+def _paused(channel: Channel, now: datetime) -> Defer | None:
+    if channel.state != "paused":
+        return None
+    return Defer(now + PAUSED_FOR, "account_paused", "The channel is paused; it goes out when it is connected again.")

@@ -1,0 +1,339 @@
+"""The only way to ask for a message to be sent: one row per send under its unique key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from base.clock import Clock
+from base.errors import Conflict, FieldError, NotFound, Refused, WrongInput
+from base.feed import Feed, Notice
+from base.ids import new_id, unique_key
+from base.mongo import Database, Document, DuplicateKeyError, Session
+from base.queue import Doorbell
+from channels.adapter import Account
+from channels.capabilities import Capabilities
+from channels.registry import Registry
+from channels.store import ChannelStore
+from channels.vocabulary import Address, Attachment, OutboundMail, OutboundMessage
+from inbox.enclosures import Enclosures
+from inbox.models import Actor, Message, ReplyInput, Send, SendRequest, Source, message_of, send_of
+from inbox.placing import preview
+from inbox.policy import window_objection
+from inbox.reply_token import make_reply_token
+from inbox.sources import written
+from inbox.store import ConversationStore, MessageStore, SendStore
+from inbox.store.files import BlobGone
+from inbox.store.sends import lane_name
+from profiles.models import Identity
+from profiles.store import ProfileStore
+
+#: How often a reply is written anew because the conversation changed meanwhile.
+ROUNDS = 12
+_REFERENCES_KEPT = 20
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How a conversation is answered."""
+
+    conversation: Document
+    identity: Identity
+    account: Account
+    capabilities: Capabilities
+    is_mail: bool
+
+
+class Outbox:
+    """Writes down what is to be sent. Delivery does the rest."""
+
+    def __init__(
+        self, database: Database, conversations: ConversationStore, messages: MessageStore, sends: SendStore,
+        profiles: ProfileStore, channels: ChannelStore, registry: Registry, enclosures: Enclosures, feed: Feed,
+        doorbell: Doorbell, clock: Clock, *, reply_key: str | bytes | None = None,
+    ) -> None:  # fmt: skip
+        """`reply_key` signs the reply addresses of mails; None: they carry none."""
+        self._database = database
+        self._conversations = conversations
+        self._messages = messages
+        self._sends = sends
+        self._profiles = profiles
+        self._channels = channels
+        self._registry = registry
+        self._enclosures = enclosures
+        self._feed = feed
+        self._doorbell = doorbell
+        self._clock = clock
+        self._reply_key = reply_key
+
+    # -- for programs ------------------------------------------------------------------------------------------
+
+    async def request(self, requests: Sequence[SendRequest], session: Session | None = None) -> list[Send]:
+        """Plan these sends; for a key that was used before, the first send under it, unchanged.
+
+        With a session the rows are part of the caller's transaction: a key taken by somebody else in the same moment
+        aborts it with `DuplicateKeyError` (re-read, come again), and the caller rings "deliver" after its commit.
+        """
+        if not requests:
+            return []
+        now = self._clock()
+        wanted = {request.send_key: request for request in reversed(requests)}
+        rows: dict[str, Document] = {}
+        if session is not None:
+            rows = await self._sends.by_keys(list(wanted), session)
+        fresh = [send_row(each, now) for key, each in wanted.items() if key not in rows]
+        taken = await self._sends.add(fresh, session)
+        rows |= {row["send_key"]: row for position, row in enumerate(fresh) if position not in taken}
+        if taken:
+            rows |= await self._sends.by_keys([fresh[position]["send_key"] for position in taken])
+        if session is None and any(row["due_at"] <= now for row in fresh):
+            await self._doorbell.ring("deliver")
+        return [send_of(rows[request.send_key]) for request in requests]
+
+    # -- for people --------------------------------------------------------------------------------------------
+
+    async def reply(
+        self, conversation_id: str, agent: Actor, reply: ReplyInput, client_key: str, *, undo_s: int = 0
+    ) -> Message:
+        """Write an agent's line: message, send and conversation in one transaction.
+
+        The same `client_key` again returns the same message. With `note` nothing is sent. Raises `NotFound`,
+        `Refused` (window closed and no template, address out of reach, channel gone), `WrongInput` (nothing to send,
+        or the channel cannot carry it). `undo_s`: seconds in which `undo` can take it back.
+        """
+        _require_content(reply)
+        for _ in range(ROUNDS):
+            row = await self._conversations.row(conversation_id)
+            if row is None:
+                raise NotFound("There is no such conversation.")
+            earlier = await self._messages.by_client_key(conversation_id, client_key)
+            if earlier is not None:
+                return message_of(earlier)
+            written_row = await self._written(row, agent, reply, client_key, undo_s)
+            if written_row is not None:
+                await self._after_commit(row, written_row)
+                return message_of(written_row)
+        raise Conflict("This conversation is being changed too often just now; please try again.", code="contended")
+
+    async def undo(self, message_id: str, agent: Actor) -> Message:
+        """Take back a reply that has not been handed over. Raises `Conflict` when it is too late."""
+        row = (await self._messages.many([message_id])).get(message_id)
+        if row is None or not row.get("send_id"):
+            raise NotFound("There is no such reply.")
+        reason = {"code": "cancelled", "sentence": f"Taken back by {agent.name or 'an agent'}.", "detail": None}
+        send = await self._sends.cancel(row["send_id"], reason)
+        if send is None and row.get("status") != "cancelled":
+            raise Conflict("It is too late: the message is being sent.", code="too_late")
+        change = {"status": "cancelled", "status_rank": 100, "reason": reason, "deleted_at": self._clock()}
+        after = await self._messages.change(message_id, {"$set": change, "$unset": {"text": "", "attachments": ""}})
+        if send is not None:
+            await self._as_if_unsaid(row, send)
+        await self._feed.append([_line_notice("message.updated", row)])
+        return message_of(after or row)
+
+    async def _as_if_unsaid(self, row: Document, send: Document) -> None:
+        conversation_id, message_id = row["conversation_id"], row["_id"]
+        last = await self._messages.latest(conversation_id, ["in", "out", "note"])
+        updates: list[tuple[Document, Document]] = [
+            ({"_id": conversation_id}, {"$inc": {"message_count": -1}}),
+            (
+                {"_id": conversation_id, "last_message.id": message_id},
+                {"$set": {"last_message": preview(last)}} if last else {"$unset": {"last_message": ""}},
+            ),
+            (
+                {"_id": conversation_id, "first_reply_id": message_id},
+                {"$unset": {"first_reply_at": "", "first_reply_id": ""}},
+            ),
+        ]
+        await self._conversations.write([*updates, *still_waiting(send)])
+
+    async def _written(
+        self, row: Document, agent: Actor, reply: ReplyInput, client_key: str, undo_s: int
+    ) -> Document | None:
+        """The message as committed; None when the conversation changed meanwhile, or the key was just taken."""
+        now = self._clock()
+        line = _line(row, agent, reply, client_key, now)
+        able = None if reply.note else self._registry.get(row["provider"]).capabilities
+        reply, files = await self._enclosures.given(line, reply, agent, able)
+        send = None if reply.note else await self._send_row(row, line, reply, client_key, now, undo_s)
+        if send is not None:
+            line |= {"send_id": send["_id"], "status": "queued", "status_rank": 0, "status_history": []}
+            line |= {"due_at": send["due_at"]} if send["due_at"] > now else {}
+        update = _effect(row, line, now, later=reply.send_at is not None and reply.send_at > now)
+
+        async def work(session: Session) -> bool:
+            if await self._conversations.change_one(row, update, session) is None:
+                return False
+            await self._messages.insert([line], session, files)
+            await self._sends.add([send] if send else [], session)
+            return True
+
+        try:
+            return line if await self._database.in_transaction(work) else None
+        except (DuplicateKeyError, BlobGone):
+            return None
+
+    async def _send_row(
+        self, row: Document, line: Document, reply: ReplyInput, client_key: str, now: datetime, undo_s: int
+    ) -> Document:
+        key = unique_key("reply", row["_id"], client_key)
+        due_at = max(reply.send_at or now, now + timedelta(seconds=undo_s))
+        way = await self._way(row)
+        message = await self._message(way, reply, key, line)
+        _require_possible(way, message, due_at)
+        request = SendRequest(
+            send_key=key, send_class="service", source=Source("reply", line["author"]["id"]),
+            profile_id=row["profile_id"], identity_id=row["identity_id"], channel_id=row["channel_id"],
+            content=written(message), conversation_id=row["_id"], message_id=line["_id"], due_at=due_at,
+        )  # fmt: skip
+        send = send_row(request, now)
+        if row.get("waiting_since"):
+            send["waited_since"] = row["waiting_since"]
+        if reply.send_at is not None and reply.send_at > now:
+            send["scheduled"] = True
+        if row.get("group_id"):
+            send["group_id"] = row["group_id"]
+        return send
+
+    async def _way(self, row: Document) -> _Way:
+        opened = await self._channels.both(row["channel_id"])
+        if opened is None or opened[0].state == "disconnected":
+            raise Refused("The channel of this conversation is no longer connected.", code="channel_gone")
+        identity = await self._profiles.identity(row["identity_id"])
+        if identity is None:
+            raise Refused("The address of this conversation has been erased.", code="no_address")
+        if identity.suppressed is not None:
+            sentence = f"Nothing is sent to this address any more ({identity.suppressed.reason})."
+            raise Refused(sentence, code="suppressed")
+        if not identity.reachable:
+            raise Refused("The person blocked or left this channel.", code="left")
+        adapter = self._registry.get(row["provider"])
+        return _Way(row, identity, opened[1], adapter.capabilities, adapter.card.kind == "email")
+
+    async def _message(self, way: _Way, reply: ReplyInput, key: str, line: Document) -> OutboundMessage:
+        row = way.conversation
+        quoted = await self._quoted(row, reply.reply_to)
+        return OutboundMessage(
+            key=key,
+            to=Address(
+                channel_id=row["channel_id"], external_id=row.get("group_id") or way.identity.external_id or "?"
+            ),
+            text=reply.text,
+            attachments=tuple(each for each in reply.attachments if isinstance(each, Attachment)),
+            buttons=reply.buttons,
+            template=reply.template,
+            reply_to=quoted.get("provider_message_id") if quoted else None,
+            mail=await self._mail(row, reply, quoted) if way.is_mail else None,
+            sender_name=line["author"]["name"] if way.is_mail else None,
+        )
+
+    async def _quoted(self, row: Document, message_id: str | None) -> Document | None:
+        if message_id is None:
+            return None
+        quoted = (await self._messages.many([message_id])).get(message_id)
+        if quoted is None or quoted.get("conversation_id") != row["_id"]:
+            raise WrongInput(
+                "The quoted message is not in this conversation.", [FieldError("reply_to", "not in this conversation")]
+            )
+        return quoted
+
+    async def _mail(self, row: Document, reply: ReplyInput, quoted: Document | None) -> OutboundMail:
+        """Threading headers: answered is the quoted mail, else the customer's last one."""
+        answered = quoted or await self._messages.latest(row["_id"], ["in"])
+        mail = (answered or {}).get("mail") or {}
+        mail_id = mail.get("message_id")
+        references = [*mail.get("references", ()), *([mail_id] if mail_id else ())]
+        subject = reply.subject or mail.get("subject") or row.get("subject") or ""
+        return OutboundMail(
+            subject=subject if reply.subject or subject.lower().startswith("re:") else f"Re: {subject}".strip(),
+            in_reply_to=mail_id,
+            references=tuple(dict.fromkeys(references))[-_REFERENCES_KEPT:],
+            reply_token=make_reply_token(self._reply_key, row["_id"]) if self._reply_key else None,
+            cc=reply.cc,
+        )
+
+    async def _after_commit(self, row: Document, line: Document) -> None:
+        updated = Notice("conversation.updated", {"conversation_id": row["_id"]}, row["channel_id"])
+        await self._feed.append([_line_notice("message.created", line), updated])
+        if line.get("send_id"):
+            await self._doorbell.ring("deliver")
+
+
+def send_row(request: SendRequest, now: datetime) -> Document:
+    """A new row of the outbox."""
+    row: Document = {
+        "_id": new_id("snd"), "send_key": request.send_key, "class": request.send_class,
+        "lane": lane_name(request.channel_id, request.send_class), "source": request.source.as_document(),
+        "profile_id": request.profile_id, "identity_id": request.identity_id, "channel_id": request.channel_id,
+        "content": dict(request.content), "state": "planned", "rank": 0, "tries": 0, "attempts": 0, "fence": 0,
+        "planned_at": now, "due_at": request.due_at or now, "updated_at": now, "history": [],
+    }  # fmt: skip
+    given = {"conversation_id": request.conversation_id, "message_id": request.message_id}
+    return row | {name: value for name, value in given.items() if value is not None}
+
+
+def still_waiting(send: Document) -> list[tuple[Document, Document]]:
+    """A reply did not go out: the customer waits as before, unless somebody answered since."""
+    if not send.get("waited_since"):
+        return []
+    where = {
+        "_id": send["conversation_id"], "last_reply_id": send["message_id"], "waiting_since": {"$exists": False},
+    }  # fmt: skip
+    return [(where, {"$set": {"waiting_since": send["waited_since"]}})]
+
+
+def _require_content(reply: ReplyInput) -> None:
+    has_text = bool(reply.text and reply.text.strip())
+    if not (has_text or reply.attachments or reply.template):
+        raise WrongInput("There is nothing to send.", [FieldError("text", "write something, or add a file")])
+    if reply.note and (reply.template or reply.send_at or reply.buttons):
+        raise WrongInput("A note is not sent.", [FieldError("note", "takes text and files only")])
+
+
+def _require_possible(way: _Way, message: OutboundMessage, at: datetime) -> None:
+    closed = window_objection(way.capabilities, way.identity, at, has_template=message.template is not None)
+    if closed is not None:
+        raise Refused(closed.sentence, code=closed.code)
+    sentence = way.capabilities.objection(message)
+    if sentence is not None:
+        raise WrongInput(sentence, [FieldError("text", sentence)], code="not_supported")
+
+
+def _line(row: Document, agent: Actor, reply: ReplyInput, client_key: str, now: datetime) -> Document:
+    message_id = new_id("msg")
+    line: Document = {
+        "_id": message_id, "dedupe": f"desk:{message_id}", "conversation_id": row["_id"],
+        "profile_id": row["profile_id"], "identity_id": row["identity_id"], "channel_id": row["channel_id"],
+        "direction": "note" if reply.note else "out", "author": agent.as_author(), "text": reply.text,
+        "provider_at": now, "received_at": now, "seq": row["seq"] + 1, "client_key": client_key,
+    }  # fmt: skip
+    extras = {
+        "buttons": [each.model_dump(exclude_none=True) for each in reply.buttons],
+        "template": reply.template.model_dump(mode="json") if reply.template else None,
+        "reply_to": reply.reply_to,
+        "mail": {"subject": reply.subject, "cc": list(reply.cc)} if reply.subject or reply.cc else None,
+    }
+    return line | {name: value for name, value in extras.items() if value}
+
+
+def _effect(row: Document, line: Document, now: datetime, *, later: bool) -> Document:
+    """What an agent's line does to its conversation. What is only to be sent later answers nobody yet."""
+    change: Document = {"updated_at": now}
+    update: Document = {"$inc": {"seq": 1, "message_count": 1}, "$set": change}
+    if later:
+        return update
+    change |= {"last_message": preview(line), "last_activity_at": max(now, row["last_activity_at"])}
+    if line["direction"] == "out":
+        change |= {"last_reply_id": line["_id"], "last_reply_at": now}
+        update["$unset"] = {"waiting_since": ""}
+        if not row.get("first_reply_at"):
+            change |= {"first_reply_at": now, "first_reply_id": line["_id"]}
+    return update
+
+
+def _line_notice(kind: str, line: Document) -> Notice:
+    data = {"message_id": line["_id"], "conversation_id": line["conversation_id"], "direction": line["direction"]}
+    if line.get("client_key"):
+        data["client_key"] = line["client_key"]
+    return Notice(kind, data, line["channel_id"])

@@ -1,0 +1,278 @@
+"""Which conversation a line belongs to, and what it does to that conversation. Pure: rows in, changes out.
+
+Lines may come in any order: whatever order they take, the conversation ends up the same. So "last" means by the
+provider's time, and counters only add up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from base.ids import new_id
+from base.mongo import Document
+from channels.vocabulary import MessageReceived
+from inbox.incoming import Line, received_event, system_row, thread_key
+from inbox.store.conversations import THREAD_KEYS_KEPT, tokens_of
+from profiles.models import NewEvent
+
+PREVIEW = 200
+Slot = tuple[str, str, str | None]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What stands in the database about the slots of a batch."""
+
+    open: Mapping[Slot, Document]
+    #: Closed conversations young enough to be opened again.
+    recent: Mapping[Slot, Document]
+    #: Conversations named by threading, open or not.
+    named: Mapping[str, Document]
+    #: Identities that had a conversation before.
+    known: frozenset[str] = frozenset()
+
+
+@dataclass
+class Placement:
+    """One conversation of a batch, with its new lines."""
+
+    slot: Slot
+    row: Document
+    lines: list[Line]
+    created: bool = False
+    #: The first inbound line later than a colleague's answer that is in this batch, among those stored before.
+    next_waiting: datetime | None = None
+    update: Document = field(default_factory=dict)
+    system: list[Document] = field(default_factory=list)
+    events: list[NewEvent] = field(default_factory=list)
+
+    @property
+    def answered_at(self) -> datetime | None:
+        """When a colleague last wrote in the provider's own app, this batch included."""
+        times = [line.at for line in self.lines if _is_echo(line)]
+        return max([*times, self.row["answered_at"]] if self.row.get("answered_at") else times, default=None)
+
+    @property
+    def must_look_for_waiting(self) -> bool:
+        """Whether an echo answered the line that the stored clock stands on."""
+        answered, since = self.answered_at, self.row.get("waiting_since")
+        return bool(not self.created and answered and since and since <= answered)
+
+
+def slot_of(row: Document) -> Slot:
+    """The slot of a conversation; at most one conversation of a slot is open."""
+    return row["identity_id"], row["channel_id"], row.get("group_id")
+
+
+def slot_and_name(line: Line, named: Mapping[str, Document]) -> tuple[Slot, str | None]:
+    """Where a line belongs: to the slot of a conversation its threading names, else to its sender's own."""
+    for conversation_id in line.threads:
+        row = named.get(conversation_id)
+        if row is not None and row["channel_id"] == line.arrival.channel_id:
+            return slot_of(row), conversation_id
+    return (line.identity_id, line.arrival.channel_id, line.group_id), None
+
+
+def placed(lines: Iterable[Line], found: Found) -> list[Placement]:
+    """Lines by conversation: the open one, else the one that threading names, else a recent one, else a new one."""
+    groups: dict[Slot, Placement] = {}
+    for line in lines:
+        slot, name = slot_and_name(line, found.named)
+        placement = groups.get(slot)
+        if placement is None:
+            row = found.open.get(slot) or (found.named[name] if name else found.recent.get(slot))
+            placement = Placement(slot, row or {}, [], created=row is None)
+            groups[slot] = placement
+        placement.lines.append(line)
+    return list(groups.values())
+
+
+def carry_out(placement: Placement, now: datetime, known: frozenset[str]) -> None:
+    """Fill in the placement's rows: number its lines, and work out what they do to the conversation."""
+    placement.lines.sort(key=lambda line: (line.at, line.position))
+    if placement.created:
+        placement.row = _new_conversation(placement, now)
+    row, before = placement.row, dict(placement.row)
+    woken = _woken(placement, now)
+    seq = row["seq"]
+    for line in placement.lines:
+        seq += 1
+        line.row |= {"conversation_id": row["_id"], "seq": seq}
+    change = _counters(placement) | _clocks(placement) | woken
+    change |= {"seq": seq + len(placement.system), "updated_at": now} | _naming(placement)
+    for number, line_row in enumerate(placement.system):
+        line_row["seq"] = seq + 1 + number
+    _events(placement, before, known)
+    if placement.created:
+        placement.row = _without_none(row | change)
+    else:
+        placement.update = _as_update(change, row, placement)
+
+
+def _new_conversation(placement: Placement, now: datetime) -> Document:
+    line, slot = placement.lines[0], placement.slot
+    address = line.event.address
+    subject = line.event.mail.subject if isinstance(line.event, MessageReceived) and line.event.mail else None
+    return {
+        "_id": new_id("cnv"), "profile_id": line.profile_id, "identity_id": slot[0], "channel_id": slot[1],
+        "provider": line.arrival.provider, "address": address.model_dump() if address else {},
+        "display_name": line.display_name, "subject": subject[:500] if subject else None, "status": "open",
+        "open": True, "assignee_id": None, "team_id": None, "labels": [], "priority": "none", "priority_rank": 0,
+        "group_id": slot[2], "unread": 0, "message_count": 0, "seq": 0, "created_at": now, "rev": 0,
+        "tokens": tokens_of(line.display_name, address.model_dump() if address else {}, subject),
+    }  # fmt: skip
+
+
+def _woken(placement: Placement, now: datetime) -> Document:
+    """The status after these lines: a customer who writes opens what was closed, put off or waiting for them."""
+    row = placement.row
+    asleep = row["status"] in ("resolved", "snoozed", "pending")
+    if not asleep or not any(line.inbound for line in placement.lines):
+        return {}
+    code = "reopened" if row["status"] == "resolved" else "woken"
+    author = {"type": "system", "id": None, "name": None}
+    params = {"from": row["status"], "to": "open", "by": "customer"}
+    dedupe = f"system:{row['_id']}:{row['rev'] + 1}"
+    placement.system.append(system_row(row, code, params, at=now, seq=0, author=author, dedupe=dedupe))
+    return {"status": "open", "open": True, "resolved_at": None, "snoozed_until": None}
+
+
+def _counters(placement: Placement) -> Document:
+    row = placement.row
+    inbound = sum(line.inbound for line in placement.lines)
+    shown = sum(line.row["direction"] != "system" for line in placement.lines)
+    unread = 0 if row["status"] == "spam" else inbound
+    return {"unread": row["unread"] + unread, "message_count": row["message_count"] + shown}
+
+
+def _clocks(placement: Placement) -> Document:
+    row, lines = placement.row, placement.lines
+    inbound = [line.at for line in lines if line.inbound]
+    echoes = [line.at for line in lines if _is_echo(line)]
+    change: Document = {
+        "last_activity_at": max([line.at for line in lines] + _given(row.get("last_activity_at"))),
+        "last_message": _last_message(row.get("last_message"), lines),
+        "answered_at": placement.answered_at,
+    }
+    if inbound:
+        change["last_inbound_at"] = max(inbound + _given(row.get("last_inbound_at")))
+    if echoes:
+        change["first_reply_at"] = min(echoes + _given(row.get("first_reply_at")))
+    if row["status"] != "spam":
+        change["waiting_since"] = _waiting_since(placement, inbound)
+    return change
+
+
+def _waiting_since(placement: Placement, inbound: Sequence[datetime]) -> datetime | None:
+    answered, stored = placement.answered_at, placement.row.get("waiting_since")
+    if placement.must_look_for_waiting:
+        stored = placement.next_waiting
+    unanswered = [at for at in inbound if answered is None or at > answered]
+    return min(unanswered + _given(stored), default=None)
+
+
+def _last_message(stored: Document | None, lines: Sequence[Line]) -> Document | None:
+    latest = stored
+    for line in lines:
+        if line.row["direction"] != "system" and (latest is None or line.at >= latest["at"]):
+            latest = preview(line.row)
+    return latest
+
+
+def preview(message: Document) -> Document:
+    """What a list shows of a message."""
+    text = message.get("text") or ""
+    return {
+        "id": message["_id"], "text": text[:PREVIEW] or None, "kind": None if text else _kind(message),
+        "at": message["provider_at"], "direction": message["direction"], "author": message["author"],
+    }  # fmt: skip
+
+
+def _kind(message: Document) -> str | None:
+    if message.get("attachments"):
+        return str(message["attachments"][0].get("kind", "file"))
+    names = ("location", "contacts", "postback", "template", "unsupported")
+    return next((name for name in names if message.get(name)), None)
+
+
+def _naming(placement: Placement) -> Document:
+    """A changed name of the person, and the profile they belong to since a merge."""
+    row = placement.row
+    own = [line for line in placement.lines if line.identity_id == row["identity_id"]]
+    if not own or placement.created:
+        return {}
+    change: Document = {"profile_id": own[-1].profile_id}
+    name = next((line.display_name for line in reversed(own) if line.display_name), None)
+    if name and name != row.get("display_name"):
+        change |= {"display_name": name, "tokens": tokens_of(name, row.get("address") or {}, row.get("subject"))}
+    return change
+
+
+def _thread_keys(placement: Placement) -> list[str]:
+    keys = []
+    for line in placement.lines:
+        if isinstance(line.event, MessageReceived) and line.event.mail and line.event.mail.message_id:
+            keys.append(thread_key(line.arrival.channel_id, line.event.mail.message_id))
+    return keys
+
+
+def _events(placement: Placement, before: Document, known: frozenset[str]) -> None:
+    row = placement.row
+    common: dict[str, Any] = {
+        "profile_id": row["profile_id"], "identity_id": row["identity_id"], "channel_id": row["channel_id"],
+        "conversation_id": row["_id"],
+    }  # fmt: skip
+    first = placement.lines[0]
+    if placement.created:
+        properties = {"provider": row["provider"], "conversation_id": row["_id"]}
+        placement.events.append(
+            NewEvent(
+                "conversation.created", f"conversation.created:{row['_id']}", first.at, properties=properties, **common
+            )
+        )
+    elif placement.system:
+        dedupe = f"conversation.status_changed:{row['_id']}:{row['rev'] + 1}"
+        properties = {"conversation_id": row["_id"], "from": before["status"], "to": "open", "by": "customer"}
+        at = placement.system[0]["provider_at"]
+        placement.events.append(NewEvent("conversation.status_changed", dedupe, at, properties=properties, **common))
+    if before["status"] == "spam":
+        return  # a machine that answers a spammer would only tell them that somebody is here
+    is_first = placement.created and row["identity_id"] not in known
+    for line in placement.lines:
+        if line.inbound:
+            placement.events.append(received_event(line, first_contact=is_first))
+            is_first = False
+
+
+def _as_update(change: Document, row: Document, placement: Placement) -> Document:
+    update: Document = {
+        "$set": {name: value for name, value in change.items() if value is not None},
+        "$unset": {name: "" for name, value in change.items() if value is None and row.get(name) is not None},
+    }
+    keys = _thread_keys(placement)
+    if keys:
+        update["$push"] = {"thread_keys": {"$each": keys, "$slice": -THREAD_KEYS_KEPT}}
+    return {name: value for name, value in update.items() if value}
+
+
+def new_row(placement: Placement) -> Document:
+    """The row of a conversation that this batch creates."""
+    keys = _thread_keys(placement)
+    return placement.row | ({"thread_keys": keys[-THREAD_KEYS_KEPT:]} if keys else {})
+
+
+def _without_none(row: Document) -> Document:
+    """Clocks that do not run are absent, so that their indexes hold only those that do."""
+    absent = ("waiting_since", "snoozed_until", "resolved_at", "answered_at", "first_reply_at", "last_inbound_at")
+    return {name: value for name, value in row.items() if value is not None or name not in absent}
+
+
+def _is_echo(line: Line) -> bool:
+    return isinstance(line.event, MessageReceived) and line.event.echo
+
+
+def _given(value: datetime | None) -> list[datetime]:
+    return [] if value is None else [value]

@@ -1,0 +1,87 @@
+"""The inbox put together: its parts know each other only through what they are given here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from base.clock import Clock
+from base.feed import Feed
+from base.mongo import Database
+from base.queue import Doorbell
+from channels.registry import Registry
+from channels.store import ChannelStore
+from inbox.aftermath import Aftermath
+from inbox.changes import Changes
+from inbox.consequences import Consequences
+from inbox.conversations import ConversationActions
+from inbox.delivery import Delivery
+from inbox.enclosures import Enclosures
+from inbox.files import Files
+from inbox.handover import CALL_TIMEOUT_S, IN_FLIGHT, Handover
+from inbox.outbox import Outbox
+from inbox.receipts import Receipts
+from inbox.receive import REOPEN_WITHIN, Receiver
+from inbox.recovery import Recovery
+from inbox.sources import SendSource, WrittenByHand
+from inbox.store import ConversationStore, EarlyStore, MessageStore, SendStore
+from inbox.store.sends import LEASE_S
+from profiles.consent import Consent
+from profiles.events import EventStore
+from profiles.resolve import Resolver
+from profiles.store import ProfileStore
+
+
+@dataclass(frozen=True)
+class Inbox:
+    """What the doors and the campaigns use."""
+
+    conversations: ConversationStore
+    messages: MessageStore
+    sends: SendStore
+    receiver: Receiver
+    receipts: Receipts
+    outbox: Outbox
+    delivery: Delivery
+    actions: ConversationActions
+    files: Files
+
+
+def open_inbox(
+    database: Database, *, channels: ChannelStore, registry: Registry, profiles: ProfileStore, resolver: Resolver,
+    consent: Consent, events: EventStore, feed: Feed, doorbell: Doorbell, clock: Clock,
+    reply_keys: Sequence[str | bytes] = (), reopen_within: timedelta = REOPEN_WITHIN, lease_s: int = LEASE_S,
+    in_flight: int = IN_FLIGHT, call_timeout_s: float = CALL_TIMEOUT_S,
+) -> Inbox:  # fmt: skip
+    """`reply_keys` sign reply addresses of mails and links to files, newest first. Nothing is read or written here."""
+    conversations, messages = ConversationStore(database, clock), MessageStore(database)
+    files = Files(messages.files, channels, registry, feed, clock, link_keys=reply_keys)
+    enclosures = Enclosures(messages.files, clock, link_keys=reply_keys)
+    sends = SendStore(database, clock, lease_s=lease_s)
+    consequences = Consequences(consent)
+    receipts = Receipts(
+        sends, messages, EarlyStore(database, "receipts_early"), resolver, consequences, events, feed, doorbell, clock
+    )
+    changes = Changes(messages, conversations, EarlyStore(database, "changes_early"), feed, clock)
+    receiver = Receiver(
+        database, conversations, messages, sends, changes, receipts, resolver, consent, events, feed, doorbell, clock,
+        reply_keys=reply_keys, reopen_within=reopen_within,
+    )  # fmt: skip
+    outbox = Outbox(
+        database, conversations, messages, sends, profiles, channels, registry, enclosures, feed, doorbell, clock,
+        reply_key=reply_keys[0] if reply_keys else None,
+    )  # fmt: skip
+    sources: dict[str, SendSource] = {kind: WrittenByHand() for kind in ("reply", "test")}
+    handover = Handover(
+        sends, messages, conversations, channels, profiles, consent, receipts, enclosures, sources, clock,
+        in_flight=in_flight, call_timeout_s=call_timeout_s,
+    )  # fmt: skip
+    aftermath = Aftermath(
+        sends, messages, conversations, channels, registry, receipts, consequences, events, feed, doorbell, sources,
+        clock,
+    )  # fmt: skip
+    recovery = Recovery(sends, channels, registry, receipts, aftermath, clock)
+    delivery = Delivery(sends, channels, registry, handover, aftermath, recovery, sources, clock)
+    actions = ConversationActions(database, conversations, messages, events, outbox, feed, doorbell, clock)
+    return Inbox(conversations, messages, sends, receiver, receipts, outbox, delivery, actions, files)

@@ -1,0 +1,87 @@
+"""What delivery asks of those who planned a send, and the source of what is written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from channels.vocabulary import Address, Attachment, Button, OutboundMail, OutboundMessage, TemplateCall
+from inbox.models import Send
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """It may go as far as its source is concerned, and this is what is to be sent.
+
+    Delivery puts in the send key and the address of the send's identity itself: a source cannot send elsewhere.
+    """
+
+    message: OutboundMessage
+
+
+@dataclass(frozen=True)
+class Skip:
+    """It must not go any more (the run ended, the order was paid, the person is in the control group)."""
+
+    code: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Defer:
+    """It may go later (quiet hours, paused journey)."""
+
+    until: datetime
+    code: str
+    sentence: str
+
+
+Answer = Prepared | Skip | Defer
+
+
+class SendSource(Protocol):
+    """Registered per `source.kind`; implemented by whoever plans sends."""
+
+    async def prepare(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Answer]:
+        """One answer per send id, judged on fresh data. Asked right before the hand-over and again for each retry."""
+        ...
+
+    async def settled(self, sends: Sequence[Send]) -> None:
+        """They came to `accepted`, `failed`, `skipped` or `unknown`. May be called twice for one send."""
+        ...
+
+
+class WrittenByHand:
+    """Replies and test sends: the row's content is the message itself, as `written` made it."""
+
+    async def prepare(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Answer]:
+        """Always ready."""
+        return {send.id: Prepared(from_content(send)) for send in sends}
+
+    async def settled(self, sends: Sequence[Send]) -> None:
+        """Nobody waits for it: the message itself shows what became of it."""
+
+
+def written(message: OutboundMessage) -> dict[str, object]:
+    """The content of a send that carries its message with it; key and address stand in the row."""
+    return message.model_dump(mode="json", exclude={"key", "to"}, exclude_defaults=True)
+
+
+def from_content(send: Send) -> OutboundMessage:
+    """The message of a send whose content was made by `written`."""
+    content = send.content
+    template, mail = content.get("template"), content.get("mail")
+    return OutboundMessage(
+        key=send.send_key,
+        to=Address(channel_id=send.channel_id, external_id=(send.to or {}).get("external_id") or "?"),
+        text=content.get("text"),
+        attachments=tuple(Attachment.model_validate(each) for each in content.get("attachments", ())),
+        buttons=tuple(Button.model_validate(each) for each in content.get("buttons", ())),
+        template=TemplateCall.model_validate(template) if template else None,
+        mail=OutboundMail.model_validate(mail) if mail else None,
+        reply_to=content.get("reply_to"),
+        sender_name=content.get("sender_name"),
+        automatic=bool(content.get("automatic", False)),
+    )

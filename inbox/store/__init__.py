@@ -1,0 +1,17 @@
+"""The rows of the inbox and the indexes that carry its promises."""
+
+from __future__ import annotations
+
+from base.mongo import Indexes
+from inbox.store import conversations, early, files, messages, sends
+from inbox.store.conversations import ConversationFilter, ConversationStore
+from inbox.store.early import EarlyStore
+from inbox.store.files import FileStore
+from inbox.store.messages import MessageStore
+from inbox.store.sends import SendStore
+
+INDEXES: Indexes = {
+    **conversations.INDEXES, **messages.INDEXES, **sends.INDEXES, **early.INDEXES, **files.INDEXES,
+}  # fmt: skip
+
+__all__ = ["INDEXES", "ConversationFilter", "ConversationStore", "EarlyStore", "FileStore", "MessageStore", "SendStore"]

@@ -1,0 +1,262 @@
+"""Conversations as rows. A list reads one index of this one collection: everything it shows is kept here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
+
+from base.clock import Clock
+from base.mongo import Database, Document, Indexes, Session, UpdateOne
+from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from inbox.models import Conversation, conversation_of
+from profiles.search import query_tokens, search_tokens
+
+Sort = Literal["last_activity", "waiting", "created", "priority"]
+#: Sort → field and direction (+1 rising). All end in `_id`, so that a page ends at one row exactly.
+SORTS: Mapping[str, tuple[str, int]] = {
+    "last_activity": ("last_activity_at", DESCENDING),
+    "waiting": ("waiting_since", ASCENDING),
+    "created": ("created_at", DESCENDING),
+    "priority": ("priority_rank", DESCENDING),
+}
+
+
+def _list_index(name: str, *fields: str) -> IndexModel:
+    keys = [*((field, ASCENDING) for field in fields), ("last_activity_at", DESCENDING), ("_id", DESCENDING)]
+    return IndexModel(keys, name=name)
+
+
+INDEXES: Indexes = {
+    "conversations": [
+        IndexModel(
+            [("identity_id", ASCENDING), ("channel_id", ASCENDING), ("group_id", ASCENDING)],
+            name="one_open",
+            unique=True,
+            partialFilterExpression={"open": True},
+        ),
+        _list_index("by_status", "status"),
+        _list_index("by_assignee", "assignee_id", "status"),
+        _list_index("by_team", "team_id", "status"),
+        _list_index("by_channel", "channel_id", "status"),
+        _list_index("by_profile", "profile_id"),
+        _list_index("by_label", "labels"),
+        _list_index("by_token", "tokens"),
+        _list_index("by_identity", "identity_id"),
+        IndexModel(
+            [("status", ASCENDING), ("waiting_since", ASCENDING), ("_id", ASCENDING)],
+            name="by_waiting",
+            partialFilterExpression={"waiting_since": {"$exists": True}},
+        ),
+        IndexModel([("status", ASCENDING), ("priority_rank", DESCENDING), ("_id", DESCENDING)], name="by_priority"),
+        IndexModel(
+            [("snoozed_until", ASCENDING)],
+            name="by_snooze",
+            partialFilterExpression={"snoozed_until": {"$exists": True}},
+        ),
+        IndexModel(
+            [("thread_keys", ASCENDING)],
+            name="by_thread",
+            partialFilterExpression={"thread_keys": {"$exists": True}},
+        ),
+    ]
+}
+#: Mails remembered per conversation for threading.
+THREAD_KEYS_KEPT = 300
+
+
+@dataclass(frozen=True)
+class ConversationFilter:
+    """What a list may be narrowed by. `assignee_id` and `team_id` "none": nobody's."""
+
+    status: str | None = None
+    assignee_id: str | None = None
+    team_id: str | None = None
+    channel_id: str | None = None
+    profile_id: str | None = None
+    label: str | None = None
+    priority: str | None = None
+    q: str | None = None
+    #: What the asking person may see; None: everything.
+    channels: Sequence[str] | None = None
+
+
+class ConversationStore:
+    """Reads and writes conversations. Every write counts `rev` up, so that nobody overwrites what he has not seen."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._rows = database.collection("conversations")
+        self._clock = clock
+
+    # -- reading -----------------------------------------------------------------------------------------------
+
+    async def get(self, conversation_id: str) -> Conversation | None:
+        """One conversation."""
+        row = await self.row(conversation_id)
+        return conversation_of(row) if row else None
+
+    async def row(self, conversation_id: str, session: Session | None = None) -> Document | None:
+        """One conversation as it stands."""
+        return await self._rows.find_one({"_id": conversation_id}, session=session)
+
+    async def rows(self, ids: Iterable[str]) -> dict[str, Document]:
+        """Conversations by id."""
+        wanted = sorted(set(ids))
+        found = self._rows.find({"_id": {"$in": wanted}}) if wanted else None
+        return {row["_id"]: row async for row in found} if found is not None else {}
+
+    async def page(
+        self, wanted: ConversationFilter, *, sort: Sort = "last_activity", limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page[Conversation]:  # fmt: skip
+        """A part of the list. `sort="waiting"` shows only those where a customer waits, the longest first."""
+        field, direction = SORTS[sort]
+        condition = _condition(wanted)
+        if sort == "waiting":
+            condition["waiting_since"] = {"$exists": True}
+        size = bounded(limit)
+        rows = self._rows.find({"$and": [condition, _beyond(sort, cursor)]})
+        found = await rows.sort([(field, direction), ("_id", direction)]).limit(size + 1).to_list(None)
+        shown, more = cut(found, size)
+        return Page([conversation_of(row) for row in shown], _cursor_at(shown[-1], sort) if more else None)
+
+    async def count(self, wanted: ConversationFilter, *, at_most: int = 1000) -> int:
+        """How many there are, counted no further than `at_most`."""
+        return await self._rows.count_documents(_condition(wanted), limit=at_most)
+
+    async def of_profile(self, profile_id: str, limit: int = 50) -> list[Conversation]:
+        """All threads of a person, the latest first."""
+        rows = self._rows.find({"profile_id": profile_id}).sort([("last_activity_at", -1), ("_id", -1)]).limit(limit)
+        return [conversation_of(row) async for row in rows]
+
+    async def open_of(self, identity_ids: Iterable[str]) -> list[Document]:
+        """The open conversations of these identities, on all accounts."""
+        wanted = {"identity_id": {"$in": list(identity_ids)}, "open": True}
+        return await self._rows.find(wanted).hint("one_open").to_list(None)
+
+    async def resolved_since(self, identity_ids: Iterable[str], since: datetime) -> list[Document]:
+        """Closed conversations of these identities with something in them since then, the latest first."""
+        wanted = {"identity_id": {"$in": list(identity_ids)}, "last_activity_at": {"$gte": since}, "status": "resolved"}
+        return await self._rows.find(wanted).sort("last_activity_at", DESCENDING).limit(2000).to_list(None)
+
+    async def known(self, identity_ids: Iterable[str]) -> set[str]:
+        """Which of these identities ever had a conversation. One index entry per identity."""
+        return set(await self._rows.distinct("identity_id", {"identity_id": {"$in": list(identity_ids)}}))
+
+    async def latest_of(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Document]:
+        """The most recent conversation of each (identity, channel account): its id, status and profile."""
+        wanted = set(pairs)
+        identities = sorted({identity_id for identity_id, _ in wanted})
+        steps: list[Document] = [
+            {"$match": {"identity_id": {"$in": identities}}},
+            {"$sort": {"identity_id": 1, "last_activity_at": -1, "_id": -1}},
+            {"$group": {
+                "_id": {"identity_id": "$identity_id", "channel_id": "$channel_id"}, "id": {"$first": "$_id"},
+                "open": {"$max": {"$cond": ["$open", "$_id", None]}},
+            }},
+        ]  # fmt: skip
+        found = await self._database.aggregate(self._rows, steps) if identities else []
+        keys = {(row["_id"]["identity_id"], row["_id"]["channel_id"]): row["open"] or row["id"] for row in found}
+        rows = await self.rows(keys[pair] for pair in wanted if pair in keys)
+        return {pair: rows[keys[pair]] for pair in wanted if keys.get(pair) in rows}
+
+    async def by_thread_keys(self, keys: Iterable[str]) -> list[Document]:
+        """Conversations in which one of these mails stands; the latest first."""
+        wanted = {"thread_keys": {"$in": list(keys)}}
+        return await self._rows.find(wanted).sort("last_activity_at", DESCENDING).limit(500).to_list(None)
+
+    async def due_snoozes(self, now: datetime, limit: int) -> list[Document]:
+        """Snoozed conversations whose time has come."""
+        wanted = {"snoozed_until": {"$lte": now}, "status": "snoozed"}
+        return await self._rows.find(wanted).sort("snoozed_until", ASCENDING).limit(limit).to_list(None)
+
+    # -- writing -----------------------------------------------------------------------------------------------
+
+    async def insert(self, rows: Sequence[Document], session: Session) -> None:
+        """New conversations. A second open one of the same identity and account is a `DuplicateKeyError`."""
+        if rows:
+            await self._rows.insert_many(rows, session=session)
+
+    async def change(self, changes: Sequence[tuple[Document, Document]], session: Session) -> bool:
+        """Apply (row as read, update) pairs; False when one of the rows is no longer as it was read."""
+        if not changes:
+            return True
+        writes = [UpdateOne({"_id": row["_id"], "rev": row["rev"]}, counted(update)) for row, update in changes]
+        result = await self._rows.bulk_write(writes, ordered=False, session=session)
+        return result.matched_count == len(changes)
+
+    async def change_one(self, row: Document, update: Document, session: Session) -> Document | None:
+        """Apply `update` to a row as read; the row afterwards, or None when somebody was quicker."""
+        wanted = {"_id": row["_id"], "rev": row["rev"]}
+        after: Document | None = await self._rows.find_one_and_update(
+            wanted, counted(update), session=session, return_document=ReturnDocument.AFTER
+        )
+        return after
+
+    async def write(self, updates: Sequence[tuple[Document, Document]]) -> None:
+        """Apply (condition, update) pairs that need nothing of what was read. May run twice only if each allows it."""
+        if updates:
+            await self._rows.bulk_write([UpdateOne(where, counted(u)) for where, u in updates], ordered=False)
+
+    async def raw(self, wanted: Mapping[str, Any]) -> list[Document]:
+        """Rows by an exact condition of ours. For tests and reports, never with input from outside."""
+        return await self._rows.find(dict(wanted)).sort("_id", ASCENDING).to_list(None)
+
+
+def counted(update: Document) -> Document:
+    """`update` with one more revision."""
+    return {**update, "$inc": {**update.get("$inc", {}), "rev": 1}}
+
+
+def tokens_of(name: str | None, address: Mapping[str, Any], subject: str | None) -> list[str]:
+    """The words by which a conversation is found: names, address and subject."""
+    handle, external = address.get("handle"), str(address.get("external_id") or "")
+    is_mail, is_number = "@" in external, external.lstrip("+").isdigit() and len(external) > 6
+    names = [each for each in (handle, None if is_mail or is_number else external) if each]
+    return search_tokens(
+        " ".join(part for part in (name, subject) if part), names, [external] if is_mail else [],
+        [external] if is_number else [],
+    )  # fmt: skip
+
+
+def _beyond(sort: Sort, cursor: str | None) -> Document:
+    """The rows after the one a cursor names, in the order of `sort`."""
+    if cursor is None:
+        return {}
+    field, direction = SORTS[sort]
+    step = "$gt" if direction == ASCENDING else "$lt"
+    value: datetime | int
+    if sort == "priority":
+        text, last = read_cursor(cursor, str, str)
+        value = int(text) if text.isdigit() else 0
+    else:
+        value, last = read_cursor(cursor, datetime, str)
+    return {"$or": [{field: {step: value}}, {field: value, "_id": {step: last}}]}
+
+
+def _cursor_at(row: Document, sort: Sort) -> str:
+    value = row[SORTS[sort][0]]
+    return write_cursor(value if isinstance(value, datetime) else str(value), row["_id"])
+
+
+def _condition(wanted: ConversationFilter) -> Document:
+    condition: Document = {
+        "status": wanted.status, "channel_id": wanted.channel_id, "profile_id": wanted.profile_id,
+        "labels": wanted.label, "priority": wanted.priority,
+    }  # fmt: skip
+    condition = {name: value for name, value in condition.items() if value is not None}
+    for name, value in (("assignee_id", wanted.assignee_id), ("team_id", wanted.team_id)):
+        if value is not None:
+            condition[name] = None if value == "none" else value
+    if wanted.channels is not None:
+        allowed = list(wanted.channels)
+        condition["channel_id"] = {"$in": [each for each in allowed if wanted.channel_id in (None, each)]}
+    if wanted.q and wanted.q.strip():
+        words = query_tokens(wanted.q)
+        starts = [{"tokens": {"$elemMatch": {"$gte": word, "$lt": word + "\U0010ffff"}}} for word in words]
+        condition["$and"] = starts or [{"_id": None}]  # signs that no name is made of: nobody
+    return condition

@@ -1,0 +1,214 @@
+"""Messages as rows, in all directions; their files are kept beside them (`inbox.store.files`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
+
+from base.mongo import Database, Document, Indexes, Session, UpdateMany, UpdateOne
+from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from inbox.models import Message, message_of
+from inbox.store.files import FileStore
+
+INDEXES: Indexes = {
+    "messages": [
+        IndexModel([("dedupe", ASCENDING)], name="once", unique=True),
+        IndexModel(
+            [("conversation_id", ASCENDING), ("provider_at", DESCENDING), ("seq", DESCENDING), ("_id", DESCENDING)],
+            name="thread",
+        ),
+        IndexModel(
+            [("channel_id", ASCENDING), ("provider_message_ids", ASCENDING)],
+            name="by_provider_id",
+            partialFilterExpression={"provider_message_ids": {"$exists": True}},
+        ),
+        IndexModel([("profile_id", ASCENDING), ("_id", DESCENDING)], name="by_profile"),
+        IndexModel([("channel_id", ASCENDING), ("_id", DESCENDING)], name="by_channel"),
+        IndexModel(
+            [("conversation_id", ASCENDING), ("client_key", ASCENDING)],
+            name="once_per_client_key",
+            unique=True,
+            partialFilterExpression={"client_key": {"$exists": True}},
+        ),
+        IndexModel([("identity_id", ASCENDING)], name="orphans", partialFilterExpression={"orphan": True}),
+    ],
+}
+
+
+class MessageStore:
+    """Reads and writes messages. A row's `dedupe` is what makes a provider's event one message."""
+
+    def __init__(self, database: Database) -> None:
+        self._rows = database.collection("messages")
+        self.files = FileStore(database)
+
+    # -- reading -----------------------------------------------------------------------------------------------
+
+    async def get(self, message_id: str) -> Message | None:
+        """One message."""
+        row = await self._rows.find_one({"_id": message_id})
+        return message_of(row) if row else None
+
+    async def many(self, ids: Iterable[str]) -> dict[str, Document]:
+        """Rows by id."""
+        wanted = sorted(set(ids))
+        if not wanted:
+            return {}
+        return {row["_id"]: row async for row in self._rows.find({"_id": {"$in": wanted}})}
+
+    async def seen(self, dedupes: Iterable[str]) -> dict[str, Document]:
+        """What stands under these keys: key → {_id, conversation_id, channel_id, direction, received_at}."""
+        fields = {"dedupe": 1, "conversation_id": 1, "channel_id": 1, "direction": 1, "received_at": 1}
+        return {row["dedupe"]: row async for row in self._rows.find({"dedupe": {"$in": list(dedupes)}}, fields)}
+
+    async def by_provider_ids(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Document]:
+        """Rows by (channel id, provider message id)."""
+        per_channel: dict[str, list[str]] = {}
+        for channel_id, message_id in pairs:
+            per_channel.setdefault(channel_id, []).append(message_id)
+        found: dict[tuple[str, str], Document] = {}
+        for channel_id, ids in per_channel.items():
+            async for row in self._rows.find({"channel_id": channel_id, "provider_message_ids": {"$in": ids}}):
+                found |= {(channel_id, each): row for each in row["provider_message_ids"]}
+        return found
+
+    async def by_client_key(self, conversation_id: str, client_key: str) -> Document | None:
+        """What an earlier request with this key wrote."""
+        return await self._rows.find_one({"conversation_id": conversation_id, "client_key": client_key})
+
+    async def page(self, conversation_id: str, *, limit: int | None = None, cursor: str | None = None) -> Page[Message]:
+        """A thread from its end backwards, by provider time, then by our sequence. Undone replies are left out."""
+        size = bounded(limit)
+        wanted: Document = {"conversation_id": conversation_id, "status": {"$ne": "cancelled"}}
+        if cursor is not None:
+            wanted |= _before(*read_cursor(cursor, datetime, str, str))
+        order = [("provider_at", DESCENDING), ("seq", DESCENDING), ("_id", DESCENDING)]
+        rows, more = cut(await self._rows.find(wanted).sort(order).limit(size + 1).to_list(None), size)
+        last = write_cursor(rows[-1]["provider_at"], str(rows[-1]["seq"]), rows[-1]["_id"]) if more else None
+        return Page([message_of(row) for row in rows], last)
+
+    async def all(
+        self, *, channel_id: str | None = None, profile_id: str | None = None,
+        provider_message_id: str | None = None, direction: str | None = None, since: datetime | None = None,
+        channels: Sequence[str] | None = None, limit: int | None = None, cursor: str | None = None,
+    ) -> Page[Message]:  # fmt: skip
+        """Messages of all conversations, newest first. `channels` limits what the asking person may see."""
+        wanted: Document = {
+            "channel_id": channel_id, "profile_id": profile_id, "provider_message_ids": provider_message_id,
+            "direction": direction,
+        }  # fmt: skip
+        wanted = {name: value for name, value in wanted.items() if value is not None}
+        if since is not None:
+            wanted["received_at"] = {"$gte": since}
+        if cursor is not None:
+            wanted["_id"] = {"$lt": read_cursor(cursor, str)[0]}
+        allowed: Document = {} if channels is None else {"channel_id": {"$in": list(channels)}}
+        size = bounded(limit)
+        found = self._rows.find({"$and": [wanted, allowed]}).sort("_id", DESCENDING).limit(size + 1)
+        rows, more = cut(await found.to_list(None), size)
+        return Page([message_of(row) for row in rows], write_cursor(rows[-1]["_id"]) if more else None)
+
+    async def latest(
+        self, conversation_id: str, directions: Sequence[str], *, after: datetime | None = None
+    ) -> Document | None:
+        """The last line of these directions; with `after`, the *first* one later than that."""
+        wanted: Document = {
+            "conversation_id": conversation_id, "direction": {"$in": list(directions)}, "status": {"$ne": "cancelled"},
+        }  # fmt: skip
+        step = DESCENDING
+        if after is not None:
+            wanted["provider_at"], step = {"$gt": after}, ASCENDING
+        return await self._rows.find_one(wanted, sort=[("provider_at", step), ("seq", step), ("_id", step)])
+
+    async def content(self, message_id: str, position: int) -> bytes | None:
+        """The bytes of a message's file; None when they are not here (yet)."""
+        row = await self.files.of_message(message_id, position)
+        if row is None or row["state"] in ("failed", "erased"):
+            return None
+        try:
+            return b"".join([piece async for piece in self.files.read(row)])
+        except KeyError:
+            return None
+
+    # -- writing -----------------------------------------------------------------------------------------------
+
+    async def insert(self, rows: Sequence[Document], session: Session, files: Sequence[Document] = ()) -> None:
+        """New messages with their files. A dedupe key already taken is a `DuplicateKeyError`."""
+        if rows:
+            await self._rows.insert_many(rows, session=session)
+        await self.files.insert(files, session)
+
+    async def adopt(self, homes: Mapping[str, tuple[str, str]], session: Session) -> None:
+        """Messages sent before there was a conversation get one: identity id → (channel id, conversation id)."""
+        writes = [
+            UpdateMany(
+                {"identity_id": identity_id, "orphan": True, "channel_id": channel_id},
+                {"$set": {"conversation_id": conversation_id}, "$unset": {"orphan": ""}},
+            )
+            for identity_id, (channel_id, conversation_id) in homes.items()
+        ]
+        if writes:
+            await self._rows.bulk_write(writes, ordered=False, session=session)
+
+    async def put_lines(self, rows: Sequence[Document]) -> None:
+        """Lines of campaign sends: written anew at each hand-over, under an id that follows from the send's."""
+        writes = []
+        for row in rows:
+            once = {name: row[name] for name in ONCE if name in row}
+            again = {name: value for name, value in row.items() if name not in once and name != "_id"}
+            writes.append(UpdateOne({"_id": row["_id"]}, {"$set": again, "$setOnInsert": once}, upsert=True))
+        if writes:
+            await self._rows.bulk_write(writes, ordered=False)
+
+    async def write(self, changes: Sequence[UpdateOne | UpdateMany]) -> None:
+        """Carry out changes that have their own conditions and may run twice."""
+        if changes:
+            await self._rows.bulk_write(list(changes), ordered=False)
+
+    async def change(self, message_id: str, update: Any, session: Session | None = None) -> Document | None:
+        """Apply an update to one row; the row afterwards."""
+        after: Document | None = await self._rows.find_one_and_update(
+            {"_id": message_id}, update, session=session, return_document=ReturnDocument.AFTER
+        )
+        return after
+
+    async def remove_files(self, message_ids: Sequence[str]) -> None:
+        """Forget the files of these messages."""
+        await self.files.erase(message_ids)
+
+    async def remove_doubles(self, dedupes: Sequence[str]) -> list[Document]:
+        """Delete lines that an echo made of a send of ours; what was deleted."""
+        wanted = {"dedupe": {"$in": list(dedupes)}, "author.type": "colleague"}
+        found = await self._rows.find(wanted).to_list(None)
+        if found:
+            await self._rows.delete_many({"_id": {"$in": [row["_id"] for row in found]}})
+            await self.files.erase([row["_id"] for row in found])
+        return found
+
+    async def count(self, wanted: Mapping[str, Any]) -> int:
+        """Rows by an exact condition of ours."""
+        return await self._rows.count_documents(dict(wanted))
+
+    async def raw(self, wanted: Mapping[str, Any]) -> list[Document]:
+        """Rows by an exact condition of ours, as a thread reads. For tests, never with input from outside."""
+        order = [("provider_at", ASCENDING), ("seq", ASCENDING), ("_id", ASCENDING)]
+        return await self._rows.find(dict(wanted)).sort(order).to_list(None)
+
+
+#: What the first hand-over of a campaign send fixes for ever.
+ONCE = (
+    "dedupe", "seq", "provider_at", "received_at", "conversation_id", "orphan", "status", "status_rank",
+    "status_history",
+)  # fmt: skip
+
+
+def _before(at: datetime, seq: str, row_id: str) -> Document:
+    number = int(seq) if seq.isdigit() else 0
+    return {"$or": [
+        {"provider_at": {"$lt": at}},
+        {"provider_at": at, "seq": {"$lt": number}},
+        {"provider_at": at, "seq": number, "_id": {"$lt": row_id}},
+    ]}  # fmt: skip

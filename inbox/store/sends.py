@@ -1,0 +1,274 @@
+"""The outbox, which is also the ledger: one row per send under its unique key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, IndexModel
+
+from base.clock import Clock
+from base.duty import DutyBook
+from base.mongo import (
+    Database,
+    Document,
+    Indexes,
+    Session,
+    UpdateOne,
+    inserted_apart_from_duplicates,
+)
+from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from inbox.models import WAITING, Send, SendClass, send_of
+
+#: A claim is given up when it was not renewed for so long.
+LEASE_S = 30
+#: Agents first, then order notices, then mailings: a broadcast never makes a person at the desk wait.
+URGENCY: Mapping[str, int] = {"service": 0, "transactional": 1, "marketing": 2}
+#: Only rows that still have something to come are in the indexes that are searched all the time.
+_DUE = {"due_at": {"$exists": True}}
+
+INDEXES: Indexes = {
+    "sends": [
+        IndexModel([("send_key", ASCENDING)], name="once", unique=True),
+        IndexModel([("state", ASCENDING), ("due_at", ASCENDING)], name="due", partialFilterExpression=_DUE),
+        IndexModel(
+            [("state", ASCENDING), ("lane", ASCENDING), ("due_at", ASCENDING)],
+            name="by_lane",
+            partialFilterExpression=_DUE,
+        ),
+        IndexModel(
+            [("unsettled", ASCENDING), ("updated_at", ASCENDING)],
+            name="unsettled",
+            partialFilterExpression={"unsettled": True},
+        ),
+        IndexModel(
+            [("channel_id", ASCENDING), ("provider_message_ids", ASCENDING)],
+            name="by_provider_id",
+            partialFilterExpression={"provider_message_ids": {"$exists": True}},
+        ),
+        IndexModel([("identity_id", ASCENDING), ("handed_at", DESCENDING)], name="by_identity"),
+        IndexModel([("profile_id", ASCENDING), ("_id", DESCENDING)], name="by_profile"),
+        IndexModel([("source.id", ASCENDING), ("_id", DESCENDING)], name="by_source"),
+        IndexModel(
+            [("conversation_id", ASCENDING), ("_id", DESCENDING)],
+            name="by_conversation",
+            partialFilterExpression={"conversation_id": {"$exists": True}},
+        ),
+        IndexModel([("state", ASCENDING), ("_id", DESCENDING)], name="by_state"),
+    ]
+}
+
+
+@dataclass(frozen=True)
+class Lane:
+    """Sends of one class on one account: they are claimed together and paced together."""
+
+    name: str
+    channel_id: str
+    urgency: int
+    due_at: datetime
+
+    @property
+    def more_urgent(self) -> list[str]:
+        """The lanes of the same account that go first."""
+        return [f"{self.channel_id}|{urgency}" for urgency in range(self.urgency)]
+
+    @property
+    def less_urgent(self) -> list[str]:
+        """The lanes of the same account that wait for this one."""
+        return [f"{self.channel_id}|{urgency}" for urgency in range(self.urgency + 1, len(URGENCY))]
+
+
+def lane_name(channel_id: str, send_class: SendClass) -> str:
+    """As it stands in the row."""
+    return f"{channel_id}|{URGENCY[send_class]}"
+
+
+class SendStore:
+    """Reads and writes sends. Whoever claimed a row names its lease in every later write."""
+
+    def __init__(self, database: Database, clock: Clock, *, lease_s: int = LEASE_S) -> None:
+        self._database = database
+        self._rows = database.collection("sends")
+        self._clock = clock
+        self.lease_s = lease_s
+        self.by_lane = DutyBook(self._rows, lease_s=lease_s, index="by_lane")
+        self.duties = DutyBook(self._rows, lease_s=lease_s)
+
+    # -- asking ------------------------------------------------------------------------------------------------
+
+    async def add(self, rows: Sequence[Document], session: Session | None = None) -> set[int]:
+        """Insert; the positions of those whose key was there. With a session a taken key aborts the transaction."""
+        if session is None:
+            return await inserted_apart_from_duplicates(self._rows, rows)
+        if rows:
+            await self._rows.insert_many(rows, session=session)
+        return set()
+
+    async def by_keys(self, keys: Sequence[str], session: Session | None = None) -> dict[str, Document]:
+        """Rows by send key."""
+        found = self._rows.find({"send_key": {"$in": list(keys)}}, session=session)
+        return {row["send_key"]: row async for row in found}
+
+    async def get(self, send_id: str) -> Send | None:
+        """One send."""
+        row = await self._rows.find_one({"_id": send_id})
+        return send_of(row) if row else None
+
+    async def many(self, ids: Iterable[str]) -> list[Document]:
+        """Rows by id, in no order."""
+        return await self._rows.find({"_id": {"$in": list(ids)}}).to_list(None)
+
+    async def page(
+        self, *, profile_id: str | None = None, source_kind: str | None = None, source_id: str | None = None,
+        conversation_id: str | None = None, state: str | None = None, since: datetime | None = None,
+        channels: Sequence[str] | None = None, limit: int | None = None, cursor: str | None = None,
+    ) -> Page[Send]:  # fmt: skip
+        """The ledger, newest first. `channels` limits what the asking person may see."""
+        wanted: Document = {
+            "profile_id": profile_id, "source.kind": source_kind, "source.id": source_id,
+            "conversation_id": conversation_id, "state": state,
+        }  # fmt: skip
+        wanted = {name: value for name, value in wanted.items() if value is not None}
+        if since is not None:
+            wanted["planned_at"] = {"$gte": since}
+        if channels is not None:
+            wanted["channel_id"] = {"$in": list(channels)}
+        if cursor is not None:
+            wanted["_id"] = {"$lt": read_cursor(cursor, str)[0]}
+        size = bounded(limit)
+        found = await self._rows.find(wanted).sort("_id", DESCENDING).limit(size + 1).to_list(None)
+        rows, more = cut(found, size)
+        return Page([send_of(row) for row in rows], write_cursor(rows[-1]["_id"]) if more else None)
+
+    async def count(self, wanted: Mapping[str, str]) -> dict[str, int]:
+        """Sends per state for a source (`{"source.id": …}`) or a conversation; one pass over its index."""
+        fields = {name: str(value) for name, value in wanted.items() if name in ("source.id", "conversation_id")}
+        steps: list[Document] = [{"$match": fields}, {"$group": {"_id": "$state", "n": {"$sum": 1}}}]
+        return {row["_id"]: row["n"] for row in await self._database.aggregate(self._rows, steps)}
+
+    async def cancel(self, send_id: str, reason: Document) -> Document | None:
+        """Take back a send that nobody has claimed yet; the row as it was, None when it is too late."""
+        before: Document | None = await self._rows.find_one_and_update(
+            {"_id": send_id, "state": {"$in": ["planned", "deferred"]}, "tries": 0},
+            {"$set": {"state": "skipped", "reason": reason, "updated_at": self._clock()}, "$unset": {"due_at": ""}},
+        )
+        return before
+
+    # -- delivering --------------------------------------------------------------------------------------------
+
+    async def due_lanes(self, now: datetime) -> list[Lane]:
+        """Lanes with something due, the most urgent and most overdue first. Looks at one index entry per lane."""
+        earliest: dict[str, datetime] = {}
+        for state in WAITING:
+            steps: list[Document] = [
+                {"$match": {"state": state, **_DUE}},
+                {"$sort": {"lane": 1, "due_at": 1}},
+                {"$group": {"_id": "$lane", "due_at": {"$first": "$due_at"}}},
+            ]
+            for row in await self._database.aggregate(self._rows, steps, hint="by_lane"):
+                if row["due_at"] <= now:
+                    earliest[row["_id"]] = min(row["due_at"], earliest.get(row["_id"], now))
+        lanes = [_lane(name, due_at) for name, due_at in earliest.items()]
+        return sorted(lanes, key=lambda lane: (lane.urgency, lane.due_at))
+
+    async def count_due(self, lanes: Sequence[str], now: datetime, at_most: int) -> int:
+        """How many sends of these lanes are due, counted no further than `at_most`."""
+        wanted = {"state": {"$in": list(WAITING)}, "lane": {"$in": list(lanes)}, "due_at": {"$lte": now}}
+        return await self._rows.count_documents(wanted, limit=at_most, hint="by_lane")
+
+    async def claim(self, lane: str, now: datetime, limit: int) -> list[Document]:
+        """Lease due rows of a lane, those whose worker died among them."""
+        return await self.by_lane.claim(WAITING, now, limit=limit, into="claimed", where={"lane": lane})
+
+    async def claim_broken(self, now: datetime, limit: int) -> list[Document]:
+        """Lease rows that were handed over and never recorded. They stay `handed`: somebody has to judge them."""
+        return await self.duties.claim(("handed",), now, limit=limit)
+
+    async def hand_over(self, rows: Sequence[Document], now: datetime) -> set[str]:
+        """Write `handed`, before the provider is called; the ids that were still ours."""
+        lease = rows[0]["lease"]
+        ours = {"_id": {"$in": [row["_id"] for row in rows]}, "lease": lease, "state": "claimed"}
+        change = {
+            "state": "handed", "handed_at": now, "first_handed_at": {"$ifNull": ["$first_handed_at", now]},
+            "tries": {"$add": ["$tries", 1]}, "attempts": 0, "updated_at": now,
+            "due_at": {"$dateAdd": {"startDate": "$$NOW", "unit": "second", "amount": self.lease_s}},
+        }  # fmt: skip
+        result = await self._rows.update_many(ours, [{"$set": change}])
+        if result.modified_count == len(rows):
+            return {row["_id"] for row in rows}
+        kept = self._rows.find({**ours, "state": "handed"}, {"_id": 1})
+        return {row["_id"] async for row in kept}
+
+    async def renew(self, ids: Sequence[str], lease: str) -> int:
+        """Lengthen the lease of rows still under way; how many those are."""
+        still = {"_id": {"$in": list(ids)}, "lease": lease, "state": {"$in": ["claimed", "handed"]}}
+        end = {"$dateAdd": {"startDate": "$$NOW", "unit": "second", "amount": self.lease_s}}
+        result = await self._rows.update_many(still, [{"$set": {"due_at": end}}])
+        return result.matched_count
+
+    async def settle(self, changes: Sequence[UpdateOne]) -> int:
+        """Carry out the changes in one unordered write; how many rows matched."""
+        return await self.duties.settle(changes)
+
+    async def unsettled(self, before: datetime, limit: int) -> list[Document]:
+        """Rows with a result whose consequences were not drawn, because a worker died in between."""
+        found = self._rows.find({"unsettled": True, "updated_at": {"$lte": before}}).limit(limit)
+        return await found.to_list(None)
+
+    async def close_books(self, ids: Sequence[str]) -> None:
+        """All consequences of these results are drawn."""
+        await self._rows.update_many({"_id": {"$in": list(ids)}, "unsettled": True}, {"$unset": {"unsettled": ""}})
+
+    # -- receipts ----------------------------------------------------------------------------------------------
+
+    async def by_provider_ids(self, pairs: Iterable[tuple[str, str]]) -> list[Document]:
+        """Sends to which these (channel id, provider message id) belong."""
+        per_channel: dict[str, list[str]] = {}
+        for channel_id, message_id in pairs:
+            per_channel.setdefault(channel_id, []).append(message_id)
+        found: list[Document] = []
+        for channel_id, ids in per_channel.items():
+            rows = self._rows.find({"channel_id": channel_id, "provider_message_ids": {"$in": ids}})
+            found += await rows.to_list(None)
+        return found
+
+    async def reached(self, identity_id: str, channel_id: str, until: datetime, *, below: int) -> list[Document]:
+        """Accepted sends to an identity, handed over by `until` and not yet as far as rank `below`; newest first."""
+        wanted = {
+            "identity_id": identity_id, "channel_id": channel_id, "state": {"$in": ["accepted", "delivered"]},
+            "handed_at": {"$lte": until, "$gte": until - timedelta(days=30)}, "rank": {"$lt": below},
+        }  # fmt: skip
+        return await self._rows.find(wanted).sort("handed_at", DESCENDING).limit(500).to_list(None)
+
+    async def count_since(self, since: Mapping[str, datetime]) -> dict[str, int]:
+        """Messages handed to each identity since a moment: what a window's quota is counted by."""
+        counts = {}
+        for identity_id, at in since.items():
+            gone = {"$in": ["handed", "accepted", "delivered", "read", "unknown"]}
+            wanted = {"identity_id": identity_id, "handed_at": {"$gte": at}, "state": gone}
+            counts[identity_id] = await self._rows.count_documents(wanted, limit=100)
+        return counts
+
+    async def write(self, changes: Sequence[UpdateOne]) -> None:
+        """Carry out changes that need no lease: each has its own condition."""
+        if changes:
+            await self._rows.bulk_write(list(changes), ordered=False)
+
+    async def oldest_due(self, now: datetime) -> datetime | None:
+        """Since when the most overdue send waits; for alarms."""
+        row = await self._rows.find_one(
+            {"state": {"$in": list(WAITING)}, "due_at": {"$lte": now}}, {"due_at": 1}, sort=[("due_at", ASCENDING)]
+        )
+        return row["due_at"] if row else None
+
+    async def raw(self, wanted: Mapping[str, Any]) -> list[Document]:
+        """Rows by an exact condition of ours. For tests and reports, never with input from outside."""
+        return await self._rows.find(dict(wanted)).sort("_id", ASCENDING).to_list(None)
+
+
+def _lane(name: str, due_at: datetime) -> Lane:
+    channel_id, _, urgency = name.rpartition("|")
+    return Lane(name, channel_id, int(urgency), due_at)
