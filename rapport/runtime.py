@@ -35,6 +35,7 @@ from desk.accounts import Accounts
 from desk.store import DeskStore
 from inbox.conversations import ConversationActions
 from inbox.delivery import Delivery
+from inbox.files import Files
 from inbox.outbox import Outbox
 from inbox.receipts import Receipts
 from inbox.receive import Receiver
@@ -145,6 +146,7 @@ class Runtime:
         self.receipts: Receipts = inbox.receipts
         self.outbox: Outbox = inbox.outbox
         self.delivery: Delivery = inbox.delivery
+        self.files: Files = inbox.files
         self.desk_actions: ConversationActions = inbox.actions
         self.journeys: Journeys = campaigns.journeys
         self.templates: Templates = campaigns.templates
@@ -166,6 +168,7 @@ class Runtime:
             "react": self.reactor.react,
             "advance": self.walker.advance,
             "deliver": self.delivery.deliver,
+            "fetch": self.files.fetch,
         }
         return Drains(work, self.doorbell, batch=self.settings.worker_batch)
 
@@ -175,6 +178,7 @@ class Runtime:
             Chore("heartbeat", 5, self.heartbeats.beat),
             Chore("wake snoozed conversations", 5, self.desk_actions.wake_due),
             Chore("announce unannounced profiles", 30, self.resolver.repair),
+            Chore("forget files that nobody holds", 600, self.files.tidy),
             Chore("age of the oldest duty", 10, self._measure_age),
         ]
 

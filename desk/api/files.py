@@ -54,7 +54,7 @@ class FileView(View):
     created_at: Time
 
 
-@operations("GET", "/files/{id:fil}", roles=["viewer"], returns=bytes, media_type="*/*")
+@operations("GET", "/files/{id:fil}", roles=["viewer"], returns=bytes, media_type="*/*", elsewhere=True)
 async def get_file(call: Call) -> Any:
     """The bytes of a file: of a message you may see, or uploaded by you.
 
@@ -62,7 +62,6 @@ async def get_file(call: Call) -> Any:
     `application/octet-stream`. Takes `Range` and `If-None-Match`. 404 also while the file is still on its way, or
     could not be fetched: the message's `attachments` say which, and why.
     """
-    return await send_file(call.request, call.runtime.files, await seen_file(call, call.path["id"]))
 
 
 @operations("POST", "/files", roles=["agent", "marketer"], returns=FileView, status=201, elsewhere=True)
@@ -75,10 +74,10 @@ async def upload_file(call: Call) -> Any:
     """
 
 
-async def seen_file(call: Call, file_id: str) -> KeptFile:
+async def seen_file(request: web.Request, file_id: str) -> KeptFile:
     """A file in the caller's scope. Raises `NotFound`."""
-    file: KeptFile | None = await call.runtime.files.get(file_id)
-    if file is None or not may_see(call.principal, file):
+    file: KeptFile | None = await runtime_of(request).files.get(file_id)
+    if file is None or not may_see(principal_of(request), file):
         raise not_there()
     return file
 
@@ -183,6 +182,13 @@ def _part(request: web.Request, size: int, tag: str) -> Part | None:
     return Part(start, end - start, whole=False) if start < end else None
 
 
+@require("viewer")
+async def hand_out(request: web.Request) -> web.StreamResponse:
+    """`GET /api/v1/files/{id}`."""
+    file = await seen_file(request, request.match_info["id"])
+    return await send_file(request, runtime_of(request).files, file)
+
+
 @public
 async def follow_link(request: web.Request) -> web.StreamResponse:
     """`GET /f/{token}`: one file for whoever was given the link, until it expires. See `inbox.file_links`."""
@@ -240,6 +246,8 @@ async def _kept(request: web.Request, brought: Brought) -> web.StreamResponse:
 async def _brought(request: web.Request) -> Brought:
     if request.content_type == "multipart/form-data":
         return await _from_form(request)
+    if request.content_type == "application/x-www-form-urlencoded":
+        raise WrongInput("A form without files brings none: send multipart/form-data, or the bytes themselves.")
     name = unquote(request.headers.get(NAME_HEADER, "")) or None
     content = await _bounded(partial(request.content.read, 65536))
     return Brought(content, name, request.headers.get("Content-Type"))
@@ -275,4 +283,8 @@ def _too_large() -> TooLarge:
 def routes() -> list[web.AbstractRouteDef]:
     """What is not made from `operations`."""
     upload = require("agent", "marketer")(partial(_upload, asyncio.Semaphore(UPLOADS_AT_ONCE)))
-    return [web.post(f"{BASE}/files", upload), web.get("/f/{token}", follow_link)]
+    return [
+        web.get(f"{BASE}/files/{{id:fil_[0-9a-z]{{26}}}}", hand_out),
+        web.post(f"{BASE}/files", upload),
+        web.get("/f/{token}", follow_link),
+    ]
