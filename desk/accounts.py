@@ -12,6 +12,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from base.clock import Clock
 from base.errors import Conflict, FieldError, NotFound, Refused, TooMany, WrongInput
+from desk.i18n import N_
 from desk.store import ApiToken, DeskStore, Role, User, fold_email
 
 #: Failed tries before an account or an address has to wait. A window starts with its first try.
@@ -25,8 +26,8 @@ COMMONEST = frozenset({"1234567890", "0123456789", "password12", "password123", 
 
 FIRST_ADMINISTRATOR = "first_administrator"
 SET_PASSWORD = "set_password"
-WRONG = "The address or the password is not right."
-NO_LINK = "This link is used up or too old. Ask an administrator for a new one."
+WRONG = N_("The address or the password is not right.")
+NO_LINK = N_("This link is used up or too old. Ask an administrator for a new one.")
 
 
 def link_path(secret: str) -> str:
@@ -178,10 +179,10 @@ def _checked_email(email: str) -> str:
 def _check_password(password: str, email: str) -> None:
     fault = None
     if len(password) < PASSWORD_MIN:
-        fault = "Take at least 10 characters."
+        fault = N_("Take at least 10 characters.")
     elif len(password) > PASSWORD_MAX:
-        fault = "Take at most 256 characters."
+        fault = N_("Take at most 256 characters.")
     elif password.lower() in COMMONEST or len(set(password)) < 4 or password.lower() in email:
-        fault = "This password is too easy to guess."
+        fault = N_("This password is too easy to guess.")
     if fault:
         raise WrongInput(fault, [FieldError("password", fault)])

@@ -53,6 +53,11 @@ def N_(msgid: str) -> str:
     return msgid
 
 
+def NN_(one: str, many: str) -> tuple[str, str]:
+    """The same for a sentence with a number in it."""
+    return one, many
+
+
 UNITS = ((604800, N_("%(n)sw")), (86400, N_("%(n)sd")), (3600, N_("%(n)sh")), (60, N_("%(n)sm")))
 
 

@@ -21,6 +21,7 @@ from base.errors import (
     WrongInput,
 )
 from base.mongo import UNAVAILABLE
+from desk.i18n import N_
 
 #: The first that fits decides, so the narrower stand before the wider.
 STATUS: tuple[tuple[type[RapportError], int], ...] = (
@@ -61,9 +62,9 @@ def problem_of(error: BaseException) -> Problem:
 def _of_http(error: web.HTTPException) -> Problem:
     codes = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
     sentences = {
-        404: "There is nothing here.",
-        405: "This address does not take that method.",
-        413: "That is more than is taken here.",
+        404: N_("There is nothing here."),
+        405: N_("This address does not take that method."),
+        413: N_("That is more than is taken here."),
     }
     kept = {key: error.headers[key] for key in ("Allow",) if key in error.headers}
     code = codes.get(error.status, "http_error")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,8 +21,15 @@ from desk.i18n import LANGUAGES, SOURCE
 DESK = Path(__file__).resolve().parent.parent
 LOCALES = DESK / "locales"
 METHODS = [("api/**", "ignore"), ("**.py", "python"), ("templates/**.html", "jinja2")]
-KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "N_": None}
+KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "N_": None, "NN_": (1, 2)}
 OPTIONS = {"templates/**.html": {"trim_blocks": "true", "lstrip_blocks": "true", "newstyle_gettext": "true"}}
+
+#: What a person may read of a fault: the sentences given to these, in these packages.
+SAYING = frozenset(
+    {"WrongInput", "NotFound", "Refused", "Conflict", "TooMany", "TooLarge", "Unavailable", "Unauthenticated",
+     "FieldError", "Problem", "Reason", "Closed", "Skip", "Defer"}
+)  # fmt: skip
+PACKAGES = ("desk", "campaigns", "inbox", "orders", "profiles", "channels/store.py")
 
 Found = tuple[str | tuple[str, ...], str]
 
@@ -44,10 +52,27 @@ def from_domain() -> Iterator[Found]:
             yield from ((str(field[key]), place) for key in ("title", "description") if field.get(key))
 
 
+def from_faults() -> Iterator[Found]:
+    """(message, place) of every constant sentence in an error or a reason that the desk may show."""
+    for package in PACKAGES:
+        place = DESK.parent / package
+        for path in [place] if place.is_file() else sorted(place.rglob("*.py")):
+            if "api" not in path.parts:
+                yield from ((sentence, package) for sentence in _sentences(ast.parse(path.read_text("utf-8"))))
+
+
+def _sentences(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in SAYING:
+            for given in (*node.args, *(keyword.value for keyword in node.keywords)):
+                if isinstance(given, ast.Constant) and isinstance(given.value, str) and " " in given.value:
+                    yield given.value
+
+
 def template() -> Catalog:
     """Everything there is to say."""
     catalog = Catalog(project="Rapport", charset="utf-8", fuzzy=False)
-    for message, place in (*from_desk(), *from_domain()):
+    for message, place in (*from_desk(), *from_domain(), *from_faults()):
         catalog.add(message, locations=[(place, 0)])
     return catalog
 
@@ -58,6 +83,16 @@ def read(language: str) -> Catalog:
         return read_po(file, locale=language)
 
 
+def missing(catalog: Catalog) -> list[str]:
+    """Sentences without a translation, or with one that a person has to look at again."""
+    found = []
+    for message in catalog:
+        forms = message.string if isinstance(message.string, list | tuple) else [message.string]
+        if message.id and (message.fuzzy or not all(forms)):
+            found.append(str(message.id))
+    return found
+
+
 def update(language: str) -> int:
     """Add what is new, drop what nobody says any more; how many sentences are still empty."""
     catalog = read(language)
@@ -65,7 +100,7 @@ def update(language: str) -> int:
     catalog.obsolete.clear()
     with (LOCALES / language / "LC_MESSAGES" / "messages.po").open("wb") as file:
         write_po(file, catalog, width=110, no_location=True, sort_output=True, omit_header=False)
-    return sum(1 for message in catalog if message.id and not message.string)
+    return len(missing(catalog))
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from desk.i18n import N_, Formats
+from desk.i18n import N_, NN_, Formats
 
 OPERATORS = {
     "eq": N_("is"), "ne": N_("is not"), "lt": N_("is below"), "lte": N_("is at most"), "gt": N_("is above"),
@@ -62,10 +62,12 @@ EVENTS = {
 }
 DURATION = re.compile(r"^(-)?P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?$")
 PIECES = (
-    (N_("%(num)s week"), N_("%(num)s weeks")), (N_("%(num)s day"), N_("%(num)s days")),
-    (N_("%(num)s hour"), N_("%(num)s hours")), (N_("%(num)s minute"), N_("%(num)s minutes")),
-    (N_("%(num)s second"), N_("%(num)s seconds")),
-)  # fmt: skip
+    NN_("%(num)s week", "%(num)s weeks"),
+    NN_("%(num)s day", "%(num)s days"),
+    NN_("%(num)s hour", "%(num)s hours"),
+    NN_("%(num)s minute", "%(num)s minutes"),
+    NN_("%(num)s second", "%(num)s seconds"),
+)
 MAX_WORDS = 90
 
 
