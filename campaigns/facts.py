@@ -53,11 +53,13 @@ class FactReader:
     async def read(self, asks: Sequence[Ask], before: Mapping[str, Facts] | None = None) -> dict[str, Facts]:
         """Run id → its facts; those read `before` are kept and added to."""
         found = {ask.run.id: (before or {}).get(ask.run.id, Facts(project_zone=self.project_zone)) for ask in asks}
+        # Orders before events: whoever reads "paid" then also finds the `order.paid` written with it, so that a goal
+        # that was reached is never taken for an exit condition.
         for need, fill in (
             ("profile", self._profile),
+            ("order", self._order),
             ("history", self._history),
             ("happened", self._happened),
-            ("order", self._order),
             ("conversation", self._conversation),
             ("candidates", self._candidates),
         ):

@@ -1,0 +1,351 @@
+"""Campaigns on a real database, with real profiles, orders and delivery; the providers do as the test says.
+
+Redis is not needed: the bell is silent, everything due is found in the database. Time passes by `World.travel`, which
+moves what is stored into the past, because claims go by the server's clock.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+import pytest
+
+from base.clock import now
+from base.feed import INDEXES as FEED_INDEXES
+from base.feed import Feed
+from base.ids import new_id
+from base.mongo import Database, Document
+from base.secret_box import SecretBox
+from campaigns.effects import Effects
+from campaigns.entering import Entrance
+from campaigns.facts import FactReader
+from campaigns.journeys import Journeys
+from campaigns.live import LiveJourneys
+from campaigns.render import Renderer
+from campaigns.steps import JourneySource, Walker
+from campaigns.store import INDEXES, EnrolmentStore, JourneyStore, TaskStore, TemplateStore
+from campaigns.tasks import Tasks
+from campaigns.templates import Templates
+from campaigns.triggers import Reactor
+from channels.adapter import Account, AccountSettings, Adapter, Card, Delivery
+from channels.capabilities import Capabilities
+from channels.registry import Registry
+from channels.store import INDEXES as CHANNEL_INDEXES
+from channels.store import ChannelStore
+from channels.vocabulary import Address, AnyEvent, MessageReceived, OutboundMessage, Person, SendReceipt
+from inbox.incoming import Arrival
+from inbox.room import Inbox, open_inbox
+from inbox.store import INDEXES as INBOX_INDEXES
+from orders.models import Order, OrderInput
+from orders.record import OrderBook
+from orders.store import INDEXES as ORDER_INDEXES
+from orders.store import OrderStore
+from profiles.consent import Consent
+from profiles.edit import ProfileEditor
+from profiles.events import EventStore, NewEvent
+from profiles.resolve import Resolver, Sighting
+from profiles.store import ConsentStore, ProfileStore, consents, events, identities, profiles, suggestions
+
+PROFILE_INDEXES = [module.INDEXES for module in (consents, events, identities, profiles, suggestions)]
+
+
+class SilentBell:
+    """Nobody listens."""
+
+    async def ring(self, *bells: Any) -> None:
+        return None
+
+    def soon(self, *bells: Any) -> None:
+        return None
+
+    async def publish(self, topic: str, note: str = "") -> None:
+        return None
+
+
+class NoSettings(AccountSettings):
+    """Nothing to set."""
+
+    from_address: str = "shop@shop.example"
+
+
+Script = Callable[[OutboundMessage], Any]
+
+
+class PlayedAdapter(Adapter):
+    """Accepts what the script does not refuse, and counts what it accepted by key."""
+
+    card: ClassVar[Card] = Card("chat", "Chat", "chat", "Plays a provider in process.", NoSettings)
+    capabilities: ClassVar[Capabilities] = Capabilities(text_limit=1000, rate_per_s=100_000.0, buttons=3)
+
+    def __init__(self, http: Any) -> None:
+        super().__init__(http)
+        self.sent: list[OutboundMessage] = []
+        self.accepted: Counter[str] = Counter()
+        self.script: Script | None = None
+
+    def verify(self, account: Account, delivery: Delivery, now: datetime) -> None:
+        return None
+
+    def parse(self, account: Account, delivery: Delivery) -> list[AnyEvent]:
+        return []
+
+    async def send(self, account: Account, message: OutboundMessage) -> SendReceipt:
+        answer = self.script(message) if self.script is not None else None
+        if isinstance(answer, Exception):
+            raise answer
+        self.sent.append(message)
+        self.accepted[message.key] += 1
+        return SendReceipt(message_ids=(f"p-{message.key}",))
+
+
+def _like(name: str, kind: str, **capabilities: Any) -> type[PlayedAdapter]:
+    members = {
+        "card": Card(name, name.title(), kind, "Plays a provider.", NoSettings),  # type: ignore[arg-type]
+        "capabilities": PlayedAdapter.capabilities.model_copy(update=capabilities),
+    }
+    return type(name, (PlayedAdapter,), members)
+
+
+ADAPTERS: dict[str, type[Adapter]] = {
+    "chat": PlayedAdapter,
+    "windowed": _like("windowed", "chat", reply_window_s=24 * 3600, templates=True, template_outside_window=True),
+    "mail": _like("mail", "email", text_limit=500_000),
+}
+
+
+@dataclass
+class Worker:
+    """One process's share: its own picture of the journeys, its own renderer."""
+
+    live: LiveJourneys
+    reactor: Reactor
+    walker: Walker
+    source: JourneySource
+    journeys: Journeys
+
+
+@dataclass
+class World:
+    """Everything, put together as the runtime does it."""
+
+    db: Database
+    inbox: Inbox
+    profiles: ProfileStore
+    resolver: Resolver
+    events: EventStore
+    consent: Consent
+    orders: OrderBook
+    channels: ChannelStore
+    registry: Registry
+    heads: JourneyStore
+    runs: EnrolmentStore
+    tasks: Tasks
+    task_rows: TaskStore
+    template_rows: TemplateStore
+    templates: Templates
+    renderer: Renderer
+    facts: FactReader
+    worker: Worker
+    new_worker: Callable[[], Worker]
+    ids: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def journeys(self) -> Journeys:
+        return self.worker.journeys
+
+    # -- people ------------------------------------------------------------------------------------------------
+
+    async def person(self, name: str = "Anna", *, channel: str = "chat", **more: Any) -> str:
+        """Somebody who wrote to us a minute ago on that channel; the profile's id."""
+        address = Address(channel_id=self.ids[channel], external_id=new_id("prf"))
+        sighting = Sighting(address, channel, now() - timedelta(minutes=1), Person(name=name, **more), inbound=True)
+        return (await self.resolver.resolve([sighting]))[0].profile_id
+
+    async def people(self, count: int) -> list[str]:
+        """Many at once."""
+        at = now() - timedelta(minutes=1)
+        sightings = [
+            Sighting(Address(channel_id=self.ids["chat"], external_id=f"p{i}"), "chat", at, Person(name=f"P {i}"), True)
+            for i in range(count)
+        ]
+        return [known.profile_id for known in await self.resolver.resolve(sightings)]
+
+    async def says(self, profile_id: str, text: str, *, channel: str = "chat") -> None:
+        """An inbound message, all the way in."""
+        identity = next(
+            each for each in await self.profiles.identities_of(profile_id) if each.channel_id == self.ids[channel]
+        )
+        key = new_id("msg")
+        address = Address(channel_id=self.ids[channel], external_id=str(identity.external_id))
+        event = MessageReceived(event_id=key, occurred_at=now(), address=address, message_id=key, text=text)
+        await self.inbox.receiver.receive([Arrival(self.ids[channel], channel, event, "dlv_x")])
+
+    async def happens(
+        self, name: str, profile_id: str | None, *, ago_s: float = 0, key: str = "", **properties: Any
+    ) -> None:
+        """A domain event."""
+        at = now() - timedelta(seconds=ago_s)
+        event = NewEvent(name, key or new_id("evt"), at, profile_id, properties=properties)
+        await self.events.record([event])
+
+    async def order(self, profile_id: str, number: str = "A-1", status: str = "pending", **more: Any) -> Order:
+        """An order of that person by the channel address."""
+        known = await self.profiles.identities_of(profile_id)
+        identity = next(each for each in known if each.channel_id is not None)
+        ref = {"kind": "channel", "channel_id": identity.channel_id, "value": identity.external_id}
+        given = {
+            "external_id": number,
+            "identity": ref,
+            "status": status,
+            "total": {"amount_minor": 4200, "currency": "EUR"},
+        }
+        return (await self.orders.record(OrderInput.model_validate({**given, **more})))[0]
+
+    # -- journeys ----------------------------------------------------------------------------------------------
+
+    async def journey(self, *steps: Mapping[str, Any], **more: Any) -> str:
+        """A published journey; the trigger is `api` unless said."""
+        draft = {"name": "J", "trigger": {"type": "api"}, "steps": list(steps), **more}
+        head = await self.journeys.create(draft)
+        await self.journeys.publish(head["_id"])
+        return str(head["_id"])
+
+    async def react(self, worker: Worker | None = None) -> int:
+        return await (worker or self.worker).reactor.react(500)
+
+    async def settle(self, *, deliver: bool = True) -> None:
+        """Work until nothing is due."""
+        for _ in range(60):
+            done = await self.worker.reactor.react(500) + await self.worker.walker.advance(500)
+            done += await self.inbox.delivery.deliver(500) if deliver else 0
+            if not done:
+                return
+        raise AssertionError("work never ends")
+
+    async def run(self, run_id: str | None = None, **wanted: Any) -> Document:
+        """The one run there is (or the one named, or the only one like that)."""
+        rows = await self.rows(**({"_id": run_id} if run_id else {}), **wanted)
+        assert len(rows) == 1, [(row["_id"], row["state"], row["entry_key"]) for row in rows]
+        return rows[0]
+
+    async def rows(self, **wanted: Any) -> list[Document]:
+        return await self.db.collection("enrolments").find(wanted).sort("_id", 1).to_list(None)
+
+    async def codes(self, run_id: str) -> list[str]:
+        """The log of a run, in codes; each line once and in order."""
+        lines = await self.runs.log_of(run_id, 10_000)
+        assert [line["rev"] for line in lines] == list(range(1, len(lines) + 1)), "the log has a gap or a double"
+        return [line["code"] for line in lines]
+
+    def sent(self, channel: str = "chat") -> list[str]:
+        """Texts that came to the provider, in order."""
+        adapter = self.registry.get(channel)
+        assert isinstance(adapter, PlayedAdapter)
+        assert all(count == 1 for count in adapter.accepted.values()), "a message went out twice"
+        return [message.text or "" for message in adapter.sent]
+
+    def provider(self, channel: str = "chat") -> PlayedAdapter:
+        adapter = self.registry.get(channel)
+        assert isinstance(adapter, PlayedAdapter)
+        return adapter
+
+    async def travel(self, **span: float) -> None:
+        """Let so much time pass: everything stored moves into the past."""
+        ms = int(timedelta(**span).total_seconds() * 1000)
+
+        def earlier(*names: str) -> list[dict[str, Any]]:
+            sets = {
+                name: {"$cond": [{"$eq": [{"$type": f"${name}"}, "date"]}, _back(f"${name}", ms), f"${name}"]}
+                for name in names
+            }
+            return [{"$set": sets}]
+
+        for collection, names in (
+            ("enrolments", ("due_at", "entered_at", "since", "started_at", "next.due_at")),
+            ("sends", ("due_at", "planned_at", "handed_at")),
+            ("events", ("occurred_at", "received_at", "due_at")),
+            ("identities", ("last_inbound_at",)),
+            ("tasks", ("due_at", "created_at")),
+            ("journeys", ("paused_at",)),
+        ):
+            for name in names:
+                where = {name: {"$type": "date"}}
+                await self.db.collection(collection).update_many(where, earlier(name))
+        waits = {"wait.until": {"$type": "date"}}
+        await self.db.collection("enrolments").update_many(waits, [{"$set": {"wait.until": _back("$wait.until", ms)}}])
+
+
+def _back(path: str, ms: int) -> dict[str, Any]:
+    return {"$dateSubtract": {"startDate": path, "unit": "millisecond", "amount": ms}}
+
+
+@pytest.fixture(scope="module")
+async def indexed_database(mongo_url: str, database_name: str) -> str:
+    """The name of a database with every index; making them takes longer than most tests."""
+    db = Database(mongo_url, database_name)
+    for declared in [FEED_INDEXES, CHANNEL_INDEXES, *PROFILE_INDEXES, INBOX_INDEXES, ORDER_INDEXES, INDEXES]:
+        await db.ensure_indexes(declared)
+    db.close()
+    return database_name
+
+
+@pytest.fixture
+async def world(mongo_url: str, indexed_database: str) -> AsyncIterator[World]:
+    db = Database(mongo_url, indexed_database)
+    for name in await db.handle.list_collection_names():
+        await db.collection(name).delete_many({})
+    made = _world(db)
+    for name in ADAPTERS:
+        made.ids[name] = (await made.channels.add(name, name.title(), {})).id
+    yield made
+    await made.inbox.delivery.close()
+    await made.renderer.close()
+    db.close()
+
+
+def _world(db: Database) -> World:
+    bell: Any = SilentBell()
+    registry = Registry(None, ADAPTERS)  # type: ignore[arg-type]
+    channels = ChannelStore(db, SecretBox([SecretBox.new_key()]), registry, now, "http://test")
+    people, happened = ProfileStore(db), EventStore(db, now)
+    resolver = Resolver(people, happened, now)
+    consent = Consent(people, ConsentStore(db), happened, db, now)
+    feed = Feed(db, bell, now)
+    inbox = open_inbox(
+        db, channels=channels, registry=registry, profiles=people, resolver=resolver, consent=consent,
+        events=happened, feed=feed, doorbell=bell, clock=now,
+    )  # fmt: skip
+    order_rows = OrderStore(db)
+    orders = OrderBook(db, order_rows, resolver, people, happened, feed, bell, now)
+    heads, runs = JourneyStore(db, now), EnrolmentStore(db, now)
+    task_rows, template_rows = TaskStore(db, now), TemplateStore(db, now)
+    facts = FactReader(
+        people, happened, order_rows, inbox.conversations, channels, registry, now, project_zone="Europe/Berlin"
+    )
+    renderer = Renderer(project_zone="Europe/Berlin")
+    tasks = Tasks(db, task_rows, happened, people, bell, now)
+    editor = ProfileEditor(people, happened, resolver, db, now)
+    effects = Effects(inbox.outbox, tasks, editor, consent, people)
+    entrance = Entrance(runs, now)
+
+    def worker() -> Worker:
+        live = LiveJourneys(heads)
+        source = JourneySource(heads, runs, live, facts, template_rows, people, channels, registry, renderer, bell, now)
+        return Worker(
+            live,
+            Reactor(happened, runs, live, entrance, facts, bell, now),
+            Walker(runs, live, facts, inbox.sends, task_rows, effects, bell, now),
+            source,
+            Journeys(heads, runs, live, entrance, facts, template_rows, bell, now),
+        )
+
+    first = worker()
+    inbox.delivery.register("journey", first.source)
+    return World(
+        db, inbox, people, resolver, happened, consent, orders, channels, registry, heads, runs, tasks, task_rows,
+        template_rows, Templates(template_rows, renderer, facts), renderer, facts, first, worker,
+    )  # fmt: skip
