@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -124,6 +124,10 @@ class Tasks:
     async def due(self, assignee_id: str, until: datetime, limit: int = 100) -> list[Document]:
         """What a person has to do by `until`: their own open tasks and those nobody has taken."""
         return await self._store.due(assignee_id, until, limit)
+
+    async def erase(self, profile_ids: Sequence[str]) -> int:
+        """Forget the tasks about these people; how many."""
+        return await self._store.delete_of(profile_ids)
 
     async def _created(self, fields: Mapping[str, Any]) -> Document:
         async def work(session: Session) -> Document:

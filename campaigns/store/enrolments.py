@@ -1,7 +1,8 @@
 """The runs: where each person is in each journey, and the log of how they got there.
 
-A run is a duty (`base.duty`): whoever claimed it names the lease in every later write. A step is written in three
-moves, and a crash between any two of them repeats only what is harmless:
+A run is a duty (`base.duty`): whoever claimed it names the lease in every later write. A step that only waits is one
+fenced write; its log lines ride along as `tail` and are added to the log after it, by the next claim if need be. A step
+with effects, and an end, is written in three moves, and a crash between any two repeats only what is harmless:
 
 1. `write`: the new place, the log lines and the effects still to be carried out (`todo`), in one fenced write;
 2. the effects are carried out and the lines kept, each under a unique key;
@@ -13,7 +14,6 @@ Until 3 the run stays leased, so it is due again within the lease; a claim that 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -138,6 +138,15 @@ class EnrolmentStore:
         taken = await inserted_apart_from_duplicates(self._log, rows)
         return [row for place, row in enumerate(rows) if place not in taken]
 
+    async def keep_tails(self, rows: Sequence[Document]) -> list[Document]:
+        """Add the lines of claimed rows whose last writer died before it came to that; those that were new."""
+        lasts = {row["tail"][-1]["_id"]: row for row in rows if row.get("tail")}
+        if not lasts:
+            return []
+        kept = {line["_id"] async for line in self._log.find({"_id": {"$in": list(lasts)}}, {"_id": 1})}
+        missing = [line for line_id, row in lasts.items() if line_id not in kept for line in row["tail"]]
+        return await self.keep_lines(missing) if missing else []
+
     async def poke(self, changes: Sequence[tuple[Document, datetime]]) -> int:
         """(condition of ours, when): make live runs due. Their lease ends, so that nobody writes from older facts."""
         if not changes:
@@ -229,14 +238,14 @@ class EnrolmentStore:
                         "at": now,
                         "by": by,
                         "replaced_by": replaced_by,
-                        "lines": {"$ifNull": ["$todo.lines", []]},
+                        "lines": {"$concatArrays": [{"$ifNull": ["$tail", []]}, {"$ifNull": ["$todo.lines", []]}]},
                     },
                     "rev": {"$add": ["$rev", 1]},
                     "wait": None,
                     "updated_at": now,
                 }
             },
-            {"$unset": ["lease", "due_at", "wake", "todo", "next", "written"]},
+            {"$unset": ["lease", "due_at", "wake", "todo", "tail", "next", "written"]},
         ]
         row: Document | None = await self._rows.find_one_and_update(
             {"_id": run_id, "state": {"$in": list(LIVE)}, "next.end": None},
@@ -272,6 +281,12 @@ class EnrolmentStore:
             except DuplicateKeyError:
                 continue
         return moved
+
+    async def delete_of(self, profile_ids: Sequence[str]) -> int:
+        """Erase the runs of these people with their log. The counts of steps stay: they name nobody."""
+        ids = [row["_id"] async for row in self._rows.find({"profile_id": {"$in": list(profile_ids)}}, {"_id": 1})]
+        await self._log.delete_many({"enrolment_id": {"$in": ids}})
+        return (await self._rows.delete_many({"_id": {"$in": ids}})).deleted_count
 
     # -- reading -----------------------------------------------------------------------------------------------
 
@@ -390,14 +405,25 @@ def new_row(run: RunState, **more: Any) -> Document:
 
 def place_of(run: RunState) -> Document:
     """The part of a row that walking changes."""
-    wait = asdict(run.wait) if run.wait is not None else None
-    if wait is not None:
-        wait["tried"] = list(wait["tried"])
     return {
-        "node": run.node, "visit": run.visit, "visits": dict(run.visits), "entered_at": run.entered_at, "wait": wait,
-        "data": dict(run.data), "holdout": run.holdout, "goal_met": run.goal_met, "skip_next": run.skip_next,
-        "shift_ms": int(run.shift.total_seconds() * 1000),
+        "node": run.node, "visit": run.visit, "visits": run.visits, "entered_at": run.entered_at,
+        "wait": _wait_document(run.wait), "data": run.data, "holdout": run.holdout, "goal_met": run.goal_met,
+        "skip_next": run.skip_next, "shift_ms": int(run.shift / timedelta(milliseconds=1)),
     }  # fmt: skip
+
+
+def moved(before: RunState, after: RunState) -> Document:
+    """The fields that differ: what a step has to write."""
+    if before is after:
+        return {}
+    old = place_of(before)
+    return {name: value for name, value in place_of(after).items() if value is not old[name] and value != old[name]}
+
+
+def _wait_document(wait: Wait | None) -> Document | None:
+    if wait is None:
+        return None
+    return {"kind": wait.kind, "until": wait.until, "tried": list(wait.tried), "ref": wait.ref}
 
 
 def run_of(row: Mapping[str, Any]) -> RunState:

@@ -264,6 +264,10 @@ class SendStore:
         )
         return row["due_at"] if row else None
 
+    async def delete_of(self, profile_ids: Sequence[str]) -> int:
+        """Erase the sends of these people; what waits is not sent."""
+        return (await self._rows.delete_many({"profile_id": {"$in": list(profile_ids)}})).deleted_count
+
     async def raw(self, wanted: Mapping[str, Any]) -> list[Document]:
         """Rows by an exact condition of ours. For tests and reports, never with input from outside."""
         return await self._rows.find(dict(wanted)).sort("_id", ASCENDING).to_list(None)

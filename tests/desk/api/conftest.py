@@ -10,6 +10,7 @@ import bson
 import pytest
 from aiohttp import ClientResponse, ClientSession, web
 from pydantic import SecretStr
+from redis.asyncio import Redis
 
 from base.clock import now
 from base.secret_box import SecretBox
@@ -17,7 +18,6 @@ from base.settings import Settings
 from campaigns.contents import TemplateInput
 from campaigns.tasks import TaskInput
 from channels.vocabulary import Address, MessageReceived, Person
-from desk.api.routes import routes
 from desk.app import build
 from inbox.incoming import Arrival
 from inbox.models import Actor, ReplyInput
@@ -67,6 +67,7 @@ class World:
 
     url: str
     runtime: Any
+    application: web.Application
     ours: Side
     foreign: Side
     tokens: dict[str, str]
@@ -104,24 +105,20 @@ async def world(mongo_url: str, redis_url: str, database_name: str) -> AsyncIter
     )  # fmt: skip
     runtime = await open_runtime(settings)
     await migrate(runtime.db)
-    runner = web.AppRunner(application(runtime), access_log=None, shutdown_timeout=0.1)
+    app = build(runtime)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     host, port = runner.addresses[0][:2]
-    yield await _furnished(f"http://{host}:{port}", runtime)
+    yield await _furnished(f"http://{host}:{port}", app, runtime)
     await runner.cleanup()
     await runtime.close()
+    async with Redis.from_url(redis_url) as redis:
+        async for key in redis.scan_iter(match=f"{database_name}*", count=1000):
+            await redis.delete(key)
 
 
-def application(runtime: Runtime) -> web.Application:
-    """The desk with the API."""
-    app = build(runtime)
-    if not any(resource.canonical == "/api/v1/channels" for resource in app.router.resources()):
-        app.add_routes(routes())
-    return app
-
-
-async def _furnished(url: str, runtime: Any) -> World:
+async def _furnished(url: str, app: web.Application, runtime: Runtime) -> World:
     journey, template = await _campaign(runtime)
     ours = await _side(runtime, "anna", journey, template)
     foreign = await _side(runtime, "boris", journey, template)
@@ -129,7 +126,7 @@ async def _furnished(url: str, runtime: Any) -> World:
     for role in ROLES:
         tokens[role], _ = await runtime.accounts.new_token(f"All of {role}", role)
         scoped[role], _ = await runtime.accounts.new_token(f"Part of {role}", role, channels=[ours.channel])
-    return World(url, runtime, ours, foreign, tokens, scoped)
+    return World(url, runtime, app, ours, foreign, tokens, scoped)
 
 
 async def _campaign(runtime: Runtime) -> tuple[str, str]:

@@ -1,0 +1,186 @@
+"""Who may what: every operation by nobody, by the wrong role, and by somebody limited to another channel.
+
+What may not be seen is answered with 404, what may not be done with 403, and afterwards the database is as it was.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from desk.api.contract import Operation
+from desk.api.routes import OPERATIONS
+from desk.auth import STANDS_FOR
+from tests.desk.api.conftest import ROLES, Side, World, answer_of
+
+ROUTED = [each for each in OPERATIONS if not each.elsewhere]
+NOWHERE = "0" * 26
+#: Kinds of things that belong to a channel, or to a person who came by one.
+SCOPED = ("chn", "prf", "cnv", "msg", "snd", "ord", "tsk", "enr")
+
+#: A body with which the operation would succeed, were it allowed.
+BODIES: dict[str, Any] = {
+    "create_channel": {"provider": "generic", "name": "n", "settings": {"secret": "whsec_" + "QUFB" * 8}},
+    "change_channel": {"name": "Taken over"},
+    "upsert_profile": {"identities": ["email:boris@example.org"], "name": "Taken over"},
+    "change_profile": {"name": "Taken over"},
+    "set_stage": {"stage": "lost"},
+    "add_consent": {"identity_id": "{idn}", "purpose": "marketing", "granted": False},
+    "change_conversation": {"status": "resolved", "labels": ["x"]},
+    "reply": {"text": "From somebody else"},
+    "track_events": {"event": "x", "profile_id": "{prf}"},
+    "record_order": {"external_id": "order-boris", "status": "cancelled"},
+    "advance_order": {"status": "cancelled"},
+    "create_task": {"text": "x", "profile_id": "{prf}"},
+    "change_task": {"state": "done"},
+    "create_template": {"name": "n", "body": "b"},
+    "change_template": {"name": "n"},
+    "render_template": {"profile_id": "{prf}"},
+    "create_journey": {"name": "n"},
+    "change_journey": {"name": "n"},
+    "publish_journey": {"dry_run": True},
+    "set_journey_status": {"status": "live"},
+    "install_recipe": {},
+    "enrol": {"profile_id": "{prf}"},
+    "invite_user": {"email": "x@example.org", "role": "admin"},
+    "change_user": {"role": "admin"},
+    "create_token": {"name": "n", "role": "admin"},
+}
+
+
+def filled(value: Any, side: Side) -> Any:
+    """A body with the ids of a side."""
+    if isinstance(value, str):
+        return value.format(prf=side.profile, idn=side.identity) if value.startswith("{") else value
+    if isinstance(value, dict):
+        return {name: filled(each, side) for name, each in value.items()}
+    return [filled(each, side) for each in value] if isinstance(value, list) else value
+
+
+def path_of(operation: Operation, side: Side) -> str:
+    """Its path with the ids of a side; of what has none, an id that is nobody's."""
+    path = operation.plain_path
+    for name, pattern in operation.parameters.items():
+        prefix = pattern[:3]
+        known = side.known().get(prefix) or (f"{prefix}_{NOWHERE}" if pattern[3:4] == "_" else "welcome")
+        path = path.replace(f"{{{name}}}", known)
+    return path
+
+
+def calls(side: Side) -> Iterator[tuple[Operation, str, Any]]:
+    """Every operation with a path and a body."""
+    for operation in ROUTED:
+        yield operation, path_of(operation, side), filled(BODIES.get(operation.name), side)
+
+
+def test_every_write_is_tried() -> None:
+    takes_body = {each.name for each in ROUTED if each.body is not None}
+    assert takes_body == set(BODIES)
+
+
+async def test_nobody_does_nothing(world: World) -> None:
+    before = await world.digest()
+    for token in (None, "rpt_wrong", ""):
+        async with world.client(token) as client:
+            for operation, path, body in calls(world.ours):
+                answer = await client.request(operation.method, path, json=body)
+                problem = await answer_of(answer)
+                assert (answer.status, problem["code"]) == (401, "unauthenticated"), (operation.name, problem)
+                assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert await world.digest() == before
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_the_wrong_role_does_nothing(world: World, role: str) -> None:
+    before, refused = await world.digest(), 0
+    async with world.client(role) as client:
+        for operation, path, body in calls(world.ours):
+            if STANDS_FOR[role].isdisjoint(operation.roles):
+                answer = await client.request(operation.method, path, json=body)
+                assert answer.status == 403, (operation.name, await answer.text())
+                refused += 1
+    assert await world.digest() == before
+    assert (refused == 0) == (role == "admin")
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_what_is_on_another_channel_is_not_there(world: World, role: str) -> None:
+    before = await world.digest()
+    async with world.client(f"scoped:{role}") as client:
+        for operation, path, body in calls(world.foreign):
+            concerns = {pattern[:3] for pattern in operation.parameters.values()} & set(SCOPED)
+            named = "{prf}" in str(BODIES.get(operation.name)) or operation.name in ("upsert_profile", "record_order")
+            if STANDS_FOR[role].isdisjoint(operation.roles) or not (concerns or named):
+                continue
+            answer = await client.request(operation.method, path, json=body)
+            assert answer.status == 404, (operation.name, await answer.text())
+    assert await world.digest() == before
+
+
+async def test_a_limited_administrator_does_not_reach_beyond(world: World) -> None:
+    before = await world.digest()
+    names = ("create_channel", "invite_user", "change_user", "renew_link", "create_token", "revoke_token")
+    async with world.client("scoped:admin") as client:
+        for operation, path, body in calls(world.foreign):
+            if operation.name in names:
+                answer = await client.request(operation.method, path, json=body)
+                assert answer.status == 403, (operation.name, await answer.text())
+    assert await world.digest() == before
+
+
+async def test_ids_of_others_inside_a_body_are_not_there_either(world: World) -> None:
+    before, ours, foreign = await world.digest(), world.ours, world.foreign
+    told = {"event": "x", "message_id": "1"}
+    tries = [
+        ("POST", "/profiles", {"identities": [f"{foreign.channel}:ext-boris"], "name": "x"}, 404),
+        ("POST", "/profiles", {"identities": [f"{foreign.channel}:somebody-new"]}, 404),
+        ("POST", "/profiles", {"identities": ["customer_id:new-1", "email:boris@example.org"]}, 404),
+        ("POST", "/events", {**told, "identity": "email:boris@example.org"}, 404),
+        ("POST", "/events",
+         {"batch": [{**told, "profile_id": ours.profile}, {**told, "profile_id": foreign.profile}]}, 404),
+        ("POST", "/orders", {"external_id": "n-1", "identity": "email:boris@example.org"}, 404),
+        ("POST", "/orders",
+         {"external_id": "n-1", "identity": "customer_id:new-2", "identities": [f"{foreign.channel}:x"]}, 404),
+        ("POST", "/tasks", {"text": "x", "conversation_id": foreign.conversation}, 404),
+        ("POST", "/tasks", {"text": "x", "order_id": foreign.order}, 404),
+        ("POST", f"/conversations/{ours.conversation}/messages", {"text": "x", "reply_to": foreign.message}, 422),
+        ("POST", f"/profiles/{ours.profile}/consents",
+         {"identity_id": foreign.identity, "purpose": "marketing", "granted": True}, 422),
+    ]  # fmt: skip
+    async with world.client("scoped:admin") as client:
+        for method, path, body, status in tries:
+            answer = await client.request(method, "/api/v1" + path, json=body)
+            assert answer.status == status, (path, body, await answer.text())
+    assert await world.digest() == before
+
+
+async def test_lists_show_nothing_of_others(world: World) -> None:
+    hidden = [world.foreign.id_for(prefix) for prefix in SCOPED] + [world.foreign.identity, "boris", "Boris"]
+    async with world.client("scoped:admin") as client:
+        for operation in ROUTED:
+            if operation.method != "GET" or operation.name in ("list_tokens",):
+                continue
+            answer = await client.get(path_of(operation, world.ours))
+            text = await answer.text()
+            assert answer.status in (200, 404), (operation.name, text)
+            assert not [each for each in hidden if each in text], (operation.name, text)
+        for path in ("/messages?channel={chn}", "/conversations?channel={chn}", "/messages?profile={prf}",
+                     "/orders?profile={prf}", "/sends?profile={prf}", "/sends?conversation={cnv}",
+                     "/profiles?identity={chn}:ext-boris", "/profiles?identity=email:boris@example.org",
+                     "/profiles?q=boris", "/tasks?profile={prf}", "/conversations?q=boris"):  # fmt: skip
+            asked = "/api/v1" + path.format(**world.foreign.known())
+            assert (await answer_of(await client.get(asked)))["data"] == [], path
+
+
+async def test_who_is_on_both_channels_is_seen_in_part(world: World) -> None:
+    runtime = world.runtime
+    both = {"identities": [f"{world.ours.channel}:dora-1", f"{world.foreign.channel}:dora-2"], "name": "Dora"}
+    async with world.client() as client:
+        dora = await answer_of(await client.post("/api/v1/profiles", json=both))
+    assert len(dora["identities"]) == 2
+    async with world.client("scoped:admin") as client:
+        path = f"/api/v1/profiles/{dora['id']}"
+        seen = await answer_of(await client.get(path))
+        assert [each["channel_id"] for each in seen["identities"]] == [world.ours.channel]
+        assert (await client.delete(path)).status == 403
+    assert await runtime.profiles.get(dora["id"]) is not None
