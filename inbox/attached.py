@@ -15,16 +15,14 @@ from base.mongo import Document
 from channels.capabilities import Capabilities
 from channels.vocabulary import Attachment, AttachmentKind
 from inbox.file_types import kind_of, plain_type, safe_name
+from inbox.models import Reason
 from profiles.models import storable
 
 #: Bytes that came inside one message (mail) wait beside it until they are put away: a document holds no more.
 INLINE_MAX_BYTES = 12_000_000
 #: Larger files are not kept.
 FILE_MAX_BYTES = 25_000_000
-TOO_LARGE: Document = {
-    "code": "too_large", "sentence": f"The file is larger than the {FILE_MAX_BYTES // 1_000_000} MB that are kept.",
-    "detail": None,
-}  # fmt: skip
+TOO_LARGE = Reason("too_large", "The file is larger than the 25 MB that are kept.")
 #: What the message does not show: where to fetch it from, and the bytes.
 _REFERENCE = {"content", "media_id", "url"}
 
@@ -151,4 +149,4 @@ def _row(home: Home, position: int, kind: str, now: datetime) -> Document:
 
 
 def _refused() -> Document:
-    return {"state": "failed", "reason": TOO_LARGE}
+    return {"state": "failed", "reason": TOO_LARGE.as_document()}

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from base.mongo import Document
 from channels.failures import CONSEQUENCES, Failure, SendFailed
+from inbox.models import Reason
 
 MAX_TRIES: Final = 6
 #: How long it is tried at all, from the first time on.
@@ -21,21 +21,26 @@ TRIED_FOR = timedelta(hours=24)
 PAUSES_S: Final = (15.0, 120.0, 900.0, 7_200.0, 64_800.0)
 _AGAIN = frozenset({Failure.UNCERTAIN, Failure.ACCOUNT_PROBLEM, Failure.UNKNOWN})
 
-WAITING: Mapping[Failure, str] = {
-    Failure.RATE_LIMITED: "The provider asked us to slow down; the file is fetched a little later.",
-    Failure.ACCOUNT_PROBLEM: (
-        "The provider refuses this account (token, permission), so the file could not be fetched yet; we try again."
-    ),
+_BUSY = Reason("rate_limited", "The provider asked us to slow down; the file is fetched a little later.")
+_NO_ACCESS_YET = Reason(
+    "account_problem",
+    "The provider refuses this account (token, permission), so the file could not be fetched yet; we try again.",
+)
+_NOT_YET = Reason("temporary", "The file could not be fetched yet; we try again by ourselves.")
+_REFUSED = Reason("content_rejected", "The provider does not give this file out, or not one that we may take.")
+_NO_FILES = Reason("not_supported", "This channel gives no files out.")
+_NO_ACCESS = Reason(
+    "account_problem", "The provider refused this account (token, permission), so the file could not be fetched."
+)
+_NOT_FETCHED = Reason("unknown", "The file could not be fetched from the provider.")
+_WAITING: Mapping[Failure, Reason] = {Failure.RATE_LIMITED: _BUSY, Failure.ACCOUNT_PROBLEM: _NO_ACCESS_YET}
+_ENDED: Mapping[Failure, Reason] = {
+    Failure.CONTENT_REJECTED: _REFUSED,
+    Failure.NOT_SUPPORTED: _NO_FILES,
+    Failure.ACCOUNT_PROBLEM: _NO_ACCESS,
 }
-WAITING_ELSE: Final = "The file could not be fetched yet; we try again by ourselves."
-ENDED: Mapping[Failure, str] = {
-    Failure.CONTENT_REJECTED: "The provider does not give this file out, or not one that we may take.",
-    Failure.NOT_SUPPORTED: "This channel gives no files out.",
-    Failure.ACCOUNT_PROBLEM: "The provider refused this account (token, permission), so the file could not be fetched.",
-}
-ENDED_ELSE: Final = "The file could not be fetched from the provider."
-CHANNEL_GONE: Final = "The channel was disconnected before the file was fetched."
-CRASHED: Final = "Fetching this file broke off too often."
+CHANNEL_GONE = Reason("channel_gone", "The channel was disconnected before the file was fetched.")
+CRASHED = Reason("crashed", "Fetching this file broke off too often.")
 
 
 def again_at(
@@ -51,15 +56,8 @@ def again_at(
     return min(now + timedelta(seconds=max(pause_s, failed.retry_after_s or 0.0)), end)
 
 
-def reason_of(failed: SendFailed, *, waiting: bool) -> Document:
+def reason_of(failed: SendFailed, *, waiting: bool) -> Reason:
     """Our sentence, and the provider's own words."""
-    sentences, otherwise = (WAITING, WAITING_ELSE) if waiting else (ENDED, ENDED_ELSE)
+    said = _WAITING.get(failed.failure, _NOT_YET) if waiting else _ENDED.get(failed.failure, _NOT_FETCHED)
     words = " ".join(part for part in (failed.provider_code, failed.detail) if part)[:500]
-    return {
-        "code": failed.failure.value, "sentence": sentences.get(failed.failure, otherwise), "detail": words or None,
-    }  # fmt: skip
-
-
-def reason(code: str, sentence: str) -> Document:
-    """A reason of our own."""
-    return {"code": code, "sentence": sentence, "detail": None}
+    return Reason(failed.failure.value, said.sentence, words or None)

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,6 +31,7 @@ from inbox import file_policy
 from inbox.attached import FILE_MAX_BYTES, TOO_LARGE
 from inbox.file_links import read_link
 from inbox.file_types import NEUTRAL, safe_name, type_of
+from inbox.models import Reason
 from inbox.store.files import BlobGone, FileStore
 
 log = logging.getLogger(__name__)
@@ -135,14 +136,14 @@ class Files:
     async def _one(self, row: Document) -> None:
         """Take one claimed file to its bytes, to another try, or to its end."""
         if row["attempts"] - row["tries"] > MAX_CRASHES:
-            await self._end(row, file_policy.reason("crashed", file_policy.CRASHED))
+            await self._end(row, file_policy.CRASHED)
             return
         if "content" in row:
             await self._keep(row, row["content"], None)
             return
         account = await self._channels.account(row["channel_id"])
         if account is None:
-            await self._end(row, file_policy.reason("channel_gone", file_policy.CHANNEL_GONE))
+            await self._end(row, file_policy.CHANNEL_GONE)
             return
         try:
             content, told = await self._downloaded(account, row)
@@ -196,12 +197,13 @@ class Files:
         if again_at is None:
             await self._end(row, file_policy.reason_of(failed, waiting=False), tries=tries)
             return
-        reason = file_policy.reason_of(failed, waiting=True)
+        reason = file_policy.reason_of(failed, waiting=True).as_document()
         change = {"tries": tries, "first_tried_at": first_tried_at, "reason": reason, "due_at": again_at, "lease": None}
         await self._tell(row, await self._store.record(row, change, {"reason": reason}))
 
-    async def _end(self, row: Document, reason: Document, **more: Any) -> None:
-        log.warning("a file was not fetched", extra={"file": row["_id"], "reason": reason["code"]})
+    async def _end(self, row: Document, why: Reason, **more: Any) -> None:
+        log.warning("a file was not fetched", extra={"file": row["_id"], "reason": why.code})
+        reason = why.as_document()
         change = {"state": "failed", "reason": reason, "due_at": None, "lease": None, "content": None, **more}
         await self._tell(row, await self._store.record(row, change, {"state": "failed", "reason": reason}))
 
@@ -226,7 +228,7 @@ class Files:
         file_id = read_link(self._link_keys, token, self._clock())
         return await self.get(file_id) if file_id is not None else None
 
-    async def read(self, file_id: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+    async def read(self, file_id: str, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
         """The bytes in pieces. Raises `NotFound` when they are not here (any more), also half-way."""
         row = await self._store.row(file_id) if is_id(file_id, "fil") else None
         if row is None:
@@ -244,7 +246,7 @@ class Files:
         if not content:
             raise WrongInput("The file is empty.")
         if len(content) > FILE_MAX_BYTES:
-            raise TooLarge(str(TOO_LARGE["sentence"]))
+            raise TooLarge(TOO_LARGE.sentence)
         media_type = type_of(content, told, name)
         sha256 = await asyncio.to_thread(_sha256, content)
         row: Document = {

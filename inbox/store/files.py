@@ -7,7 +7,7 @@ they clash instead of passing each other, and no row is left without its bytes.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -78,7 +78,7 @@ class FileStore:
         """A message's file."""
         return await self._rows.find_one({"message_id": message_id, "position": position}, {"content": 0})
 
-    async def read(self, row: Document, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+    async def read(self, row: Document, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
         """The bytes in pieces; those that came inside a webhook also before they are put away. `KeyError`: gone."""
         grid_id = row.get("grid_id")
         if grid_id is None:

@@ -169,9 +169,8 @@ async def test_what_is_gone_fails_at_once_with_a_reason_and_the_message_stays(ho
     assert await house.inbox.files.fetch(10) == 1
     after = await row_of(house, row["_id"])
     assert (after["text"], shown(after)["state"], shown(after)["name"]) == ("Hi", "failed", "photo.png")
-    assert shown(after)["reason"] == {
-        "code": "content_rejected", "sentence": file_policy.ENDED[Failure.CONTENT_REJECTED], "detail": "404 Not found.",
-    }  # fmt: skip
+    sentence = "The provider does not give this file out, or not one that we may take."
+    assert shown(after)["reason"] == {"code": "content_rejected", "sentence": sentence, "detail": "404 Not found."}
     await hurry(house)
     assert await house.inbox.files.fetch(10) == 0 and len(asked) == 1
     (kept,) = await file_rows(house)
