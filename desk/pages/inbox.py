@@ -16,9 +16,9 @@ from desk.keys import runtime_of
 from desk.pages.composer import capabilities_of, composer_of, snoozes
 from desk.pages.customer import customer_view, owner_name
 from desk.pages.faces import Faces
-from desk.pages.files import file_response, mail_response
 from desk.pages.inbox_lines import Scene, lines_of
 from desk.pages.inbox_rows import STATUS_LABELS, VIEWS, Asked, list_view, name_of, open_view, row_of
+from desk.pages.mails import mail_response
 from desk.pages.reads import faces_of, journey_names, order_rows, people, run_briefs
 from desk.render import formats_of, page
 from inbox.models import Actor, Conversation, Message, ReplyInput, conversation_of
@@ -98,14 +98,6 @@ async def lines(request: web.Request) -> web.StreamResponse:
     if "cursor" not in request.query:
         await _seen(request, found)
     return await page(request, "inbox/thread.html", {**values, **await _head_part(request, found)})
-
-
-@routes.get("/inbox/{conversation_id}/files/{message_id}/{position:[0-9]{1,3}}")
-@require("viewer")
-async def file(request: web.Request) -> web.StreamResponse:
-    """A file of a message: kept bytes, or fetched from the provider. Only harmless types are shown in a page."""
-    found = await conversation_for(request)
-    return await file_response(request, await _message(request, found))
 
 
 @routes.get("/inbox/{conversation_id}/mails/{message_id}")

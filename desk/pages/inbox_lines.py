@@ -9,14 +9,11 @@ from typing import Any
 from urllib.parse import quote
 
 from desk.i18n import N_, Formats
+from inbox.file_types import SHOWN
 from inbox.models import Conversation, Message
 
 #: Lines of one author closer than this stand together.
 TOGETHER = timedelta(minutes=5)
-#: Shown in the page; everything else is offered as a download.
-INLINE_IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
-INLINE_AUDIO = frozenset({"audio/ogg", "audio/mpeg", "audio/mp4", "audio/aac", "audio/amr", "audio/wav", "audio/webm"})
-INLINE_VIDEO = frozenset({"video/mp4", "video/webm"})
 KIND_LABELS = {
     "image": N_("Picture"), "video": N_("Video"), "audio": N_("Sound"), "voice": N_("Voice message"),
     "file": N_("File"), "sticker": N_("Sticker"),
@@ -61,11 +58,12 @@ class Quote:
 
 @dataclass(frozen=True)
 class FileView:
-    """One attachment."""
+    """One attachment. `shown`: image, audio, video, file, coming (not fetched yet), missing (could not be)."""
 
     href: str
     shown: str
     label: str
+    #: Its size, or for one that is not there the reason.
     size: str = ""
     width: int | None = None
     height: int | None = None
@@ -211,8 +209,8 @@ def line_of(
         text="" if deleted else _text(message),
         quote=_quote(answered, scene) if message.reply_to and not deleted else None,
         files=() if deleted else tuple(
-            file_view(each, f"{where}/files/{message.id}/{i}", formats)
-            for i, each in enumerate(message.attachments) if not each.get("inline")
+            file_view(each, formats)
+            for each in message.attachments if not each.get("inline")
         ),
         place=_place(message.location),
         cards=tuple(_card(each) for each in message.contacts),
@@ -286,22 +284,24 @@ def _quote(answered: Message | None, scene: Scene) -> Quote:
     return Quote(answered.id, author_of(answered, scene), text)
 
 
-def file_view(attachment: Mapping[str, Any], href: str, formats: Formats) -> FileView:
-    """How a file is offered: only harmless types are shown in the page."""
-    media_type = str(attachment.get("media_type") or "").split(";")[0].strip().lower()
-    kind = str(attachment.get("kind") or "file")
-    fallback = formats.text(KIND_LABELS.get(kind, N_("File")))
-    shown = "file"
-    if media_type in INLINE_IMAGES or (kind in ("image", "sticker") and not media_type):
-        shown = "image"
-    elif media_type in INLINE_AUDIO or (kind in ("audio", "voice") and not media_type):
-        shown = "audio"
-    elif media_type in INLINE_VIDEO or (kind == "video" and not media_type):
-        shown = "video"
-    label = str(attachment.get("file_name") or attachment.get("caption") or fallback)
+def file_view(attachment: Mapping[str, Any], formats: Formats) -> FileView:
+    """How a file is offered. Only types in which nothing can run are shown in the page; a file on its way says so."""
+    kind, state = str(attachment.get("kind") or "file"), attachment.get("state")
+    fallback = formats.text(KIND_LABELS.get(kind, KIND_LABELS["file"]))
+    label = str(attachment.get("name") or attachment.get("file_name") or attachment.get("caption") or fallback)
     size = attachment.get("size_bytes")
-    width, height = attachment.get("width"), attachment.get("height")
-    return FileView(href, shown, label, file_size(size) if size else "", width, height)
+    file_id, url = str(attachment.get("file_id") or ""), str(attachment.get("url") or "")
+    if state == "failed":
+        reason = attachment.get("reason") or {}
+        return FileView("", "missing", label, formats.text(str(reason.get("sentence") or "")))
+    if state != "stored" and file_id:
+        return FileView("", "coming", label, formats.text(N_("on its way")))
+    media_type = str(attachment.get("media_type") or "").split(";")[0].strip().lower()
+    shown = media_type.split("/")[0] if file_id and media_type in SHOWN else "file"
+    href = f"/api/v1/files/{file_id}" if file_id else url if url.startswith(("http://", "https://")) else ""
+    return FileView(
+        href, shown, label, file_size(size) if size else "", attachment.get("width"), attachment.get("height")
+    )
 
 
 def file_size(size_bytes: int) -> str:

@@ -68,6 +68,10 @@ document.addEventListener("htmx:responseError", (event) => {
 });
 document.addEventListener("htmx:sendError", () => toast(word("offline")));
 
+// A flow wider than the screen opens at its middle, where it begins.
+const stage = document.querySelector(".flow-stage");
+if (stage) stage.scrollLeft = (stage.scrollWidth - stage.clientWidth) / 2;
+
 age();
 setInterval(age, 20000);
 
