@@ -1,0 +1,449 @@
+"""What pages make of what the stores give: rows, lines, composer, forms, sentences. All pure."""
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from channels.capabilities import Capabilities
+from channels.vocabulary import Address
+from desk.i18n import Formats
+from desk.pages.composer import composer_of, snoozes
+from desk.pages.faces import Faces, hue_step
+from desk.pages.inbox_lines import Scene, file_size, file_view, lines_of, quoted_part
+from desk.pages.inbox_rows import Asked, list_view, row_of, wait_level
+from desk.pages.journey_steps import exits_of, step_words
+from desk.pages.mails import clean_mail
+from desk.pages.rules import duration_words, rule_words, trigger_words
+from desk.pages.settings_form import emptied, fields_of, settings_from
+from desk.render import hue_of, initials
+from inbox.models import Conversation, Message
+
+NOW = datetime(2026, 11, 22, 14, 32, tzinfo=UTC)
+EN, ZH = Formats("en", ZoneInfo("UTC"), NOW), Formats("zh_CN", ZoneInfo("UTC"), NOW)
+CARD = SimpleNamespace(provider="whatsapp", label="WhatsApp", mark="Wa", hue=142)
+FACES = Faces([SimpleNamespace(id="chn_1", provider="whatsapp", name="Shop")], [CARD])
+
+
+def _talk(**more):
+    known = {
+        "id": "cnv_1", "profile_id": "prf_1", "identity_id": "idn_1", "channel_id": "chn_1", "provider": "whatsapp",
+        "address": Address(channel_id="chn_1", external_id="49170", handle="+49170"), "display_name": "Anna",
+        "status": "open", "last_activity_at": NOW, "created_at": NOW, "updated_at": NOW,
+    }  # fmt: skip
+    return Conversation.model_validate(known | more)
+
+
+def _message(n, text="Hi", minutes=0, direction="in", **more):
+    author = more.pop(
+        "author", {"type": "customer"} if direction == "in" else {"type": "agent", "id": "usr_1", "name": "Mara"}
+    )
+    at = NOW + timedelta(minutes=minutes)
+    return Message.model_validate(
+        {"id": f"msg_{n}", "channel_id": "chn_1", "direction": direction, "author": author, "text": text, "seq": n,
+         "provider_at": at, "received_at": at, **more}
+    )  # fmt: skip
+
+
+def _lines(*messages, formats=EN):
+    return lines_of(messages, Scene(_talk(), "Anna", formats, {"jrn_1": "Welcome"}))
+
+
+# -- rows ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("minutes", "level"), [(None, 0), (0, 1), (9, 1), (10, 2), (59, 2), (60, 3), (9999, 3)])
+def test_waiting_gets_warmer(minutes, level):
+    assert wait_level(None if minutes is None else NOW - timedelta(minutes=minutes), NOW) == level
+
+
+@pytest.mark.parametrize(
+    ("direction", "author", "text", "shown"),
+    [
+        ("in", {"type": "customer"}, "Hello\n there", ("", "", "Hello there")),
+        ("in", {"type": "customer"}, None, ("", "paper-clip", "Attachment")),
+        ("out", {"type": "agent", "id": "usr_1", "name": "Mara L"}, "Yes", ("You:", "", "Yes")),
+        ("out", {"type": "agent", "id": "usr_2", "name": "Tom B"}, "Yes", ("Tom:", "", "Yes")),
+        ("note", {"type": "agent", "id": "usr_2", "name": "Tom B"}, "VIP", ("", "lock-closed", "VIP")),
+    ],
+)
+def test_a_row_tells_the_last_message(direction, author, text, shown):
+    last = {"id": "msg_1", "text": text, "at": NOW, "direction": direction, "author": author}
+    row = row_of(_talk(last_message=last), Asked("all"), FACES, {}, "usr_1", EN)
+    assert (row.by, row.symbol, row.preview) == shown
+
+
+def test_a_resolved_conversation_keeps_nobody_waiting_and_the_name_falls_back():
+    row = row_of(_talk(status="resolved", waiting_since=NOW, display_name=None), Asked(), FACES, {}, "usr_1", EN)
+    assert (row.wait_level, row.name, row.face.letters) == (0, "+49170", "Wa")
+
+
+def test_the_address_of_a_view_says_only_what_is_not_usual():
+    asked = Asked.of({"view": "all", "status": "open", "q": " x y "})
+    assert (asked.query(), asked.query(status="resolved", q=None)) == ("view=all&q=x+y", "view=all&status=resolved")
+    assert Asked.of({"view": "$ne", "status": "no", "channel": ""}) == Asked()
+
+
+def test_what_a_row_must_be_to_stay_in_a_view():
+    mine, nobodys = _talk(assignee_id="usr_1"), _talk()
+    assert [Asked(view).matches(mine, "usr_1") for view in ("mine", "unassigned", "all")] == [True, False, True]
+    assert [Asked(view).matches(nobodys, "usr_1") for view in ("mine", "unassigned", "all")] == [False, True, True]
+    assert not Asked("all", channel_id="chn_2").matches(mine, "usr_1")
+    assert not Asked("all", status="resolved").matches(mine, "usr_1")
+
+
+def test_an_empty_list_says_what_to_do_next():
+    one = list(FACES.channels.values())
+    assert list_view(Asked(), EN, {}, [], FACES).empty_href == "/settings/channels"
+    assert list_view(Asked(), EN, {}, one, FACES).empty_href == "/inbox?view=unassigned"
+    assert list_view(Asked("all", q="x"), EN, {}, one, FACES).empty_title == "Nothing found"
+    assert list_view(Asked("all"), EN, {"all": 1200}, one, FACES).tabs[2].count == "999+"
+
+
+# -- lines ---------------------------------------------------------------------------------------------------------
+
+
+def test_lines_of_one_author_stand_together_and_days_are_set_apart():
+    lines = _lines(_message(1), _message(2, minutes=2), _message(3, minutes=30), _message(4, minutes=60 * 24))
+    assert [(each.kind, each.first) for each in lines] == [
+        ("day", True), ("in", True), ("in", False), ("in", True), ("day", True), ("in", True),
+    ]  # fmt: skip
+    assert [each.foot for each in lines if each.kind == "in"] == [False, True, True, True]
+
+
+def test_the_day_is_the_readers_own():
+    late = _message(1, minutes=60 * 9)  # 23:32 UTC
+    zone = Formats("en", ZoneInfo("Asia/Shanghai"), NOW)
+    assert [each.id for each in _lines(late, formats=zone) if each.kind == "day"] == ["2026-11-23"]
+
+
+@pytest.mark.parametrize(
+    ("status", "tick", "label"),
+    [
+        ("queued", "waiting", "Waiting to be sent"), ("sent", "sent", "Sent"), ("delivered", "delivered", "Delivered"),
+        ("read", "read", "Read"), ("failed", "failed", "Not sent"), ("unknown", "unknown", "Perhaps sent"),
+        ("brand_new", "unknown", "brand_new"),
+    ],
+)  # fmt: skip
+def test_ticks(status, tick, label):
+    (_, line) = _lines(_message(1, direction="out", status=status))
+    assert (line.tick, line.tick_label) == (tick, label)
+
+
+def test_a_failure_gives_the_reason_in_the_readers_language():
+    reason = {"code": "recipient_blocked", "sentence": "The person blocked or left this channel.", "detail": "131049"}
+    (_, line) = _lines(_message(1, direction="out", status="failed", reason=reason), formats=ZH)
+    assert (line.failed, line.failed_detail) == ("对方已屏蔽或离开此渠道。", "131049")
+    (_, bare) = _lines(_message(1, direction="out", status="failed"))
+    assert bare.failed == "The provider gave no reason."
+
+
+def test_a_deleted_message_shows_nothing_of_what_it_was():
+    (_, line) = _lines(_message(1, "secret", deleted_at=NOW, mail={"subject": "s"}, original="o", edited_at=NOW))
+    assert (line.deleted, line.text, line.mail, line.edited) == (True, "", None, False)
+
+
+def test_a_quote_is_found_by_either_id_or_said_to_be_earlier():
+    first, second = _message(1, provider_message_id="wamid.1"), _message(2, "Yes", direction="out", reply_to="wamid.1")
+    lines = _lines(first, second, _message(3, reply_to="msg_2"), _message(4, reply_to="gone"))
+    assert [line.quote and (line.quote.author, line.quote.text) for line in lines if line.kind != "day"] == [
+        None, ("Anna", "Hi"), ("Mara", "Yes"), ("An earlier message", "…"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("system", "sentence"),
+    [
+        ({"code": "assigned", "params": {"to": "usr_2", "to_name": "Tom", "by": "usr_1"}}, "Mara assigned this to Tom"),
+        (
+            {"code": "assigned", "params": {"to": "usr_1", "to_name": "Mara", "by": "usr_1"}},
+            "Mara took this conversation",
+        ),
+        ({"code": "status_changed", "params": {"to": "resolved"}}, "Mara resolved this"),
+        (
+            {"code": "status_changed", "params": {"to": "snoozed", "until": NOW}},
+            "Mara snoozed this until 22 Nov 2026, 14:32",
+        ),
+        ({"code": "status_changed", "params": {"to": "snoozed"}}, "status changed"),
+        ({"code": "something_new", "params": {}}, "something new"),
+    ],
+)
+def test_quiet_lines(system, sentence):
+    (_, line) = _lines(
+        _message(1, None, direction="system", author={"type": "agent", "id": "usr_1", "name": "Mara"}, system=system)
+    )
+    assert line.sentence == sentence
+
+
+def test_a_campaigns_line_names_its_journey():
+    (_, line) = _lines(_message(1, direction="out", author={"type": "campaign", "id": "jrn_1", "name": "journey"}))
+    assert (line.author, line.badge) == ("Welcome", "Journey")
+
+
+def test_reactions_are_counted():
+    (_, line) = _lines(
+        _message(1, reactions=[{"emoji": "👍", "by": "1"}, {"emoji": "👍", "by": "2"}, {"emoji": "❤️", "by": "1"}])
+    )
+    assert [(each.emoji, each.count, each.by) for each in line.reactions] == [("👍", 2, "Anna, Anna"), ("❤️", 1, "Anna")]
+
+
+@pytest.mark.parametrize(
+    ("text", "whole", "below"),
+    [
+        ("Hi", "Hi", ""),
+        ("Hi", None, ""),
+        ("Hi", "Hi\n> old", "> old"),
+        (None, "> old", "> old"),
+        ("Hi", "Else", "Else"),
+    ],
+)
+def test_what_is_below_the_fold_of_a_mail(text, whole, below):
+    assert quoted_part(text, whole) == below
+
+
+@pytest.mark.parametrize(
+    ("attachment", "shown", "href"),
+    [
+        (
+            {"kind": "image", "media_type": "image/png", "file_id": "fil_1", "state": "stored"},
+            "image",
+            "/api/v1/files/fil_1",
+        ),
+        (
+            {"kind": "image", "media_type": "image/svg+xml", "file_id": "fil_1", "state": "stored"},
+            "file",
+            "/api/v1/files/fil_1",
+        ),
+        (
+            {"kind": "voice", "media_type": "audio/ogg; codecs=opus", "file_id": "f", "state": "stored"},
+            "audio",
+            "/api/v1/files/f",
+        ),
+        ({"kind": "image", "file_id": "fil_1", "state": "wanted"}, "coming", ""),
+        ({"kind": "file", "file_id": "fil_1", "state": "failed", "reason": {"sentence": "x"}}, "missing", ""),
+        ({"kind": "image", "media_type": "image/png", "url": "https://x/y.png"}, "file", "https://x/y.png"),
+        ({"kind": "image", "url": "javascript:alert(1)"}, "file", ""),
+    ],
+)
+def test_files(attachment, shown, href):
+    view = file_view(attachment, EN)
+    assert (view.shown, view.href) == (shown, href)
+
+
+def test_sizes():
+    assert [file_size(n) for n in (1, 1023, 2048, 184223, 5_000_000, 3 * 1024**3)] == [
+        "1 B", "1023 B", "2.0 KB", "180 KB", "4.8 MB", "3.0 GB",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        "<script>x</script>",
+        "<img src=x onerror=x>",
+        "<a href='javascript:x'>a</a>",
+        "<a href='data:text/html,x'>a</a>",
+        "<svg><script>x</script></svg>",
+        "<math><mi xlink:href='javascript:x'>",
+        "<style>*{}</style>",
+        "<meta http-equiv=refresh>",
+        "<base href=//evil>",
+        "<form><input></form>",
+        "<p style='background:url(//x)'>",
+        "<object data=x></object>",
+        "<template><script>x</script></template>",
+        "<noscript><p title='</noscript><img src=x onerror=x>'></noscript>",
+    ],
+)
+def test_mail_is_cleaned(evil):
+    clean = clean_mail(f"<b>kept</b>{evil}").lower()
+    assert "<b>kept</b>" in clean
+    for word in (
+        "<script",
+        "onerror",
+        "javascript:",
+        "data:text",
+        "<svg",
+        "<style",
+        "<meta",
+        "<base",
+        "<form",
+        "url(",
+        "<object",
+    ):
+        assert word not in clean
+
+
+# -- composer ------------------------------------------------------------------------------------------------------
+
+
+def _identity(hours_ago):
+    at = None if hours_ago is None else NOW - timedelta(hours=hours_ago)
+    return SimpleNamespace(last_inbound_at=at, window_sends=0)
+
+
+WINDOWED = Capabilities(text_limit=4096, reply_window_s=86400, template_outside_window=True)
+
+
+@pytest.mark.parametrize(
+    ("hours_ago", "closed", "soon"), [(1, False, False), (22.5, False, True), (25, True, False), (None, True, False)]
+)
+def test_the_reply_window(hours_ago, closed, soon):
+    view = composer_of(WINDOWED, _identity(hours_ago), EN)
+    assert (bool(view.closed), view.soon) == (closed, soon)
+    assert (view.window_until is None) is closed
+
+
+def test_a_channel_without_a_window_has_no_countdown_and_a_gone_one_nothing():
+    free = composer_of(Capabilities(text_limit=100), _identity(None), EN)
+    assert (free.closed, free.window_until, free.limit) == ("", None, 100)
+    assert composer_of(None, _identity(1), EN).closed
+    assert free.client_key != composer_of(Capabilities(text_limit=100), _identity(None), EN).client_key
+
+
+def test_snoozes_are_ahead_and_in_the_zone_of_the_person():
+    zone = ZoneInfo("America/New_York")
+    for hour in range(24):
+        found = snoozes(Formats("en", zone, NOW + timedelta(hours=hour)))
+        assert all(each.at > NOW + timedelta(hours=hour) for each in found) and len(found) >= 2
+        assert all(each.at.astimezone(zone).hour == 9 for each in found if each.label != "Later today")
+
+
+# -- forms ---------------------------------------------------------------------------------------------------------
+
+SCHEMA = {
+    "required": ["host", "key"],
+    "properties": {
+        "host": {"type": "string", "title": "Host"}, "port": {"type": "integer", "default": 587, "minimum": 1},
+        "key": {"type": "string", "writeOnly": True}, "mode": {"enum": ["a", "b"], "default": "a", "type": "string"},
+        "fast": {"type": "boolean", "default": False}, "origins": {"type": "array", "items": {"type": "string"}},
+        "url": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None}, "api_base": {"type": "string"},
+    },
+}  # fmt: skip
+
+
+def test_a_form_is_drawn_from_the_schema():
+    fields = {
+        each.name: each for each in fields_of(SCHEMA, {"host": "h"}, ["key"], {"settings.port": "bad"}, new=False)
+    }
+    assert [each.kind for each in fields.values()] == [
+        "text",
+        "number",
+        "password",
+        "choice",
+        "check",
+        "list",
+        "text",
+        "text",
+    ]
+    assert (fields["key"].value, fields["key"].is_set, fields["key"].required) == ("", True, False)
+    assert (fields["host"].value, fields["port"].value, fields["port"].fault) == ("h", "587", "bad")
+    assert (fields["api_base"].advanced, fields["url"].value) == (True, "")
+    assert fields_of(SCHEMA, {}, [], {}, new=True)[2].required
+
+
+def test_settings_are_read_back():
+    sent = {
+        "settings.host": " h ",
+        "settings.port": "25",
+        "settings.key": "",
+        "settings.fast": "1",
+        "settings.origins": "a, b,",
+        "settings.other": "x",
+    }
+    assert settings_from(SCHEMA, sent, new=False) == {"host": "h", "port": 25, "fast": True, "origins": ["a", "b"]}
+    assert settings_from(SCHEMA, {"settings.port": "many"}, new=True)["port"] == "many"
+    assert emptied(SCHEMA, {"settings.url": "", "settings.key": ""}, {"url": "https://x", "key": "k"}) == {"url": None}
+
+
+# -- sentences -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "en", "zh"),
+    [
+        ("P1D", "1 day", "1 天"), ("P3D", "3 days", "3 天"), ("PT2H30M", "2 hours 30 minutes", "2 小时 30 分钟"),
+        ("P2W", "2 weeks", "2 周"), ("PT0M", "0 minutes", "0 分钟"), ("soon", "soon", "soon"), ("P", "P", "P"),
+    ],
+)  # fmt: skip
+def test_durations(text, en, zh):
+    assert (duration_words(text, EN), duration_words(text, ZH)) == (en, zh)
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ({"field": "orders.count", "op": "gte", "value": 3}, "number of orders is at least 3"),
+        ({"field": "attributes.favourite_tea", "op": "eq", "value": "Sencha"}, "favourite tea is “Sencha”"),
+        ({"field": "conversation.waiting", "op": "eq", "value": True}, "the customer waits for our answer"),
+        ({"field": "tags", "op": "any_of", "value": ["a", "b"]}, "tags has any of “a”, “b”"),
+        ({"field": "phones", "op": "exists"}, "phone number is known"),
+        ({"event": "order.paid", "within": "P30D"}, "the order is paid within 30 days"),
+        ({"event": "my.event"}, "“my.event” happens"),
+        (
+            {
+                "all": [
+                    {"field": "score", "op": "gt", "value": 1},
+                    {"any": [{"event": "order.paid"}, {"consent": "news"}]},
+                ]
+            },
+            "score is above 1 and (the order is paid or agreed to news)",
+        ),
+        ({"not": {"reachable": "whatsapp"}}, "not: reachable on whatsapp"),
+        (
+            {"last_event": "order.paid", "op": "older_than", "value": "P90D"},
+            "the order is paid was longer ago than 90 days",
+        ),
+        ("odd", "odd"),
+        ({"strange": 1}, "strange: 1"),
+    ],
+)
+def test_rules_read_as_sentences(rule, words):
+    assert rule_words(rule, EN) == words
+
+
+@pytest.mark.parametrize(
+    ("trigger", "words"),
+    [
+        ({"type": "order", "status": "delivered"}, "When the order is delivered"),
+        ({"type": "message_received", "first_contact": True}, "When somebody writes for the first time"),
+        ({"type": "message_received", "keyword": ["tea", "茶"]}, "When somebody writes “tea, 茶”"),
+        ({"type": "event", "event": "order.paid"}, "When the order is paid"),
+        ({"type": "api"}, "When a program or a colleague starts it"), ({"type": "moon"}, "moon"), ({}, ""),
+    ],
+)  # fmt: skip
+def test_triggers(trigger, words):
+    assert trigger_words(trigger, EN) == words
+
+
+def test_steps_and_their_ways_out():
+    wait = {
+        "id": "a",
+        "type": "wait_event",
+        "any": [{"event": "order.paid", "next": "b"}],
+        "timeout": "P1D",
+        "timeout_next": "c",
+    }
+    assert step_words(wait, {}, EN) == "until the order is paid, at most 1 day"
+    assert [(way.to, way.label) for way in exits_of(wait, EN)] == [("b", "the order is paid"), ("c", "after 1 day")]
+    split = {
+        "id": "s",
+        "type": "split",
+        "arms": [{"weight": 1, "next": "x"}, {"weight": 3, "next": None, "name": "Long"}],
+    }
+    assert [(way.to, way.label) for way in exits_of(split, EN)] == [("x", "A · 25 %"), (None, "Long · 75 %")]
+    assert exits_of({"id": "e", "type": "exit"}, EN) == []
+    for kind in ("send", "wait", "update", "task", "holdout", "nobody_knows"):
+        assert isinstance(step_words({"id": "x", "type": kind}, {}, EN), str)
+
+
+# -- faces ---------------------------------------------------------------------------------------------------------
+
+
+def test_marks_and_names():
+    assert [initials(name) for name in ("Anneke de Vries", "王小明", "+49 170", "@luca", "", "  ", "😀", "ida")] == [
+        "AV", "王", "41", "L", "·", "·", "·", "I",
+    ]  # fmt: skip
+    assert all(0 <= hue_of(str(i)) < 24 and 0 <= hue_step(i) < 24 for i in range(360))
+    assert FACES.of("chn_gone", "telegram").label == "telegram"
