@@ -23,7 +23,7 @@ from desk.accounts import Accounts
 from desk.api.once import HEADER, once
 from desk.api.reading import read_body, read_bytes, read_query, refuse_body, refuse_query
 from desk.api.shapes import plain
-from desk.auth import Principal, principal_of, require
+from desk.auth import STANDS_FOR, Principal, principal_of, require
 from desk.keys import ACCOUNTS, runtime_of
 from desk.store import Role
 
@@ -107,6 +107,11 @@ class Operation:
     def name(self) -> str:
         """Unique, stable name for generated clients."""
         return self.carry.__name__
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """All roles that may; empty for everybody."""
+        return tuple(role for role, stands_for in STANDS_FOR.items() if stands_for & set(self.roles))
 
     @property
     def plain_path(self) -> str:

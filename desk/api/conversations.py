@@ -10,7 +10,7 @@ from base.errors import FieldError, WrongInput
 from base.ids import new_id
 from desk.api.contract import Call, Operations, not_there
 from desk.api.messages import MessageView, message_view
-from desk.api.shapes import PageQuery, Patch, Time, View, When, id_of, listed
+from desk.api.shapes import ChannelId, PageQuery, Patch, ProfileId, Time, UserId, View, When, listed
 from desk.auth import Principal
 from inbox.models import Actor, Conversation, Direction, Priority, ReplyInput, Status
 from inbox.store.conversations import ConversationFilter, Sort
@@ -28,8 +28,8 @@ class ConversationQuery(PageQuery):
         None, pattern=r"^(me|none|usr_[0-9a-z]{26})$", description="`me`, `none` or a user id."
     )
     team: str | None = Field(None, pattern=r"^[a-z0-9_-]{1,60}$", description="`none` or a team id.")
-    channel: id_of("chn") | None = None  # type: ignore[valid-type]
-    profile: id_of("prf") | None = None  # type: ignore[valid-type]
+    channel: ChannelId | None = None
+    profile: ProfileId | None = None
     label: Label | None = None
     priority: Priority | None = None
     q: str | None = Field(None, min_length=1, max_length=200, description="Beginnings of names, addresses, subjects.")
@@ -40,7 +40,7 @@ class ConversationPatch(Patch):
     """What to change. `status` `snoozed` needs `snoozed_until`; null takes assignee, team or snooze away."""
 
     status: Status = "open"
-    assignee_id: id_of("usr") | None = None  # type: ignore[valid-type]
+    assignee_id: UserId | None = None
     team_id: str | None = Field(None, pattern=r"^[a-z0-9_-]{1,60}$")
     labels: list[Label] = Field(default_factory=list, max_length=40)
     priority: Priority = "none"

@@ -12,7 +12,7 @@ from campaigns.recipes import Recipe
 from desk.api.contract import Call, Operations, Reply
 from desk.api.enrolments import EnrolledView, EnrolmentView, enrolment_view
 from desk.api.scope import must_see_person, seen_ids
-from desk.api.shapes import Body, PageQuery, Patch, Time, View, id_of, listed, page
+from desk.api.shapes import Body, PageQuery, Patch, ProfileId, Time, View, listed, page
 
 operations = Operations("journeys")
 
@@ -65,7 +65,7 @@ class StatusInput(Body):
 class EnrolInput(Body):
     """Whom to put in. The same `key` returns the same run."""
 
-    profile_id: id_of("prf")  # type: ignore[valid-type]
+    profile_id: ProfileId
     key: str | None = Field(None, min_length=1, max_length=200)
     data: dict[str, Any] = Field(default_factory=dict)
 
@@ -87,7 +87,7 @@ class EnrolmentQuery(PageQuery):
     """Narrows the list."""
 
     state: Literal["waiting", "held", "ended", "dead"] | None = None
-    profile: id_of("prf") | None = None  # type: ignore[valid-type]
+    profile: ProfileId | None = None
     node: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]{1,40}$", description="A step's id.")
 
 
@@ -192,7 +192,7 @@ async def list_recipes(call: Call) -> Any:
 
 @operations(
     "POST", "/journeys/recipes/{name:recipe}", roles=["marketer"], body=InstallInput, returns=JourneyView, status=201
-)  # fmt: skip
+)
 async def install_recipe(call: Call) -> Any:
     """Make a journey, with its templates, from a recipe."""
     journeys, wanted = call.runtime.journeys, call.body
@@ -239,9 +239,7 @@ async def set_journey_status(call: Call) -> Any:
     return journey_view(head)
 
 
-@operations(
-    "GET", "/journeys/{id:jrn}/enrolments", roles=["viewer"], query=EnrolmentQuery, returns=list[EnrolmentView]
-)  # fmt: skip
+@operations("GET", "/journeys/{id:jrn}/enrolments", roles=["viewer"], query=EnrolmentQuery, returns=list[EnrolmentView])
 async def list_enrolments(call: Call) -> Any:
     """List who is or was in a journey, newest first. For a caller limited to channels a page may hold fewer."""
     wanted: EnrolmentQuery = call.query

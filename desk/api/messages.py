@@ -8,7 +8,7 @@ from pydantic import Field
 
 from base.ids import is_id
 from desk.api.contract import Call, Operations, not_there
-from desk.api.shapes import PageQuery, Since, Time, View, id_of, listed
+from desk.api.shapes import ChannelId, PageQuery, ProfileId, Since, Time, View, listed
 from inbox.models import Author, Direction, Message
 
 operations = Operations("messages")
@@ -68,8 +68,8 @@ class MessageView(View):
 class MessageQuery(PageQuery):
     """Narrows the list."""
 
-    channel: id_of("chn") | None = None  # type: ignore[valid-type]
-    profile: id_of("prf") | None = None  # type: ignore[valid-type]
+    channel: ChannelId | None = None
+    profile: ProfileId | None = None
     provider_message_id: str | None = Field(None, min_length=1, max_length=500)
     direction: Literal["in", "out", "note", "system"] | None = None
     since: Since | None = Field(None, description="Received at or after this time.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import GenericAlias
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
@@ -11,8 +10,8 @@ from pydantic.json_schema import models_json_schema
 
 from base.pages import LIMIT_MAX
 from desk.api.contract import Operation
+from desk.api.examples import EXAMPLES
 from desk.api.once import HEADER, KEY_MAX
-from desk.auth import STANDS_FOR
 
 REF = "#/components/schemas/{model}"
 PROBLEM = {
@@ -86,7 +85,7 @@ def _schemas(operations: Sequence[Operation]) -> tuple[dict[Any, Any], dict[str,
 
 
 def _models_of(returns: Any) -> list[type[BaseModel]]:
-    if isinstance(returns, type) and not isinstance(returns, GenericAlias) and issubclass(returns, BaseModel):
+    if isinstance(returns, type) and issubclass(returns, BaseModel):
         return [returns]
     return [model for argument in get_args(returns) for model in _models_of(argument)]
 
@@ -105,15 +104,17 @@ def _operation(operation: Operation, refs: dict[Any, Any]) -> dict[str, Any]:
     if operation.body is not None:
         schema = refs[(operation.body, "validation")]
         required = any(each.is_required() for each in operation.body.model_fields.values())
-        described["requestBody"] = {"required": required, "content": {"application/json": {"schema": schema}}}
+        content = {"schema": schema}
+        if operation.name in EXAMPLES:
+            content["example"] = EXAMPLES[operation.name]
+        described["requestBody"] = {"required": required, "content": {"application/json": content}}
     return described
 
 
 def _description(operation: Operation) -> str:
     if not operation.roles:
         return operation.description
-    allowed = [role for role, stands_for in STANDS_FOR.items() if stands_for & set(operation.roles)]
-    return f"{operation.description}\n\nFor: {', '.join(allowed)}.".strip()
+    return f"{operation.description}\n\nFor: {', '.join(operation.allowed)}.".strip()
 
 
 def _responses(operation: Operation, refs: dict[Any, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from desk.api.contract import Call, Operations, Reply, not_there
 from desk.api.scope import check_named, must_see_person, seen_ids
-from desk.api.shapes import Money, PageQuery, Since, Time, View, id_of, page
+from desk.api.shapes import Money, PageQuery, ProfileId, Since, Time, View, page
 from orders.models import Line, Order, OrderInput, Status, StatusInput, Tracking
 
 operations = Operations("orders")
@@ -18,7 +18,7 @@ class OrderQuery(PageQuery):
     """Narrows the list."""
 
     status: Status | None = None
-    profile: id_of("prf") | None = None  # type: ignore[valid-type]
+    profile: ProfileId | None = None
     since: Since | None = Field(None, description="Placed at or after this time.")
 
 

@@ -9,12 +9,12 @@ from pydantic import Field
 from base.errors import FieldError, NotFound, WrongInput
 from desk.api.contract import Call, Operations, not_there
 from desk.api.scope import refuse_scoped
-from desk.api.shapes import Body, Name, Patch, Time, View, id_of, page
+from desk.api.shapes import Body, ChannelId, Name, Patch, Time, View, page
 from desk.store import ApiToken, Role, User
 
 operations = Operations("users and tokens")
 
-Scope = list[id_of("chn")] | None  # type: ignore[misc]
+Scope = list[ChannelId] | None
 _SCOPE = Field(None, max_length=200, description="Channel ids this is limited to; null: all of them.")
 
 

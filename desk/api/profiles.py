@@ -20,7 +20,7 @@ from desk.api.profile_views import (
     profile_view,
 )
 from desk.api.scope import check_named, identity_key, must_see_person, seen_ids, seen_person, shown_identities
-from desk.api.shapes import Body, PageQuery, When, id_of, listed, page
+from desk.api.shapes import Body, IdentityId, PageQuery, UserId, When, listed, page
 from profiles.consent import ConsentAct
 from profiles.edit import ProfileInput, ProfilePatch, Word
 from profiles.models import Profile, parse_identity
@@ -39,7 +39,7 @@ class ProfileQuery(PageQuery):
     tag: str | None = Field(None, min_length=1, max_length=80)
     stage: str | None = Field(None, min_length=1, max_length=80)
     tier: str | None = Field(None, min_length=1, max_length=80)
-    owner: id_of("usr") | None = None  # type: ignore[valid-type]
+    owner: UserId | None = None
     sort: Literal["newest", "last_seen"] = "newest"
 
 
@@ -59,7 +59,7 @@ class StageInput(Body):
 class ConsentInput(Body):
     """Somebody said yes or no. Only the person's own act (form, double opt-in …) lifts an earlier no."""
 
-    identity_id: id_of("idn")  # type: ignore[valid-type]
+    identity_id: IdentityId
     purpose: str = Field(pattern=r"^[\w.-]{1,60}$")
     granted: bool
     source: Literal["form", "double_opt_in", "preference_centre", "unsubscribe_link", "staff", "import", "api"] = "api"
@@ -151,9 +151,13 @@ async def list_consents(call: Call) -> Any:
 
 
 @operations(
-    "POST", "/profiles/{id:prf}/consents", roles=["agent", "marketer"], body=ConsentInput,
-    returns=list[ConsentActView], status=201,
-)  # fmt: skip
+    "POST",
+    "/profiles/{id:prf}/consents",
+    roles=["agent", "marketer"],
+    body=ConsentInput,
+    returns=list[ConsentActView],
+    status=201,
+)
 async def add_consent(call: Call) -> Any:
     """Add an act of consent or denial at one of the person's addresses; answers with the ledger."""
     wanted: ConsentInput = call.body

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from base.errors import FieldError, WrongInput
 from desk.api.contract import Call, Operations, not_there
-from desk.api.shapes import PageQuery, Since, Time, View, id_of, listed
+from desk.api.shapes import BroadcastId, ConversationId, JourneyId, PageQuery, ProfileId, Since, Time, View, listed
 from inbox.models import Send, SendClass, SendState
 
 operations = Operations("sends")
@@ -17,10 +17,10 @@ operations = Operations("sends")
 class SendQuery(PageQuery):
     """Narrows the ledger."""
 
-    profile: id_of("prf") | None = None  # type: ignore[valid-type]
-    journey: id_of("jrn") | None = None  # type: ignore[valid-type]
-    broadcast: id_of("brd") | None = None  # type: ignore[valid-type]
-    conversation: id_of("cnv") | None = None  # type: ignore[valid-type]
+    profile: ProfileId | None = None
+    journey: JourneyId | None = None
+    broadcast: BroadcastId | None = None
+    conversation: ConversationId | None = None
     status: SendState | None = None
     since: Since | None = Field(None, description="Planned at or after this time.")
 

@@ -51,7 +51,15 @@ When = Annotated[datetime, AfterValidator(_reckonable), _TIME_SCHEMA]
 Since = Annotated[datetime, BeforeValidator(_written), AfterValidator(_reckonable), _TIME_SCHEMA]
 #: A short text that says something.
 Name = Annotated[str, StringConstraints(min_length=1, max_length=120, pattern=r"\S")]
-Tag = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"\S")]
+
+_ID = "_[0-9a-z]{26}$"
+ChannelId = Annotated[str, StringConstraints(pattern=f"^chn{_ID}")]
+ProfileId = Annotated[str, StringConstraints(pattern=f"^prf{_ID}")]
+IdentityId = Annotated[str, StringConstraints(pattern=f"^idn{_ID}")]
+ConversationId = Annotated[str, StringConstraints(pattern=f"^cnv{_ID}")]
+JourneyId = Annotated[str, StringConstraints(pattern=f"^jrn{_ID}")]
+BroadcastId = Annotated[str, StringConstraints(pattern=f"^brd{_ID}")]
+UserId = Annotated[str, StringConstraints(pattern=f"^usr{_ID}")]
 
 
 class Body(BaseModel):
@@ -102,11 +110,6 @@ class Money(BaseModel):
 
     amount_minor: int = Field(ge=-(2**53), le=2**53)
     currency: str = Field(pattern="^[A-Z]{3}$")
-
-
-def id_of(prefix: str) -> Any:
-    """Type of an id in a body or query."""
-    return Annotated[str, StringConstraints(pattern=rf"^{prefix}_[0-9a-z]{{26}}$")]
 
 
 def page(rows: Sequence[Any], next_cursor: str | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from base.mongo import Document
 from campaigns.tasks import State, TaskInput, TaskPatch
 from desk.api.contract import Call, Operations, not_there
 from desk.api.scope import must_see_person, seen_ids
-from desk.api.shapes import PageQuery, Time, View, id_of, page
+from desk.api.shapes import PageQuery, ProfileId, Time, View, page
 
 operations = Operations("tasks")
 
@@ -25,7 +25,7 @@ class TaskQuery(PageQuery):
     assignee: str | None = Field(
         None, pattern=r"^(me|none|usr_[0-9a-z]{26})$", description="`me`, `none` or a user id."
     )
-    profile: id_of("prf") | None = None  # type: ignore[valid-type]
+    profile: ProfileId | None = None
 
 
 class TaskView(View):

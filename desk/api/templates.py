@@ -20,7 +20,7 @@ from campaigns.contents import (
 )
 from desk.api.contract import Call, Operations
 from desk.api.scope import must_see_person
-from desk.api.shapes import Body, Name, PageQuery, Patch, Time, View, id_of, listed
+from desk.api.shapes import Body, Name, PageQuery, Patch, ProfileId, Time, View, listed
 
 operations = Operations("templates")
 
@@ -41,7 +41,7 @@ class TemplatePatch(Patch):
 class RenderInput(Body):
     """For whom. `context` may bring `event`, `order`, `journey`, `campaign`."""
 
-    profile_id: id_of("prf") | None = None  # type: ignore[valid-type]
+    profile_id: ProfileId | None = None
     context: dict[str, Any] = Field(default_factory=dict)
     locale: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}$")] | None = None
 

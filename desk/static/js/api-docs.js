@@ -52,6 +52,11 @@ function prefixed(pattern) {
   return found ? `${found[1]}_…` : "";
 }
 
+/** Text with `names` in it. */
+function prose(text) {
+  return text.split("`").map((part, place) => (place % 2 ? make("code", {}, part) : part));
+}
+
 function described(operation) {
   const item = spec.paths[operation.dataset.path];
   return item[operation.dataset.method.toLowerCase()];
@@ -64,7 +69,7 @@ function parameterField(parameter, id) {
     ? make("select", { ...attributes, class: "select" }, make("option", { value: "" }), ...schema.enum.map((each) => make("option", {}, each)))
     : make("input", { ...attributes, placeholder: prefixed(schema.pattern) || schema.type || "", autocomplete: "off" });
   const label = make("label", { for: id }, parameter.name + (parameter.required ? " *" : ""));
-  const hint = parameter.description ? [make("span", { class: "hint" }, parameter.description)] : [];
+  const hint = parameter.description ? [make("span", { class: "hint" }, ...prose(parameter.description))] : [];
   return make("p", { class: "field" }, label, input, ...hint);
 }
 
@@ -75,9 +80,9 @@ function build(operation) {
   const fields = make("div", { class: "trial-fields" });
   shown.forEach((each, place) => fields.append(parameterField(each, `${about.operationId}-${place}`)));
   if (shown.length) form.append(fields);
-  const schema = about.requestBody?.content["application/json"].schema;
-  if (schema) {
-    const text = JSON.stringify(sample(schema), null, 2);
+  const content = about.requestBody?.content["application/json"];
+  if (content) {
+    const text = JSON.stringify(content.example ?? sample(content.schema), null, 2);
     const id = `${about.operationId}-body`;
     const area = make("textarea", { class: "textarea mono", id, "data-body": true, rows: Math.min(18, text.split("\n").length), spellcheck: "false" });
     area.value = text;

@@ -5,9 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import jsonschema_rs
+import orjson
 import pytest
 
+from desk.api.contract import Operation
+from desk.api.examples import EXAMPLES
 from desk.api.openapi import document
+from desk.api.reading import read_body
 from desk.api.routes import OPERATIONS
 from tests.desk.api.conftest import World, answer_of
 
@@ -71,6 +75,13 @@ def _objects(schema: Any) -> Iterator[Any]:
         yield from _objects(each)
     if "properties" in schema:
         yield schema
+
+
+@pytest.mark.parametrize(
+    "operation", [each for each in OPERATIONS if each.body is not None], ids=lambda each: each.name
+)
+def test_every_body_has_an_example_that_is_right(operation: Operation) -> None:
+    read_body(operation.body, orjson.dumps(EXAMPLES[operation.name]))
 
 
 def test_every_post_takes_a_key_and_says_who_may() -> None:

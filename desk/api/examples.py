@@ -1,0 +1,84 @@
+"""A body for people to start from, per operation: shown in the document and filled into the page's forms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_NOBODY = "prf_" + "0" * 26
+_NOWHERE = "idn_" + "0" * 26
+
+EXAMPLES: Mapping[str, Mapping[str, Any]] = {
+    "create_channel": {
+        "provider": "generic",
+        "name": "Our shop",
+        "settings": {
+            "secret": "whsec_bWFrZS15b3VyLW93bi1zZWNyZXQtb2YtMzItYnl0ZXM=",
+            "send_url": "https://shop.example.com/in",
+        },
+    },
+    "change_channel": {"name": "Our shop", "state": "paused"},
+    "upsert_profile": {
+        "identities": ["email:anna@example.com", {"kind": "customer_id", "value": "1042"}],
+        "name": "Anna Bos",
+        "attributes": {"city": "Leiden"},
+        "tags": ["newsletter"],
+    },
+    "change_profile": {"name": "Anna Bos", "attributes": {"city": "Leiden", "size": None}, "add_tags": ["vip"]},
+    "set_stage": {"stage": "customer", "reason": "First order"},
+    "add_consent": {
+        "identity_id": _NOWHERE,
+        "purpose": "marketing",
+        "granted": True,
+        "source": "form",
+        "wording": "Yes, write to me",
+    },
+    "change_conversation": {"status": "resolved", "labels": ["returns"], "priority": "high"},
+    "reply": {"text": "It is on its way."},
+    "track_events": {
+        "event": "checkout.started",
+        "identity": "email:anna@example.com",
+        "properties": {"cart_id": "c-1", "total": 1999},
+        "message_id": "c-1-started",
+    },
+    "record_order": {
+        "external_id": "1042",
+        "identity": "email:anna@example.com",
+        "status": "pending",
+        "total": {"amount_minor": 1999, "currency": "EUR"},
+        "lines": [{"name": "Kettle", "quantity": 1}],
+        "url": "https://shop.example.com/orders/1042",
+    },
+    "advance_order": {
+        "status": "fulfilled",
+        "tracking": {"number": "3S00", "company": "Post", "url": "https://post.example.com/3S00"},
+    },
+    "create_task": {"text": "Call back about the invoice", "due_at": "2026-12-01T09:00:00Z"},
+    "change_task": {"state": "done", "result": "Reached"},
+    "create_template": {
+        "name": "Welcome",
+        "kind": "email",
+        "subject": "Welcome, {{ profile.name|default('you') }}",
+        "body": "<p>Good to have you here.</p>",
+        "locales": {"de": {"subject": "Willkommen", "body": "<p>Schön, dass Sie da sind.</p>"}},
+    },
+    "change_template": {"subject": "Hello, {{ profile.name }}"},
+    "render_template": {"context": {"event": {"coupon": "X1"}}, "locale": "de"},
+    "create_journey": {
+        "name": "Welcome",
+        "trigger": {"type": "event", "event": "signed_up"},
+        "class": "marketing",
+        "steps": [
+            {"id": "pause", "type": "wait", "for": "P1D", "next": "hello"},
+            {"id": "hello", "type": "send", "content": {"text": "Good to have you here."}, "next": None},
+        ],
+    },
+    "change_journey": {"reentry": {"mode": "cooldown", "cooldown": "P30D"}},
+    "publish_journey": {"dry_run": True},
+    "set_journey_status": {"status": "paused"},
+    "install_recipe": {"params": {}, "live": False},
+    "enrol": {"profile_id": _NOBODY, "key": "order-1042", "data": {"coupon": "X1"}},
+    "invite_user": {"email": "ben@example.com", "name": "Ben", "role": "agent"},
+    "change_user": {"role": "marketer"},
+    "create_token": {"name": "Shop", "role": "marketer"},
+}
