@@ -106,8 +106,10 @@ def goal_or_exit(definition: Definition, run: RunState, facts: Facts, now: datet
 
     Also asked right before every send, on facts read at that moment.
     """
-    scope = scope_of(run, facts)
     goal = definition.goal
+    if goal is None and definition.exit_when is None:
+        return None
+    scope = scope_of(run, facts)
     if goal is not None and not run.goal_met and holds(goal.when, scope, now):
         if goal.jump is None:
             return Finish("goal")

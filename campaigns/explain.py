@@ -154,9 +154,10 @@ def _entered(row: Mapping[str, Any]) -> Statement:
 
 
 def _unwritten(row: Mapping[str, Any], log: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Lines that wait in the row for the second of its three moves."""
+    """Lines that ride in the row because their writer has not come to add them to the log yet."""
     known = {line["_id"] for line in log}
-    return [line for line in (row.get("todo") or {}).get("lines", ()) if line["_id"] not in known]
+    riding = [*(row.get("tail") or ()), *(row.get("todo") or {}).get("lines", ())]
+    return [line for line in riding if line["_id"] not in known]
 
 
 def _of_line(line: Mapping[str, Any]) -> Statement:

@@ -6,6 +6,7 @@ Claim, read facts in bulk, decide in memory until every run stands still, then t
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -26,12 +27,14 @@ from campaigns.models import BranchStep, Definition, WaitEventStep
 from campaigns.run import Facts, LogLine, Need, RunState, SendFact, TaskFact, Walked
 from campaigns.sending import JourneySource
 from campaigns.store import EnrolmentStore, TaskStore
-from campaigns.store.enrolments import line_row, place_of, run_of
+from campaigns.store.enrolments import line_row, moved, run_of
 from campaigns.store.tasks import CLOSED
 from inbox.store import SendStore
 
 log = logging.getLogger(__name__)
 
+#: Runs decided and written together.
+SHARE = 250
 #: How often facts are read anew for one claim before the rest is left to the next.
 READS = 8
 #: Seconds between two looks for runs that were held although their journey goes on.
@@ -86,14 +89,23 @@ class Walker:
         if not rows:
             return 0
         rows = await self._without_worn_out(rows)
+        await self._store.count_up(await self._store.keep_tails(rows))
         unfinished = [row for row in rows if row.get("todo")]
         await self._carry_out(unfinished)
         picture = await self._picture([row for row in rows if not row.get("todo")])
         held = [row for row in rows if not row.get("todo") and picture.statuses.get(row["journey_id"]) == "paused"]
         await self._store.hold(held)
         aside = {row["_id"] for row in (*unfinished, *held)}
-        await self._walk([row for row in rows if row["_id"] not in aside], picture)
+        await self._side_by_side([row for row in rows if row["_id"] not in aside], picture)
         return max(len(rows), 1)
+
+    async def _side_by_side(self, rows: Sequence[Document], picture: Picture) -> None:
+        """In shares: while the database takes the writes of one, the next one is decided."""
+        shares = [rows[start : start + SHARE] for start in range(0, len(rows), SHARE)]
+        outcomes = await asyncio.gather(*(self._walk(share, picture) for share in shares), return_exceptions=True)
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
 
     # -- deciding ----------------------------------------------------------------------------------------------
 
@@ -174,12 +186,15 @@ class Walker:
         if not trips:
             return
         now = self._clock()
-        owned = await self._store.write([_change(trip, now) for trip in trips], [trip.row for trip in trips])
-        ours = [trip for trip in trips if trip.row["_id"] in owned]
-        self.steps_taken += sum(trip.steps for trip in ours)
-        await self._carry_out([_after(trip, now) for trip in ours if trip.lines or trip.effects])
-        await self._look_again([trip for trip in ours if _began_to_listen(trip)])
-        if any(trip.walked and (trip.walked.again or trip.walked.wants) for trip in ours):
+        changes = [_change(trip, now) for trip in trips]
+        owned = await self._store.write([update for update, _ in changes], [trip.row for trip in trips])
+        ours = [(trip, row) for trip, (_, row) in zip(trips, changes, strict=True) if row["_id"] in owned]
+        self.steps_taken += sum(trip.steps for trip, _ in ours)
+        await self._carry_out([row for trip, row in ours if _in_three_moves(trip)])
+        tails = [line for trip, row in ours if not _in_three_moves(trip) and trip.lines for line in row["tail"]]
+        await self._store.count_up(await self._store.keep_lines(tails))
+        await self._look_again([trip for trip, _ in ours if _began_to_listen(trip)])
+        if any(trip.walked and (trip.walked.again or trip.walked.wants) for trip, _ in ours):
             await self._doorbell.ring("advance")
 
     async def _carry_out(self, rows: Sequence[Document]) -> None:
@@ -267,41 +282,50 @@ def _began_to_listen(trip: _Trip) -> bool:
     return came and isinstance(trip.definition.by_id.get(trip.run.node), WaitEventStep)
 
 
-def _after(trip: _Trip, now: datetime) -> Document:
-    """The row as it is after our write, as far as the other two moves need it."""
-    return {**trip.row, **_todo_and_next(trip, now)}
+def _in_three_moves(trip: _Trip) -> bool:
+    """Something has to be done outside, or the run ends."""
+    return bool(trip.effects) or (trip.walked is not None and trip.walked.ended is not None)
 
 
-def _todo_and_next(trip: _Trip, now: datetime) -> Document:
-    rows = [line_row(trip.row, trip.row["rev"] + place, line, now) for place, line in enumerate(trip.lines, 1)]
-    return {"todo": {"lines": rows, "effects": trip.effects}, "next": _next(trip, now)}
+def _lines(trip: _Trip, now: datetime) -> list[Document]:
+    return [line_row(trip.row, trip.row["rev"] + place, line, now) for place, line in enumerate(trip.lines, 1)]
 
 
-def _next(trip: _Trip, now: datetime) -> Document:
+def _follows(trip: _Trip, now: datetime) -> Document:
+    """What the second and third move find in the row."""
     walked = trip.walked
     if walked is not None and walked.ended is not None:
-        return {"state": "ended", "end": {"reason": walked.ended, "at": now}}
-    return {"due_at": _due(trip, now)}
+        following: Document = {"state": "ended", "end": {"reason": walked.ended, "at": now}}
+    else:
+        following = {"due_at": _due(trip, now)}
+    return {"todo": {"lines": _lines(trip, now), "effects": trip.effects}, "next": following}
 
 
 def _due(trip: _Trip, now: datetime) -> datetime:
-    walked = trip.walked
-    rests = walked is not None and not walked.again and not walked.wants and trip.run.wait is not None
-    return trip.run.wait.until if rests and trip.run.wait is not None else now
+    walked, wait = trip.walked, trip.run.wait
+    goes_on = walked is None or walked.again or walked.wants
+    return now if goes_on or wait is None else wait.until
 
 
-def _change(trip: _Trip, now: datetime) -> UpdateOne:
-    """First move: the new place, fenced. Without lines and effects it is the only one."""
-    old = place_of(trip.before)
-    fields = {name: value for name, value in place_of(trip.run).items() if value != old[name]}
-    fields |= {"updated_at": now, "written": trip.row["lease"]}
+def _change(trip: _Trip, now: datetime) -> tuple[UpdateOne, Document]:
+    """The fenced write of the new place, and the row as it is after it, as far as later moves need it."""
+    fields = {**moved(trip.before, trip.run), "updated_at": now, "written": trip.row["lease"]}
+    drop: Document = {}
     wake = sorted(wakes(trip.definition, trip.run))
-    drop: Document = {} if wake else {"wake": ""}
     if wake:
         fields["wake"] = wake
-    if not trip.lines and not trip.effects:
+    else:
+        drop["wake"] = ""
+    if trip.lines:
+        fields["rev"] = trip.row["rev"] + len(trip.lines)
+    if _in_three_moves(trip):
+        fields |= _follows(trip, now)
+        drop["tail"] = ""
+    else:
         fields |= {"due_at": _due(trip, now), "attempts": 0}
-        return settled(trip.row, {"$set": fields, "$unset": {"lease": "", **drop}})
-    follows = _todo_and_next(trip, now)
-    fields |= {**follows, "rev": trip.row["rev"] + len(follows["todo"]["lines"])}
-    return settled(trip.row, {"$set": fields, **({"$unset": drop} if drop else {})})
+        drop["lease"] = ""
+        if trip.lines:
+            fields["tail"] = _lines(trip, now)
+        else:
+            drop["tail"] = ""
+    return settled(trip.row, {"$set": fields, **({"$unset": drop} if drop else {})}), {**trip.row, **fields}

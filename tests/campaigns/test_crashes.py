@@ -23,7 +23,7 @@ STEPS: list[dict[str, Any]] = [
     {"id": "up", "type": "update", "score": 7, "add_tags": ["seen"], "next": "task"},
     {"id": "task", "type": "task", "text": "Look", "next": "hello"},
     HELLO,
-    {"id": "w2", "type": "wait_event", "any": [{"event": "never", "next": None}], "timeout": "PT0S", "timeout_next": "bye"},
+    {"id": "w2", "type": "wait_event", "any": [{"event": "never"}], "timeout": "PT0S", "timeout_next": "bye"},
     {"id": "bye", "type": "send", "content": {"text": "Bye"}, "next": None},
 ]  # fmt: skip
 ALL_CODES = [
@@ -162,7 +162,8 @@ async def test_killed_at_every_write_and_resumed(world: World, monkeypatch: pyte
 
 async def test_a_paused_worker_beyond_its_lease_writes_nothing(world: World) -> None:
     """F6: it decided on old facts and wakes up when another has taken the run on."""
-    await world.journey({"id": "w", "type": "wait", "for": "PT0S", "next": "hello"}, {**HELLO, "next": None}, trigger={"type": "event", "event": "x"})  # fmt: skip
+    first = {"id": "w", "type": "wait", "for": "PT0S", "next": "hello"}
+    await world.journey(first, {**HELLO, "next": None}, trigger={"type": "event", "event": "x"})
     people = await world.people(5)
     for profile_id in people:
         await world.happens("x", profile_id)
@@ -267,7 +268,7 @@ async def test_speed_of_a_thousand_runs(world: World) -> None:
     floor = await raw_rate(world.db, 2000)
     chain = [
         {"id": "a", "type": "wait", "for": "PT0S", "next": "b"},
-        {"id": "b", "type": "branch", "cases": [{"when": {"field": "score", "op": "gt", "value": 5}, "next": None}], "else": "c"},
+        {"id": "b", "type": "branch", "cases": [{"when": {"field": "score", "op": "gt", "value": 5}}], "else": "c"},
         {"id": "c", "type": "wait", "for": "PT1H", "next": "d"},
         {"id": "d", "type": "wait", "for": "PT1H", "next": "hello"},
         {**HELLO, "next": None},
