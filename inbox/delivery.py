@@ -27,7 +27,7 @@ from inbox.store.sends import Lane
 log = logging.getLogger(__name__)
 
 #: Rows of one claim.
-BATCH = 100
+BATCH = 200
 #: How often other accounts are looked at while one is being served.
 LOOK_S = 0.25
 #: An account that takes longer holds up nobody: others are then served again beside it.

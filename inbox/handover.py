@@ -40,7 +40,7 @@ from profiles.store import ProfileStore
 log = logging.getLogger(__name__)
 
 #: Calls of a provider under way at once for one account.
-IN_FLIGHT = 32
+IN_FLIGHT = 50
 #: A call that takes longer is given up; what became of it is then uncertain.
 CALL_TIMEOUT_S = 60.0
 #: Nothing is handed over in the last moments of a lease.

@@ -286,11 +286,12 @@ class Receiver:
         identities = {line.identity_id for line in lines} | {row["identity_id"] for row in named.values()}
         open_rows = await self._conversations.open_of(identities)
         # A closed conversation is looked for only where none is open on that account.
+        slots = {slot_of(row) for row in open_rows}
         without = identities - {row["identity_id"] for row in open_rows}
         without |= {
             line.identity_id
             for line in lines
-            if not any(slot_of(row) == (line.identity_id, line.arrival.channel_id, line.group_id) for row in open_rows)
+            if (line.identity_id, line.arrival.channel_id, line.group_id) not in slots
         }
         recent, known = [], set()
         if without:

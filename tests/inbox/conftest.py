@@ -14,11 +14,13 @@ from base.bus import Bus
 from base.clock import now as real_now
 from base.feed import INDEXES as FEED_INDEXES
 from base.feed import Feed
+from base.http import AddressGuard, HttpClient, HttpFailed
 from base.mongo import Database
 from base.queue import Doorbell
 from base.secret_box import SecretBox
 from channels.adapter import Account, AccountSettings, Adapter, Card, Delivery
 from channels.capabilities import Capabilities, Idempotency
+from channels.failures import Failure, SendFailed
 from channels.registry import Registry
 from channels.store import INDEXES as CHANNEL_INDEXES
 from channels.store import ChannelStore
@@ -40,9 +42,10 @@ REPLY_KEY = "test-reply-key"
 
 
 class NoSettings(AccountSettings):
-    """Nothing to set."""
+    """Hardly anything to set."""
 
     from_address: str = "help@shop.example"
+    api_base: str = ""
 
 
 Script = Callable[[OutboundMessage], Any]
@@ -96,7 +99,30 @@ def _like(name: str, kind: str = "chat", **capabilities: Any) -> type[ScriptedAd
     return type(name, (ScriptedAdapter,), members)
 
 
+class WiredAdapter(ScriptedAdapter):
+    """Speaks HTTP with a provider played by a local server."""
+
+    card = Card("wired", "Wired", "chat", "A provider behind real HTTP.", NoSettings)
+    timeout_s = 1.0
+
+    async def send(self, account: Account, message: OutboundMessage) -> SendReceipt:
+        url = f"{account.settings.api_base}/send"
+        body = {"key": message.key, "to": message.to.external_id, "text": message.text}
+        try:
+            answer = await self.http.request("POST", url, json=body, timeout_s=self.timeout_s)
+        except HttpFailed as failed:
+            raise SendFailed(Failure.UNCERTAIN if failed.sent else Failure.TEMPORARY, str(failed)) from None
+        if answer.status == 429:
+            wait = float(answer.headers.get("Retry-After", "1"))
+            raise SendFailed(Failure.RATE_LIMITED, "429", retry_after_s=wait)
+        if answer.status >= 400:
+            failure = Failure.TEMPORARY if answer.status >= 500 else Failure.CONTENT_REJECTED
+            raise SendFailed(failure, answer.json()["error"], provider_code=str(answer.status))
+        return SendReceipt(message_ids=(str(answer.json()["id"]),))
+
+
 ADAPTERS: dict[str, type[Adapter]] = {
+    "wired": WiredAdapter,
     "scripted": ScriptedAdapter,
     "keyed": _like("keyed", idempotency=Idempotency.KEY),
     "echoing": _like("echoing", idempotency=Idempotency.ECHO),
@@ -162,8 +188,8 @@ class House:
         assert isinstance(found, ScriptedAdapter)
         return found
 
-    async def channel(self, provider: str = "scripted") -> str:
-        return (await self.channels.add(provider, f"My {provider}", {})).id
+    async def channel(self, provider: str = "scripted", **settings: str) -> str:
+        return (await self.channels.add(provider, f"My {provider}", settings)).id
 
     def arrival(self, channel_id: str, sender: str, message_id: str, text: str = "Hi", **fields: Any) -> Arrival:
         provider = fields.pop("provider", "scripted")
@@ -271,7 +297,8 @@ async def house(indexed: Database, redis_url: str, redis_prefix: str) -> AsyncIt
             await database.collection(name).delete_many({})
     clock, bus = Clock(), Bus(redis_url, prefix=redis_prefix)
     doorbell = Doorbell(redis_url, prefix=redis_prefix)
-    registry = Registry(None, ADAPTERS)  # type: ignore[arg-type]
+    http = HttpClient(AddressGuard(["127.0.0.0/8"]))
+    registry = Registry(http, ADAPTERS)
     channels = ChannelStore(database, SecretBox([SecretBox.new_key()]), registry, clock, "http://test")
     profiles, events, feed = ProfileStore(database), EventStore(database, clock), Feed(database, bus, clock)
     resolver = Resolver(profiles, events, clock)
@@ -288,6 +315,7 @@ async def house(indexed: Database, redis_url: str, redis_prefix: str) -> AsyncIt
     await inbox.delivery.close(5)
     await doorbell.close()
     await bus.close()
+    await http.close()
 
 
 @pytest.fixture
