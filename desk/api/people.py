@@ -102,6 +102,7 @@ def token_view(token: ApiToken) -> dict[str, Any]:
 @operations("GET", "/users", roles=["admin"], returns=list[UserView])
 async def list_users(call: Call) -> Any:
     """List everybody who may sign in, by name."""
+    refuse_scoped(call)
     return page([UserView(**user_view(each)) for each in await call.accounts.store.users()], None)
 
 
@@ -140,6 +141,7 @@ async def renew_link(call: Call) -> Any:
 @operations("GET", "/tokens", roles=["admin"], returns=list[TokenView])
 async def list_tokens(call: Call) -> Any:
     """List the keys of programs, newest first, revoked ones too."""
+    refuse_scoped(call)
     return page([TokenView(**token_view(each)) for each in await call.accounts.store.tokens()], None)
 
 

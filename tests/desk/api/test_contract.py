@@ -3,6 +3,8 @@
 import asyncio
 import base64
 import gzip
+import hashlib
+import hmac
 import io
 import json
 from datetime import datetime
@@ -209,8 +211,6 @@ async def test_while_the_first_runs_others_wait(world: World) -> None:
 
 
 def _fingerprint(path: str, raw: bytes) -> str:
-    import hashlib
-
     return hashlib.sha256(f"POST {path}\n".encode() + raw).hexdigest()
 
 
@@ -315,3 +315,38 @@ def test_what_no_document_can_hold_is_named() -> None:
     with pytest.raises(WrongInput) as refused:
         refuse_unstorable(Free(value={"a": [1, 2**64]}))
     assert refused.value.errors[0].path == "value.a[1]"
+
+
+# -- by cookie, and slowly -----------------------------------------------------------------------------------------
+
+
+async def test_a_person_acts_by_cookie_only_with_the_csrf_token(world: World) -> None:
+    users = world.runtime.users
+    user = await users.add_user("cookie@example.org", "Cookie", "agent")
+    await users.open_session("secret-of-cookie", user.id, agent="t", address="::1")
+    token = hmac.new(b"secret-of-cookie", b"csrf", hashlib.sha256).hexdigest()[:40]
+    async with world.client(None, headers={"Cookie": "rapport=secret-of-cookie"}) as client:
+        assert (await client.post("/api/v1/tasks", json={"text": "Forged"})).status == 403
+        good = {"X-CSRF-Token": token}
+        elsewhere = {**good, "Sec-Fetch-Site": "cross-site"}
+        assert (await client.post("/api/v1/tasks", json={"text": "Forged"}, headers=elsewhere)).status == 403
+        made = await answer_of(await client.post("/api/v1/tasks", json={"text": "Meant"}, headers=good))
+        assert made["source"] == {"kind": "person", "id": user.id}
+        act = {"identity_id": world.ours.identity, "purpose": "news", "granted": False}
+        path = f"/api/v1/profiles/{world.ours.profile}/consents"
+        assert (await answer_of(await client.post(path, json=act, headers=good)))["data"][0]["source"] == "staff"
+        await users.change_user(user.id, {"active": False})
+        assert (await client.get("/api/v1/tasks")).status == 401
+        tasks = await world.runtime.tasks.page(limit=200)
+    assert "Forged" not in {task["text"] for task in tasks.data}
+
+
+async def test_a_slow_body_is_let_go(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("desk.api.reading.BODY_TIMEOUT_S", 0.3)
+    host, port = world.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST /api/v1/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {world.tokens['admin']}\r\n"
+    writer.write(f"{head}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{".encode())
+    async with asyncio.timeout(20):
+        assert b" 408 " in await reader.readline()
+    writer.close()
