@@ -1,16 +1,22 @@
 """Files: never in the way of their message, kept once, shown as what they are, gone when they are to be gone."""
 
 import asyncio
+import contextlib
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from base.errors import WrongInput
+from base.http import AddressGuard, HttpClient
 from channels.capabilities import Capabilities, MediaLimit
 from channels.failures import Failure, SendFailed
+from channels.providers.generic.adapter import GenericAdapter
+from channels.registry import Registry
 from channels.vocabulary import Attachment, AttachmentKind, MessageDeleted
 from inbox import file_policy
 from inbox.attached import FILE_MAX_BYTES
@@ -18,6 +24,7 @@ from inbox.file_links import make_link, read_link
 from inbox.file_types import NEUTRAL, SHOWN, kind_of, safe_name, type_of
 from inbox.files import IN_FLIGHT, Files
 from inbox.models import Actor, ChosenFile, Message, ReplyInput
+from tests.conftest import LocalServer
 from tests.inbox.conftest import AGENT, REPLY_KEY, House
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
@@ -109,6 +116,21 @@ async def test_a_file_is_fetched_kept_and_shown(house: House) -> None:
     (kept,) = await file_rows(house)
     assert "secret" not in str(kept) and not {"attachment", "due_at", "lease", "content"} & set(kept)
     assert await house.inbox.files.fetch(10) == 0
+
+
+async def test_the_workers_are_called_when_there_is_something_to_fetch(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rung: list[str] = []
+
+    async def ring(*bells: str) -> None:
+        rung.extend(bells)
+
+    monkeypatch.setattr(house.doorbell, "ring", ring)
+    row = await arrived(house)
+    assert "react" in rung and "fetch" not in rung
+    await arrived(house, picture(), message_id="m2", channel_id=row["channel_id"])
+    assert rung.count("fetch") == 1
 
 
 async def test_bytes_that_came_along_are_put_away_and_readable_at_once(house: House) -> None:
@@ -277,6 +299,59 @@ async def test_many_workers_fetch_each_file_once(house: House, second_house: Hou
     assert sum(counts) == 20 == len(asked) == len({each.media_id for each in asked}) and most <= 3 * IN_FLIGHT
     assert {each["state"] for each in await file_rows(house)} == {"stored"}
     assert await content_of(house, (await file_rows(house))[0]["_id"]) == PNG
+
+
+async def test_over_real_http_and_never_into_the_house(house: House, local_server: LocalServer) -> None:
+    """S11: private addresses are not dialled, redirects not followed, and an endless answer is cut."""
+    hits: Counter[str] = Counter()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        name = request.match_info["name"]
+        hits[name] += 1
+        if name == "endless":
+            response = web.StreamResponse()
+            await response.prepare(request)
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    await response.write(b"\x00" * 1_000_000)
+            return response
+        if name == "elsewhere":
+            raise web.HTTPFound("/good")
+        if name == "passing" and hits[name] == 1:
+            return web.Response(status=503)
+        return web.Response(body=PNG) if name in ("good", "passing") else web.Response(status=404)
+
+    app = web.Application()
+    app.router.add_get("/{name}", answer)
+    base = await local_server(app)
+    names = ("good", "gone", "elsewhere", "endless", "passing")
+    row = await arrived(house, *(picture(url=f"{base}/{each}") for each in names))
+    inside = [f"{base}/good", "http://localhost:1/x", "http://169.254.169.254/latest", "http://[::1]/"]
+    secret = await arrived(house, *(picture(url=each) for each in inside), message_id="m2")
+    for allowed, wanted in ((("127.0.0.0/8",), row), ((), secret)):
+        http = HttpClient(AddressGuard(allowed))
+        registry = Registry(http, {"scripted": GenericAdapter})
+        files = Files(house.inbox.messages.files, house.channels, registry, house.feed, house.clock)
+        rows = house.database.collection("files")
+        await rows.update_many({"message_id": {"$ne": wanted["_id"]}, "state": "wanted"}, {"$set": {"state": "held"}})
+        await rows.update_many({"message_id": wanted["_id"], "state": "held"}, {"$set": {"state": "wanted"}})
+        await files.fetch(20)
+        await hurry(house)
+        before = dict(hits)
+        await files.fetch(20)
+        await http.close()
+    after = await row_of(house, row["_id"])
+    states = {each: shown(after, i)["state"] for i, each in enumerate(names)}
+    assert states == {
+        "good": "stored",
+        "gone": "failed",
+        "elsewhere": "failed",
+        "endless": "failed",
+        "passing": "stored",
+    }
+    assert hits == {"good": 1, "gone": 1, "elsewhere": 1, "endless": 1, "passing": 2} == before
+    failed = [shown(await row_of(house, secret["_id"]), i) for i in range(len(inside))]
+    assert {(each["state"], each["reason"]["code"]) for each in failed} == {("failed", "content_rejected")}
 
 
 # -- crashes -------------------------------------------------------------------------------------------------------
