@@ -6,18 +6,19 @@ Lower-case letters and digits only and short, because gateways fold the case of 
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 
 from base.ids import is_id
 from base.signing import hmac_hex, same
 
 _ID_LENGTH = 26
-#: 96 bits.
-_MAC_LENGTH = 24
+#: 80 bits in base32: every character fewer leaves room for a longer mailbox name.
+_MAC_LENGTH = 16
 
 
 def make_reply_token(key: str | bytes, conversation_id: str) -> str:
-    """50 characters; always the same for the same conversation and key."""
+    """42 characters; always the same for the same conversation and key."""
     tail = conversation_id.removeprefix("cnv_")
     return tail + _mac(key, tail)
 
@@ -33,4 +34,5 @@ def verify_reply_token(keys: Sequence[str | bytes], token: str | None) -> str | 
 
 
 def _mac(key: str | bytes, tail: str) -> str:
-    return hmac_hex(key, b"rapport reply address\x1f" + tail.encode())[:_MAC_LENGTH]
+    digest = bytes.fromhex(hmac_hex(key, b"rapport reply address\x1f" + tail.encode()))
+    return base64.b32encode(digest[:10]).decode().lower()
