@@ -137,6 +137,11 @@ class Database:
         """Version and name of the server, for `rapport check`."""
         return await self.client.admin.command("buildInfo")
 
+    async def speaks_zlib(self) -> bool:
+        """Whether the server would agree on zlib with a stranger: the way into CVE-2025-14847."""
+        hello = await self.client.admin.command("hello", compression=["zlib"])
+        return "zlib" in (hello.get("compression") or ())
+
     async def drop(self) -> None:
         """Delete the whole database. For tests and the demo's reset."""
         await self.client.drop_database(self.handle.name)

@@ -31,14 +31,14 @@ class Finding:
 async def findings(settings: Settings, database: Database, bus: Bus, channels: ChannelStore) -> AsyncIterator[Finding]:
     """Look at everything, one after the other; a failing part does not hide the next."""
     yield Finding("settings", True, f"{settings.base_url}, data in {settings.data}")
-    async for finding in _mongo(settings, database):
+    async for finding in _mongo(database):
         yield finding
     yield await _redis(bus)
     async for finding in _channels(channels):
         yield finding
 
 
-async def _mongo(settings: Settings, database: Database) -> AsyncIterator[Finding]:
+async def _mongo(database: Database) -> AsyncIterator[Finding]:
     try:
         hello = await database.require_replica_set()
         version = str((await database.server_status())["version"])
@@ -49,9 +49,11 @@ async def _mongo(settings: Settings, database: Database) -> AsyncIterator[Findin
         yield Finding("mongodb", False, f"No primary answers ({type(error).__name__}). Check RAPPORT_MONGO_URL.")
         return
     yield Finding("mongodb", True, f"{version}, replica set {hello['setName']}, writes: majority and journal")
-    private = settings.mongo_url is None
-    if not private and not _is_mended(version):
-        text = f"{version} has CVE-2025-14847; move to 6.0.27, 7.0.28, 8.0.17 or newer."
+    if not _is_mended(version) and await database.speaks_zlib():
+        text = (
+            f"{version} has CVE-2025-14847; move to 6.0.27, 7.0.28, 8.0.17 or newer, or switch zlib off "
+            "(--networkMessageCompressors snappy,zstd)."
+        )
         yield Finding("mongodb version", False, text)
     apart = abs((hello["localTime"].astimezone(UTC) - datetime.now(UTC)).total_seconds())
     text = f"{apart:.1f} s from the database's clock"

@@ -138,12 +138,13 @@ class EmbeddedServers:
 
     async def stop(self) -> None:
         """Valkey first, so that nothing is woken any more, then mongod. May be called twice."""
+        if self._lock is None:
+            return  # what lies there belongs to the supervisor that has the lock
         (self.data_dir / "servers.json").unlink(missing_ok=True)
         for child in self._children():
             await child.stop()
-        if self._lock:
-            self._lock.close()
-            self._lock = None
+        self._lock.close()
+        self._lock = None
 
     def _children(self) -> list["_Child"]:
         """In the order of stopping."""
