@@ -11,7 +11,7 @@ from aiohttp import web
 
 from base.errors import NotFound, WrongInput
 from base.ids import is_id
-from channels.adapter import Card, settings_schema
+from channels.adapter import Adapter, Card, settings_schema
 from channels.failures import SendFailed
 from channels.store import Channel
 from desk.auth import principal_of, require
@@ -19,7 +19,7 @@ from desk.i18n import N_, Formats
 from desk.keys import base_url_of, runtime_of
 from desk.pages.faces import Face, face_of, provider_face
 from desk.pages.settings_form import emptied, fields_of, settings_from
-from desk.render import formats_of, page
+from desk.render import formats_of, page, reader_of
 
 routes = web.RouteTableDef()
 STATES = {
@@ -150,6 +150,21 @@ async def test(request: web.Request) -> web.StreamResponse:
     return await _form(request, _card_of(request, channel.provider), channel, tested=tested)
 
 
+@routes.post("/settings/channels/{channel_id}/register")
+@require("admin")
+async def register(request: web.Request) -> web.StreamResponse:
+    """Have the provider post to our address, where its API can be told so."""
+    channel, runtime, formats = await _channel(request), runtime_of(request), reader_of(request)
+    account, adapter = await runtime.channels.account(channel.id), runtime.registry.get(channel.provider)
+    url = channel_view(channel, {}, base_url_of(request), formats).webhook_url
+    try:
+        said = await adapter.register_webhook(account, url)
+        tested = (said is not None, said or N_("This provider has to be told by hand; see the steps."))
+    except SendFailed as error:
+        tested = (False, str(error))
+    return await _form(request, adapter.card, channel, tested=tested)
+
+
 @routes.post("/settings/channels/{channel_id}/remove")
 @require("admin")
 async def remove(request: web.Request) -> web.StreamResponse:
@@ -187,7 +202,9 @@ async def _form(
     schema = settings_schema(card)
     fields = fields_of(schema, values | sent, channel.secret_names if channel else (), faults, new=channel is None)
     cards = {card.provider: card}
+    adapter = runtime_of(request).registry.get(card.provider)
     shown = {
+        "registers": type(adapter).register_webhook is not Adapter.register_webhook,
         "card": card, "face": provider_face(card), "fields": fields, "may_change": principal.may("admin"),
         "channel": channel_view(channel, cards, base_url_of(request), formats) if channel else None,
         "name": str((form or {}).get("name", "")) or (channel.name if channel else card.label),

@@ -89,6 +89,19 @@ async def today(request: web.Request) -> web.StreamResponse:
     return await page(request, "today.html", values)
 
 
+@routes.get("/counts")
+@require("viewer")
+async def counts(request: web.Request) -> web.StreamResponse:
+    """The figures on the rail: conversations of one's own in which a customer waits, and what is due."""
+    principal, runtime = principal_of(request), runtime_of(request)
+    now = runtime.clock()
+    scope = None if principal.channels is None else sorted(principal.channels)
+    own = ConversationFilter(status="open", assignee_id=principal.id, channels=scope)
+    mine = await runtime.conversations.page(own, sort="waiting", limit=100)
+    due = await runtime.tasks.due(principal.id, now, 100)
+    return web.json_response({"inbox": len(mine.data), "today": len(due)})
+
+
 @routes.post("/today/tasks/{task_id}")
 @require("agent", "marketer")
 async def done(request: web.Request) -> web.StreamResponse:

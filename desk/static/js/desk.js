@@ -1,5 +1,6 @@
 // What every page does: menus, copying, ages, themes, shortcuts; then the module of the page itself.
-import { toast } from "./ask.js";
+import { ask, toast } from "./ask.js";
+import { on } from "./live.js";
 import { age, word } from "./words.js";
 
 // Menus close when something else is clicked, on Escape, and when another one opens.
@@ -67,6 +68,26 @@ document.addEventListener("htmx:responseError", (event) => {
   toast(detail);
 });
 document.addEventListener("htmx:sendError", () => toast(word("offline")));
+
+// The figures on the rail follow the stream, at most once in three seconds.
+let counting = 0;
+async function counts() {
+  counting = 0;
+  if (document.hidden) return;
+  try {
+    const found = await (await ask("/counts")).json();
+    for (const each of document.querySelectorAll("[data-count]")) {
+      const count = found[each.dataset.count] ?? 0;
+      each.hidden = !count;
+      each.textContent = count > 99 ? "99+" : count;
+    }
+  } catch { /* the next notice tries again */ }
+}
+on("*", (_, type) => {
+  if (/^(conversation|message|task)\.|^reset$/.test(type)) counting ||= setTimeout(counts, 3000);
+});
+counts();
+document.addEventListener("visibilitychange", () => { if (!document.hidden) counts(); });
 
 // A flow wider than the screen opens at its middle, where it begins.
 const stage = document.querySelector(".flow-stage");
