@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import inspect
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,7 +29,6 @@ from tests.conftest import LocalServer
 from tests.inbox.conftest import AGENT, REPLY_KEY, House
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
-JPEG = b"\xff\xd8\xff\xe0" + b"\x00" * 64
 PDF = b"%PDF-1.7\n" + b"x" * 64
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 Media = Callable[[Attachment], Any]
@@ -383,6 +383,75 @@ async def test_a_crash_between_bytes_and_row_shows_nothing_and_is_repaired(
     await hurry(house)
     assert await house.inbox.files.fetch(10) == 1
     assert await content_of(house, file_id) == PNG and await blobs(house) == (1, 1), "the same bytes, taken up again"
+
+
+@contextlib.contextmanager
+def dying_at(house: House, step: int) -> Iterator[list[str]]:
+    """From the n-th call of a store on, nothing is carried out any more. Gives the names of the calls."""
+    store, made = house.inbox.messages.files, list[str]()
+    things = (store, store.duties, store._bucket, house.channels, house.feed)
+
+    def guarded(name: str, call: Any) -> Any:
+        async def one(*args: Any, **kwargs: Any) -> Any:
+            for moment in ("before", "after"):
+                made.append(f"{moment} {name}")
+                if len(made) >= step:
+                    raise asyncio.CancelledError(made[-1])
+                if moment == "before":
+                    result = await call(*args, **kwargs)
+            return result
+
+        return one
+
+    with pytest.MonkeyPatch.context() as patch:
+        for thing in things:
+            for name, call in inspect.getmembers(thing, inspect.iscoroutinefunction):
+                if name in ("claim", "account", "blob", "put", "record", "append", "erase", "erase_files", "delete"):
+                    patch.setattr(thing, name, guarded(name, call))
+        yield made
+
+
+@pytest.mark.slow
+async def test_a_worker_that_dies_at_any_step_leaves_a_file_that_is_fetched(house: House) -> None:
+    contents = {"a": PNG, "b": PDF}
+    provider(house, lambda each: contents[str(each.media_id)])
+    channel_id, step, names, rows = await house.channel(), 1, list[str](), []
+    while len(names) >= step - 1:  # until one run comes to its end alive
+        row = await arrived(house, picture("a"), picture("b"), message_id=f"m{step}", channel_id=channel_id)
+        for content in (PNG, PDF):  # new bytes each time, so that each step is really taken
+            contents["ab"[content is PDF]] = content + str(step).encode()
+        with dying_at(house, step) as names, contextlib.suppress(asyncio.CancelledError):
+            await house.inbox.files.fetch(10)
+        await hurry(house)
+        await house.inbox.files.fetch(10)
+        after = await row_of(house, row["_id"])
+        for i, content in enumerate((PNG, PDF)):
+            assert shown(after, i)["state"] == "stored", names[-1:]
+            assert await content_of(house, shown(after, i)["file_id"]) == content + str(step).encode()
+        rows.append(row)
+        step += 1
+    assert step > 12, "every step was died at"
+    await house.database.collection("blobs.files").update_many({}, {"$set": {"uploadDate": LONG_AGO}})
+    await house.inbox.files.tidy()
+    assert (await blobs(house))[0] == 2 * len(rows), "one content each, and nothing that nobody holds"
+
+
+@pytest.mark.slow
+async def test_an_erasure_that_dies_at_any_step_is_finished_by_the_next(house: House) -> None:
+    provider(house, lambda _: PNG)
+    channel_id, step, names = await house.channel(), 1, list[str]()
+    while len(names) >= step - 1:  # until one run comes to its end alive
+        row = await arrived(house, picture("a"), picture("b"), message_id=f"m{step}", channel_id=channel_id)
+        await house.inbox.files.fetch(10)
+        with dying_at(house, step) as names, contextlib.suppress(asyncio.CancelledError):
+            await house.inbox.files.erase_messages([row["_id"]])
+        await house.inbox.files.erase_messages([row["_id"]])
+        assert [await house.inbox.files.get(shown(row, i)["file_id"]) for i in (0, 1)] == [None, None]
+        await house.database.collection("blobs.files").update_many({}, {"$set": {"uploadDate": LONG_AGO}})
+        await house.inbox.files.tidy()
+        assert await blobs(house) == (0, 0), names[-1:]
+        step += 1
+    assert step > 4
 
 
 async def test_bytes_nobody_came_back_for_are_tidied_away(house: House) -> None:
