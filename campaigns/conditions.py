@@ -22,6 +22,8 @@ RUN_ROOTS = frozenset({"order", "event", "journey", "conversation"})
 #: Stands for "any event of the person may change the answer".
 ANY_EVENT = "*"
 MISSING = object()
+#: Characters of an event's properties that a run takes along; what is larger is left with the event.
+CARRIED_MAX = 32_000
 _DEPTH = 12
 
 
@@ -51,6 +53,19 @@ class Happened:
             "id": self.id, "name": self.name, "occurred_at": self.occurred_at, "channel_id": self.channel_id,
             "conversation_id": self.conversation_id, "properties": dict(self.properties),
         }  # fmt: skip
+
+
+def carried(event: Happened) -> dict[str, Any]:
+    """The event as a run takes it along: small values first, as many as fit."""
+    view = event.view()
+    sizes = sorted((len(repr(value)), name) for name, value in view["properties"].items())
+    kept, total = {}, 0
+    for size, name in sizes:
+        total += size
+        if total > CARRIED_MAX:
+            break
+        kept[name] = view["properties"][name]
+    return {**view, "properties": {name: kept[name] for name in view["properties"] if name in kept}}
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ from profiles.store import ProfileStore
 
 #: Kinds of identities that a mail can be sent to although the person never wrote to that account.
 _MAILABLE = "email"
+#: Runs whose events are read together: the store gives at most 20,000 events for one question.
+HAPPENED_SHARE = 100
 
 
 @dataclass(frozen=True)
@@ -119,11 +121,17 @@ class FactReader:
                 found[ask.run.id] = replace(found[ask.run.id], subject=subject)
 
     async def _happened(self, asks: Sequence[Ask], found: dict[str, Facts]) -> None:
+        """In shares of runs that look back about equally far, so that long runs make nobody else read much."""
+        by_age = sorted(asks, key=lambda ask: looks_back_to(ask.definition, ask.run), reverse=True)
+        now = await self._profiles.current({ask.run.profile_id for ask in asks})
+        for start in range(0, len(by_age), HAPPENED_SHARE):
+            await self._happened_to(by_age[start : start + HAPPENED_SHARE], now, found)
+
+    async def _happened_to(self, asks: Sequence[Ask], now: Mapping[str, str], found: dict[str, Facts]) -> None:
         wanted = {ask.run.id: looks_for(ask.definition, ask.run) for ask in asks}
         names = {name for own in wanted.values() for name in own}
-        since = min(looks_back_to(ask.definition, ask.run) for ask in asks)
-        now = await self._profiles.current({ask.run.profile_id for ask in asks})
-        events = await self._events.find_many(sorted(set(now.values())), sorted(names), since)
+        since = looks_back_to(asks[-1].definition, asks[-1].run)
+        events = await self._events.find_many(sorted({now[ask.run.profile_id] for ask in asks}), sorted(names), since)
         for ask in asks:
             own = [happened(event) for event in events[now[ask.run.profile_id]] if event.name in wanted[ask.run.id]]
             own.sort(key=in_order_of_time)

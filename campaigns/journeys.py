@@ -267,6 +267,13 @@ class Journeys:
             journey_id=journey_id, profile_id=profile_id, state=state, node=node, limit=limit, cursor=cursor
         )
 
+    async def left(
+        self, journey_id: str, node: str, outcome: Literal["passed", "skipped", "failed"], *, limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page[Document]:  # fmt: skip
+        """Who left a step and how, newest first: log rows `{enrolment_id, profile_id, at, code, params, …}`."""
+        return await self._enrolments.left(journey_id, node, outcome, limit=limit, cursor=cursor)
+
     async def explain(self, enrolment_id: str) -> Explanation:
         """Where the run is, since when, why it waits, until when, and its log. Raises `NotFound`."""
         row = await self.enrolment(enrolment_id)

@@ -76,6 +76,8 @@ def _message_begins(trigger: MessageTrigger, event: Happened) -> bool:
     properties = event.properties
     if properties.get("automatic"):
         return False  # an out-of-office note must not start a conversation between machines
+    if properties.get("group_id"):
+        return False  # said to several people: nobody asked us in private
     if trigger.channel is not None and trigger.channel not in (event.channel_id, properties.get("provider")):
         return False
     if trigger.first_contact and not properties.get("first_contact"):

@@ -16,7 +16,7 @@ from base.clock import Clock
 from base.duty import MAX_CRASHES, settled
 from base.mongo import UNAVAILABLE, Document
 from campaigns.bells import Ringer
-from campaigns.conditions import Happened, Scope, holds
+from campaigns.conditions import Happened, Scope, carried, holds
 from campaigns.entering import Entrance, Entrant
 from campaigns.facts import FactReader, happened, in_order_of_time
 from campaigns.live import LiveJourney, LiveJourneys
@@ -25,9 +25,6 @@ from campaigns.store import EnrolmentStore
 from profiles.events import Event, EventStore
 
 log = logging.getLogger(__name__)
-
-#: Bytes of an event's properties that a run takes along; what is larger is left with the event.
-CARRIED_MAX = 32_000
 
 
 @dataclass(frozen=True)
@@ -168,19 +165,6 @@ def _entrant(match: _Match) -> Entrant:
         key=key_of(match.journey.definition.trigger, match.event),
         data={"event": carried(match.event)},
     )
-
-
-def carried(event: Happened) -> dict[str, Any]:
-    """The event as a run takes it along: small values first, as many as fit."""
-    view = event.view()
-    sizes = sorted((len(repr(value)), name) for name, value in view["properties"].items())
-    kept, total = {}, 0
-    for size, name in sizes:
-        total += size
-        if total > CARRIED_MAX:
-            break
-        kept[name] = view["properties"][name]
-    return {**view, "properties": {name: kept[name] for name in view["properties"] if name in kept}}
 
 
 def _merged_away(event: Event) -> list[str]:

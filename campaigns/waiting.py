@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from campaigns.conditions import Scope, look_up
+from campaigns.conditions import Scope, carried, look_up
 from campaigns.models import WaitEventStep, WaitStep
 from campaigns.run import Action, Facts, Finish, Move, RunState, Stay, Wait
 from campaigns.wallclock import Duration, at_clock, instant, next_clock, next_open, zone_or
@@ -109,7 +109,7 @@ def decide_wait_event(step: WaitEventStep, run: RunState, facts: Facts, now: dat
         for place, way in enumerate(step.any):
             if event.name == way.event and way.where.matches(event.view(), now) and scope.same(event, way.match_key):
                 params = {"event": event.name, "event_id": event.id, "way": place}
-                return Move(way.next, "wait_event.came", params, save={step.id: event.view()})
+                return Move(way.next, "wait_event.came", params, save={step.id: carried(event)})
     if deadline <= now:
         return Move(step.timeout_next, "wait_event.timeout", {"until": deadline})
     names = sorted({way.event for way in step.any})

@@ -166,8 +166,8 @@ class EnrolmentStore:
                 "wake": {"$in": [name, ANY_EVENT]},
                 "state": {"$in": list(LIVE)},
             }
-            result = await self._rows.update_many(wanted, {"$min": {"due_at": at}, "$unset": {"lease": ""}})
-            woken += result.matched_count
+            change = {"$min": {"due_at": at}, "$unset": {"lease": ""}}
+            woken += (await self._rows.update_many(wanted, change, hint="wakes")).matched_count
         return woken
 
     async def wake_queued(self, ended: Sequence[str], at: datetime) -> None:
@@ -315,6 +315,22 @@ class EnrolmentStore:
             wanted["_id"] = {"$lt": last}
         size = bounded(limit)
         found = await self._rows.find(wanted).sort("_id", DESCENDING).limit(size + 1).to_list(None)
+        rows, more = cut(found, size)
+        return Page(rows, write_cursor(rows[-1]["_id"]) if more else None)
+
+    async def left(
+        self, journey_id: str, node: str, outcome: str, *, limit: int | None = None, cursor: str | None = None
+    ) -> Page[Document]:
+        """Log rows of runs that left a step with this outcome, of any version, newest first."""
+        versions = await self._log.distinct("version", {"journey_id": journey_id, "outcome": {"$exists": True}})
+        wanted: Document = {
+            "journey_id": journey_id, "version": {"$in": versions}, "node": node, "outcome": outcome,
+        }  # fmt: skip
+        if cursor is not None:
+            (last,) = read_cursor(cursor, str)
+            wanted["_id"] = {"$lt": last}
+        size = bounded(limit)
+        found = await self._log.find(wanted).sort("_id", DESCENDING).limit(size + 1).to_list(None)
         rows, more = cut(found, size)
         return Page(rows, write_cursor(rows[-1]["_id"]) if more else None)
 

@@ -543,6 +543,9 @@ async def test_flow_counts_and_ways(world: World) -> None:
     }  # fmt: skip
     assert flow.runs == {"waiting": 3} and await world.journeys.totals(journey) == {"waiting": 3}
     assert len((await world.journeys.enrolments(journey, node="w", state="waiting", limit=2)).data) == 2
+    first = await world.journeys.left(journey, "b", "passed", limit=2)
+    second = await world.journeys.left(journey, "b", "passed", limit=2, cursor=first.next_cursor)
+    assert len({line["profile_id"] for line in (*first.data, *second.data)}) == 3 and second.next_cursor is None
 
 
 async def test_quiet_hours_defer_a_send(world: World) -> None:
@@ -573,3 +576,86 @@ async def test_a_template_that_cannot_be_filled_in_is_skipped_with_its_reason(wo
     sends = await world.inbox.sends.raw({})
     assert sends[0]["state"] == "skipped" and sends[0]["reason"]["code"] == "template_failed"
     assert world.sent() == ["Hello Anna"]  # the next step went on
+
+
+async def test_parcelvoy_a_second_run_of_the_same_person_drops_no_message(world: World) -> None:
+    """parcelvoy: a lock per campaign and person made a second run at the same time lose its message."""
+    await world.journey(
+        {**HELLO, "content": {"text": "Order {{ event.properties.order }}"}},
+        trigger={"type": "event", "event": "x", "key": "properties.order"}, reentry={"mode": "per_key"},
+    )  # fmt: skip
+    anna = await world.person()
+    for order in "abcde":
+        await world.happens("x", anna, order=order)
+    await world.settle()
+    assert sorted(world.sent()) == [f"Order {order}" for order in "abcde"]
+
+
+async def test_parcelvoy_an_unsubscribed_person_does_not_hang_at_the_send(world: World) -> None:
+    """parcelvoy: an unsubscribed person stayed at a send for ever."""
+    await world.journey(
+        {**HELLO, "next": "w"},
+        {"id": "w", "type": "wait", "for": "PT0S", "next": None},
+        trigger={"type": "event", "event": "x"},
+    )
+    anna = await world.person()
+    await world.consent.act(ConsentAct((await world.profiles.identities_of(anna))[0].id, "marketing", False, "keyword"))
+    await world.happens("x", anna)
+    await world.settle()
+    assert world.sent() == [] and (await world.run())["end"]["reason"] == "completed"
+
+
+async def test_mautic_4356_what_can_never_succeed_is_not_tried_for_ever(world: World) -> None:
+    """mautic#4356, #7057, #9285: bounced, expired and already sent steps were retried without end."""
+    world.provider().script = lambda message: SendFailed(Failure.RECIPIENT_UNREACHABLE, "gone")
+    await world.journey({**HELLO, "if_failed": "exit"}, trigger={"type": "event", "event": "x"})
+    anna = await world.person()
+    await world.happens("x", anna)
+    await world.settle()
+    (send,) = await world.inbox.sends.raw({})
+    assert send["state"] == "failed" and send["tries"] == 1
+    assert (await world.run())["end"]["reason"] == "send_failed"
+
+
+def test_novu_12334_nothing_that_can_still_fire_expires() -> None:
+    """novu#12334: job rows expired sooner than the longest wait, so waits of 180 days never fired."""
+    from campaigns.store import INDEXES
+
+    for models in INDEXES.values():
+        assert not [model for model in models if "expireAfterSeconds" in model.document]
+
+
+async def test_a_wait_of_many_years_is_kept(world: World) -> None:
+    journey = await world.journey({"id": "w", "type": "wait", "for": "P9Y", "next": None})
+    run = (await world.journeys.enrol(journey, await world.person())).run
+    await world.settle()
+    assert (await world.run(run["_id"]))["due_at"] > now() + timedelta(days=9 * 365)
+    await world.travel(days=9 * 366)
+    await world.settle()
+    assert (await world.run(run["_id"]))["state"] == "ended"
+
+
+async def test_d9_no_run_without_a_due_time_or_an_end(world: World) -> None:
+    """Whatever the provider does, each run is either over or will be looked at."""
+    answers = [
+        None,
+        SendFailed(Failure.TEMPORARY),
+        SendFailed(Failure.UNCERTAIN),
+        SendFailed(Failure.RATE_LIMITED),
+        SendFailed(Failure.UNKNOWN),
+    ]
+    calls = iter(range(10_000))
+    world.provider().script = lambda message: answers[next(calls) % len(answers)]
+    await world.journey(
+        {**HELLO, "next": "w"},
+        {"id": "w", "type": "wait", "for": "P1D", "next": None},
+        trigger={"type": "event", "event": "x"},
+    )
+    for profile_id in await world.people(20):
+        await world.happens("x", profile_id)
+    for _ in range(3):
+        await world.react()
+        await world.worker.walker.advance(500)
+        await world.inbox.delivery.deliver(500)
+    for row in await world.rows():
+        assert row["state"] == "ended" or row.get("due_at") is not None
