@@ -186,7 +186,7 @@ def _failed(error: Exception, url: str) -> HttpFailed:
         getattr(error, "os_error", None), AddressRefused
     ):
         return HttpFailed("refused_address", _refusal(host), sent=False)
-    if isinstance(error, aiohttp.InvalidURL | ValueError):
+    if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError | ValueError):
         return HttpFailed("bad_url", "That is not an address we can call.", sent=False)
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
         return HttpFailed("connect", f"{host} could not be reached.", sent=False)

@@ -112,3 +112,10 @@ async def test_resolve_refuses_private_hosts(strict: HttpClient, client: HttpCli
         await strict.guard.resolve("localhost", 25)
     assert "RAPPORT_ALLOW_PRIVATE_ADDRESSES" in str(caught.value)
     assert await client.guard.resolve("127.0.0.1", 25) == "127.0.0.1"
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://example.org/x", "nonsense", "http://", "http://a b/"])
+async def test_what_is_no_web_address_is_not_called(client: HttpClient, url: str) -> None:
+    with pytest.raises(HttpFailed) as caught:
+        await client.request("GET", url, timeout_s=2)
+    assert not caught.value.sent
