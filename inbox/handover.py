@@ -18,9 +18,9 @@ from datetime import datetime
 
 from base.clock import Clock
 from base.duty import MAX_CRASHES
-from base.mongo import Document, UpdateOne
+from base.mongo import UNAVAILABLE, Document, UpdateOne
 from channels.adapter import Account, Adapter
-from channels.capabilities import Capabilities, Idempotency
+from channels.capabilities import Idempotency
 from channels.failures import CONSEQUENCES, Failure, SendFailed
 from channels.store import Channel, ChannelStore
 from channels.vocabulary import Address, OutboundMessage, SendReceipt
@@ -29,6 +29,7 @@ from inbox.enclosures import Enclosures
 from inbox.gates import Facts, stopped, withdrawn
 from inbox.lines import campaign_line
 from inbox.models import send_of
+from inbox.quota import with_quota
 from inbox.receipts import Receipts
 from inbox.results import accepted, deferred, ended, given_up_waiting, late_acceptance, released, waiting_for_echo
 from inbox.sources import Answer, Defer, Prepared, SendSource, Skip
@@ -43,6 +44,8 @@ log = logging.getLogger(__name__)
 IN_FLIGHT = 50
 #: A call that takes longer is given up; what became of it is then uncertain.
 CALL_TIMEOUT_S = 60.0
+#: How long the answer of a provider is held for a store that is away.
+RECORD_PATIENCE_S = 60.0
 #: Nothing is handed over in the last moments of a lease.
 LEASE_MARGIN_S = 3.0
 
@@ -246,16 +249,24 @@ class Handover:
     # -- the calls ---------------------------------------------------------------------------------------------
 
     async def _drive(self, claim: Claim, queue: deque[Ready]) -> None:
+        """Keep calls under way until the queue is empty. When our store fails, what is under way is still recorded."""
         running: dict[asyncio.Task[Result], Ready] = {}
+        fault: Exception | None = None
         try:
             while queue or running:
-                await self._begin(claim, queue, running)
+                try:
+                    await self._begin(claim, queue, running)
+                except UNAVAILABLE as error:
+                    fault = error
+                    queue.clear()  # still claimed: due again when the lease ends
                 if running:
                     done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                     await self._record(claim, [(running.pop(task), task.result()) for task in done])
         finally:
             for task in running:
                 task.cancel()
+        if fault is not None:
+            raise fault
 
     async def _begin(self, claim: Claim, queue: deque[Ready], running: dict[asyncio.Task[Result], Ready]) -> None:
         if queue and (claim.halted or not claim.ours()):
@@ -323,10 +334,22 @@ class Handover:
             elif isinstance(result, SendFailed):
                 changes.append(self._failed(claim, ready, result, now))
                 await self._account_consequences(claim, result)
-        if await self._sends.settle(changes) < len(changes):
+        if await self._written_down(changes) < len(changes):
             # We were paused beyond our lease and another worker judged these rows. Its word stands, except that
             # "nobody knows" gives way to knowledge.
             await self._sends.write(late)
+
+    async def _written_down(self, changes: Sequence[UpdateOne]) -> int:
+        """The provider has answered: its word is worth waiting for a store that is away for a moment."""
+        end = time.monotonic() + RECORD_PATIENCE_S
+        while True:
+            try:
+                return await self._sends.settle(changes)
+            except UNAVAILABLE as error:
+                if time.monotonic() > end:
+                    raise
+                log.warning("a result waits for the store", extra={"error": type(error).__name__})
+                await asyncio.sleep(0.5)
 
     def _failed(self, claim: Claim, ready: Ready, failed: SendFailed, now: datetime) -> UpdateOne:
         row = ready.row
@@ -355,17 +378,6 @@ class Handover:
             if rest:
                 claim.halted = "resting"
                 await self._channels.hold_back(claim.channel.id, rest, claim.rate_per_s)
-
-
-async def with_quota(
-    sends: SendStore, capabilities: Capabilities, identities: dict[str, Identity]
-) -> dict[str, Identity]:
-    """The identities with the number of messages sent in their window, where the channel counts them."""
-    if capabilities.window_quota is None:
-        return identities
-    since = {key: identity.last_inbound_at for key, identity in identities.items() if identity.last_inbound_at}
-    used = await sends.count_since(since)
-    return {key: each.model_copy(update={"window_sends": used.get(key, 0)}) for key, each in identities.items()}
 
 
 def attempt_of(row: Document, failed: SendFailed, adapter: Adapter | None) -> policy.Attempt:

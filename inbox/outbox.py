@@ -21,6 +21,7 @@ from inbox.enclosures import Enclosures
 from inbox.models import Actor, Message, ReplyInput, Send, SendRequest, Source, message_of, send_of
 from inbox.placing import preview
 from inbox.policy import window_objection
+from inbox.quota import with_quota
 from inbox.reply_token import make_reply_token
 from inbox.sources import written
 from inbox.store import ConversationStore, MessageStore, SendStore
@@ -209,6 +210,7 @@ class Outbox:
         if not identity.reachable:
             raise Refused("The person blocked or left this channel.", code="left")
         adapter = self._registry.get(row["provider"])
+        identity = (await with_quota(self._sends, adapter.capabilities, {identity.id: identity}))[identity.id]
         return _Way(row, identity, opened[1], adapter.capabilities, adapter.card.kind == "email")
 
     async def _message(self, way: _Way, reply: ReplyInput, key: str, line: Document) -> OutboundMessage:

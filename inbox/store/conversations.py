@@ -13,6 +13,7 @@ from base.clock import Clock
 from base.mongo import Database, Document, Indexes, Session, UpdateOne
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
 from inbox.models import Conversation, conversation_of
+from inbox.store.inserting import insert_all
 from profiles.search import query_tokens, search_tokens
 
 Sort = Literal["last_activity", "waiting", "created", "priority"]
@@ -178,8 +179,7 @@ class ConversationStore:
 
     async def insert(self, rows: Sequence[Document], session: Session) -> None:
         """New conversations. A second open one of the same identity and account is a `DuplicateKeyError`."""
-        if rows:
-            await self._rows.insert_many(rows, session=session)
+        await insert_all(self._rows, rows, session)
 
     async def change(self, changes: Sequence[tuple[Document, Document]], session: Session) -> bool:
         """Apply (row as read, update) pairs; False when one of the rows is no longer as it was read."""

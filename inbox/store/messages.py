@@ -12,6 +12,7 @@ from base.mongo import Database, Document, Indexes, Session, UpdateMany, UpdateO
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
 from inbox.models import Message, message_of
 from inbox.store.files import FileStore
+from inbox.store.inserting import insert_all
 
 INDEXES: Indexes = {
     "messages": [
@@ -137,8 +138,7 @@ class MessageStore:
 
     async def insert(self, rows: Sequence[Document], session: Session, files: Sequence[Document] = ()) -> None:
         """New messages with their files. A dedupe key already taken is a `DuplicateKeyError`."""
-        if rows:
-            await self._rows.insert_many(rows, session=session)
+        await insert_all(self._rows, rows, session)
         await self.files.insert(files, session)
 
     async def adopt(self, homes: Mapping[str, tuple[str, str]], session: Session) -> None:

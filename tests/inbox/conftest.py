@@ -127,6 +127,7 @@ ADAPTERS: dict[str, type[Adapter]] = {
     "keyed": _like("keyed", idempotency=Idempotency.KEY),
     "echoing": _like("echoing", idempotency=Idempotency.ECHO),
     "windowed": _like("windowed", reply_window_s=24 * 3600, templates=True, template_outside_window=True),
+    "counted": _like("counted", reply_window_s=3600, window_quota=2),
     "mail": _like("mail", kind="email", text_limit=500_000, idempotency=Idempotency.RECEIVER),
     "slowly": _like("slowly", rate_per_s=20.0),
 }

