@@ -23,6 +23,8 @@ from profiles.store import ProfileStore
 
 #: Kinds of identities that a mail can be sent to although the person never wrote to that account.
 _MAILABLE = "email"
+#: Kinds of channels on which nobody can be written to.
+RECEIVING_ONLY = frozenset({"shop", "tracking"})
 #: Runs whose events are read together: the store gives at most 20,000 events for one question.
 HAPPENED_SHARE = 100
 
@@ -157,8 +159,10 @@ class FactReader:
 
     async def _candidates(self, asks: Sequence[Ask], found: dict[str, Facts]) -> None:
         identities = await self.identities({ask.run.profile_id for ask in asks})
-        channels = [channel for channel in await self._channels.list() if channel.state != "disconnected"]
-        mail = [channel for channel in channels if self._registry.get(channel.provider).card.kind == "email"]
+        connected = [channel for channel in await self._channels.list() if channel.state != "disconnected"]
+        kinds = {channel.id: self._registry.get(channel.provider).card.kind for channel in connected}
+        channels = [channel for channel in connected if kinds[channel.id] not in RECEIVING_ONLY]
+        mail = [channel for channel in channels if kinds[channel.id] == "email"]
         for ask in asks:
             own = candidates_of(identities[ask.run.profile_id], channels, mail)
             found[ask.run.id] = replace(found[ask.run.id], candidates=own)
