@@ -90,13 +90,22 @@ on("*", (data, type) => {
   if (id === open()) threadTimer ||= setTimeout(freshThread, 60);
 });
 
+/** Nothing a notice asked for is given up: when reading failed it is tried again, later each time. */
+let patience = 500;
+function later(again) {
+  patience = Math.min(patience * 2, 10000);
+  return setTimeout(again, patience);
+}
+addEventListener("online", () => { patience = 500; everything(); });
+
 async function everything() {
   freshThread();
   try {
     const fresh = (await part(`/inbox?${view()}`)).querySelector("#rows");
     if (fresh) rows().replaceChildren(...fresh.children);
     mark(open());
-  } catch { /* the next notice tries again */ }
+    counts();
+  } catch { later(everything); }
 }
 
 /** Read changed rows anew: replaced, moved to their place, or gone from this view. */
@@ -104,13 +113,18 @@ async function freshRows() {
   rowTimer = 0;
   if (new URLSearchParams(view()).get("q")) return changed.clear();
   const ids = [...changed].slice(0, 100);
-  changed.clear();
+  for (const id of ids) changed.delete(id);
   try {
     const found = (await part(`/inbox/rows?${view()}&ids=${ids.join(",")}`)).querySelector("#rows");
     for (const id of ids) settle(id, found.querySelector(`#row-${CSS.escape(id)}`));
     document.querySelector("#queue .empty")?.toggleAttribute("hidden", rows().childElementCount > 0);
+    patience = 500;
     counts();
-  } catch { /* the next notice tries again */ }
+    if (changed.size) rowTimer ||= setTimeout(freshRows, 250);
+  } catch {
+    for (const id of ids) changed.add(id);
+    rowTimer ||= later(freshRows);
+  }
 }
 
 function settle(id, fresh) {
@@ -150,8 +164,10 @@ async function freshThread() {
   reading = true;
   try {
     apply(await part(`/inbox/${id}/lines?${view()}`), id);
+    patience = 500;
   } catch (error) {
     if (error instanceof Refusal && error.status === 404) location.assign("/inbox");
+    else threadTimer ||= later(freshThread);
   } finally {
     reading = false;
     if (again) { again = false; freshThread(); }

@@ -58,6 +58,8 @@ function connect() {
 if (url && "EventSource" in window) {
   connect();
   addEventListener("online", () => { wait = 500; });
+  addEventListener("offline", () => { show(true); });
+  addEventListener("online", () => { if (document.documentElement.dataset.live) show(false); });
   addEventListener("pagehide", () => source?.close());
   addEventListener("pageshow", (event) => { if (event.persisted) connect(); });
 }

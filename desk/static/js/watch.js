@@ -17,7 +17,9 @@ async function again() {
       if (old && old.innerHTML !== each.innerHTML) old.innerHTML = each.innerHTML;
     }
     age();
-  } catch { /* the next notice tries again */ }
+  } catch {
+    timer ||= setTimeout(again, 5000);
+  }
 }
 
 on("*", (_, type) => {
