@@ -19,7 +19,15 @@ from desk.api.profile_views import (
     profile_detail,
     profile_view,
 )
-from desk.api.scope import check_named, identity_key, must_see_person, seen_ids, seen_person, shown_identities
+from desk.api.scope import (
+    check_named,
+    identity_key,
+    must_see_person,
+    scoped_profile,
+    seen_ids,
+    seen_person,
+    shown_identities,
+)
 from desk.api.shapes import Body, IdentityId, PageQuery, UserId, When, listed, page
 from profiles.consent import ConsentAct
 from profiles.edit import ProfileInput, ProfilePatch, Word
@@ -78,7 +86,7 @@ async def list_profiles(call: Call) -> Any:
     )
     found = await call.runtime.profiles.page(narrowed, limit=wanted.limit, cursor=wanted.cursor, sort=wanted.sort)
     seen = await seen_ids(call, {each.id for each in found.data})
-    return listed(found, [profile_view(_scoped(call, each)) for each in found.data if each.id in seen])
+    return listed(found, [profile_view(scoped_profile(call, each)) for each in found.data if each.id in seen])
 
 
 @operations("POST", "/profiles", roles=["agent", "marketer"], body=ProfileInput, returns=ProfileDetail, also=(201,))
@@ -99,7 +107,7 @@ async def upsert_profile(call: Call) -> Any:
 async def get_profile(call: Call) -> Any:
     """One customer. An id that was merged away answers with the surviving profile and `merged_from`."""
     profile, identities = await seen_person(call, call.path["id"])
-    return profile_detail(_scoped(call, profile), identities)
+    return profile_detail(scoped_profile(call, profile), identities)
 
 
 @operations("PATCH", "/profiles/{id:prf}", roles=["agent", "marketer"], body=ProfilePatch, returns=ProfileDetail)
@@ -181,25 +189,7 @@ async def _patched(call: Call, profile_id: str, patch: ProfilePatch) -> ProfileD
 
 async def _detail(call: Call, profile: Profile) -> ProfileDetail:
     identities = await call.runtime.profiles.identities_of(profile.id)
-    return profile_detail(_scoped(call, profile), shown_identities(call, identities))
-
-
-def _scoped(call: Call, profile: Profile) -> Profile:
-    """What is said of channels outside the caller's scope is left out."""
-    if call.principal.channels is None:
-        return profile
-    seen = [each for each in profile.consents if call.principal.may_see(_channel_of(each.address_key))]
-    touches = {
-        name: touch
-        for name in ("first_touch", "last_touch")
-        if (touch := getattr(profile, name)) and not call.principal.may_see(touch.get("channel_id"))
-    }
-    return profile.model_copy(update={"consents": seen, **dict.fromkeys(touches)})
-
-
-def _channel_of(address_key: str) -> str | None:
-    head = address_key.partition(":")[0]
-    return head if is_id(head, "chn") else None
+    return profile_detail(scoped_profile(call, profile), shown_identities(call, identities))
 
 
 async def _check_owner(call: Call, owner_id: str | None) -> None:

@@ -3,12 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from aiohttp import web
 
 from base.errors import FieldError, Refused, WrongInput
 from base.ids import is_id
+from base.mongo import Document
 from desk.api.contract import Call, not_there
+from desk.auth import Principal, principal_of
+from desk.keys import runtime_of
 from profiles.keys import key_of
 from profiles.models import Identity, IdentityRef, Profile
+
+
+class Asking(Protocol):
+    """Somebody who asks: a call of the API, or the reader of a page."""
+
+    @property
+    def principal(self) -> Principal: ...
+    @property
+    def runtime(self) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Reader:
+    """The reader of a page."""
+
+    principal: Principal
+    runtime: Any
+
+
+def reading(request: web.Request) -> Reader:
+    """Who reads this page."""
+    return Reader(principal_of(request), runtime_of(request))
 
 
 def refuse_scoped(call: Call) -> None:
@@ -17,41 +46,75 @@ def refuse_scoped(call: Call) -> None:
         raise Refused("You are limited to some channels; this concerns all of them.", code="forbidden")
 
 
-def shown_identities(call: Call, identities: Iterable[Identity]) -> list[Identity]:
+def shown_identities(asking: Asking, identities: Iterable[Identity]) -> list[Identity]:
     """Those outside the caller's channels left out."""
-    return [each for each in identities if call.principal.may_see(each.channel_id)]
+    return [each for each in identities if asking.principal.may_see(each.channel_id)]
 
 
-def may_see_person(call: Call, identities: Sequence[Identity]) -> bool:
+def may_see_person(asking: Asking, identities: Sequence[Identity]) -> bool:
     """True with one identity in scope, or none on any channel: who came by no channel is everybody's."""
     on_channels = [each for each in identities if each.channel_id is not None]
-    return not on_channels or any(call.principal.may_see(each.channel_id) for each in on_channels)
+    return not on_channels or any(asking.principal.may_see(each.channel_id) for each in on_channels)
 
 
-async def seen_ids(call: Call, profile_ids: Iterable[str]) -> set[str]:
+async def seen_ids(asking: Asking, profile_ids: Iterable[str]) -> set[str]:
     """Those of these people whom the caller may see, by the ids that were asked for."""
     wanted = set(profile_ids)
-    if call.principal.channels is None or not wanted:
+    if asking.principal.channels is None or not wanted:
         return wanted
-    today = await call.runtime.profiles.current(wanted)
-    held = await call.runtime.profiles.identity_rows.of_profiles(sorted(set(today.values())))
-    return {asked for asked in wanted if may_see_person(call, held[today[asked]])}
+    today = await asking.runtime.profiles.current(wanted)
+    held = await asking.runtime.profiles.identity_rows.of_profiles(sorted(set(today.values())))
+    return {asked for asked in wanted if may_see_person(asking, held[today[asked]])}
 
 
-async def seen_person(call: Call, profile_id: str) -> tuple[Profile, list[Identity]]:
+async def seen_person(asking: Asking, profile_id: str) -> tuple[Profile, list[Identity]]:
     """The customer, merges followed, with the identities the caller may see. Raises `NotFound`."""
-    profile = await call.runtime.profiles.get(profile_id) if is_id(profile_id, "prf") else None
+    profile = await asking.runtime.profiles.get(profile_id) if is_id(profile_id, "prf") else None
     if profile is None:
         raise not_there()
-    identities = await call.runtime.profiles.identities_of(profile.id)
-    if not may_see_person(call, identities):
+    identities = await asking.runtime.profiles.identities_of(profile.id)
+    if not may_see_person(asking, identities):
         raise not_there()
-    return profile, shown_identities(call, identities)
+    return profile, shown_identities(asking, identities)
 
 
-async def must_see_person(call: Call, profile_id: str) -> str:
+async def must_see_person(asking: Asking, profile_id: str) -> str:
     """The id of today of a customer the caller may see. Raises `NotFound`."""
-    return (await seen_person(call, profile_id))[0].id
+    return (await seen_person(asking, profile_id))[0].id
+
+
+def scoped_profile(asking: Asking, profile: Profile) -> Profile:
+    """What is said of channels outside the caller's scope is left out."""
+    if asking.principal.channels is None:
+        return profile
+    seen = [each for each in profile.consents if asking.principal.may_see(_channel_of(each.address_key))]
+    touches = {
+        name: touch
+        for name in ("first_touch", "last_touch")
+        if (touch := getattr(profile, name)) and not asking.principal.may_see(touch.get("channel_id"))
+    }
+    return profile.model_copy(update={"consents": seen, **dict.fromkeys(touches)})
+
+
+def _channel_of(address_key: str) -> str | None:
+    head = address_key.partition(":")[0]
+    return head if is_id(head, "chn") else None
+
+
+async def seen_tasks(asking: Asking, tasks: list[Document]) -> list[Document]:
+    """Those about people and conversations the caller may see."""
+    if asking.principal.channels is None:
+        return tasks
+    people = await seen_ids(asking, {each["profile_id"] for each in tasks if each.get("profile_id")})
+    talks = await asking.runtime.conversations.rows(
+        each["conversation_id"] for each in tasks if each.get("conversation_id")
+    )
+    return [
+        each
+        for each in tasks
+        if (not each.get("profile_id") or each["profile_id"] in people)
+        and asking.principal.may_see(talks.get(each.get("conversation_id"), {}).get("channel_id"))
+    ]
 
 
 async def check_named(call: Call, refs: Sequence[tuple[str, IdentityRef]]) -> None:

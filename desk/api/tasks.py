@@ -12,7 +12,7 @@ from base.ids import is_id
 from base.mongo import Document
 from campaigns.tasks import State, TaskInput, TaskPatch
 from desk.api.contract import Call, Operations, not_there
-from desk.api.scope import must_see_person, seen_ids
+from desk.api.scope import must_see_person, seen_tasks
 from desk.api.shapes import PageQuery, ProfileId, Time, View, page
 
 operations = Operations("tasks")
@@ -61,16 +61,15 @@ async def list_tasks(call: Call) -> Any:
     found = await call.runtime.tasks.page(
         state=wanted.status, assignee_id=assignee, profile_id=wanted.profile, limit=wanted.limit, cursor=wanted.cursor
     )
-    return page([task_view(each) for each in await _seen_of(call, found.data)], found.next_cursor)
+    return page([task_view(each) for each in await seen_tasks(call, found.data)], found.next_cursor)
 
 
 @operations("GET", "/tasks/today", roles=["viewer"], returns=list[TaskView])
 async def list_tasks_of_today(call: Call) -> Any:
     """What the asking person has to do within a day: their own tasks and those nobody has taken, most urgent first."""
     until = call.runtime.clock() + timedelta(days=1)
-    return page(
-        [task_view(each) for each in await _seen_of(call, await call.runtime.tasks.due(call.principal.id, until))], None
-    )
+    due = await call.runtime.tasks.due(call.principal.id, until)
+    return page([task_view(each) for each in await seen_tasks(call, due)], None)
 
 
 @operations("POST", "/tasks", roles=["agent", "marketer"], body=TaskInput, returns=TaskView, status=201)
@@ -123,22 +122,6 @@ async def _check(call: Call, value: str | None, path: str, kind: Kind) -> None:
 
 async def _seen(call: Call) -> Document:
     task: Document = await call.runtime.tasks.get(call.path["id"])
-    if not await _seen_of(call, [task]):
+    if not await seen_tasks(call, [task]):
         raise not_there()
     return task
-
-
-async def _seen_of(call: Call, tasks: list[Document]) -> list[Document]:
-    """Those about people and conversations the caller may see."""
-    if call.principal.channels is None:
-        return tasks
-    people = await seen_ids(call, {each["profile_id"] for each in tasks if each.get("profile_id")})
-    talks = await call.runtime.conversations.rows(
-        each["conversation_id"] for each in tasks if each.get("conversation_id")
-    )
-    return [
-        each
-        for each in tasks
-        if (not each.get("profile_id") or each["profile_id"] in people)
-        and call.principal.may_see(talks.get(each.get("conversation_id"), {}).get("channel_id"))
-    ]

@@ -11,6 +11,7 @@ from aiohttp import web
 from base.clock import to_millisecond
 from base.errors import Conflict, NotFound, WrongInput
 from base.ids import is_id, new_id
+from desk.api.scope import reading, scoped_profile, shown_identities
 from desk.auth import Principal, is_script, principal_of, require
 from desk.keys import runtime_of
 from desk.pages.composer import capabilities_of, composer_of, snoozes
@@ -136,7 +137,8 @@ async def assign(request: web.Request) -> web.StreamResponse:
     assignee_id = str(form.get("assignee", "")) or None
     runtime = runtime_of(request)
     user = await runtime.users.user(assignee_id) if assignee_id else None
-    if assignee_id and (user is None or not user.active):
+    able = user is not None and user.active and user.role in ("admin", "agent")
+    if assignee_id and not (able and user and (user.channels is None or found.channel_id in user.channels)):
         raise WrongInput("There is no such colleague.")
     actor, name = actor_of(principal_of(request)), user.name if user else None
     await runtime.desk_actions.assign(found.id, assignee_id, actor, assignee_name=name)
@@ -271,8 +273,9 @@ async def _customer_part(request: web.Request, found: Conversation) -> dict[str,
     owner = await runtime.users.names([profile.owner_id]) if profile and profile.owner_id else {}
     seen = [each for each in others if each.id != found.id and principal.may_see(each.channel_id)]
     view = customer_view(
-        profile, found, identities, orders=orders, runs=runs, others=seen[:4], owner=owner_name(profile, owner),
-        faces=faces, formats=formats,
+        scoped_profile(reading(request), profile) if profile else None, found,
+        shown_identities(reading(request), identities), orders=orders, runs=runs, others=seen[:4],
+        owner=owner_name(profile, owner), faces=faces, formats=formats,
     )  # fmt: skip
     return {"customer": view}
 

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from base.errors import WrongInput
 from campaigns.recipes import Recipe
+from desk.api.scope import must_see_person, reading, seen_ids
 from desk.auth import principal_of, require
 from desk.i18n import N_, Formats
 from desk.keys import runtime_of
@@ -138,6 +139,7 @@ async def install(request: web.Request) -> web.StreamResponse:
 async def run(request: web.Request) -> web.StreamResponse:
     """A run that explains itself."""
     runtime, formats, run_id = runtime_of(request), reader_of(request), request.match_info["run_id"]
+    await _must_see_run(request, run_id)
     explanation = await runtime.journeys.explain(run_id)
     definition, profile, faces = await asyncio.gather(
         _definition(runtime, explanation.journey_id, explanation.version),
@@ -155,8 +157,16 @@ async def run(request: web.Request) -> web.StreamResponse:
 async def leave(request: web.Request) -> web.StreamResponse:
     """Take the person out."""
     run_id = request.match_info["run_id"]
+    await _must_see_run(request, run_id)
     await runtime_of(request).journeys.exit(run_id, principal_of(request).id)
     raise web.HTTPSeeOther(f"/journeys/runs/{run_id}")
+
+
+async def _must_see_run(request: web.Request, run_id: str) -> None:
+    """Raise `NotFound` for a run of somebody out of scope."""
+    if principal_of(request).channels is not None:
+        row = await runtime_of(request).journeys.enrolment(run_id)
+        await must_see_person(reading(request), row["profile_id"])
 
 
 @routes.get("/journeys/{journey_id}")
@@ -195,7 +205,9 @@ async def people(request: web.Request) -> web.StreamResponse:
         journey_id, node=node, state=state or ("waiting" if node else None), limit=PER_PAGE,
         cursor=request.query.get("cursor"),
     )  # fmt: skip
-    profiles = await runtime.profiles.many({row["profile_id"] for row in part.data})
+    seen = await seen_ids(reading(request), {row["profile_id"] for row in part.data})
+    rows = [row for row in part.data if row["profile_id"] in seen]
+    profiles = await runtime.profiles.many(seen)
     steps = {str(step["id"]): step for step in definition.get("steps", ())}
     titles = {key: step_title(step, formats) for key, step in steps.items()}
     names = {key: profile.display_name for key, profile in profiles.items()}
@@ -203,7 +215,7 @@ async def people(request: web.Request) -> web.StreamResponse:
     values = {
         "journey": journey_view(head, definition, {}, formats),
         "heading": titles.get(node, node) if node else formats.text(N_("People")),
-        "people": [run_row(row, names.get(row["profile_id"], row["profile_id"]), titles, formats) for row in part.data],
+        "people": [run_row(row, names.get(row["profile_id"], row["profile_id"]), titles, formats) for row in rows],
         "next_href": f"/journeys/{journey_id}/people?{query}&cursor={part.next_cursor}" if part.next_cursor else "",
     }
     return await page(request, "journeys/people.html", values)

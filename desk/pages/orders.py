@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from base.errors import NotFound
+from desk.api.scope import must_see_person, reading, seen_ids
 from desk.auth import principal_of, require
 from desk.i18n import Formats
 from desk.keys import runtime_of
@@ -104,11 +105,16 @@ async def orders(request: web.Request) -> web.StreamResponse:
     status = request.query.get("status")
     status = status if status in STATUSES else None
     found, cursor = await runtime.order_store.page(status=status, cursor=request.query.get("cursor"), limit=PER_PAGE)
+    seen = await seen_ids(reading(request), {order.profile_id for order in found})
     profiles = await runtime.profiles.many({order.profile_id for order in found})
     names = {key: profile.display_name for key, profile in profiles.items()}
     query = f"status={status}&" if status else ""
     values: dict[str, Any] = {
-        "orders": [order_row(each, names.get(each.profile_id, each.profile_id), formats) for each in found],
+        "orders": [
+            order_row(each, names.get(each.profile_id, each.profile_id), formats)
+            for each in found
+            if each.profile_id in seen
+        ],
         "status": status,
         "tabs": [(key, status_words(key, formats)) for key in TABS],
         "next_href": f"/orders?{query}cursor={cursor}" if cursor else "",
@@ -124,6 +130,8 @@ async def order(request: web.Request) -> web.StreamResponse:
     found = await runtime.order_store.get(request.match_info["order_id"])
     if found is None:
         raise NotFound("There is no such order.")
+    if principal_of(request).channels is not None:
+        await must_see_person(reading(request), found.profile_id)
     profile = await runtime.profiles.get(found.profile_id)
     values = {
         "order": found,

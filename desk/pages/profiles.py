@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from base.errors import NotFound, WrongInput
-from base.ids import is_id
+from base.errors import WrongInput
+from desk.api.scope import reading, scoped_profile, seen_ids, seen_person
 from desk.auth import principal_of, require
 from desk.i18n import Formats
 from desk.keys import runtime_of
@@ -67,16 +67,24 @@ async def profiles(request: web.Request) -> web.StreamResponse:
         )
     except WrongInput:
         raise web.HTTPSeeOther("/profiles") from None
-    count = await runtime.profiles.count(wanted)
+    seen = await seen_ids(reading(request), {each.id for each in found.data})
     query = {name: value for name, value in (("q", q), ("tag", tag), ("stage", stage)) if value}
     values = {
-        "profiles": [profile_row(each, formats) for each in found.data],
+        "profiles": [profile_row(each, formats) for each in found.data if each.id in seen],
         "q": q,
         "filters": [(name, value) for name, value in query.items() if name != "q"],
-        "count": f"{formats.number(count)}+" if count >= 10_000 else formats.number(count),
+        "count": await _count(request, wanted, formats),
         "next_href": f"/profiles?{urlencode({**query, 'cursor': found.next_cursor})}" if found.next_cursor else "",
     }
     return await page(request, "profiles/list.html", values)
+
+
+async def _count(request: web.Request, wanted: ProfileFilter, formats: Formats) -> str:
+    """How many there are; not said to who sees only some of them."""
+    if principal_of(request).channels is not None:
+        return ""
+    count = await runtime_of(request).profiles.count(wanted)
+    return f"{formats.number(count)}+" if count >= 10_000 else formats.number(count)
 
 
 @routes.get("/profiles/{profile_id}")
@@ -85,15 +93,13 @@ async def profile(request: web.Request) -> web.StreamResponse:
     """One person. An id that was merged away leads to the survivor."""
     principal, runtime = principal_of(request), runtime_of(request)
     profile_id, formats = request.match_info["profile_id"], formats_of(request, principal)
-    person: Profile | None = await runtime.profiles.get(profile_id) if is_id(profile_id, "prf") else None
-    if person is None:
-        raise NotFound("There is no such profile.")
+    person, identities = await seen_person(reading(request), profile_id)
     if person.id != profile_id:
         raise web.HTTPSeeOther(f"/profiles/{person.id}")
     tab = request.query.get("tab", "timeline")
     talks_read = runtime.conversations.of_profile(person.id, limit=50)
     found = await together(
-        identities=runtime.profiles.identities_of(person.id), orders=order_rows(runtime, person.id, formats, limit=100),
+        orders=order_rows(runtime, person.id, formats, limit=100),
         runs=run_briefs(runtime, person.id, formats, limit=50), talks=talks_read,
         events=runtime.events.for_profile(person.id, EVENTS), faces=faces_of(runtime),
         owner=runtime.users.names([person.owner_id] if person.owner_id else []),
@@ -101,14 +107,15 @@ async def profile(request: web.Request) -> web.StreamResponse:
     talks = [each for each in found["talks"] if principal.may_see(each.channel_id)]
     events = [each for each in found["events"] if principal.may_see(each.channel_id)]
     side = customer_view(
-        person, None, found["identities"], orders=found["orders"][:4], runs=found["runs"][:4], others=[],
+        scoped_profile(reading(request), person), None, identities, orders=found["orders"][:4],
+        runs=found["runs"][:4], others=[],
         owner=owner_name(person, found["owner"]), faces=found["faces"], formats=formats,
     )  # fmt: skip
     values = {
         "customer": side, "tab": tab if tab in TABS else "timeline", "days": timeline(events, found["faces"], formats),
         "rows": [row_of(each, Asked("all"), found["faces"], {}, principal.id, formats) for each in talks],
         "orders": found["orders"], "runs": found["runs"],
-        "identities": _identities(found["identities"], found["faces"], formats),
+        "identities": _identities(identities, found["faces"], formats),
         "counts": {"conversations": len(talks), "orders": len(found["orders"]), "journeys": len(found["runs"])},
         "talk_href": f"/inbox/{talks[0].id}" if talks else "",
     }  # fmt: skip

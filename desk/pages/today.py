@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from base.errors import NotFound
+from desk.api.scope import reading, seen_tasks
 from desk.auth import principal_of, require
 from desk.i18n import Formats
 from desk.keys import runtime_of
@@ -77,7 +78,8 @@ async def today(request: web.Request) -> web.StreamResponse:
         failed=runtime.sends.page(state="failed", channels=scope, since=formats.now - FAILED_WITHIN, limit=MOST),
         faces=faces_of(runtime),
     )  # fmt: skip
-    waiting, tasks, failed = found["waiting"].data, found["tasks"], found["failed"].data
+    waiting, failed = found["waiting"].data, found["failed"].data
+    tasks = await seen_tasks(reading(request), found["tasks"])
     ids = {str(task["profile_id"]) for task in tasks if task.get("profile_id")} | {send.profile_id for send in failed}
     names = {key: profile.display_name for key, profile in (await runtime.profiles.many(ids)).items()}
     assigned = await runtime.users.names(sorted({each.assignee_id for each in waiting if each.assignee_id}))
@@ -98,7 +100,7 @@ async def counts(request: web.Request) -> web.StreamResponse:
     scope = None if principal.channels is None else sorted(principal.channels)
     own = ConversationFilter(status="open", assignee_id=principal.id, channels=scope)
     mine = await runtime.conversations.page(own, sort="waiting", limit=100)
-    due = await runtime.tasks.due(principal.id, now, 100)
+    due = await seen_tasks(reading(request), await runtime.tasks.due(principal.id, now, 100))
     return web.json_response({"inbox": len(mine.data), "today": len(due)})
 
 
@@ -108,6 +110,8 @@ async def done(request: web.Request) -> web.StreamResponse:
     """Close a task."""
     runtime, task_id = runtime_of(request), request.match_info["task_id"]
     if not task_id.startswith("tsk_"):
+        raise NotFound("There is no such task.")
+    if not await seen_tasks(reading(request), [await runtime.tasks.get(task_id)]):
         raise NotFound("There is no such task.")
     await runtime.tasks.done(task_id, principal_of(request).id)
     raise web.HTTPSeeOther("/today")

@@ -3,10 +3,14 @@
 import re
 
 import pytest
+from aiohttp import ClientSession, CookieJar
 
 from base.ids import new_id
+from campaigns.tasks import TaskInput
 from desk.app import build
 from inbox.models import Actor
+from orders.models import OrderInput
+from tests.desk.conftest import PASSWORD
 from tests.desk.world import MAIL, WHATSAPP, channel, wrote
 
 PATHS = (
@@ -308,3 +312,83 @@ async def test_forms_without_the_token_change_nothing(desk, shop):
     await person.post("/sign-out", 403)
     assert await desk.runtime.conversations.row(talk.id) == before
     assert await desk.runtime.channels.get(shop.id) is not None
+
+
+async def test_people_reached_by_other_channels_only_are_nowhere_on_the_pages(desk, shop):
+    runtime, other = desk.runtime, await channel(desk.runtime, name="Hidden account")
+    mine = await wrote(runtime, shop, "seen-by-scope", name="Seen Scopeson")
+    foreign = await wrote(runtime, other, "hidden-by-scope", name="Hidden Scopeson")
+    orders = []
+    for talk in (mine, foreign):
+        told = {"kind": "channel", "value": talk.address.external_id, "channel_id": talk.channel_id}
+        news = OrderInput.model_validate({"external_id": f"of-{talk.id}", "identity": told, "status": "paid"})
+        orders.append((await runtime.orders.record(news))[0])
+    journey_id = await runtime.journeys.install("thank_you_review", live=True, by=None)
+    runs = [(await runtime.journeys.enrol(journey_id, talk.profile_id)).run for talk in (mine, foreign)]
+    tasks = [
+        await runtime.tasks.create(TaskInput(text=f"Call about {talk.id}", profile_id=talk.profile_id), None)
+        for talk in (mine, foreign)
+    ]
+    person = await desk.person(channels=[shop.id])
+    lists = ("/profiles?q=scopeson", "/orders", f"/journeys/{journey_id}/people", "/today")
+    for path, known in zip(lists, ("Seen Scopeson", "Seen Scopeson", "Seen Scopeson", mine.id), strict=True):
+        page = await person.page(path)
+        assert known in page, path
+        assert "Hidden Scopeson" not in page and foreign.id not in page, path
+    pages = ("/profiles/{0}", "/orders/{1}", "/journeys/runs/{2}")
+    for talk, order, run, status in zip((mine, foreign), orders, runs, (200, 404), strict=True):
+        for path in pages:
+            await person.page(path.format(talk.profile_id, order.id, run["_id"]), status)
+    await person.post(f"/journeys/runs/{runs[1]['_id']}/exit", 404)
+    await person.post(f"/today/tasks/{tasks[1]['_id']}", 404)
+    assert (await runtime.journeys.enrolment(runs[1]["_id"]))["state"] == "waiting"
+    assert (await runtime.tasks.get(tasks[1]["_id"]))["state"] == "open"
+    stranger = await desk.person(channels=[other.id], name="Otto Other")
+    await person.post(f"/inbox/{mine.id}/assign", 422, assignee=stranger.user_id)
+
+
+async def test_of_a_person_on_several_channels_only_the_seen_ones_are_shown(desk, shop):
+    runtime, other = desk.runtime, await channel(desk.runtime, name="Second account")
+    talk = await wrote(runtime, shop, "both-here", name="Twofold")
+    away = await wrote(runtime, other, "both-there", name="Twofold There")
+    moved = {"$set": {"profile_id": talk.profile_id}}
+    await runtime.db.collection("identities").update_one({"_id": away.identity_id}, moved)
+    person = await desk.person(channels=[shop.id])
+    for path in (f"/profiles/{talk.profile_id}?tab=identities", f"/inbox/{talk.id}"):
+        page = await person.page(path)
+        assert "both-here" in page and "both-there" not in page, path
+    assert "both-there" in await (await desk.person()).page(f"/profiles/{talk.profile_id}?tab=identities")
+
+
+async def test_a_password_link_is_followed_by_a_browser(desk):
+    user, link = await desk.runtime.accounts.invite("new@example.org", "New Colleague", "agent")
+    async with ClientSession(desk.url, cookie_jar=CookieJar(unsafe=True)) as client:
+        async with client.get(f"/welcome/{link}") as answer:
+            assert answer.status == 200 and "new@example.org" in await answer.text()
+            assert answer.headers["Referrer-Policy"] == "same-origin"
+        as_browser = {"Sec-Fetch-Site": "same-origin", "Origin": "null"}
+        async with client.post(f"/welcome/{link}", data={"password": "short"}, headers=as_browser) as answer:
+            assert answer.status == 422 and "Take at least 10 characters." in await answer.text()
+        foreign = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
+        async with client.post(f"/welcome/{link}", data={"password": PASSWORD}, headers=foreign) as answer:
+            assert answer.status == 403
+        sent = {"password": PASSWORD, "zone": "Asia/Shanghai"}
+        async with client.post(f"/welcome/{link}", data=sent, headers=as_browser) as answer:
+            assert answer.status == 200 and 'data-testid="nav-inbox"' in await answer.text()
+        async with client.get(f"/welcome/{link}") as answer:
+            assert answer.status == 404
+    assert (await desk.runtime.users.user(user.id)).time_zone == "Asia/Shanghai"
+
+
+async def test_signing_in_sounds_the_same_for_known_and_unknown_people(desk):
+    await desk.person(name="Known Person")
+    known = (await desk.runtime.users.users())[0].email
+    said = set()
+    for email in (known, "nobody@example.org"):
+        async with (
+            ClientSession(desk.url) as client,
+            client.post("/sign-in", data={"email": email, "password": "x"}) as answer,
+        ):
+            text = re.sub(r'value="[^"]*"|nonce="[^"]*"', "", await answer.text())
+            said.add((answer.status, text))
+    assert len(said) == 1
