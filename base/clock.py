@@ -10,12 +10,14 @@ Clock = Callable[[], datetime]
 
 def now() -> datetime:
     """The current time, aware, UTC, cut to the millisecond MongoDB keeps (so a value survives a round trip)."""
-    return to_millisecond(datetime.now(UTC))
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def to_millisecond(value: datetime) -> datetime:
     """The same instant in UTC without its microseconds; a naive time is a programming error."""
     if value.tzinfo is None:
         raise ValueError("a time without a zone")
-    value = value.astimezone(UTC)
+    if value.tzinfo is not UTC:
+        value = value.astimezone(UTC)
     return value.replace(microsecond=value.microsecond // 1000 * 1000)

@@ -68,6 +68,21 @@ class DutyBook:
         result = await self.collection.bulk_write(list(changes), ordered=False)
         return result.matched_count
 
+    async def close(self, rows: Sequence[Document], change: Mapping[str, Any]) -> int:
+        """The same change for all these claimed rows, as far as their lease is still ours; the number changed.
+
+        A third of what the server has to do for one update each. The driver does not repeat it after a lost
+        connection: only for rows that may be worked off once more.
+        """
+        by_lease: dict[str, list[str]] = {}
+        for row in rows:
+            by_lease.setdefault(row["lease"], []).append(row["_id"])
+        changed = 0
+        for lease, ids in by_lease.items():
+            result = await self.collection.update_many({"_id": {"$in": ids}, "lease": lease}, change)
+            changed += result.matched_count
+        return changed
+
     async def next_due(self, states: Sequence[str]) -> datetime | None:
         """When the earliest row is due; None when there is none."""
         row = await self.collection.find_one(

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 from typing import Literal, get_args
-
-from ulid import ULID
 
 Prefix = Literal[
     "prf", "idn", "cnv", "msg", "chn", "ord", "jrn", "jrv", "enr", "log", "brd", "snd", "seg", "tpl",
     "evt", "usr", "tsk", "whk", "dlv", "ses", "tok", "sug", "nte", "lck", "fil",
 ]  # fmt: skip
 PREFIXES: frozenset[str] = frozenset(get_args(Prefix))
+_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
+#: The letters of a ULID (no i, l, o, u), two at a time: ten bits each.
+_PAIRS = [first + second for first in _LETTERS for second in _LETTERS]
+_PLACES = range(120, -1, -10)
 
 
 def new_id(prefix: Prefix) -> str:
-    """`prefix` + `_` + 26 lower-case characters; ids made later sort after (to the millisecond)."""
-    return f"{prefix}_{ULID()}".lower()
+    """`prefix` + `_` + a ULID in lower case, 26 characters; ids made later sort after (to the millisecond).
+
+    48 bits of time, 80 of chance: https://github.com/ulid/spec (read 2026-11-22). Written here because a dozen are
+    made for every message.
+    """
+    bits = (time.time_ns() // 1_000_000 << 80) | int.from_bytes(os.urandom(10), "big")
+    return f"{prefix}_{''.join([_PAIRS[bits >> place & 1023] for place in _PLACES])}"
 
 
 def is_id(value: str, prefix: Prefix) -> bool:

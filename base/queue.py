@@ -24,6 +24,8 @@ Bell = Literal["ingest", "react", "advance", "deliver", "fetch"]
 
 #: How long a bell counts as rung when nobody answers it.
 RUNG_MS = 2000
+#: Seconds between two rings that nobody waits for; what comes in between is found by whom the first one woke.
+APART_S = 0.02
 REDIS_DOWN = (RedisError, OSError, asyncio.TimeoutError)
 
 
@@ -85,6 +87,7 @@ class Doorbell:
         while self._due:
             bells, self._due = self._due, set()
             await self.ring(*bells)
+            await asyncio.sleep(APART_S)  # a ring costs as much as a webhook
 
     async def answered(self, bell: Bell) -> None:
         """A worker has come. Called *before* it looks for work, so that a later ring is not taken for this one."""

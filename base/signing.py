@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 import math
 import re
@@ -26,7 +25,6 @@ TOLERANCE_S = 300.0
 SECRET_PREFIX = "whsec_"
 #: A header holds one signature per key in rotation. More than a handful is an attempt to make us work.
 _MAX_SIGNATURES = 16
-_DIGESTS = {"sha1": hashlib.sha1, "sha256": hashlib.sha256, "sha512": hashlib.sha512}
 _STAMP = re.compile(r"-?[0-9]{1,18}(?:\.[0-9]{1,9})?", re.ASCII)
 
 
@@ -119,7 +117,7 @@ def _signed(message_id: str, timestamp: str, body: bytes) -> bytes:
 
 def _hmac(key: str | bytes, data: bytes, algorithm: Algorithm) -> bytes:
     raw = key.encode() if isinstance(key, str) else key
-    return hmac.new(raw, data, _DIGESTS[algorithm]).digest()
+    return hmac.digest(raw, data, algorithm)
 
 
 def _ascii(value: str | bytes | None) -> bytes | None:

@@ -108,7 +108,7 @@ class World:
 
     async def _serving(self) -> None:
         async with aiohttp.ClientSession() as session, asyncio.timeout(30):
-            while True:
+            while self.processes["web"].returncode is None:
                 try:
                     async with session.get(f"{self.web}/healthz") as answer:
                         if answer.status == 200:
@@ -116,6 +116,7 @@ class World:
                 except aiohttp.ClientError:
                     pass
                 await asyncio.sleep(0.05)
+        raise RuntimeError("the web process died as it started")
 
     async def _working(self) -> None:
         async with asyncio.timeout(30):

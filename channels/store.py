@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -73,6 +74,7 @@ class ChannelStore:
         self._clock = clock
         self._base_url = base_url
         self._opened: dict[str, _Opened] = {}
+        self._opening: dict[str, asyncio.Task[_Opened | None]] = {}
 
     async def add(self, provider: str, name: str, settings: Mapping[str, Any]) -> Channel:
         """Connect an account. Raises `WrongInput` with a path per fault, `NotFound` for an unknown provider."""
@@ -206,6 +208,19 @@ class ChannelStore:
         opened = self._opened.get(channel_id)
         if opened is not None and opened.until > time.monotonic():
             return opened
+        # Requests that come while somebody looks share that look: hundreds of webhooks may be under way.
+        look = self._opening.get(channel_id)
+        if look is None:
+            look = self._opening[channel_id] = asyncio.create_task(self._look(channel_id))
+            look.add_done_callback(lambda done: self._looked(channel_id, done))
+        return await asyncio.shield(look)
+
+    def _looked(self, channel_id: str, look: asyncio.Task[_Opened | None]) -> None:
+        self._opening.pop(channel_id, None)
+        if not look.cancelled():
+            look.exception()  # whoever still waits raises it; when nobody does, it is nobody's fault
+
+    async def _look(self, channel_id: str) -> _Opened | None:
         row = await self._rows.find_one({"_id": channel_id}) if is_id(channel_id, "chn") else None
         if row is None:
             self._opened.pop(channel_id, None)

@@ -68,8 +68,8 @@ class GroupCommit:
         self._waiting.append(waiting)
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write())
-        # Shielded: a sender that hangs up must not cancel the write that others share.
-        return await asyncio.shield(waiting.answer)
+        # A sender that hangs up cancels its own answer alone, never the write that others share.
+        return await waiting.answer
 
     async def _write(self) -> None:
         while self._waiting:

@@ -114,7 +114,9 @@ class Door:
         return _response(answer)
 
     async def _receive(self, request: web.Request, adapter: Adapter, account: Account) -> web.Response:
-        body = await _read(request, adapter.max_body_bytes)
+        body = _read_at_once(request, adapter.max_body_bytes)
+        if body is None:
+            body = await _read(request, adapter.max_body_bytes)
         delivery = self._delivery(request, body)
         adapter.verify(account, delivery, self._tools.clock())
         challenge = adapter.handshake(account, delivery)
@@ -125,9 +127,22 @@ class Door:
         return _response(adapter.accepted(account, delivery))
 
     def _delivery(self, request: web.Request, body: bytes) -> Delivery:
-        headers = {name.lower(): tuple(request.headers.getall(name)) for name in request.headers}
-        query = {name: tuple(request.query.getall(name)) for name in request.query}
+        given = request.headers
+        headers = {name.lower(): (value,) for name, value in given.items()}
+        if len(headers) < len(given):  # some came more than once
+            headers = {name: tuple(given.getall(name)) for name in headers}
+        query = {name: tuple(request.query.getall(name)) for name in request.query} if request.query_string else {}
         return Delivery(request.method, body, headers, query, self._tools.clock())
+
+
+def _read_at_once(request: web.Request, max_bytes: int) -> bytes | None:
+    """The body when all of it has come with its head, as most do; None: it must be waited for."""
+    if not request.content.is_eof() or request.content.exception() is not None:
+        return None
+    body = request.content.read_nowait()
+    if len(body) > max_bytes:
+        raise TooLarge("body")
+    return body
 
 
 async def _read(request: web.Request, max_bytes: int) -> bytes:
