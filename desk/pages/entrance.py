@@ -91,7 +91,7 @@ async def welcome_page(request: web.Request) -> web.StreamResponse:
     found = await request.config_dict[ACCOUNTS].open_link(request.match_info["secret"])
     first = found.purpose == FIRST_ADMINISTRATOR
     values = {"first": first, "email": found.user.email if found.user else "", "name": "", "faults": {}}
-    return await _unreferred(await page(request, "entrance/welcome.html", values))
+    return await page(request, "entrance/welcome.html", values)
 
 
 @routes.post("/welcome/{secret}")
@@ -108,13 +108,8 @@ async def welcome(request: web.Request) -> web.StreamResponse:
         shown = found.user.email if found.user else given["email"]
         faults = {fault.path: fault.message for fault in error.errors}
         values: dict[str, Any] = {"first": found.user is None, "email": shown, "name": given["name"], "faults": faults}
-        return await _unreferred(await page(request, "entrance/welcome.html", values, status=422))
+        return await page(request, "entrance/welcome.html", values, status=422)
     return await _come_in(request, session, user, "/", str(form.get("zone", "")))
-
-
-async def _unreferred(response: web.Response) -> web.Response:
-    response.headers["Referrer-Policy"] = "no-referrer"  # the address itself is the secret
-    return response
 
 
 @routes.post("/sign-out")
