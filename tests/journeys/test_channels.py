@@ -4,11 +4,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import orjson
+import pytest
 
 from base.signing import verify_standard
 from tests.journeys.outside import eventually
 from tests.journeys.talks import Person
 from tests.journeys.world import World
+
+pytestmark = pytest.mark.timeout(300)
 
 
 async def test_telegram_in_and_out(world: World, somebody: Callable[[str], Person]) -> None:

@@ -12,6 +12,8 @@ from tests.journeys.outside import eventually
 from tests.journeys.talks import Person
 from tests.journeys.world import World
 
+pytestmark = pytest.mark.timeout(300)
+
 
 async def test_what_is_not_signed_by_the_provider_is_refused_and_leaves_no_trace(
     world: World, somebody: Callable[[str], Person]

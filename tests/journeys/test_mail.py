@@ -12,6 +12,8 @@ from tests.journeys.outside import eventually
 from tests.journeys.talks import Person
 from tests.journeys.world import World
 
+pytestmark = pytest.mark.timeout(300)
+
 
 async def test_a_mail_is_answered_and_the_answer_to_the_answer_comes_back_into_the_same_conversation(
     world: World, somebody: Callable[[str], Person]

@@ -5,9 +5,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.journeys.outside import eventually
 from tests.journeys.talks import Person, WhatsApp
 from tests.journeys.world import World
+
+pytestmark = pytest.mark.timeout(300)
 
 #: In the order in which a message may pass through them.
 TICKS = ["queued", "sent", "delivered", "read"]

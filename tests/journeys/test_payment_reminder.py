@@ -4,9 +4,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.journeys.outside import eventually, slow_down
 from tests.journeys.talks import Person, WhatsApp
 from tests.journeys.world import World
+
+pytestmark = pytest.mark.timeout(300)
 
 
 async def test_an_unpaid_order_is_reminded_of_and_a_paid_or_cancelled_one_is_not(
