@@ -20,6 +20,9 @@ from base.mongo import Collection, Document
 
 #: A row whose worker died this often is poison: set aside for a person instead of being tried for ever.
 MAX_CRASHES = 8
+#: A row claimed this often without an end may be what kills its workers: from then on it is claimed alone, so that
+#: those who stood beside it are not set aside with it.
+ALONE_AFTER = 3
 
 
 def due_index(name: str = "due") -> IndexModel:
@@ -30,8 +33,14 @@ def due_index(name: str = "due") -> IndexModel:
 class DutyBook:
     """Claims rows of one collection."""
 
-    def __init__(self, collection: Collection, *, lease_s: int = 30, index: str = "due") -> None:
+    def __init__(
+        self, collection: Collection, *, lease_s: int = 30, index: str = "due", weight: str | None = None,
+        weight_max: int = 32_000_000,
+    ) -> None:  # fmt: skip
+        """`weight`: a field whose sum over the rows of a claim stays within `weight_max`; a single row may be heavier."""
         self.collection = collection
+        self._weight = weight
+        self._weight_max = weight_max
         self.lease_s = lease_s
         self._index = index
 
@@ -44,8 +53,9 @@ class DutyBook:
         `into` sets a new state in the same write. Returned rows carry `lease`; pass it to `settle`.
         """
         wanted = {"state": {"$in": list(states)} if len(states) > 1 else states[0], **(where or {})}
-        head = self.collection.find({**wanted, "due_at": {"$lte": now}}, {"_id": 1}).hint(self._index)
-        ids = [row["_id"] async for row in head.sort("due_at", ASCENDING).limit(limit)]
+        fields = {"attempts": 1, **({self._weight: 1} if self._weight else {})}
+        head = self.collection.find({**wanted, "due_at": {"$lte": now}}, fields).hint(self._index)
+        ids = self._together(await head.sort("due_at", ASCENDING).limit(limit).to_list(None))
         if not ids:
             return []
         token = secrets.token_hex(12)
@@ -53,6 +63,20 @@ class DutyBook:
         await self.collection.update_many(still_due, [{"$set": self._leased(token, into)}])
         taken = self.collection.find({"_id": {"$in": ids}, "lease": token})
         return await taken.sort("due_at", ASCENDING).to_list(None)
+
+    def _together(self, head: Sequence[Document]) -> list[str]:
+        """Those from the front that may be claimed in one go."""
+        ids: list[str] = []
+        total = 0
+        for row in head:
+            suspect = row.get("attempts", 0) >= ALONE_AFTER
+            total += row.get(self._weight) or 0 if self._weight else 0
+            if ids and (suspect or total > self._weight_max):
+                break
+            ids.append(row["_id"])
+            if suspect:
+                break
+        return ids
 
     async def renew(self, ids: Sequence[str], lease: str) -> int:
         """Lengthen a lease still held; the number of rows still ours."""

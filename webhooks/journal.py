@@ -19,7 +19,15 @@ from base.clock import Clock
 from base.duty import DutyBook, due_index
 from base.errors import Unavailable
 from base.ids import new_id
-from base.mongo import UNAVAILABLE, Collection, Database, Document, Indexes, inserted_apart_from_duplicates
+from base.mongo import (
+    UNAVAILABLE,
+    Collection,
+    Database,
+    Document,
+    Indexes,
+    OperationFailure,
+    inserted_apart_from_duplicates,
+)
 from channels.adapter import Delivery
 
 INDEXES: Indexes = {
@@ -90,7 +98,9 @@ class GroupCommit:
 
 
 def _fail(batch: list[_Waiting], error: Exception) -> None:
-    told = Unavailable("The database did not confirm the delivery.") if isinstance(error, UNAVAILABLE) else error
+    told = error
+    if isinstance(error, (*UNAVAILABLE, OperationFailure)):  # the latter: no majority in time, a full disk
+        told = Unavailable("The database did not confirm the delivery.")
     for each in batch:
         if not each.answer.done():
             each.answer.set_exception(told)
@@ -106,7 +116,7 @@ class Journal:
         self._group = GroupCommit(self._rows)
         self._clock = clock
         self._kept = kept
-        self.duties = DutyBook(self._rows)
+        self.duties = DutyBook(self._rows, weight="bytes")
 
     async def keep(self, channel_id: str, provider: str, key: str, delivery: Delivery) -> tuple[str, Kept]:
         """Store the raw delivery under the provider's unique key; returns its id and whether it is new.
@@ -125,8 +135,8 @@ class Journal:
         return {
             "_id": new_id("dlv"), "channel_id": channel_id, "provider": provider, "key": key[:1000],
             "method": delivery.method, "headers": headers, "query": [[k, list(v)] for k, v in delivery.query.items()],
-            "body": delivery.body, "received_at": delivery.received_at or now, "state": "pending", "due_at": now,
-            "attempts": 0, "fence": 0, "reason": None, "events": None,
+            "body": delivery.body, "bytes": len(delivery.body), "received_at": delivery.received_at or now,
+            "state": "pending", "due_at": now, "attempts": 0, "fence": 0, "reason": None, "events": None,
         }  # fmt: skip
 
     async def again(self, where: dict[str, Any], *, limit: int = 10_000) -> int:

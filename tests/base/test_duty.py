@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from base.clock import now
-from base.duty import DutyBook, due_index, settled
+from base.duty import ALONE_AFTER, MAX_CRASHES, DutyBook, due_index, settled
 from base.mongo import Database
 
 
@@ -62,3 +62,32 @@ async def test_renewing_needs_the_lease(book: DutyBook) -> None:
     (row,) = await book.claim(["pending"], now(), limit=1)
     assert await book.renew(["0"], row["lease"]) == 1
     assert await book.renew(["0"], "somebody else") == 0
+
+
+async def test_a_row_that_kills_its_workers_takes_nobody_with_it(book: DutyBook) -> None:
+    """The batch dies as often as the poison is in it; those beside it are claimed without it soon enough."""
+    await fill(book, 20)
+    book.lease_s = 60
+    for _ in range(MAX_CRASHES + 2):
+        while rows := await book.claim(["pending"], now(), limit=50):
+            if any(row["_id"] == "7" for row in rows):
+                break  # the worker is dead
+            await book.settle([settled(row, {"$set": {"state": "done"}}) for row in rows])
+        ran_out = {"state": "pending", "due_at": {"$gt": now()}}
+        await book.collection.update_many(ran_out, {"$set": {"due_at": now()}})
+    left = await book.collection.find({"state": "pending"}).to_list(None)
+    assert [row["_id"] for row in left] == ["7"] and left[0]["attempts"] > MAX_CRASHES
+    spent = await book.collection.find({"state": "done"}).to_list(None)
+    assert max(row["attempts"] for row in spent) <= ALONE_AFTER + 1
+
+
+async def test_a_claim_is_bounded_by_weight(book: DutyBook) -> None:
+    weighed = DutyBook(book.collection, lease_s=60, weight="bytes", weight_max=100)
+    sizes = [60, 30, 30, 500, 10, None, 20]
+    rows = [{"_id": str(i), "state": "pending", "due_at": now() - timedelta(seconds=60 - i), "bytes": size}
+            for i, size in enumerate(sizes)]  # fmt: skip
+    await book.collection.insert_many(rows)
+    claims = []
+    while taken := await weighed.claim(["pending"], now(), limit=5):
+        claims.append([row["_id"] for row in taken])
+    assert claims == [["0", "1"], ["2"], ["3"], ["4", "5", "6"]]
