@@ -12,6 +12,8 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
+
 from channels.adapter import Unreadable
 
 Json = dict[str, Any]
@@ -27,9 +29,15 @@ _MILLISECONDS_FROM = 1e11
 
 def read_json(body: bytes) -> Any:
     """The body as JSON, made storable (see `storable`). A BOM is passed over. Raises only `Unreadable`."""
+    mend = _may_need_mending(body)
+    if not mend:
+        try:
+            return orjson.loads(body)  # several times faster, and stricter: what it refuses, the other may still read
+        except orjson.JSONDecodeError:
+            pass
     try:
         found = json.loads(body.decode("utf-8-sig"), parse_constant=lambda _: None)
-        return storable(found) if _may_need_mending(body) else found
+        return storable(found) if mend else found
     except (ValueError, RecursionError):
         raise Unreadable("The body is not JSON.") from None
 
