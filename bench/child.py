@@ -35,6 +35,11 @@ class Child:
         child._say(task)
         return child
 
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
     async def answer(self) -> Json:
         """Its next word. Raises when it died instead (its own words are on stderr)."""
         assert self._process.stdout is not None

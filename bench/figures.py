@@ -72,7 +72,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 def table(figures: Sequence[Figure]) -> str:
     """Aligned text, one block per group."""
-    rows = [("", "measured", "floor", "ratio", "goal", "")]
+    rows: list[tuple[str, ...]] = [("", "measured", "floor", "ratio", "goal", "")]
     for place, figure in enumerate(figures):
         if place == 0 or figures[place - 1].group != figure.group:
             rows.append((figure.group.upper(), "", "", "", "", ""))

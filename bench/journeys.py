@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
+from statistics import median
 from typing import Any
 
 from base.clock import now
@@ -48,10 +49,12 @@ async def measure(world: World) -> list[Figure]:
     people = await chatting(world, runs)
     await world.at_rest()
     await _steps_per_s(world, PLAIN, people[:100])
-    floors, plain, tagging, sending = [], [], [], []
+    floors, plain, tagging, sending, used = [], [], [], [], []
     for _ in range(rounds):
         floors.append(await world.floor("advance", rows=world.rounds(4000, 10_000)))
+        before = world.cpu_s("worker")
         plain.append(await _steps_per_s(world, PLAIN, people))
+        used.append((world.cpu_s("worker") - before) / len(people) / STEPS * 1000)
     for _ in range(world.rounds(1, 3)):
         tagging.append(await _steps_per_s(world, TAGGING, people[:fewer]))
         sending.append(await _steps_per_s(world, SENDING, people[:fewer]))
@@ -59,6 +62,7 @@ async def measure(world: World) -> list[Figure]:
     return [
         beside(GROUP, "two branches, two waits, exit", "steps/s", plain, floors, FLOOR, Goal(least=0.6)),
         beside(GROUP, "the same, counted in claims", "claims/s", claims, floors, FLOOR),
+        Figure(GROUP, "processor time of the worker", median(used), "ms a step", rounds=tuple(used)),
         beside(GROUP, "one of five sets a tag", "steps/s", tagging, floors, FLOOR),
         beside(GROUP, "two of five send by WhatsApp", "steps/s", sending, floors, FLOOR),
     ]

@@ -94,7 +94,8 @@ class Line(asyncio.Protocol):
 async def connected(url: str, count: int) -> list[Line]:
     """That many open connections."""
     parts, loop = urlsplit(url), asyncio.get_running_loop()
-    return [(await loop.create_connection(Line, parts.hostname, parts.port))[1] for _ in range(count)]
+    host, port = parts.hostname or "127.0.0.1", parts.port or 80
+    return [(await loop.create_connection(Line, host, port))[1] for _ in range(count)]
 
 
 class Watch:

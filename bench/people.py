@@ -80,7 +80,7 @@ async def enrolled(
 
     `waited`: the first step is a wait of that length, in which they have stood so long that it ends when they are due.
     """
-    made = {}
+    made: dict[str, datetime] = {}
     for part in _parts(list(enumerate(dues))):
         rows = [_run(journey, profile_ids[n % len(profile_ids)], due, waited) for n, due in part]
         await world.runtime.enrolments.add(rows)

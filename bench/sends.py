@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from statistics import median
 from typing import Any
 
 from base.clock import now
@@ -51,6 +52,7 @@ async def measure(world: World) -> list[Figure]:
         await _sent(world, each, 20)
     sample = (await world.sinks.ask())["last_mail"]
     asked, mailed, posted, mail_floor, post_floor = [], [], [], [], []
+    before = world.cpu_s("worker")
     for _ in range(rounds):
         common = {"mail": sample, "port": world.ports["smtp"], "count": world.rounds(800, 2500)}
         mail_floor.append(await world.floor("mail", **common))
@@ -60,11 +62,13 @@ async def measure(world: World) -> list[Figure]:
         url = f"http://127.0.0.1:{world.ports['http']}/messages"
         post_floor.append(await world.floor("post", url=url, count=world.rounds(1500, 5000), at_once=32))
         posted.append((await _sent(world, chats, count))[1])
+    used = world.cpu_s("worker") - before
     return [
         beside(GROUP, "mails into an SMTP sink", "mails/s", mailed, mail_floor, "one fixed mail", Goal(least=0.5)),
         beside(GROUP, "WhatsApp messages into an HTTP sink", "messages/s", posted, post_floor, "one fixed post",
                Goal(least=0.5)),
-        Figure(GROUP, "journey steps that ask for a send", sorted(asked)[len(asked) // 2], "steps/s"),
+        Figure(GROUP, "journey steps that ask for a send", median(asked), "steps/s", rounds=tuple(asked)),
+        Figure(GROUP, "processor time of the worker, from step to step", used / rounds / count / 2 * 1000, "ms each"),
     ]  # fmt: skip
 
 

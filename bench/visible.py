@@ -19,12 +19,14 @@ async def measure(world: World) -> list[Figure]:
     stream = {"stream": f"{world.web}/api/v1/stream", "token": world.token}
     await world.load(count=100, people=20, **stream)  # the first of its kind pays for what is opened and read once
     await world.at_rest()
-    ones, sixteens, visible, acted, cuts = [], [], [], [], 0
+    ones, sixteens, visible, acted, used, cuts = [], [], [], [], [], 0
     for _ in range(rounds):
         ones.append(await world.floor("chain", seconds=world.rounds(1, 3), people=100, at_once=1))
         sixteens.append(await world.floor("chain", seconds=world.rounds(1, 3), people=100, at_once=16))
+        before = world.cpu_s("worker")
         run: Any = await world.load(count=count, people=count // EACH, **stream)
         await world.at_rest()
+        used.append((world.cpu_s("worker") - before) / count * 1000)
         visible.append(count / run["visible_s"])
         acted.append(count / (stopwatch() - run["begun"]))
         cuts += run["cuts"]
@@ -33,6 +35,7 @@ async def measure(world: World) -> list[Figure]:
         beside(GROUP, "stored and in the stream", "messages/s", visible, ones, "chain, one by one", goal),
         beside(GROUP, "the same", "messages/s", visible, sixteens, "chain, 16 at once"),
         beside(GROUP, "and every event acted upon", "messages/s", acted, ones, "chain, one by one"),
+        Figure(GROUP, "processor time of the worker", median(used), "ms each", rounds=tuple(used)),
         *await _at_half(world, median(visible) / 2, stream),
         Figure(GROUP, "streams cut because their reader was slow", cuts, "times"),
     ]

@@ -95,7 +95,11 @@ class World:
 
     def resident_mb(self, role: str) -> float:
         """Memory of a process and of those it started, MiB."""
-        return sum(_resident_mb(pid) for pid in _family(self.processes[role].pid))
+        return sum(each.resident_mb for each in family(self.processes[role].pid))
+
+    def cpu_s(self, role: str) -> float:
+        """Processor time it and those have used so far, seconds."""
+        return cpu_s(self.processes[role].pid)
 
     async def stop(self) -> None:
         """End the processes in order."""
@@ -187,32 +191,55 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _family(pid: int) -> list[int]:
+@dataclass(frozen=True)
+class _Process:
+    """What the system says of a process."""
+
+    pid: int
+    parent: int
+    resident_mb: float
+    cpu_s: float
+
+
+def family(pid: int) -> list[_Process]:
     """The process and its descendants."""
-    parents = [tuple(map(int, line.split()[:2])) for line in _processes()]
-    family = [pid]
-    for parent in family:
-        family += [child for child, its_parent in parents if its_parent == parent]
-    return family
+    everybody = _processes()
+    found = [each for each in everybody if each.pid == pid]
+    for one in found:
+        found += [each for each in everybody if each.parent == one.pid]
+    return found
 
 
-def _resident_mb(pid: int) -> float:
-    return sum(int(line.split()[2]) for line in _processes() if int(line.split()[0]) == pid) / 1024
+def cpu_s(pid: int) -> float:
+    """Processor time that a process and its descendants have used, seconds."""
+    return sum(each.cpu_s for each in family(pid))
 
 
-def _processes() -> list[str]:
-    """`pid ppid resident-KiB` of every process; from /proc where it is, because small systems have no ps."""
+def _processes() -> list[_Process]:
+    """Everybody; from /proc where it is, because small systems have no ps."""
     if not Path("/proc/self/stat").exists():
-        ps = ["ps", "-A", "-o", "pid=,ppid=,rss="]
-        return subprocess.run(ps, capture_output=True, text=True, check=True).stdout.splitlines()
-    lines = []
+        ps = ["ps", "-A", "-o", "pid=,ppid=,rss=,time="]
+        listed = subprocess.run(ps, capture_output=True, text=True, check=True).stdout.splitlines()
+        fields = [line.split() for line in listed]
+        return [_Process(int(f[0]), int(f[1]), int(f[2]) / 1024, _seconds(f[3])) for f in fields]
+    tick, page = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
+    found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            fields = stat.read_text().rpartition(")")[2].split()
+            f = stat.read_text().rpartition(")")[2].split()
         except OSError:
             continue  # it has just ended
-        lines.append(f"{stat.parent.name} {fields[1]} {int(fields[21]) * os.sysconf('SC_PAGE_SIZE') // 1024}")
-    return lines
+        used = (int(f[11]) + int(f[12])) / tick
+        found.append(_Process(int(stat.parent.name), int(f[1]), int(f[21]) * page / 1024**2, used))
+    return found
+
+
+def _seconds(text: str) -> float:
+    """`MM:SS.ss` or `HH:MM:SS` in seconds."""
+    total = 0.0
+    for part in text.replace("-", ":").split(":"):
+        total = total * 60 + float(part)
+    return total
 
 
 def stopwatch() -> float:
