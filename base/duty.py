@@ -37,7 +37,7 @@ class DutyBook:
         self, collection: Collection, *, lease_s: int = 30, index: str = "due", weight: str | None = None,
         weight_max: int = 32_000_000,
     ) -> None:  # fmt: skip
-        """`weight`: a field whose sum over the rows of a claim stays within `weight_max`; a single row may be heavier."""
+        """`weight`: a field whose sum over a claim stays within `weight_max`; one row alone may pass it."""
         self.collection = collection
         self._weight = weight
         self._weight_max = weight_max

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from base.clock import Clock
+from base.errors import Unavailable
 from base.feed import Feed, Notice
-from base.mongo import Document, UpdateOne
+from base.mongo import UNAVAILABLE, Document, UpdateOne
 from base.queue import Doorbell
 from channels.failures import Failure
 from channels.registry import Registry
@@ -78,8 +79,23 @@ class Aftermath:
         await self._feed.append([_notice(row, "message.updated") for row in rows])
 
     async def _draw(self, rows: Sequence[Document]) -> None:
+        """For all of them; where that fails, halved until the bad one stands alone. That one waits, unsettled."""
         if not rows:
             return
+        try:
+            await self._drawn(rows)
+        except (*UNAVAILABLE, Unavailable):
+            raise
+        except Exception:
+            if len(rows) == 1:
+                log.exception("what follows from a send could not be drawn", extra={"send": rows[0]["_id"]})
+                await self._sends.put_off(rows[0]["_id"])
+                return
+            middle = len(rows) // 2
+            await self._draw(rows[:middle])
+            await self._draw(rows[middle:])
+
+    async def _drawn(self, rows: Sequence[Document]) -> None:
         await self._name_lines(rows)
         await self._without_doubles(rows)
         await self._consequences.draw([case for row in rows if (case := _failure_of(row))])

@@ -46,6 +46,8 @@ IN_FLIGHT = 50
 CALL_TIMEOUT_S = 60.0
 #: How long the answer of a provider is held for a store that is away.
 RECORD_PATIENCE_S = 60.0
+#: What the gates said is believed for so long. A slow provider must not get what was paid or refused meanwhile.
+JUDGED_FOR_S = 10.0
 #: Nothing is handed over in the last moments of a lease.
 LEASE_MARGIN_S = 3.0
 
@@ -63,6 +65,8 @@ class Claim:
     begun: float
     #: Until when the lease is certainly ours; renewed by a heartbeat.
     alive_until: float = 0.0
+    #: When the gates were asked.
+    judged_at: float = 0.0
     #: Why the rest of the claim goes back: the account was told to wait, or is paused.
     halted: str | None = None
     accepted: int = 0
@@ -85,6 +89,10 @@ class Claim:
     def rate_per_s(self) -> float:
         """Messages per second this account may send."""
         return self.channel.rate_per_s or self.adapter.capabilities.rate_per_s
+
+    def fresh(self) -> bool:
+        """Whether what the gates said still counts. For the first calls it always does, or none would ever begin."""
+        return self.calls == 0 or time.monotonic() < self.judged_at + JUDGED_FOR_S
 
     def ours(self) -> bool:
         """Whether a call may still be begun. By the monotonic clock, which goes on while the process is stopped."""
@@ -150,14 +158,15 @@ class Handover:
             await asyncio.sleep(claim.lease_s / 3)
             begun = time.monotonic()
             try:
-                await self._sends.renew(ids, claim.lease)
-                claim.alive_until = begun + claim.lease_s
+                if await self._sends.renew(ids, claim.lease):
+                    claim.alive_until = begun + claim.lease_s
             except Exception as error:  # the next beat may succeed; if none does, the lease simply ends
                 log.warning("lease not renewed", extra={"error": type(error).__name__})
 
     # -- the gates ---------------------------------------------------------------------------------------------
 
     async def _gated(self, claim: Claim) -> list[Ready]:
+        claim.judged_at = time.monotonic()
         now = self._clock()
         changes: list[UpdateOne] = []
         rows = await self._not_yet_decided(claim, now, changes)
@@ -269,7 +278,7 @@ class Handover:
             raise fault
 
     async def _begin(self, claim: Claim, queue: deque[Ready], running: dict[asyncio.Task[Result], Ready]) -> None:
-        if queue and (claim.halted or not claim.ours()):
+        if queue and (claim.halted or not claim.ours() or not claim.fresh()):
             rest = [each.row for each in queue]
             queue.clear()
             await self._sends.settle([released(row, self._clock(), claim.halted) for row in rest])

@@ -208,8 +208,13 @@ class SendStore:
 
     async def unsettled(self, before: datetime, limit: int) -> list[Document]:
         """Rows with a result whose consequences were not drawn, because a worker died in between."""
-        found = self._rows.find({"unsettled": True, "updated_at": {"$lte": before}}).limit(limit)
-        return await found.to_list(None)
+        found = self._rows.find({"unsettled": True, "updated_at": {"$lte": before}}).sort("updated_at", ASCENDING)
+        return await found.limit(limit).to_list(None)
+
+    async def put_off(self, send_id: str) -> None:
+        """Its consequences could not be drawn: it stands behind all others that wait for theirs."""
+        waits = {"_id": send_id, "unsettled": True}
+        await self._rows.update_one(waits, {"$set": {"updated_at": self._clock()}})
 
     async def close_books(self, ids: Sequence[str]) -> None:
         """All consequences of these results are drawn."""

@@ -487,3 +487,44 @@ async def test_a_window_with_a_quota_is_counted_from_the_ledger(house: House) ->
     again = house.arrival(channel_id, "anna", "again", provider="counted")
     await house.inbox.receiver.receive([again])
     assert (await house.inbox.outbox.reply(conversation.id, AGENT, ReplyInput(text="ok"), "k4")).status == "queued"
+
+
+async def test_what_was_judged_too_long_ago_is_judged_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow provider: what was called off while the send stood in line does not go out."""
+    monkeypatch.setattr("inbox.handover.JUDGED_FOR_S", 0.05)
+    channel_id = await house.channel()
+    await house.plan(channel_id, await house.people(channel_id, 120), "transactional")
+    paid = Skip("goal", "The order was paid.")
+
+    async def slow(message: OutboundMessage) -> None:
+        await asyncio.sleep(0.3)
+        house.planner.answers.update({f"key-{i}": paid for i in range(120)})
+
+    house.adapter().script = slow
+    await house.deliver_all()
+    assert await house.states() == {"accepted": 50, "skipped": 70}, "only the first fifty were under way"
+
+
+async def test_one_send_whose_consequences_fail_holds_up_nobody(house: House) -> None:
+    """A fault in what follows from one send: the others' consequences are drawn, and delivery goes on."""
+    channel_id = await house.channel()
+    await house.plan(channel_id, await house.people(channel_id, 5))
+    honest, broken = house.planner.settled, True
+
+    async def settled(sends: Any) -> None:
+        if broken and any(send.send_key == "key-2" for send in sends):
+            raise RuntimeError("a bug")
+        await honest(sends)
+
+    house.planner.settled = settled  # type: ignore[method-assign]
+    await house.deliver_all()
+    assert sorted(key for key, _ in house.planner.settled_with) == ["key-0", "key-1", "key-3", "key-4"]
+    await house.expire_leases()
+    await house.plan(channel_id, await house.people(channel_id, 2), key="later-{}")
+    await house.deliver_all()
+    assert (await house.states())["accepted"] == 7
+    broken = False
+    await house.expire_leases()
+    await house.deliver_all()
+    assert ("key-2", "accepted") in house.planner.settled_with
+    assert await house.inbox.sends.raw({"unsettled": True}) == []
