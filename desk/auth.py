@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Awaitable, Callable
+import ipaddress
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Literal
@@ -19,8 +20,8 @@ from desk.keys import ACCOUNTS, RUNTIME, base_url_of, runtime_of
 from desk.store import Role, User
 
 __all__ = [
-    "ACCOUNTS", "PRINCIPAL", "RUNTIME", "Principal", "authenticate", "csrf_of", "is_api", "is_script", "principal_of",
-    "public", "require", "runtime_of",
+    "ACCOUNTS", "PRINCIPAL", "RUNTIME", "Principal", "address_of", "authenticate", "csrf_of", "is_api", "is_script",
+    "principal_of", "public", "require", "runtime_of",
 ]  # fmt: skip
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -79,6 +80,41 @@ def is_api(request: web.BaseRequest) -> bool:
 def is_script(request: web.BaseRequest) -> bool:
     """True when a script of ours asks: it wants a part of a page and errors as JSON, never a redirect."""
     return request.headers.get("HX-Request") == "true" or "X-Desk" in request.headers
+
+
+# -- where from ----------------------------------------------------------------------------------------------------
+
+
+def address_of(request: web.Request) -> str:
+    """Who is at the other end: the connection's address, or the one named by proxies that the settings trust."""
+    settings = getattr(runtime_of(request), "settings", None)
+    trusted = tuple(getattr(settings, "trusted_proxies", ()))
+    return client_of(request.remote or "unknown", request.headers.getall("X-Forwarded-For", []), trusted)
+
+
+def client_of(peer: str, forwarded: Sequence[str], trusted: Sequence[str]) -> str:
+    """`forwarded` read from its end for as long as whoever wrote the entry is trusted. What is no address ends it."""
+    networks = [ipaddress.ip_network(each) for each in trusted]
+    named = [each.strip() for header in forwarded for each in header.split(",")]
+    while named and _is_in(peer, networks):
+        said = named.pop()
+        if _address(said) is None:
+            break
+        peer = said
+    return peer
+
+
+def _is_in(address: str, networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+    found = _address(address)
+    return found is not None and any(found in network for network in networks)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        found = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(found, "ipv4_mapped", None) or found
 
 
 # -- cookies -------------------------------------------------------------------------------------------------------

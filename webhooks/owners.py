@@ -17,6 +17,7 @@ from orders.record import OrderBook
 from profiles.consent import Consent, ConsentAct
 from profiles.events import EventStore, NewEvent
 from profiles.resolve import Resolver, Sighting
+from profiles.track import RESERVED
 from webhooks.ingest import Item, Owners
 
 
@@ -42,6 +43,9 @@ def owners(
             await orders.record(_order(item), f"{item.provider}:{item.channel_id}")
 
     async def tracked(items: Sequence[Item]) -> None:
+        for item in items:
+            if item.event.name.startswith(RESERVED):  # they say what only we can have seen: a merge, a message
+                raise WrongInput(f"{item.event.name} is a name that only the application itself may use.")
         named = [item for item in items if item.event.address is not None]
         known = await resolver.resolve([_sighting(item) for item in named])
         rows = [_event(item, who.profile_id, who.identity_id) for item, who in zip(named, known, strict=True)]

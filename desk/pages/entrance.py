@@ -10,6 +10,7 @@ from aiohttp import web
 from base.errors import Refused, TooMany, WrongInput
 from desk.accounts import FIRST_ADMINISTRATOR
 from desk.auth import (
+    address_of,
     authenticate,
     check_origin,
     cookie_name,
@@ -33,7 +34,7 @@ YEAR_S = 365 * 24 * 3600
 
 def who(request: web.Request) -> dict[str, str]:
     """Browser and address, for the list of sessions and the throttle."""
-    return {"agent": request.headers.get("User-Agent", ""), "address": request.remote or "unknown"}
+    return {"agent": request.headers.get("User-Agent", ""), "address": address_of(request)}
 
 
 @routes.get("/")

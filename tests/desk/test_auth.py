@@ -16,6 +16,7 @@ from desk.auth import (
     ACCOUNTS,
     RUNTIME,
     Principal,
+    client_of,
     csrf_of,
     local_path,
     principal_of,
@@ -158,6 +159,27 @@ async def test_idempotency_keys(accounts):
     assert (again.state, again.status, again.body) == ("done", 201, b"{}")
     await store.drop_once("usr_2", "k")
     assert (await store.begin_once("usr_2", "k", "h")).state == "new"
+
+
+PROXY = ("10.0.0.0/8", "127.0.0.1/32")
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "trusted", "client"),
+    [
+        ("203.0.113.9", ["198.51.100.1"], PROXY, "203.0.113.9"),
+        ("127.0.0.1", ["198.51.100.1"], (), "127.0.0.1"),
+        ("127.0.0.1", ["198.51.100.1"], PROXY, "198.51.100.1"),
+        ("127.0.0.1", ["1.2.3.4, 198.51.100.1, 10.1.1.1"], PROXY, "198.51.100.1"),
+        ("127.0.0.1", ["1.2.3.4", "198.51.100.1"], PROXY, "198.51.100.1"),
+        ("::ffff:127.0.0.1", ["2001:db8::7"], PROXY, "2001:db8::7"),
+        ("127.0.0.1", ["<script>"], PROXY, "127.0.0.1"),
+        ("127.0.0.1", ["1.2.3.4, unknown"], PROXY, "127.0.0.1"),
+        ("unknown", ["1.2.3.4"], PROXY, "unknown"),
+    ],
+)
+def test_only_trusted_proxies_say_who_is_behind_them(peer, forwarded, trusted, client):
+    assert client_of(peer, forwarded, trusted) == client
 
 
 # -- through HTTP ------------------------------------------------------------------------------------------------

@@ -2,11 +2,17 @@
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
+from base.errors import WrongInput
 from channels.adapter import Delivery
+from channels.vocabulary import Tracked
 from tests.webhooks.conftest import Tools
 from webhooks.ingest import Ingest, Item, Owners
+from webhooks.owners import owners
 
 
 async def nobody(items: Sequence[Item]) -> None:
@@ -82,3 +88,32 @@ async def test_a_shared_url_reaches_the_other_account_only_with_the_same_secret(
     await keep(tools, *({"id": loft, "from": "a", "text": "", "loft": loft} for loft in ("north", "south", "east")))
     await ingest(tools, owner).drain(10)
     assert sorted(seen) == sorted([tools.channel.id, south.id])
+
+
+async def test_a_system_outside_cannot_tell_what_only_we_can_have_seen() -> None:
+    """`profile.merged` moves runs to another person, `message.received` begins journeys: no webhook may say so."""
+    kept: list[Any] = []
+
+    class Events:
+        async def record(self, rows: Sequence[Any]) -> None:
+            kept.extend(rows)
+
+    class Nobody:
+        async def resolve(self, sightings: Sequence[Any]) -> list[Any]:
+            return []
+
+    absent: Any = None
+    events: Any = Events()
+    resolver: Any = Nobody()
+    hands = owners(
+        receiver=absent, receipts=absent, consent=absent, orders=absent, resolver=resolver, events=events
+    )  # fmt: skip
+    for name in ("profile.merged", "message.received", "task.done", "sofa.delivered"):
+        event = Tracked(event_id="1", occurred_at=datetime(2026, 1, 1, tzinfo=UTC), name=name, properties={})
+        item = Item("chn_x", "generic", event, "dlv_1")
+        if name == "sofa.delivered":
+            await hands.tracked([item])
+        else:
+            with pytest.raises(WrongInput, match="only the application"):
+                await hands.tracked([item])
+    assert [row.name for row in kept] == ["sofa.delivered"]
