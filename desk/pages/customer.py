@@ -92,7 +92,7 @@ def customer_view(
         avatar_url=None,
         where=where_of(profile, formats) if profile else (),
         chips=chips_of(profile, formats) if profile else (),
-        ways=tuple(way_of(each, faces, formats) for each in identities if each.kind != "anonymous"),
+        ways=ways_of(identities, faces, formats),
         facts=facts_of(profile, owner, formats) if profile else (),
         revenue=revenue_of(profile, formats) if profile else "",
         orders=tuple(orders),
@@ -130,6 +130,13 @@ def way_of(identity: Identity, faces: Faces, formats: Formats) -> Way:
         problem = formats.text(N_("Left"))
     title = f"{face.name}: {label}" if face else label
     return Way(label, title, SYMBOLS.get(identity.kind, "link"), face, identity.verified, problem)
+
+
+def ways_of(identities: Sequence[Identity], faces: Faces, formats: Formats) -> tuple[Way, ...]:
+    """Every way to reach the person once: an address that a channel uses is shown as that channel."""
+    ways = [way_of(each, faces, formats) for each in identities if each.kind != "anonymous"]
+    by_channel = {way.label.casefold() for way in ways if way.face}
+    return tuple(way for way in ways if way.face or way.label.casefold() not in by_channel)
 
 
 def facts_of(profile: Profile, owner: str, formats: Formats) -> tuple[Fact, ...]:

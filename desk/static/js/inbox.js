@@ -24,12 +24,16 @@ async function show(href, { push = true, focus = false } = {}) {
   opening = new AbortController();
   const url = new URL(href, location.href);
   mark(url.pathname.split("/").pop());
+  const slow = setTimeout(() => stage.classList.add("is-loading"), 200);
   try {
     const fresh = await part(url, { headers: { "HX-Target": "stage" }, signal: opening.signal });
     stage.replaceChildren(fresh);
   } catch (error) {
     if (error.name !== "AbortError") toast(error.message || word("failed"));
     return;
+  } finally {
+    clearTimeout(slow);
+    stage.classList.remove("is-loading");
   }
   inbox.dataset.pane = url.searchParams.get("pane") === "customer" ? "customer" : "conversation";
   if (push) history.pushState({ open: open() }, "", url);
