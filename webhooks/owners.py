@@ -43,8 +43,8 @@ def owners(
             await orders.record(_order(item), f"{item.provider}:{item.channel_id}")
 
     async def tracked(items: Sequence[Item]) -> None:
-        for item in items:
-            if item.event.name.startswith(RESERVED):  # they say what only we can have seen: a merge, a message
+        for item in items:  # such names say what only we can have seen: a merge, a message
+            if isinstance(item.event, Tracked) and item.event.name.startswith(RESERVED):
                 raise WrongInput(f"{item.event.name} is a name that only the application itself may use.")
         named = [item for item in items if item.event.address is not None]
         known = await resolver.resolve([_sighting(item) for item in named])
