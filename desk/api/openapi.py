@@ -126,7 +126,9 @@ def _responses(operation: Operation, refs: dict[Any, Any]) -> dict[str, Any]:
     elif operation.returns is not None:
         good["content"] = {"application/json": {"schema": _schema_of(operation.returns, refs)}}
     problem = {"application/problem+json": {"schema": {"$ref": REF.format(model="Problem")}}}
-    bad = {str(code): {"description": text, "content": problem} for code, text in ANSWERS.items()}
+    bad: dict[str, Any] = {str(code): {"description": text, "content": dict(problem)} for code, text in ANSWERS.items()}
+    # What is no HTTP (a request line of 9 kB) never reaches the application; the server says so in plain text.
+    bad["400"]["content"]["text/plain"] = {"schema": {"type": "string"}}
     return {**{str(each): good for each in (status, *operation.also)}, **bad}
 
 

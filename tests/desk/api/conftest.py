@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -96,12 +97,27 @@ async def answer_of(response: ClientResponse) -> Any:
     return await response.json() if response.content_length else None
 
 
+@pytest.fixture(scope="session")
+async def world(mongo_url: str, redis_url: str) -> AsyncIterator[World]:
+    """One application for all tests that take nothing away."""
+    async with opened(mongo_url, redis_url, f"test_api_{uuid4().hex[:12]}") as shared:
+        yield shared
+
+
 @pytest.fixture(scope="module")
-async def world(mongo_url: str, redis_url: str, database_name: str) -> AsyncIterator[World]:
+async def own_world(mongo_url: str, redis_url: str) -> AsyncIterator[World]:
+    """One for the tests of this module alone."""
+    async with opened(mongo_url, redis_url, f"test_api_{uuid4().hex[:12]}") as own:
+        yield own
+
+
+@asynccontextmanager
+async def opened(mongo_url: str, redis_url: str, name: str) -> AsyncIterator[World]:
+    """The whole application on a database of that name, gone afterwards."""
     settings = Settings(
-        mongo_url=SecretStr(mongo_url), redis_url=SecretStr(redis_url), database=database_name,
-        queue_prefix=database_name, base_url="http://rapport.test",
-        secret_keys=(SecretStr(SecretBox.new_key()),), default_region="DE", _env_file=None,
+        mongo_url=SecretStr(mongo_url), redis_url=SecretStr(redis_url), database=name, queue_prefix=name,
+        base_url="http://rapport.test", secret_keys=(SecretStr(SecretBox.new_key()),), default_region="DE",
+        _env_file=None,
     )  # fmt: skip
     runtime = await open_runtime(settings)
     await migrate(runtime.db)
@@ -112,9 +128,10 @@ async def world(mongo_url: str, redis_url: str, database_name: str) -> AsyncIter
     host, port = runner.addresses[0][:2]
     yield await _furnished(f"http://{host}:{port}", app, runtime)
     await runner.cleanup()
+    await runtime.db.drop()
     await runtime.close()
     async with Redis.from_url(redis_url) as redis:
-        async for key in redis.scan_iter(match=f"{database_name}*", count=1000):
+        async for key in redis.scan_iter(match=f"{name}*", count=1000):
             await redis.delete(key)
 
 

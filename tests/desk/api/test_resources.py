@@ -12,6 +12,12 @@ API = "/api/v1"
 EUR = {"amount_minor": 1999, "currency": "EUR"}
 
 
+@pytest.fixture(scope="module")
+def world(own_world: World) -> World:
+    """These tests take things away."""
+    return own_world
+
+
 async def ask(client: ClientSession, method: str, path: str, body: Any = None, status: int = 200, **more: Any) -> Any:
     """The JSON of an answer with this status."""
     answer = await client.request(method, API + path, json=body, **more)
