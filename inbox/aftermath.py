@@ -19,10 +19,9 @@ from channels.failures import Failure
 from channels.registry import Registry
 from channels.store import ChannelStore
 from inbox.consequences import Consequences
-from inbox.effects import ahead, send_event
+from inbox.effects import send_event
 from inbox.incoming import thread_key
-from inbox.lines import line_id
-from inbox.models import send_of
+from inbox.models import line_id, send_of
 from inbox.outbox import still_waiting
 from inbox.receipts import Receipts
 from inbox.sources import SendSource
@@ -96,31 +95,29 @@ class Aftermath:
             await self._draw(rows[middle:])
 
     async def _drawn(self, rows: Sequence[Document]) -> None:
-        await self._name_lines(rows)
+        learned = await self._name_lines(rows)
         await self._without_doubles(rows)
         await self._consequences.draw([case for row in rows if (case := _failure_of(row))])
-        await self._messages.write([change for row in rows for change in _line_changes(row)])
+        await self._messages.write([change for row in rows if (change := _line_change(row))])
         await self._conversations.write(await self._conversation_changes(rows))
         await self._events.record([event for row in rows if (event := _event_of(row))])
         await self._tell_sources(rows)
         await self._receipts.catch_up([row for row in rows if row["state"] != "skipped"])
         await self._feed.append([notice for row in rows if (notice := _announced(row))])
-        await self._sends.close_books([row["_id"] for row in rows])
+        await self._sends.close_books(learned)
         await self._doorbell.ring("react", "advance")
 
-    async def _name_lines(self, rows: Sequence[Document]) -> None:
-        """Campaign sends learn under which message and in which conversation they are shown."""
+    async def _name_lines(self, rows: Sequence[Document]) -> dict[str, Document]:
+        """Campaign sends learn in which conversation they are shown; what is to be written down of it."""
         unnamed = {line_id(row): row for row in rows if not row.get("message_id") and row["tries"]}
-        lines = await self._messages.many(unnamed)
-        changes = []
-        for message_id, line in lines.items():
+        found: dict[str, Document] = {row["_id"]: {} for row in rows}
+        for message_id, line in (await self._messages.homes(unnamed)).items():
             row = unnamed[message_id]
-            found = {"message_id": message_id} | (
-                {"conversation_id": line["conversation_id"]} if line.get("conversation_id") else {}
-            )
-            row |= found
-            changes.append(UpdateOne({"_id": row["_id"]}, {"$set": found}))
-        await self._sends.write(changes)
+            row["message_id"] = message_id
+            if line.get("conversation_id"):
+                row["conversation_id"] = line["conversation_id"]
+                found[row["_id"]] = {"message_id": message_id, "conversation_id": line["conversation_id"]}
+        return found
 
     async def _without_doubles(self, rows: Sequence[Document]) -> None:
         """An echo that came before the provider's answer was taken for a colleague's message: it is this one."""
@@ -174,34 +171,42 @@ def _failure_of(row: Document) -> tuple[Document, Failure, str | None] | None:
     return row, Failure(reason["code"]), reason.get("detail")
 
 
-def _line_changes(row: Document) -> list[UpdateOne]:
+def _line_change(row: Document) -> UpdateOne | None:
     """The message shows what became of its send. A receipt that was quicker is not overtaken."""
-    message_id = row.get("message_id")
-    if not message_id:
-        return []
+    if not row.get("message_id"):
+        return None
     went_at = row.get("accepted_at")
     at: datetime = went_at or row["standing_at"]
-    plain: Document = {"$unset": {"due_at": "", "waiting": ""}}
-    ids = row.get("provider_message_ids") or []
-    if ids:
-        plain["$set"] = {"provider_message_id": ids[0]}
-        plain["$addToSet"] = {"provider_message_ids": {"$each": ids}}
-    if row.get("scheduled") and went_at:
-        plain.setdefault("$set", {})["provider_at"] = went_at
     shown = "sent" if went_at else SHOWN[row["state"]]
     entry = {"status": shown, "at": at, "key": f"{shown}:{at.timestamp():.3f}"}
     if not went_at:
         entry["reason"] = row.get("reason")
-    pushed = {"status_history": {"$each": [entry], "$sort": {"at": 1, "key": 1}, "$slice": -40}}
-    status = {
-        "status": SHOWN[row["state"]], "status_rank": row["rank"], "status_at": row["standing_at"],
-        "reason": row.get("reason"),
-    }  # fmt: skip
-    return [
-        UpdateOne({"_id": message_id}, plain),
-        UpdateOne({"_id": message_id, "status_history.key": {"$ne": entry["key"]}}, {"$push": pushed}),
-        UpdateOne(ahead(message_id, "status_rank", row["rank"], row["standing_at"], "status_at"), {"$set": status}),
-    ]
+    rank, standing_at = row["rank"], row["standing_at"]
+    known_rank = {"$ifNull": ["$status_rank", 0]}
+    same_but_earlier = {"$and": [{"$eq": [known_rank, rank]}, {"$gt": ["$status_at", standing_at]}]}
+    ahead = {"$or": [{"$lt": [known_rank, rank]}, same_but_earlier]}
+    fresh = {"status": SHOWN[row["state"]], "status_rank": rank, "status_at": standing_at, "reason": row.get("reason")}
+    change: Document = {
+        name: {"$cond": [ahead, {"$literal": value}, {"$ifNull": [f"${name}", None]}]} for name, value in fresh.items()
+    }
+    change["status_history"] = _with_entry(entry)
+    ids = row.get("provider_message_ids") or []
+    if ids:
+        change["provider_message_id"] = {"$literal": ids[0]}
+        known = {"$ifNull": ["$provider_message_ids", []]}
+        new = {"$filter": {"input": {"$literal": ids}, "cond": {"$not": [{"$in": ["$$this", known]}]}}}
+        change["provider_message_ids"] = {"$concatArrays": [known, new]}
+    if row.get("scheduled") and went_at:
+        change["provider_at"] = went_at
+    return UpdateOne({"_id": row["message_id"]}, [{"$set": change}, {"$unset": ["due_at", "waiting"]}])
+
+
+def _with_entry(entry: Document) -> Document:
+    """The status history with one more entry, by time; unchanged when it is there."""
+    history = {"$ifNull": ["$status_history", []]}
+    there = {"$in": [entry["key"], {"$map": {"input": history, "in": {"$ifNull": ["$$this.key", ""]}}}]}
+    longer = {"$concatArrays": [history, [{"$literal": entry}]]}
+    return {"$cond": [there, history, {"$sortArray": {"input": longer, "sortBy": {"at": 1, "key": 1}}}]}
 
 
 def _waiting_line(row: Document) -> UpdateOne:

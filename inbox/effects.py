@@ -10,7 +10,7 @@ from base.feed import Notice
 from base.mongo import Document, UpdateOne
 from channels.failures import Failure
 from channels.vocabulary import DeliveryStatus
-from inbox.lines import line_id
+from inbox.models import line_id
 from inbox.standing import EVENT_NAMES, SHOWN, STANDING, Receipt, furthest
 from inbox.store.early import key_ref, ref_of
 from profiles.events import NewEvent

@@ -249,11 +249,13 @@ class Handover:
         pairs = {(each.row["identity_id"], each.row["channel_id"]) for each in ours}
         homes = await self._conversations.latest_of(pairs)
         now = self._clock()
-        lines = [
-            campaign_line(each.row, each.message, homes.get((each.row["identity_id"], each.row["channel_id"])), now)
-            for each in ours
-        ]
-        await self._messages.put_lines(lines)
+        lines: dict[bool, list[Document]] = {False: [], True: []}
+        for each in ours:
+            home = homes.get((each.row["identity_id"], each.row["channel_id"]))
+            lines[each.row["tries"] > 0].append(campaign_line(each.row, each.message, home, now))
+        for again, rows in lines.items():
+            if rows:
+                await self._messages.put_lines(rows, again=again)
 
     # -- the calls ---------------------------------------------------------------------------------------------
 

@@ -8,12 +8,7 @@ from base.mongo import Document
 from channels.vocabulary import OutboundMessage
 from inbox.attached import described
 from inbox.incoming import cleaned
-
-
-def line_id(send: Document) -> str:
-    """The message of a send: given for replies, else it follows from the send's id: a repeat is the same line."""
-    given: str | None = send.get("message_id")
-    return given or "msg_" + send["_id"].removeprefix("snd_")
+from inbox.models import line_id
 
 
 def campaign_line(send: Document, message: OutboundMessage, home: Document | None, now: datetime) -> Document:

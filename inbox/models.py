@@ -22,6 +22,8 @@ SendState = Literal[
 
 #: States in which a send waits for its turn. `claimed` is one of them: a claim whose lease ran out is due again.
 WAITING: tuple[SendState, ...] = ("planned", "deferred", "claimed")
+#: States that tell how it ended, or how far it has come.
+RESULTS: frozenset[str] = frozenset({"accepted", "delivered", "read", "failed", "skipped", "unknown"})
 #: Priorities in rising order, as numbers that an index can sort.
 PRIORITY_RANK: Mapping[str, int] = {"none": 0, "low": 1, "medium": 2, "high": 3, "urgent": 4}
 
@@ -100,6 +102,12 @@ class Send:
     updated_at: datetime | None = None
 
 
+def line_id(send: Document) -> str:
+    """The message of a send: given for replies, else it follows from the send's id: a repeat is the same line."""
+    given: str | None = send.get("message_id")
+    return given or "msg_" + send["_id"].removeprefix("snd_")
+
+
 def send_of(row: Document) -> Send:
     """The row as a value."""
     reason, source = row.get("reason"), row["source"]
@@ -117,7 +125,7 @@ def send_of(row: Document) -> Send:
         state=row["state"],
         planned_at=row["planned_at"],
         conversation_id=row.get("conversation_id"),
-        message_id=row.get("message_id"),
+        message_id=line_id(row) if row.get("message_id") or row.get("tries") else None,
         due_at=row.get("due_at"),
         reason=Reason(reason["code"], reason["sentence"], reason.get("detail")) if reason else None,
         to=row.get("to"),

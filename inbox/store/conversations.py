@@ -26,11 +26,11 @@ SORTS: Mapping[str, tuple[str, int]] = {
 }
 
 
-def _list_index(name: str, *fields: str) -> IndexModel:
-    keys = [*((field, ASCENDING) for field in fields), ("last_activity_at", DESCENDING), ("_id", DESCENDING)]
-    return IndexModel(keys, name=name)
+_LATEST = [("last_activity_at", DESCENDING), ("_id", DESCENDING)]
 
-
+#: Few, because every message changes its conversation, and in a transaction each index costs that update about
+#: 0.04 ms of the server (measured 2026-11-22), whether its own fields changed or not. Views by channel, team and
+#: priority walk `by_status` from its newest end; what only few rows have is sorted in memory.
 INDEXES: Indexes = {
     "conversations": [
         IndexModel(
@@ -39,25 +39,17 @@ INDEXES: Indexes = {
             unique=True,
             partialFilterExpression={"open": True},
         ),
-        _list_index("by_status", "status"),
-        _list_index("by_assignee", "assignee_id", "status"),
-        _list_index("by_team", "team_id", "status"),
-        _list_index("by_channel", "channel_id", "status"),
-        _list_index("by_profile", "profile_id"),
-        _list_index("by_label", "labels"),
-        _list_index("by_token", "tokens"),
-        _list_index("by_identity", "identity_id"),
+        IndexModel([("status", ASCENDING), *_LATEST], name="by_status"),
+        IndexModel([("assignee_id", ASCENDING), ("status", ASCENDING), *_LATEST], name="by_assignee"),
         IndexModel(
             [("status", ASCENDING), ("waiting_since", ASCENDING), ("_id", ASCENDING)],
             name="by_waiting",
             partialFilterExpression={"waiting_since": {"$exists": True}},
         ),
-        IndexModel([("status", ASCENDING), ("priority_rank", DESCENDING), ("_id", DESCENDING)], name="by_priority"),
-        IndexModel(
-            [("snoozed_until", ASCENDING)],
-            name="by_snooze",
-            partialFilterExpression={"snoozed_until": {"$exists": True}},
-        ),
+        IndexModel([("labels", ASCENDING)], name="by_label"),
+        IndexModel([("profile_id", ASCENDING)], name="by_profile"),
+        IndexModel([("tokens", ASCENDING)], name="by_token"),
+        IndexModel([("identity_id", ASCENDING)], name="by_identity"),
         IndexModel(
             [("thread_keys", ASCENDING)],
             name="by_thread",
@@ -114,11 +106,14 @@ class ConversationStore:
         self, wanted: ConversationFilter, *, sort: Sort = "last_activity", limit: int | None = None,
         cursor: str | None = None,
     ) -> Page[Conversation]:  # fmt: skip
-        """A part of the list. `sort="waiting"` shows only those where a customer waits, the longest first."""
+        """A part of the list. `sort="waiting"` shows only those where a customer waits, the longest first;
+        `sort="priority"` without a status only those that are not closed."""
         field, direction = SORTS[sort]
         condition = _condition(wanted)
         if sort == "waiting":
             condition["waiting_since"] = {"$exists": True}
+        if sort == "priority":
+            condition.setdefault("status", {"$in": ["open", "pending", "snoozed"]})
         size = bounded(limit)
         rows = self._rows.find({"$and": [condition, _beyond(sort, cursor)]})
         found = await rows.sort([(field, direction), ("_id", direction)]).limit(size + 1).to_list(None)

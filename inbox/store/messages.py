@@ -8,7 +8,15 @@ from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 
-from base.mongo import Database, Document, Indexes, Session, UpdateMany, UpdateOne
+from base.mongo import (
+    Database,
+    Document,
+    Indexes,
+    Session,
+    UpdateMany,
+    UpdateOne,
+    inserted_apart_from_duplicates,
+)
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
 from inbox.models import Message, message_of
 from inbox.store.files import FileStore
@@ -59,6 +67,11 @@ class MessageStore:
         if not wanted:
             return {}
         return {row["_id"]: row async for row in self._rows.find({"_id": {"$in": wanted}})}
+
+    async def homes(self, ids: Iterable[str]) -> dict[str, Document]:
+        """In which conversation these lines stand: id → {conversation_id}; ids that are no line are left out."""
+        found = self._rows.find({"_id": {"$in": list(ids)}}, {"conversation_id": 1})
+        return {row["_id"]: row async for row in found}
 
     async def seen(self, dedupes: Iterable[str]) -> dict[str, Document]:
         """What stands under these keys: key → {_id, conversation_id, channel_id, direction, received_at}."""
@@ -153,13 +166,17 @@ class MessageStore:
         if writes:
             await self._rows.bulk_write(writes, ordered=False, session=session)
 
-    async def put_lines(self, rows: Sequence[Document]) -> None:
-        """Lines of campaign sends: written anew at each hand-over, under an id that follows from the send's."""
+    async def put_lines(self, rows: Sequence[Document], *, again: bool) -> None:
+        """Lines of campaign sends, under ids that follow from the sends'; written anew at each hand-over (`again`)."""
+        rest = list(rows)
+        if not again:
+            taken = await inserted_apart_from_duplicates(self._rows, rows)
+            rest = [rows[position] for position in sorted(taken)]
         writes = []
-        for row in rows:
+        for row in rest:
             once = {name: row[name] for name in ONCE if name in row}
-            again = {name: value for name, value in row.items() if name not in once and name != "_id"}
-            writes.append(UpdateOne({"_id": row["_id"]}, {"$set": again, "$setOnInsert": once}, upsert=True))
+            fresh = {name: value for name, value in row.items() if name not in once and name != "_id"}
+            writes.append(UpdateOne({"_id": row["_id"]}, {"$set": fresh, "$setOnInsert": once}, upsert=True))
         if writes:
             await self._rows.bulk_write(writes, ordered=False)
 

@@ -16,11 +16,12 @@ from base.mongo import (
     Document,
     Indexes,
     Session,
+    UpdateMany,
     UpdateOne,
     inserted_apart_from_duplicates,
 )
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
-from inbox.models import WAITING, Send, SendClass, send_of
+from inbox.models import RESULTS, WAITING, Send, SendClass, send_of
 from inbox.store.inserting import insert_all
 
 #: A claim is given up when it was not renewed for so long.
@@ -29,11 +30,17 @@ LEASE_S = 30
 URGENCY: Mapping[str, int] = {"service": 0, "transactional": 1, "marketing": 2}
 #: Only rows that still have something to come are in the indexes that are searched all the time.
 _DUE = {"due_at": {"$exists": True}}
+_HANDED = {"handed_at": {"$exists": True}}
+_WITH_RESULT = {"standing_at": {"$exists": True}}
 
 INDEXES: Indexes = {
     "sends": [
         IndexModel([("send_key", ASCENDING)], name="once", unique=True),
-        IndexModel([("state", ASCENDING), ("due_at", ASCENDING)], name="due", partialFilterExpression=_DUE),
+        IndexModel(
+            [("state", ASCENDING), ("due_at", ASCENDING)],
+            name="due",
+            partialFilterExpression={**_DUE, **_HANDED},
+        ),
         IndexModel(
             [("state", ASCENDING), ("lane", ASCENDING), ("due_at", ASCENDING)],
             name="by_lane",
@@ -57,7 +64,7 @@ INDEXES: Indexes = {
             name="by_conversation",
             partialFilterExpression={"conversation_id": {"$exists": True}},
         ),
-        IndexModel([("state", ASCENDING), ("_id", DESCENDING)], name="by_state"),
+        IndexModel([("state", ASCENDING), ("_id", DESCENDING)], name="by_state", partialFilterExpression=_WITH_RESULT),
     ]
 }
 
@@ -131,6 +138,8 @@ class SendStore:
             "conversation_id": conversation_id, "state": state,
         }  # fmt: skip
         wanted = {name: value for name, value in wanted.items() if value is not None}
+        if state in RESULTS:
+            wanted |= _WITH_RESULT
         if since is not None:
             wanted["planned_at"] = {"$gte": since}
         if channels is not None:
@@ -178,7 +187,7 @@ class SendStore:
 
     async def claim_broken(self, now: datetime, limit: int) -> list[Document]:
         """Lease rows that were handed over and never recorded. They stay `handed`: somebody has to judge them."""
-        return await self.duties.claim(("handed",), now, limit=limit)
+        return await self.duties.claim(("handed",), now, limit=limit, where=_HANDED)
 
     async def hand_over(self, rows: Sequence[Document], now: datetime) -> set[str]:
         """Write `handed`, before the provider is called; the ids that were still ours."""
@@ -216,9 +225,18 @@ class SendStore:
         waits = {"_id": send_id, "unsettled": True}
         await self._rows.update_one(waits, {"$set": {"updated_at": self._clock()}})
 
-    async def close_books(self, ids: Sequence[str]) -> None:
-        """All consequences of these results are drawn."""
-        await self._rows.update_many({"_id": {"$in": list(ids)}, "unsettled": True}, {"$unset": {"unsettled": ""}})
+    async def close_books(self, found: Mapping[str, Document]) -> None:
+        """All consequences of these results are drawn. Id → fields learned on the way (message, conversation)."""
+        plain = [key for key, fields in found.items() if not fields]
+        changes: list[UpdateOne | UpdateMany] = [
+            UpdateOne({"_id": key, "unsettled": True}, {"$set": fields, "$unset": {"unsettled": ""}})
+            for key, fields in found.items()
+            if fields
+        ]
+        if plain:
+            changes.append(UpdateMany({"_id": {"$in": plain}, "unsettled": True}, {"$unset": {"unsettled": ""}}))
+        if changes:
+            await self._rows.bulk_write(changes, ordered=False)
 
     # -- receipts ----------------------------------------------------------------------------------------------
 
@@ -257,10 +275,13 @@ class SendStore:
 
     async def oldest_due(self, now: datetime) -> datetime | None:
         """Since when the most overdue send waits; for alarms."""
-        row = await self._rows.find_one(
-            {"state": {"$in": list(WAITING)}, "due_at": {"$lte": now}}, {"due_at": 1}, sort=[("due_at", ASCENDING)]
-        )
-        return row["due_at"] if row else None
+        steps: list[Document] = [
+            {"$match": {"state": {"$in": list(WAITING)}, "due_at": {"$lte": now}}},
+            {"$sort": {"state": 1, "lane": 1, "due_at": 1}},
+            {"$group": {"_id": {"state": "$state", "lane": "$lane"}, "due_at": {"$first": "$due_at"}}},
+        ]
+        rows = await self._database.aggregate(self._rows, steps, hint="by_lane")
+        return min((row["due_at"] for row in rows), default=None)
 
     async def delete_of(self, profile_ids: Sequence[str]) -> int:
         """Erase the sends of these people; what waits is not sent."""

@@ -364,9 +364,11 @@ async def test_the_rate_is_kept(house: House) -> None:
     while (await house.states())["accepted"] < 90:
         await house.inbox.delivery.deliver(250)
         await asyncio.sleep(0.05)
-        assert time.monotonic() - begun < 12
+        assert time.monotonic() - begun < 60
     took = time.monotonic() - begun
-    assert (90 - 20) / 20 * 0.9 <= took <= (90 - 20) / 20 * 1.3, took
+    assert took >= (90 - 20) / 20 * 0.9, "never faster; how much slower depends on who else uses the machine"
+    times = house.adapter("slowly").times
+    assert max(sum(begin <= at < begin + 2 for at in times) for begin in times) <= 20 + 2 * 20 * 1.1
 
 
 async def test_what_a_campaign_sends_is_seen_by_agents(house: House) -> None:
