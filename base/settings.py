@@ -61,7 +61,6 @@ class Settings(BaseSettings):
     log_format: str = Field("text", pattern="^(text|json)$", description="text for people, json for machines.")
     max_inflight: int = Field(512, ge=8, le=10000, description="Webhook requests in work at once; beyond it 503.")
     worker_batch: int = Field(250, ge=1, le=1000, description="Rows a worker claims at a time.")
-    undo_send_s: int = Field(0, ge=0, le=60, description="Seconds an agent's reply waits so that it can be undone.")
 
     @field_validator("secret_keys", "allow_private_addresses", "trusted_proxies", mode="before")
     @classmethod

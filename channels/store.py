@@ -34,6 +34,8 @@ FRESH_S = 2.0
 #: How many replaced secrets `verify` still accepts, and for how long: providers redeliver for up to seven days.
 FORMER_KEPT = 2
 FORMER_FOR = timedelta(days=7)
+#: Settings that say where credentials are sent.
+HOSTS = ("api_base", "send_url", "site_url", "smtp_host", "imap_host")
 
 
 @dataclass(frozen=True)
@@ -253,6 +255,7 @@ class ChannelStore:
     def _resettled(self, row: Document, settings: Mapping[str, Any]) -> Document:
         card = self._registry.get(row["provider"]).card
         kept = {n: self._box.open(t, f"{row['_id']}:{n}") for n, t in row["secrets"].items()}
+        _refuse_carrying_off(row["settings"], kept, settings)
         checked = _validated(card, {**row["settings"], **kept, **settings})
         plain, secrets = self._split(card, row["_id"], checked)
         former = dict(row.get("former_secrets", {}))
@@ -264,6 +267,15 @@ class ChannelStore:
             else:
                 secrets[name] = row["secrets"][name]
         return {"settings": plain, "secrets": secrets, "former_secrets": former}
+
+
+def _refuse_carrying_off(before: Mapping[str, Any], secrets: Mapping[str, str], after: Mapping[str, Any]) -> None:
+    """A stored secret is never sent to a host it was not entered for: a new host asks for the secrets again."""
+    moved = [name for name in HOSTS if name in after and after[name] != before.get(name)]
+    missing = [name for name in secrets if not after.get(name)]
+    if moved and missing:
+        sentence = f"Enter this again: {moved[0]} changes, and a stored secret is not sent to a new place."
+        raise WrongInput(sentence, [FieldError(f"settings.{name}", sentence) for name in missing])
 
 
 def _validated(card: Card, settings: Mapping[str, Any]) -> Any:

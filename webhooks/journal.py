@@ -30,13 +30,19 @@ from base.mongo import (
 )
 from channels.adapter import Delivery
 
+#: Raw bodies of what has been carried out. Longer than any provider redelivers; effects have keys of their own.
+DONE_KEPT_S = 60 * 24 * 3600
 INDEXES: Indexes = {
     "deliveries": [
         IndexModel([("channel_id", ASCENDING), ("key", ASCENDING)], name="once", unique=True),
         due_index(),
         IndexModel([("channel_id", ASCENDING), ("received_at", DESCENDING)], name="by_channel"),
+        IndexModel(
+            [("received_at", ASCENDING)], name="expiry", expireAfterSeconds=DONE_KEPT_S,
+            partialFilterExpression={"state": "done"},
+        ),
     ]
-}
+}  # fmt: skip
 Kept = Literal["new", "seen"]
 
 #: Rows of one shared insert. More only delays the first of them.

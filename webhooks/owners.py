@@ -75,7 +75,8 @@ def _act(item: Item, identity_id: str) -> ConsentAct:
 
 def _order(item: Item) -> OrderInput:
     assert isinstance(item.event, CommerceEvent)  # noqa: S101
-    given = {"occurred_at": item.event.occurred_at, **item.event.order}
+    # A channel speaks for its own orders alone: another source in the body would overwrite another shop's.
+    given = {"occurred_at": item.event.occurred_at, **item.event.order, "source": None}
     try:
         return OrderInput.model_validate(given)
     except ValidationError as error:

@@ -24,6 +24,7 @@ class DrumSettings(AccountSettings):
 
     secret: SecretStr
     beat: int = 4
+    api_base: str = "https://drums.example"
 
 
 class Drum(Adapter):
@@ -53,7 +54,7 @@ async def test_secrets_are_sealed_and_never_shown(store: ChannelStore) -> None:
     channel = await store.add("drum", "Big", {"secret": "boom-boom"})
     row = await store._rows.find_one({})
     assert "boom-boom" not in repr(row) + repr(channel)
-    assert channel.secret_names == ("secret",) and dict(channel.settings) == {"beat": 4}
+    assert channel.secret_names == ("secret",) and channel.settings["beat"] == 4
     account = await store.account(channel.id)
     assert account is not None and account.secrets("secret") == ("boom-boom",)
     assert "boom-boom" not in repr(account)
@@ -110,3 +111,12 @@ async def test_a_paused_channel_says_why_and_starts_again(store: ChannelStore) -
     paused = await store.get(channel.id)
     assert paused is not None and (paused.state, paused.state_reason) == ("paused", "token revoked")
     assert (await store.update(channel.id, state="connected")).state_reason is None
+
+
+async def test_a_stored_secret_is_not_carried_off_to_another_host(store: ChannelStore) -> None:
+    channel = await store.add("drum", "x", {"secret": "one"})
+    with pytest.raises(WrongInput) as caught:
+        await store.update(channel.id, settings={"api_base": "https://mallory.example"})
+    assert caught.value.errors[0].path == "settings.secret"
+    await store.update(channel.id, settings={"api_base": "https://new.example", "secret": "one"})
+    await store.update(channel.id, settings={"api_base": "https://new.example", "beat": 2})
