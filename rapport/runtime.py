@@ -58,6 +58,7 @@ from webhooks.owners import owners
 from worker.clockwork import Chore
 from worker.drains import Drain, Drains
 from worker.store import Heartbeats
+from worker.telling import told
 
 
 @dataclass(frozen=True)
@@ -164,10 +165,10 @@ class Runtime:
     def drains(self) -> Drains:
         """The kinds of work a worker does."""
         work: dict[Bell, Drain] = {
-            "ingest": self.ingest.drain,
+            "ingest": told(self.ingest.drain, self.feed, "channel.updated"),
             "react": self.reactor.react,
-            "advance": self.walker.advance,
-            "deliver": self.delivery.deliver,
+            "advance": told(self.walker.advance, self.feed, "enrolment.updated"),
+            "deliver": told(self.delivery.deliver, self.feed, "channel.updated"),
             "fetch": self.files.fetch,
         }
         return Drains(work, self.doorbell, batch=self.settings.worker_batch)

@@ -11,7 +11,7 @@ async function again() {
   timer = 0;
   if (document.hidden || root.contains(document.activeElement?.closest?.("form"))) return;
   try {
-    const fresh = (await part(location.href)).querySelector("[data-live-page]");
+    const fresh = (await part(root.dataset.liveHref ?? location.href)).querySelector("[data-live-page]");
     for (const each of fresh?.querySelectorAll("[data-live]") ?? []) {
       const old = root.querySelector(`[data-live="${CSS.escape(each.dataset.live)}"]`);
       if (old && old.innerHTML !== each.innerHTML) old.innerHTML = each.innerHTML;
