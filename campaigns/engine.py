@@ -73,9 +73,9 @@ def walk(definition: Definition, run: RunState, facts: Facts, now: datetime, str
             return Walked(run, tuple(lines), tuple(effects), ended=action.reason, steps=taken)
         effects.extend(action.effects)
         if isinstance(action, Stay):
-            if _worth_a_line(run.wait, action):
+            if _worth_a_line(run.wait, action.wait):
                 lines.append(LogLine(run.node, run.visit, action.code, action.params))
-            stays = replace(run, wait=action.wait)
+            stays = replace(run, wait=replace(action.wait, about=action.params))
             return Walked(stays, tuple(lines), tuple(effects), steps=taken)
         lines.append(LogLine(run.node, run.visit, action.code, action.params, action.outcome))
         run, ended = _moved(definition, run, action, now)
@@ -84,7 +84,8 @@ def walk(definition: Definition, run: RunState, facts: Facts, now: datetime, str
             return Walked(run, tuple(lines), tuple(effects), ended=ended, steps=taken)
         if not action.same_facts:
             return Walked(run, tuple(lines), tuple(effects), again=True, steps=taken)
-        facts = replace(facts, sends={}, task=None)
+        if facts.sends or facts.task is not None:
+            facts = replace(facts, sends={}, task=None)
     return Walked(run, tuple(lines), tuple(effects), again=True, steps=stride)
 
 
@@ -138,37 +139,30 @@ def share(*parts: str) -> float:
 
 
 def _moved(definition: Definition, run: RunState, move: Move, now: datetime) -> tuple[RunState, str | None]:
-    run = replace(
-        run,
-        data={**run.data, **move.save} if move.save else run.data,
-        holdout=run.holdout or move.holdout,
-        goal_met=run.goal_met or move.goal,
-        skip_next=run.skip_next and not move.passed_over,
-    )
+    """The run after the move, and why it is over, if it is."""
+    ended, node, visit, visits, entered_at, shift = None, run.node, run.visit, run.visits, run.entered_at, run.shift
     if move.to is None:
-        return replace(run, wait=None), "completed"
-    visit = run.visits.get(move.to, 0) + 1
-    if visit > definition.max_visits:
-        return replace(run, wait=None), "too_many_visits"
-    return (
-        replace(
-            run,
-            node=move.to,
-            visit=visit,
-            visits={**run.visits, move.to: visit},
-            entered_at=now,
-            wait=None,
-            shift=timedelta(),
-        ),
-        None,
-    )
+        ended = "completed"
+    elif run.visits.get(move.to, 0) >= definition.max_visits:
+        ended = "too_many_visits"
+    else:
+        node, visit = move.to, run.visits.get(move.to, 0) + 1
+        visits, entered_at, shift = {**run.visits, node: visit}, now, timedelta()
+    moved = RunState(
+        id=run.id, journey_id=run.journey_id, profile_id=run.profile_id, node=node, visit=visit, visits=visits,
+        entered_at=entered_at, since=run.since, wait=None, shift=shift,
+        data={**run.data, **move.save} if move.save else run.data, holdout=run.holdout or move.holdout,
+        goal_met=run.goal_met or move.goal, skip_next=run.skip_next and not move.passed_over,
+    )  # fmt: skip
+    return moved, ended
 
 
-def _worth_a_line(before: Wait | None, stay: Stay) -> bool:
-    """Standing on for the same reason is no news."""
-    if before is None or before.kind != stay.wait.kind:
-        return True
-    return before.tried != stay.wait.tried or (before.kind == "time" and before.until != stay.wait.until)
+def _worth_a_line(before: Wait | None, now: Wait) -> bool:
+    """What is asked of the outside is news. Plain waiting is not: it stands in the run itself while it lasts, and the
+    line that ends it says the rest."""
+    if now.kind not in ("send", "task"):
+        return False
+    return before is None or before.kind != now.kind or before.tried != now.tried
 
 
 # -- one function per step type ------------------------------------------------------------------------------------

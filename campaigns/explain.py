@@ -13,6 +13,8 @@ from typing import Any
 from campaigns.models import Definition
 from campaigns.store.enrolments import is_live
 
+#: Waits that leave no line in the log: the one that lasts is shown at its end.
+_NOT_LOGGED = ("wait.time", "wait.event", "wait.queue")
 SENTENCES: Mapping[str, str] = {
     "entered": "Began: %(event)s.",
     "send.accepted": "The message was sent.",
@@ -96,7 +98,8 @@ def explain(
 ) -> Explanation:
     """From a run's row and its log."""
     step = definition.by_id.get(row["node"]) if definition else None
-    why, until = _why(row, log)
+    why, until = _why(row)
+    now = (why,) if until is not None and why.code in _NOT_LOGGED else ()
     return Explanation(
         id=row["_id"],
         journey_id=row["journey_id"],
@@ -110,7 +113,7 @@ def explain(
         since=row["entered_at"],
         why=why,
         until=until,
-        log=(_entered(row), *(_of_line(line) for line in (*log, *_unwritten(row, log)))),
+        log=(_entered(row), *(_of_line(line) for line in (*log, *_unwritten(row, log))), *now),
     )
 
 
@@ -133,7 +136,7 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
-def _why(row: Mapping[str, Any], log: Sequence[Mapping[str, Any]]) -> tuple[Statement, datetime | None]:
+def _why(row: Mapping[str, Any]) -> tuple[Statement, datetime | None]:
     if not is_live(row):
         end = row.get("end") or (row.get("next") or {}).get("end") or {"reason": "completed"}
         detail = {name: end[name] for name in ("detail", "by") if end.get(name)}
@@ -143,9 +146,10 @@ def _why(row: Mapping[str, Any], log: Sequence[Mapping[str, Any]]) -> tuple[Stat
         return _statement("wait.held", {}), None
     if wait is None:
         return _statement("wait.now", {}), row.get("due_at")
+    params = {**(wait.get("about") or {}), "until": wait["until"]}
     code = f"wait.{wait['kind']}"
-    params: Mapping[str, Any] = next((line["params"] for line in reversed(log) if line["code"] == code), {})
-    return _statement(code, {**params, "until": wait["until"]}, row["entered_at"]), wait["until"]
+    said = Statement(code, params, say(code, params), row["entered_at"], row["node"], row["visit"])
+    return said, wait["until"]
 
 
 def _entered(row: Mapping[str, Any]) -> Statement:

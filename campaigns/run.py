@@ -24,6 +24,8 @@ class Wait:
     #: Send: channels tried at this visit, the last one pending. Task: the task's key. Queue: the run ahead.
     tried: tuple[str, ...] = ()
     ref: str | None = None
+    #: What there is to say of it, for a person who asks.
+    about: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)

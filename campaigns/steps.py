@@ -57,10 +57,11 @@ class _Trip:
     walked: Walked | None = None
     steps: int = 0
 
-    @property
-    def key(self) -> tuple[str, int]:
-        """Journey and version."""
-        return self.row["journey_id"], self.row["version"]
+    def forget(self, stale: frozenset[Need]) -> None:
+        """The run has come to another step: what was read for the last one says nothing of it."""
+        facts = self.facts
+        if facts.sends or facts.task is not None or facts.loaded & stale:
+            self.facts = replace(facts, sends={}, task=None, loaded=facts.loaded - stale)
 
 
 class Walker:
@@ -79,6 +80,8 @@ class Walker:
         self._doorbell = doorbell
         self._clock = clock
         self._strays_at = 0.0
+        #: Log lines of this claim that are new, to be counted at its end.
+        self._new_lines: list[Document] = []
         #: Steps taken since the start, for measuring.
         self.steps_taken = 0
 
@@ -89,7 +92,7 @@ class Walker:
         if not rows:
             return 0
         rows = await self._without_worn_out(rows)
-        await self._store.count_up(await self._store.keep_tails(rows))
+        self._new_lines += await self._store.keep_tails(rows)
         unfinished = [row for row in rows if row.get("todo")]
         await self._carry_out(unfinished)
         picture = await self._picture([row for row in rows if not row.get("todo")])
@@ -97,6 +100,8 @@ class Walker:
         await self._store.hold(held)
         aside = {row["_id"] for row in (*unfinished, *held)}
         await self._side_by_side([row for row in rows if row["_id"] not in aside], picture)
+        lines, self._new_lines = self._new_lines, []
+        await self._store.count_up(lines)
         return max(len(rows), 1)
 
     async def _side_by_side(self, rows: Sequence[Document], picture: Picture) -> None:
@@ -133,7 +138,7 @@ class Walker:
             trip.walked = None
             return False
         if walked.run.node != trip.run.node or walked.run.visit != trip.run.visit:
-            trip.facts = replace(trip.facts, sends={}, task=None, loaded=trip.facts.loaded - _stale(walked, trip))
+            trip.forget(_stale(walked, trip))
         trip.run, trip.steps = walked.run, trip.steps + walked.steps
         trip.lines += walked.lines
         trip.effects += [as_todo(effect) for effect in walked.effects]
@@ -190,12 +195,20 @@ class Walker:
         owned = await self._store.write([update for update, _ in changes], [trip.row for trip in trips])
         ours = [(trip, row) for trip, (_, row) in zip(trips, changes, strict=True) if row["_id"] in owned]
         self.steps_taken += sum(trip.steps for trip, _ in ours)
-        await self._carry_out([row for trip, row in ours if _in_three_moves(trip)])
-        tails = [line for trip, row in ours if not _in_three_moves(trip) and trip.lines for line in row["tail"]]
-        await self._store.count_up(await self._store.keep_lines(tails))
+        await self._carry_out([row for trip, row in ours if trip.effects])
+        tails = [line for trip, row in ours if trip.lines and not trip.effects for line in row["tail"]]
+        self._new_lines += await self._store.keep_lines(tails)
         await self._look_again([trip for trip, _ in ours if _began_to_listen(trip)])
+        await self._let_follow([row for trip, row in ours if not trip.effects and "end" in row], now)
         if any(trip.walked and (trip.walked.again or trip.walked.wants) for trip, _ in ours):
             await self._doorbell.ring("advance")
+
+    async def _let_follow(self, ended: Sequence[Document], now: datetime) -> None:
+        """Runs that stood behind these may begin, in journeys that let people queue."""
+        definitions = await self._live.definitions({(row["journey_id"], row["version"]) for row in ended})
+        queues = {key for key, each in definitions.items() if each and each.reentry.if_active == "queue_one"}
+        behind = [row["_id"] for row in ended if (row["journey_id"], row["version"]) in queues]
+        await self._store.wake_queued(behind, now)
 
     async def _carry_out(self, rows: Sequence[Document]) -> None:
         """Second and third move for rows with `todo`, all of one claim."""
@@ -204,10 +217,9 @@ class Walker:
         definitions = await self._live.definitions({(row["journey_id"], row["version"]) for row in rows})
         done = await self._effects.carry_out(rows, definitions)
         finished = [row for row in rows if row["_id"] in done]
-        new_lines = await self._store.keep_lines([line for row in finished for line in row["todo"]["lines"]])
+        self._new_lines += await self._store.keep_lines([line for row in finished for line in row["todo"]["lines"]])
         await self._store.finish([row["_id"] for row in finished], rows[0]["lease"])
-        await self._store.count_up(new_lines)
-        await self._store.wake_queued([row["_id"] for row in finished if row["next"].get("end")], self._clock())
+        await self._let_follow([row for row in finished if row["next"].get("end")], self._clock())
 
     async def _look_again(self, trips: Sequence[_Trip]) -> None:
         """An event that came between our reading and our writing woke nobody: it is found here."""
@@ -282,23 +294,16 @@ def _began_to_listen(trip: _Trip) -> bool:
     return came and isinstance(trip.definition.by_id.get(trip.run.node), WaitEventStep)
 
 
-def _in_three_moves(trip: _Trip) -> bool:
-    """Something has to be done outside, or the run ends."""
-    return bool(trip.effects) or (trip.walked is not None and trip.walked.ended is not None)
-
-
 def _lines(trip: _Trip, now: datetime) -> list[Document]:
     return [line_row(trip.row, trip.row["rev"] + place, line, now) for place, line in enumerate(trip.lines, 1)]
 
 
-def _follows(trip: _Trip, now: datetime) -> Document:
-    """What the second and third move find in the row."""
+def _following(trip: _Trip, now: datetime) -> Document:
+    """What the run is given when all effects are carried out: its end, or when it is due."""
     walked = trip.walked
     if walked is not None and walked.ended is not None:
-        following: Document = {"state": "ended", "end": {"reason": walked.ended, "at": now}}
-    else:
-        following = {"due_at": _due(trip, now)}
-    return {"todo": {"lines": _lines(trip, now), "effects": trip.effects}, "next": following}
+        return {"state": "ended", "end": {"reason": walked.ended, "at": now}}
+    return {"due_at": _due(trip, now)}
 
 
 def _due(trip: _Trip, now: datetime) -> datetime:
@@ -309,23 +314,25 @@ def _due(trip: _Trip, now: datetime) -> datetime:
 
 def _change(trip: _Trip, now: datetime) -> tuple[UpdateOne, Document]:
     """The fenced write of the new place, and the row as it is after it, as far as later moves need it."""
-    fields = {**moved(trip.before, trip.run), "updated_at": now, "written": trip.row["lease"]}
+    fields = {**moved(trip.before, trip.run), "written": trip.row["lease"]}
     drop: Document = {}
     wake = sorted(wakes(trip.definition, trip.run))
-    if wake:
-        fields["wake"] = wake
-    else:
+    if not wake:
         drop["wake"] = ""
-    if trip.lines:
-        fields["rev"] = trip.row["rev"] + len(trip.lines)
-    if _in_three_moves(trip):
-        fields |= _follows(trip, now)
+    elif wake != trip.row.get("wake"):
+        fields["wake"] = wake
+    lines, following = _lines(trip, now), _following(trip, now)
+    if lines:
+        fields["rev"] = trip.row["rev"] + len(lines)
+    if trip.effects:
+        fields |= {"todo": {"lines": lines, "effects": trip.effects}, "next": following}
         drop["tail"] = ""
     else:
-        fields |= {"due_at": _due(trip, now), "attempts": 0}
-        drop["lease"] = ""
-        if trip.lines:
-            fields["tail"] = _lines(trip, now)
-        else:
+        fields |= {**following, "attempts": 0}
+        drop |= {"lease": "", **({"due_at": "", "wake": ""} if "end" in following else {})}
+        if lines:
+            fields["tail"] = lines
+        elif trip.row.get("tail"):
             drop["tail"] = ""
+    fields = {name: value for name, value in fields.items() if name not in drop}
     return settled(trip.row, {"$set": fields, **({"$unset": drop} if drop else {})}), {**trip.row, **fields}

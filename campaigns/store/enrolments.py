@@ -1,8 +1,9 @@
 """The runs: where each person is in each journey, and the log of how they got there.
 
-A run is a duty (`base.duty`): whoever claimed it names the lease in every later write. A step that only waits is one
-fenced write; its log lines ride along as `tail` and are added to the log after it, by the next claim if need be. A step
-with effects, and an end, is written in three moves, and a crash between any two repeats only what is harmless:
+A run is a duty (`base.duty`): whoever claimed it names the lease in every later write. A step without effects is one
+fenced write; its log lines ride along as `tail` and are added to the log after it, by the next claim if need be (of a
+run that is over they then stay in the row, and who reads the log reads them too). A step with effects is written in
+three moves, and a crash between any two of them repeats only what is harmless:
 
 1. `write`: the new place, the log lines and the effects still to be carried out (`todo`), in one fenced write;
 2. the effects are carried out and the lines kept, each under a unique key;
@@ -58,7 +59,6 @@ INDEXES: Indexes = {
         IndexModel([("behind", ASCENDING)], name="queued", partialFilterExpression={"behind": {"$exists": True}}),
     ],
     "enrolment_log": [
-        IndexModel([("enrolment_id", ASCENDING), ("rev", ASCENDING)], name="by_run"),
         IndexModel(
             [("journey_id", ASCENDING), ("version", ASCENDING), ("node", ASCENDING), ("outcome", ASCENDING)],
             name="outcomes",
@@ -335,8 +335,9 @@ class EnrolmentStore:
         return Page(rows, write_cursor(rows[-1]["_id"]) if more else None)
 
     async def log_of(self, run_id: str, limit: int = 500) -> list[Document]:
-        """The log of a run, in order."""
-        return await self._log.find({"enrolment_id": run_id}).sort("rev", ASCENDING).limit(limit).to_list(None)
+        """The log of a run, in order. The id of a line begins with that of its run."""
+        wanted = {"_id": {"$gt": f"{run_id}:", "$lt": f"{run_id};"}}
+        return await self._log.find(wanted).sort("_id", ASCENDING).limit(limit).to_list(None)
 
     # -- counting ----------------------------------------------------------------------------------------------
 
@@ -439,7 +440,9 @@ def moved(before: RunState, after: RunState) -> Document:
 def _wait_document(wait: Wait | None) -> Document | None:
     if wait is None:
         return None
-    return {"kind": wait.kind, "until": wait.until, "tried": list(wait.tried), "ref": wait.ref}
+    return {
+        "kind": wait.kind, "until": wait.until, "tried": list(wait.tried), "ref": wait.ref, "about": dict(wait.about),
+    }  # fmt: skip
 
 
 def run_of(row: Mapping[str, Any]) -> RunState:
@@ -454,13 +457,19 @@ def run_of(row: Mapping[str, Any]) -> RunState:
         entered_at=row["entered_at"],
         since=row["since"],
         visits=row["visits"],
-        wait=Wait(wait["kind"], wait["until"], tuple(wait["tried"]), wait["ref"]) if wait else None,
+        wait=Wait(wait["kind"], wait["until"], tuple(wait["tried"]), wait["ref"], wait.get("about") or {})
+        if wait
+        else None,
         data=row["data"],
         holdout=row["holdout"],
         goal_met=row["goal_met"],
         skip_next=row["skip_next"],
         shift=timedelta(milliseconds=row["shift_ms"]),
     )
+
+
+def _wait_of(kept: Mapping[str, Any]) -> Wait:
+    return Wait(kept["kind"], kept["until"], tuple(kept["tried"]), kept["ref"], kept.get("about") or {})
 
 
 def line_row(row: Mapping[str, Any], rev: int, line: LogLine, at: datetime) -> Document:

@@ -41,7 +41,7 @@ async def test_an_event_begins_a_run_that_sends_waits_and_ends(world: World) -> 
     run = await world.run()
     assert run["state"] == "ended" and run["end"]["reason"] == "completed" and "due_at" not in run and "todo" not in run
     assert await world.codes(run["_id"]) == [
-        "wait.send", "send.accepted", "wait.time", "wait.over", "wait.send", "send.accepted", "end.completed",
+        "wait.send", "send.accepted", "wait.over", "wait.send", "send.accepted", "end.completed",
     ]  # fmt: skip
     counts = await world.journeys.counts(journey)
     assert (counts["hello"].passed, counts["wait"].passed, counts["bye"].passed, counts["bye"].waiting) == (1, 1, 1, 0)
