@@ -72,9 +72,7 @@ class Capabilities(Frozen):
         if self.length_of(text) > self.text_limit:
             return f"The text is {self.length_of(text)} {self.text_unit} long; this channel takes {self.text_limit}."
         if len(message.buttons) > self.buttons:
-            return (
-                f"This channel shows at most {self.buttons} buttons; the message has {len(message.buttons)}."
-            )
+            return f"This channel shows at most {self.buttons} buttons; the message has {len(message.buttons)}."
         if message.template is not None and not self.templates:
             return "This channel has no approved templates; send the text itself."
         if message.location is not None and not self.location:
