@@ -12,7 +12,7 @@ from channels.failures import SendFailed
 from channels.store import Channel
 from desk.api.contract import Call, Operations, not_there
 from desk.api.scope import refuse_scoped
-from desk.api.shapes import Body, Name, Patch, Time, View, page
+from desk.api.shapes import Body, Name, PageQuery, Patch, Time, View, page, sliced
 
 operations = Operations("channels")
 
@@ -80,11 +80,12 @@ def channel_view(channel: Channel, base_url: str) -> ChannelView:
     return ChannelView.model_validate({**known, "secret_names": list(channel.secret_names), "webhook_url": url})
 
 
-@operations("GET", "/channels", roles=["viewer"], returns=list[ChannelView])
+@operations("GET", "/channels", roles=["viewer"], query=PageQuery, returns=list[ChannelView])
 async def list_channels(call: Call) -> Any:
     """List the channel accounts you may see."""
     channels = [each for each in await call.runtime.channels.list() if call.principal.may_see(each.id)]
-    return page([channel_view(each, call.runtime.settings.base_url) for each in channels], None)
+    part, following = sliced(channels, lambda each: each.id, call.query)
+    return page([channel_view(each, call.runtime.settings.base_url) for each in part], following)
 
 
 @operations("POST", "/channels", roles=["admin"], body=ChannelCreate, returns=ChannelView, status=201)
@@ -97,11 +98,12 @@ async def create_channel(call: Call) -> Any:
     return channel_view(channel, call.runtime.settings.base_url)
 
 
-@operations("GET", "/channels/providers", roles=["viewer"], returns=list[ProviderView])
+@operations("GET", "/channels/providers", roles=["viewer"], query=PageQuery, returns=list[ProviderView])
 async def list_providers(call: Call) -> Any:
     """List the providers with their settings and capabilities."""
     registry = call.runtime.registry
-    return page([_provider_view(card, registry.get(card.provider).capabilities) for card in registry.cards()], None)
+    cards, following = sliced(registry.cards(), lambda card: card.provider, call.query)
+    return page([_provider_view(card, registry.get(card.provider).capabilities) for card in cards], following)
 
 
 @operations("GET", "/channels/{id:chn}", roles=["viewer"], returns=ChannelView)

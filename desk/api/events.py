@@ -65,5 +65,5 @@ async def track_events(call: Call) -> Any:
     for profile_id in dict.fromkeys(each.profile_id for each in body.inputs if each.profile_id):
         await must_see_person(call, profile_id)
     taken = await call.runtime.tracker.record(body.inputs, source="api", path=body.path)
-    await call.runtime.doorbell.ring("react")
+    call.runtime.doorbell.soon("react")
     return page([EventTaken.model_validate(each) for each in taken], None)

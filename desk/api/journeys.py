@@ -12,7 +12,7 @@ from campaigns.recipes import Recipe
 from desk.api.contract import Call, Operations, Reply
 from desk.api.enrolments import EnrolledView, EnrolmentView, enrolment_view
 from desk.api.scope import must_see_person, seen_ids
-from desk.api.shapes import Body, PageQuery, Patch, ProfileId, Time, View, listed, page
+from desk.api.shapes import Body, PageQuery, Patch, ProfileId, Time, View, listed, page, sliced
 
 operations = Operations("journeys")
 
@@ -184,10 +184,11 @@ async def create_journey(call: Call) -> Any:
     return journey_view(await call.runtime.journeys.create(call.body.written(), call.principal.id))
 
 
-@operations("GET", "/journeys/recipes", roles=["viewer"], returns=list[RecipeView])
+@operations("GET", "/journeys/recipes", roles=["viewer"], query=PageQuery, returns=list[RecipeView])
 async def list_recipes(call: Call) -> Any:
     """List the ready-made journeys."""
-    return page([recipe_view(each) for each in call.runtime.journeys.recipes()], None)
+    recipes, following = sliced(call.runtime.journeys.recipes(), lambda each: each.name, call.query)
+    return page([recipe_view(each) for each in recipes], following)
 
 
 @operations(

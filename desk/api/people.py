@@ -9,7 +9,7 @@ from pydantic import Field
 from base.errors import FieldError, NotFound, WrongInput
 from desk.api.contract import Call, Operations, not_there
 from desk.api.scope import refuse_scoped
-from desk.api.shapes import Body, ChannelId, Name, Patch, Time, View, page
+from desk.api.shapes import Body, ChannelId, Name, PageQuery, Patch, Time, View, page, sliced
 from desk.store import ApiToken, Role, User
 
 operations = Operations("users and tokens")
@@ -99,11 +99,12 @@ def token_view(token: ApiToken) -> dict[str, Any]:
     return {**shown, "channels": _listed(token.channels)}
 
 
-@operations("GET", "/users", roles=["admin"], returns=list[UserView])
+@operations("GET", "/users", roles=["admin"], query=PageQuery, returns=list[UserView])
 async def list_users(call: Call) -> Any:
     """List everybody who may sign in, by name."""
     refuse_scoped(call)
-    return page([UserView(**user_view(each)) for each in await call.accounts.store.users()], None)
+    users, following = sliced(await call.accounts.store.users(), lambda each: each.id, call.query)
+    return page([UserView(**user_view(each)) for each in users], following)
 
 
 @operations("POST", "/users", roles=["admin"], body=UserInvite, returns=InvitedView, status=201, shows_secret=True)
@@ -138,11 +139,12 @@ async def renew_link(call: Call) -> Any:
     return LinkView(link=_link(call, await call.accounts.password_link(user.id)))
 
 
-@operations("GET", "/tokens", roles=["admin"], returns=list[TokenView])
+@operations("GET", "/tokens", roles=["admin"], query=PageQuery, returns=list[TokenView])
 async def list_tokens(call: Call) -> Any:
     """List the keys of programs, newest first, revoked ones too."""
     refuse_scoped(call)
-    return page([TokenView(**token_view(each)) for each in await call.accounts.store.tokens()], None)
+    tokens, following = sliced(await call.accounts.store.tokens(), lambda each: each.id, call.query)
+    return page([TokenView(**token_view(each)) for each in tokens], following)
 
 
 @operations("POST", "/tokens", roles=["admin"], body=TokenCreate, returns=NewTokenView, status=201, shows_secret=True)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from base.errors import FieldError, Refused, WrongInput
 from base.ids import is_id
+from base.mongo import Document
 from desk.api.contract import Call, Operations, Reply
 from desk.api.erasure import erase_everywhere
 from desk.api.profile_views import (
@@ -28,7 +29,7 @@ from desk.api.scope import (
     seen_person,
     shown_identities,
 )
-from desk.api.shapes import Body, IdentityId, PageQuery, UserId, When, listed, page
+from desk.api.shapes import Body, IdentityId, PageQuery, UserId, When, listed, page, sliced
 from profiles.consent import ConsentAct
 from profiles.edit import ProfileInput, ProfilePatch, Word
 from profiles.models import Profile, parse_identity
@@ -99,7 +100,7 @@ async def upsert_profile(call: Call) -> Any:
     await check_named(call, [(f"identities[{i}]", each) for i, each in enumerate(wanted.identities)])
     await _check_owner(call, wanted.owner_id)
     profile, created = await call.runtime.editor.upsert(wanted, source="api", by=call.principal.id)
-    await call.runtime.doorbell.ring("react")
+    call.runtime.doorbell.soon("react")
     return Reply(await _detail(call, profile), 201 if created else 200)
 
 
@@ -148,14 +149,11 @@ async def set_stage(call: Call) -> Any:
     return await _patched(call, profile_id, ProfilePatch(stage=call.body.stage, stage_reason=call.body.reason))
 
 
-@operations("GET", "/profiles/{id:prf}/consents", roles=["viewer"], returns=list[ConsentActView])
+@operations("GET", "/profiles/{id:prf}/consents", roles=["viewer"], query=PageQuery, returns=list[ConsentActView])
 async def list_consents(call: Call) -> Any:
     """List the person's acts of consent, the latest first (at most 200)."""
-    profile, identities = await seen_person(call, call.path["id"])
-    acts = await call.runtime.consent.ledger(profile.id)
-    shown = {each.id for each in identities}
-    seen = [each for each in acts if call.principal.channels is None or each.get("identity_id") in shown]
-    return page([ConsentActView.model_validate({**each, "id": each["_id"]}) for each in seen], None)
+    acts, following = sliced(await _ledger(call), lambda act: act["_id"], call.query)
+    return page([_act_view(act) for act in acts], following)
 
 
 @operations(
@@ -176,14 +174,26 @@ async def add_consent(call: Call) -> Any:
     given = {name: value for name, value in wanted.model_dump().items() if name != "source"}
     source = "staff" if call.principal.kind == "user" and "source" not in wanted.model_fields_set else wanted.source
     await call.runtime.consent.act(ConsentAct(**given, source=source, by=call.principal.id, key=key))
-    await call.runtime.doorbell.ring("react")
-    return await list_consents(call)
+    call.runtime.doorbell.soon("react")
+    return page([_act_view(act) for act in await _ledger(call)], None)
+
+
+async def _ledger(call: Call) -> list[Document]:
+    """The acts at addresses the caller may see."""
+    profile, identities = await seen_person(call, call.path["id"])
+    shown = {each.id for each in identities}
+    acts = await call.runtime.consent.ledger(profile.id)
+    return [act for act in acts if call.principal.channels is None or act.get("identity_id") in shown]
+
+
+def _act_view(act: Document) -> ConsentActView:
+    return ConsentActView.model_validate({**act, "id": act["_id"]})
 
 
 async def _patched(call: Call, profile_id: str, patch: ProfilePatch) -> ProfileDetail:
     source = "person" if call.principal.kind == "user" else "api"
     profile = await call.runtime.editor.patch(profile_id, patch, source=source, by=call.principal.id)
-    await call.runtime.doorbell.ring("react")
+    call.runtime.doorbell.soon("react")
     return await _detail(call, profile)
 
 

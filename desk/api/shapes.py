@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -18,7 +18,8 @@ from pydantic import (
 )
 
 from base.clock import to_millisecond
-from base.pages import LIMIT_DEFAULT, LIMIT_MAX, Page
+from base.errors import FieldError, WrongInput
+from base.pages import LIMIT_DEFAULT, LIMIT_MAX, Page, cut, read_cursor, write_cursor
 
 #: Years a caller's time may lie in: what every part of the house can reckon with.
 FIRST_YEAR, LAST_YEAR = 1970, 2199
@@ -115,6 +116,24 @@ class Money(BaseModel):
 def page(rows: Sequence[Any], next_cursor: str | None) -> dict[str, Any]:
     """The one shape of a list."""
     return {"data": list(rows), "next_cursor": next_cursor}
+
+
+def sliced(rows: Sequence[Any], key: Callable[[Any], str], wanted: PageQuery) -> tuple[list[Any], str | None]:
+    """A part of a list that is short enough to be read whole, and the cursor of the next part.
+
+    Raises `WrongInput` for a cursor that names none of its rows.
+    """
+    start = 0
+    if wanted.cursor is not None:
+        (last,) = read_cursor(wanted.cursor, str)
+        places = [place for place, row in enumerate(rows) if key(row) == last]
+        if not places:
+            raise WrongInput(
+                "This cursor leads nowhere.", [FieldError("cursor", "names nothing of this list any more")]
+            )
+        start = places[0] + 1
+    part, more = cut(rows[start:], wanted.limit)
+    return part, write_cursor(key(part[-1])) if more else None
 
 
 def listed(found: Page[Any], rows: Sequence[Any]) -> dict[str, Any]:

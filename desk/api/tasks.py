@@ -13,7 +13,7 @@ from base.mongo import Document
 from campaigns.tasks import State, TaskInput, TaskPatch
 from desk.api.contract import Call, Operations, not_there
 from desk.api.scope import must_see_person, seen_tasks
-from desk.api.shapes import PageQuery, ProfileId, Time, View, page
+from desk.api.shapes import PageQuery, ProfileId, Time, View, page, sliced
 
 operations = Operations("tasks")
 
@@ -64,12 +64,13 @@ async def list_tasks(call: Call) -> Any:
     return page([task_view(each) for each in await seen_tasks(call, found.data)], found.next_cursor)
 
 
-@operations("GET", "/tasks/today", roles=["viewer"], returns=list[TaskView])
+@operations("GET", "/tasks/today", roles=["viewer"], query=PageQuery, returns=list[TaskView])
 async def list_tasks_of_today(call: Call) -> Any:
     """What the asking person has to do within a day: their own tasks and those nobody has taken, most urgent first."""
     until = call.runtime.clock() + timedelta(days=1)
     due = await call.runtime.tasks.due(call.principal.id, until)
-    return page([task_view(each) for each in await seen_tasks(call, due)], None)
+    tasks, following = sliced(await seen_tasks(call, due), lambda task: task["_id"], call.query)
+    return page([task_view(each) for each in tasks], following)
 
 
 @operations("POST", "/tasks", roles=["agent", "marketer"], body=TaskInput, returns=TaskView, status=201)

@@ -37,10 +37,13 @@ async def test_no_answer_shows_a_secret(world: World) -> None:
     assert changed.status == 200
 
 
-async def test_what_is_left_out_stays_and_an_empty_secret_is_refused(world: World) -> None:
+async def test_what_is_left_out_stays_and_goes_to_no_new_place(world: World) -> None:
     path = f"/api/v1/channels/{world.ours.channel}"
     async with world.client() as client:
-        assert (await client.patch(path, json={"settings": {"send_url": "https://b.example.org"}})).status == 200
+        same = await client.patch(path, json={"name": "Renamed", "settings": {"scheme": "standard"}})
+        assert same.status == 200, await same.text()
         assert (await client.patch(path, json={"settings": {"secret": ""}})).status == 422
+        theft = await client.patch(path, json={"settings": {"send_url": "https://thief.example.org/in"}})
+        assert [each["path"] for each in (await answer_of(theft))["errors"]] == ["settings.secret"]
     account = await world.runtime.channels.account(world.ours.channel)
     assert account.secrets("secret")[0] == CANARY
