@@ -34,7 +34,7 @@ from rapport.runtime import Runtime, open_runtime
 from tests.channels.providers.mail.email.sink import real_sink
 from tests.chaos.fleet import Fleet
 from tests.journeys.outside import Outside, eventually
-from tests.journeys.talks import Mailbox, OwnSystem, Telegram, WhatsApp
+from tests.journeys.talks import Mailbox, OwnSystem, Person, Telegram, WhatsApp
 
 #: Rows that change by themselves while nothing happens.
 RESTLESS = frozenset({"workers", "tokens", "sessions", "attempts"})
@@ -168,10 +168,14 @@ class World:
 
     # -- looking -----------------------------------------------------------------------------------------------
 
-    async def conversation(self, channel_id: str) -> dict[str, Any]:
-        """The one conversation of a channel, as soon as it is there."""
-        path = f"/conversations?channel={channel_id}"
-        found = await eventually(lambda: self.api.rows(path), f"a conversation on {channel_id}")
+    async def conversation(self, channel_id: str, one: Person | None = None) -> dict[str, Any]:
+        """The one conversation of a channel (with somebody), as soon as it is there."""
+
+        async def look() -> list[dict[str, Any]]:
+            rows = await self.api.rows(f"/conversations?channel={channel_id}")
+            return [row for row in rows if one is None or row["address"]["external_id"] == one.phone]
+
+        found = await eventually(look, f"a conversation on {channel_id}")
         assert len(found) == 1, found
         row: dict[str, Any] = found[0]
         return row

@@ -1,0 +1,127 @@
+"""Every page in both languages and at both widths: no complaint, no overflow, readable for everybody (axe)."""
+
+import os
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser.conftest import Colleagues
+from tests.browser.windows import NARROW, WIDE, Windows
+from tests.journeys.outside import eventually
+from tests.journeys.talks import Person
+from tests.journeys.world import World
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+SHOTS = os.environ.get("RAPPORT_TEST_SHOTS", "")
+#: What axe calls serious or critical stands between somebody and their work.
+GRAVE = ("serious", "critical")
+#: With RAPPORT_TEST_SHOTS a whole tour is made: both themes at both widths in both languages.
+THEMES = ("light", "dark")
+LOCALES = ("en-GB", "zh-CN")
+
+
+@pytest.fixture(scope="module")
+async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
+    """Name → path of every page, with something to see on each."""
+    journey = await world.recipe("thank_you_review", wait="P3D", channels=["whatsapp"])
+    await world.recipe("welcome", wait="P1D", channels=["telegram"])
+    await world.journeys_known()
+    one, other = Person.number(world.number(), "Mei Tan"), Person.number(world.number(), "Quentin Moreau")
+    await whatsapp.says(one, "你好，玻璃茶壶可以放洗碗机吗？")
+    await whatsapp.says(other, "Do you ship to Norway?")
+    talk = await world.conversation(whatsapp.id, one)
+    await world.conversation(whatsapp.id, other)
+    order = await world.api.post(
+        "/orders",
+        {"external_id": f"HT-{world.number()}", "identity": f"phone:+{one.phone}", "status": "delivered",
+         "total": {"amount_minor": 6980, "currency": "EUR"}, "tracking": {"number": "3SHT1", "company": "PostNL"},
+         "lines": [{"name": "Glass teapot, 0.6 l", "quantity": 2, "sku": "POT-001",
+                    "unit_price": {"amount_minor": 3490, "currency": "EUR"}}]},
+    )  # fmt: skip
+    path = f"/conversations/{talk['id']}/messages"
+    await world.api.post(path, {"text": "可以的，壶盖建议手洗。"})
+    await world.api.post(path, {"text": "A regular customer", "note": True})
+
+    async def waits() -> list[dict[str, Any]]:
+        rows = await world.api.rows(f"/journeys/{journey}/enrolments?state=waiting")
+        return [row for row in rows if row["node"] == "wait"]
+
+    run = (await eventually(waits, "a run that waits"))[0]
+    person = talk["profile_id"]
+    yield {
+        "today": "/today", "inbox": "/inbox?view=all", "conversation": f"/inbox/{talk['id']}?view=all",
+        "profiles": "/profiles", "profile": f"/profiles/{person}",
+        "profile-conversations": f"/profiles/{person}?tab=conversations",
+        "profile-orders": f"/profiles/{person}?tab=orders", "profile-journeys": f"/profiles/{person}?tab=journeys",
+        "profile-identities": f"/profiles/{person}?tab=identities", "journeys": "/journeys",
+        "recipes": "/journeys/recipes", "journey": f"/journeys/{journey}", "people": f"/journeys/{journey}/people",
+        "run": f"/journeys/runs/{run['id']}", "orders": "/orders", "order": f"/orders/{order['id']}",
+        "templates": "/templates", "channels": "/settings/channels", "channel": f"/settings/channels/{whatsapp.id}",
+        "new-channel": "/settings/channels/new/email", "api-docs": "/api/docs",
+    }  # fmt: skip
+    await world.end_journeys()
+
+
+@pytest.mark.parametrize(("locale", "size"), [("en-GB", WIDE), ("zh-CN", NARROW)], ids=["wide-en", "narrow-zh"])
+async def test_every_page_opens_without_a_complaint_and_fits(
+    windows: Windows, colleagues: Colleagues, places: dict[str, str], locale: str, size: tuple[int, int]
+) -> None:
+    page = await windows.open(colleagues.ada, locale=locale, size=size)
+    for name, path in places.items():
+        answer = await page.goto(path)
+        assert answer is not None and answer.status == 200, name
+        await expect(page.get_by_role("heading", level=1).first).to_be_attached()
+        too_wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert too_wide <= 0, f"{name} is {too_wide} px wider than the window"
+        if locale == "zh-CN" and name != "api-docs":
+            assert await page.locator("html").get_attribute("lang") == "zh-CN", name
+        assert not windows.faults, (name, windows.faults)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+async def test_no_page_stands_in_anybodys_way(
+    windows: Windows, colleagues: Colleagues, places: dict[str, str], theme: Any
+) -> None:
+    page = await windows.open(colleagues.ada, color_scheme=theme)
+    names = ("conversation", "profile", "journeys", "journey", "run", "channels", "channel", "orders", "today")
+    found = {name: await findings(page, places[name]) for name in names}
+    assert not any(found.values()), "\n".join(f"{name}: {each}" for name, own in found.items() for each in own)
+
+
+@pytest.mark.skipif(not SHOTS, reason="RAPPORT_TEST_SHOTS names no folder for pictures")
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["1440", "375"])
+async def test_a_tour_of_pictures(
+    windows: Windows, colleagues: Colleagues, places: dict[str, str], locale: str, theme: Any, size: tuple[int, int]
+) -> None:
+    folder = Path(SHOTS) / f"{size[0]}-{theme}-{locale.partition('-')[0]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    door = await windows.open(locale=locale, size=size, color_scheme=theme)
+    await door.goto("/sign-in")
+    await door.screenshot(path=folder / "sign-in.png")
+    page = await windows.open(colleagues.ada, locale=locale, size=size, color_scheme=theme)
+    for name, path in places.items():
+        await page.goto(path)
+        await page.wait_for_load_state("load")
+        await page.screenshot(path=folder / f"{name}.png")
+    assert len(list(folder.glob("*.png"))) > len(places)
+
+
+async def findings(page: Page, path: str) -> list[str]:
+    """What axe finds grave on a page."""
+    axe = pytest.importorskip("axe_playwright_python.async_playwright")
+    await page.goto(path)
+    results = (await axe.Axe().run(page)).response["violations"]
+    return [
+        f"{each['id']} ({each['impact']}): {node['html'][:160]} – {re.sub(chr(10), ' ', node['failureSummary'])[:300]}"
+        for each in results
+        if each["impact"] in GRAVE
+        for node in each["nodes"][:3]
+    ]

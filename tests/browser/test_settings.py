@@ -1,0 +1,60 @@
+"""An administrator connects a channel through the form that is drawn from the provider's card."""
+
+import orjson
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.conftest import Colleagues
+from tests.browser.windows import Windows, live, never_reloaded
+from tests.journeys.talks import OwnSystem, Person
+from tests.journeys.world import World
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+async def test_a_channel_is_connected_tested_and_receives(
+    windows: Windows, colleagues: Colleagues, world: World
+) -> None:
+    page = await windows.open(colleagues.ada)
+    await page.goto("/settings/channels")
+    await page.get_by_test_id("connect-generic").click()
+    form = page.get_by_test_id("channel-form")
+    await form.get_by_label("Name").fill("App chat")
+    await form.locator('[name="settings.secret"]').fill("this is no base64 !")
+    await page.get_by_test_id("save-channel").click()
+    await expect(page.get_by_role("alert").first).to_contain_text("base64")  # beside its field, all else kept
+    windows.forgive(r"\b422\b")
+    await expect(form.get_by_label("Name")).to_have_value("App chat")
+    await form.locator('[name="settings.secret"]').fill(SECRET)
+    await form.locator('[name="settings.send_url"]').fill(f"{world.outside.url}/own/browser")
+    await page.get_by_test_id("save-channel").click()
+
+    # Connected: its address, and never again its secret.
+    address = await page.get_by_test_id("webhook").get_by_role("textbox").input_value()
+    assert address.startswith(f"{world.url}/webhooks/generic/chn_")
+    assert SECRET not in await page.content()
+    await expect(page.get_by_test_id("channel-state")).to_be_visible()
+    await page.get_by_test_id("test-channel").click()
+    await expect(page.get_by_test_id("test-result")).to_contain_text("200")
+
+    # What is posted to that address arrives, and the page counts along.
+    await live(page)
+    channel_id = address.rpartition("/")[2]
+    app = OwnSystem(world.api.session, channel_id, address.removeprefix(world.url), "browser", SECRET)
+    await app.says(Person.number(world.number(), "App Alice"), "Hello from the app")
+    await expect(page.locator('[data-live="figures"] dd').first).to_have_text("1")
+    assert await never_reloaded(page)
+    await page.goto("/settings/channels")
+    await expect(page.get_by_test_id(f"channel-{channel_id}")).to_contain_text("App chat")
+
+
+async def test_an_agent_looks_at_channels_and_changes_nothing(
+    windows: Windows, colleagues: Colleagues, world: World
+) -> None:
+    page = await windows.open(colleagues.bo)
+    await page.goto("/settings/channels")
+    await expect(page.get_by_test_id("provider-list")).to_have_count(0)
+    answer = await page.request.post("/settings/channels/new/generic", data=orjson.dumps({}).decode())
+    assert answer.status == 403
