@@ -2,13 +2,15 @@
 
 import asyncio
 import inspect
+import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from channels.vocabulary import MessageEdited
 from inbox.models import ReplyInput
 from tests.inbox.conftest import AGENT, House
 
@@ -43,16 +45,17 @@ def tripped(house: House, wire: Tripwire) -> Iterator[None]:
     """Every store method that does I/O, and the provider itself, runs over the wire."""
     delivery = house.inbox.delivery
     early = house.inbox.receipts._early
+    receiver = house.inbox.receiver
     things = [
         house.inbox.sends, house.inbox.sends.by_lane, house.inbox.sends.duties, house.inbox.messages,
         house.inbox.conversations, house.channels, house.profiles, house.consent, house.events, house.feed, early,
-        house.planner,
+        house.planner, house.resolver, receiver._changes._early, house.database,
     ]  # fmt: skip
     things += [house.registry.get(name) for name in ("scripted", "keyed", "echoing")]
     changed = []
     for thing in things:
         for name, method in inspect.getmembers(thing, inspect.iscoroutinefunction):
-            if not name.startswith("_") and name not in ("media", "check", "close"):
+            if not name.startswith("_") and name not in ("media", "check", "close", "drop"):
                 thing.__dict__[name] = wire.guarded(f"{type(thing).__name__}.{name}", method)
                 changed.append((thing, name))
     try:
@@ -66,11 +69,8 @@ def tripped(house: House, wire: Tripwire) -> Iterator[None]:
 async def die_and_recover(house: House, other: House, at: int) -> str | None:
     """Run until the wire trips, let the leases run out, let another worker finish; where it died, None: it lived."""
     wire = Tripwire(at)
-    with tripped(house, wire):
-        try:
-            await house.inbox.delivery.deliver(100)
-        except asyncio.CancelledError:
-            pass
+    with tripped(house, wire), suppress(asyncio.CancelledError):
+        await house.inbox.delivery.deliver(100)
     for _ in range(6):
         await house.expire_leases()
         await house.all_due()
@@ -144,3 +144,87 @@ async def test_a_reply_killed_at_every_await(house: House, second_house: House) 
         if where is None:
             break
         at += 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("send_class", ["marketing", "service"])
+async def test_killed_again_while_recovering(house: House, second_house: House, send_class: str) -> None:
+    """Workers that die one after the other, each at a point of its own, among them those that clean up."""
+    channel_id, luck = await house.channel(), random.Random(7)
+    people = await house.people(channel_id, 2)
+    for turn in range(25):
+        key = f"again-{send_class}-{turn}-{{}}"
+        await house.plan(channel_id, people, send_class, key=key)
+        for _ in range(4):
+            with tripped(house, Tripwire(luck.randint(1, 75))), suppress(asyncio.CancelledError):
+                await house.inbox.delivery.deliver(100)
+            await house.expire_leases()
+            await house.all_due()
+        where = await die_and_recover(house, second_house, 10_000)
+        assert where is None
+        for n in range(2):
+            (row,) = await house.inbox.sends.raw({"send_key": key.format(n)})
+            accepts = house.adapter().accepted[row["send_key"]]
+            if send_class == "marketing":
+                assert accepts <= 1 and row["state"] in ("accepted", "unknown"), (turn, row["state"], accepts)
+            else:
+                assert accepts >= 1 and row["state"] == "accepted", (turn, row["state"], accepts)
+            assert "unsettled" not in row and "due_at" not in row
+            sent = await house.database.collection("events").count_documents({"dedupe": f"message.sent:{row['_id']}"})
+            assert sent == (row["state"] == "accepted")
+
+
+@pytest.mark.slow
+async def test_receiving_killed_at_every_await(house: House) -> None:
+    """The delivery comes again: one message each, one event each, nothing of an edit or a receipt lost."""
+    at = 1
+    while True:
+        channel_id, now = await house.channel(), house.clock()
+        edit = MessageEdited(event_id=f"e{at}", occurred_at=now, message_id=f"m{at}-1", text="edited")
+        arrivals = [house.event(channel_id, edit)]
+        arrivals += [house.arrival(channel_id, "anna", f"m{at}-{n}", f"{n}") for n in range(3)]
+        wire = Tripwire(at)
+        with tripped(house, wire), suppress(asyncio.CancelledError):
+            await house.inbox.receiver.receive(arrivals)
+        await house.inbox.receiver.receive(arrivals)
+        rows = await house.inbox.messages.raw({"channel_id": channel_id})
+        told = f"{wire.where}: {[row['text'] for row in rows]}"
+        assert sorted(row["text"] for row in rows) == ["0", "2", "edited"], told
+        (conversation,) = await house.inbox.conversations.raw({"channel_id": channel_id})
+        assert (conversation["message_count"], conversation["unread"], conversation["seq"]) == (3, 3, 3), told
+        events = await house.database.collection("events").find({"channel_id": channel_id}).to_list(None)
+        assert sorted(event["name"] for event in events) == [
+            "conversation.created", "message.received", "message.received", "message.received", "profile.created",
+        ], told  # fmt: skip
+        notices = await house.database.collection("feed").find({"channel_id": channel_id}).to_list(None)
+        assert {row["_id"] for row in rows} <= {n["data"].get("message_id") for n in notices}, told
+        if not wire.dead:
+            break
+        at += 1
+    assert at > 15
+
+
+@pytest.mark.slow
+async def test_receipts_killed_at_every_await(house: House) -> None:
+    at = 1
+    while True:
+        channel_id = await house.channel()
+        (send,) = await house.plan(channel_id, await house.people(channel_id, 1), key=f"r{at}-{{}}")
+        early = house.receipt(channel_id, "read", correlation=send.send_key)
+        wire = Tripwire(at)
+        with tripped(house, wire), suppress(asyncio.CancelledError):
+            await house.inbox.receipts.apply([early])
+            await house.inbox.delivery.deliver(10)
+        await house.expire_leases()
+        await house.inbox.receipts.apply([early])
+        await house.deliver_all()
+        await house.inbox.receipts.apply([house.receipt(channel_id, "delivered", correlation=send.send_key)])
+        (row,) = await house.inbox.sends.raw({"send_key": send.send_key})
+        (line,) = await house.inbox.messages.raw({"send_id": row["_id"]})
+        assert (row["state"], line["status"]) == ("read", "read"), wire.where
+        names = await house.database.collection("events").distinct("name", {"channel_id": channel_id})
+        assert {"message.read", "message.delivered"} <= set(names), wire.where
+        if not wire.dead:
+            break
+        at += 2
+    assert at > 15
