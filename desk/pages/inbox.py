@@ -48,7 +48,11 @@ async def conversation_for(request: web.Request) -> Conversation:
 @routes.get("/inbox")
 @require("viewer")
 async def inbox(request: web.Request) -> web.StreamResponse:
-    """The list, with nothing open."""
+    """The list, with nothing open. Who has nothing of his own is led to what nobody has yet."""
+    if not request.query and _asked(request).view == "mine":
+        counts = await _counts(request)
+        if counts["mine"] == 0 and counts["unassigned"] > 0:
+            raise web.HTTPSeeOther("/inbox?view=unassigned")
     return await page(request, "inbox/page.html", {**await _list_part(request), "open": None, "pane": "list"})
 
 
