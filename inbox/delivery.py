@@ -17,7 +17,8 @@ from channels.adapter import Adapter
 from channels.registry import Registry
 from channels.store import ChannelStore
 from inbox.aftermath import Aftermath
-from inbox.handover import Claim, Handover
+from inbox.claim import Claim
+from inbox.handover import Handover
 from inbox.recovery import Recovery
 from inbox.results import ended
 from inbox.sources import Answer, Defer, Prepared, SendSource, Skip
