@@ -30,6 +30,8 @@ from rapport.runtime import Runtime, open_runtime
 PHONE, SECRET = "277321005464405", "bench-app-secret"
 #: How long the worker may take to come to rest, seconds.
 UNREST_S = 120.0
+#: And to start, seconds; a busy machine imports slowly.
+START_S = 90.0
 #: Messages a second that accounts may send: the providers' own limits would be what is measured.
 NO_LIMIT = 1_000_000.0
 
@@ -78,6 +80,7 @@ class World:
     async def start(self, role: str) -> None:
         """`web` or `worker`, as an operator starts it; returns when it serves."""
         arguments = ("web", "--port", str(self.web_port)) if role == "web" else (role,)
+        arguments += ("--parent", str(os.getpid()))  # it ends when we are killed
         with self.log.open("ab") as log:
             self.processes[role] = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "rapport", *arguments, cwd=ROOT, env=self.environment, stdout=log, stderr=log
@@ -111,7 +114,7 @@ class World:
         await self.runtime.close()
 
     async def _serving(self) -> None:
-        async with aiohttp.ClientSession() as session, asyncio.timeout(30):
+        async with aiohttp.ClientSession() as session, asyncio.timeout(START_S):
             while self.processes["web"].returncode is None:
                 try:
                     async with session.get(f"{self.web}/healthz") as answer:
@@ -123,7 +126,7 @@ class World:
         raise RuntimeError("the web process died as it started")
 
     async def _working(self) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(START_S):
             while not await self.runtime.heartbeats.alive():
                 await asyncio.sleep(0.05)
 
