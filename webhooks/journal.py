@@ -136,12 +136,12 @@ class Journal:
         return row["_id"], kept
 
     def _row(self, channel_id: str, provider: str, key: str, delivery: Delivery) -> Document:
-        now = self._clock()
-        headers = {name: list(values) for name, values in delivery.headers.items() if name in KEPT_HEADERS}
+        now = delivery.received_at or self._clock()
+        headers = {name: list(delivery.headers[name]) for name in KEPT_HEADERS & delivery.headers.keys()}
         return {
             "_id": new_id("dlv"), "channel_id": channel_id, "provider": provider, "key": key[:1000],
             "method": delivery.method, "headers": headers, "query": [[k, list(v)] for k, v in delivery.query.items()],
-            "body": delivery.body, "bytes": len(delivery.body), "received_at": delivery.received_at or now,
+            "body": delivery.body, "bytes": len(delivery.body), "received_at": now,
             "state": "pending", "due_at": now, "attempts": 0, "fence": 0, "reason": None, "events": None,
         }  # fmt: skip
 

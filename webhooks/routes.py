@@ -118,7 +118,7 @@ class Door:
         if body is None:
             body = await _read(request, adapter.max_body_bytes)
         delivery = self._delivery(request, body)
-        adapter.verify(account, delivery, self._tools.clock())
+        adapter.verify(account, delivery, delivery.received_at or self._tools.clock())
         challenge = adapter.handshake(account, delivery)
         if challenge is not None:
             return _response(challenge)
