@@ -12,13 +12,12 @@ import time
 
 from base.clock import Clock
 from base.errors import NotFound
-from base.mongo import UNAVAILABLE, Document
+from base.mongo import Document
 from channels.adapter import Adapter
 from channels.registry import Registry
 from channels.store import ChannelStore
 from inbox.aftermath import Aftermath
-from inbox.claim import Claim
-from inbox.handover import Handover
+from inbox.handover import Claim, Handover
 from inbox.recovery import Recovery
 from inbox.results import ended
 from inbox.sources import Answer, Defer, Prepared, SendSource, Skip
@@ -72,7 +71,7 @@ class Delivery:
         faults: list[BaseException] = []
         while True:
             slow = any(time.monotonic() - begun > SLOW_S for _, begun in mine.values())
-            for lane in await self._due(faults):
+            for lane in await self._sends.due_lanes(self._clock()):
                 if lane.name not in self._serving and (slow or lane.name not in served):
                     mine[self._started(lane, limit)] = (lane, time.monotonic())
                     served.add(lane.name)
@@ -97,25 +96,11 @@ class Delivery:
         if self._serving:
             await asyncio.wait(list(self._serving.values()), timeout=timeout_s)
 
-    async def _due(self, faults: list[BaseException]) -> list[Lane]:
-        """Lanes with something due; none when our store is away, so that what is under way is still waited for."""
-        try:
-            return await self._sends.due_lanes(self._clock())
-        except UNAVAILABLE as error:
-            faults.append(error)
-            return []
-
     def _started(self, lane: Lane, limit: int) -> asyncio.Task[int]:
         task = asyncio.create_task(self._serve(lane, limit), name=f"deliver {lane.name}")
         self._serving[lane.name] = task
-        task.add_done_callback(lambda task: self._ended(lane, task))
+        task.add_done_callback(lambda _: self._serving.pop(lane.name, None))
         return task
-
-    def _ended(self, lane: Lane, task: asyncio.Task[int]) -> None:
-        self._serving.pop(lane.name, None)
-        if not task.cancelled() and (fault := task.exception()) is not None:
-            # Said here, because the job that began it may have been cancelled and look no more.
-            log.warning("a lane was not served to its end", extra={"lane": lane.name, "error": type(fault).__name__})
 
     async def _serve(self, lane: Lane, limit: int) -> int:
         """Hand over what one account may send now, of one urgency."""

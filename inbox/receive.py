@@ -11,8 +11,10 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Literal
 
 from base.clock import Clock
 from base.errors import Conflict, RapportError, Unavailable
@@ -31,11 +33,10 @@ from channels.vocabulary import (
     Unrecognised,
 )  # fmt: skip
 from inbox.changes import Changes
-from inbox.finding import Finder
-from inbox.incoming import Arrival, Line, believable, cleaned, dedupe_of, message_row, short_id
-from inbox.outcomes import Outcome, PartlyReceived, ReceiveResult
-from inbox.placing import Placement, carry_out, new_row, placed
+from inbox.incoming import Arrival, Line, believable, cleaned, dedupe_of, mail_ids, message_row, short_id, thread_key
+from inbox.placing import Found, Placement, carry_out, new_row, placed, slot_of
 from inbox.receipts import Receipts
+from inbox.reply_token import verify_reply_token
 from inbox.store import ConversationStore, MessageStore, SendStore
 from profiles.consent import Consent
 from profiles.events import EventStore
@@ -43,10 +44,55 @@ from profiles.resolve import Known, Resolver, Sighting
 
 log = logging.getLogger(__name__)
 
+#: A conversation resolved less than this long ago is opened again instead of a new one being made.
+REOPEN_WITHIN = timedelta(days=14)
 #: How often a batch is planned anew because somebody else changed the same conversations.
 ROUNDS = 12
 #: Lines already stored are announced again when they are this young: the announcement may have died with a worker.
 ANNOUNCED_AGAIN = timedelta(minutes=15)
+OutcomeState = Literal["created", "duplicate", "applied", "kept", "ignored", "failed"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one arrival. `kept`: it speaks of a message that is not here yet."""
+
+    state: OutcomeState
+    message_id: str | None = None
+    conversation_id: str | None = None
+    error: Exception | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class ReceiveResult:
+    """One outcome per arrival, in order."""
+
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def created_messages(self) -> int:
+        """Messages that were new."""
+        return sum(outcome.state == "created" for outcome in self.outcomes)
+
+    @property
+    def duplicates(self) -> int:
+        """Messages that were here already."""
+        return sum(outcome.state == "duplicate" for outcome in self.outcomes)
+
+    @property
+    def failed(self) -> list[tuple[int, Exception]]:
+        """Positions of poisonous arrivals, with the reason."""
+        return [(i, outcome.error) for i, outcome in enumerate(self.outcomes) if outcome.error is not None]
+
+
+class PartlyReceived(RapportError):
+    """Some arrivals of a batch could not be taken; all others are. `result` says which."""
+
+    code = "partly_received"
+
+    def __init__(self, result: ReceiveResult) -> None:
+        super().__init__(f"{len(result.failed)} of {len(result.outcomes)} events could not be taken.")
+        self.result = result
 
 
 class _Contended(Exception):
@@ -61,12 +107,13 @@ class Receiver:
     """The only way in for what customers write and do in conversations."""
 
     def __init__(
-        self, database: Database, finder: Finder, conversations: ConversationStore, messages: MessageStore,
-        sends: SendStore, changes: Changes, receipts: Receipts, resolver: Resolver, consent: Consent,
-        events: EventStore, feed: Feed, doorbell: Doorbell, clock: Clock,
+        self, database: Database, conversations: ConversationStore, messages: MessageStore, sends: SendStore,
+        changes: Changes, receipts: Receipts, resolver: Resolver, consent: Consent, events: EventStore, feed: Feed,
+        doorbell: Doorbell, clock: Clock, *, reply_keys: Sequence[str | bytes] = (),
+        reopen_within: timedelta = REOPEN_WITHIN,
     ) -> None:  # fmt: skip
+        """`reply_keys`: what signs reply addresses, newest first."""
         self._database = database
-        self._finder = finder
         self._conversations = conversations
         self._messages = messages
         self._sends = sends
@@ -78,6 +125,8 @@ class Receiver:
         self._feed = feed
         self._doorbell = doorbell
         self._clock = clock
+        self._reply_keys = tuple(reply_keys)
+        self._reopen_within = reopen_within
         # Batches of one process would only clash with each other; those of several processes plan again.
         self._one_at_a_time = asyncio.Lock()
 
@@ -223,7 +272,7 @@ class Receiver:
         now = self._clock()
         for line in lines:
             line.row, line.files = message_row(line, now)
-        found = await self._finder.found(lines, now)
+        found = await self._found(lines, now)
         placements = placed(lines, found)
         for placement in placements:
             if placement.must_look_for_waiting:
@@ -231,6 +280,54 @@ class Receiver:
                 placement.next_waiting = row["provider_at"] if row else None
             carry_out(placement, now, found.known)
         return placements
+
+    async def _found(self, lines: Sequence[Line], now: datetime) -> Found:
+        named = await self._named(lines)
+        identities = {line.identity_id for line in lines} | {row["identity_id"] for row in named.values()}
+        open_rows = await self._conversations.open_of(identities)
+        # A closed conversation is looked for only where none is open on that account.
+        slots = {slot_of(row) for row in open_rows}
+        without = identities - {row["identity_id"] for row in open_rows}
+        without |= {
+            line.identity_id
+            for line in lines
+            if (line.identity_id, line.arrival.channel_id, line.group_id) not in slots
+        }
+        recent, known = [], set()
+        if without:
+            known = await self._conversations.known(without)
+            recent = await self._conversations.resolved_since(known, now - self._reopen_within) if known else []
+        return Found(
+            open={slot_of(row): row for row in open_rows},
+            recent={slot_of(row): row for row in reversed(recent)},
+            named=named,
+            known=frozenset(known | {row["identity_id"] for row in open_rows}),
+        )
+
+    async def _named(self, lines: Sequence[Line]) -> dict[str, Document]:
+        """Conversations that mails name: by our signed address whoever writes, by Message-ID only the same sender."""
+        mails = [line for line in lines if isinstance(line.event, MessageReceived) and line.event.mail]
+        if not mails:
+            return {}
+        keys = {line.position: _thread_keys(line) for line in mails}
+        wanted = {key for found in keys.values() for key in found}
+        rows = await self._conversations.by_thread_keys(wanted) if wanted else []
+        tokens = {line.position: self._token_of(line) for line in mails}
+        named = await self._conversations.rows([each for each in tokens.values() if each])
+        for line in mails:
+            by_header = [
+                row["_id"]
+                for key in keys[line.position]
+                for row in rows
+                if row["identity_id"] == line.identity_id and key in row.get("thread_keys", ())
+            ]
+            token = tokens[line.position]
+            line.threads = tuple(dict.fromkeys(([token] if token else []) + by_header))
+        return named | {row["_id"]: row for row in rows}
+
+    def _token_of(self, line: Line) -> str | None:
+        mail = line.event.mail if isinstance(line.event, MessageReceived) else None
+        return verify_reply_token(self._reply_keys, mail.reply_token) if mail else None
 
     async def _write(self, placements: Sequence[Placement], session: Session) -> None:
         changed = [(placement.row, placement.update) for placement in placements if not placement.created]
@@ -279,6 +376,12 @@ def _sighting(arrival: Arrival, now: datetime) -> Sighting:
         referral=event.referral if isinstance(event, MessageReceived | ProfileSeen) else None,
         former=event.former_external_id if isinstance(event, ProfileSeen) else None,
     )
+
+
+def _thread_keys(line: Line) -> list[str]:
+    event = line.event
+    ids = mail_ids(event) if isinstance(event, MessageReceived) else []
+    return [thread_key(line.arrival.channel_id, each) for each in ids]
 
 
 def _is_clash(error: Exception) -> bool:

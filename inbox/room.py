@@ -14,17 +14,15 @@ from channels.registry import Registry
 from channels.store import ChannelStore
 from inbox.aftermath import Aftermath
 from inbox.changes import Changes
-from inbox.clearance import Clearance
 from inbox.consequences import Consequences
 from inbox.conversations import ConversationActions
 from inbox.delivery import Delivery
 from inbox.enclosures import Enclosures
 from inbox.files import Files
-from inbox.finding import REOPEN_WITHIN, Finder
 from inbox.handover import CALL_TIMEOUT_S, IN_FLIGHT, Handover
 from inbox.outbox import Outbox
 from inbox.receipts import Receipts
-from inbox.receive import Receiver
+from inbox.receive import REOPEN_WITHIN, Receiver
 from inbox.recovery import Recovery
 from inbox.sources import SendSource, WrittenByHand
 from inbox.store import ConversationStore, EarlyStore, MessageStore, SendStore
@@ -66,20 +64,19 @@ def open_inbox(
         sends, messages, EarlyStore(database, "receipts_early"), resolver, consequences, events, feed, doorbell, clock
     )
     changes = Changes(messages, conversations, EarlyStore(database, "changes_early"), feed, clock)
-    finder = Finder(conversations, reply_keys=reply_keys, reopen_within=reopen_within)
     receiver = Receiver(
-        database, finder, conversations, messages, sends, changes, receipts, resolver, consent, events, feed, doorbell,
-        clock,
+        database, conversations, messages, sends, changes, receipts, resolver, consent, events, feed, doorbell, clock,
+        reply_keys=reply_keys, reopen_within=reopen_within,
     )  # fmt: skip
     outbox = Outbox(
         database, conversations, messages, sends, profiles, channels, registry, enclosures, feed, doorbell, clock,
         reply_key=reply_keys[0] if reply_keys else None,
     )  # fmt: skip
     sources: dict[str, SendSource] = {kind: WrittenByHand() for kind in ("reply", "test")}
-    clearance = Clearance(sends, messages, conversations, profiles, consent, receipts, sources, clock)
     handover = Handover(
-        clearance, sends, channels, enclosures, clock, in_flight=in_flight, call_timeout_s=call_timeout_s
-    )
+        sends, messages, conversations, channels, profiles, consent, receipts, enclosures, sources, clock,
+        in_flight=in_flight, call_timeout_s=call_timeout_s,
+    )  # fmt: skip
     aftermath = Aftermath(
         sends, messages, conversations, channels, registry, receipts, consequences, events, feed, doorbell, sources,
         clock,

@@ -367,6 +367,8 @@ class _Mongod:
             "--quiet", "--logpath", str(self.log), "--logappend", "--logRotate", "reopen",
             # Its own measurements cost two cores more than they tell us.
             "--setParameter", "diagnosticDataCollectionEnabled=false",
+            # What a killed process left open holds its rows back for this long, not for the default minute.
+            "--setParameter", "transactionLifetimeLimitSeconds=10",
             # By default a primary waits 15 s for clients to leave; ours have left.
             "--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100",
         ]  # fmt: skip

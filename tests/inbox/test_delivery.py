@@ -493,7 +493,7 @@ async def test_a_window_with_a_quota_is_counted_from_the_ledger(house: House) ->
 
 async def test_what_was_judged_too_long_ago_is_judged_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow provider: what was called off while the send stood in line does not go out."""
-    monkeypatch.setattr("inbox.claim.JUDGED_FOR_S", 0.05)
+    monkeypatch.setattr("inbox.handover.JUDGED_FOR_S", 0.05)
     channel_id = await house.channel()
     await house.plan(channel_id, await house.people(channel_id, 120), "transactional")
     paid = Skip("goal", "The order was paid.")

@@ -20,7 +20,7 @@ from channels.vocabulary import (
     Unrecognised,
 )
 from inbox.models import Actor, ReplyInput
-from inbox.outcomes import PartlyReceived
+from inbox.receive import PartlyReceived
 from inbox.reply_token import make_reply_token
 from tests.inbox.conftest import AGENT, REPLY_KEY, House
 
