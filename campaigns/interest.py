@@ -8,7 +8,7 @@ from typing import cast
 from campaigns.conditions import ANY_EVENT, ORDER_EVENTS, Condition
 from campaigns.models import BranchStep, Definition, SendStep, TaskStep, WaitEventStep, WaitStep
 from campaigns.run import Need, RunState
-from campaigns.waiting import looks_back
+from campaigns.waiting import STAMP, looks_back
 from campaigns.wallclock import Duration
 
 
@@ -84,7 +84,7 @@ def history_names(definition: Definition, node: str) -> frozenset[str]:
 def looks_back_to(definition: Definition, run: RunState) -> datetime:
     """The earliest time of an event that a decision at this step may look at."""
     step = definition.by_id.get(run.node)
-    return min(run.since, looks_back(step, run)) if isinstance(step, WaitEventStep) else run.since
+    return min(run.since, looks_back(step, run) - STAMP) if isinstance(step, WaitEventStep) else run.since
 
 
 def _standing_rules(definition: Definition) -> list[Condition]:

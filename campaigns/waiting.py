@@ -10,13 +10,16 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from campaigns.conditions import Scope, carried, look_up
+from campaigns.conditions import Happened, Scope, carried, look_up
 from campaigns.models import WaitEventStep, WaitStep
 from campaigns.run import Action, Facts, Finish, Move, RunState, Stay, Wait
 from campaigns.wallclock import Duration, at_clock, instant, next_clock, next_open, zone_or
 
 #: A `wait_event` or a task without a time-out of its own ends after this.
 PATIENCE = timedelta(days=90)
+#: Providers tell times in whole seconds and by clocks of their own: an answer may seem this much older than what it
+#: answers. When we heard of it settles it.
+STAMP = timedelta(seconds=2)
 
 
 def decide_wait(step: WaitStep, run: RunState, facts: Facts, now: datetime) -> Action:
@@ -102,7 +105,7 @@ def decide_wait_event(step: WaitEventStep, run: RunState, facts: Facts, now: dat
     deadline = deadline_of(step.timeout, run, facts)
     scope = scope_of(run, facts)
     for event in facts.happened:
-        if event.occurred_at < starts or event.id == look_up(run.data, "event.id"):
+        if not _since(event, starts) or event.id == look_up(run.data, "event.id"):
             continue
         if event.occurred_at > deadline:
             break
@@ -114,6 +117,12 @@ def decide_wait_event(step: WaitEventStep, run: RunState, facts: Facts, now: dat
         return Move(step.timeout_next, "wait_event.timeout", {"until": deadline})
     names = sorted({way.event for way in step.any})
     return Stay(Wait("event", deadline), "wait.event", {"events": names, "until": deadline})
+
+
+def _since(event: Happened, starts: datetime) -> bool:
+    """Whether it happened after `starts`, as far as stamps of whole seconds can say."""
+    heard_since = event.received_at is not None and event.received_at >= starts
+    return event.occurred_at >= (starts - STAMP if heard_since else starts)
 
 
 def looks_back(step: WaitEventStep, run: RunState) -> datetime:
