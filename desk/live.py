@@ -198,7 +198,7 @@ class _Stream:
             start = self._joined_at
         await self._send(min(start, self._joined_at), "hello", b"{}")
         await self._replay(start)
-        while await self._is_still_in() and not self._viewer.dropped:
+        while await self._is_still_in() and not self._viewer.dropped and not self._has_left():
             with suppress(TimeoutError):
                 async with asyncio.timeout(RECHECK_S):
                     row = await self._viewer.queue.get()
@@ -236,6 +236,12 @@ class _Stream:
         if time.monotonic() - self._beaten > HEARTBEAT_S:
             await self._response.write(b": still here\n\n")
             self._beaten = time.monotonic()
+
+    def _has_left(self) -> bool:
+        """The window was closed. Found out here, because a quiet stream writes nothing that could fail, and a person
+        who goes from page to page would soon have used up all streams."""
+        transport = self._request.transport
+        return transport is None or transport.is_closing()
 
     async def _is_still_in(self) -> bool:
         """Look again who this is: a closed session, a revoked token or a smaller scope counts within seconds."""
