@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NoReturn
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_datetime, format_time
@@ -105,6 +105,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
     """Dictionaries, lists, texts and numbers; no attribute of any object, no call."""
 
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
+
+    def handle_exception(self, source: str | None = None) -> NoReturn:
+        """As it was raised: jinja's own way draws template lines into the traceback, and fails where there is none."""
+        raise  # noqa: PLE0704 - jinja calls this from its except clauses
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """`a.b` is `a["b"]`, never an attribute; of a loop only where it stands."""
