@@ -1,4 +1,4 @@
-"""The contract of a channel. Everything but `send`, `media` and `lookup` is pure: values in, values out."""
+"""The contract of a channel. Everything but `send`, `media`, `poll` and `lookup` is pure: values in, values out."""
 
 from __future__ import annotations
 
@@ -138,6 +138,16 @@ class Http(Protocol):
     ) -> HttpAnswer: ...
 
 
+@dataclass(frozen=True)
+class Page:
+    """What one poll brought. `cursor`: where the next begins; kept only once all `deliveries` are in the journal."""
+
+    deliveries: tuple[Delivery, ...]
+    cursor: str
+    #: There is more to fetch right now.
+    more: bool = False
+
+
 class Adapter(ABC):
     """One provider. An instance is stateless apart from kept-alive connections and is shared by all accounts."""
 
@@ -180,6 +190,17 @@ class Adapter(ABC):
     async def media(self, account: Account, attachment: Attachment, *, max_bytes: int) -> tuple[bytes, str]:
         """Fetch an inbound file: its bytes and media type. Raises `SendFailed` with the same reasons as `send`."""
         raise NotImplementedError(f"{self.card.provider} has no files")
+
+    def poll_every_s(self, account: Account) -> float | None:
+        """Seconds between two polls of this account; None: everything comes by webhook."""
+        return None
+
+    async def poll(self, account: Account, cursor: str | None, hint: str | None) -> Page:
+        """Fetch what has come since `cursor` (None: never asked before). `hint`: from a `FetchWanted` event.
+
+        One poll of an account at a time; the same page may be fetched again after a crash. Raises `SendFailed`.
+        """
+        raise NotImplementedError(f"{self.card.provider} is not polled")
 
     async def lookup(self, account: Account, external_id: str) -> Person | None:
         """Name and avatar, where the platform tells. None when it does not know."""

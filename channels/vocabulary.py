@@ -290,6 +290,13 @@ class AccountNotice(ChannelEvent):
     details: dict[str, Any] = Field(default_factory=dict)
 
 
+class FetchWanted(ChannelEvent):
+    """The provider has something but does not send it: poll this account now. `hint` is what it gave for that."""
+
+    kind: Literal["fetch_wanted"] = "fetch_wanted"
+    hint: str | None = Field(default=None, repr=False)
+
+
 class Unrecognised(ChannelEvent):
     """Signed and readable, but of a kind we do not know. Kept and shown, never dropped."""
 
@@ -300,7 +307,7 @@ class Unrecognised(ChannelEvent):
 
 AnyEvent = Annotated[
     MessageReceived | MessageEdited | MessageDeleted | Reaction | DeliveryUpdate | ConsentChange | ProfileSeen
-    | ContactLeft | CommerceEvent | Tracked | AccountNotice | Unrecognised,
+    | ContactLeft | CommerceEvent | Tracked | AccountNotice | FetchWanted | Unrecognised,
     Field(discriminator="kind"),
 ]  # fmt: skip
 

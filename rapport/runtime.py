@@ -55,6 +55,8 @@ from rapport import keys
 from webhooks.ingest import Ingest
 from webhooks.journal import Journal
 from webhooks.owners import owners
+from webhooks.polling import Polling
+from webhooks.store import PollStore
 from worker.clockwork import Chore
 from worker.drains import Drain, Drains
 from worker.store import Heartbeats
@@ -117,7 +119,7 @@ class Runtime:
 
     def __init__(
         self, plumbing: Plumbing, people: People, orders: OrderBook, order_store: OrderStore, inbox: Inbox,
-        campaigns: Campaigns, journal: Journal, ingest: Ingest,
+        campaigns: Campaigns, journal: Journal, ingest: Ingest, polling: Polling,
     ) -> None:  # fmt: skip
         self._plumbing = plumbing
         self.settings: Settings = plumbing.settings
@@ -158,6 +160,7 @@ class Runtime:
         self.renderer: Renderer = campaigns.renderer
         self.journal: Journal = journal
         self.ingest: Ingest = ingest
+        self.polling: Polling = polling
         self.users = DeskStore(plumbing.db, plumbing.clock)
         self.accounts = Accounts(self.users, plumbing.clock)
         self.heartbeats = Heartbeats(plumbing.db, plumbing.clock)
@@ -170,6 +173,7 @@ class Runtime:
             "advance": told(self.walker.advance, self.feed, "enrolment.updated"),
             "deliver": told(self.delivery.deliver, self.feed, "channel.updated"),
             "fetch": self.files.fetch,
+            "poll": self.polling.drain,
         }
         return Drains(work, self.doorbell, batch=self.settings.worker_batch)
 
@@ -178,6 +182,7 @@ class Runtime:
         return [
             Chore("heartbeat", 5, self.heartbeats.beat),
             Chore("wake snoozed conversations", 5, self.desk_actions.wake_due),
+            Chore("enlist accounts that have to be asked", 15, self.polling.enlist),
             Chore("announce unannounced profiles", 30, self.resolver.repair),
             Chore("forget files that nobody holds", 600, self.files.tidy),
             Chore("age of the oldest duty", 10, self._measure_age),
@@ -195,6 +200,7 @@ class Runtime:
 
     async def close(self) -> None:
         """Finish what is under way, then let go of everything."""
+        await self.polling.close()
         await self.journal.idle()
         await self.delivery.close()
         await self.renderer.close()
@@ -221,8 +227,12 @@ async def open_runtime(settings: Settings) -> Runtime:
         receiver=inbox.receiver, receipts=inbox.receipts, consent=people.consent, orders=orders,
         resolver=people.resolver, events=people.events,
     )  # fmt: skip
-    ingest = Ingest(journal, plumbing.registry, plumbing.channels, hands, plumbing.feed, plumbing.clock)
-    return Runtime(plumbing, people, orders, order_store, inbox, campaigns, journal, ingest)
+    polls = PollStore(plumbing.db, plumbing.clock, wanted=partial(plumbing.doorbell.soon, "poll"))
+    polling = Polling(polls, plumbing.channels, plumbing.registry, journal, plumbing.clock)
+    ingest = Ingest(
+        journal, plumbing.registry, plumbing.channels, hands, plumbing.feed, plumbing.clock, want_poll=polls.want
+    )
+    return Runtime(plumbing, people, orders, order_store, inbox, campaigns, journal, ingest, polling)
 
 
 def _plumbing(settings: Settings) -> Plumbing:

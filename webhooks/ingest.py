@@ -28,6 +28,7 @@ from channels.vocabulary import (
     CommerceEvent,
     ConsentChange,
     DeliveryUpdate,
+    FetchWanted,
     MessageReceived,
     Tracked,
     Unrecognised,
@@ -63,6 +64,9 @@ class Outcome:
 #: Takes items of its family; raises when the batch as a whole could not be carried out.
 Owner = Callable[[Sequence[Item]], Awaitable[None]]
 
+#: Asks for a poll of an account soon: (channel id, what the provider gave for it).
+WantPoll = Callable[[str, str | None], Awaitable[None]]
+
 
 @dataclass(frozen=True)
 class Owners:
@@ -79,9 +83,11 @@ class Ingest:
     """Drains the journal."""
 
     def __init__(
-        self, journal: Journal, registry: Registry, channels: ChannelStore, owners: Owners, feed: Feed, clock: Clock
-    ) -> None:
+        self, journal: Journal, registry: Registry, channels: ChannelStore, owners: Owners, feed: Feed, clock: Clock,
+        want_poll: WantPoll,
+    ) -> None:  # fmt: skip
         self._journal = journal
+        self._want_poll = want_poll
         self._registry = registry
         self._channels = channels
         self._owners = owners
@@ -206,6 +212,8 @@ class Ingest:
         """What a provider says of the account itself. Other events without a person stay in the delivery log only."""
         for item in items:
             notice = item.event
+            if isinstance(notice, FetchWanted):
+                await self._want_poll(item.channel_id, notice.hint)
             if not isinstance(notice, AccountNotice):
                 continue
             if notice.severity == "critical":
@@ -256,7 +264,7 @@ def _family(event: AnyEvent) -> str:
         return "orders"
     if isinstance(event, Tracked):
         return "tracked"
-    if isinstance(event, AccountNotice) or (isinstance(event, Unrecognised) and event.address is None):
+    if isinstance(event, AccountNotice | FetchWanted) or (isinstance(event, Unrecognised) and event.address is None):
         return "account"
     return "messages"
 

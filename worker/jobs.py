@@ -32,7 +32,12 @@ async def fetch(ctx: dict[str, Any]) -> None:
     await _answer(ctx, "fetch")
 
 
-JOBS = (ingest, react, advance, deliver, fetch)
+async def poll(ctx: dict[str, Any]) -> None:
+    """Accounts that must be asked are asked."""
+    await _answer(ctx, "poll")
+
+
+JOBS = (ingest, react, advance, deliver, fetch, poll)
 
 
 async def _answer(ctx: dict[str, Any], bell: Any) -> None:

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 import base.feed
 import channels.store
 import webhooks.journal
+import webhooks.store
 from base.bus import Bus
 from base.clock import Clock, now
 from base.feed import Feed
@@ -26,6 +27,7 @@ from channels.registry import Registry
 from channels.store import Channel, ChannelStore
 from channels.vocabulary import Address, AnyEvent, MessageReceived
 from webhooks.journal import Journal
+from webhooks.store import PollStore
 
 
 class PigeonSettings(AccountSettings):
@@ -80,6 +82,7 @@ class Tools:
     registry: Registry
     channels: ChannelStore
     journal: Journal
+    polls: PollStore
     feed: Feed
     clock: Clock
     channel: Channel
@@ -88,13 +91,14 @@ class Tools:
 @pytest.fixture
 async def tools(mongo_url: str, redis_url: str, fresh_database_name: str) -> AsyncIterator[Tools]:
     database = Database(mongo_url, fresh_database_name)
-    for indexes in (channels.store.INDEXES, base.feed.INDEXES, webhooks.journal.INDEXES):
+    for indexes in (channels.store.INDEXES, base.feed.INDEXES, webhooks.journal.INDEXES, webhooks.store.INDEXES):
         await database.ensure_indexes(indexes)
     http, bus = HttpClient(AddressGuard()), Bus(redis_url, prefix=fresh_database_name)
     registry = Registry(http, {"pigeon": Pigeon})
     accounts = ChannelStore(database, SecretBox([SecretBox.new_key()]), registry, now, "http://rapport.test")
     channel = await accounts.add("pigeon", "Loft", {"secret": "s3cret"})
-    yield Tools(database, registry, accounts, Journal(database, now), Feed(database, bus, now), now, channel)
+    journal, polls = Journal(database, now), PollStore(database, now)
+    yield Tools(database, registry, accounts, journal, polls, Feed(database, bus, now), now, channel)
     await http.close()
     await bus.close()
     database.close()

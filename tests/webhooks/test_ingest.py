@@ -21,7 +21,9 @@ async def nobody(items: Sequence[Item]) -> None:
 
 def ingest(tools: Tools, messages: Any) -> Ingest:
     owners = Owners(messages=messages, receipts=nobody, consents=nobody, orders=nobody, tracked=nobody)
-    return Ingest(tools.journal, tools.registry, tools.channels, owners, tools.feed, tools.clock)
+    return Ingest(
+        tools.journal, tools.registry, tools.channels, owners, tools.feed, tools.clock, want_poll=tools.polls.want
+    )
 
 
 async def keep(tools: Tools, *items: dict[str, str], body: bytes | None = None) -> str:
