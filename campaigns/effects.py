@@ -16,6 +16,7 @@ from inbox.models import SendRequest, Source
 from inbox.outbox import Outbox
 from profiles.consent import Consent, ConsentAct
 from profiles.edit import ProfileEditor
+from profiles.models import NO_ADDRESS
 from profiles.store import ProfileStore
 
 log = logging.getLogger(__name__)
@@ -119,7 +120,7 @@ class Effects:
             await self._editor.patch(row["profile_id"], patch, source="api", by=by, key=key)
         for purpose, state in step.consent.items():
             for identity in await self._profiles.identities_of(row["profile_id"]):
-                if identity.kind in ("customer_id", "anonymous"):
+                if identity.kind in NO_ADDRESS:
                     continue  # nothing is ever sent there
                 act = ConsentAct(
                     identity.id, purpose, state == "granted", "journey", by=by, key=f"{key}:{identity.id}:{purpose}"

@@ -45,6 +45,10 @@ class Registry:
         """All cards, by name."""
         return [adapter.card for adapter in self._adapters.values()]
 
+    def looking_up(self) -> frozenset[str]:
+        """Providers that can be asked who somebody is."""
+        return frozenset(name for name, each in self._adapters.items() if type(each).lookup is not Adapter.lookup)
+
     async def close(self) -> None:
         """Close every adapter's connections."""
         for adapter in self._adapters.values():

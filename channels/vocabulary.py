@@ -50,6 +50,9 @@ class Person(Frozen):
     verified: bool = True
     #: Further ids of the same person on the same account (WhatsApp user id, Telegram old chat id …).
     aliases: tuple[str, ...] = ()
+    #: Ids under which the platform knows this person on all accounts of one owner, named by the platform:
+    #: `wechat:<union id>`, `line:<user id>`. They join channels.
+    platform_ids: tuple[str, ...] = ()
 
 
 class AttachmentKind(StrEnum):

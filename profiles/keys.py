@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from base.errors import FieldError, WrongInput
@@ -10,7 +11,7 @@ from profiles.models import IdentityKind, IdentityRef, Strength
 from profiles.normalise import VALUE_MAX, email_address, is_placeholder, is_shared_mailbox, phone_key, phone_number
 
 #: Strongest first: on a conflict the one further down is dropped.
-KIND_ORDER = ("customer_id", "phone", "email", "channel", "anonymous")
+KIND_ORDER = ("customer_id", "phone", "email", "platform", "channel", "anonymous")
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,11 @@ def joining_keys(phone: str | None, email: str | None, region: str | None, block
         email_key(email, verified=True) if email and not is_shared_mailbox(email) else None,
     )
     return tuple(key for key in found if key is not None and key.value not in blocked)
+
+
+def platform_keys(values: Iterable[str]) -> tuple[Key, ...]:
+    """The keys of ids that one platform uses on all its channels."""
+    return tuple(_plain("platform", each[:VALUE_MAX], each[:VALUE_MAX], verified=True) for each in values if each)
 
 
 def key_of(ref: IdentityRef, region: str | None = None, path: str = "identity") -> Key:

@@ -26,7 +26,9 @@ from base.errors import FieldError, WrongInput
 Source = Literal["person", "shop", "api", "form", "channel", "import"]
 SOURCE_RANK: Mapping[str, int] = {"person": 0, "shop": 1, "api": 1, "form": 2, "channel": 3, "import": 4}
 
-IdentityKind = Literal["customer_id", "phone", "email", "channel", "anonymous"]
+IdentityKind = Literal["customer_id", "phone", "email", "platform", "channel", "anonymous"]
+#: Kinds that tell who somebody is and are no way to reach anybody.
+NO_ADDRESS: frozenset[str] = frozenset({"customer_id", "platform", "anonymous"})
 Strength = Literal["strong", "channel", "weak"]
 STAGE_FIRST = "new"
 
@@ -353,7 +355,7 @@ class IdentityRef(Input):
     verified: bool = True
 
 
-_KINDS = ("customer_id", "phone", "email", "anonymous")
+_KINDS = ("customer_id", "phone", "email", "platform", "anonymous")
 
 
 def parse_identity(text: str) -> IdentityRef:

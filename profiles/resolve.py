@@ -17,7 +17,7 @@ from base.clock import Clock
 from base.ids import new_id
 from base.mongo import Document
 from channels.vocabulary import Address, Person, Referral
-from profiles.keys import Key, channel_key, email_key, joining_keys, key_of, phone_key_of
+from profiles.keys import Key, channel_key, email_key, joining_keys, key_of, phone_key_of, platform_keys
 from profiles.linking import Appearance, Decision, Decisions, Holder, decide
 from profiles.models import Contact, Dispute, IdentityKind, IdentityRef, NewEvent, Source, channel_label, display_name
 from profiles.normalise import phone_number
@@ -72,15 +72,18 @@ class Resolver:
 
     def __init__(
         self, store: ProfileStore, events: EventStore, clock: Clock, *, region: str | None = None,
-        blocked: Iterable[str] = (),
+        blocked: Iterable[str] = (), looked_up: Iterable[str] = (),
     ) -> None:  # fmt: skip
-        """`region`: country of numbers written without one. `blocked`: addresses (our own staff's) that join nobody."""
+        """`region`: country of numbers written without one. `blocked`: addresses (our own staff's) that join nobody.
+        `looked_up`: providers that can be asked who somebody is.
+        """
         self._store = store
         self._rows = store.identity_rows
         self._events = events
         self._clock = clock
         self._region = region
         self._blocked = frozenset(blocked)
+        self._looked_up = frozenset(looked_up)
 
     async def resolve(self, sightings: Sequence[Sighting]) -> list[Known]:
         """Each sighting's person, in the same order. May run twice for the same sightings."""
@@ -117,7 +120,8 @@ class Resolver:
         mail = email_key(vouched.email, verified=True) if vouched.email else None
         primary = channel_key(sighting.address, sighting.provider, mail.value if mail else None)
         hints = () if person.verified else joining_keys(person.phone, person.email, self._region, self._blocked)
-        keys = (*joining_keys(vouched.phone, vouched.email, self._region, self._blocked), primary)
+        joining = joining_keys(vouched.phone, vouched.email, self._region, self._blocked)
+        keys = (*joining, *platform_keys(vouched.platform_ids), primary)
         return Appearance(
             keys=keys,
             facts=_facts_of(sighting, person, keys, self._region),
@@ -163,7 +167,7 @@ class Resolver:
         }
         kinds = await self._rows.kinds_of(_to_count(appearances, holders))
         decisions = decide(appearances, holders, kinds, lambda: new_id("prf"), lambda: new_id("idn"))
-        return _Batch(decisions, rows, {row["_id"]: row for row in profiles.values()})
+        return _Batch(decisions, rows, {row["_id"]: row for row in profiles.values()}, self._looked_up)
 
     async def _write_identities(self, batch: _Batch) -> None:
         """Anchors first: where two workers make the same person, the unique key of the anchor says who did."""
@@ -263,6 +267,7 @@ class _Batch:
     #: Key → identity as stored; grows while identities are inserted.
     rows: dict[str, Document]
     profiles: dict[str, Document]
+    looked_up: frozenset[str] = frozenset()
     #: Profile we made → the one it had to give way to.
     gave_way: dict[str, str] = field(default_factory=dict)
     inserted: set[str] = field(default_factory=set)
@@ -309,7 +314,10 @@ class _Batch:
                 by = {"key": decision.by, "source": decision.appearance.facts.source, "at": touch.at}
                 holder = self.plan.holders[key.key]
                 profile_id = self.today(decision.profile_id or "")
-                result.append(identity_row(holder.identity_id, key, profile_id, touch, by))
+                row = identity_row(holder.identity_id, key, profile_id, touch, by)
+                if key.kind == "channel" and row["provider"] in self.looked_up:
+                    row["lookup"] = {"at": touch.at, "tries": 0}
+                result.append(row)
         return result
 
     def new_aliases(self) -> list[Document]:

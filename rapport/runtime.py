@@ -46,6 +46,7 @@ from orders.store import OrderStore
 from profiles.consent import Consent
 from profiles.edit import ProfileEditor
 from profiles.events import EventStore
+from profiles.lookups import Lookups
 from profiles.privacy import Privacy
 from profiles.resolve import Resolver
 from profiles.store import ConsentStore, ProfileStore
@@ -99,6 +100,7 @@ class People:
     timeline: Timeline
     tracker: Tracker
     privacy: Privacy
+    lookups: Lookups
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,7 @@ class Runtime:
         self.timeline: Timeline = people.timeline
         self.tracker: Tracker = people.tracker
         self.privacy: Privacy = people.privacy
+        self.lookups: Lookups = people.lookups
         self.orders: OrderBook = orders
         self.order_store: OrderStore = order_store
         self.conversations: ConversationStore = inbox.conversations
@@ -183,6 +186,7 @@ class Runtime:
             Chore("heartbeat", 5, self.heartbeats.beat),
             Chore("wake snoozed conversations", 5, self.desk_actions.wake_due),
             Chore("enlist accounts that have to be asked", 15, self.polling.enlist),
+            Chore("ask who new people are", 2, self.lookups.drain),
             Chore("announce unannounced profiles", 30, self.resolver.repair),
             Chore("forget files that nobody holds", 600, self.files.tidy),
             Chore("age of the oldest duty", 10, self._measure_age),
@@ -252,7 +256,10 @@ def _plumbing(settings: Settings) -> Plumbing:
 def _people(plumbing: Plumbing) -> People:
     db, clock = plumbing.db, plumbing.clock
     profiles, events, consents = ProfileStore(db), EventStore(db, clock), ConsentStore(db)
-    resolver = Resolver(profiles, events, clock, region=plumbing.settings.default_region)
+    registry = plumbing.registry
+    resolver = Resolver(
+        profiles, events, clock, region=plumbing.settings.default_region, looked_up=registry.looking_up()
+    )
     return People(
         profiles=profiles,
         events=events,
@@ -262,6 +269,7 @@ def _people(plumbing: Plumbing) -> People:
         timeline=Timeline(events, profiles),
         tracker=Tracker(profiles, resolver, events, clock),
         privacy=Privacy(profiles, events, consents),
+        lookups=Lookups(profiles.identity_rows, plumbing.channels, registry, resolver, clock),
     )
 
 

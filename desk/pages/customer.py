@@ -17,6 +17,8 @@ from inbox.models import Conversation
 from profiles.models import Identity, Profile
 
 SYMBOLS = {"email": "envelope", "phone": "phone", "customer_id": "identification", "anonymous": "eye-slash"}
+#: Ids that say nothing to a person.
+UNSHOWN = frozenset({"anonymous", "platform"})
 STAGE_LABELS = {
     "new": N_("New"), "lead": N_("Lead"), "subscriber": N_("Subscriber"), "prospect": N_("Prospect"),
     "customer": N_("Customer"), "active": N_("Active"), "repeat": N_("Repeat customer"), "loyal": N_("Loyal"),
@@ -134,7 +136,7 @@ def way_of(identity: Identity, faces: Faces, formats: Formats) -> Way:
 
 def ways_of(identities: Sequence[Identity], faces: Faces, formats: Formats) -> tuple[Way, ...]:
     """Every way to reach the person once: an address that a channel uses is shown as that channel."""
-    ways = [way_of(each, faces, formats) for each in identities if each.kind != "anonymous"]
+    ways = [way_of(each, faces, formats) for each in identities if each.kind not in UNSHOWN]
     by_channel = {way.label.casefold() for way in ways if way.face}
     return tuple(way for way in ways if way.face or way.label.casefold() not in by_channel)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pymongo import ASCENDING, IndexModel
 
 from base.mongo import Database, Document, Indexes, Session, UpdateOne, inserted_apart_from_duplicates
 from profiles.keys import Key
-from profiles.models import Identity, channel_label
+from profiles.models import NO_ADDRESS, Identity, channel_label
 
 INDEXES: Indexes = {
     "identities": [
@@ -20,6 +21,7 @@ INDEXES: Indexes = {
         IndexModel([("profile_id", ASCENDING)], name="by_profile"),
         IndexModel([("address_key", ASCENDING)], name="by_address"),
         IndexModel([("alias_of", ASCENDING)], name="aliases", sparse=True),
+        IndexModel([("lookup.at", ASCENDING)], name="lookup", sparse=True),
     ]
 }
 #: Suppressions that end by themselves when the person writes to us again.
@@ -195,9 +197,27 @@ class IdentityStore:
         async for row in self._rows.find(wanted, fields, session=session).sort("_id", ASCENDING):
             label = channel_label(row["address_key"], row.get("provider"), row["kind"])
             labels = result[row["profile_id"]]
-            if label not in labels and row["kind"] not in ("customer_id", "anonymous"):
+            if label not in labels and row["kind"] not in NO_ADDRESS:
                 labels.append(label)
         return result
+
+    async def claim_lookups(self, now: datetime, until: datetime, limit: int) -> list[Document]:
+        """Identities whose platform is to be asked who they are; `until` then nobody else gets them."""
+        due = {"lookup.at": {"$lte": now}}
+        ids = [row["_id"] async for row in self._rows.find(due, {"_id": 1}).sort("lookup.at", ASCENDING).limit(limit)]
+        if not ids:
+            return []
+        token = secrets.token_hex(8)
+        await self._rows.update_many(
+            {"_id": {"$in": ids}, **due},
+            {"$set": {"lookup.at": until, "lookup.lease": token}, "$inc": {"lookup.tries": 1}},
+        )
+        return await self._rows.find({"_id": {"$in": ids}, "lookup.lease": token}).to_list(None)
+
+    async def looked_up(self, row: Document, again_at: datetime | None = None) -> None:
+        """The platform has answered; or it is asked again then."""
+        change = {"$unset": {"lookup": ""}} if again_at is None else {"$set": {"lookup.at": again_at}}
+        await self._rows.update_one({"_id": row["_id"], "lookup.lease": row["lookup"]["lease"]}, change)
 
     async def delete_of(self, profile_ids: Sequence[str]) -> tuple[list[str], list[str]]:
         """Erase all identities of these people; their ids and their keys."""
