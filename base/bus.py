@@ -42,6 +42,23 @@ class Bus:
                 yield None
                 await asyncio.sleep(poll_s)
 
+    async def count(self, name: str, by: int, *, kept_s: int) -> None:
+        """Add to a figure that may be lost at any time and is forgotten `kept_s` after the last addition."""
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.incrby(f"{self._prefix}:count:{name}", by)
+                pipe.expire(f"{self._prefix}:count:{name}", kept_s)
+                await pipe.execute()
+        except REDIS_DOWN as error:
+            log.info("a figure is not counted", extra={"error": type(error).__name__})
+
+    async def counted(self, name: str) -> int:
+        """Such a figure; 0 when it was forgotten or cannot be read."""
+        try:
+            return int(await self._redis.get(f"{self._prefix}:count:{name}") or 0)
+        except REDIS_DOWN:
+            return 0
+
     async def check(self) -> dict[str, str]:
         """Version, persistence and eviction policy, for `rapport check`. Raises when out of reach."""
         info = await self._redis.info()

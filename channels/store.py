@@ -39,6 +39,16 @@ HOSTS = ("api_base", "send_url", "site_url", "smtp_host", "imap_host")
 
 
 @dataclass(frozen=True)
+class Hour:
+    """What an account did in one hour of the clock (UTC)."""
+
+    at: datetime
+    received: int = 0
+    sent: int = 0
+    errors: int = 0
+
+
+@dataclass(frozen=True)
 class Channel:
     """A connected account as people see it; no secrets."""
 
@@ -53,10 +63,13 @@ class Channel:
     updated_at: datetime
     last_event_at: datetime | None = None
     last_sent_at: datetime | None = None
+    last_receipt_at: datetime | None = None
     last_error: Mapping[str, Any] | None = None
     received: int = 0
     sent: int = 0
     rate_per_s: float | None = None
+    #: The last 24 hours, oldest first.
+    last_day: tuple[Hour, ...] = ()
 
 
 @dataclass
@@ -91,17 +104,17 @@ class ChannelStore:
             "received": 0, "sent": 0,
         }  # fmt: skip
         await self._rows.insert_one(row)
-        return _channel(row)
+        return _channel(row, self._clock())
 
     async def get(self, channel_id: str) -> Channel | None:
         """The account as people see it."""
         row = await self._rows.find_one({"_id": channel_id}) if is_id(channel_id, "chn") else None
-        return _channel(row) if row else None
+        return _channel(row, self._clock()) if row else None
 
     async def list(self, *, provider: str | None = None) -> list[Channel]:
         """All accounts, oldest first. A deployment has tens of them, not thousands."""
         wanted = {"provider": provider} if provider else {}
-        return [_channel(row) async for row in self._rows.find(wanted).sort("_id", ASCENDING).limit(500)]
+        return [_channel(row, self._clock()) async for row in self._rows.find(wanted).sort("_id", ASCENDING).limit(500)]
 
     async def account(self, channel_id: str) -> Account | None:
         """The account with its secrets opened, at most two seconds old; None when there is none."""
@@ -119,7 +132,7 @@ class ChannelStore:
         if setting not in card.settings.model_fields:
             return []
         rows = self._rows.find({"provider": provider, f"settings.{setting}": value}).limit(20)
-        return [_channel(row) async for row in rows]
+        return [_channel(row, self._clock()) async for row in rows]
 
     async def update(
         self, channel_id: str, *, name: str | None = None, settings: Mapping[str, Any] | None = None,
@@ -144,7 +157,7 @@ class ChannelStore:
         self._opened.pop(channel_id, None)
         if after is None:  # somebody was quicker: apply the same change to what they wrote
             return await self.update(channel_id, name=name, settings=settings, state=state)
-        return _channel(after)
+        return _channel(after, self._clock())
 
     async def remove(self, channel_id: str) -> bool:
         """Disconnect for good: credentials are deleted; messages keep their channel id."""
@@ -164,17 +177,24 @@ class ChannelStore:
 
     async def note(
         self, channel_id: str, *, received: int = 0, sent: int = 0, event_at: datetime | None = None,
-        error: Mapping[str, Any] | None = None,
+        receipt_at: datetime | None = None, error: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
-        """Keep the gallery's figures: counters, last event, last error."""
-        change: Document = {"$inc": {"received": received, "sent": sent}}
+        """Keep the gallery's figures: counters, those of the last 24 hours, last event, last error."""
+        now = self._clock()
+        change: Document = {
+            "received": {"$add": [{"$ifNull": ["$received", 0]}, received]},
+            "sent": {"$add": [{"$ifNull": ["$sent", 0]}, sent]},
+            f"hours.h{now.hour:02}": _counted(now, received, sent, 1 if error else 0),
+        }
         if event_at is not None:
-            change["$max"] = {"last_event_at": event_at}
+            change["last_event_at"] = {"$max": ["$last_event_at", event_at]}
+        if receipt_at is not None:
+            change["last_receipt_at"] = {"$max": ["$last_receipt_at", receipt_at]}
         if sent:
-            change.setdefault("$max", {})["last_sent_at"] = self._clock()
+            change["last_sent_at"] = {"$max": ["$last_sent_at", now]}
         if error is not None:
-            change["$set"] = {"last_error": dict(error)}
-        await self._rows.update_one({"_id": channel_id}, change)
+            change["last_error"] = {"$literal": dict(error)}
+        await self._rows.update_one({"_id": channel_id}, [{"$set": change}])
 
     async def reserve(self, channel_id: str, wanted: int, rate_per_s: float) -> int:
         """Take up to `wanted` sending tokens from the account's bucket (one second's worth deep); the number granted.
@@ -227,7 +247,7 @@ class ChannelStore:
         if row is None:
             self._opened.pop(channel_id, None)
             return None
-        fresh = _Opened(self._unsealed(row), _channel(row), time.monotonic() + FRESH_S)
+        fresh = _Opened(self._unsealed(row), _channel(row, self._clock()), time.monotonic() + FRESH_S)
         self._opened[channel_id] = fresh
         return fresh
 
@@ -269,6 +289,24 @@ class ChannelStore:
         return {"settings": plain, "secrets": secrets, "former_secrets": former}
 
 
+def _counted(now: datetime, received: int, sent: int, errors: int) -> Document:
+    """One of 24 slots, begun anew when it is of another day."""
+    hour, slot = now.replace(minute=0, second=0, microsecond=0), f"$hours.h{now.hour:02}"
+    same = {"$eq": [f"{slot}.hour", hour]}
+    figures = {"received": received, "sent": sent, "errors": errors}
+    added = {name: {"$add": [count, {"$cond": [same, f"{slot}.{name}", 0]}]} for name, count in figures.items()}
+    return {"hour": hour, **added}
+
+
+def _last_day(row: Document, now: datetime) -> tuple[Hour, ...]:
+    """The last 24 hours, oldest first, those without anything included."""
+    this = now.replace(minute=0, second=0, microsecond=0)
+    kept = {slot["hour"]: slot for slot in row.get("hours", {}).values()}
+    begins = [this - timedelta(hours=back) for back in range(23, -1, -1)]
+    names = ("received", "sent", "errors")
+    return tuple(Hour(at, *(int(kept.get(at, {}).get(name, 0)) for name in names)) for at in begins)
+
+
 def _refuse_carrying_off(before: Mapping[str, Any], secrets: Mapping[str, str], after: Mapping[str, Any]) -> None:
     """A stored secret is never sent to a host it was not entered for: a new host asks for the secrets again."""
     moved = [name for name in HOSTS if name in after and after[name] != before.get(name)]
@@ -297,7 +335,7 @@ def _defaults(card: Card) -> Document:
     return {name: f.get_default(call_default_factory=True) for name, f in fields if not f.is_required()}
 
 
-def _channel(row: Document) -> Channel:
+def _channel(row: Document, now: datetime) -> Channel:
     return Channel(
         id=row["_id"],
         provider=row["provider"],
@@ -310,8 +348,10 @@ def _channel(row: Document) -> Channel:
         updated_at=row["updated_at"],
         last_event_at=row.get("last_event_at"),
         last_sent_at=row.get("last_sent_at"),
+        last_receipt_at=row.get("last_receipt_at"),
         last_error=row.get("last_error"),
         received=row.get("received", 0),
         sent=row.get("sent", 0),
         rate_per_s=row.get("rate_per_s"),
+        last_day=_last_day(row, now),
     )

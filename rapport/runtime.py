@@ -57,6 +57,7 @@ from webhooks.ingest import Ingest
 from webhooks.journal import Journal
 from webhooks.owners import owners
 from webhooks.polling import Polling
+from webhooks.refusals import Refusals
 from webhooks.store import PollStore
 from worker.clockwork import Chore
 from worker.drains import Drain, Drains
@@ -164,6 +165,7 @@ class Runtime:
         self.journal: Journal = journal
         self.ingest: Ingest = ingest
         self.polling: Polling = polling
+        self.refusals = Refusals(plumbing.bus)
         self.users = DeskStore(plumbing.db, plumbing.clock)
         self.accounts = Accounts(self.users, plumbing.clock)
         self.heartbeats = Heartbeats(plumbing.db, plumbing.clock)
@@ -204,6 +206,7 @@ class Runtime:
 
     async def close(self) -> None:
         """Finish what is under way, then let go of everything."""
+        await self.refusals.close()
         await self.polling.close()
         await self.journal.idle()
         await self.delivery.close()

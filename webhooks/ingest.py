@@ -244,15 +244,34 @@ class Ingest:
         return settled(outcome.row, {"$set": {"due_at": due, "reason": outcome.reason}, "$unset": {"lease": ""}})
 
     async def _note(self, outcomes: Sequence[Outcome]) -> None:
-        per_channel: dict[str, tuple[int, datetime]] = {}
+        seen: dict[str, _Seen] = {}
         for outcome in outcomes:
             for item in outcome.items:
                 EVENTS.labels(item.event.kind, "seen").inc()
-            count, latest = per_channel.get(outcome.row["channel_id"], (0, outcome.row["received_at"]))
-            seen = max(latest, outcome.row["received_at"])
-            per_channel[outcome.row["channel_id"]] = (count + len(outcome.items), seen)
-        for channel_id, (count, at) in per_channel.items():
-            await self._channels.note(channel_id, received=count, event_at=at)
+            seen.setdefault(outcome.row["channel_id"], _Seen()).add(outcome)
+        for channel_id, each in seen.items():
+            await self._channels.note(
+                channel_id, received=each.events, event_at=each.event_at, receipt_at=each.receipt_at, error=each.trouble
+            )
+
+
+@dataclass
+class _Seen:
+    """What one batch brought for one account."""
+
+    events: int = 0
+    event_at: datetime | None = None
+    receipt_at: datetime | None = None
+    trouble: Document | None = None
+
+    def add(self, outcome: Outcome) -> None:
+        at = outcome.row["received_at"]
+        self.events += len(outcome.items)
+        self.event_at = max(at, self.event_at or at)
+        if any(isinstance(item.event, DeliveryUpdate) for item in outcome.items):
+            self.receipt_at = max(at, self.receipt_at or at)
+        if outcome.reason is not None:
+            self.trouble = {"at": at, "code": f"delivery_{outcome.state}", "text": outcome.reason}
 
 
 def _family(event: AnyEvent) -> str:

@@ -28,6 +28,7 @@ from base.mongo import (
     OperationFailure,
     inserted_apart_from_duplicates,
 )
+from base.pages import Page, bounded, cut, read_cursor, write_cursor
 from channels.adapter import Delivery
 
 #: Raw bodies of what has been carried out. Longer than any provider redelivers; effects have keys of their own.
@@ -36,7 +37,11 @@ INDEXES: Indexes = {
     "deliveries": [
         IndexModel([("channel_id", ASCENDING), ("key", ASCENDING)], name="once", unique=True),
         due_index(),
-        IndexModel([("channel_id", ASCENDING), ("received_at", DESCENDING)], name="by_channel"),
+        IndexModel([("channel_id", ASCENDING), ("_id", DESCENDING)], name="log"),
+        IndexModel(
+            [("channel_id", ASCENDING), ("_id", DESCENDING)], name="trouble",
+            partialFilterExpression={"reason": {"$type": "string"}},
+        ),
         IndexModel(
             [("received_at", ASCENDING)], name="expiry", expireAfterSeconds=DONE_KEPT_S,
             partialFilterExpression={"state": "done"},
@@ -154,10 +159,23 @@ class Journal:
         )
         return result.modified_count
 
-    async def recent(self, channel_id: str, *, limit: int = 50) -> list[Document]:
-        """The newest deliveries of a channel without their bodies."""
-        rows = self._rows.find({"channel_id": channel_id}, {"body": 0, "lease": 0})
-        return await rows.sort("received_at", DESCENDING).limit(limit).to_list(limit)
+    async def page(
+        self, channel_id: str, *, troubled: bool = False, cursor: str | None = None, limit: int | None = None
+    ) -> Page[Document]:
+        """The deliveries of a channel without their bodies, newest first; `troubled`: those that did not go well."""
+        where: dict[str, Any] = {"channel_id": channel_id}
+        if troubled:
+            where["reason"] = {"$type": "string"}
+        if cursor is not None:
+            where["_id"] = {"$lt": read_cursor(cursor, str)[0]}
+        size = bounded(limit)
+        found = self._rows.find(where, {"body": 0, "lease": 0}).sort("_id", DESCENDING).limit(size + 1)
+        rows, more = cut(await found.to_list(None), size)
+        return Page(rows, write_cursor(rows[-1]["_id"]) if more else None)
+
+    async def one(self, channel_id: str, delivery_id: str) -> Document | None:
+        """A delivery of a channel with its body."""
+        return await self._rows.find_one({"_id": delivery_id, "channel_id": channel_id})
 
     async def idle(self) -> None:
         """Return when no write is under way; part of an orderly stop."""

@@ -18,6 +18,7 @@ from channels.adapter import Account, Adapter, Answer, Delivery, Unverified
 from channels.registry import Registry
 from channels.store import ChannelStore
 from webhooks.journal import Journal
+from webhooks.refusals import Refusals
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ class Tools(Protocol):
     def channels(self) -> ChannelStore: ...
     @property
     def journal(self) -> Journal: ...
+    @property
+    def refusals(self) -> Refusals: ...
     @property
     def clock(self) -> Clock: ...
 
@@ -83,6 +86,7 @@ class Door:
             response = await handle(request, adapter, account)
         except Unverified:
             WEBHOOKS.labels(provider, "unverified").inc()
+            self._tools.refusals.note(account.channel_id)
             return web.Response(status=401, text="The signature does not match.")
         except TooLarge:
             WEBHOOKS.labels(provider, "too_large").inc()

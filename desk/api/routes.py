@@ -7,6 +7,7 @@ from aiohttp import web
 from desk.api import (
     channels,
     conversations,
+    deliveries,
     docs,
     enrolments,
     events,
@@ -26,8 +27,8 @@ from desk.api.contract import Operation
 
 #: In the order in which the document shows them.
 RESOURCES = (
-    channels, profiles, conversations, messages, files, events, orders, templates, journeys, enrolments, sends, tasks,
-    people, stream, health,
+    channels, deliveries, profiles, conversations, messages, files, events, orders, templates, journeys, enrolments,
+    sends, tasks, people, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 

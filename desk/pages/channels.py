@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from aiohttp import web
 
 from base.errors import NotFound, WrongInput
-from base.ids import is_id
+from base.ids import is_id, new_id
 from channels.adapter import Adapter, Card, settings_schema
 from channels.failures import SendFailed
 from channels.store import Channel
 from desk.auth import principal_of, require
 from desk.i18n import N_, Formats
 from desk.keys import base_url_of, runtime_of
+from desk.pages.channel_proof import proof_of
 from desk.pages.faces import Face, face_of, provider_face
+from desk.pages.inbox import actor_of
 from desk.pages.settings_form import emptied, fields_of, settings_from
 from desk.render import formats_of, page, reader_of
+from inbox.models import ReplyInput
 
 routes = web.RouteTableDef()
 STATES = {
@@ -44,12 +47,19 @@ class ChannelView:
     error: str
     error_at: datetime | None
     webhook_url: str
+    #: 24 numbers, the last hour last: what came in and went out, and the height of each bar of 20.
+    volume: tuple[tuple[str, int], ...] = ()
+    day_total: str = ""
+    errors_lately: int = 0
 
 
 def channel_view(channel: Channel, cards: Mapping[str, Card], base_url: str, formats: Formats) -> ChannelView:
     """An account as it is shown."""
     label, tone = STATES[channel.state]
-    error = channel.last_error or {}
+    error, now = channel.last_error or {}, formats.now
+    counts = [hour.received + hour.sent for hour in channel.last_day]
+    most = max(counts, default=0)
+    bars = zip(channel.last_day, counts, strict=True)
     return ChannelView(
         id=channel.id,
         name=channel.name,
@@ -64,6 +74,13 @@ def channel_view(channel: Channel, cards: Mapping[str, Card], base_url: str, for
         error=str(error.get("text") or ""),
         error_at=error.get("at"),
         webhook_url=f"{base_url}/webhooks/{channel.provider}/{channel.id}",
+        volume=tuple(
+            (f"{formats.clock(hour.at)}: {count}", -(-count * 20 // most) if most else 0) for hour, count in bars
+        ),
+        day_total=formats.number(sum(counts)),
+        errors_lately=sum(hour.errors for hour in channel.last_day[-2:] if hour.at > now - timedelta(hours=2))
+        if error and error.get("at") and error["at"] > now - timedelta(hours=1)
+        else 0,
     )
 
 
@@ -114,7 +131,7 @@ async def create(request: web.Request) -> web.StreamResponse:
 @require("viewer")
 async def show(request: web.Request) -> web.StreamResponse:
     """An account: address to copy, state, form."""
-    channel = await _channel(request)
+    channel = await channel_of(request)
     return await _form(request, _card_of(request, channel.provider), channel)
 
 
@@ -122,7 +139,7 @@ async def show(request: web.Request) -> web.StreamResponse:
 @require("admin")
 async def change(request: web.Request) -> web.StreamResponse:
     """Save the form, or switch the account."""
-    channel, form, runtime = await _channel(request), await request.post(), runtime_of(request)
+    channel, form, runtime = await channel_of(request), await request.post(), runtime_of(request)
     card = _card_of(request, channel.provider)
     if form.get("state") in STATES:
         await runtime.channels.update(channel.id, state=str(form["state"]))
@@ -141,7 +158,7 @@ async def change(request: web.Request) -> web.StreamResponse:
 @require("admin")
 async def test(request: web.Request) -> web.StreamResponse:
     """Try the credentials without sending anything."""
-    channel, runtime = await _channel(request), runtime_of(request)
+    channel, runtime = await channel_of(request), runtime_of(request)
     account = await runtime.channels.account(channel.id)
     try:
         tested = (True, await runtime.registry.get(channel.provider).check(account))
@@ -150,11 +167,26 @@ async def test(request: web.Request) -> web.StreamResponse:
     return await _form(request, _card_of(request, channel.provider), channel, tested=tested)
 
 
+@routes.post("/settings/channels/{channel_id}/prove")
+@require("admin")
+async def prove(request: web.Request) -> web.StreamResponse:
+    """Send a test answer to somebody who wrote on this channel, and watch what becomes of it."""
+    channel, runtime, form = await channel_of(request), runtime_of(request), await request.post()
+    talk_id = str(form.get("conversation", ""))
+    talk = await runtime.conversations.get(talk_id) if is_id(talk_id, "cnv") else None
+    text = str(form.get("text", "")).strip()[:500]
+    if talk is None or talk.channel_id != channel.id or not text:
+        raise WrongInput("Choose somebody who wrote on this channel, and a text.")
+    actor, key = actor_of(principal_of(request)), str(form.get("client_key", ""))[:80] or new_id("msg")
+    message = await runtime.outbox.reply(talk.id, actor, ReplyInput(text=text), key)
+    raise web.HTTPSeeOther(f"/settings/channels/{channel.id}?proof={message.id}#proof")
+
+
 @routes.post("/settings/channels/{channel_id}/register")
 @require("admin")
 async def register(request: web.Request) -> web.StreamResponse:
     """Have the provider post to our address, where its API can be told so."""
-    channel, runtime, formats = await _channel(request), runtime_of(request), reader_of(request)
+    channel, runtime, formats = await channel_of(request), runtime_of(request), reader_of(request)
     account, adapter = await runtime.channels.account(channel.id), runtime.registry.get(channel.provider)
     url = channel_view(channel, {}, base_url_of(request), formats).webhook_url
     try:
@@ -169,7 +201,7 @@ async def register(request: web.Request) -> web.StreamResponse:
 @require("admin")
 async def remove(request: web.Request) -> web.StreamResponse:
     """Forget the credentials. Conversations stay."""
-    channel = await _channel(request)
+    channel = await channel_of(request)
     await runtime_of(request).channels.remove(channel.id)
     raise web.HTTPSeeOther("/settings/channels")
 
@@ -183,12 +215,18 @@ def _card_of(request: web.Request, provider: str) -> Card:
     return card
 
 
-async def _channel(request: web.Request) -> Channel:
+async def channel_of(request: web.Request) -> Channel:
+    """The account of this page, if the reader may see it. Raises `NotFound`."""
     channel_id = request.match_info["channel_id"]
     channel = await runtime_of(request).channels.get(channel_id) if is_id(channel_id, "chn") else None
     if channel is None or not principal_of(request).may_see(channel.id):
         raise NotFound("There is no such channel.")
     return channel  # type: ignore[no-any-return]
+
+
+def _message_id(request: web.Request) -> str | None:
+    given = request.query.get("proof", "")
+    return given if is_id(given, "msg") else None
 
 
 async def _form(
@@ -209,6 +247,7 @@ async def _form(
         "channel": channel_view(channel, cards, base_url_of(request), formats) if channel else None,
         "name": str((form or {}).get("name", "")) or (channel.name if channel else card.label),
         "problem": str(error) if error else "", "tested": tested, "saved": "saved" in request.query,
-        "is_new": "new" in request.query,
+        "is_new": "new" in request.query, "client_key": new_id("msg"),
+        "proof": await proof_of(runtime_of(request), channel, formats, _message_id(request)) if channel else None,
     }  # fmt: skip
     return await page(request, "settings/channel.html", shown, status=422 if error else 200)

@@ -62,6 +62,7 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         "recipes": "/journeys/recipes", "journey": f"/journeys/{journey}", "people": f"/journeys/{journey}/people",
         "run": f"/journeys/runs/{run['id']}", "orders": "/orders", "order": f"/orders/{order['id']}",
         "templates": "/templates", "channels": "/settings/channels", "channel": f"/settings/channels/{whatsapp.id}",
+        "deliveries": f"/settings/channels/{whatsapp.id}/deliveries",
         "new-channel": "/settings/channels/new/email", "api-docs": "/api/docs",
     }  # fmt: skip
     await world.end_journeys()

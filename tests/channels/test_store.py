@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import ClassVar
 
 import pytest
@@ -120,3 +121,21 @@ async def test_a_stored_secret_is_not_carried_off_to_another_host(store: Channel
     assert caught.value.errors[0].path == "settings.secret"
     await store.update(channel.id, settings={"api_base": "https://new.example", "secret": "one"})
     await store.update(channel.id, settings={"api_base": "https://new.example", "beat": 2})
+
+
+async def test_the_figures_of_a_day_go_round_a_ring(store: ChannelStore) -> None:
+    channel = await store.add("drum", "x", {"secret": "one"})
+    begin = now().replace(minute=30)
+    for hours, received in ((0, 2), (0, 3), (1, 5), (23, 7), (25, 11)):
+        store._clock = lambda hours=hours: begin + timedelta(hours=hours)  # type: ignore[misc]
+        await store.note(channel.id, received=received, sent=1, error={"code": "x", "text": "$boom", "at": begin})
+    seen = await store.get(channel.id)
+    assert seen is not None and (seen.received, seen.sent) == (28, 5)
+    assert [(hour.received, hour.sent, hour.errors) for hour in seen.last_day if hour.received] == [
+        (7, 1, 1),
+        (11, 1, 1),
+    ]
+    assert len(seen.last_day) == 24 and seen.last_day[-1].at == (begin + timedelta(hours=25)).replace(
+        minute=0, second=0, microsecond=0
+    )
+    assert seen.last_error is not None and seen.last_error["text"] == "$boom"

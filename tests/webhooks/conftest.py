@@ -27,6 +27,7 @@ from channels.registry import Registry
 from channels.store import Channel, ChannelStore
 from channels.vocabulary import Address, AnyEvent, MessageReceived
 from webhooks.journal import Journal
+from webhooks.refusals import Refusals
 from webhooks.store import PollStore
 
 
@@ -83,6 +84,7 @@ class Tools:
     channels: ChannelStore
     journal: Journal
     polls: PollStore
+    refusals: Refusals
     feed: Feed
     clock: Clock
     channel: Channel
@@ -97,8 +99,10 @@ async def tools(mongo_url: str, redis_url: str, fresh_database_name: str) -> Asy
     registry = Registry(http, {"pigeon": Pigeon})
     accounts = ChannelStore(database, SecretBox([SecretBox.new_key()]), registry, now, "http://rapport.test")
     channel = await accounts.add("pigeon", "Loft", {"secret": "s3cret"})
-    journal, polls = Journal(database, now), PollStore(database, now)
-    yield Tools(database, registry, accounts, journal, polls, Feed(database, bus, now), now, channel)
+    journal, polls, refusals = Journal(database, now), PollStore(database, now), Refusals(bus)
+    feed = Feed(database, bus, now)
+    yield Tools(database, registry, accounts, journal, polls, refusals, feed, now, channel)
+    await refusals.close()
     await http.close()
     await bus.close()
     database.close()

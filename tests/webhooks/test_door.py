@@ -53,6 +53,17 @@ async def test_unsigned_changes_nothing(door: Any, tools: Tools, headers: dict[s
     assert await rows(tools) == []
 
 
+async def test_refusals_are_counted_outside_of_the_database(door: Any, tools: Tools) -> None:
+    for _ in range(3):
+        await door.post(path(tools), data=BODY)
+    await tools.refusals.close()
+    assert await tools.refusals.of(tools.channel.id) == 3
+    assert set(await tools.db.collection("channels").find_one({})) == {
+        "_id", "provider", "name", "settings", "secrets", "former_secrets", "state", "state_reason", "created_at",
+        "updated_at", "received", "sent",
+    }  # fmt: skip
+
+
 async def test_redelivery_is_answered_and_kept_once(door: Any, tools: Tools) -> None:
     answers = await asyncio.gather(*(door.post(path(tools), data=BODY, headers=signed(BODY)) for _ in range(50)))
     assert {answer.status for answer in answers} == {200}

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
+from channels.adapter import Delivery
 from desk.api.routes import OPERATIONS
 from tests.desk.api.conftest import CANARY, World, answer_of
 
@@ -325,3 +326,29 @@ async def test_an_erased_person_is_in_no_collection(world: World) -> None:
         if name not in ("feed", "channels", "system.views"):
             rows = repr(await database[name].find({}).to_list(None))
             assert victim.profile not in rows and "boris" not in rows.lower(), name
+
+
+async def test_what_a_channel_delivered(world: World) -> None:
+    body = {"provider": "generic", "name": "Log", "settings": {"secret": CANARY, "scheme": "standard"}}
+    async with world.client() as client:
+        channel = (await ask(client, "POST", "/channels", body, 201))["id"]
+        for n, raw in enumerate((b'{"type": "x"}', b"\xff\x00", b"no json")):
+            await world.runtime.journal.keep(channel, "generic", f"k{n}", Delivery("POST", raw))
+        await world.runtime.ingest.drain(50)
+        path = f"/channels/{channel}/deliveries"
+        rows = (await ask(client, "GET", path))["data"]
+        assert [row["bytes"] for row in rows] == [7, 2, 13]
+        first = await ask(client, "GET", f"{path}?limit=2")
+        rest = await ask(client, "GET", f"{path}?limit=2&cursor={first['next_cursor']}")
+        assert [row["id"] for row in first["data"] + rest["data"]] == [row["id"] for row in rows]
+        troubled = (await ask(client, "GET", f"{path}?troubled=true"))["data"]
+        assert {row["id"] for row in troubled} == {rows[0]["id"], rows[1]["id"]}
+        assert (await ask(client, "GET", f"{path}/{rows[2]['id']}"))["body"] == '{"type": "x"}'
+        binary = await ask(client, "GET", f"{path}/{rows[1]['id']}")
+        assert (binary["body"], binary["body_base64"]) == (None, "/wA=")
+        assert await ask(client, "POST", f"{path}/{rows[1]['id']}/again") == {"again": True}
+        assert await ask(client, "POST", f"{path}/{rows[1]['id']}/again") == {"again": False}
+        other = (await ask(client, "POST", "/channels", body, 201))["id"]
+        await ask(client, "GET", f"/channels/{other}/deliveries/{rows[1]['id']}", status=404)
+    async with world.client("agent") as client:
+        await ask(client, "GET", path, status=403)

@@ -1,0 +1,117 @@
+"""A channel's pages: its log of deliveries, its figures, and whether each step of its way works."""
+
+import json
+
+import pytest
+
+from base.clock import now
+from channels.adapter import Delivery
+from channels.failures import Failure
+from tests.desk.world import channel, wrote
+
+
+@pytest.fixture(scope="module")
+async def shop(desk):
+    return await channel(desk.runtime, name="Shop account")
+
+
+async def delivered(desk, account, body: bytes, key: str) -> str:
+    delivery = Delivery("POST", body, {"content-type": ("application/json",)}, {}, now())
+    return (await desk.runtime.journal.keep(account.id, account.provider, key, delivery))[0]
+
+
+async def test_the_log_shows_what_came_and_processes_it_again(desk, shop):
+    good = await delivered(desk, shop, json.dumps({"object": "whatsapp_business_account", "entry": []}).encode(), "g")
+    bad = await delivered(desk, shop, b"<script>alert(1)</script> no json", "b")
+    binary = await delivered(desk, shop, b"\xff\xfe\x00", "x")
+    await desk.runtime.ingest.drain(10)
+    admin = await desk.person("admin")
+    here = f"/settings/channels/{shop.id}/deliveries"
+    page = await admin.page(here)
+    assert page.count('data-testid="delivery-row"') == 3 and "Unreadable" in page and "Processed" in page
+    trouble = await admin.page(f"{here}?only=trouble")
+    assert good not in trouble and bad in trouble and binary in trouble
+    shown = await admin.page(f"{here}/{bad}")
+    assert "<script>alert" not in shown and "&lt;script&gt;alert(1)&lt;/script&gt; no json" in shown
+    assert "ff fe 00" in await admin.page(f"{here}/{binary}")
+    assert "whatsapp_business_account" in await admin.page(f"{here}/{good}")
+    where = await admin.post(f"{here}/{bad}/again")
+    assert "again=1" in where and "Waiting" in await admin.page(where)
+    await desk.runtime.ingest.drain(10)
+    await admin.post(f"{here}/again")
+    rows = {row["_id"]: row["state"] for row in (await desk.runtime.journal.page(shop.id)).data}
+    assert rows == {good: "done", bad: "pending", binary: "pending"}
+
+
+async def test_the_log_comes_in_parts(desk):
+    account = await channel(desk.runtime, name="Busy account")
+    for n in range(60):
+        await delivered(desk, account, b"{}", f"n{n}")
+    admin = await desk.person("admin")
+    page = await admin.page(f"/settings/channels/{account.id}/deliveries")
+    assert page.count('data-testid="delivery-row"') == 50
+    following = page.split('class="button button-small" href="', 1)[1].split('"', 1)[0]
+    assert (await admin.page(following)).count('data-testid="delivery-row"') == 10
+
+
+async def test_nobody_else_reads_what_came_in(desk, shop):
+    row = await delivered(desk, shop, b"{}", "private")
+    here = f"/settings/channels/{shop.id}/deliveries"
+    other = await channel(desk.runtime, name="Other account")
+    for role in ("viewer", "agent", "marketer"):
+        person = await desk.person(role)
+        await person.page(here, 403)
+        await person.page(f"{here}/{row}", 403)
+        await person.post(f"{here}/{row}/again", 403)
+        await person.post(f"/settings/channels/{shop.id}/prove", 403)
+        assert here not in await person.page(f"/settings/channels/{shop.id}")
+    admin = await desk.person("admin")
+    await admin.page(f"/settings/channels/{other.id}/deliveries/{row}", 404)
+    await admin.page(f"{here}/dlv_nope", 404)
+
+
+async def test_the_page_says_what_works_and_what_was_refused(desk):
+    account = await channel(desk.runtime, "email", "Mail account")
+    admin = await desk.person("admin")
+    where = f"/settings/channels/{account.id}"
+    page = await admin.page(where)
+    assert "proof-wait" in page and "Nothing yet." in page and 'data-testid="send-test"' not in page
+    desk.runtime.refusals.note(account.id)
+    await desk.runtime.refusals.close()
+    assert "1 request was refused in the last hour" in await admin.page(where)
+    talk = await wrote(
+        desk.runtime, account, "me@shop.example", "Hi", name="Ada Admin",
+        mail={"subject": "Hi", "message_id": "<1@shop.example>"},
+    )  # fmt: skip
+    assert "Ada Admin" in await admin.page(where)
+    await admin.post(f"{where}/prove", 422, conversation=talk.id, text="")
+    tested = await admin.post(f"{where}/prove", conversation=talk.id, text="Testing", client_key="k1")
+    assert tested == await admin.post(f"{where}/prove", conversation=talk.id, text="Testing", client_key="k1")
+    assert "The test answer waits to be sent." in await admin.page(tested)
+    await desk.runtime.channels.update(account.id, settings={"smtp_host": "127.0.0.1", "smtp_port": 9})
+    await desk.runtime.delivery.deliver(10)
+    page = await admin.page(tested)
+    assert "The test answer waits" in page or "The test answer was not sent." in page
+    (stored,) = [each for each in (await desk.runtime.messages.page(talk.id)).data if each.direction == "out"]
+    assert stored.text == "Testing"
+
+
+async def test_a_test_answer_goes_to_nobody_of_another_channel(desk, shop):
+    other = await channel(desk.runtime, name="Third account")
+    talk = await wrote(desk.runtime, other, "31600000000", name="Stranger")
+    admin = await desk.person("admin")
+    await admin.post(f"/settings/channels/{shop.id}/prove", 422, conversation=talk.id, text="x")
+
+
+async def test_the_gallery_shows_volume_and_the_trouble_of_the_last_hour(desk):
+    account = await channel(desk.runtime, name="Figures account")
+    await desk.runtime.channels.note(account.id, received=3, sent=1)
+    fault = {"at": now(), "code": Failure.TEMPORARY.value, "text": "The sky fell."}
+    await desk.runtime.channels.note(account.id, error=fault)
+    viewer = await desk.person("viewer")
+    page = await viewer.page("/settings/channels")
+    own = page.split(f'data-testid="channel-{account.id}"', 1)[1].split("</li>", 1)[0]
+    assert '<b class="num">4</b>' in own and own.count("<rect") == 24 and "The sky fell." in own
+    old = {**fault, "at": fault["at"].replace(year=2025)}
+    await desk.runtime.channels.note(account.id, error=old)
+    assert "The sky fell." not in await viewer.page("/settings/channels")
