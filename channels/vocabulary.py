@@ -361,6 +361,8 @@ class OutboundMessage(Frozen):
     mail: OutboundMail | None = None
     #: Provider id of the message it quotes.
     reply_to: str | None = None
+    #: What came with that message to quote it by (`extra["quote_token"]`), where the platform wants more than the id.
+    quote_token: str | None = None
     #: Name shown as sender where the platform allows (e-mail display name, Viber sender).
     sender_name: str | None = None
     #: A machine wrote it; some platforms and mail headers must say so.
