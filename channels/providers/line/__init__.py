@@ -1,0 +1,1 @@
+"""LINE official accounts through the Messaging API."""
