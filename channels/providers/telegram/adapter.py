@@ -109,10 +109,21 @@ class TelegramAdapter(Adapter):
         return parse_delivery(account.channel_id, delivery, hashlib.sha256(delivery.body).hexdigest()[:40])
 
     async def send(self, account: Account, message: OutboundMessage) -> SendReceipt:
-        """Telegram knows no idempotency: a repeat is a second message. Splits where one call cannot carry it all."""
+        """Telegram knows no idempotency: a repeat is a second message. Splits where one call cannot carry it all.
+
+        A group that became a supergroup refuses and names its new id; nothing was sent, so it goes there at once.
+        """
         objection = self.capabilities.objection(message)
         if objection is not None:
             raise SendFailed(Failure.NOT_SUPPORTED, objection)
+        try:
+            return await self._deliver(account, message)
+        except SendFailed as failed:
+            if failed.moved_to is None:
+                raise
+            return await self._deliver(account, _moved(message, failed.moved_to))
+
+    async def _deliver(self, account: Account, message: OutboundMessage) -> SendReceipt:
         calls = calls_for(message)
         # Everything is fetched before the first call, so that a missing file does not leave half a message behind.
         uploads = [await self._uploads(call.files) for call in calls]
@@ -200,6 +211,12 @@ class TelegramAdapter(Adapter):
 
 def _chat_only(target: dict[str, Any]) -> dict[str, Any]:
     return {"chat_id": target["chat_id"]}
+
+
+def _moved(message: OutboundMessage, external_id: str) -> OutboundMessage:
+    """To the group's new id. Without a quote: the message it quotes stayed behind, and Telegram would refuse it."""
+    to = message.to.model_copy(update={"external_id": external_id})
+    return message.model_copy(update={"to": to, "reply_to": None})
 
 
 def _partly(failed: SendFailed, sent: int, calls: list[Call]) -> SendFailed:

@@ -357,11 +357,37 @@ async def test_slow_down(adapter: TelegramAdapter, account: Account, telegram: F
 
 
 async def test_group_moved(adapter: TelegramAdapter, account: Account, telegram: FakeTelegram) -> None:
+    """Telegram names the new id and has sent nothing: the message goes there, without the quote that stayed behind."""
     words = "Bad Request: group chat was upgraded to a supergroup chat"
-    telegram.script = [refused(400, words, migrate_to_chat_id=-1009876543210)]
+    moved = refused(400, words, migrate_to_chat_id=-1009876543210)
+    telegram.script = [moved]
+    receipt = await adapter.send(account, to("-4455", text="x", reply_to="-4455:12"))
+    assert receipt.message_ids == ("-1009876543210:101",)
+    assert [given["chat_id"] for _, given in telegram.calls] == [-4455, -1009876543210]
+    assert "reply_parameters" not in telegram.calls[1][1]
+
+
+async def test_group_moved_twice(adapter: TelegramAdapter, account: Account, telegram: FakeTelegram) -> None:
+    """Followed once; a second word of moving is told to the caller, who may try again there."""
+    telegram.script = [refused(400, "upgraded", migrate_to_chat_id=number) for number in (-1001, -1002)]
     failed = await failure_of(adapter, account, to("-4455", text="x"))
-    assert failed.moved_to == "-1009876543210"
+    assert failed.moved_to == "-1002" and len(telegram.calls) == 2
     assert CONSEQUENCES[failed.failure].retry and not CONSEQUENCES[failed.failure].suppress_address
+
+
+async def test_group_moved_and_then_no_answer(
+    adapter: TelegramAdapter, account: Account, telegram: FakeTelegram
+) -> None:
+    telegram.script = [refused(400, "upgraded", migrate_to_chat_id=-1001), "cut"]
+    assert (await failure_of(adapter, account, to("-4455", text="x"))).failure is Failure.UNCERTAIN
+
+
+async def test_group_moved_half_way(adapter: TelegramAdapter, account: Account, telegram: FakeTelegram) -> None:
+    first = web.json_response({"ok": True, "result": {"message_id": 1}})
+    telegram.script = [first, refused(400, "upgraded", migrate_to_chat_id=-1001)]
+    voice = Attachment(kind=AttachmentKind.VOICE, url="https://cdn.example/v.ogg")
+    failed = await failure_of(adapter, account, to("-4455", text="a", attachments=(image(), voice)))
+    assert failed.failure is Failure.UNCERTAIN and len(telegram.calls) == 2
 
 
 async def test_pages_of_a_proxy(adapter: TelegramAdapter, account: Account, telegram: FakeTelegram) -> None:
