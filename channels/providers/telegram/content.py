@@ -31,7 +31,7 @@ MEDIA: dict[str, MediaForm] = {
 }
 #: People see something here that programs are not given, or that has no form of its own in an inbox.
 PLACEHOLDERS = (
-    "story", "game", "invoice", "paid_media", "giveaway", "giveaway_winners", "checklist", "gift", "unique_gift",
+    "story", "game", "invoice", "paid_media", "giveaway", "giveaway_winners", "gift", "unique_gift", "rich_message",
 )  # fmt: skip
 #: Events of the chat in the form of messages.
 SERVICE = (
@@ -44,7 +44,8 @@ SERVICE = (
     "general_forum_topic_unhidden", "giveaway_created", "giveaway_completed", "paid_message_price_changed",
     "suggested_post_approved", "suggested_post_approval_failed", "suggested_post_declined", "suggested_post_paid",
     "suggested_post_refunded", "video_chat_scheduled", "video_chat_started", "video_chat_ended",
-    "video_chat_participants_invited",
+    "video_chat_participants_invited", "chat_owner_left", "chat_owner_changed", "community_chat_added",
+    "community_chat_removed", "community_chat_joined",
 )  # fmt: skip
 
 
@@ -116,7 +117,19 @@ def started_from(said: str | None) -> Referral | None:
 def _text(message: Json) -> str | None:
     poll, dice = mapping(message.get("poll")), mapping(message.get("dice"))
     candidates = (message.get("text"), message.get("caption"), poll.get("question"), dice.get("emoji"))
-    return next((found for value in candidates if (found := text(value))), None)
+    return next((found for value in candidates if (found := text(value))), None) or _checklist(message)
+
+
+def _checklist(message: Json) -> str | None:
+    """Title and tasks, a line each; a change of it comes as a service message."""
+    data = mapping(message.get("checklist"))
+    lines = [text(data.get("title"))]
+    for each in items(data.get("tasks")):
+        task = mapping(each)
+        done = bool(task.get("completion_date") or task.get("completed_by_user") or task.get("completed_by_chat"))
+        if said := text(task.get("text")):
+            lines.append(f"{'☑' if done else '☐'} {said}")
+    return "\n".join(line for line in lines if line) or None
 
 
 def _attachments(message: Json) -> tuple[Attachment, ...]:
