@@ -259,6 +259,14 @@ class ProfileSeen(ChannelEvent):
     referral: Referral | None = None
 
 
+class GroupMoved(ChannelEvent):
+    """A chat of several people goes on under another id. May be told twice, once by each of the two chats."""
+
+    kind: Literal["group_moved"] = "group_moved"
+    former_group_id: str
+    group_id: str
+
+
 class ContactLeft(ChannelEvent):
     """Blocked us, unfollowed or left (`left`), or came back."""
 
@@ -310,7 +318,7 @@ class Unrecognised(ChannelEvent):
 
 AnyEvent = Annotated[
     MessageReceived | MessageEdited | MessageDeleted | Reaction | DeliveryUpdate | ConsentChange | ProfileSeen
-    | ContactLeft | CommerceEvent | Tracked | AccountNotice | FetchWanted | Unrecognised,
+    | ContactLeft | GroupMoved | CommerceEvent | Tracked | AccountNotice | FetchWanted | Unrecognised,
     Field(discriminator="kind"),
 ]  # fmt: skip
 

@@ -226,6 +226,7 @@ class Outbox:
             buttons=reply.buttons,
             template=reply.template,
             reply_to=quoted.get("provider_message_id") if quoted else None,
+            quote_token=(quoted.get("extra") or {}).get("quote_token") if quoted else None,
             mail=await self._mail(row, reply, quoted) if way.is_mail else None,
             sender_name=line["author"]["name"] if way.is_mail else None,
         )

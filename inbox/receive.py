@@ -25,6 +25,7 @@ from channels.vocabulary import (
     ContactLeft,
     DeliveryStatus,
     DeliveryUpdate,
+    GroupMoved,
     MessageDeleted,
     MessageEdited,
     MessageReceived,
@@ -139,6 +140,7 @@ class Receiver:
         outcomes: list[Outcome] = [Outcome("ignored")] * len(arrivals)
         numbered = list(enumerate(arrivals))
         for kinds, take in (
+            ((GroupMoved,), self._take_moves),
             ((ProfileSeen, ContactLeft), self._take_people),
             ((MessageReceived, Unrecognised), self._take_lines),
             ((MessageEdited, MessageDeleted, Reaction), self._take_changes),
@@ -179,6 +181,13 @@ class Receiver:
         at = believable(event.occurred_at, self._clock())
         if await self._consent.left(person.identity_id, at, left=event.left):
             await self._doorbell.ring("react")
+
+    async def _take_moves(self, family: _Numbered) -> dict[int, Outcome]:
+        for _, arrival in family:
+            if isinstance(arrival.event, GroupMoved):
+                event = arrival.event
+                await self._conversations.move_group(arrival.channel_id, event.former_group_id, event.group_id)
+        return {i: Outcome("applied") for i, _ in family}
 
     # -- changes -----------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 
 from base.clock import Clock
-from base.mongo import Database, Document, Indexes, Session, UpdateOne
+from base.mongo import Database, Document, DuplicateKeyError, Indexes, Session, UpdateOne
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
 from inbox.models import Conversation, conversation_of
 from inbox.store.inserting import insert_all
@@ -50,6 +50,11 @@ INDEXES: Indexes = {
         IndexModel([("profile_id", ASCENDING)], name="by_profile"),
         IndexModel([("tokens", ASCENDING)], name="by_token"),
         IndexModel([("identity_id", ASCENDING)], name="by_identity"),
+        IndexModel(
+            [("channel_id", ASCENDING), ("group_id", ASCENDING)],
+            name="by_group",
+            partialFilterExpression={"group_id": {"$type": "string"}},
+        ),
         IndexModel(
             [("thread_keys", ASCENDING)],
             name="by_thread",
@@ -196,6 +201,21 @@ class ConversationStore:
         """Apply (condition, update) pairs that need nothing of what was read. May run twice only if each allows it."""
         if updates:
             await self._rows.bulk_write([UpdateOne(where, counted(u)) for where, u in updates], ordered=False)
+
+    async def move_group(self, channel_id: str, former: str, group_id: str) -> None:
+        """A group chat has another id now: its threads go on under it. May run twice.
+
+        Where the new id has an open thread of the same person already, the old one is closed.
+        """
+        for row in await self._rows.find({"channel_id": channel_id, "group_id": former}, {"_id": 1}).to_list(None):
+            change: Document = {"$set": {"group_id": group_id}, "$inc": {"rev": 1}}
+            try:
+                await self._rows.update_one({"_id": row["_id"]}, change)
+            except DuplicateKeyError:
+                change["$set"]["status"] = "resolved"
+                await self._rows.update_one(
+                    {"_id": row["_id"]}, {**change, "$unset": {"open": "", "waiting_since": ""}}
+                )
 
     async def delete_of(self, profile_ids: Sequence[str]) -> int:
         """Erase the conversations of these people."""

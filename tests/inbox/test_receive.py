@@ -11,6 +11,7 @@ from base.errors import RapportError
 from channels.vocabulary import (
     Address,
     ContactLeft,
+    GroupMoved,
     MailParts,
     MessageDeleted,
     MessageEdited,
@@ -361,3 +362,20 @@ async def test_strange_times_and_texts_are_tamed(house: House) -> None:
 async def test_an_event_without_a_store_is_an_error_of_the_family(house: House) -> None:
     assert issubclass(PartlyReceived, RapportError)
     assert (await house.inbox.receiver.receive([])).outcomes == ()
+
+
+async def test_a_group_that_moved_goes_on_in_its_threads(house: House) -> None:
+    one = await house.channel()
+    news = GroupMoved(event_id="mv", occurred_at=house.clock(), former_group_id="-44", group_id="-100")
+    moved = house.event(one, news)
+    await house.inbox.receiver.receive(
+        [house.arrival(one, "anna", "m1", group_id="-44"), house.arrival(one, "bo", "m2", group_id="-44")]
+    )
+    await house.inbox.receiver.receive([house.arrival(one, "bo", "m3", group_id="-100")])  # quicker than the news
+    for _ in range(2):  # both chats tell
+        await house.inbox.receiver.receive([moved])
+    await house.inbox.receiver.receive([house.arrival(one, "anna", "m4", group_id="-100")])
+    rows = await house.database.collection("conversations").find({}).to_list(None)
+    assert {row["group_id"] for row in rows} == {"-100"}
+    assert sorted((row["status"], row["message_count"]) for row in rows) == [("open", 1), ("open", 2), ("resolved", 1)]
+    assert await house.database.collection("profiles").count_documents({}) == 2

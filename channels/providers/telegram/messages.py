@@ -19,11 +19,11 @@ from channels.reading import Json, items, mapping
 from channels.vocabulary import (
     Address,
     AnyEvent,
+    GroupMoved,
     MessageDeleted,
     MessageEdited,
     MessageReceived,
     Person,
-    ProfileSeen,
     Unrecognised,
 )
 
@@ -115,19 +115,18 @@ def _person(message: Json, chat: Chat, echo: bool) -> Person:
     return person_of(_speaker(message, chat), own_phone(message))
 
 
-def _migrated(frame: Frame, message: Json, chat: Chat) -> ProfileSeen | None:
+def _migrated(frame: Frame, message: Json, chat: Chat) -> GroupMoved | None:
     """A group became a supergroup; both chats report it, each naming the other."""
     moved_to, moved_from = (telegram_id(message.get(f"migrate_{way}_chat_id")) for way in ("to", "from"))
     former = chat.id if moved_to else moved_from
     if former is None:
         return None
-    return ProfileSeen(
+    return GroupMoved(
         event_id=frame.update_id,
         occurred_at=frame.time(message.get("date")),
-        address=Address(channel_id=frame.channel_id, external_id=moved_to or chat.id),
-        person=Person(name=name_of(chat.data), aliases=(former,)),
         raw=frame.raw,
-        former_external_id=former,
+        former_group_id=former,
+        group_id=moved_to or chat.id,
     )
 
 
