@@ -5,6 +5,7 @@ https://www.twilio.com/docs/messaging/api/message-resource, …/whatsapp/api (by
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote, urlsplit
@@ -13,7 +14,7 @@ import orjson
 
 from channels.adapter import Account
 from channels.failures import Failure, SendFailed
-from channels.providers.twilio.card import MMS_MAX_BYTES, TwilioSettings
+from channels.providers.twilio.card import API_BASE, MMS_MAX_BYTES, TwilioSettings
 from channels.providers.twilio.signature import webhook_url
 from channels.vocabulary import Attachment, AttachmentKind, Location, OutboundMessage, TemplateCall
 
@@ -68,8 +69,17 @@ def _route(settings: TwilioSettings, to: str) -> Form:
 def _callback(account: Account, key: str) -> Form:
     """Where Twilio reports what became of it, our key in the query. Nothing where Twilio could not reach us."""
     url = webhook_url(account)
-    host = urlsplit(url).hostname or ""
-    return [("StatusCallback", f"{url}?{CORRELATION}={quote(key, safe='')}")] if "." in host.strip(".") else []
+    # Twilio would refuse the whole message for such an address. What stands in for Twilio may well be near.
+    if account.settings.api_base == API_BASE and not _is_public(urlsplit(url).hostname or ""):
+        return []
+    return [("StatusCallback", f"{url}?{CORRELATION}={quote(key, safe='')}")]
+
+
+def _is_public(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." in host.strip(".")
 
 
 def _parts(message: OutboundMessage) -> Iterator[Form]:

@@ -151,6 +151,15 @@ def _quoted(value: Any) -> str:
     return quote(value, safe="", errors="replace")
 
 
+KEYS = st.sampled_from(
+    ["MessageSid", "MessageStatus", "From", "To", "Body", "NumMedia", "MediaUrl0", "OptOutType", "ErrorCode"]
+)
+
+
+def fields_of(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.dictionaries(KEYS, inner | st.sampled_from(["failed", "received", "STOP", 1]), max_size=6)
+
+
 # -- reading -----------------------------------------------------------------------------------------------
 
 
@@ -205,6 +214,19 @@ def test_a_repeat_with_more_fields_is_the_same_delivery() -> None:
 def test_an_answer_without_words() -> None:
     answer = adapter().accepted(account(), Delivery("POST", b""))
     assert (answer.status, answer.body, answer.content_type) == (200, b"<Response/>", "text/xml")
+
+
+JSON = st.recursive(
+    st.none() | st.integers() | st.text(max_size=12), lambda inner: st.lists(inner, max_size=3) | fields_of(inner)
+)
+
+
+@given(value=JSON)
+def test_any_json_gives_events(value: Any) -> None:
+    body = json.dumps(value).encode()
+    events = adapter().parse(account(), Delivery("POST", body, {}, {"bodySHA256": ("x",)}, NOW))
+    assert all(event.raw for event in events)
+    adapter().delivery_key(account(), Delivery("POST", body, {}, {"bodySHA256": ("x",)}, NOW))
 
 
 # -- settings and the table --------------------------------------------------------------------------------
