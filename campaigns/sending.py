@@ -224,13 +224,12 @@ class JourneySource:
         if adapter.card.kind == "email":
             head = OutboundMail(subject="", list_unsubscribe_url=self._unsubscribe(case))
             return _checked(mail_message(rendered, case.send.send_key, to, head))
-        template = rendered.whatsapp if adapter.capabilities.templates else None
+        able = adapter.capabilities_for(case.identity.external_id if case.identity else None)
+        template = rendered.whatsapp if able.templates else None
         if template is not None and rendered.text and case.identity is not None:
-            inside = isinstance(window(adapter.capabilities, case.identity, now), Open)
+            inside = isinstance(window(able, case.identity, now), Open)
             template = None if inside else template
-        message = chat_message(
-            rendered, case.send.send_key, to, buttons=adapter.capabilities.buttons, template=template
-        )
+        message = chat_message(rendered, case.send.send_key, to, buttons=able.buttons, template=template)
         return _checked(message)
 
     def _unsubscribe(self, case: _Case) -> str | None:

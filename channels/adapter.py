@@ -159,6 +159,10 @@ class Adapter(ABC):
     def __init__(self, http: Http) -> None:
         self.http = http
 
+    def capabilities_for(self, external_id: str | None) -> Capabilities:
+        """What one address can be sent, where an account reaches several networks. Else the provider's."""
+        return self.capabilities
+
     def handshake(self, account: Account, delivery: Delivery) -> Answer | None:
         """Answer a challenge request; None when it is none. Raises `Unverified` for a wrong challenge token."""
         return None

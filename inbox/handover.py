@@ -179,7 +179,8 @@ class Handover:
             if isinstance(answer, Prepared):
                 identity = identities.get(row["identity_id"])
                 message = _addressed(answer.message, row, identity, claim.account)
-                facts = Facts(identity, consents.get(row["_id"]), claim.adapter.capabilities, claim.channel)
+                able = claim.adapter.capabilities_for(message.to.external_id)
+                facts = Facts(identity, consents.get(row["_id"]), able, claim.channel)
                 gate = stopped(row["class"], message, facts, now)
                 if gate is None:
                     ready.append(Ready(row, message))

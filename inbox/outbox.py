@@ -211,7 +211,8 @@ class Outbox:
             raise Refused("The person blocked or left this channel.", code="left")
         adapter = self._registry.get(row["provider"])
         identity = (await with_quota(self._sends, adapter.capabilities, {identity.id: identity}))[identity.id]
-        return _Way(row, identity, opened[1], adapter.capabilities, adapter.card.kind == "email")
+        able = adapter.capabilities_for(row.get("group_id") or identity.external_id)
+        return _Way(row, identity, opened[1], able, adapter.card.kind == "email")
 
     async def _message(self, way: _Way, reply: ReplyInput, key: str, line: Document) -> OutboundMessage:
         row = way.conversation

@@ -12,6 +12,7 @@ from channels.failures import CONSEQUENCES, Failure
 from desk.i18n import N_, Formats
 from inbox.models import Conversation
 from inbox.policy import Closed, Windowed, window
+from profiles.models import Identity
 
 #: The countdown turns warm when this little is left.
 SOON = timedelta(hours=2)
@@ -93,10 +94,11 @@ def _shown(at: datetime, formats: Formats) -> str:
     return clock if at.date() == formats.now.astimezone(formats.zone).date() else f"{formats.date(at)} {clock}"
 
 
-def capabilities_of(runtime: Any, conversation: Conversation) -> Capabilities | None:
-    """What the conversation's channel can carry; None when it is gone."""
+def capabilities_of(runtime: Any, conversation: Conversation, identity: Identity | None) -> Capabilities | None:
+    """What the conversation's channel can carry to this person; None when it is gone."""
     cards = {card.provider for card in runtime.registry.cards()}
     if conversation.provider not in cards:
         return None
-    found: Capabilities = runtime.registry.get(conversation.provider).capabilities
+    external_id = conversation.group_id or (identity.external_id if identity else None)
+    found: Capabilities = runtime.registry.get(conversation.provider).capabilities_for(external_id)
     return found

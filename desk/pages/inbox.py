@@ -244,7 +244,7 @@ async def _head_part(request: web.Request, found: Conversation) -> dict[str, Any
     )
     formats = formats_of(request, principal)
     names = {each.id: each.name for each in colleagues}
-    capabilities = capabilities_of(runtime, found) if found.channel_id in faces.channels else None
+    capabilities = capabilities_of(runtime, found, identity) if found.channel_id in faces.channels else None
     composer = composer_of(capabilities, identity, formats)
     view = open_view(found, _asked(request), faces, names, formats)
     return {

@@ -11,7 +11,7 @@ from channels.adapter import Account, Adapter, Answer, Card, Delivery, Unreadabl
 from channels.capabilities import Capabilities
 from channels.failures import CONSEQUENCES, Failure, SendFailed
 from channels.providers.twilio.api import TwilioApi, refusal
-from channels.providers.twilio.card import CAPABILITIES, CARD, TwilioSettings
+from channels.providers.twilio.card import CAPABILITIES, CARD, ON_WHATSAPP, TwilioSettings
 from channels.providers.twilio.compose import forms
 from channels.providers.twilio.parse import parse_delivery
 from channels.providers.twilio.records import NO_TIME, records
@@ -43,6 +43,10 @@ class TwilioAdapter(Adapter):
             found = []
         sid = found[0].sid if len(found) == 1 else None
         return f"{sid}:{found[0].status[:100]}" if sid else super().delivery_key(account, delivery)
+
+    def capabilities_for(self, external_id: str | None) -> Capabilities:
+        """WhatsApp addresses have a window and approved templates; SMS has neither."""
+        return ON_WHATSAPP if (external_id or "").startswith("whatsapp:") else self.capabilities
 
     def parse(self, account: Account, delivery: Delivery) -> list[AnyEvent]:
         """See `channels.providers.twilio.parse`."""

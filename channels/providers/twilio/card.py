@@ -124,3 +124,15 @@ CAPABILITIES = Capabilities(
         f"{_DOCS}/messaging/guides/webhook-request (incoming fields; by way of channels.md, read 2026-11-28)",
     ),
 )
+
+#: What WhatsApp adds: a window of 24 hours after the person's last message, approved templates outside of it.
+ON_WHATSAPP = CAPABILITIES.model_copy(
+    update={
+        "reply_window_s": 24 * 3600,
+        "template_outside_window": True,
+        "sources": (
+            *CAPABILITIES.sources,
+            f"{_DOCS}/whatsapp/key-concepts (the window; by way of channels.md, read 2026-11-28)",
+        ),
+    }
+)

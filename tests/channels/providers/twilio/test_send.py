@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -445,3 +446,11 @@ async def test_what_a_person_must_register(adapter: TwilioAdapter, base: str, pe
     peer.will(numbers(sms_application_sid="AP1"))
     assert await adapter.register_webhook(account_at(base), "https://x") is None
     assert [asked.method for asked in peer.asked] == ["GET"]
+
+
+def test_whatsapp_has_a_window_and_sms_has_none() -> None:
+    adapter = TwilioAdapter(SimpleNamespace())  # type: ignore[arg-type]
+    whatsapp, sms = adapter.capabilities_for("whatsapp:+15551234567"), adapter.capabilities_for("+15551234567")
+    assert (whatsapp.reply_window_s, whatsapp.template_outside_window) == (86_400, True)
+    assert (sms.reply_window_s, sms.template_outside_window) == (None, False)
+    assert adapter.capabilities_for(None) == sms
