@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -33,40 +35,53 @@ class Role:
     name: str
     arguments: Sequence[str]
     environment: dict[str, str]
-    process: asyncio.subprocess.Process | None = None
     task: asyncio.Task[None] | None = None
-    stopping: bool = False
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def start(self) -> None:
         """Begin, and keep alive until `stop`."""
         self.task = asyncio.create_task(self._keep_alive(), name=self.name)
 
     async def stop(self) -> None:
-        """Ask it to end, wait, and only then kill."""
-        self.stopping = True
-        process = self.process
-        if process is not None and process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                await asyncio.wait_for(process.wait(), STOP_S)
-            except TimeoutError:
-                log.warning("role does not end and is killed", extra={"role": self.name})
-                process.kill()
+        """Ask it to end, wait, and only then kill. At any moment: while it lives, is being started, or waits for it."""
+        self.stopping.set()
         if self.task is not None:
             await asyncio.wait([self.task])
 
     async def _keep_alive(self) -> None:
         loop, failures = asyncio.get_running_loop(), 0
-        while not self.stopping:
+        while not self.stopping.is_set():
             started = loop.time()
-            self.process = await _spawn(self.arguments, self.environment)
-            code = await self.process.wait()
-            if self.stopping:
+            process = await _spawn(self.arguments, self.environment)
+            await self._unless_stopped(process.wait())
+            if self.stopping.is_set():
+                await self._end(process)
                 return
             failures = 0 if loop.time() - started > STEADY_S else failures + 1
             pause = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
-            log.warning("role died and is started again", extra={"role": self.name, "code": code, "pause_s": pause})
-            await asyncio.sleep(pause)
+            told = {"role": self.name, "code": process.returncode, "pause_s": pause}
+            log.warning("role died and is started again", extra=told)
+            await self._unless_stopped(asyncio.sleep(pause))
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, object]) -> None:
+        """Wait for `work`, but no longer than until we are told to stop."""
+        told, working = asyncio.create_task(self.stopping.wait()), asyncio.create_task(work)
+        try:
+            await asyncio.wait({told, working}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            told.cancel()
+            working.cancel()
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        """Also for one that has ended by itself."""
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(process.wait(), STOP_S)
+        except TimeoutError:
+            log.warning("role does not end and is killed", extra={"role": self.name})
+            process.kill()
+            await process.wait()
 
 
 async def _spawn(arguments: Sequence[str], environment: dict[str, str]) -> asyncio.subprocess.Process:
