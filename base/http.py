@@ -83,8 +83,8 @@ class AddressGuard:
         except OSError:
             raise HttpFailed("connect", f"The host {host} was not found.", sent=False) from None
         for *_, address in found:
-            if self.permits(address[0]):
-                return str(address[0])
+            if self.permits(ip := str(address[0])):
+                return ip
         raise HttpFailed("refused_address", _refusal(host), sent=False)
 
 

@@ -8,13 +8,14 @@ docs/decisions/0002-motor-behind-one-module.md for the way out.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 # Motor runs every call in a thread pool and sizes it once, when it is imported: five per core by default, which on a
 # small machine lets a few slow reports hold up the door. An operator's own MOTOR_MAX_WORKERS wins.
 os.environ.setdefault("MOTOR_MAX_WORKERS", "32")
 
+from bson.raw_bson import RawBSONDocument
 from gridfs.errors import CorruptGridFile, NoFile
 from motor.motor_asyncio import (
     AsyncIOMotorClient,
@@ -42,7 +43,7 @@ from pymongo.write_concern import WriteConcern
 from base.errors import Misconfigured
 
 Document = dict[str, Any]
-Collection = AsyncIOMotorCollection
+Collection = AsyncIOMotorCollection[Document]
 Session = AsyncIOMotorClientSession
 Indexes = Mapping[str, Sequence[IndexModel]]
 
@@ -99,7 +100,7 @@ class Database:
         """Raise one of `UNAVAILABLE` unless a primary answers."""
         await self.handle.command("ping")
 
-    async def in_transaction(self, work: Callable[[Session], Awaitable[Any]]) -> Any:
+    async def in_transaction(self, work: Callable[[Session], Coroutine[Any, Any, Any]]) -> Any:
         """Run `work` in one transaction and return what it returns.
 
         `work` runs again on every clash, so it may only touch the database, and must pass the session to each call.
@@ -198,7 +199,9 @@ def duplicates_only(error: BulkWriteError) -> set[int]:
     return {fault["index"] for fault in faults}
 
 
-async def inserted_apart_from_duplicates(collection: Collection, documents: Sequence[Document]) -> set[int]:
+async def inserted_apart_from_duplicates(
+    collection: Collection, documents: Sequence[Document | RawBSONDocument]
+) -> set[int]:
     """Insert all; return the positions of those that were there already under one of their unique keys."""
     if not documents:
         return set()

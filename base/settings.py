@@ -6,7 +6,7 @@ import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -52,13 +52,13 @@ class Settings(BaseSettings):
     mail_listen: str | None = Field(
         None, description="host:port for incoming mail by LMTP or SMTP, e.g. 127.0.0.1:8025."
     )
-    mail_protocol: str = Field(
-        "smtp", pattern="^(smtp|lmtp)$", description="What the mail listener speaks: smtp or lmtp."
+    mail_protocol: Literal["smtp", "lmtp"] = Field(
+        "smtp", description="What the mail listener speaks: smtp or lmtp."
     )
     default_region: str = Field("US", pattern="^[A-Z]{2}$", description="Country for phone numbers without a prefix.")
     time_zone: str = Field("UTC", description="Zone used where a person's own is unknown, e.g. Europe/Berlin.")
-    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR.")
-    log_format: str = Field("text", pattern="^(text|json)$", description="text for people, json for machines.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
+    log_format: Literal["text", "json"] = Field("text", description="text for people, json for machines.")
     max_inflight: int = Field(512, ge=8, le=10000, description="Webhook requests in work at once; beyond it 503.")
     worker_batch: int = Field(250, ge=1, le=1000, description="Rows a worker claims at a time.")
 

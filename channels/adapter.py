@@ -114,9 +114,12 @@ class Card:
 class HttpAnswer(Protocol):
     """What the outbound client gives back."""
 
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def body(self) -> bytes: ...
 
     def json(self) -> Any: ...
 

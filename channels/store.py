@@ -126,7 +126,7 @@ class ChannelStore:
         opened = await self._open(channel_id)
         return (opened.channel, opened.account) if opened else None
 
-    async def having(self, provider: str, setting: str, value: str) -> list[Channel]:
+    async def having(self, provider: str, setting: str, value: str) -> Sequence[Channel]:
         """Accounts of `provider` whose non-secret `setting` has this value: the owners of a shared webhook URL."""
         card = self._registry.get(provider).card
         if setting not in card.settings.model_fields:
@@ -149,7 +149,7 @@ class ChannelStore:
             change |= {"state": state, "state_reason": None}
         if settings is not None:
             change |= self._resettled(row, settings)
-        after = await self._rows.find_one_and_update(
+        after: Document | None = await self._rows.find_one_and_update(
             {"_id": channel_id, "updated_at": row["updated_at"]},
             {"$set": change},
             return_document=ReturnDocument.AFTER,

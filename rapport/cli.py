@@ -15,10 +15,9 @@ from base.errors import Misconfigured, RapportError
 from base.mongo import UNAVAILABLE
 from base.secret_box import SecretBox
 from base.settings import Settings, load
+from desk.store import ROLES, Role
 from rapport.embedded import find_running
 from rapport.runtime import Runtime, open_runtime
-
-ROLES = ("admin", "marketer", "agent", "viewer")
 
 
 def main() -> None:
@@ -175,7 +174,7 @@ def user() -> None:
 @click.option("--name", default="", help="Shown to colleagues.")
 @_data_option
 @click.pass_context
-def user_add(context: click.Context, email: str, role: str, name: str, data_here: Path | None) -> None:
+def user_add(context: click.Context, email: str, role: Role, name: str, data_here: Path | None) -> None:
     """Add a person and print the link that sets the password, once."""
     settings = settings_for(context, data_here)
 
@@ -197,7 +196,9 @@ def token() -> None:
 @click.option("--channel", "channels", multiple=True, help="Limit to this channel id; repeatable.")
 @_data_option
 @click.pass_context
-def token_add(context: click.Context, name: str, role: str, channels: tuple[str, ...], data_here: Path | None) -> None:
+def token_add(
+    context: click.Context, name: str, role: Role, channels: tuple[str, ...], data_here: Path | None
+) -> None:
     """Print a new API token, once."""
     settings = settings_for(context, data_here)
 
@@ -227,7 +228,7 @@ def key_new() -> None:
 @click.option("--until", type=click.DateTime(), help="Received before this time (UTC).")
 @_data_option
 @click.pass_context
-def replay(context: click.Context, data_here: Path | None, **chosen: Any) -> None:
+def replay(context: click.Context, /, data_here: Path | None, **chosen: Any) -> None:
     """Process kept webhooks again. Effects stay unique: nothing is doubled."""
     from rapport.replay import chosen_deliveries
 

@@ -2,6 +2,7 @@
 
 import ast
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,3 +79,16 @@ def test_no_path_of_a_machine_is_committed(leak: str) -> None:
         ["git", "grep", "-n", "-I", "-F", leak], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert not found.stdout, found.stdout
+
+
+def test_every_tool_knows_every_package() -> None:
+    read = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    tool = read["tool"]
+    known = {
+        "wheel": tool["hatch"]["build"]["targets"]["wheel"]["only-include"],
+        "mypy": tool["mypy"]["packages"],
+        "import-linter": tool["importlinter"]["root_packages"],
+    }
+    present = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"bench", "tests"}
+    assert {name: set(packages) for name, packages in known.items()} == dict.fromkeys(known, present)
+    assert present == set(PACKAGES)

@@ -132,7 +132,7 @@ class Door:
 
     def _delivery(self, request: web.Request, body: bytes) -> Delivery:
         given = request.headers
-        headers = {name.lower(): (value,) for name, value in given.items()}
+        headers: dict[str, tuple[str, ...]] = {name.lower(): (value,) for name, value in given.items()}
         if len(headers) < len(given):  # some came more than once
             headers = {name: tuple(given.getall(name)) for name in headers}
         query = {name: tuple(request.query.getall(name)) for name in request.query} if request.query_string else {}

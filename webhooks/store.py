@@ -58,7 +58,7 @@ class PollStore:
         """Let go of the account until then; until now, where somebody asked for it in between and it had not failed."""
         until, now = self._clock() + timedelta(seconds=wait_s), self._clock()
         due: object = until if failures else {"$cond": [{"$ifNull": ["$wanted", False]}, now, until]}
-        change = [{"$set": {"due_at": due, "failures": failures, "attempts": 0}}, {"$unset": "lease"}]
+        change: list[Document] = [{"$set": {"due_at": due, "failures": failures, "attempts": 0}}, {"$unset": "lease"}]
         await self._rows.update_one({"_id": row["_id"], "lease": row["lease"]}, change)
 
     async def forget(self, channel_id: str) -> None:

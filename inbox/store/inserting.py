@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from base.mongo import BulkWriteError, Collection, Document, DuplicateKeyError, Session, duplicates_only
 
 
-async def insert_all(collection: Collection[Document], rows: Sequence[Document], session: Session) -> None:
+async def insert_all(collection: Collection, rows: Sequence[Document], session: Session) -> None:
     """All or, with the transaction, none. The driver's bulk error becomes the `DuplicateKeyError` it stands for; a
     write conflict goes through as it is, so that the transaction runs again."""
     if not rows:

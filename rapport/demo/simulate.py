@@ -23,7 +23,7 @@ async def simulate(settings: Settings, *, provider: str, rate: float, seconds: f
         raise WrongInput("--rate takes up to 2000 a second, --seconds up to 3600.")
     posting = Posting(held, settings.base_url, settings.mail_listen)
     try:
-        count, took_s = await _post(posting, provider, rate, seconds)  # type: ignore[arg-type]
+        count, took_s = await _post(posting, provider, rate, seconds)
     finally:
         await posting.close()
     return f"{count} signed {provider} webhooks in {took_s:.1f} s ({count / took_s:.0f} a second)."
