@@ -6,6 +6,7 @@ from aiohttp import web
 
 from base.errors import Misconfigured
 from desk.app import build
+from rapport import ports
 from rapport.runtime import Runtime
 from webhooks.mail import MailDoor
 from webhooks.mail_listener import MailListener
@@ -23,10 +24,17 @@ def mail_listener(runtime: Runtime) -> MailListener | None:
     """The listener for incoming mail, where `RAPPORT_MAIL_LISTEN` asks for one."""
     if not runtime.settings.mail_listen:
         return None
-    host, _, port = runtime.settings.mail_listen.rpartition(":")
-    if not host or not port.isdigit():
-        raise Misconfigured("RAPPORT_MAIL_LISTEN looks like 127.0.0.1:8025.")
+    host, port = mail_address(runtime.settings.mail_listen)
     door = MailDoor(runtime)
     return MailListener(
-        host, int(port), door.accept, known_recipient=door.knows, protocol=runtime.settings.mail_protocol
+        host, port, door.accept, known_recipient=door.knows, protocol=runtime.settings.mail_protocol
     )
+
+
+def mail_address(listen: str) -> tuple[str, int]:
+    """Host and port of `RAPPORT_MAIL_LISTEN`. Raises `Misconfigured` when it names none, or they cannot be had."""
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdigit():
+        raise Misconfigured("RAPPORT_MAIL_LISTEN looks like 127.0.0.1:8025.")
+    ports.require_free(host.strip("[]"), int(port), "Give another one with RAPPORT_MAIL_LISTEN.")
+    return host.strip("[]"), int(port)

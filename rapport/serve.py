@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from base.settings import Settings
+from rapport import ports
 from rapport.app import application, mail_listener
 from rapport.runtime import open_runtime
 from worker.clockwork import Clockwork
@@ -26,6 +27,7 @@ FINISH_S = 20.0
 async def serve_web(settings: Settings, *, parent: int | None = None) -> None:
     """Serve HTTP (and mail, when `mail_listen` is set) until told to stop."""
     stop = stop_event(parent)
+    ports.require_free(settings.host, settings.port, "Give another one with --port or RAPPORT_PORT.")
     runtime = await open_runtime(settings)
     runner = web.AppRunner(
         application(runtime), access_log=None, keepalive_timeout=75, shutdown_timeout=FINISH_S, handle_signals=False

@@ -7,28 +7,33 @@ from collections.abc import Callable
 from pydantic import SecretStr
 
 from base.settings import Settings
-from rapport import keys
+from rapport import keys, ports
+from rapport.app import mail_address
 from rapport.embedded import Servers
 from rapport.migrations import migrate
 from rapport.runtime import Runtime, open_runtime
 from rapport.up import run
 
-#: Where incoming mail is taken when nothing else is set.
-MAIL_LISTEN = "127.0.0.1:8025"
+#: Where incoming mail is taken when nothing else is set, and when the port is free.
+MAIL_HOST, MAIL_PORT = "127.0.0.1", 8025
 #: The demo's pretended providers live on this machine.
 LOOPBACK = "127.0.0.0/8"
 
 
 async def run_up(settings: Settings, *, demo: bool, say: Callable[[str], None]) -> None:
     """Serve everything until told to stop."""
+    ports.require_free(settings.host, settings.port, "Stop what runs there, or give another one with --port.")
+    here = _for_one_machine(settings, demo=demo)
+    mail_address(here.mail_listen or "")
     say("Starting the private servers …" if settings.mongo_url is None else "Starting …")
-    await run(_for_one_machine(settings, demo=demo), demo=demo, prepare=_prepare, say=say)
+    await run(here, demo=demo, prepare=_prepare, say=say)
 
 
 def _for_one_machine(settings: Settings, *, demo: bool) -> Settings:
     change: dict[str, object] = {}
     if settings.mail_listen is None:
-        change["mail_listen"] = MAIL_LISTEN
+        port = MAIL_PORT if ports.objection(MAIL_HOST, MAIL_PORT) is None else ports.any_free(MAIL_HOST)
+        change["mail_listen"] = f"{MAIL_HOST}:{port}"
     if "base_url" not in settings.model_fields_set:
         host = "localhost" if settings.host in ("127.0.0.1", "0.0.0.0", "::") else settings.host  # noqa: S104
         change["base_url"] = f"http://{host}:{settings.port}"
@@ -52,7 +57,7 @@ async def _prepare(settings: Settings, servers: Servers) -> str:
 
 
 async def _greeting(runtime: Runtime) -> str:
-    lines = [f"\nRapport is at {runtime.settings.base_url}"]
+    lines = [f"\nRapport is at {runtime.settings.base_url}", f"Mail is taken at {runtime.settings.mail_listen}"]
     secret = await runtime.accounts.first_administrator_link()
     if secret is not None:
         link = f"{runtime.settings.base_url}/welcome/{secret}"
