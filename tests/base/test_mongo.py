@@ -1,0 +1,98 @@
+"""The one module that knows the driver: concerns and patience are ours, whatever the address says."""
+
+import asyncio
+import os
+import sys
+import time
+
+import pytest
+from pymongo import ReadPreference
+from pymongo.errors import ServerSelectionTimeoutError, WaitQueueTimeoutError
+from pymongo.read_concern import ReadConcern
+
+from base.mongo import DUTY, UNAVAILABLE, BulkWriteError, Database, IndexModel, inserted_apart_from_duplicates
+
+
+@pytest.mark.parametrize("options", ["", "?w=1&journal=false&readPreference=secondary&readConcernLevel=available"])
+async def test_concerns_are_set_in_code_and_never_inherited(options: str) -> None:
+    database = Database(f"mongodb://127.0.0.1:9/{options}", "nowhere")
+    rows = database.collection("messages")
+    assert rows.write_concern == DUTY and DUTY.document == {"w": "majority", "j": True, "wtimeout": 5000}
+    assert rows.read_concern == ReadConcern("local") and rows.read_preference == ReadPreference.PRIMARY
+    database.close()
+
+
+async def test_patience_and_compression_are_ours() -> None:
+    database = Database("mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=60000&compressors=zlib", "nowhere")
+    options = database.client.delegate.options
+    assert options.server_selection_timeout == 3 and options.pool_options.wait_queue_timeout == 1
+    assert options.pool_options.max_pool_size == 50 and options.retry_writes and options.retry_reads
+    assert options.pool_options._compression_settings.compressors == []
+    database.close()
+
+
+def test_the_drivers_threads_are_counted_by_us_unless_the_operator_does() -> None:
+    threads = sys.modules["motor.frameworks.asyncio"]._EXECUTOR  # as base.mongo had it made
+    assert threads._max_workers == int(os.environ["MOTOR_MAX_WORKERS"])
+
+
+async def test_a_server_that_is_away_is_said_after_three_seconds() -> None:
+    database, begun = Database("mongodb://127.0.0.1:9/", "nowhere"), time.monotonic()
+    with pytest.raises(UNAVAILABLE) as caught:
+        await database.ping()
+    assert isinstance(caught.value, ServerSelectionTimeoutError) and time.monotonic() - begun >= 2.9
+    database.close()
+
+
+async def test_a_busy_pool_is_said_after_a_second(mongo_url: str, fresh_database_name: str) -> None:
+    database = Database(mongo_url, fresh_database_name, pool_size=1)
+    rows = database.collection("reports")
+    await rows.insert_one({"_id": 1})
+    slow = asyncio.ensure_future(rows.find_one({"$where": "sleep(4000) || true"}))
+    await asyncio.sleep(0.5)
+    with pytest.raises(UNAVAILABLE) as caught:
+        await rows.find_one({"_id": 1})
+    assert isinstance(caught.value, WaitQueueTimeoutError)
+    assert await slow == {"_id": 1}
+    database.close()
+
+
+async def test_a_transaction_stands_or_falls_as_a_whole(mongo_url: str, fresh_database_name: str) -> None:
+    database = Database(mongo_url, fresh_database_name)
+    rows = database.collection("rows")
+    await rows.insert_one({"_id": 0})
+
+    async def half(session: object) -> None:
+        await rows.insert_one({"_id": 1}, session=session)
+        raise KeyError("in the middle")
+
+    async def whole(session: object) -> int:
+        await rows.insert_many([{"_id": 2}, {"_id": 3}], session=session)
+        return 2
+
+    with pytest.raises(KeyError):
+        await database.in_transaction(half)
+    assert await database.in_transaction(whole) == 2
+    assert [row["_id"] for row in await database.aggregate(rows, [{"$sort": {"_id": 1}}])] == [0, 2, 3]
+    database.close()
+
+
+async def test_only_duplicates_are_passed_over(mongo_url: str, fresh_database_name: str) -> None:
+    database = Database(mongo_url, fresh_database_name)
+    await database.ensure_indexes({"rows": [IndexModel([("key", 1)], name="once", unique=True)], "empty": []})
+    rows = database.collection("rows")
+    assert await inserted_apart_from_duplicates(rows, []) == set()
+    assert await inserted_apart_from_duplicates(rows, [{"key": 1}, {"key": 2}]) == set()
+    assert await inserted_apart_from_duplicates(rows, [{"key": 2}, {"key": 3}, {"key": 1}]) == {0, 2}
+    await database.handle.command("collMod", "rows", validator={"key": {"$type": "int"}})
+    with pytest.raises(BulkWriteError):
+        await inserted_apart_from_duplicates(rows, [{"key": 3}, {"key": "four"}])
+    assert await rows.count_documents({}) == 3
+    database.close()
+
+
+async def test_a_replica_set_is_known_by_its_name(mongo_url: str) -> None:
+    database = Database(mongo_url, "nowhere")
+    assert (await database.require_replica_set())["setName"]
+    assert not await database.speaks_zlib()
+    database.close()
