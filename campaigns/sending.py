@@ -106,26 +106,13 @@ class JourneySource:
 
     async def prepare(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Answer]:
         """One answer per send: may it go, and with which words."""
-        runs = await self._store.many(send.source.enrolment_id or "" for send in sends)
-        statuses = await self._journeys.statuses(send.source.id or "" for send in sends)
-        answers: dict[str, Answer] = {}
-        standing: list[tuple[Send, Document]] = []
-        for send in sends:
-            row = runs.get(send.source.enrolment_id or "")
-            answer = _standing(send, row, statuses.get(send.source.id or ""), now)
-            if answer is None and row is not None:
-                standing.append((send, row))
-            else:
-                answers[send.id] = answer or Skip("run_over", _OVER)
-        cases = await self._cases(standing, answers)
-        going = []
-        for case in cases:
-            gate = self._gate(case, now)
-            if gate is not None:
-                answers[case.send.id] = gate
-            else:
-                going.append(case)
+        answers, going = await self._judged(sends, now)
         return answers | await self._rendered(going, now)
+
+    async def last_look(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Skip | Defer]:
+        """An order paid, an answer, a pause since `prepare`: writing the message and the calls before it take time."""
+        answers, _ = await self._judged(sends, now)
+        return answers
 
     async def settled(self, sends: Sequence[Send]) -> None:
         """The runs that wait for these sends go on. A lost call costs a run one re-check."""
@@ -150,7 +137,31 @@ class JourneySource:
 
     # -- judging -----------------------------------------------------------------------------------------------
 
-    async def _cases(self, standing: Sequence[tuple[Send, Document]], answers: dict[str, Answer]) -> list[_Case]:
+    async def _judged(self, sends: Sequence[Send], now: datetime) -> tuple[dict[str, Skip | Defer], list[_Case]]:
+        """Those that must not go, with the reason, and those that may."""
+        runs = await self._store.many(send.source.enrolment_id or "" for send in sends)
+        statuses = await self._journeys.statuses(send.source.id or "" for send in sends)
+        answers: dict[str, Skip | Defer] = {}
+        standing: list[tuple[Send, Document]] = []
+        for send in sends:
+            row = runs.get(send.source.enrolment_id or "")
+            answer = _standing(send, row, statuses.get(send.source.id or ""), now)
+            if answer is None and row is not None:
+                standing.append((send, row))
+            else:
+                answers[send.id] = answer or Skip("run_over", _OVER)
+        going = []
+        for case in await self._cases(standing, answers):
+            gate = self._gate(case, now)
+            if gate is not None:
+                answers[case.send.id] = gate
+            else:
+                going.append(case)
+        return answers, going
+
+    async def _cases(
+        self, standing: Sequence[tuple[Send, Document]], answers: dict[str, Skip | Defer]
+    ) -> list[_Case]:  # fmt: skip
         definitions = await self._live.definitions({(row["journey_id"], row["version"]) for _, row in standing})
         asks, known = [], []
         for send, row in standing:
@@ -169,7 +180,7 @@ class JourneySource:
             for send, run, definition, step in known
         ]
 
-    def _gate(self, case: _Case, now: datetime) -> Answer | None:
+    def _gate(self, case: _Case, now: datetime) -> Skip | Defer | None:
         if not case.facts.profile:
             return Skip("profile_gone", "The person has been erased.")
         over = goal_or_exit(case.definition, case.run, case.facts, now)
@@ -239,7 +250,7 @@ class JourneySource:
         return self._links.for_send(case.send).get("unsubscribe_url")
 
 
-def _standing(send: Send, row: Document | None, status: str | None, now: datetime) -> Answer | None:
+def _standing(send: Send, row: Document | None, status: str | None, now: datetime) -> Skip | Defer | None:
     """Whether the run still waits for this send; None: it does."""
     if row is None or status is None or status == "archived" or not is_live(row):
         return Skip("run_over", _OVER)

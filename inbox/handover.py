@@ -295,23 +295,40 @@ class Handover:
             running[asyncio.create_task(self._call(claim, each))] = each
 
     async def _handed(self, claim: Claim, chunk: Sequence[Ready]) -> list[Ready]:
-        """Write `handed`, then look once more whether somebody said no: nothing lies between this look and the call."""
+        """Write `handed`, then look once more whether anything speaks against it: nothing lies between this look and
+        the call."""
         now = self._clock()
         ours = await self._sends.hand_over([each.row for each in chunk], now)
         chunk = [each for each in chunk if each.row["_id"] in ours]
         for each in chunk:
             row = each.row
             row |= {"tries": row["tries"] + 1, "handed_at": now, "first_handed_at": row.get("first_handed_at") or now}
-        marketing = [each.row for each in chunk if each.row["class"] == "marketing"]
-        if not marketing:
-            return chunk
-        consents = await self._consents(marketing)
-        said_no = {row["_id"]: no for row in marketing if (no := withdrawn(consents.get(row["_id"])))}
-        if said_no:
-            turned = [each.row for each in chunk if each.row["_id"] in said_no]
-            chunk = [each for each in chunk if each.row["_id"] not in said_no]
-            await self._sends.settle([_turned_away(claim, row, said_no[row["_id"]], now) for row in turned])
+        objections = await self._last_look([each.row for each in chunk], now)
+        if objections:
+            turned = [each.row for each in chunk if each.row["_id"] in objections]
+            chunk = [each for each in chunk if each.row["_id"] not in objections]
+            uncalled = [_turned_away(claim, row, objections[row["_id"]], now, tries=row["tries"] - 1) for row in turned]
+            await self._sends.settle(uncalled)
         return chunk
+
+    async def _last_look(self, rows: Sequence[Document], now: datetime) -> dict[str, Skip | Defer]:
+        """What speaks against a call at this very moment: a reason of the send's source, or the person's no."""
+        by_kind: dict[str, list[Document]] = {}
+        for row in rows:
+            by_kind.setdefault(row["source"]["kind"], []).append(row)
+        looks = [self._objections(kind, group, now) for kind, group in by_kind.items()]
+        consents, *found = await asyncio.gather(self._consents(rows), *looks)
+        objections = {send_id: answer for each in found for send_id, answer in each.items()}
+        return objections | {send_id: no for send_id, verdict in consents.items() if (no := withdrawn(verdict))}
+
+    async def _objections(self, kind: str, rows: Sequence[Document], now: datetime) -> dict[str, Skip | Defer]:
+        try:
+            return dict(await self._sources[kind].last_look([send_of(row) for row in rows], now))
+        except UNAVAILABLE:
+            raise
+        except Exception as error:
+            log.exception("a source cannot say whether its sends may go", extra={"kind": kind})
+            return {row["_id"]: _unprepared(row, error, now) for row in rows}
 
     async def _call(self, claim: Claim, ready: Ready) -> Result:
         if not claim.ours():
@@ -412,11 +429,14 @@ def reason_of(failed: SendFailed) -> Document:
     return {"code": failed.failure.value, "sentence": CONSEQUENCES[failed.failure].sentence, "detail": words or None}
 
 
-def _turned_away(claim: Claim, row: Document, answer: Skip | Defer, now: datetime) -> UpdateOne:
+def _turned_away(
+    claim: Claim, row: Document, answer: Skip | Defer, now: datetime, *, tries: int | None = None
+) -> UpdateOne:  # fmt: skip
+    """`tries`: how many calls were made, when the row says already that this one was."""
     reason: Document = {"code": answer.code, "sentence": answer.sentence, "detail": None}
     if isinstance(answer, Defer):
         claim.waiting.append(row["_id"])
-        return deferred(row, reason, answer.until, now)
+        return deferred(row, reason, answer.until, now, tries=tries)
     claim.results.append(row["_id"])
     return ended(row, "skipped", reason, now)
 

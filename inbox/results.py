@@ -56,15 +56,18 @@ def given_up_waiting(row: Document, now: datetime) -> UpdateOne:
 
 def deferred(
     row: Document, reason: Document, until: datetime, now: datetime, *, uncertain: bool = False,
-    to: Address | None = None,
+    to: Address | None = None, tries: int | None = None,
 ) -> UpdateOne:  # fmt: skip
-    """Not now: again at `until`, through all gates."""
+    """Not now: again at `until`, through all gates. `tries`: as many as there were, because no call was made."""
     change: Document = {"state": "deferred", "reason": reason, "due_at": until, "attempts": 0, "updated_at": now}
     if uncertain:
         change["uncertain"] = True
     if to is not None:
         change["to"] = to.model_dump()
     update: Document = {"$set": change, "$unset": {"lease": "", "awaiting_echo": ""}}
+    if tries is not None:
+        change["tries"] = tries
+        update["$unset"] |= {} if tries else {"handed_at": "", "first_handed_at": ""}
     if reason["code"] == "not_prepared":
         update["$inc"] = {"faults": 1}
     if row.get("reason") != reason:

@@ -48,6 +48,10 @@ class SendSource(Protocol):
         """One answer per send id, judged on fresh data. Asked right before the hand-over and again for each retry."""
         ...
 
+    async def last_look(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Skip | Defer]:
+        """Those that must not go after all, by id: what came to light since `prepare`. Nothing but the call follows."""
+        ...
+
     async def settled(self, sends: Sequence[Send]) -> None:
         """They came to `accepted`, `failed`, `skipped` or `unknown`. May be called twice for one send."""
         ...
@@ -59,6 +63,10 @@ class WrittenByHand:
     async def prepare(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Answer]:
         """Always ready."""
         return {send.id: Prepared(from_content(send)) for send in sends}
+
+    async def last_look(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Skip | Defer]:
+        """Somebody wrote it for this moment: nothing speaks against it."""
+        return {}
 
     async def settled(self, sends: Sequence[Send]) -> None:
         """Nobody waits for it: the message itself shows what became of it."""

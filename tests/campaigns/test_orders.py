@@ -114,6 +114,32 @@ async def test_payment_reminder_never_after_pay(world: World, how: str) -> None:
     assert (await world.run())["end"]["reason"] == "goal"
 
 
+@pytest.mark.parametrize("status", ["paid", "cancelled", "refunded"])
+async def test_no_reminder_when_the_order_is_settled_while_the_message_is_on_its_way(
+    world: World, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gates have let it pass and it is written already; only the call of the provider is still to come."""
+    await world.journeys.install("payment_reminder", WAITS, live=True)
+    order = await world.order(await world.person())
+    await world.settle()
+    await world.travel(hours=1)
+    await world.worker.walker.advance(100)
+    prepare = world.worker.source.prepare
+
+    async def prepared_and_then_paid(sends: Any, now: Any) -> Any:
+        answers = await prepare(sends, now)
+        await world.orders.advance(order.id, StatusInput.model_validate({"status": status}))
+        return answers
+
+    monkeypatch.setattr(world.worker.source, "prepare", prepared_and_then_paid)
+    await world.inbox.delivery.deliver(100)
+    await world.settle()
+    assert world.sent() == []
+    (send,) = await world.inbox.sends.raw({})
+    assert send["state"] == "skipped" and send["reason"]["code"] in ("goal", "exit_condition")
+    assert (await world.run())["state"] == "ended"
+
+
 async def test_klaviyo_paid_under_another_address_counts_too(world: World) -> None:
     """Klaviyo: buyers with a second e-mail address still got the reminder. The order belongs to the person, not to an
     address, and one told by a shop and by a program under the same number is one purchase."""

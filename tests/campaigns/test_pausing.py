@@ -115,6 +115,31 @@ async def test_a_send_under_way_is_put_off_while_paused(world: World) -> None:
     assert world.sent() == ["Hello Anna"]
 
 
+async def test_a_pause_while_the_message_is_on_its_way_holds_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    journey = await world.journey(*STEPS, **TRIGGER)
+    await world.happens("x", await world.person("Anna"))
+    await world.settle()
+    await world.travel(hours=1)
+    await world.worker.walker.advance(10)
+    prepare = world.worker.source.prepare
+
+    async def prepared_and_then_paused(sends: Any, now: Any) -> Any:
+        answers = await prepare(sends, now)
+        await world.journeys.set_status(journey, "paused")
+        return answers
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.worker.source, "prepare", prepared_and_then_paused)
+        await world.inbox.delivery.deliver(10)
+    (send,) = await world.inbox.sends.raw({})
+    assert (send["state"], send["reason"]["code"]) == ("deferred", "journey_paused") and world.sent() == []
+    assert send["tries"] == 0 and "first_handed_at" not in send, "no call was made"
+    await world.journeys.set_status(journey, "live")
+    await world.travel(minutes=1)
+    await world.settle()
+    assert world.sent() == ["Hello Anna"]
+
+
 async def test_a_resume_that_died_half_way_is_finished_by_the_walker(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -140,6 +140,8 @@ class Planner:
     answers: dict[str, Any] = field(default_factory=dict)
     settled_with: list[tuple[str, str]] = field(default_factory=list)
     asked: int = 0
+    #: What comes to light when a send has been handed over.
+    objections: dict[str, Any] = field(default_factory=dict)
 
     async def prepare(self, sends: Any, now: datetime) -> dict[str, Answer]:
         self.asked += len(sends)
@@ -152,6 +154,9 @@ class Planner:
             text = str(send.content.get("text", "Hello"))
             found[send.id] = answer or Prepared(OutboundMessage(key="not-mine", to=to, text=text))
         return found
+
+    async def last_look(self, sends: Any, now: datetime) -> dict[str, Any]:
+        return {send.id: self.objections[send.send_key] for send in sends if send.send_key in self.objections}
 
     async def settled(self, sends: Any) -> None:
         self.settled_with += [(send.send_key, send.state) for send in sends]

@@ -317,6 +317,38 @@ async def test_no_marketing_send_starts_after_an_opt_out(house: House) -> None:
     assert states["skipped"] + states["accepted"] == 150 and states["skipped"] > 0
 
 
+async def test_what_comes_to_light_right_before_the_call_still_counts(house: House) -> None:
+    channel_id = await house.channel()
+    people = await house.people(channel_id, 3)
+    await house.plan(channel_id, people)
+    later = house.clock() + timedelta(minutes=1)
+    house.planner.objections = {
+        "key-0": Skip("paid", "It has been paid."),
+        "key-1": Defer(later, "paused", "It is paused."),
+    }
+    await house.inbox.delivery.deliver(100)
+    assert [call.key for call in house.adapter().calls] == ["key-2"]
+    rows = {row["send_key"]: row for row in await house.inbox.sends.raw({})}
+    assert rows["key-0"]["state"] == "skipped" and rows["key-0"]["reason"]["code"] == "paid"
+    assert rows["key-1"]["state"] == "deferred" and rows["key-1"]["tries"] == 0
+    house.planner.objections = {}
+    await house.all_due()
+    await house.deliver_all()
+    assert sorted(call.key for call in house.adapter().calls) == ["key-1", "key-2"]
+
+
+async def test_a_source_that_fails_at_the_last_look_harms_nobody_else(house: House) -> None:
+    channel_id = await house.channel()
+    await house.plan(channel_id, await house.people(channel_id, 2))
+
+    async def broken(sends: Any, now: Any) -> Any:
+        raise RuntimeError("a bug")
+
+    house.planner.last_look = broken  # type: ignore[method-assign]
+    await house.inbox.delivery.deliver(100)
+    assert house.adapter().calls == [] and await house.states() == {"deferred": 2}
+
+
 async def deny(house: House, identity_id: str) -> None:
     await house.consent.act(ConsentAct(identity_id, "marketing", False, "keyword"))
 
