@@ -188,7 +188,7 @@ class Journeys:
         fields: dict[str, Any] = {"status": status, "paused_at": now if status == "paused" else None}
         if head["status"] == "paused" and head["paused_at"] is not None:
             span = int((now - head["paused_at"]) / timedelta(milliseconds=1)) if overdue == "shift" else 0
-            fields["release"] = {"shift_ms": span, "stale_before": now - late if late is not None else None}
+            fields["release"] = {"at": now, "shift_ms": span, "stale_before": now - late if late is not None else None}
         elif status == "paused":
             fields["release"] = None
         return fields
@@ -203,10 +203,7 @@ class Journeys:
         if head["status"] == "archived":
             await self._enrolments.hurry(head["_id"], now)
         elif head["release"]:
-            policy = head["release"]
-            await self._enrolments.release(
-                head["_id"], now, shift_ms=policy["shift_ms"], stale_before=policy["stale_before"]
-            )
+            await self._enrolments.release(head["_id"], now, **head["release"])
         await self._doorbell.ring("advance")
 
     # -- people in journeys ------------------------------------------------------------------------------------

@@ -268,10 +268,7 @@ class Walker:
         now = self._clock()
         for head in (await self._live.now()).heads.values():
             if head["status"] != "paused" and head.get("release"):
-                policy = head["release"]
-                await self._store.release(
-                    head["_id"], now, shift_ms=policy["shift_ms"], stale_before=policy["stale_before"]
-                )
+                await self._store.release(head["_id"], now, **head["release"])
 
 
 def _stale(walked: Walked, trip: _Trip) -> frozenset[Need]:

@@ -34,6 +34,7 @@ from base.pages import Page, bounded, cut, read_cursor, write_cursor
 from campaigns.conditions import ANY_EVENT
 from campaigns.gates import RunBrief
 from campaigns.run import LogLine, RunState, Wait
+from campaigns.wallclock import LAST_INSTANT
 
 #: States of a run that is not over. `held`: its journey is paused.
 LIVE = ("waiting", "held")
@@ -193,16 +194,22 @@ class EnrolmentStore:
         return (await self._rows.update_many(wanted, {"$set": {"state": "held"}})).modified_count
 
     async def release(
-        self, journey_id: str, now: datetime, *, shift_ms: int = 0, stale_before: datetime | None = None
+        self, journey_id: str, now: datetime, *, at: datetime, shift_ms: int = 0, stale_before: datetime | None = None
     ) -> int:
-        """Let held runs go on. `shift_ms` moves due times; runs due before `stale_before` pass over their next send.
+        """Let held runs go on; `at`: when the pause ended. `shift_ms`, its length, moves the wait of each run by as
+        much of it as the run has stood there; runs due before `stale_before` pass over their next send.
 
         May run twice: a run is changed in the same write that lets it go.
         """
         change: Document = {"state": "waiting"}
         if shift_ms:
-            change["due_at"] = {"$dateAdd": {"startDate": "$due_at", "unit": "millisecond", "amount": shift_ms}}
-            change["shift_ms"] = {"$add": [{"$ifNull": ["$shift_ms", 0]}, shift_ms]}
+            stood = {"$max": [0, {"$dateDiff": {"startDate": "$entered_at", "endDate": at, "unit": "millisecond"}}]}
+            shift = {"$min": [shift_ms, stood]}
+            moved = {"$dateAdd": {"startDate": "$due_at", "unit": "millisecond", "amount": shift}}
+            # Due before its wait is over: it has just come in, or something happened that it has to look at.
+            called = {"$lt": ["$due_at", {"$ifNull": ["$wait.until", LAST_INSTANT]}]}
+            change["due_at"] = {"$cond": [called, now, moved]}
+            change["shift_ms"] = {"$add": [{"$ifNull": ["$shift_ms", 0]}, shift]}
         if stale_before is not None:
             late = {"$lt": ["$due_at", stale_before]}
             change["skip_next"] = {"$or": [{"$ifNull": ["$skip_next", False]}, late]}

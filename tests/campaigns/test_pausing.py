@@ -64,6 +64,32 @@ async def test_resume_may_shift_everybody_by_the_pause(world: World) -> None:
     assert world.sent() == ["Hello Anna"]
 
 
+async def test_a_pause_takes_from_a_wait_only_what_the_run_has_stood_in_it(world: World) -> None:
+    journey = await paused_with(world, "Anna")
+    await world.travel(hours=5)
+    await world.happens("x", await world.person("Bert"))  # comes in at the end of the pause
+    await world.settle()
+    await world.journeys.set_status(journey, "live", overdue="shift")
+    await world.settle()
+    for run in await world.rows():
+        assert abs(run["due_at"] - (now() + timedelta(hours=1))) < timedelta(minutes=5)
+
+
+async def test_what_happened_in_a_pause_counts_at_once_although_waits_are_shifted(world: World) -> None:
+    wait = {"id": "w", "type": "wait_event", "timeout": "P9D", "any": [{"event": "pong", "next": "hello"}]}
+    journey = await world.journey(wait, {**HELLO, "next": None}, **TRIGGER)
+    anna = await world.person("Anna")
+    await world.happens("x", anna)
+    await world.settle()
+    await world.journeys.set_status(journey, "paused")
+    await world.travel(days=3)
+    await world.happens("pong", anna)
+    await world.settle()
+    await world.journeys.set_status(journey, "live", overdue="shift")
+    await world.settle()
+    assert world.sent() == ["Hello Anna"]
+
+
 async def test_resume_may_skip_what_is_too_late(world: World) -> None:
     journey = await paused_with(world, "Anna")
     await world.travel(hours=3)  # overdue by two hours
