@@ -21,3 +21,8 @@ def to_millisecond(value: datetime) -> datetime:
     if value.tzinfo is not UTC:
         value = value.astimezone(UTC)
     return value.replace(microsecond=value.microsecond // 1000 * 1000)
+
+
+def iso(value: datetime) -> str:
+    """ISO 8601, UTC, milliseconds: the one form of a time that goes out."""
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+#: Marks the name of a member of a union, which pydantic puts into the path of a fault: no part of what was written.
+MEMBER = "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}"
+
 
 @dataclass(frozen=True)
 class FieldError:

@@ -20,6 +20,7 @@ import orjson
 from aiohttp import web
 
 from base.bus import Bus
+from base.clock import iso
 from base.errors import TooMany, WrongInput
 from base.feed import TOPIC, Feed
 from base.mongo import UNAVAILABLE, Document
@@ -225,8 +226,8 @@ class _Stream:
 
     async def _show(self, row: Document) -> None:
         if self._principal.may_see(row["channel_id"]):
-            notice: dict[str, Any] = {"type": row["type"], "at": row["at"], "data": row["data"]}
-            await self._send(row["_id"], "notice", orjson.dumps(notice, option=orjson.OPT_UTC_Z))
+            notice: dict[str, Any] = {"type": row["type"], "at": iso(row["at"]), "data": row["data"]}
+            await self._send(row["_id"], "notice", orjson.dumps(notice))
 
     async def _send(self, position: int, event: str, data: bytes) -> None:
         await self._response.write(b"id: %d\nevent: %s\ndata: %s\n\n" % (position, event.encode(), data))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
+from base.errors import MEMBER
 from base.mongo import Document
 from channels.vocabulary import Address, Attachment, Button, Instant, TemplateCall
 
@@ -274,13 +275,25 @@ class ChosenFile(BaseModel):
     caption: str | None = Field(None, max_length=4000)
 
 
+_NEW, _KEPT = f"{MEMBER}new", f"{MEMBER}kept"
+
+
+def _which(value: Any) -> str:
+    is_kept = "file_id" in value if isinstance(value, dict) else isinstance(value, ChosenFile)
+    return _KEPT if is_kept else _NEW
+
+
+#: A file by its address, or one that is kept here.
+Enclosed = Annotated[Annotated[Attachment, Tag(_NEW)] | Annotated[ChosenFile, Tag(_KEPT)], Discriminator(_which)]
+
+
 class ReplyInput(BaseModel):
     """What an agent writes. `note` stays inside the house; `send_at` sends later; `reply_to` is our message id."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     text: str | None = Field(None, max_length=150_000)
-    attachments: tuple[Attachment | ChosenFile, ...] = Field((), max_length=20)
+    attachments: tuple[Enclosed, ...] = Field((), max_length=20)
     buttons: tuple[Button, ...] = Field((), max_length=20)
     note: bool = False
     reply_to: str | None = Field(None, max_length=60)

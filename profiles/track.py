@@ -62,7 +62,8 @@ class Tracker:
     async def record(
         self, inputs: Sequence[TrackedInput], *, source: str = "api", path: str = "batch"
     ) -> list[Tracked]:
-        """All or none: a fault in one is told with its position before anything is written.
+        """All or none: a fault in one is told with its position in `path` (empty: there is but one) before anything is
+        written.
 
         Raises `WrongInput` for a reserved name or a wrong identity, `NotFound` for an unknown profile.
         """
@@ -106,7 +107,7 @@ class Tracker:
 
 def _refuse_reserved(inputs: Sequence[TrackedInput], path: str) -> None:
     faults = [
-        FieldError(f"{path}[{i}].event", "this name is raised by the application itself")
+        FieldError(f"{path}[{i}].event" if path else "event", "this name is raised by the application itself")
         for i, each in enumerate(inputs)
         if each.event.startswith(RESERVED)
     ]

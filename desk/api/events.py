@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Field, RootModel
 from pydantic import Tag as Member
 
+from base.errors import MEMBER
 from desk.api.contract import Call, Operations
-from desk.api.reading import MEMBER
 from desk.api.scope import check_named, must_see_person
 from desk.api.shapes import Body, View, page
 from profiles.track import TrackedInput
@@ -41,7 +41,7 @@ class EventsIn(
 
     @property
     def path(self) -> str:
-        """Where they stand in the body."""
+        """Where they stand in the body; empty when there is but one, which is the body."""
         return "batch" if isinstance(self.root, EventBatch) else ""
 
 
@@ -60,7 +60,8 @@ async def track_events(call: Call) -> Any:
     again is a no-op. Names that only the application raises (`message.…`, `profile.…`) are refused.
     """
     body: EventsIn = call.body
-    named = [(f"{body.path}[{i}].identity", each.identity) for i, each in enumerate(body.inputs) if each.identity]
+    places = [f"{body.path}[{i}].identity" if body.path else "identity" for i in range(len(body.inputs))]
+    named = [(place, each.identity) for place, each in zip(places, body.inputs, strict=True) if each.identity]
     await check_named(call, named)
     for profile_id in dict.fromkeys(each.profile_id for each in body.inputs if each.profile_id):
         await must_see_person(call, profile_id)

@@ -175,6 +175,9 @@ def _query_parameter(name: str, schema: dict[str, Any], required: bool) -> dict[
 
 
 def _headers(operation: Operation) -> list[dict[str, Any]]:
+    if operation.media_type == "text/event-stream":
+        last = {"type": "string", "pattern": "^[0-9]{1,18}$"}
+        return [{"name": "Last-Event-ID", "in": "header", "required": False, "schema": last}]
     if operation.method != "POST":
         return []
     schema = {"type": "string", "minLength": 1, "maxLength": KEY_MAX, "pattern": "^[ -~]*$"}

@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, ValidationError
 
-from base.errors import FieldError, TooLarge, WrongInput
+from base.errors import MEMBER, FieldError, TooLarge, WrongInput
 from desk.api.shapes import FIRST_YEAR, LAST_YEAR
 
 #: Largest JSON body taken, bytes, unpacked. Webhooks have their own limits.
@@ -23,8 +23,6 @@ FAULTS_SHOWN = 50
 DEPTH_MAX, LARGEST_INT = 40, 2**63 - 1
 #: What a browser can post from any page without asking: never taken for JSON.
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
-#: Marks the name of a member of a union, which pydantic puts into the path of a fault.
-MEMBER = "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}"
 
 
 async def read_bytes(request: web.Request) -> bytes:

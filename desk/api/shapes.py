@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import (
@@ -17,17 +17,12 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from base.clock import to_millisecond
+from base.clock import iso, to_millisecond
 from base.errors import FieldError, WrongInput
 from base.pages import LIMIT_DEFAULT, LIMIT_MAX, Page, cut, read_cursor, write_cursor
 
 #: Years a caller's time may lie in: what every part of the house can reckon with.
 FIRST_YEAR, LAST_YEAR = 1970, 2199
-
-
-def iso(value: datetime) -> str:
-    """ISO 8601, UTC, milliseconds: the one form of a time in the API."""
-    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _written(value: Any) -> Any:

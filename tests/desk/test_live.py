@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -138,6 +139,7 @@ async def test_the_stream_says_where_it_stands_and_what_happens(desk):
         await desk.runtime.feed.append(_notices(2))
         first, second = await _events(answer, 2)
     assert [first.data["type"], first.data["data"], second.id - first.id] == ["message.created", {"n": 0}, 1]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first.data["at"])
 
 
 async def test_coming_back_misses_nothing(desk):

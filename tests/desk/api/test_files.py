@@ -220,6 +220,8 @@ async def test_whose_files_may_be_sent(world: World, agent: ClientSession) -> No
         answer = await agent.post(path, json={"attachments": [{"file_id": refused}]})
         problem = await answer_of(answer)
         assert (answer.status, problem["errors"][0]["path"]) == (422, "attachments[0].file_id")
+    nothing = await answer_of(await agent.post(path, json={"attachments": [{"nothing": 1}]}))
+    assert {each["path"] for each in nothing["errors"]} == {"attachments[0].kind", "attachments[0].nothing"}
     for odd in ("x", {"$ne": 1}, ["fil_x"], 7, None):
         assert (await agent.post(path, json={"attachments": [{"file_id": odd}]})).status == 422
 

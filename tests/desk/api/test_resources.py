@@ -165,6 +165,8 @@ async def test_events_are_kept_once(world: World) -> None:
         assert timeline[0]["properties"] == {"path": "/"}
         wrong = {"batch": [event, {**event, "event": "message.received"}]}
         assert (await ask(client, "POST", "/events", wrong, 422))["errors"][0]["path"] == "batch[1].event"
+        alone = {**event, "event": "message.received"}
+        assert (await ask(client, "POST", "/events", alone, 422))["errors"][0]["path"] == "event"
         nobody = {"batch": [{"event": "x", "message_id": "1"}, {"event": 1}]}
         paths = [each["path"] for each in (await ask(client, "POST", "/events", nobody, 422))["errors"]]
         assert paths[0] == "batch[0]" and "batch[1].event" in paths
