@@ -146,10 +146,11 @@ def _why(row: Mapping[str, Any]) -> tuple[Statement, datetime | None]:
         return _statement("wait.held", {}), None
     if wait is None:
         return _statement("wait.now", {}), row.get("due_at")
-    params = {**(wait.get("about") or {}), "until": wait["until"]}
+    # A step that waits for a task is looked at before its patience ends; people are told when that is.
+    params = {"until": wait["until"], **(wait.get("about") or {})}
     code = f"wait.{wait['kind']}"
     said = Statement(code, params, say(code, params), row["entered_at"], row["node"], row["visit"])
-    return said, wait["until"]
+    return said, params["until"]
 
 
 def _entered(row: Mapping[str, Any]) -> Statement:

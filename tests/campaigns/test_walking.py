@@ -382,6 +382,9 @@ async def test_a_task_holds_the_run_until_a_person_is_done(world: World) -> None
     anna = await world.person()
     await world.happens("x", anna)
     await world.settle()
+    told = await world.journeys.explain((await world.run())["_id"])
+    assert told.until is not None and abs(told.until - now() - timedelta(days=3)) < timedelta(hours=2)
+    assert told.why.params["until"] == told.until
     await world.travel(minutes=2)
     await world.settle()
     tasks = (await world.tasks.page()).data
