@@ -54,13 +54,11 @@ def settings_for(context: click.Context, data: Path | None, **overrides: Any) ->
     """Settings with the command line on top, logs set up; finds the servers of a running `up`."""
     settings = load(data=data or context.obj["data"], **overrides)
     logs.configure(settings.log_level, settings.log_format)
-    if settings.mongo_url and settings.redis_url:
-        return settings
     running = find_running(settings.data)
     if running is None:
         return settings
-    found = {"mongo_url": running.mongo_url, "redis_url": running.redis_url}
-    given = {name: value for name, value in found.items() if value and getattr(settings, name) is None}
+    found = {"mongo_url": running.mongo_url, "redis_url": running.redis_url, "base_url": running.base_url}
+    given = {name: value for name, value in found.items() if value and name not in settings.model_fields_set}
     return load(data=data or context.obj["data"], **overrides, **given)
 
 
@@ -270,4 +268,7 @@ def demo_simulate(context: click.Context, rate: float, seconds: float, provider:
     from rapport.demo.simulate import simulate
 
     settings = need_servers(settings_for(context, data_here))
+    running = find_running(settings.data)
+    if running is not None and settings.mail_listen is None:
+        settings = settings.model_copy(update={"mail_listen": running.mail_listen or None})
     click.echo(_run(simulate(settings, provider=provider, rate=rate, seconds=seconds)))

@@ -83,10 +83,15 @@ class MissingLibrary(EmbeddedError):
 
 @dataclass(frozen=True)
 class Servers:
-    """Where the two servers are. An empty text stands for one that was not asked for."""
+    """Where the two servers are. An empty text stands for one that was not asked for.
+
+    Beside them what other commands must know of the `up` that runs: its public address, and where it takes mail.
+    """
 
     mongo_url: str
     redis_url: str
+    base_url: str = ""
+    mail_listen: str = ""
 
 
 class EmbeddedServers:
@@ -96,13 +101,15 @@ class EmbeddedServers:
     supervisor too: the next start clears away what was left.
     """
 
-    def __init__(self, data_dir: Path, *, mongo: bool = True, redis: bool = True) -> None:
+    def __init__(
+        self, data_dir: Path, *, mongo: bool = True, redis: bool = True, base_url: str = "", mail_listen: str = ""
+    ) -> None:
         self.data_dir = data_dir.resolve()
         self._with_mongo, self._with_redis = mongo, redis
         self._lock: IO[str] | None = None
         self._mongod: _Child | None = None
         self._valkey: _Child | None = None
-        self.servers = Servers("", "")
+        self.servers = Servers("", "", base_url, mail_listen)
 
     @property
     def mongod_pid(self) -> int | None:
@@ -132,7 +139,9 @@ class EmbeddedServers:
         except BaseException:
             await self.stop()
             raise
-        self.servers = Servers(mongod.url if mongod else "", valkey.url if valkey else "")
+        self.servers = dataclasses.replace(
+            self.servers, mongo_url=mongod.url if mongod else "", redis_url=valkey.url if valkey else ""
+        )
         self._record()
         return self.servers
 
@@ -166,7 +175,8 @@ def find_running(data_dir: Path) -> Servers | None:
         state = json.loads((data_dir / "servers.json").read_text())
         ours = all(str(data_dir.resolve()) in _command_of(pid) for pid in state["pids"])
         alive = ours and _command_of(state["supervisor"])
-        return Servers(state["mongo_url"], state["redis_url"]) if alive else None
+        told = {"base_url": state.get("base_url", ""), "mail_listen": state.get("mail_listen", "")}
+        return Servers(state["mongo_url"], state["redis_url"], **told) if alive else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -102,7 +102,13 @@ async def run(settings: Settings, *, demo: bool, prepare: Prepare, say: Callable
     loop = asyncio.get_running_loop()
     for each in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(each, stop.set)
-    embedded = EmbeddedServers(settings.data, mongo=settings.mongo_url is None, redis=settings.redis_url is None)
+    embedded = EmbeddedServers(
+        settings.data,
+        mongo=settings.mongo_url is None,
+        redis=settings.redis_url is None,
+        base_url=settings.base_url,
+        mail_listen=settings.mail_listen or "",
+    )
     roles: list[Role] = []
     try:
         servers = _addresses(settings, await embedded.start())

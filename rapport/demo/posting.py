@@ -31,6 +31,7 @@ class Posting:
         self._mail_host, _, self._mail_port = (mail_listen or "127.0.0.1:8025").rpartition(":")
         self._serial = itertools.count(int(time.time() * 1000))
         self._session: aiohttp.ClientSession | None = None
+        self.refused = 0  # what nobody took
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -90,10 +91,12 @@ class Posting:
             try:
                 async with self._session.post(url, data=body, headers=headers) as answer:
                     if answer.status < 500:
+                        self.refused += answer.status >= 400
                         return
             except (aiohttp.ClientError, TimeoutError, OSError):
                 log.debug("rapport does not answer yet")
             await asyncio.sleep(pause_s)
+        self.refused += 1
 
     def _signature(self, channel: Channel, body: bytes) -> dict[str, str]:
         if channel == "whatsapp":
@@ -120,6 +123,7 @@ class Posting:
             await aiosmtplib.send(mail, hostname=self._mail_host, port=int(self._mail_port), sender=one.email,
                                   recipients=[recipient], start_tls=False, timeout=10)  # fmt: skip
         except (aiosmtplib.SMTPException, OSError) as error:
+            self.refused += 1
             log.debug("mail not taken", extra={"error": type(error).__name__})
 
 

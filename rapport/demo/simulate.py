@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 
-from base.errors import Misconfigured, WrongInput
+from base.errors import Misconfigured, Unavailable, WrongInput
 from base.settings import Settings
 from rapport.demo import cast, stage
 from rapport.demo.posting import Posting
@@ -26,6 +26,8 @@ async def simulate(settings: Settings, *, provider: str, rate: float, seconds: f
         count, took_s = await _post(posting, provider, rate, seconds)
     finally:
         await posting.close()
+    if posting.refused:
+        raise Unavailable(f"{posting.refused} of {count} {provider} webhooks were not taken at {settings.base_url}.")
     return f"{count} signed {provider} webhooks in {took_s:.1f} s ({count / took_s:.0f} a second)."
 
 

@@ -48,9 +48,8 @@ async def test_up_from_the_first_start_to_the_last_ctrl_c(tree: Tree) -> None:
 
     # Other commands find its servers.
     checked, added, token, refused = await asyncio.gather(
-        rapport("check", "--data", str(tree.data), RAPPORT_BASE_URL=tree.url),
-        rapport("user", "add", "mia@harbour-tea.example", "--role", "agent", "--data", str(tree.data),
-                RAPPORT_BASE_URL=tree.url),
+        rapport("check", "--data", str(tree.data)),
+        rapport("user", "add", "mia@harbour-tea.example", "--role", "agent", "--data", str(tree.data)),
         rapport("token", "add", "shop", "--role", "admin", "--data", str(tree.data)),
         rapport("up", "--port", str(free_ports(1)[0]), "--data", str(tree.data)),
     )  # fmt: skip

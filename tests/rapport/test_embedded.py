@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the private ser
 
 @pytest.fixture(scope="module")
 async def supervisor(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedServers]:
-    private = EmbeddedServers(tmp_path_factory.mktemp("embedded"))
+    private = EmbeddedServers(tmp_path_factory.mktemp("embedded"), base_url="http://here:1", mail_listen="127.0.0.1:2")
     await private.start()
     yield private
     await private.stop()
