@@ -95,7 +95,7 @@ def customer_view(
         where=where_of(profile, formats) if profile else (),
         chips=chips_of(profile, formats) if profile else (),
         ways=ways_of(identities, faces, formats),
-        facts=facts_of(profile, owner, formats) if profile else (),
+        facts=facts_of(profile, owner, faces, formats) if profile else (),
         revenue=revenue_of(profile, formats) if profile else "",
         orders=tuple(orders),
         runs=tuple(runs),
@@ -141,7 +141,7 @@ def ways_of(identities: Sequence[Identity], faces: Faces, formats: Formats) -> t
     return tuple(way for way in ways if way.face or way.label.casefold() not in by_channel)
 
 
-def facts_of(profile: Profile, owner: str, formats: Formats) -> tuple[Fact, ...]:
+def facts_of(profile: Profile, owner: str, faces: Faces, formats: Formats) -> tuple[Fact, ...]:
     """What is known beyond the name, in a fixed order, then the attributes."""
     _ = formats.text
     facts = [(_("Owner"), owner), (_("Language"), language_name(profile.locale, formats))]
@@ -149,8 +149,9 @@ def facts_of(profile: Profile, owner: str, formats: Formats) -> tuple[Fact, ...]
     if profile.last_seen_at:
         facts.append((_("Last seen"), formats.date(profile.last_seen_at)))
     touch = profile.first_touch or {}
-    source = next((str(touch[key]) for key in ("headline", "source", "ref", "channel") if touch.get(key)), "")
-    facts.append((_("Came from"), source))
+    source = next((str(touch[key]) for key in ("headline", "source", "ref") if touch.get(key)), "")
+    card = faces.cards.get(str(touch.get("channel")))
+    facts.append((_("Came from"), source or (_(card.label) if card else str(touch.get("channel") or ""))))
     for key, value in sorted(profile.attributes.items()):
         if key != "city" and isinstance(value, str | int | float | bool):
             facts.append((key.replace("_", " ").capitalize(), str(value)))

@@ -240,7 +240,8 @@ def _goes_on(explanation: Explanation, steps: Mapping[str, Mapping[str, Any]], f
     step = steps.get(explanation.node) or {}
     after = step.get("timeout_next") if code == "wait.event" else step.get("next")
     title = step_title(steps.get(str(after)), formats)
-    values = {"when": formats.moment(until), "left": formats.until(until), "step": title}
+    left = formats.span(max(60.0, (until - formats.now).total_seconds()), parts=2)  # "in now" is no time
+    values = {"when": formats.moment(until), "left": left, "step": title}
     if code in ("wait.time", "wait.event") and title:
         return formats.text(N_("At the latest on %(when)s (in %(left)s) it goes on with “%(step)s”."), values)
     if code in ("wait.time", "wait.event"):

@@ -52,7 +52,7 @@ class EmailSettings(AccountSettings):
     """A mailbox and the server that sends for it."""
 
     from_address: MailAddress = Field(title="Address", min_length=3, description="Customers write to it and see it.")
-    from_name: str = Field("", title="Name", max_length=200, description="Shown beside the address.")
+    from_name: str = Field("", title="Sender's name", max_length=200, description="Shown beside the address.")
     reply_address: MailAddress = Field(
         "", title="Answer address", description="Where answers go when that is another address; it needs plus tags."
     )
@@ -81,8 +81,9 @@ class EmailAdapter(Adapter):
         steps=(
             SetupStep("Enter the address customers write to and the server that sends for it."),
             SetupStep(
-                "Start Rapport with RAPPORT_MAIL_LISTEN=127.0.0.1:8025 and let your mail server hand over what comes "
-                "for this address (Postfix: transport or lmtp:inet:127.0.0.1:8025)."
+                "Start Rapport with RAPPORT_MAIL_LISTEN=127.0.0.1:8025 and RAPPORT_MAIL_PROTOCOL=lmtp and let your "
+                "mail server hand over what comes for this address (Postfix: transport_maps with lmtp:[127.0.0.1]:"
+                "8025)."
             ),
             SetupStep(
                 "Let the server accept plus tags (Postfix: recipient_delimiter = +): answers are sorted by them."

@@ -53,7 +53,7 @@ class PostmarkSettings(AccountSettings):
     """A Postmark server and the credentials its webhooks must bring."""
 
     from_address: MailAddress = Field(title="Address", min_length=3, description="A confirmed sender at Postmark.")
-    from_name: str = Field("", title="Name", max_length=200, description="Shown beside the address.")
+    from_name: str = Field("", title="Sender's name", max_length=200, description="Shown beside the address.")
     reply_address: MailAddress = Field(
         "", title="Inbound address", description="Postmark's inbound address or your forwarding one; answers go there."
     )
