@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from datetime import datetime
+from functools import partial
 from typing import ClassVar
 from urllib.parse import urlsplit
 
-import filetype
-
 from channels.adapter import Account, Adapter, Answer, Card, Delivery
 from channels.capabilities import Capabilities
-from channels.failures import CONSEQUENCES, Failure, SendFailed
+from channels.failures import Failure, SendFailed
+from channels.providers.meta.files import form, media_type_of, sniffed
 from channels.providers.meta.graph import Graph
+from channels.providers.meta.parts import in_order
 from channels.providers.meta.signature import answer_challenge, verify_hub
 from channels.providers.meta.whatsapp.card import CAPABILITIES, CARD, WhatsAppSettings
 from channels.providers.meta.whatsapp.compose import bodies, refuse_early
@@ -24,7 +23,6 @@ from channels.vocabulary import AnyEvent, Attachment, OutboundMessage, SendRecei
 
 #: Whose machines hold inbound files. Our token goes nowhere else.
 _MEDIA_HOSTS = (".fbsbx.com", ".fbcdn.net", ".facebook.com", ".whatsapp.net")
-_MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(; *[\w.+-]+=[\w.+-]+)*", re.ASCII)
 
 
 class WhatsAppAdapter(Adapter):
@@ -56,14 +54,8 @@ class WhatsAppAdapter(Adapter):
         refuse_early(message)
         graph = self._graph(account)
         files = [await self._reference(graph, account, file) for file in message.attachments]
-        requests = bodies(message, files)
-        sent: list[str] = []
-        for body in requests:
-            try:
-                sent.append(await self._post(graph, account, body))
-            except SendFailed as error:
-                raise _halfway(error, len(sent), len(requests)) from None
-        return SendReceipt(message_ids=tuple(sent))
+        sent = await in_order(bodies(message, files), partial(self._post, graph, account))
+        return SendReceipt(message_ids=sent)
 
     async def media(self, account: Account, attachment: Attachment, *, max_bytes: int) -> tuple[bytes, str]:
         """Ask where the file lies (an address for five minutes), then fetch it with the same token."""
@@ -77,8 +69,7 @@ class WhatsAppAdapter(Adapter):
         if size is not None and size > max_bytes:
             raise SendFailed(Failure.CONTENT_REJECTED, f"The file has {size} bytes; {max_bytes} are taken.")
         answer = await graph.download(url, max_bytes)
-        told = text(found.get("mime_type")) or attachment.media_type or "application/octet-stream"
-        return answer.body, filetype.guess_mime(answer.body) or told
+        return answer.body, sniffed(answer.body, text(found.get("mime_type")), attachment.media_type)
 
     async def check(self, account: Account) -> str:
         """Ask Meta about the number: proves token, number and version in one call, and sends nothing."""
@@ -101,7 +92,8 @@ class WhatsAppAdapter(Adapter):
             return {"id": file.media_id}
         if file.url:
             return {"link": file.url}
-        body, content_type = _multipart(file)
+        fields = {"messaging_product": "whatsapp", "type": media_type_of(file)}
+        body, content_type = form(file, fields, name="file")
         answer = await graph.upload(account.settings.phone_number_id, "media", body=body, content_type=content_type)
         media_id = identifier(answer.get("id"))
         if media_id is None:
@@ -119,14 +111,6 @@ class WhatsAppAdapter(Adapter):
 ADAPTER = WhatsAppAdapter
 
 
-def _halfway(error: SendFailed, sent: int, parts: int) -> SendFailed:
-    """A message of which a part is out must not be repeated as a whole: what could be retried becomes uncertain."""
-    if sent == 0 or not CONSEQUENCES[error.failure].retry:
-        return error
-    detail = f"{sent} of {parts} parts were sent, then: {error}"
-    return SendFailed(Failure.UNCERTAIN, detail, provider_code=error.provider_code)
-
-
 def _is_metas(url: str, api_base: str) -> bool:
     try:
         asked, base = urlsplit(url), urlsplit(api_base)
@@ -136,24 +120,3 @@ def _is_metas(url: str, api_base: str) -> bool:
     if (asked.scheme, asked.netloc) == (base.scheme, base.netloc):
         return True
     return asked.scheme == "https" and host.endswith(_MEDIA_HOSTS)
-
-
-def _multipart(file: Attachment) -> tuple[bytes, str]:
-    """The upload form. The boundary comes from the content, so it can't occur in it by accident or design."""
-    content = file.content or b""
-    boundary = f"rapport-{hashlib.sha256(content).hexdigest()}"
-    given = file.media_type or ""
-    media_type = given if _MEDIA_TYPE.fullmatch(given) else "application/octet-stream"
-    name = "".join(char for char in file.file_name or "file" if char.isprintable() and char not in '"\\/')[:200]
-    fields = [
-        ('name="messaging_product"', "text/plain", b"whatsapp"),
-        ('name="type"', "text/plain", media_type.encode()),
-        (f'name="file"; filename="{name or "file"}"', media_type, content),
-    ]
-    parts = [
-        f"--{boundary}\r\nContent-Disposition: form-data; {what}\r\nContent-Type: {kind}\r\n\r\n".encode()
-        + value
-        + b"\r\n"
-        for what, kind, value in fields
-    ]
-    return b"".join(parts) + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"

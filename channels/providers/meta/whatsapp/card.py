@@ -6,6 +6,7 @@ from pydantic import Field, SecretStr
 
 from channels.adapter import AccountSettings, Card, SetupStep
 from channels.capabilities import Capabilities, Idempotency, MediaLimit
+from channels.providers.meta.settings import VERSION, ApiBase, ApiVersion, AppSecret, VerifyToken
 from channels.vocabulary import AttachmentKind
 
 _DOCS = "https://developers.facebook.com/documentation/business-messaging/whatsapp"
@@ -31,28 +32,10 @@ class WhatsAppSettings(AccountSettings):
         description="A system user's permanent token with whatsapp_business_messaging and …_management.",
         min_length=1,
     )
-    app_secret: SecretStr = Field(
-        title="App secret",
-        description="App settings, Basic. Proves that a delivery comes from Meta.",
-        min_length=1,
-    )
-    verify_token: SecretStr = Field(
-        title="Verify token",
-        description="A word of your own in plain letters and digits; the webhook form at Meta asks for the same.",
-        min_length=1,
-    )
-    api_base: str = Field(
-        default="https://graph.facebook.com",
-        title="API address",
-        description="Change it only to go through a proxy of your own.",
-        pattern=r"^https?://[^\s/?#]+(/[^\s?#]*[^\s?#/])?$",
-    )
-    api_version: str = Field(
-        default="v25.0",
-        title="API version",
-        description="Meta retires a version about two years after its release.",
-        pattern=r"^v[0-9]{1,3}\.[0-9]{1,2}$",
-    )
+    app_secret: AppSecret
+    verify_token: VerifyToken
+    api_base: ApiBase = "https://graph.facebook.com"
+    api_version: ApiVersion = VERSION
 
 
 CARD = Card(

@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from channels.adapter import Unreadable
-from channels.providers.meta.whatsapp.items import Change, event_key
+from channels.providers.meta.keys import event_key
+from channels.providers.meta.whatsapp.items import Change
 from channels.providers.meta.whatsapp.people import Ids, phone_of
 from channels.providers.meta.whatsapp.renamed import system_news
 from channels.reading import Json, identifier, integer, items, mapping, number, read_json, text

@@ -10,8 +10,9 @@ from typing import Literal, NamedTuple
 
 from channels.failures import Failure
 from channels.providers.meta.graph import read_error
+from channels.providers.meta.keys import content_key
 from channels.providers.meta.whatsapp.failures import failure_of
-from channels.providers.meta.whatsapp.items import Change, content_key
+from channels.providers.meta.whatsapp.items import Change
 from channels.reading import Json, identifier, items, mapping, text
 from channels.vocabulary import AccountNotice, AnyEvent
 

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from channels.adapter import Delivery, Unreadable
+from channels.providers.meta.keys import EPOCH, NOT_FOR_THE_INBOX, NOTHING_IN_IT
 from channels.providers.meta.whatsapp.card import WhatsAppSettings
 from channels.providers.meta.whatsapp.consent import preferences
-from channels.providers.meta.whatsapp.items import EPOCH, Change
+from channels.providers.meta.whatsapp.items import Change
 from channels.providers.meta.whatsapp.messages import echoes, messages
 from channels.providers.meta.whatsapp.notices import NOTICES, errors, notice
 from channels.providers.meta.whatsapp.people import Contacts
@@ -24,7 +25,6 @@ from channels.vocabulary import AnyEvent
 OBJECT = "whatsapp_business_account"
 ANOTHER_NUMBER = "another number of this app"
 ANOTHER_BUSINESS = "another business account of this app"
-NOT_FOR_THE_INBOX = "not a part of the inbox"
 
 Parser = Callable[[Change], Iterator[AnyEvent]]
 
@@ -62,7 +62,7 @@ def parse_delivery(channel_id: str, settings: WhatsAppSettings, delivery: Delive
         found.extend(_parsed(settings, entry_id, change))
     if not found:
         nothing = _change(channel_id, "", payload, received)
-        found.append(nothing.unknown(text(payload.get("object")) or "empty", payload, "nothing in it"))
+        found.append(nothing.unknown(text(payload.get("object")) or "empty", payload, NOTHING_IN_IT))
     return found
 
 
@@ -115,7 +115,7 @@ def _parsed(settings: WhatsAppSettings, entry_id: str | None, change: Change) ->
     if parser is None:
         reason = NOT_FOR_THE_INBOX if change.field in _ELSEWHERE else "unknown kind"
         return [change.unknown(change.field or "change", change.value, reason)]
-    return list(parser(change)) or [change.unknown(change.field, change.value, "nothing in it")]
+    return list(parser(change)) or [change.unknown(change.field, change.value, NOTHING_IN_IT)]
 
 
 def _stranger(settings: WhatsAppSettings, entry_id: str | None, change: Change) -> str | None:

@@ -11,8 +11,9 @@ from typing import Any
 
 from channels.failures import CONSEQUENCES, Failure
 from channels.providers.meta.graph import read_error
+from channels.providers.meta.keys import event_key
 from channels.providers.meta.whatsapp.failures import failure_of
-from channels.providers.meta.whatsapp.items import Change, event_key
+from channels.providers.meta.whatsapp.items import Change
 from channels.providers.meta.whatsapp.people import Ids
 from channels.reading import Json, identifier, items, mapping, text
 from channels.vocabulary import AnyEvent, DeliveryStatus, DeliveryUpdate, MessageDeleted

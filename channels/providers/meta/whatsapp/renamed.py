@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from channels.providers.meta.whatsapp.items import Change, event_key
+from channels.providers.meta.keys import event_key
+from channels.providers.meta.whatsapp.items import Change
 from channels.providers.meta.whatsapp.people import Ids
 from channels.reading import Json, identifier, items, mapping, text
 from channels.vocabulary import AnyEvent, ProfileSeen
