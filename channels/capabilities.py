@@ -43,6 +43,8 @@ class Capabilities(Frozen):
     location: bool = False
     #: Seconds after the person's last message in which anything may be sent; None: no window.
     reply_window_s: int | None = None
+    #: Seconds in which a person, but no machine, may still answer; None: the same as for everybody.
+    human_window_s: int | None = None
     #: Outside the window an approved template is the only way.
     template_outside_window: bool = False
     #: Messages we may send within one window; None: no quota.
@@ -57,6 +59,12 @@ class Capabilities(Frozen):
     typing: bool = False
     #: The provider's page each of this follows, and the day it was read.
     sources: tuple[str, ...] = ()
+
+    def window_s(self, *, automatic: bool) -> int | None:
+        """The reply window for what a machine (`automatic`) or a person wrote; None: no window."""
+        if automatic or self.reply_window_s is None or self.human_window_s is None:
+            return self.reply_window_s
+        return max(self.reply_window_s, self.human_window_s)
 
     def length_of(self, text: str) -> int:
         """`text` measured in the channel's own unit."""

@@ -178,6 +178,8 @@ class MessageReceived(ChannelEvent):
     echo: bool = False
     #: Our own key that came back with an echo.
     correlation: str | None = None
+    #: Another program answers this person just now: kept and shown, not to be answered before it hands over to us.
+    standby: bool = False
     #: Set when the platform told us that it cannot show this message to programs; `text` is then None.
     unsupported: str | None = None
     #: Form answers, product order and other structured content.
