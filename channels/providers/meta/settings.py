@@ -41,3 +41,18 @@ ApiVersion = Annotated[
         pattern=r"^v[0-9]{1,3}\.[0-9]{1,2}$",
     ),
 ]
+AppId = Annotated[
+    str,
+    Field(
+        title="App ID",
+        description="Not needed. With it we can set the callback address, and say whether a thread was passed to us.",
+        pattern=r"^[0-9]{0,32}$",
+    ),
+]
+HumanAgent = Annotated[
+    bool,
+    Field(
+        title="Human agent permission",
+        description="Meta granted the app Human Agent: people may answer for seven days, machines for one.",
+    ),
+]

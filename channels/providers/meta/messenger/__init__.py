@@ -1,0 +1,1 @@
+"""Facebook Messenger: one page per account."""
