@@ -1,0 +1,1 @@
+"""Instagram messaging: one professional account per channel account."""
