@@ -51,10 +51,14 @@ class WhatsAppAdapter(Adapter):
 
     async def send(self, account: Account, message: OutboundMessage) -> SendReceipt:
         """One request for each part; `biz_opaque_callback_data` carries our key into every receipt."""
+        objection = self.capabilities.objection(message)
+        if objection is not None:
+            raise SendFailed(Failure.NOT_SUPPORTED, objection)
         refuse_early(message)
         graph = self._graph(account)
         files = [await self._reference(graph, account, file) for file in message.attachments]
-        sent = await in_order(bodies(message, files), partial(self._post, graph, account))
+        requests = bodies(message, files, account.settings.list_label)
+        sent = await in_order(requests, partial(self._post, graph, account))
         return SendReceipt(message_ids=sent)
 
     async def media(self, account: Account, attachment: Attachment, *, max_bytes: int) -> tuple[bytes, str]:
@@ -80,6 +84,22 @@ class WhatsAppAdapter(Adapter):
             raise SendFailed(Failure.ACCOUNT_PROBLEM, "Meta knows this ID, but it is not a phone number.")
         quality = text(found.get("quality_rating")) or "UNKNOWN"
         return f"Connected to {name or 'the number'} ({number}). Quality: {quality.lower()}."
+
+    async def register_webhook(self, account: Account, url: str) -> str | None:
+        """Subscribe the app to the business account, and have what concerns this number posted to `url`.
+
+        https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/override (read 2026-11-28).
+        Meta asks `url` with a challenge before it answers.
+        """
+        settings: WhatsAppSettings = account.settings
+        graph = self._graph(account)
+        await graph.post(settings.business_account_id, "subscribed_apps", json={})
+        where = {"override_callback_uri": url, "verify_token": settings.verify_token.get_secret_value()}
+        await graph.post(settings.phone_number_id, json={"webhook_configuration": where})
+        return (
+            f"Messages of this number now come to {url}. Notices about templates and the account go to the app's own "
+            "callback address: enter it there too."
+        )
 
     def _graph(self, account: Account) -> Graph:
         settings: WhatsAppSettings = account.settings

@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr
 from channels.adapter import AccountSettings, Card, SetupStep
 from channels.capabilities import Capabilities, Idempotency, MediaLimit
 from channels.providers.meta.settings import VERSION, ApiBase, ApiVersion, AppSecret, VerifyToken
+from channels.providers.meta.whatsapp.compose import LIST_ROWS, TITLE_LIMIT
 from channels.vocabulary import AttachmentKind
 
 _DOCS = "https://developers.facebook.com/documentation/business-messaging/whatsapp"
@@ -34,6 +35,13 @@ class WhatsAppSettings(AccountSettings):
     )
     app_secret: AppSecret
     verify_token: VerifyToken
+    list_label: str = Field(
+        default="Options",
+        title="Label of lists",
+        description="Stands on the button that opens a list: more than three replies are shown as one.",
+        min_length=1,
+        max_length=20,
+    )
     api_base: ApiBase = "https://graph.facebook.com"
     api_version: ApiVersion = VERSION
 
@@ -67,6 +75,10 @@ CARD = Card(
             "Subscribe to the fields messages, message_template_status_update, account_update, "
             "phone_number_quality_update, user_preferences and user_id_update."
         ),
+        SetupStep(
+            "For a further number of the same app let us register the webhook: the number gets an address of its own.",
+            f"{_DOCS}/webhooks/override",
+        ),
         SetupStep("Write to your number from a phone: the message appears in the inbox."),
     ),
     documentation=(
@@ -91,8 +103,8 @@ CAPABILITIES = Capabilities(
         MediaLimit(kind=AttachmentKind.FILE, max_bytes=100 * _MB),
         MediaLimit(kind=AttachmentKind.STICKER, max_bytes=500 * 1024, media_types=("image/webp",)),
     ),
-    buttons=3,
-    button_title_limit=20,
+    buttons=LIST_ROWS,
+    button_title_limit=TITLE_LIMIT,
     templates=True,
     location=True,
     reply_window_s=24 * 3600,
@@ -107,6 +119,7 @@ CAPABILITIES = Capabilities(
     typing=False,
     sources=(
         f"{_DOCS}/messages/send-messages (window, templates, text and button limits; read 2026-11-22)",
+        "https://developers.facebook.com/docs/whatsapp/guides/interactive-messages/ (lists of ten; read 2026-11-28)",
         f"{_DOCS}/business-phone-numbers/media (media types and sizes; read 2026-11-22)",
         f"{_DOCS}/throughput (80 messages a second for each number; read 2026-11-22)",
         f"{_DOCS}/webhooks/reference/messages/status (biz_opaque_callback_data comes back; read 2026-11-22)",

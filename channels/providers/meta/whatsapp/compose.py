@@ -1,6 +1,7 @@
 """From one message of ours to the bodies that WhatsApp takes: pure, and refusing what the platform has no form for.
 
-https://developers.facebook.com/documentation/business-messaging/whatsapp/messages/send-messages (read 2026-11-22).
+https://developers.facebook.com/documentation/business-messaging/whatsapp/messages/send-messages (read 2026-11-22),
+https://developers.facebook.com/docs/whatsapp/guides/interactive-messages/ (lists; read 2026-11-28).
 """
 
 from __future__ import annotations
@@ -15,10 +16,15 @@ from channels.providers.meta.whatsapp.people import is_user_id, phone_of
 from channels.reading import Json
 from channels.vocabulary import Attachment, AttachmentKind, Button, Location, OutboundMessage, TemplateCall
 
+#: More replies than these become a list, which a button opens.
+REPLY_BUTTONS = 3
+LIST_ROWS = 10
 TITLE_LIMIT = 20
+ROW_TITLE_LIMIT = 24
 #: Captions and the text above buttons are shorter than a plain text.
 BODY_LIMIT = 1024
 _PAYLOAD_LIMIT = 256
+_ROW_ID_LIMIT = 200
 
 _TYPES = {
     AttachmentKind.IMAGE: "image",
@@ -40,30 +46,37 @@ _HEADER_FILES = {
 
 def refuse_early(message: OutboundMessage) -> None:
     """Raise `SendFailed` for what no body can be made of, before anything is uploaded or sent."""
-    links = [button for button in message.buttons if button.url]
-    if links and len(message.buttons) > 1:
-        raise SendFailed(Failure.NOT_SUPPORTED, "WhatsApp shows either one link button or up to three replies.")
-    for button in message.buttons:
-        if len(button.title) > TITLE_LIMIT:
-            raise SendFailed(Failure.CONTENT_REJECTED, f'The button "{button.title}" is over {TITLE_LIMIT} characters.')
-    if message.buttons and not 0 < len(message.text or "") <= BODY_LIMIT:
-        raise SendFailed(
-            Failure.CONTENT_REJECTED, f"Buttons need a text of at most {BODY_LIMIT} characters above them."
-        )
+    _refuse_buttons(message)
     if message.attachments and any(not (f.url or f.media_id or f.content) for f in message.attachments):
         raise SendFailed(Failure.CONTENT_REJECTED, "A file has neither an address nor content.")
     if not any((message.text, message.attachments, message.location, message.template)):
         raise SendFailed(Failure.CONTENT_REJECTED, "The message is empty.")
 
 
-def bodies(message: OutboundMessage, files: Sequence[Json]) -> list[Json]:
-    """The requests this message becomes, in order. `files`: `{"id"}` or `{"link"}` for each attachment."""
+def _refuse_buttons(message: OutboundMessage) -> None:
+    if any(button.url for button in message.buttons) and len(message.buttons) > 1:
+        raise SendFailed(Failure.NOT_SUPPORTED, f"WhatsApp shows either one link button or up to {LIST_ROWS} replies.")
+    limit = TITLE_LIMIT if len(message.buttons) <= REPLY_BUTTONS else ROW_TITLE_LIMIT
+    for button in message.buttons:
+        if len(button.title) > limit:
+            raise SendFailed(Failure.CONTENT_REJECTED, f'The button "{button.title}" is over {limit} characters.')
+    if message.buttons and not 0 < len(message.text or "") <= BODY_LIMIT:
+        raise SendFailed(
+            Failure.CONTENT_REJECTED, f"Buttons need a text of at most {BODY_LIMIT} characters above them."
+        )
+
+
+def bodies(message: OutboundMessage, files: Sequence[Json], list_label: str) -> list[Json]:
+    """The requests this message becomes, in order.
+
+    `files`: `{"id"}` or `{"link"}` for each attachment. `list_label`: what stands on the button that opens a list.
+    """
     frame: Json = {
         "messaging_product": "whatsapp",
         **_recipient(message.to.external_id),
         "biz_opaque_callback_data": message.key,
     }
-    made = [{**frame, **part} for part in _parts(message, files)]
+    made = [{**frame, **part} for part in _parts(message, files, list_label)]
     if message.reply_to:
         made[0]["context"] = {"message_id": message.reply_to}
     return made
@@ -77,7 +90,7 @@ def _recipient(external_id: str) -> Json:
     return {"recipient_type": "individual" if single else "group", "to": external_id}
 
 
-def _parts(message: OutboundMessage, files: Sequence[Json]) -> Iterator[Json]:
+def _parts(message: OutboundMessage, files: Sequence[Json], list_label: str) -> Iterator[Json]:
     if message.template is not None:
         yield {"type": "template", "template": _template(message.template)}
         return
@@ -87,7 +100,7 @@ def _parts(message: OutboundMessage, files: Sequence[Json]) -> Iterator[Json]:
     if message.location is not None:
         yield {"type": "location", "location": _location(message.location)}
     if message.text and caption is None:
-        yield _buttons(message.text, message.buttons) if message.buttons else _text(message.text)
+        yield _buttons(message.text, message.buttons, list_label) if message.buttons else _text(message.text)
 
 
 def _shared_caption(message: OutboundMessage) -> str | None:
@@ -120,11 +133,14 @@ def _location(place: Location) -> Json:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _buttons(text: str, buttons: Sequence[Button]) -> Json:
+def _buttons(text: str, buttons: Sequence[Button], list_label: str) -> Json:
     first = buttons[0]
     if first.url:
         action: Json = {"name": "cta_url", "parameters": {"display_text": first.title, "url": first.url}}
         kind = "cta_url"
+    elif len(buttons) > REPLY_BUTTONS:
+        action = {"button": list_label, "sections": [{"rows": [_row(button) for button in buttons]}]}
+        kind = "list"
     else:
         action = {"buttons": [{"type": "reply", "reply": _reply(button)} for button in buttons]}
         kind = "button"
@@ -133,6 +149,10 @@ def _buttons(text: str, buttons: Sequence[Button]) -> Json:
 
 def _reply(button: Button) -> Json:
     return {"id": (button.payload or button.title)[:_PAYLOAD_LIMIT], "title": button.title}
+
+
+def _row(button: Button) -> Json:
+    return {"id": (button.payload or button.title)[:_ROW_ID_LIMIT], "title": button.title}
 
 
 # -- templates ----------------------------------------------------------------------------------------------

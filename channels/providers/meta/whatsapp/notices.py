@@ -73,9 +73,17 @@ def _template_name(value: Json) -> str:
 
 def _template_status(value: Json) -> Said:
     event, reason = _event(value), text(value.get("reason"))
-    why = f": {reason}" if reason and reason != "NONE" else ""
+    why = "; ".join(words.rstrip(".") for words in (reason if reason != "NONE" else None, *_explained(value)) if words)
     severity: Severity = "warning" if event in _TEMPLATE_LOST else "info"
-    return Said(severity, f"{_template_name(value)} is now {_words(event)}{why}.")
+    return Said(severity, f"{_template_name(value)} is now {_words(event)}" + (f": {why}." if why else "."))
+
+
+def _explained(value: Json) -> tuple[str | None, str | None]:
+    """Meta's longer words about a rejection, a lock or an unlock."""
+    rejected, other = mapping(value.get("rejection_info")), mapping(value.get("other_info"))
+    found = text(rejected.get("reason")) or text(other.get("title"))
+    advice = text(rejected.get("recommendation")) or text(other.get("description"))
+    return found, advice
 
 
 def _template_quality(value: Json) -> Said:
@@ -130,7 +138,7 @@ def _alert(value: Json) -> Said:
     return Said(severity, f"Meta warns: {told}")
 
 
-_TEMPLATE_LOST = frozenset({"REJECTED", "PAUSED", "DISABLED", "FLAGGED", "DELETED", "PENDING_DELETION"})
+_TEMPLATE_LOST = frozenset({"REJECTED", "PAUSED", "DISABLED", "FLAGGED", "DELETED", "PENDING_DELETION", "ARCHIVED"})
 _ACCOUNT_LOST = frozenset({"DISABLED_UPDATE", "ACCOUNT_DELETED", "ACCOUNT_OFFBOARDED", "PARTNER_REMOVED"})
 _ACCOUNT_WARNED = frozenset({"ACCOUNT_RESTRICTION", "ACCOUNT_VIOLATION", "PARTNER_APP_UNINSTALLED", "DISABLED_UPDATE"})
 

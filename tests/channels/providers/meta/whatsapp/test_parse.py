@@ -407,6 +407,17 @@ def test_marketing_preferences() -> None:
             "info",
             '"hi" is now approved',
         ),
+        (
+            "message_template_status_update",
+            {
+                "event": "REJECTED",
+                "reason": "INVALID_FORMAT",
+                "rejection_info": {"reason": "Two variables stand side by side.", "recommendation": "Part them."},
+            },
+            "warning",
+            "rejected: INVALID_FORMAT; Two variables stand side by side; Part them.",
+        ),
+        ("message_template_status_update", {"event": "ARCHIVED", "reason": "NONE"}, "warning", "now archived."),
         ("message_template_quality_update", {"new_quality_score": "RED"}, "warning", "quality red"),
         ("phone_number_quality_update", {"event": "UNFLAGGED"}, "info", "unflagged"),
         (

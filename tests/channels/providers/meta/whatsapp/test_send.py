@@ -19,7 +19,7 @@ from channels.vocabulary import (
     TemplateCall,
 )
 from tests.channels.peer import Peer, Reply, answer, cut, slow
-from tests.channels.providers.meta.whatsapp.conftest import NUMBER
+from tests.channels.providers.meta.whatsapp.conftest import BUSINESS, NUMBER
 
 ANNA = Address(channel_id="chn_wa", external_id="491701234567")
 TAKEN = answer({"messaging_product": "whatsapp", "contacts": [{}], "messages": [{"id": "wamid.OUT"}]})
@@ -150,6 +150,17 @@ async def test_reply_buttons(adapter: WhatsAppAdapter, connected: Account, peer:
     }
 
 
+async def test_more_than_three_replies_become_a_list(adapter: WhatsAppAdapter, connected: Account, peer: Peer) -> None:
+    buttons = (Button(title="x" * 24, payload="p" * 300), *(Button(title=f"Row {i}") for i in range(9)))
+    [body] = await sent(adapter, connected, peer, out(text="Which?", buttons=buttons))
+    assert body["interactive"]["type"] == "list"
+    action = body["interactive"]["action"]
+    [section] = action["sections"]
+    assert action["button"] == "Options"
+    assert section["rows"][:2] == [{"id": "p" * 200, "title": "x" * 24}, {"id": "Row 0", "title": "Row 0"}]
+    assert len(section["rows"]) == 10
+
+
 async def test_a_link_button(adapter: WhatsAppAdapter, connected: Account, peer: Peer) -> None:
     button = Button(title="Track", url="https://shop.example/t")
     [body] = await sent(adapter, connected, peer, out(text="On its way", buttons=(button,)))
@@ -222,6 +233,9 @@ async def test_stored_bytes_are_uploaded_first(adapter: WhatsAppAdapter, connect
     [
         ({"text": "x", "buttons": (Button(title="x" * 21),)}, Failure.CONTENT_REJECTED),
         ({"text": "x" * 1025, "buttons": (Button(title="ok"),)}, Failure.CONTENT_REJECTED),
+        ({"text": "x", "buttons": tuple(Button(title=str(i)) for i in range(11))}, Failure.NOT_SUPPORTED),
+        ({"text": "x", "buttons": tuple(Button(title="x" * 25) for _ in range(4))}, Failure.CONTENT_REJECTED),
+        ({"text": "x" * 4097}, Failure.NOT_SUPPORTED),
         ({"buttons": (Button(title="ok"),)}, Failure.CONTENT_REJECTED),
         ({"text": "x", "buttons": (Button(title="a", url="https://x"), Button(title="b"))}, Failure.NOT_SUPPORTED),
         ({}, Failure.CONTENT_REJECTED),
@@ -356,3 +370,20 @@ async def test_check_names_the_number(adapter: WhatsAppAdapter, connected: Accou
     peer.will(answer({"id": "1"}))
     with pytest.raises(SendFailed):
         await adapter.check(connected)
+
+
+async def test_register_webhook_gives_the_number_an_address(
+    adapter: WhatsAppAdapter, connected: Account, peer: Peer
+) -> None:
+    url = "https://crm.example.com/webhooks/whatsapp/chn_wa"
+    peer.will(answer({"success": True}))
+    assert url in (await adapter.register_webhook(connected, url) or "")
+    business, number = peer.asked
+    assert business.path == f"/v25.0/{BUSINESS}/subscribed_apps"
+    assert number.path == f"/v25.0/{NUMBER}"
+    where = {"override_callback_uri": url, "verify_token": "canary-word"}
+    assert number.json == {"webhook_configuration": where}
+    peer.will(answer({"error": {"code": 2200, "message": "callback verification failed"}}, status=400))
+    with pytest.raises(SendFailed) as caught:
+        await adapter.register_webhook(connected, url)
+    assert "canary" not in str(caught.value)
