@@ -57,12 +57,19 @@ async def fetched(http: Http, url: str, *, max_bytes: int, timeout_s: float) -> 
         where = answer.headers.get("location") if 300 <= answer.status < 400 else None
         if where is None:
             break
-        url = urljoin(url, where)
+        url = _joined(url, where)
     if answer.status != 200:
         raise SendFailed(
             _gone(answer.status), "Meta does not give this file out any more.", provider_code=str(answer.status)
         )
     return answer.body
+
+
+def _joined(url: str, where: str) -> str:
+    try:
+        return urljoin(url, where)
+    except ValueError:
+        raise SendFailed(Failure.CONTENT_REJECTED, "Meta names a malformed address for this file.") from None
 
 
 async def _get(http: Http, url: str, max_bytes: int, timeout_s: float) -> HttpAnswer:

@@ -68,6 +68,13 @@ def _file(found: Contents, kind: str, part: Json) -> None:
     )
 
 
+def _shared(found: Contents, kind: str, part: Json) -> None:
+    """A post, reel or story: a file where Meta hands one out, a link where it names the page it stands on."""
+    url = text(mapping(part.get("payload")).get("url"))
+    on_a_page = url is not None and _host(url) in _PAGES
+    (_link if on_a_page else _file)(found, kind, part)
+
+
 def _location(found: Contents, kind: str, part: Json) -> None:
     payload = mapping(part.get("payload"))
     place = mapping(payload.get("coordinates"))
@@ -126,6 +133,13 @@ def _name_in(url: str) -> str | None:
         return None
 
 
+def _host(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
 _PLAIN = frozenset({"image", "video", "audio", "file"})
 _FILES = {
     "image": AttachmentKind.IMAGE,
@@ -134,10 +148,16 @@ _FILES = {
     "reel": AttachmentKind.VIDEO,
     "ig_reel": AttachmentKind.VIDEO,
 }
+#: Where people look at posts; files lie on other hosts.
+_PAGES = frozenset(
+    {
+        "facebook.com", "www.facebook.com", "m.facebook.com", "fb.watch", "instagram.com", "www.instagram.com",
+    }
+)  # fmt: skip
 _TYPES: dict[str, Callable[[Contents, str, Json], None]] = {
-    **dict.fromkeys(_FILES, _file),
+    **dict.fromkeys(("image", "video", "audio", "file", "story_mention"), _file),
     # A post or story may be a picture or a film: the type is told by its bytes.
-    **dict.fromkeys(("file", "share", "post", "ig_post", "story_mention", "ig_story"), _file),
+    **dict.fromkeys(("reel", "ig_reel", "share", "post", "ig_post", "ig_story"), _shared),
     "location": _location,
     "fallback": _link,
     "template": _cards,

@@ -297,6 +297,7 @@ async def test_media_without_our_token(adapter: MessengerAdapter, connected: Acc
         (answer("", status=503), Failure.TEMPORARY),
         (answer("", status=302, headers={"Location": "http://10.0.0.1/inside"}), Failure.CONTENT_REJECTED),
         (answer("", status=302, headers={"Location": "/round"}), Failure.CONTENT_REJECTED),
+        (answer("", status=302, headers={"Location": "https://[odd"}), Failure.CONTENT_REJECTED),
         (cut, Failure.TEMPORARY),
     ],
 )
@@ -311,7 +312,7 @@ async def test_media_that_is_gone(
 
 
 async def test_no_media_without_an_address(adapter: MessengerAdapter, connected: Account) -> None:
-    for url in (None, "IMAGE_URL", "file:///etc/passwd"):
+    for url in (None, "IMAGE_URL", "file:///etc/passwd", "https://[odd", "http://10.0.0.1/inside"):
         with pytest.raises(SendFailed) as caught:
             await adapter.media(connected, Attachment(kind=AttachmentKind.IMAGE, url=url), max_bytes=100)
         assert caught.value.failure is Failure.CONTENT_REJECTED
