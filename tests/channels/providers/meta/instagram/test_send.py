@@ -41,7 +41,7 @@ async def connected(peer: Peer, local_server: LocalServer) -> Account:
 async def adapter() -> AsyncIterator[InstagramAdapter]:
     client = loopback_client()
     made = InstagramAdapter(client)
-    made.timeout_s = 0.5
+    made.timeout_s = 2.0
     yield made
     await client.close()
 

@@ -58,6 +58,6 @@ async def connected(peer: Peer, local_server: LocalServer) -> Account:
 async def adapter() -> AsyncIterator[MessengerAdapter]:
     client = loopback_client()
     made = MessengerAdapter(client)
-    made.timeout_s = 0.5
+    made.timeout_s = 2.0
     yield made
     await client.close()
