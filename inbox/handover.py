@@ -317,7 +317,7 @@ class Handover:
         for row in rows:
             by_kind.setdefault(row["source"]["kind"], []).append(row)
         looks = [self._objections(kind, group, now) for kind, group in by_kind.items()]
-        consents, *found = await asyncio.gather(self._consents(rows), *looks)
+        consents, found = await asyncio.gather(self._consents(rows), asyncio.gather(*looks))
         objections = {send_id: answer for each in found for send_id, answer in each.items()}
         return objections | {send_id: no for send_id, verdict in consents.items() if (no := withdrawn(verdict))}
 
