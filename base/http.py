@@ -18,11 +18,20 @@ import orjson
 
 from base.errors import Misconfigured, RapportError
 
+_NO_ADDRESS = "That is not an address we can call."
+
 FailedBecause = Literal["refused_address", "connect", "timeout", "cut", "too_large", "bad_url"]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-#: Global by the registry's letter, but tunnels and transition ranges that can reach private addresses.
-_TUNNELS = tuple(ipaddress.ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32"))
+#: Global to Python's `ipaddress`, but tunnels, mappings and retired ranges that can reach private addresses:
+#: `::a.b.c.d` and `::ffff:0:a.b.c.d` (IPv4 in IPv6), NAT64, 6to4 and its relays, Teredo, site-local, SRv6, examples.
+_TUNNELS = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "192.88.99.0/24", "2001::/32",
+        "fec0::/10", "5f00::/16", "3fff::/20",
+    )
+)  # fmt: skip
 
 
 class HttpFailed(RapportError):
@@ -119,6 +128,8 @@ class HttpClient:
         max_bytes: int = 1_000_000,
     ) -> HttpReply:  # fmt: skip
         """Ask once; redirects are answers, not followed. Raises `HttpFailed` when no whole answer came."""
+        if not url.lower().startswith(("http://", "https://")):
+            raise HttpFailed("bad_url", _NO_ADDRESS, sent=False)
         body, extra = _body(json, data, form)
         try:
             async with self._open().request(
@@ -187,7 +198,7 @@ def _failed(error: Exception, url: str) -> HttpFailed:
     ):
         return HttpFailed("refused_address", _refusal(host), sent=False)
     if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError | ValueError):
-        return HttpFailed("bad_url", "That is not an address we can call.", sent=False)
+        return HttpFailed("bad_url", _NO_ADDRESS, sent=False)
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
         return HttpFailed("connect", f"{host} could not be reached.", sent=False)
     if isinstance(error, TimeoutError):

@@ -55,6 +55,17 @@ async def test_private_addresses_are_never_dialled(strict: HttpClient, local_ser
     assert not reached
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["::127.0.0.1", "::a00:1", "::ffff:0:127.0.0.1", "192.88.99.1", "fec0::1", "2001::1", "5f00::1", "3fff::1",
+     "64:ff9b::a00:1", "2002:a00:1::", "ff0e::1", "100.64.0.1", "198.18.0.1", "240.0.0.1", "255.255.255.255",
+     "fe80::1%eth0"],
+)  # fmt: skip
+def test_addresses_that_lead_to_others_or_nowhere_are_private_too(address: str) -> None:
+    assert not AddressGuard().permits(address)
+    assert AddressGuard().permits("2606:4700::1111")
+
+
 def test_the_guard_lets_listed_networks_through_and_nothing_else() -> None:
     guard = AddressGuard(["10.1.0.0/16"])
     assert guard.permits("10.1.2.3") and guard.permits("8.8.8.8")
@@ -114,7 +125,9 @@ async def test_resolve_refuses_private_hosts(strict: HttpClient, client: HttpCli
     assert await client.guard.resolve("127.0.0.1", 25) == "127.0.0.1"
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://example.org/x", "nonsense", "http://", "http://a b/"])
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "ftp://example.org/x", "nonsense", "http://", "http://a b/", "//x", ""]
+)
 async def test_what_is_no_web_address_is_not_called(client: HttpClient, url: str) -> None:
     with pytest.raises(HttpFailed) as caught:
         await client.request("GET", url, timeout_s=2)
