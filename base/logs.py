@@ -9,6 +9,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
 
 #: Values of these keys never reach a log.
 _SECRET_KEYS = re.compile(
@@ -44,6 +45,12 @@ def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[s
     return event
 
 
+def _keeps(record: logging.LogRecord) -> bool:
+    """False for what aiohttp's server reports of broken requests: they are answered, and strangers could fill disks."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error and (error.__cause__ or error), HttpProcessingError | ConnectionError)
+
+
 def configure(level: str = "INFO", style: str = "text") -> None:
     """Send the standard library's and structlog's records through one redacting chain to standard error."""
     shared: list[Any] = [
@@ -66,6 +73,7 @@ def configure(level: str = "INFO", style: str = "text") -> None:
     logging.basicConfig(handlers=[handler], level=level, force=True)
     for noisy in ("aiohttp.access", "arq", "pymongo", "asyncio", "mail.log"):
         logging.getLogger(noisy).setLevel("WARNING")
+    logging.getLogger("aiohttp.server").addFilter(_keeps)
 
 
 def _plain() -> Any:

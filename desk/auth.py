@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 from aiohttp import web
 
 from base.errors import Refused, Unauthenticated
+from desk.forms import read_form
 from desk.keys import ACCOUNTS, RUNTIME, base_url_of, runtime_of
 from desk.store import Role, User
 
@@ -222,7 +223,7 @@ async def _check_forgery(request: web.Request) -> None:
     check_origin(request)
     sent = request.headers.get(CSRF_HEADER)
     if sent is None and request.content_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
-        sent = str((await request.post()).get(CSRF_FIELD, ""))
+        sent = str((await read_form(request)).get(CSRF_FIELD, ""))
     if not hmac.compare_digest((sent or "").encode(), csrf_of(request).encode()):
         raise Refused("This page was open for too long. Load it again and repeat what you did.", code="csrf")
 

@@ -76,9 +76,17 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except RapportError as error:
         problem = problem_of(error)
     except Exception as error:
+        if isinstance(error, ConnectionError) and has_left(request):
+            log.info("the caller hung up", extra={"request_id": request.get(REQUEST_ID), "method": request.method})
+            return web.Response(status=400)  # for nobody
         problem = problem_of(error)
         log_fault(request, problem, error)
     return await answer(request, problem)
+
+
+def has_left(request: web.Request) -> bool:
+    """True when nobody is at the other end any more: what broke off is not a fault of ours."""
+    return request.transport is None or request.transport.is_closing()
 
 
 def log_fault(request: web.Request, problem: Problem, error: Exception) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from base.clock import Clock
 from base.errors import NotFound, TooLarge, Unavailable
@@ -96,8 +97,10 @@ class Door:
         except (Unavailable, *UNAVAILABLE):
             WEBHOOKS.labels(provider, "unavailable").inc()
             return _busy("The delivery could not be kept.")
-        except ValueError:
-            return web.Response(status=400, text="The request cannot be read.")
+        except (ValueError, HttpProcessingError, web.RequestPayloadError):
+            unread = web.Response(status=400, text="The request cannot be read.")
+            unread.force_close()  # what is left of the body cannot be read either
+            return unread
         WEBHOOKS.labels(provider, "accepted").inc()
         return response
 

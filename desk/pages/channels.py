@@ -15,6 +15,7 @@ from channels.adapter import Adapter, Card, settings_schema
 from channels.failures import SendFailed
 from channels.store import Channel
 from desk.auth import principal_of, require
+from desk.forms import read_form
 from desk.i18n import N_, Formats
 from desk.keys import base_url_of, runtime_of
 from desk.pages.channel_proof import proof_of
@@ -117,7 +118,7 @@ async def new(request: web.Request) -> web.StreamResponse:
 @require("admin")
 async def create(request: web.Request) -> web.StreamResponse:
     """Connect an account; faults stand beside their fields."""
-    card, form = _card(request), await request.post()
+    card, form = _card(request), await read_form(request)
     schema, name = settings_schema(card), str(form.get("name", "")).strip()[:120]
     try:
         given = settings_from(schema, form, new=True)
@@ -139,7 +140,7 @@ async def show(request: web.Request) -> web.StreamResponse:
 @require("admin")
 async def change(request: web.Request) -> web.StreamResponse:
     """Save the form, or switch the account."""
-    channel, form, runtime = await channel_of(request), await request.post(), runtime_of(request)
+    channel, form, runtime = await channel_of(request), await read_form(request), runtime_of(request)
     card = _card_of(request, channel.provider)
     if form.get("state") in STATES:
         await runtime.channels.update(channel.id, state=str(form["state"]))
@@ -171,7 +172,7 @@ async def test(request: web.Request) -> web.StreamResponse:
 @require("admin")
 async def prove(request: web.Request) -> web.StreamResponse:
     """Send a test answer to somebody who wrote on this channel, and watch what becomes of it."""
-    channel, runtime, form = await channel_of(request), runtime_of(request), await request.post()
+    channel, runtime, form = await channel_of(request), runtime_of(request), await read_form(request)
     talk_id = str(form.get("conversation", ""))
     talk = await runtime.conversations.get(talk_id) if is_id(talk_id, "cnv") else None
     text = str(form.get("text", "")).strip()[:500]

@@ -22,6 +22,7 @@ from desk.auth import (
     served_by_https,
     set_session_cookie,
 )
+from desk.forms import read_form
 from desk.i18n import LANGUAGES
 from desk.keys import ACCOUNTS
 from desk.render import LANGUAGE_COOKIE, THEMES, page
@@ -59,7 +60,7 @@ async def sign_in_page(request: web.Request) -> web.StreamResponse:
 async def sign_in(request: web.Request) -> web.StreamResponse:
     """A new session under a new id. Wrong, unknown and switched off sound the same."""
     check_origin(request)
-    form = await request.post()
+    form = await read_form(request)
     email, following = str(form.get("email", ""))[:200], local_path(str(form.get("next", "/")))
     try:
         secret, user = await request.config_dict[ACCOUNTS].sign_in(email, str(form.get("password", "")), **who(request))
@@ -100,7 +101,7 @@ async def welcome_page(request: web.Request) -> web.StreamResponse:
 async def welcome(request: web.Request) -> web.StreamResponse:
     """Set the password and come in; a password too weak is told beside its field and leaves the link as it was."""
     check_origin(request)
-    accounts, secret, form = request.config_dict[ACCOUNTS], request.match_info["secret"], await request.post()
+    accounts, secret, form = request.config_dict[ACCOUNTS], request.match_info["secret"], await read_form(request)
     given = {name: str(form.get(name, ""))[:200] for name in ("email", "name")}
     try:
         session, user = await accounts.follow_link(secret, str(form.get("password", "")), **given, **who(request))
@@ -127,7 +128,7 @@ async def sign_out(request: web.Request) -> web.StreamResponse:
 @require("viewer")
 async def preferences(request: web.Request) -> web.StreamResponse:
     """Language and theme of the person."""
-    form = await request.post()
+    form = await read_form(request)
     change: dict[str, str] = {}
     if form.get("language") in LANGUAGES:
         change["language"] = str(form["language"])
@@ -145,7 +146,7 @@ async def preferences(request: web.Request) -> web.StreamResponse:
 async def language(request: web.Request) -> web.StreamResponse:
     """The language of the door, before anybody is known."""
     check_origin(request)
-    form = await request.post()
+    form = await read_form(request)
     response = web.Response(status=303, headers={"Location": local_path(str(form.get("back", "/sign-in")))})
     if form.get("language") in LANGUAGES:
         _remember_language(request, response, str(form["language"]))

@@ -13,6 +13,7 @@ from base.errors import Conflict, NotFound, WrongInput
 from base.ids import is_id, new_id
 from desk.api.scope import reading, scoped_profile, shown_identities
 from desk.auth import Principal, is_script, principal_of, require
+from desk.forms import read_form
 from desk.keys import runtime_of
 from desk.pages.composer import capabilities_of, composer_of, snoozes
 from desk.pages.customer import customer_view, owner_name
@@ -120,7 +121,7 @@ async def mail(request: web.Request) -> web.StreamResponse:
 @require("agent")
 async def reply(request: web.Request) -> web.StreamResponse:
     """Answer or leave a note. The client key makes a repeated post the same message."""
-    found, form, runtime = await conversation_for(request), await request.post(), runtime_of(request)
+    found, form, runtime = await conversation_for(request), await read_form(request), runtime_of(request)
     text = str(form.get("text", "")).replace("\r\n", "\n").strip()
     note = form.get("mode") == "note"
     if not text:
@@ -137,7 +138,7 @@ async def reply(request: web.Request) -> web.StreamResponse:
 @require("agent")
 async def assign(request: web.Request) -> web.StreamResponse:
     """Give the conversation to somebody, or to nobody."""
-    found, form = await conversation_for(request), await request.post()
+    found, form = await conversation_for(request), await read_form(request)
     assignee_id = str(form.get("assignee", "")) or None
     runtime = runtime_of(request)
     user = await runtime.users.user(assignee_id) if assignee_id else None
@@ -153,7 +154,7 @@ async def assign(request: web.Request) -> web.StreamResponse:
 @require("agent")
 async def status(request: web.Request) -> web.StreamResponse:
     """Resolve, open again, snooze."""
-    found, form = await conversation_for(request), await request.post()
+    found, form = await conversation_for(request), await read_form(request)
     await _act(request, found, str(form.get("status", "")), _instant(str(form.get("until", ""))))
     return await _after(request, found)
 

@@ -13,6 +13,7 @@ from base.errors import WrongInput
 from campaigns.recipes import Recipe
 from desk.api.scope import must_see_person, reading, seen_ids
 from desk.auth import principal_of, require
+from desk.forms import read_form
 from desk.i18n import N_, Formats
 from desk.keys import runtime_of
 from desk.pages.flow import draw
@@ -180,7 +181,7 @@ async def journey(request: web.Request) -> web.StreamResponse:
 @require("marketer")
 async def change_status(request: web.Request) -> web.StreamResponse:
     """Publish, pause, resume, let run out, archive. What stops a publication is said on the page."""
-    journey_id, status = request.match_info["journey_id"], str((await request.post()).get("status", ""))
+    journey_id, status = request.match_info["journey_id"], str((await read_form(request)).get("status", ""))
     journeys, by = runtime_of(request).journeys, principal_of(request).id
     try:
         if status == "publish":

@@ -86,6 +86,14 @@ async def test_too_large_is_413_even_as_a_gzip_bomb(door: Any, tools: Tools) -> 
     assert await rows(tools) == []
 
 
+async def test_what_cannot_be_unpacked_is_400(door: Any, tools: Tools) -> None:
+    headers = {**signed(BODY), "Content-Encoding": "gzip"}
+    for _ in range(2):
+        answer = await door.post(path(tools), data=BODY, headers=headers)
+        assert answer.status == 400, await answer.text()
+    assert await rows(tools) == []
+
+
 @pytest.mark.parametrize("where", ["/webhooks/pigeon/chn_nobody", "/webhooks/owl/{}", "/webhooks/pigeon/%24ne"])
 async def test_unknown_channels_are_404(door: Any, tools: Tools, where: str) -> None:
     answer = await door.post(where.format(tools.channel.id), data=BODY, headers=signed(BODY))

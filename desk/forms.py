@@ -1,0 +1,31 @@
+"""Reads what a form sent: bounded in size by the application and in time here, and never a fault of ours."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from base.errors import WrongInput
+
+if TYPE_CHECKING:
+    from multidict import MultiDictProxy
+
+#: A sender slower than this is let go, seconds.
+BODY_TIMEOUT_S = 15.0
+
+
+async def read_form(request: web.Request) -> MultiDictProxy[str | bytearray | web.FileField]:
+    """The fields; read once, so asking again costs nothing.
+
+    Raises `WrongInput` for bytes that are no form (packing, boundary, character set), 413, or 408 for who is too slow.
+    """
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return await request.post()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+    except (HttpProcessingError, web.RequestPayloadError, ValueError, LookupError):
+        raise WrongInput("The form cannot be read.") from None
