@@ -11,7 +11,7 @@ from campaigns.journeys import Overdue, Publication, Status
 from campaigns.recipes import Recipe
 from desk.api.contract import Call, Operations, Reply
 from desk.api.enrolments import EnrolledView, EnrolmentView, enrolment_view
-from desk.api.scope import must_see_person, seen_ids
+from desk.api.scope import must_see_person, refuse_scoped, seen_ids
 from desk.api.shapes import Body, PageQuery, Patch, ProfileId, Time, View, listed, page, sliced
 
 operations = Operations("journeys")
@@ -180,7 +180,11 @@ async def list_journeys(call: Call) -> Any:
 
 @operations("POST", "/journeys", roles=["marketer"], body=JourneyFields, returns=JourneyView, status=201)
 async def create_journey(call: Call) -> Any:
-    """Write a new journey. Things may still be missing; what is wrong is refused with its path."""
+    """Write a new journey. Things may still be missing; what is wrong is refused with its path.
+
+    Journeys write on every channel: who is limited to some may neither write nor change, start nor stop them.
+    """
+    refuse_scoped(call)
     return journey_view(await call.runtime.journeys.create(call.body.written(), call.principal.id))
 
 
@@ -196,6 +200,7 @@ async def list_recipes(call: Call) -> Any:
 )
 async def install_recipe(call: Call) -> Any:
     """Make a journey, with its templates, from a recipe."""
+    refuse_scoped(call)
     journeys, wanted = call.runtime.journeys, call.body
     key = f"api:{call.principal.id}:{call.idempotency_key}" if call.idempotency_key else None
     journey_id = await journeys.install(
@@ -214,6 +219,7 @@ async def get_journey(call: Call) -> Any:
 @operations("PATCH", "/journeys/{id:jrn}", roles=["marketer"], body=JourneyPatch, returns=JourneyView)
 async def change_journey(call: Call) -> Any:
     """Change the draft. Nobody who walks is touched until it is published."""
+    refuse_scoped(call)
     body: JourneyPatch = call.body
     head = await call.runtime.journeys.patch(
         call.path["id"], body.written(), call.principal.id, draft_rev=body.draft_rev
@@ -224,6 +230,7 @@ async def change_journey(call: Call) -> Any:
 @operations("POST", "/journeys/{id:jrn}/publish", roles=["marketer"], body=PublishInput, returns=PublicationView)
 async def publish_journey(call: Call) -> Any:
     """Make the draft the live version. `dry_run` only says what would follow."""
+    refuse_scoped(call)
     done: Publication = await call.runtime.journeys.publish(
         call.path["id"], call.principal.id, dry_run=call.body.dry_run
     )
@@ -233,6 +240,7 @@ async def publish_journey(call: Call) -> Any:
 @operations("PUT", "/journeys/{id:jrn}/status", roles=["marketer"], body=StatusInput, returns=JourneyView)
 async def set_journey_status(call: Call) -> Any:
     """Start, pause (everybody is held), let run out, or archive."""
+    refuse_scoped(call)
     wanted: StatusInput = call.body
     head = await call.runtime.journeys.set_status(
         call.path["id"], wanted.status, call.principal.id, overdue=wanted.overdue, older_than=wanted.older_than

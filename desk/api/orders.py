@@ -79,10 +79,13 @@ async def record_order(call: Call) -> Any:
     """Create or update an order by its `external_id`.
 
     Only what is given changes; older news (`occurred_at`) never overwrite newer, and a status never runs backwards.
-    A new order names its customer by `identity`. 201 when it is new, 200 when it was known.
+    A new order names its customer by `identity`. Who is limited to some channels names no `source` but those. 201 when
+    it is new, 200 when it was known.
     """
     news: OrderInput = call.body
     await check_named(call, [("identity", ref) for ref in news.refs])
+    if news.source is not None:  # of a channel as `provider:chn_…`: its orders are told by it alone
+        call.must_see(news.source.rpartition(":")[2])
     before = await call.runtime.order_store.find(news.source or "api", news.external_id)
     if before is not None:
         await must_see_person(call, before.profile_id)

@@ -40,9 +40,9 @@ def reading(request: web.Request) -> Reader:
     return Reader(principal_of(request), runtime_of(request))
 
 
-def refuse_scoped(call: Call) -> None:
-    """For what concerns the whole deployment: a caller limited to some channels may not change it."""
-    if call.principal.channels is not None:
+def refuse_scoped(asking: Asking) -> None:
+    """For what concerns the whole deployment: who is limited to some channels may not change it."""
+    if asking.principal.channels is not None:
         raise Refused("You are limited to some channels; this concerns all of them.", code="forbidden")
 
 

@@ -19,7 +19,7 @@ from campaigns.contents import (
     Wording,
 )
 from desk.api.contract import Call, Operations
-from desk.api.scope import must_see_person
+from desk.api.scope import must_see_person, refuse_scoped
 from desk.api.shapes import Body, Name, PageQuery, Patch, ProfileId, Time, View, listed
 
 operations = Operations("templates")
@@ -118,7 +118,11 @@ async def list_templates(call: Call) -> Any:
 
 @operations("POST", "/templates", roles=["marketer"], body=TemplateInput, returns=TemplateView, status=201)
 async def create_template(call: Call) -> Any:
-    """Write a template. What cannot be rendered is refused with its part and line."""
+    """Write a template. What cannot be rendered is refused with its part and line.
+
+    Templates are used on every channel: who is limited to some may not write, change or delete them.
+    """
+    refuse_scoped(call)
     return template_view(await call.runtime.templates.create(call.body, call.principal.id))
 
 
@@ -131,6 +135,7 @@ async def get_template(call: Call) -> Any:
 @operations("PATCH", "/templates/{id:tpl}", roles=["marketer"], body=TemplatePatch, returns=TemplateView)
 async def change_template(call: Call) -> Any:
     """Replace parts of a template. Journeys use the new wording from their next send on."""
+    refuse_scoped(call)
     changed = await call.runtime.templates.patch(call.path["id"], call.body.given(), call.principal.id)
     return template_view(changed)
 
@@ -138,6 +143,7 @@ async def change_template(call: Call) -> Any:
 @operations("DELETE", "/templates/{id:tpl}", roles=["marketer"])
 async def delete_template(call: Call) -> None:
     """Take a template out of the lists; journeys that name it go on using it."""
+    refuse_scoped(call)
     await call.runtime.templates.delete(call.path["id"])
 
 

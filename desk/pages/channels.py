@@ -14,6 +14,7 @@ from base.ids import is_id, new_id
 from channels.adapter import Adapter, Card, settings_schema
 from channels.failures import SendFailed
 from channels.store import Channel
+from desk.api.scope import reading, refuse_scoped
 from desk.auth import principal_of, require
 from desk.forms import read_form
 from desk.i18n import N_, Formats
@@ -102,7 +103,7 @@ async def gallery(request: web.Request) -> web.StreamResponse:
     values = {
         "channels": [channel_view(each, cards, base_url_of(request), formats) for each in seen],
         "providers": [(card, provider_face(card)) for card in cards.values()],
-        "may_change": principal.may("admin"),
+        "may_change": principal.may("admin") and principal.channels is None,
     }
     return await page(request, "settings/channels.html", values)
 
@@ -111,6 +112,7 @@ async def gallery(request: web.Request) -> web.StreamResponse:
 @require("admin")
 async def new(request: web.Request) -> web.StreamResponse:
     """The form of a provider."""
+    refuse_scoped(reading(request))
     return await _form(request, _card(request), None)
 
 
@@ -118,6 +120,7 @@ async def new(request: web.Request) -> web.StreamResponse:
 @require("admin")
 async def create(request: web.Request) -> web.StreamResponse:
     """Connect an account; faults stand beside their fields."""
+    refuse_scoped(reading(request))
     card, form = _card(request), await read_form(request)
     schema, name = settings_schema(card), str(form.get("name", "")).strip()[:120]
     try:

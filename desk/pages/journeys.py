@@ -11,7 +11,7 @@ from aiohttp import web
 
 from base.errors import WrongInput
 from campaigns.recipes import Recipe
-from desk.api.scope import must_see_person, reading, seen_ids
+from desk.api.scope import must_see_person, reading, refuse_scoped, seen_ids
 from desk.auth import principal_of, require
 from desk.forms import read_form
 from desk.i18n import N_, Formats
@@ -121,15 +121,22 @@ async def recipes(request: web.Request) -> web.StreamResponse:
     runtime, formats = runtime_of(request), reader_of(request)
     values = {
         "recipes": [recipe_view(each, formats) for each in runtime.journeys.recipes()],
-        "may_change": principal_of(request).may("marketer"),
+        "may_change": _may_change(request),
     }
     return await page(request, "journeys/recipes.html", values)
+
+
+def _may_change(request: web.Request) -> bool:
+    """Journeys write on every channel, so only for who is limited to none."""
+    principal = principal_of(request)
+    return principal.may("marketer") and principal.channels is None
 
 
 @routes.post("/journeys/recipes/{name}")
 @require("marketer")
 async def install(request: web.Request) -> web.StreamResponse:
     """Make a draft from a recipe."""
+    refuse_scoped(reading(request))
     by = principal_of(request).id
     journey_id = await runtime_of(request).journeys.install(request.match_info["name"], by=by)
     raise web.HTTPSeeOther(f"/journeys/{journey_id}")
@@ -181,6 +188,7 @@ async def journey(request: web.Request) -> web.StreamResponse:
 @require("marketer")
 async def change_status(request: web.Request) -> web.StreamResponse:
     """Publish, pause, resume, let run out, archive. What stops a publication is said on the page."""
+    refuse_scoped(reading(request))
     journey_id, status = request.match_info["journey_id"], str((await read_form(request)).get("status", ""))
     journeys, by = runtime_of(request).journeys, principal_of(request).id
     try:
@@ -235,7 +243,7 @@ async def _journey_page(request: web.Request, problem: str = "") -> web.Response
         "journey": journey_view(head, definition, totals, formats),
         "steps": {str(step["id"]): step_view(step, shown, names, formats) for step in steps},
         "drawing": draw(exits_by_step(steps, formats), str(steps[0]["id"]) if steps else None),
-        "may_change": principal_of(request).may("marketer"),
+        "may_change": _may_change(request),
         "problem": problem,
     }
     return await page(request, "journeys/journey.html", values, status=422 if problem else 200)

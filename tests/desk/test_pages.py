@@ -203,6 +203,20 @@ async def test_files_are_shown_only_when_harmless(desk, shop):
     assert (await stranger.client.get(shown)).status == 404
 
 
+async def test_who_is_limited_to_channels_changes_nothing_that_concerns_all(desk, shop):
+    journey = await desk.runtime.journeys.install("welcome", {}, live=True, key="limited")
+    marketer, admin = [await desk.person(role, channels=[shop.id]) for role in ("marketer", "admin")]
+    for person in (marketer, admin):
+        assert "<form" not in (await person.page(f"/journeys/{journey}")).split("<main", 1)[1]
+        await person.post(f"/journeys/{journey}/status", 403, status="paused")
+        await person.post("/journeys/recipes/welcome", 403)
+    assert "/settings/channels/new/" not in await admin.page("/settings/channels")
+    await admin.page("/settings/channels/new/generic", 403)
+    await admin.post("/settings/channels/new/generic", 403, name="Mine")
+    assert (await desk.runtime.journeys.get(journey))["status"] == "live"
+    assert "Mine" not in {each.name for each in await desk.runtime.channels.list()}
+
+
 async def test_a_channel_is_connected_by_the_drawn_form(desk):
     admin = await desk.person("admin")
     form = await admin.page("/settings/channels/new/whatsapp")

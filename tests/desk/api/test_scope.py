@@ -123,7 +123,8 @@ async def test_what_is_on_another_channel_is_not_there(world: World, role: str) 
 async def test_a_limited_administrator_does_not_reach_beyond(world: World) -> None:
     before = await world.digest()
     names = ("create_channel", "list_users", "invite_user", "change_user", "renew_link", "list_tokens", "create_token",
-             "revoke_token")  # fmt: skip
+             "revoke_token", "create_journey", "install_recipe", "change_journey", "publish_journey",
+             "set_journey_status", "create_template", "change_template", "delete_template")  # fmt: skip
     async with world.client("scoped:admin") as client:
         for operation, path, body in calls(world.foreign):
             if operation.name in names:
@@ -145,6 +146,9 @@ async def test_ids_of_others_inside_a_body_are_not_there_either(world: World) ->
         ("POST", "/orders", {"external_id": "n-1", "identity": "email:boris@example.org"}, 404),
         ("POST", "/orders",
          {"external_id": "n-1", "identity": "customer_id:new-2", "identities": [f"{foreign.channel}:x"]}, 404),
+        ("POST", "/orders",
+         {"external_id": "n-2", "identity": "customer_id:new-3", "source": f"generic:{foreign.channel}"}, 404),
+        ("POST", "/orders", {"external_id": "n-2", "identity": "customer_id:new-3", "source": "other-shop"}, 404),
         ("POST", "/tasks", {"text": "x", "conversation_id": foreign.conversation}, 404),
         ("POST", "/tasks", {"text": "x", "order_id": foreign.order}, 404),
         ("POST", f"/conversations/{ours.conversation}/messages", {"text": "x", "reply_to": foreign.message}, 422),
