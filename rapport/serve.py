@@ -14,7 +14,9 @@ from aiohttp import web
 from base.settings import Settings
 from rapport import ports
 from rapport.app import application, mail_listener
+from rapport.patience import Patience
 from rapport.runtime import open_runtime
+from webhooks.mail_listener import MailListener
 from worker.clockwork import Clockwork
 from worker.settings import listen
 
@@ -22,6 +24,8 @@ log = logging.getLogger(__name__)
 
 #: Work begun is finished within this time, then the process goes.
 FINISH_S = 20.0
+#: Pause before a port for mail that something else holds is asked for again, seconds.
+MAIL_AGAIN_S = 5.0
 
 
 async def serve_web(settings: Settings, *, parent: int | None = None) -> None:
@@ -34,8 +38,7 @@ async def serve_web(settings: Settings, *, parent: int | None = None) -> None:
     )
     try:
         await runner.setup()
-        await web.TCPSite(runner, settings.host, settings.port, backlog=1024, reuse_port=None).start()
-        async with _mail(mail_listener(runtime)):
+        async with _listening(runner, settings.host, settings.port), _mail(mail_listener(runtime)):
             log.info("web is serving", extra={"host": settings.host, "port": settings.port})
             await stop.wait()
     finally:
@@ -44,15 +47,52 @@ async def serve_web(settings: Settings, *, parent: int | None = None) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _mail(listener: object | None) -> AsyncIterator[None]:
-    if listener is None:
-        yield
-        return
-    await listener.start()  # type: ignore[attr-defined]
+async def _listening(runner: web.AppRunner, host: str, port: int) -> AsyncIterator[None]:
+    serves = runner.server
+    if serves is None:
+        raise RuntimeError("the runner was not set up")
+    listening = await asyncio.get_running_loop().create_server(lambda: Patience(serves()), host, port, backlog=1024)
     try:
         yield
     finally:
-        await listener.stop()  # type: ignore[attr-defined]
+        listening.close()
+
+
+@contextlib.asynccontextmanager
+async def _mail(listener: MailListener | None) -> AsyncIterator[None]:
+    """Take mail meanwhile. Something else may hold the port (a mail catcher, a second deployment, a process that is
+    about to end): pages and webhooks must not wait for that.
+    """
+    if listener is None:
+        yield
+        return
+    opening = None if await _opened(listener) else asyncio.create_task(_open_later(listener), name="mail listener")
+    try:
+        yield
+    finally:
+        if opening is not None:
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
+        await listener.stop()
+
+
+async def _opened(listener: MailListener, *, again: bool = False) -> bool:
+    try:
+        await listener.start()
+    except OSError as error:
+        if not again:
+            log.error("no mail is taken until RAPPORT_MAIL_LISTEN can be listened on", extra={"error": str(error)})
+        return False
+    if again:
+        log.warning("mail is taken from now on")
+    return True
+
+
+async def _open_later(listener: MailListener) -> None:
+    while True:
+        await asyncio.sleep(MAIL_AGAIN_S)
+        if await _opened(listener, again=True):
+            return
 
 
 async def serve_worker(settings: Settings, *, parent: int | None = None) -> None:
