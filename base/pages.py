@@ -39,6 +39,8 @@ def read_cursor(cursor: str, *kinds: type) -> tuple[Any, ...]:
     """The values again; `kinds` (str or datetime) are what they must be. Raises `WrongInput` for any other text."""
     try:
         plain = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if not isinstance(plain, list):
+            raise _unknown()
         values = tuple(_instant(value["t"]) if isinstance(value, dict) else value for value in plain)
     except (ValueError, TypeError, KeyError, RecursionError, binascii.Error) as error:
         raise _unknown() from error

@@ -294,7 +294,7 @@ async def test_cursors_that_we_did_not_give_out_are_refused(world: World, path: 
         "x", "~x", "!!!", "e30", "bnVsbA", "W10", base64.urlsafe_b64encode(b'[{"$gt":""}]').decode(),
         base64.urlsafe_b64encode(b'[{"t":"9999"},{"$ne":1},3]').decode(),
         base64.urlsafe_b64encode(b"[[[[[]]]]]").decode(), base64.urlsafe_b64encode(b'["a","b","c","d"]').decode(),
-        "é", "A" * 499,
+        "é", "A" * 499, base64.urlsafe_b64encode(b'{"$gt":""}').decode(), base64.urlsafe_b64encode(b'"abc"').decode(),
     ]  # fmt: skip
     async with world.client() as client:
         for cursor in forged:
