@@ -7,6 +7,7 @@ consent, orders, order_store, conversations, messages, sends, outbox, desk_actio
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -14,6 +15,7 @@ from aiohttp import web
 from desk import live
 from desk.accounts import Accounts
 from desk.api import routes as api
+from desk.api.scope import sees_person
 from desk.assets import Assets
 from desk.keys import ACCOUNTS, RUNTIME
 from desk.middleware import ERROR_PAGE, MIDDLEWARES, harden
@@ -42,6 +44,7 @@ def equip(app: web.Application, runtime: Any) -> None:
     app[ERROR_PAGE] = error_page
     app[live.TAIL] = live.Tail(runtime.feed, runtime.bus)
     app[live.STREAMS] = Counter()
+    app[live.SEES_PERSON] = partial(sees_person, runtime)
     app.on_response_prepare.append(harden)
     app.cleanup_ctx.append(live.tailing)
     app.on_shutdown.append(live.close_streams)

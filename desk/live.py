@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -125,6 +125,9 @@ class Tail:
                 viewer.queue.put_nowait(None)
 
 
+#: (who reads, profile id) → may they see the customer; set by `desk.app`, because the API stands beside, not below.
+SeesPerson = Callable[[Principal, str], Awaitable[bool]]
+SEES_PERSON: web.AppKey[SeesPerson] = web.AppKey("sees_person", Callable)  # type: ignore[arg-type]
 TAIL = web.AppKey("tail", Tail)
 STREAMS: web.AppKey[Counter[str]] = web.AppKey("streams", Counter)
 
@@ -225,9 +228,18 @@ class _Stream:
             start = rows[-1]["_id"]
 
     async def _show(self, row: Document) -> None:
-        if self._principal.may_see(row["channel_id"]):
+        if await self._may_see(row):
             notice: dict[str, Any] = {"type": row["type"], "at": iso(row["at"]), "data": row["data"]}
             await self._send(row["_id"], "notice", orjson.dumps(notice))
+
+    async def _may_see(self, row: Document) -> bool:
+        """What belongs to no channel (an order) is seen by whoever may see the person."""
+        profile_id = row["data"].get("profile_id")
+        if not self._principal.may_see(row["channel_id"]):
+            return False
+        if self._principal.channels is None or row["channel_id"] is not None or profile_id is None:
+            return True
+        return await self._request.config_dict[SEES_PERSON](self._principal, profile_id)
 
     async def _send(self, position: int, event: str, data: bytes) -> None:
         await self._response.write(b"id: %d\nevent: %s\ndata: %s\n\n" % (position, event.encode(), data))

@@ -67,6 +67,11 @@ async def seen_ids(asking: Asking, profile_ids: Iterable[str]) -> set[str]:
     return {asked for asked in wanted if may_see_person(asking, held[today[asked]])}
 
 
+async def sees_person(runtime: Any, principal: Principal, profile_id: str) -> bool:
+    """True when this principal may see the customer."""
+    return bool(await seen_ids(Reader(principal, runtime), [profile_id]))
+
+
 async def seen_person(asking: Asking, profile_id: str) -> tuple[Profile, list[Identity]]:
     """The customer, merges followed, with the identities the caller may see. Raises `NotFound`."""
     profile = await asking.runtime.profiles.get(profile_id) if is_id(profile_id, "prf") else None

@@ -13,6 +13,7 @@ from base.feed import Feed, Notice
 from base.mongo import Database
 from desk import live
 from desk.live import Tail, Viewer
+from tests.desk.world import channel, wrote
 
 
 @pytest.fixture
@@ -181,6 +182,20 @@ async def test_notices_of_channels_out_of_scope_are_not_sent(desk):
     async with person.client.get("/api/v1/stream", headers={"Last-Event-ID": str(seen[0].id - 2)}) as answer:
         again = await _events(answer, 3)
     assert [each.data.get("type") for each in again] == [None, "b", "c"]
+
+
+async def test_what_belongs_to_no_channel_is_told_to_who_may_see_the_person(desk):
+    mine, other = [await channel(desk.runtime, name=name) for name in ("Mine", "Other")]
+    seen = (await wrote(desk.runtime, mine, "mira")).profile_id
+    hidden = (await wrote(desk.runtime, other, "otto")).profile_id
+    limited, whole = await desk.person(channels=[mine.id]), await desk.person()
+    orders = [Notice("order.updated", {"order_id": who, "profile_id": who}) for who in (hidden, seen)]
+    for person, expected in ((limited, [seen]), (whole, [hidden, seen])):
+        async with person.client.get("/api/v1/stream") as answer:
+            await _events(answer, 1)
+            await desk.runtime.feed.append(orders)
+            told = await _events(answer, len(expected))
+        assert [each.data["data"]["profile_id"] for each in told] == expected
 
 
 @pytest.mark.parametrize("how", ["signed out", "switched off"])
