@@ -44,7 +44,8 @@ def equip(app: web.Application, runtime: Any) -> None:
     app[ERROR_PAGE] = error_page
     app[live.TAIL] = live.Tail(runtime.feed, runtime.bus)
     app[live.STREAMS] = Counter()
-    app[live.SEES_PERSON] = partial(sees_person, runtime)
+    sees: live.SeesPerson = partial(sees_person, runtime)
+    app[live.SEES_PERSON] = sees
     app.on_response_prepare.append(harden)
     app.cleanup_ctx.append(live.tailing)
     app.on_shutdown.append(live.close_streams)

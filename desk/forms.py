@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BODY_TIMEOUT_S = 15.0
 
 
-async def read_form(request: web.Request) -> MultiDictProxy[str | bytearray | web.FileField]:
+async def read_form(request: web.Request) -> MultiDictProxy[str | bytes | bytearray | web.FileField]:
     """The fields; read once, so asking again costs nothing.
 
     Raises `WrongInput` for bytes that are no form (packing, boundary, character set), 413, or 408 for who is too slow.

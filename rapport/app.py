@@ -6,7 +6,6 @@ from aiohttp import web
 
 from base.errors import Misconfigured
 from desk.app import build
-from rapport import ports
 from rapport.runtime import Runtime
 from webhooks.mail import MailDoor
 from webhooks.mail_listener import MailListener
@@ -32,9 +31,8 @@ def mail_listener(runtime: Runtime) -> MailListener | None:
 
 
 def mail_address(listen: str) -> tuple[str, int]:
-    """Host and port of `RAPPORT_MAIL_LISTEN`. Raises `Misconfigured` when it names none, or they cannot be had."""
+    """Host and port of `RAPPORT_MAIL_LISTEN`. Raises `Misconfigured` when it names none."""
     host, _, port = listen.rpartition(":")
     if not host or not port.isdigit():
         raise Misconfigured("RAPPORT_MAIL_LISTEN looks like 127.0.0.1:8025.")
-    ports.require_free(host.strip("[]"), int(port), "Give another one with RAPPORT_MAIL_LISTEN.")
     return host.strip("[]"), int(port)

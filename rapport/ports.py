@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import time
 
 from base.errors import Misconfigured
 
@@ -12,6 +14,14 @@ def require_free(host: str, port: int, mend: str) -> None:
     problem = objection(host, port)
     if problem:
         raise Misconfigured(f"Port {port} on {host} cannot be used ({problem}). {mend}")
+
+
+async def require_free_soon(host: str, port: int, mend: str, *, patience_s: float) -> None:
+    """The same, but a process that is just ending has this long to let go of it."""
+    until = time.monotonic() + patience_s
+    while objection(host, port) and time.monotonic() < until:
+        await asyncio.sleep(0.2)
+    require_free(host, port, mend)
 
 
 def objection(host: str, port: int) -> str | None:

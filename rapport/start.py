@@ -9,24 +9,33 @@ from pydantic import SecretStr
 from base.settings import Settings
 from rapport import keys, ports
 from rapport.app import mail_address
-from rapport.embedded import Servers
+from rapport.embedded import Servers, find_running
 from rapport.migrations import migrate
 from rapport.runtime import Runtime, open_runtime
 from rapport.up import run
 
 #: Where incoming mail is taken when nothing else is set, and when the port is free.
 MAIL_HOST, MAIL_PORT = "127.0.0.1", 8025
+PATIENCE_S = 8.0
 #: The demo's pretended providers live on this machine.
 LOOPBACK = "127.0.0.0/8"
 
 
 async def run_up(settings: Settings, *, demo: bool, say: Callable[[str], None]) -> None:
     """Serve everything until told to stop."""
-    ports.require_free(settings.host, settings.port, "Stop what runs there, or give another one with --port.")
     here = _for_one_machine(settings, demo=demo)
-    mail_address(here.mail_listen or "")
+    if find_running(settings.data) is None:  # else that is the refusal, a moment later
+        await _require_ports(here)
     say("Starting the private servers …" if settings.mongo_url is None else "Starting …")
     await run(here, demo=demo, prepare=_prepare, say=say)
+
+
+async def _require_ports(settings: Settings) -> None:
+    """The roles of an `up` that was killed notice it within a second, and then give their ports back."""
+    mend = "Stop what runs there, or give another one with --port."
+    await ports.require_free_soon(settings.host, settings.port, mend, patience_s=PATIENCE_S)
+    mend = "Give another one with RAPPORT_MAIL_LISTEN."
+    await ports.require_free_soon(*mail_address(settings.mail_listen or ""), mend, patience_s=PATIENCE_S)
 
 
 def _for_one_machine(settings: Settings, *, demo: bool) -> Settings:
