@@ -52,9 +52,7 @@ class Settings(BaseSettings):
     mail_listen: str | None = Field(
         None, description="host:port for incoming mail by LMTP or SMTP, e.g. 127.0.0.1:8025."
     )
-    mail_protocol: Literal["smtp", "lmtp"] = Field(
-        "smtp", description="What the mail listener speaks: smtp or lmtp."
-    )
+    mail_protocol: Literal["smtp", "lmtp"] = Field("smtp", description="What the mail listener speaks: smtp or lmtp.")
     default_region: str = Field("US", pattern="^[A-Z]{2}$", description="Country for phone numbers without a prefix.")
     time_zone: str = Field("UTC", description="Zone used where a person's own is unknown, e.g. Europe/Berlin.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")

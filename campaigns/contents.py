@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from selectolax.lexbor import LexborHTMLParser
 
+from channels.capabilities import Capabilities
 from channels.vocabulary import Address, Button, OutboundMail, OutboundMessage, TemplateCall
 
 Kind = Literal["email", "chat", "whatsapp"]
@@ -142,10 +143,10 @@ def mail_message(rendered: Rendered, key: str, to: Address, head: OutboundMail) 
 
 
 def chat_message(
-    rendered: Rendered, key: str, to: Address, *, buttons: int, template: TemplateCall | None
+    rendered: Rendered, key: str, to: Address, *, able: Capabilities, template: TemplateCall | None
 ) -> OutboundMessage:
-    """The chat message. `buttons`: how many the channel shows; more than those are written out below the text."""
-    fits = len(rendered.buttons) <= buttons
+    """The chat message. Buttons that the channel cannot show are written out below the text."""
+    fits = able.shows(rendered.buttons)
     return OutboundMessage(
         key=key,
         to=to,

@@ -238,9 +238,9 @@ class JourneySource:
         able = adapter.capabilities_for(case.identity.external_id if case.identity else None)
         template = rendered.whatsapp if able.templates else None
         if template is not None and rendered.text and case.identity is not None:
-            inside = isinstance(window(able, case.identity, now), Open)
+            inside = isinstance(window(able, case.identity, now, automatic=True), Open)
             template = None if inside else template
-        message = chat_message(rendered, case.send.send_key, to, buttons=able.buttons, template=template)
+        message = chat_message(rendered, case.send.send_key, to, able=able, template=template)
         return _checked(message)
 
     def _unsubscribe(self, case: _Case) -> str | None:

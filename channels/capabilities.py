@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Literal
 
-from channels.vocabulary import AttachmentKind, Frozen, OutboundMessage
+from channels.vocabulary import AttachmentKind, Button, Frozen, OutboundMessage
 
 
 class Idempotency(StrEnum):
@@ -38,6 +39,8 @@ class Capabilities(Frozen):
     #: Files go out as addresses that the provider fetches; it takes no bytes.
     files_by_link: bool = False
     buttons: int = 0
+    #: How many when one of them is a link; None: the same.
+    buttons_with_link: int | None = None
     button_title_limit: int = 20
     templates: bool = False
     location: bool = False
@@ -66,6 +69,14 @@ class Capabilities(Frozen):
             return self.reply_window_s
         return max(self.reply_window_s, self.human_window_s)
 
+    def shows(self, buttons: Sequence[Button]) -> bool:
+        """Whether these buttons fit; where they do not, a machine writes them out as text."""
+        return len(buttons) <= self._most(buttons)
+
+    def _most(self, buttons: Sequence[Button]) -> int:
+        with_link = self.buttons_with_link is not None and any(each.url for each in buttons)
+        return self.buttons_with_link or 0 if with_link else self.buttons
+
     def length_of(self, text: str) -> int:
         """`text` measured in the channel's own unit."""
         if self.text_unit == "utf16":
@@ -79,8 +90,9 @@ class Capabilities(Frozen):
         text = message.text or ""
         if self.length_of(text) > self.text_limit:
             return f"The text is {self.length_of(text)} {self.text_unit} long; this channel takes {self.text_limit}."
-        if len(message.buttons) > self.buttons:
-            return f"This channel shows at most {self.buttons} buttons; the message has {len(message.buttons)}."
+        if not self.shows(message.buttons):
+            most = self._most(message.buttons)
+            return f"This channel shows at most {most} such buttons; the message has {len(message.buttons)}."
         if message.template is not None and not self.templates:
             return "This channel has no approved templates; send the text itself."
         if message.location is not None and not self.location:

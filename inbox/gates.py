@@ -79,7 +79,7 @@ def _without_consent(send_class: SendClass, consent: Verdict | None) -> Skip | N
 def _outside_window(message: OutboundMessage, facts: Facts, now: datetime) -> Skip | None:
     if facts.identity is None:
         return None
-    closed = window_objection(facts.capabilities, facts.identity, now, has_template=message.template is not None)
+    closed = window_objection(facts.capabilities, facts.identity, now, message)
     return Skip(closed.code, closed.sentence) if closed else None
 
 

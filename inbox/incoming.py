@@ -186,7 +186,7 @@ def received_event(line: Line, *, first_contact: bool) -> NewEvent:
             referral=line.row.get("referral"),
             reply_to=event.reply_to,
             group_id=event.group_id,
-            automatic=bool(event.mail and event.mail.automatic),
+            automatic=bool(event.mail and event.mail.automatic) or event.standby,
         )
     return NewEvent(
         name="message.received",

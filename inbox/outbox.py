@@ -296,7 +296,7 @@ def _require_content(reply: ReplyInput) -> None:
 
 
 def _require_possible(way: _Way, message: OutboundMessage, at: datetime) -> None:
-    closed = window_objection(way.capabilities, way.identity, at, has_template=message.template is not None)
+    closed = window_objection(way.capabilities, way.identity, at, message)
     if closed is not None:
         raise Refused(closed.sentence, code=closed.code)
     sentence = way.capabilities.objection(message)

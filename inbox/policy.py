@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 from channels.capabilities import Capabilities, Idempotency
 from channels.failures import CONSEQUENCES, Failure
+from channels.vocabulary import OutboundMessage
 
 SendClass = Literal["marketing", "transactional", "service"]
 
@@ -56,13 +57,17 @@ class Closed:
     sentence: str
 
 
-def window(capabilities: Capabilities, identity: Windowed, now: datetime) -> Open | Closed:
-    """The reply window of a person at a time. Only *their* messages open it; receipts and our own do not."""
-    if capabilities.reply_window_s is None:
+def window(capabilities: Capabilities, identity: Windowed, now: datetime, *, automatic: bool) -> Open | Closed:
+    """The reply window of a person at a time, for what a machine or a person writes.
+
+    Only *their* messages open it; receipts and our own do not.
+    """
+    window_s = capabilities.window_s(automatic=automatic)
+    if window_s is None:
         return Open()
     if identity.last_inbound_at is None:
         return Closed("window_closed", "This person has not written yet; on this channel they have to write first.")
-    until = identity.last_inbound_at + timedelta(seconds=capabilities.reply_window_s)
+    until = identity.last_inbound_at + timedelta(seconds=window_s)
     if now >= until:
         return Closed("window_closed", CONSEQUENCES[Failure.WINDOW_CLOSED].sentence)
     quota = capabilities.window_quota
@@ -72,11 +77,11 @@ def window(capabilities: Capabilities, identity: Windowed, now: datetime) -> Ope
 
 
 def window_objection(
-    capabilities: Capabilities, identity: Windowed, now: datetime, *, has_template: bool
+    capabilities: Capabilities, identity: Windowed, now: datetime, message: OutboundMessage
 ) -> Closed | None:
     """Why the window stops this message at this time; None when it may go."""
-    state = window(capabilities, identity, now)
-    if isinstance(state, Open) or (has_template and capabilities.template_outside_window):
+    state = window(capabilities, identity, now, automatic=message.automatic)
+    if isinstance(state, Open) or (message.template is not None and capabilities.template_outside_window):
         return None
     return state
 

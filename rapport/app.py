@@ -25,9 +25,7 @@ def mail_listener(runtime: Runtime) -> MailListener | None:
         return None
     host, port = mail_address(runtime.settings.mail_listen)
     door = MailDoor(runtime)
-    return MailListener(
-        host, port, door.accept, known_recipient=door.knows, protocol=runtime.settings.mail_protocol
-    )
+    return MailListener(host, port, door.accept, known_recipient=door.knows, protocol=runtime.settings.mail_protocol)
 
 
 def mail_address(listen: str) -> tuple[str, int]:

@@ -194,9 +194,7 @@ def token() -> None:
 @click.option("--channel", "channels", multiple=True, help="Limit to this channel id; repeatable.")
 @_data_option
 @click.pass_context
-def token_add(
-    context: click.Context, name: str, role: Role, channels: tuple[str, ...], data_here: Path | None
-) -> None:
+def token_add(context: click.Context, name: str, role: Role, channels: tuple[str, ...], data_here: Path | None) -> None:
     """Print a new API token, once."""
     settings = settings_for(context, data_here)
 

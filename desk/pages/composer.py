@@ -59,7 +59,7 @@ def composer_of(
     if capabilities is None or identity is None:
         gone = formats.text(N_("This channel is not connected any more."))
         return ComposerView(key, 1, closed=gone, template_hint=formats.text(HINT_WAIT))
-    state = window(capabilities, identity, formats.now)
+    state = window(capabilities, identity, formats.now, automatic=False)
     if isinstance(state, Closed):
         offered = templates if capabilities.template_outside_window else ()
         hint = HINT_TEMPLATES if capabilities.template_outside_window else HINT_WAIT

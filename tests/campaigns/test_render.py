@@ -14,6 +14,7 @@ from campaigns import render_child
 from campaigns.contents import InlineContent, TemplateInput, chat_message, closest_locale, mail_message, plain_text
 from campaigns.render import Renderer, RenderFailed, RenderItem
 from campaigns.sandbox import Language
+from channels.capabilities import Capabilities
 from channels.vocabulary import Address, OutboundMail
 
 CONTEXT: dict[str, Any] = {
@@ -142,9 +143,9 @@ async def test_buttons_and_approved_templates(renderer: Renderer) -> None:
     ]
     assert made.whatsapp is not None and made.whatsapp.body == ("Anna", "A-17")
     to = Address(channel_id="chn_1", external_id="49")
-    chat = chat_message(made, "k", to, buttons=3, template=None)
+    chat = chat_message(made, "k", to, able=Capabilities(text_limit=1000, buttons=3), template=None)
     assert chat.text == "Rate us" and len(chat.buttons) == 2 and chat.mail is None
-    cramped = chat_message(made, "k", to, buttons=1, template=None)
+    cramped = chat_message(made, "k", to, able=Capabilities(text_limit=1000, buttons=1), template=None)
     assert cramped.buttons == () and cramped.text == "Rate us\n\n• Anna: 5\nSite: https://shop.example/u/abc"
     mail = mail_message(made, "k", to, OutboundMail(subject="", message_id="<k@x>"))
     assert mail.mail is not None and mail.mail.subject == "Rate us" and mail.mail.message_id == "<k@x>"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from channels.capabilities import Capabilities, Idempotency
 from channels.failures import CONSEQUENCES, Failure
+from channels.vocabulary import Address, OutboundMessage, TemplateCall
 from inbox.policy import (
     ECHO_WAIT,
     MAX_TRIES,
@@ -32,6 +33,14 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DAY = Capabilities(text_limit=100, reply_window_s=86400, templates=True, template_outside_window=True)
 
 
+TEMPLATE = TemplateCall(name="hello", language="en")
+
+
+def said(template: TemplateCall | None = None, *, automatic: bool = True) -> OutboundMessage:
+    to = Address(channel_id="chn_x", external_id="anna")
+    return OutboundMessage(key="k", to=to, text="Hi", template=template, automatic=automatic)
+
+
 @dataclass(frozen=True)
 class Person:
     last_inbound_at: datetime | None
@@ -49,18 +58,28 @@ class Person:
 )
 def test_the_window_is_counted_from_their_last_message(wrote: timedelta | None, is_open: bool) -> None:
     person = Person(NOW - wrote if wrote is not None else None)
-    assert isinstance(window(DAY, person, NOW), Open) is is_open
-    assert (window_objection(DAY, person, NOW, has_template=False) is None) is is_open
-    assert window_objection(DAY, person, NOW, has_template=True) is None
+    assert isinstance(window(DAY, person, NOW, automatic=True), Open) is is_open
+    assert (window_objection(DAY, person, NOW, said()) is None) is is_open
+    assert window_objection(DAY, person, NOW, said(TEMPLATE)) is None
 
 
 def test_a_quota_closes_the_window() -> None:
     five = DAY.model_copy(update={"window_quota": 5, "template_outside_window": False})
-    assert isinstance(window(five, Person(NOW, 4), NOW), Open)
-    closed = window(five, Person(NOW, 5), NOW)
+    assert isinstance(window(five, Person(NOW, 4), NOW, automatic=True), Open)
+    closed = window(five, Person(NOW, 5), NOW, automatic=True)
     assert isinstance(closed, Closed) and closed.code == "window_quota"
-    assert window_objection(five, Person(NOW, 5), NOW, has_template=True) is not None
-    assert window(Capabilities(text_limit=1), Person(None), NOW) == Open(None)
+    assert window_objection(five, Person(NOW, 5), NOW, said(TEMPLATE)) is not None
+    assert window(Capabilities(text_limit=1), Person(None), NOW, automatic=True) == Open(None)
+
+
+def test_a_person_may_answer_longer_than_a_machine() -> None:
+    week = DAY.model_copy(update={"human_window_s": 7 * 86400, "template_outside_window": False})
+    person = Person(NOW - timedelta(days=3))
+    assert isinstance(window(week, person, NOW, automatic=True), Closed)
+    assert isinstance(window(week, person, NOW, automatic=False), Open)
+    assert window_objection(week, person, NOW, said()) is not None
+    assert window_objection(week, person, NOW, said(automatic=False)) is None
+    assert isinstance(window(week, Person(NOW - timedelta(days=7)), NOW, automatic=False), Closed)
 
 
 failures = st.sampled_from(list(Failure))

@@ -6,7 +6,7 @@ from pydantic import Field, SecretStr
 
 from channels.adapter import AccountSettings, Card, SetupStep
 from channels.capabilities import Capabilities, Idempotency, MediaLimit
-from channels.providers.meta.messaging.compose import QUICK_REPLIES, TITLE_LIMIT
+from channels.providers.meta.messaging.compose import QUICK_REPLIES, TEMPLATE_BUTTONS, TITLE_LIMIT
 from channels.providers.meta.settings import VERSION, ApiBase, ApiVersion, AppId, AppSecret, HumanAgent, VerifyToken
 from channels.vocabulary import AttachmentKind
 
@@ -97,6 +97,7 @@ CAPABILITIES = Capabilities(
     caption=False,
     files_by_link=True,
     buttons=QUICK_REPLIES,
+    buttons_with_link=TEMPLATE_BUTTONS,
     button_title_limit=TITLE_LIMIT,
     reply_window_s=24 * 3600,
     human_window_s=7 * 24 * 3600,

@@ -104,6 +104,7 @@ CAPABILITIES = Capabilities(
         MediaLimit(kind=AttachmentKind.STICKER, max_bytes=500 * 1024, media_types=("image/webp",)),
     ),
     buttons=LIST_ROWS,
+    buttons_with_link=1,
     button_title_limit=TITLE_LIMIT,
     templates=True,
     location=True,
