@@ -341,6 +341,10 @@ class Journeys:
         """The ready-made journeys."""
         return recipes()
 
+    async def from_recipes(self) -> dict[str, Document]:
+        """Recipe → the newest journey made from it in which somebody may walk, without its draft."""
+        return {head["recipe"]: head for head in await self._store.walked() if head.get("recipe")}
+
     async def install(
         self, name: str, params: Mapping[str, Any] | None = None, *, live: bool = False, by: str | None = None,
         key: str | None = None,

@@ -114,10 +114,11 @@ async def run(settings: Settings, *, demo: bool, prepare: Prepare, say: Callable
         servers = _addresses(settings, await embedded.start())
         greeting = await prepare(settings, servers)
         roles = _roles(settings, servers, demo=demo)
-        for role in roles:
-            role.start()
+        roles[0].start()  # the others would take half of a small machine while somebody waits for a page
         if await _served(settings, stop):
             say(greeting)
+            for role in roles[1:]:
+                role.start()
             await stop.wait()
     finally:
         for role in reversed(roles):

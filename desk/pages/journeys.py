@@ -121,6 +121,7 @@ async def recipes(request: web.Request) -> web.StreamResponse:
     runtime, formats = runtime_of(request), reader_of(request)
     values = {
         "recipes": [recipe_view(each, formats) for each in runtime.journeys.recipes()],
+        "in_use": await runtime.journeys.from_recipes(),
         "may_change": _may_change(request),
     }
     return await page(request, "journeys/recipes.html", values)
@@ -237,6 +238,7 @@ async def _journey_page(request: web.Request, problem: str = "") -> web.Response
         _definition(runtime, journey_id, None), runtime.journeys.counts(journey_id), runtime.journeys.totals(journey_id)
     )
     steps = definition.get("steps") or []
+    twin = (await runtime.journeys.from_recipes()).get(head.get("recipe") or "") if head["status"] == "draft" else None
     names = await template_names(runtime, {str(step["template_id"]) for step in steps if step.get("template_id")})
     shown = {key: Counts(each.waiting, each.passed, each.skipped, each.failed) for key, each in counts.items()}
     values = {
@@ -244,6 +246,7 @@ async def _journey_page(request: web.Request, problem: str = "") -> web.Response
         "steps": {str(step["id"]): step_view(step, shown, names, formats) for step in steps},
         "drawing": draw(exits_by_step(steps, formats), str(steps[0]["id"]) if steps else None),
         "may_change": _may_change(request),
+        "twin": twin,
         "problem": problem,
     }
     return await page(request, "journeys/journey.html", values, status=422 if problem else 200)

@@ -267,6 +267,9 @@ async def test_a_recipe_becomes_a_journey_that_is_published_and_paused(desk):
     await person.post(f"{where}/status", status="publish")
     page = await person.page(where)
     assert 'data-testid="set-paused"' in page
+    again = await person.post("/journeys/recipes/thank_you_review")
+    assert 'data-testid="twin"' in await person.page(again) and 'data-testid="twin"' not in await person.page(where)
+    assert f'href="{where}" data-testid="in-use-thank_you_review"' in await person.page("/journeys/recipes")
     await person.post(f"{where}/status", status="paused")
     assert 'data-testid="set-live"' in await person.page(where)
     assert "thank" in (await person.page("/journeys")).lower()
