@@ -20,6 +20,11 @@ or in any order and the end is always the same:
 | refunded | 95 | order.refunded |
 
 Paid is a milestone of its own: cash on delivery is delivered first and paid later.
+
+A checkout is an order that was not placed yet. The order that comes of it names it by `checkout_id` and takes its
+place, with the same id of ours, so that whoever waits for the checkout hears that it was completed. Parcels and refunds
+are kept one by one, by the shop's own ids, and make milestones of their own: the first parcel handed over is
+`fulfilled`, the first that arrived `delivered`, money paid back `partially_refunded` and, once it is all, `refunded`.
 """
 
 from __future__ import annotations
@@ -35,6 +40,8 @@ Status = Literal[
     "checkout", "pending", "payment_failed", "authorised", "paid", "processing", "fulfilled", "out_for_delivery",
     "delivered", "completed", "cancelled", "partially_refunded", "refunded",
 ]  # fmt: skip
+#: What became of one parcel.
+FulfilmentStatus = Literal["pending", "fulfilled", "out_for_delivery", "delivered", "cancelled", "failed"]
 RANK: dict[str, int] = {
     "checkout": 0, "pending": 10, "payment_failed": 15, "authorised": 18, "paid": 20, "processing": 25,
     "fulfilled": 30, "out_for_delivery": 35, "delivered": 40, "completed": 50, "cancelled": 90,
@@ -99,6 +106,31 @@ class TrackingInput(Input):
     url: Link | None = None
 
 
+class Milestone(Input):
+    """A status that was reached, and when."""
+
+    status: StatusWord
+    at: AwareDatetime
+
+
+class FulfilmentInput(Input):
+    """One parcel of an order. Of several pieces of news about it the latest `at` counts."""
+
+    id: Text
+    status: FulfilmentStatus
+    at: AwareDatetime
+    tracking: TrackingInput | None = None
+
+
+class RefundInput(Input):
+    """Money paid back once."""
+
+    id: Text
+    at: AwareDatetime
+    amount: InputMoney | None = None
+    reason: str | None = Field(None, max_length=500)
+
+
 class OrderInput(Input):
     """What a shop or program says of an order. Only `external_id` is needed once the order is known."""
 
@@ -109,11 +141,18 @@ class OrderInput(Input):
     identities: list[AnyIdentity] = Field(default_factory=list, max_length=10)
     customer_name: str | None = Field(None, max_length=200)
     status: StatusWord | None = None
+    #: Further statuses the order is known to have reached, each with its own time.
+    milestones: list[Milestone] = Field(default_factory=list, max_length=20)
+    #: The shop's id of the checkout this order came from, or of the checkout that it still is.
+    checkout_id: str | None = Field(None, min_length=1, max_length=200)
     currency: str | None = Field(None, pattern="^[A-Z]{3}$")
     #: Money, or with `currency` a whole number of cents.
     total: InputMoney | None = None
     lines: list[LineInput] | None = Field(None, max_length=500)
     tracking: TrackingInput | None = None
+    #: Parcels and refunds by the shop's ids; those not named stay.
+    fulfilments: list[FulfilmentInput] = Field(default_factory=list, max_length=100)
+    refunds: list[RefundInput] = Field(default_factory=list, max_length=200)
     placed_at: AwareDatetime | None = None
     #: When this became so at the source; older news never overwrite newer.
     occurred_at: AwareDatetime | None = None
@@ -122,6 +161,8 @@ class OrderInput(Input):
     source: str | None = Field(None, pattern=r"^[A-Za-z0-9_.:-]{1,60}$")
     #: A trial order: kept and shown, never counted, nothing follows from it.
     test: bool | None = None
+    #: Taken out of the shop's books: kept, but neither counted nor reminded of. False when it was put back.
+    removed: bool | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -147,6 +188,12 @@ class OrderInput(Input):
     def refs(self) -> list[IdentityRef]:
         """All identities given."""
         return [*([self.identity] if self.identity else []), *self.identities]
+
+    @property
+    def is_checkout(self) -> bool:
+        """It speaks of a checkout alone, not of an order that was placed."""
+        statuses = {self.status, *(each.status for each in self.milestones)} - {None}
+        return statuses == {"checkout"}
 
 
 def _priced(line: Any, currency: str) -> Any:
@@ -183,6 +230,24 @@ class Tracking(Stored):
     url: str | None = None
 
 
+class Fulfilment(Stored):
+    """One parcel."""
+
+    id: str
+    status: FulfilmentStatus
+    at: datetime
+    tracking: Tracking | None = None
+
+
+class Refund(Stored):
+    """Money paid back once."""
+
+    id: str
+    at: datetime
+    amount: Money | None = None
+    reason: str | None = None
+
+
 class Step(Stored):
     """One entry of an order's history. `late`: something further had been reached when we heard of it."""
 
@@ -207,11 +272,15 @@ class Order(Stored):
     total: Money | None = None
     lines: list[Line] = Field(default_factory=list)
     tracking: Tracking | None = None
+    fulfilments: list[Fulfilment] = Field(default_factory=list)
+    refunds: list[Refund] = Field(default_factory=list)
+    checkout_id: str | None = None
     placed_at: datetime
     status_history: list[Step] = Field(default_factory=list)
     url: str | None = None
     payment_url: str | None = None
     test: bool = False
+    removed: bool = False
     created_at: datetime
     updated_at: datetime
 
@@ -234,7 +303,7 @@ class Order(Stored):
     def awaits_payment(self) -> bool:
         """A reminder makes sense: placed, not called off, and the money neither here nor reserved."""
         settled = self.is_paid or self.is_called_off or "authorised" in self.reached
-        return not settled and self.status != "checkout"
+        return not settled and not self.removed and self.status != "checkout"
 
     def reached_at(self, status: str) -> datetime | None:
         """When a milestone was reached."""

@@ -16,14 +16,24 @@ from base.ids import is_id
 from base.mongo import Database, Document, Indexes, Session
 from orders.models import Order, as_order
 
+#: News of an order that never comes is forgotten after this long.
+EARLY_KEPT_S = 90 * 24 * 3600
 INDEXES: Indexes = {
     "orders": [
         IndexModel([("source", 1), ("external_id", 1)], name="once", unique=True),
+        IndexModel(
+            [("source", 1), ("checkout_id", 1)], name="one_checkout", unique=True,
+            partialFilterExpression={"checkout_id": {"$type": "string"}},
+        ),
         IndexModel([("profile_id", 1), ("placed_at", DESCENDING)], name="by_profile"),
         IndexModel([("placed_at", DESCENDING), ("_id", DESCENDING)], name="by_time"),
         IndexModel([("status", 1), ("placed_at", DESCENDING), ("_id", DESCENDING)], name="by_status"),
-    ]
-}
+    ],
+    "early_orders": [
+        IndexModel([("source", 1), ("external_id", 1)], name="by_order"),
+        IndexModel([("recorded_at", 1)], name="expiry", expireAfterSeconds=EARLY_KEPT_S),
+    ],
+}  # fmt: skip
 #: Orders of one person read at once.
 MOST = 2000
 
@@ -33,6 +43,7 @@ class OrderStore:
 
     def __init__(self, database: Database) -> None:
         self._rows = database.collection("orders")
+        self._early = database.collection("early_orders")
 
     async def get(self, order_id: str) -> Order | None:
         """One order by our id."""
@@ -93,6 +104,27 @@ class OrderStore:
         """The stored row inside a transaction."""
         return await self._rows.find_one({"source": source, "external_id": external_id}, session=session)
 
+    async def row_of_checkout(self, source: str, checkout_id: str, session: Session) -> Document | None:
+        """The order or checkout of that checkout, inside a transaction."""
+        return await self._rows.find_one({"source": source, "checkout_id": checkout_id}, session=session)
+
+    async def remove(self, order_id: str, session: Session) -> None:
+        """Take away a checkout whose order is kept under another row."""
+        await self._rows.delete_one({"_id": order_id}, session=session)
+
+    async def keep_early(self, source: str, external_id: str, key: str, news: Document, at: datetime) -> None:
+        """Keep news of an order nobody has told of yet, once per `key`."""
+        row = {"source": source, "external_id": external_id, "news": news, "recorded_at": at}
+        await self._early.update_one({"_id": key}, {"$setOnInsert": row}, upsert=True)
+
+    async def early(self, source: str, external_id: str) -> list[Document]:
+        """What was kept early of an order."""
+        return await self._early.find({"source": source, "external_id": external_id}).to_list(None)
+
+    async def forget_early(self, keys: Sequence[str]) -> None:
+        """It has been applied."""
+        await self._early.delete_many({"_id": {"$in": list(keys)}})
+
     async def row_by_id(self, order_id: str) -> Document | None:
         """The stored row."""
         return await self._rows.find_one({"_id": order_id}) if is_id(order_id, "ord") else None
@@ -107,7 +139,8 @@ class OrderStore:
 
     async def rows_of(self, profile_id: str, session: Session) -> list[Document]:
         """What the counters of a person are made from."""
-        fields = {"status": 1, "status_history": 1, "total": 1, "placed_at": 1, "test": 1}
+        names = ("status", "status_history", "total", "placed_at", "test", "removed", "refunds")
+        fields = dict.fromkeys(names, 1)
         return await self._rows.find({"profile_id": profile_id}, fields, session=session).to_list(None)
 
     async def delete_of(self, profile_ids: Sequence[str]) -> int:

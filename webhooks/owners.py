@@ -40,7 +40,7 @@ def owners(
 
     async def record_orders(items: Sequence[Item]) -> None:
         for item in items:
-            await orders.record(_order(item), f"{item.provider}:{item.channel_id}")
+            await orders.hear(_order(item), f"{item.provider}:{item.channel_id}")
 
     async def tracked(items: Sequence[Item]) -> None:
         for item in items:  # such names say what only we can have seen: a merge, a message

@@ -9,7 +9,7 @@ from pydantic import Field
 from desk.api.contract import Call, Operations, Reply, not_there
 from desk.api.scope import check_named, must_see_person, seen_ids
 from desk.api.shapes import Money, PageQuery, ProfileId, Since, Time, View, page
-from orders.models import Line, Order, OrderInput, Status, StatusInput, Tracking
+from orders.models import FulfilmentStatus, Line, Order, OrderInput, Status, StatusInput, Tracking
 
 operations = Operations("orders")
 
@@ -37,6 +37,24 @@ class LineView(View, Line):
     unit_price: Money | None  # type: ignore[assignment]
 
 
+class FulfilmentView(View):
+    """One parcel."""
+
+    id: str
+    status: FulfilmentStatus
+    at: Time
+    tracking: Tracking | None
+
+
+class RefundView(View):
+    """Money paid back once."""
+
+    id: str
+    at: Time
+    amount: Money | None
+    reason: str | None
+
+
 class OrderView(View):
     """An order of one person."""
 
@@ -50,6 +68,10 @@ class OrderView(View):
     total: Money | None
     lines: list[LineView]
     tracking: Tracking | None
+    fulfilments: list[FulfilmentView]
+    refunds: list[RefundView]
+    checkout_id: str | None
+    removed: bool
     placed_at: Time
     status_history: list[StepView]
     url: str | None

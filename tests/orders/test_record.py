@@ -143,3 +143,115 @@ async def test_an_order_still_under_a_merged_id_does_not_spoil_the_survivors_cou
     survivor = await shop.profiles.get(old.profile_id)
     assert survivor is not None and survivor.id == kept.profile_id and survivor.orders.count == 1
     assert [each.external_id for each in await shop.book.of_profile(old.profile_id)] == ["B"]
+
+
+SHOP = "shopify:chn_1"
+
+
+def told(external_id: str, **said: Any) -> OrderInput:
+    return OrderInput.model_validate({"external_id": external_id, **said})
+
+
+async def event_names(shop: Shop, prefix: str) -> list[str]:
+    rows = shop.db.collection("events").find({"name": {"$regex": f"^{prefix}"}})
+    return sorted([row["name"] async for row in rows])
+
+
+async def test_a_parcel_that_comes_before_its_order_is_kept_for_it(shop: Shop) -> None:
+    at = now()
+    parcel = told("7", fulfilments=[{"id": "f", "status": "fulfilled", "at": at, "tracking": {"number": "3S"}}])
+    refund = told("7", refunds=[{"id": "r", "at": at, "amount": {"amount_minor": 500, "currency": "EUR"}}])
+    for news in (parcel, refund, parcel):
+        assert await shop.book.hear(news, SHOP) is None
+    assert await shop.store.early(SHOP, "8") == [] and len(await shop.store.early(SHOP, "7")) == 2
+    found = await shop.book.hear(order("7", status="paid", total=EUR, occurred_at=at), SHOP)
+    assert found is not None and found.status == "partially_refunded" and found.tracking is not None
+    assert found.tracking.number == "3S" and await shop.store.early(SHOP, "7") == []
+    profile = await shop.profiles.get(found.profile_id)
+    assert profile is not None and profile.orders.revenue == {"EUR": 1499}
+
+
+async def test_early_news_and_the_order_at_once_lose_nothing(shop: Shop) -> None:
+    at = now()
+    for n in range(6):
+        parcel = told(str(n), fulfilments=[{"id": "f", "status": "delivered", "at": at}])
+        await asyncio.gather(shop.book.hear(order(str(n)), SHOP), shop.book.hear(parcel, SHOP))
+        found = await shop.store.find(SHOP, str(n))
+        assert found is not None and found.status == "delivered"
+
+
+async def test_an_order_takes_the_place_of_its_checkout(shop: Shop) -> None:
+    at = now()
+    basket = {"status": "checkout", "checkout_id": "tok", "total": EUR, "payment_url": "https://shop.example.com/c"}
+    first = await shop.book.hear(order("checkout:tok", occurred_at=at, **basket), SHOP)
+    assert first is not None and first.status == "checkout" and first.payment_url
+    later = at + timedelta(minutes=5)
+    more = await shop.book.hear(
+        order("checkout:tok", occurred_at=later, **{**basket, "total": {**EUR, "amount_minor": 2500}}), SHOP
+    )
+    assert more is not None and more.id == first.id
+    placed = order("1001", status="pending", checkout_id="tok", total=EUR, occurred_at=at + timedelta(minutes=4))
+    found = await shop.book.hear(placed, SHOP)
+    assert found is not None and found.id == first.id and found.external_id == "1001" and found.payment_url is None
+    assert found.total is not None and found.total.amount_minor == 1999
+    after = await shop.book.hear(order("checkout:tok", occurred_at=at + timedelta(hours=1), **basket), SHOP)
+    assert after is not None and after.id == first.id and after.status == "pending"
+    assert await event_names(shop, "checkout") == ["checkout.completed", "checkout.started", "checkout.updated"]
+    assert await names(shop) == ["order.created"]
+    assert await shop.db.collection("orders").count_documents({}) == 1
+
+
+async def test_checkout_and_order_at_once_are_one_row(shop: Shop) -> None:
+    for n in range(5):
+        basket = order(f"checkout:t{n}", status="checkout", checkout_id=f"t{n}")
+        await asyncio.gather(
+            shop.book.hear(basket, SHOP), shop.book.hear(order(f"o{n}", status="paid", checkout_id=f"t{n}"), SHOP)
+        )
+    rows = await shop.db.collection("orders").find({}).to_list(None)
+    assert sorted(row["external_id"] for row in rows) == [f"o{n}" for n in range(5)]
+    assert {row["status"] for row in rows} == {"paid"}
+
+
+async def test_an_order_that_learns_of_its_checkout_later_takes_it_over(shop: Shop) -> None:
+    await shop.book.hear(order("checkout:tok", status="checkout", checkout_id="tok"), SHOP)
+    await shop.book.hear(order("1001", status="fulfilled"), SHOP)
+    await shop.book.hear(order("1001", status="paid", checkout_id="tok"), SHOP)
+    (found,), _ = await shop.store.page()
+    assert found.external_id == "1001" and found.checkout_id == "tok"
+    assert "checkout.completed" in await event_names(shop, "checkout")
+
+
+async def test_a_checkout_of_nobody_tells_nothing(shop: Shop) -> None:
+    assert await shop.book.hear(told("checkout:x", status="checkout", checkout_id="x"), SHOP) is None
+    assert await shop.store.early(SHOP, "checkout:x") == []
+
+
+async def test_identities_that_name_nobody_do_not_spoil_an_order(shop: Shop) -> None:
+    refs = [{"kind": "phone", "value": "(555) 555-5555"}, {"kind": "email", "value": "not a mail"}]
+    found = await shop.book.hear(told("1", identities=[*refs, {"kind": "email", "value": "anna@example.com"}]), SHOP)
+    assert found is not None
+    assert await shop.book.hear(told("2", identities=refs), SHOP) is None
+
+
+async def test_a_removed_order_is_kept_and_not_counted_until_it_is_put_back(shop: Shop) -> None:
+    at = now()
+    await shop.book.hear(order("1", status="paid", total=EUR, occurred_at=at), SHOP)
+    gone = await shop.book.hear(told("1", removed=True, occurred_at=at + timedelta(hours=1)), SHOP)
+    assert gone is not None and gone.removed and not gone.awaits_payment
+    profile = await shop.profiles.get(gone.profile_id)
+    assert profile is not None and profile.orders.count == 0
+    late = await shop.book.hear(told("1", removed=False, occurred_at=at + timedelta(minutes=1)), SHOP)
+    assert late is not None and late.removed
+    back = await shop.book.hear(told("1", removed=False, occurred_at=at + timedelta(hours=2)), SHOP)
+    profile = await shop.profiles.get(gone.profile_id)
+    assert back is not None and not back.removed and profile is not None and profile.orders.count == 1
+
+
+async def test_an_older_payload_never_overwrites_a_newer_one(shop: Shop) -> None:
+    at = now()
+    await shop.book.hear(order("1", status="paid", total=EUR, url="https://a.example.com", occurred_at=at), SHOP)
+    old = order("1", status="pending", total={**EUR, "amount_minor": 5}, url="https://b.example.com",
+                occurred_at=at - timedelta(hours=1))  # fmt: skip
+    found = await shop.book.hear(old, SHOP)
+    assert found is not None and found.total is not None and found.total.amount_minor == 1999
+    assert found.status == "paid" and found.url == "https://a.example.com"
