@@ -35,7 +35,7 @@ FRESH_S = 2.0
 FORMER_KEPT = 2
 FORMER_FOR = timedelta(days=7)
 #: Settings that say where credentials are sent.
-HOSTS = ("api_base", "send_url", "site_url", "smtp_host", "imap_host")
+HOSTS = ("api_base", "send_url", "site_url", "shop_domain", "smtp_host", "imap_host")
 
 
 @dataclass(frozen=True)

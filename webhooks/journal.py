@@ -54,7 +54,9 @@ Kept = Literal["new", "seen"]
 GROUP = 400
 #: Headers worth keeping; never signatures, credentials or cookies.
 KEPT_HEADERS = frozenset(
-    {"content-type", "user-agent", "x-shopify-topic", "x-shopify-event-id", "x-wc-webhook-topic", "webhook-id",
+    {"content-type", "user-agent", "webhook-id",
+     "x-shopify-topic", "x-shopify-event-id", "x-shopify-webhook-id", "x-shopify-triggered-at",
+     "x-shopify-shop-domain", "x-wc-webhook-topic", "x-wc-webhook-id", "x-wc-webhook-delivery-id",
      "x-slack-retry-num", "x-slack-retry-reason", "x-amz-sns-message-type", "i-twilio-idempotency-token"}
 )  # fmt: skip
 
