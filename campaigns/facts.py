@@ -220,7 +220,7 @@ def order_view(orders: Sequence[Order]) -> dict[str, Any]:
     reached = {status for each in orders for status in each.reached}
     return {
         **first.model_dump(exclude={"status_history"}),
-        "number": first.external_id,
+        "number": first.number or first.external_id,
         "reached": sorted(reached),
         "paid": paid,
         "called_off": called_off,

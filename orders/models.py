@@ -135,6 +135,8 @@ class OrderInput(Input):
     """What a shop or program says of an order. Only `external_id` is needed once the order is known."""
 
     external_id: Text
+    #: What the customer knows it by (`#1001`), where that is another than `external_id`.
+    number: str | None = Field(None, min_length=1, max_length=60)
     #: Who bought: `email:…`, `phone:…`, `customer_id:…`, `chn_…:id`, or an object. Needed for a new order.
     identity: AnyIdentity | None = None
     #: Further identities of the same person.
@@ -264,6 +266,7 @@ class Order(Stored):
 
     id: str
     external_id: str
+    number: str | None = None
     source: str
     profile_id: str
     identity_id: str

@@ -11,7 +11,7 @@ from base.clock import to_millisecond
 from orders.models import CALLED_OFF, PAID, RAISES, RANK, OrderInput
 
 #: Fields a later piece of news replaces; None means "not said".
-CONTENT = ("total", "lines", "tracking", "url", "payment_url", "currency", "test", "removed")
+CONTENT = ("total", "lines", "tracking", "url", "payment_url", "currency", "test", "removed", "number")
 #: Parcels in these states are milestones of the order.
 PARCELS = frozenset({"fulfilled", "out_for_delivery", "delivered"})
 #: Parcels and refunds kept of one order.
@@ -91,9 +91,9 @@ def _milestones(news: OrderInput, at: datetime, *, empty: bool) -> list[tuple[st
 
 
 def _paid_back(order: Mapping[str, Any]) -> list[tuple[str, datetime]]:
-    refunds = order.get("refunds") or []
+    refunds = [each for each in order.get("refunds") or () if each["amount"] and each["amount"]["amount_minor"] > 0]
     if not refunds:
-        return []
+        return []  # goods that came back for nothing
     told = [("partially_refunded", min(each["at"] for each in refunds))]
     total = order.get("total")
     if total and 0 < total["amount_minor"] <= refunded_minor(order, total["currency"]):

@@ -213,7 +213,8 @@ def _dedupe(order_id: str, name: str, at: datetime) -> str:
 
 def _events(row: Document, raised: dict[str, datetime]) -> list[NewEvent]:
     properties = {
-        "order_id": row["_id"], "external_id": row["external_id"], "source": row["source"], "status": row["status"],
+        "order_id": row["_id"], "external_id": row["external_id"],
+        "number": row.get("number") or row["external_id"], "source": row["source"], "status": row["status"],
         "total": row["total"]["amount_minor"] if row["total"] else None, "currency": row["currency"],
         "products": [line["name"] for line in row["lines"][:20]],
         "skus": [line.get("sku") for line in row["lines"][:20]],

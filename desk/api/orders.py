@@ -60,6 +60,7 @@ class OrderView(View):
 
     id: str
     external_id: str
+    number: str | None
     source: str
     profile_id: str
     identity_id: str

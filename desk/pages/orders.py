@@ -69,7 +69,7 @@ def order_row(order: Order, name: str, formats: Formats) -> OrderRow:
     """One row."""
     what = ", ".join(f"{line.quantity:g} × {line.name}" if line.quantity > 1 else line.name for line in order.lines[:3])
     return OrderRow(
-        order.id, order_number(order.external_id), order.source, name, order.profile_id, what,
+        order.id, order_number(order.number or order.external_id), order.source, name, order.profile_id, what,
         total_words(order, formats), status_words(order.status, formats), status_tone(order.status), order.placed_at,
     )  # fmt: skip
 
@@ -135,7 +135,7 @@ async def order(request: web.Request) -> web.StreamResponse:
     profile = await runtime.profiles.get(found.profile_id)
     values = {
         "order": found,
-        "number": order_number(found.external_id),
+        "number": order_number(found.number or found.external_id),
         "status": status_words(found.status, formats),
         "tone": status_tone(found.status),
         "total": total_words(found, formats),

@@ -41,7 +41,7 @@ def order_brief(order: Order, formats: Formats) -> OrderBrief:
     """An order as one line."""
     money = formats.money(order.total.amount_minor, order.total.currency) if order.total else ""
     words, tone = status_words(order.status, formats), status_tone(order.status)
-    return OrderBrief(order.id, order_number(order.external_id), order.placed_at, money, words, tone)
+    return OrderBrief(order.id, order_number(order.number or order.external_id), order.placed_at, money, words, tone)
 
 
 async def order_rows(runtime: Any, profile_id: str, formats: Formats, *, limit: int) -> list[OrderBrief]:

@@ -142,3 +142,9 @@ def test_a_changed_checkout_is_told_each_time() -> None:
     assert told([("checkout", 0, 500), ("checkout", 1, 700), ("checkout", 2, 700)])[1] == [
         "checkout.started", "checkout.updated",
     ]  # fmt: skip
+
+
+def test_goods_taken_back_for_nothing_are_no_refund() -> None:
+    said = OrderInput.model_validate({"external_id": "1", "refunds": [{"id": "r", "at": START}]})
+    row = applied({}, said, START, START).fields
+    assert row["status"] == "pending" and len(row["refunds"]) == 1
