@@ -118,6 +118,11 @@ class ProviderContract(ABC):
         """The requests in one fixture file; by default its bytes are the body of one."""
         yield Case(file.stem, self.post(file.read_bytes()))
 
+    def own(self) -> Iterable[Case]:
+        """Our own examples; by default each file is the body of one case called `own-<name>`."""
+        for own in sorted((self.home / "examples").glob("*")):
+            yield Case(f"own-{own.stem}", self.post(own.read_bytes()))
+
     def vectors(self, folder: Path) -> Iterable[Vector]:
         """Published signatures. `folder` is the root of all given fixtures."""
         return ()
@@ -161,8 +166,7 @@ class ProviderContract(ABC):
     def _walk(self, root: Path | None) -> Iterator[Case]:
         for file in self.fixture_files(root) if root is not None else ():
             yield from self.cases(file)
-        for own in sorted((self.home / "examples").glob("*")):
-            yield Case(f"own-{own.stem}", self.post(own.read_bytes()))
+        yield from self.own()
 
     def account(
         self,
