@@ -1,0 +1,1 @@
+"""Shopify: orders, parcels, refunds, checkouts and customers of a shop."""
