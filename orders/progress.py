@@ -171,7 +171,9 @@ def _refunds(row: Mapping[str, Any], news: OrderInput) -> dict[str, Any]:
         return {}
     held = {each["id"]: dict(each) for each in row.get("refunds") or ()}
     for each in news.refunds:
-        held[each.id] = {**each.model_dump(), "at": to_millisecond(each.at)}
+        at = to_millisecond(each.at)
+        first = min(at, held[each.id]["at"]) if each.id in held else at  # some shops tell no time of their own
+        held[each.id] = {**each.model_dump(), "at": first}
     return {"refunds": [held[name] for name in sorted(held)][:PARTS_MAX]}
 
 
