@@ -1,0 +1,1 @@
+"""WooCommerce: orders and customers of a shop that runs on WordPress."""
