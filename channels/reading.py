@@ -6,6 +6,8 @@ the wanted type or None, and `parse` functions need neither `isinstance` nor `tr
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import math
 import re
@@ -117,6 +119,19 @@ def instant(value: Any) -> datetime | None:
         return datetime.fromtimestamp(seconds, UTC) if seconds > 0 else None
     except (ValueError, OverflowError, OSError):
         return None
+
+
+def basic_auth(header: str | None) -> tuple[str, str] | None:
+    """User and password of a basic `Authorization` header; None when it is none."""
+    scheme, _, encoded = (header or "").partition(" ")
+    if scheme.lower() != "basic" or not encoded.isascii():
+        return None
+    try:
+        decoded = base64.b64decode(encoded, validate=True).decode()
+    except (binascii.Error, ValueError):
+        return None
+    user, colon, password = decoded.partition(":")
+    return (user, password) if colon else None
 
 
 def _iso(value: Any) -> datetime | None:

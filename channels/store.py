@@ -18,6 +18,7 @@ from base.errors import FieldError, NotFound, WrongInput
 from base.ids import is_id, new_id
 from base.mongo import Database, Document, Indexes
 from base.secret_box import SecretBox
+from base.signing import hmac_hex
 from channels.adapter import Account, Card
 from channels.registry import Registry
 
@@ -25,6 +26,7 @@ INDEXES: Indexes = {
     "channels": [
         IndexModel([("provider", ASCENDING), ("created_at", ASCENDING)], name="by_provider"),
         IndexModel([("state", ASCENDING)], name="by_state"),
+        IndexModel([("found_by", ASCENDING)], name="by_secret", sparse=True),
     ]
 }
 ChannelState = Literal["connected", "paused", "disconnected"]
@@ -101,7 +103,7 @@ class ChannelStore:
         row: Document = {
             "_id": channel_id, "provider": provider, "name": name, "settings": plain, "secrets": secrets,
             "former_secrets": {}, "state": "connected", "state_reason": None, "created_at": now, "updated_at": now,
-            "received": 0, "sent": 0,
+            "received": 0, "sent": 0, **self._findable(card, channel_id, secrets, {}),
         }  # fmt: skip
         await self._rows.insert_one(row)
         return _channel(row, self._clock())
@@ -133,6 +135,18 @@ class ChannelStore:
             return []
         rows = self._rows.find({"provider": provider, f"settings.{setting}": value}).limit(20)
         return [_channel(row, self._clock()) async for row in rows]
+
+    async def holding(self, provider: str, secret: str) -> str | None:
+        """The account whose `found_by` secret this is, or was until lately; of several the oldest.
+
+        Found by an indexed hash under our own key: the secret itself stands sealed. `verify` has the last word.
+        """
+        name = self._registry.get(provider).card.found_by
+        if name is None or not secret:
+            return None
+        rows = self._rows.find({"found_by": self._print_of(provider, name, secret)}, {"_id": 1})
+        found = await rows.sort("_id", ASCENDING).limit(1).to_list(1)
+        return str(found[0]["_id"]) if found else None
 
     async def update(
         self, channel_id: str, *, name: str | None = None, settings: Mapping[str, Any] | None = None,
@@ -286,7 +300,19 @@ class ChannelStore:
                 former[name] = [old_row, *former.get(name, [])][:FORMER_KEPT]
             else:
                 secrets[name] = row["secrets"][name]
-        return {"settings": plain, "secrets": secrets, "former_secrets": former}
+        found = self._findable(card, row["_id"], secrets, former)
+        return {"settings": plain, "secrets": secrets, "former_secrets": former, **found}
+
+    def _findable(self, card: Card, channel_id: str, secrets: Document, former: Document) -> Document:
+        name = card.found_by
+        if name is None:
+            return {}
+        tokens = [*([secrets[name]] if name in secrets else []), *(old["token"] for old in former.get(name, []))]
+        opened = (self._box.open(token, f"{channel_id}:{name}") for token in tokens)
+        return {"found_by": [self._print_of(card.provider, name, secret) for secret in opened]}
+
+    def _print_of(self, provider: str, name: str, secret: str) -> str:
+        return hmac_hex(self._box.signing_key, "\x1f".join((provider, name, secret)).encode("utf-8", "replace"))
 
 
 def _counted(now: datetime, received: int, sent: int, errors: int) -> Document:

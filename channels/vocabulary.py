@@ -291,6 +291,25 @@ class Tracked(ChannelEvent):
     kind: Literal["tracked"] = "tracked"
     name: str
     properties: dict[str, Any] = Field(default_factory=dict)
+    #: Who did it, where the operator's own systems say so by an id of theirs instead of an address on a channel.
+    customer_id: str | None = None
+    anonymous_id: str | None = None
+
+
+class Identified(ChannelEvent):
+    """The operator's own systems say who somebody is: their ids are one person, and this is known of them.
+
+    `person` holds name, mail address, number, picture and language; `traits` everything else.
+    """
+
+    kind: Literal["identified"] = "identified"
+    customer_id: str | None = None
+    #: A session or device before anybody signed in.
+    anonymous_id: str | None = None
+    #: A further such id that turned out to be the same person.
+    former_id: str | None = None
+    time_zone: str | None = None
+    traits: dict[str, Any] = Field(default_factory=dict)
 
 
 class AccountNotice(ChannelEvent):
@@ -320,7 +339,8 @@ class Unrecognised(ChannelEvent):
 
 AnyEvent = Annotated[
     MessageReceived | MessageEdited | MessageDeleted | Reaction | DeliveryUpdate | ConsentChange | ProfileSeen
-    | ContactLeft | GroupMoved | CommerceEvent | Tracked | AccountNotice | FetchWanted | Unrecognised,
+    | ContactLeft | GroupMoved | CommerceEvent | Tracked | Identified | AccountNotice | FetchWanted
+    | Unrecognised,
     Field(discriminator="kind"),
 ]  # fmt: skip
 
