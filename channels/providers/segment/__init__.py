@@ -1,0 +1,1 @@
+"""Segment: tracking calls of websites, apps and servers."""
