@@ -232,7 +232,7 @@ async def open_runtime(settings: Settings) -> Runtime:
     journal = Journal(plumbing.db, plumbing.clock, kept=partial(plumbing.doorbell.soon, "ingest"))
     hands = owners(
         receiver=inbox.receiver, receipts=inbox.receipts, consent=people.consent, orders=orders,
-        resolver=people.resolver, events=people.events,
+        resolver=people.resolver, editor=people.editor, events=people.events,
     )  # fmt: skip
     polls = PollStore(plumbing.db, plumbing.clock, wanted=partial(plumbing.doorbell.soon, "poll"))
     polling = Polling(polls, plumbing.channels, plumbing.registry, journal, plumbing.clock)

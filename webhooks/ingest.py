@@ -29,6 +29,7 @@ from channels.vocabulary import (
     ConsentChange,
     DeliveryUpdate,
     FetchWanted,
+    Identified,
     MessageReceived,
     Tracked,
     Unrecognised,
@@ -74,6 +75,7 @@ class Owners:
 
     messages: Owner
     receipts: Owner
+    people: Owner
     consents: Owner
     orders: Owner
     tracked: Owner
@@ -181,7 +183,7 @@ class Ingest:
         for outcome in outcomes:
             for item in outcome.items:
                 families.setdefault(_family(item.event), []).append(item)
-        for name in ("messages", "receipts", "consents", "orders", "tracked"):
+        for name in ("messages", "receipts", "people", "consents", "orders", "tracked"):
             items = families.get(name, [])
             if items:
                 await self._halved(getattr(self._owners, name), items, by_row)
@@ -277,6 +279,8 @@ class _Seen:
 def _family(event: AnyEvent) -> str:
     if isinstance(event, DeliveryUpdate):
         return "receipts"
+    if isinstance(event, Identified):
+        return "people"
     if isinstance(event, ConsentChange):
         return "consents"
     if isinstance(event, CommerceEvent):

@@ -15,15 +15,17 @@ from inbox.receive import Receiver
 from orders.models import OrderInput
 from orders.record import OrderBook
 from profiles.consent import Consent, ConsentAct
+from profiles.edit import ProfileEditor
 from profiles.events import EventStore, NewEvent
-from profiles.resolve import Resolver, Sighting
+from profiles.resolve import Known, Resolver, Sighting
 from profiles.track import RESERVED
+from webhooks.calls import patch_of, reference_of
 from webhooks.ingest import Item, Owners
 
 
 def owners(
     *, receiver: Receiver, receipts: Receipts, consent: Consent, orders: OrderBook, resolver: Resolver,
-    events: EventStore,
+    editor: ProfileEditor, events: EventStore,
 ) -> Owners:  # fmt: skip
     """The owners of all families."""
 
@@ -43,18 +45,19 @@ def owners(
             await orders.hear(_order(item), f"{item.provider}:{item.channel_id}")
 
     async def tracked(items: Sequence[Item]) -> None:
-        for item in items:  # such names say what only we can have seen: a merge, a message
-            if isinstance(item.event, Tracked) and item.event.name.startswith(RESERVED):
-                raise WrongInput(f"{item.event.name} is a name that only the application itself may use.")
-        named = [item for item in items if item.event.address is not None]
-        known = await resolver.resolve([_sighting(item) for item in named])
-        rows = [_event(item, who.profile_id, who.identity_id) for item, who in zip(named, known, strict=True)]
-        nameless = [_event(item, None, None) for item in items if item.event.address is None]
-        await events.record([*rows, *nameless])
+        _refuse_reserved(items)
+        known = await _whose(resolver, items)
+        await events.record([_event(item, who) for item, who in zip(items, known, strict=True)])
+
+    async def identified(items: Sequence[Item]) -> None:
+        known = await _whose(resolver, items)
+        for item, who in zip(items, known, strict=True):
+            await _note_traits(editor, item, who)
 
     return Owners(
-        messages=messages, receipts=receive_receipts, consents=consents, orders=record_orders, tracked=tracked
-    )
+        messages=messages, receipts=receive_receipts, people=identified, consents=consents, orders=record_orders,
+        tracked=tracked,
+    )  # fmt: skip
 
 
 def _sighting(item: Item) -> Sighting:
@@ -85,10 +88,36 @@ def _order(item: Item) -> OrderInput:
         raise WrongInput(f"The order cannot be read: {path} {first['msg']}.") from None
 
 
-def _event(item: Item, profile_id: str | None, identity_id: str | None) -> NewEvent:
+def _refuse_reserved(items: Sequence[Item]) -> None:
+    """Such names say what only we can have seen: a merge, a message."""
+    for item in items:
+        if isinstance(item.event, Tracked) and item.event.name.startswith(RESERVED):
+            raise WrongInput(f"{item.event.name} is a name that only the application itself may use.")
+
+
+async def _note_traits(editor: ProfileEditor, item: Item, who: Known | None) -> None:
+    patch = patch_of(item.event)
+    if who is not None and patch is not None:
+        key = f"{item.channel_id}:identified:{item.event.event_id}"
+        await editor.patch(who.profile_id, patch, source="api", by=item.channel_id, key=key)
+
+
+async def _whose(resolver: Resolver, items: Sequence[Item]) -> list[Known | None]:
+    """The person of each, by an address on the channel or by ids of the operator's own systems; None for nobody."""
+    seen = [item for item in items if item.event.address is not None]
+    called = {
+        n: ref for n, item in enumerate(items) if item.event.address is None and (ref := reference_of(item.event))
+    }
+    sighted = iter(await resolver.resolve([_sighting(item) for item in seen]) if seen else [])
+    found = dict(zip(called, await resolver.identify(list(called.values())) if called else [], strict=True))
+    return [next(sighted) if item.event.address is not None else found.get(n) for n, item in enumerate(items)]
+
+
+def _event(item: Item, who: Known | None) -> NewEvent:
     event = item.event
     assert isinstance(event, Tracked)  # noqa: S101
     return NewEvent(
         name=event.name, dedupe=f"{item.channel_id}:{event.name}:{event.event_id}", occurred_at=event.occurred_at,
-        profile_id=profile_id, identity_id=identity_id, channel_id=item.channel_id, properties=event.properties,
+        profile_id=who.profile_id if who else None, identity_id=who.identity_id if who else None,
+        channel_id=item.channel_id, properties=event.properties,
     )  # fmt: skip

@@ -16,6 +16,7 @@ from base.errors import NotFound, TooLarge, Unavailable
 from base.metrics import WEBHOOK_SECONDS, WEBHOOKS
 from base.mongo import UNAVAILABLE
 from channels.adapter import Account, Adapter, Answer, Delivery, Unverified
+from channels.reading import basic_auth
 from channels.registry import Registry
 from channels.store import ChannelStore
 from webhooks.journal import Journal
@@ -26,6 +27,14 @@ log = logging.getLogger(__name__)
 #: A sender slower than this is let go, seconds.
 BODY_TIMEOUT_S = 10.0
 RETRY_AFTER_S = "5"
+#: The provider behind `/v1/…`, the calls it takes, and where it is told which one it was.
+TRACKING, CALL = "segment", "call"
+CALLS = ("identify", "track", "page", "screen", "group", "alias", "batch")
+#: Largest single call; a batch may be as large as the provider's bodies, bytes.
+MAX_CALL_BYTES = 32 * 1024
+
+Find = Callable[[web.Request], Awaitable[tuple[Adapter, Account]]]
+Handle = Callable[[web.Request, Adapter, Account], Awaitable[web.Response]]
 
 
 class Tools(Protocol):
@@ -44,7 +53,7 @@ class Tools(Protocol):
 
 
 class Door:
-    """The handlers of `/webhooks/{provider}/{channel_id}`."""
+    """The handlers of `/webhooks/{provider}/{channel_id}` and of `/v1/{call}`."""
 
     def __init__(self, tools: Tools, *, max_inflight: int = 512) -> None:
         self._tools = tools
@@ -54,32 +63,44 @@ class Door:
     def routes(self) -> list[web.AbstractRouteDef]:
         """For `web.Application.add_routes`."""
         path = "/webhooks/{provider}/{channel_id}"
-        return [web.get(path, self.challenge, allow_head=False), web.post(path, self.receive)]
+        return [
+            web.get(path, self.challenge, allow_head=False),
+            web.post(path, self.receive),
+            web.post(f"/v1/{{{CALL}:{'|'.join(CALLS)}}}", self.track),
+        ]
 
     async def challenge(self, request: web.Request) -> web.Response:
         """GET: the provider asks whether this address is ours."""
-        return await self._guarded(request, self._challenge)
+        return await self._guarded(request, self._account, self._challenge)
 
     async def receive(self, request: web.Request) -> web.Response:
         """POST: a delivery. 200 only after it is kept; 401 unsigned, 413 too large, 503 come again."""
+        return await self._taken(request, self._account)
+
+    async def track(self, request: web.Request) -> web.Response:
+        """POST: a tracking call in Segment's shape, to the channel whose write key it brings. Answers as `receive`."""
+        return await self._taken(request, self._holder)
+
+    async def _taken(self, request: web.Request, find: Find) -> web.Response:
         if self._inflight >= self._max_inflight:
             WEBHOOKS.labels("any", "overload").inc()
             return _busy("Too many deliveries at once.")
         self._inflight += 1
         started = time.perf_counter()
         try:
-            return await self._guarded(request, self._receive)
+            return await self._guarded(request, find, self._receive)
         finally:
             self._inflight -= 1
             WEBHOOK_SECONDS.observe(time.perf_counter() - started)
 
-    async def _guarded(
-        self, request: web.Request, handle: Callable[[web.Request, Adapter, Account], Awaitable[web.Response]]
-    ) -> web.Response:
+    async def _guarded(self, request: web.Request, find: Find, handle: Handle) -> web.Response:
         try:
-            adapter, account = await self._account(request)
+            adapter, account = await find(request)
         except NotFound:
             return web.Response(status=404, text="No such channel.")
+        except Unverified:
+            WEBHOOKS.labels(TRACKING, "unverified").inc()
+            return web.Response(status=401, text="Nobody has this write key.")
         except UNAVAILABLE:
             return _busy("The database is away.")
         provider = adapter.card.provider
@@ -111,6 +132,14 @@ class Door:
             raise NotFound("no such channel")
         return adapter, account
 
+    async def _holder(self, request: web.Request) -> tuple[Adapter, Account]:
+        given = basic_auth(request.headers.get("Authorization")) if _is_single(request, "Authorization") else None
+        found = await self._tools.channels.holding(TRACKING, given[0]) if given is not None else None
+        account = await self._tools.channels.account(found) if found is not None else None
+        if account is None:
+            raise Unverified("no such key")
+        return self._tools.registry.get(TRACKING), account
+
     async def _challenge(self, request: web.Request, adapter: Adapter, account: Account) -> web.Response:
         try:
             answer = adapter.handshake(account, self._delivery(request, b""))
@@ -121,9 +150,11 @@ class Door:
         return _response(answer)
 
     async def _receive(self, request: web.Request, adapter: Adapter, account: Account) -> web.Response:
-        body = _read_at_once(request, adapter.max_body_bytes)
+        call = request.match_info.get(CALL)
+        most = MAX_CALL_BYTES if call not in (None, "batch") else adapter.max_body_bytes
+        body = _read_at_once(request, most)
         if body is None:
-            body = await _read(request, adapter.max_body_bytes)
+            body = await _read(request, most)
         delivery = self._delivery(request, body)
         adapter.verify(account, delivery, delivery.received_at or self._tools.clock())
         challenge = adapter.handshake(account, delivery)
@@ -138,7 +169,11 @@ class Door:
         headers: dict[str, tuple[str, ...]] = {name.lower(): (value,) for name, value in given.items()}
         if len(headers) < len(given):  # some came more than once
             headers = {name: tuple(given.getall(name)) for name in headers}
-        query = {name: tuple(request.query.getall(name)) for name in request.query} if request.query_string else {}
+        query: dict[str, tuple[str, ...]] = {}
+        if request.query_string:
+            query = {name: tuple(request.query.getall(name)) for name in request.query}
+        if CALL in request.match_info:
+            query = {CALL: (request.match_info[CALL],)}  # the path says what kind of call it is
         return Delivery(request.method, body, headers, query, self._tools.clock())
 
 
@@ -164,6 +199,10 @@ async def _read(request: web.Request, max_bytes: int) -> bytes:
                 raise TooLarge("body")
             chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _is_single(request: web.Request, name: str) -> bool:
+    return len(request.headers.getall(name, ())) == 1
 
 
 def _response(answer: Answer) -> web.Response:
