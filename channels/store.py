@@ -33,6 +33,8 @@ ChannelState = Literal["connected", "paused", "disconnected"]
 
 #: How long an opened account may be used without looking again, seconds.
 FRESH_S = 2.0
+#: How many keys are remembered with their holders.
+HOLDERS_KEPT = 1000
 #: How many replaced secrets `verify` still accepts, and for how long: providers redeliver for up to seven days.
 FORMER_KEPT = 2
 FORMER_FOR = timedelta(days=7)
@@ -91,6 +93,7 @@ class ChannelStore:
         self._clock = clock
         self._base_url = base_url
         self._opened: dict[str, _Opened] = {}
+        self._holders: dict[str, tuple[str, float]] = {}
         self._opening: dict[str, asyncio.Task[_Opened | None]] = {}
 
     async def add(self, provider: str, name: str, settings: Mapping[str, Any]) -> Channel:
@@ -144,9 +147,18 @@ class ChannelStore:
         name = self._registry.get(provider).card.found_by
         if name is None or not secret:
             return None
-        rows = self._rows.find({"found_by": self._print_of(provider, name, secret)}, {"_id": 1})
+        mark = self._print_of(provider, name, secret)
+        held, until = self._holders.get(mark, ("", 0.0))
+        if until > time.monotonic():
+            return held
+        rows = self._rows.find({"found_by": mark}, {"_id": 1})
         found = await rows.sort("_id", ASCENDING).limit(1).to_list(1)
-        return str(found[0]["_id"]) if found else None
+        if not found:
+            return None
+        if len(self._holders) >= HOLDERS_KEPT:
+            self._holders.clear()
+        self._holders[mark] = (str(found[0]["_id"]), time.monotonic() + FRESH_S)
+        return str(found[0]["_id"])
 
     async def update(
         self, channel_id: str, *, name: str | None = None, settings: Mapping[str, Any] | None = None,
