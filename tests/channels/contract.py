@@ -24,7 +24,7 @@ provider signs a time. A provider that signs nothing but sends a shared secret s
 stale times are then not asked); one that proves nothing (a local listener) says `proof = "none"`.
 
 Payloads of our own, for what the given fixtures leave out, lie in `examples/` beside the registration; each file is the
-body of one case called `own-<name>`.
+body of one case called `own-<name>`. Where a body alone is not enough (a topic in a header), `own` makes the cases.
 
 Golden files lie beside the registration in `golden/<case name>.json`: what `parse` gives, without `raw` and without
 defaults. `RAPPORT_GOLDEN=write pytest tests/channels/test_contract.py -k <provider>` writes them; then read each

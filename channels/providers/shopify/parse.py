@@ -17,7 +17,7 @@ TRIGGERED_AT, SHOP_DOMAIN = "x-shopify-triggered-at", "x-shopify-shop-domain"
 _NO_TIME = datetime.fromtimestamp(0, UTC)
 _ONE: dict[str, Callable[[Frame], AnyEvent]] = {
     **dict.fromkeys(
-        ("orders/create", "orders/updated", "orders/edited", "orders/paid", "orders/cancelled", "orders/fulfilled",
+        ("orders/create", "orders/updated", "orders/paid", "orders/cancelled", "orders/fulfilled",
          "orders/partially_fulfilled"),
         orders.order,
     ),
@@ -39,8 +39,9 @@ _SEVERAL: dict[str, Callable[[Frame], list[AnyEvent]]] = {
     "app/uninstalled": customers.uninstalled,
     **dict.fromkeys(customers.DUTIES, customers.duty),
 }
-#: Topics we ask for by the Admin API. The three duties can only be set in the app's own configuration.
-SUBSCRIBED = tuple(sorted((_ONE.keys() | _SEVERAL.keys()) - customers.DUTIES.keys() - {"orders/edited"}))
+#: Topics we ask for by the Admin API. The three duties can only be set in the app's own configuration; carts name
+#: nobody and change with every click.
+SUBSCRIBED = tuple(sorted((_ONE.keys() | _SEVERAL.keys()) - customers.DUTIES.keys() - {"carts/create", "carts/update"}))
 
 
 def parse_delivery(channel_id: str, delivery: Delivery, *, theirs: bool = False) -> list[AnyEvent]:
