@@ -28,11 +28,6 @@ ROUNDS = 5
 class UnknownOrder(WrongInput):
     """The order is new and nobody is named, so it cannot be kept."""
 
-    code = "unknown_order"
-
-    def __init__(self) -> None:
-        super().__init__("A new order needs to say whose it is.", [FieldError("identity", "is required")])
-
 
 class OrderBook:
     """The only way in for orders, whether from the API, a shop or a channel."""
@@ -165,7 +160,7 @@ class OrderBook:
 
     def _blank(self, news: OrderInput, source: str, known: Known | None, now: datetime) -> Document:
         if known is None:
-            raise UnknownOrder
+            raise UnknownOrder("A new order needs to say whose it is.", [FieldError("identity", "is required")])
         return {
             "_id": new_id("ord"), "external_id": news.external_id, "source": source, "profile_id": known.profile_id,
             "identity_id": known.identity_id, "total": None, "currency": None, "lines": [], "tracking": None,
