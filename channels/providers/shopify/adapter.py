@@ -13,7 +13,7 @@ from channels.adapter import Account, Adapter, Card, Delivery, SetupStep, Unveri
 from channels.capabilities import Capabilities
 from channels.commerce import short, takes_no_messages
 from channels.failures import Failure, SendFailed
-from channels.providers.shopify.admin import CREATE, CUSTOMER, LIST, SHOP, ask
+from channels.providers.shopify.admin import CREATE, CUSTOMER, LIST, SHOP, Admin
 from channels.providers.shopify.frame import full_name, happening
 from channels.providers.shopify.parse import EVENT_ID, SHOP_DOMAIN, SUBSCRIBED, TOPIC, WEBHOOK_ID, parse_delivery
 from channels.providers.shopify.settings import ShopifySettings
@@ -37,15 +37,11 @@ class ShopifyAdapter(Adapter):
         settings=ShopifySettings,
         steps=(
             SetupStep(
-                "In the shop's admin open Settings, Apps, Develop apps, and create an app.",
-                "https://help.shopify.com/manual/apps/app-types/custom-apps",
+                "In Shopify's Dev Dashboard create an app, with the Admin API scopes read_orders, read_customers, "
+                "read_fulfillments and read_checkouts, and ask for access to protected customer data.",
+                "https://dev.shopify.com/dashboard/",
             ),
-            SetupStep(
-                "Give it the Admin API scopes read_orders, read_customers, read_fulfillments and read_checkouts, and "
-                "ask for access to protected customer data.",
-                f"{_DOCS}/api/usage/access-scopes",
-            ),
-            SetupStep("Install the app, then copy the Admin API access token (shown once) and the API secret key."),
+            SetupStep("Release a version, install the app in your shop, and copy client ID and client secret."),
             SetupStep("Enter both here with the .myshopify.com domain, and let us register {webhook_url}."),
             SetupStep(
                 "An app for the App Store must name {webhook_url} for customers/data_request, customers/redact and "
@@ -91,32 +87,34 @@ class ShopifyAdapter(Adapter):
 
     async def lookup(self, account: Account, external_id: str) -> Person | None:
         """The name of a customer. None for a mail address or number, and when the shop does not know the id."""
-        if not (external_id.isascii() and external_id.isdecimal() and account.secrets("access_token")):
+        if not (external_id.isascii() and external_id.isdecimal() and Admin.is_open_to(account)):
             return None
-        found = await ask(self.http, account, CUSTOMER, {"id": f"gid://shopify/Customer/{external_id}"})
+        found = await Admin(self.http, account).ask(CUSTOMER, {"id": f"gid://shopify/Customer/{external_id}"})
         customer = mapping(found.get("customer"))
         name = full_name({"first_name": customer.get("firstName"), "last_name": customer.get("lastName")})
         return Person(name=name, locale=short(customer.get("locale"), 35)) if name else None
 
     async def check(self, account: Account) -> str:
         """Asks for the shop's name, and how many of our topics are registered."""
-        if not account.secrets("access_token"):
-            return "Deliveries can be received. Without an Admin API access token nothing more can be tested."
-        shop = mapping((await ask(self.http, account, SHOP)).get("shop"))
+        if not Admin.is_open_to(account):
+            return "Deliveries can be received. Without a client ID nothing more can be tested."
+        admin = Admin(self.http, account)
+        shop = mapping((await admin.ask(SHOP)).get("shop"))
         name, domain = short(shop.get("name"), 100) or "?", short(shop.get("myshopifyDomain"), 253)
         settings: ShopifySettings = account.settings
         if domain and _is_another(domain.lower(), settings.shop_domain):
             raise SendFailed(Failure.ACCOUNT_PROBLEM, f"The access token belongs to another shop: {domain}.")
-        registered = {topic for topic, _ in await self._subscriptions(account)}
+        registered = {topic for topic, _ in await _subscriptions(admin)}
         return f"The token belongs to the shop {name!r}. Webhooks are registered for {len(registered)} topics."
 
     async def register_webhook(self, account: Account, url: str) -> str | None:
         """One subscription per topic; those that stand already are left alone, so it may be called again."""
-        standing = await self._subscriptions(account)
+        admin = Admin(self.http, account)
+        standing = await _subscriptions(admin)
         missing = [topic for topic in map(_enum, SUBSCRIBED) if (topic, url) not in standing]
         refused: list[str] = []
         for topic in missing:
-            found = await ask(self.http, account, CREATE, {"topic": topic, "wanted": {"uri": url, "format": "JSON"}})
+            found = await admin.ask(CREATE, {"topic": topic, "wanted": {"uri": url, "format": "JSON"}})
             errors = items(mapping(found.get("webhookSubscriptionCreate")).get("userErrors"))
             refused += [f"{topic}: {short(mapping(each).get('message'), 200) or 'refused'}" for each in errors[:1]]
         if len(refused) == len(SUBSCRIBED):
@@ -124,10 +122,11 @@ class ShopifyAdapter(Adapter):
         done = f"Shopify now posts {len(SUBSCRIBED) - len(refused)} topics to {url}."
         return f"{done} Refused: {'; '.join(refused)}"[:2000] if refused else done
 
-    async def _subscriptions(self, account: Account) -> set[tuple[str, str]]:
-        found = await ask(self.http, account, LIST, {"first": _LIST_MAX})
-        nodes = (mapping(each) for each in items(mapping(found.get("webhookSubscriptions")).get("nodes")))
-        return {_pair(node) for node in nodes}
+
+async def _subscriptions(admin: Admin) -> set[tuple[str, str]]:
+    found = await admin.ask(LIST, {"first": _LIST_MAX})
+    nodes = (mapping(each) for each in items(mapping(found.get("webhookSubscriptions")).get("nodes")))
+    return {_pair(node) for node in nodes}
 
 
 def _pair(node: Json) -> tuple[str, str]:

@@ -1,6 +1,9 @@
 """The Admin API (GraphQL): what it is asked, and what its refusals mean.
 
-https://shopify.dev/docs/api/admin-graphql (2026-04) and …/usage/response-codes (read 2026-11-28 in the search tool).
+https://shopify.dev/docs/api/usage/response-codes and https://shopify.dev/changelog/consolidate-webhook-graphql-surfaces
+(excerpts read 2026-11-28). A token comes from the settings or, since no admin-made apps can be made any more
+(https://shopify.dev/docs/apps/build/authentication-authorization/legacy/admin-custom-apps, excerpt read 2026-11-28), by
+the client credentials grant: it lasts a day and is asked for anew for each task.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ CREATE = (
 )
 #: HTTP status → what it means.
 STATUS: dict[int, Failure] = {
-    400: Failure.CONTENT_REJECTED, 401: Failure.ACCOUNT_PROBLEM, 402: Failure.ACCOUNT_PROBLEM,
+    400: Failure.ACCOUNT_PROBLEM, 401: Failure.ACCOUNT_PROBLEM, 402: Failure.ACCOUNT_PROBLEM,
     403: Failure.ACCOUNT_PROBLEM, 404: Failure.ACCOUNT_PROBLEM, 406: Failure.CONTENT_REJECTED,
     422: Failure.CONTENT_REJECTED, 423: Failure.ACCOUNT_PROBLEM, 429: Failure.RATE_LIMITED, 430: Failure.RATE_LIMITED,
 }  # fmt: skip
@@ -37,34 +40,68 @@ CODES: dict[str, Failure] = {
 }  # fmt: skip
 
 
-async def ask(http: Http, account: Account, query: str, variables: Mapping[str, Any] | None = None) -> Json:
-    """`data` of the answer. Every call may be repeated. Raises `SendFailed`."""
-    settings: ShopifySettings = account.settings
-    token = next(iter(account.secrets("access_token")), None)
-    if token is None:
-        raise SendFailed(Failure.ACCOUNT_PROBLEM, "No Admin API access token is set.")
-    headers = {"X-Shopify-Access-Token": token, "Accept": "application/json"}
-    body = {"query": query, "variables": dict(variables or {})}
-    try:
-        answer = await http.request("POST", settings.endpoint, headers=headers, json=body)
-    except HttpFailed as failed:
-        lasting = failed.reason in ("refused_address", "bad_url")
-        raise SendFailed(Failure.ACCOUNT_PROBLEM if lasting else Failure.TEMPORARY, str(failed)) from None
-    if answer.status != 200:
-        raise refusal(answer.status, mapping(answer.json()), answer.headers)
-    found = mapping(answer.json())
-    if items(found.get("errors")):
-        raise _first_error(found)
-    data = found.get("data")
-    if not isinstance(data, dict):
-        raise SendFailed(Failure.TEMPORARY, "Shopify's answer could not be read.", provider_code="200")
-    return data
+class Admin:
+    """The Admin API of one account, for one task. Every call may be repeated."""
+
+    def __init__(self, http: Http, account: Account) -> None:
+        self._http = http
+        self._account = account
+        self._settings: ShopifySettings = account.settings
+        self._token = next(iter(account.secrets("access_token")), None)
+
+    @staticmethod
+    def is_open_to(account: Account) -> bool:
+        """Whether the account has what a call needs."""
+        settings: ShopifySettings = account.settings
+        return bool(account.secrets("access_token") or settings.client_id)
+
+    async def ask(self, query: str, variables: Mapping[str, Any] | None = None) -> Json:
+        """`data` of the answer. Raises `SendFailed`."""
+        headers = {"X-Shopify-Access-Token": await self._opened(), "Accept": "application/json"}
+        body = {"query": query, "variables": dict(variables or {})}
+        found = await self._post(self._settings.endpoint, headers=headers, json=body)
+        if items(found.get("errors")):
+            raise _first_error(found)
+        data = found.get("data")
+        if not isinstance(data, dict):
+            raise _unreadable()
+        return data
+
+    async def _opened(self) -> str:
+        if self._token is not None:
+            return self._token
+        secret = next(iter(self._account.secrets("app_secret")), None)
+        if self._settings.client_id is None or secret is None:
+            raise SendFailed(Failure.ACCOUNT_PROBLEM, "Neither a client ID nor an Admin API access token is set.")
+        grant = {
+            "grant_type": "client_credentials", "client_id": self._settings.client_id, "client_secret": secret,
+        }  # fmt: skip
+        found = await self._post(self._settings.token_endpoint, headers={"Accept": "application/json"}, form=grant)
+        self._token = text(found.get("access_token"))
+        if self._token is None:
+            raise _unreadable()
+        return self._token
+
+    async def _post(self, url: str, **given: Any) -> Json:
+        try:
+            answer = await self._http.request("POST", url, **given)
+        except HttpFailed as failed:
+            lasting = failed.reason in ("refused_address", "bad_url")
+            raise SendFailed(Failure.ACCOUNT_PROBLEM if lasting else Failure.TEMPORARY, str(failed)) from None
+        found = mapping(answer.json())
+        if answer.status != 200:
+            raise refusal(answer.status, found, answer.headers)
+        return found
+
+
+def _unreadable() -> SendFailed:
+    return SendFailed(Failure.TEMPORARY, "Shopify's answer could not be read.", provider_code="200")
 
 
 def refusal(status: int, body: Json, headers: Mapping[str, str]) -> SendFailed:
     """An answer other than 200."""
     failure = STATUS.get(status) or (Failure.TEMPORARY if status >= 500 else Failure.UNKNOWN)
-    words = short(body.get("errors"), 500) or f"Shopify answered {status}."
+    words = short(body.get("errors"), 500) or short(body.get("error_description"), 500) or f"Shopify answered {status}."
     return SendFailed(failure, words, provider_code=str(status), retry_after_s=_wait(headers.get("retry-after", "")))
 
 

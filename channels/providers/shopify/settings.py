@@ -38,12 +38,21 @@ class ShopifySettings(AccountSettings):
         title="Shop domain", description="The one that ends in .myshopify.com, not the one customers see."
     )
     app_secret: SecretStr = Field(
-        title="API secret key", min_length=1, description="Of the app. Shopify signs every delivery with it."
+        title="Client secret",
+        min_length=1,
+        description="Of the app, also called API secret key. Shopify signs every delivery with it.",
+    )
+    client_id: str | None = Field(
+        None,
+        title="Client ID",
+        max_length=100,
+        pattern=r"^[A-Za-z0-9_-]+$",
+        description="Of an app from the Dev Dashboard. Needed to register the webhooks and to look up names.",
     )
     access_token: SecretStr | None = Field(
         None,
         title="Admin API access token",
-        description="Starts with shpat_. Needed to register the webhooks and to look up names.",
+        description="Only of an older app that was made in the shop's own admin; then no client ID is needed.",
     )
     api_version: str = Field(
         API_VERSION, title="API version", pattern=r"^20[0-9]{2}-(01|04|07|10)$", description="Of the Admin API."
@@ -55,4 +64,13 @@ class ShopifySettings(AccountSettings):
     @property
     def endpoint(self) -> str:
         """Where the Admin API takes GraphQL."""
-        return f"{self.api_base or f'https://{self.shop_domain}'}/admin/api/{self.api_version}/graphql.json"
+        return f"{self._host}/admin/api/{self.api_version}/graphql.json"
+
+    @property
+    def token_endpoint(self) -> str:
+        """Where a token is had for client ID and secret."""
+        return f"{self._host}/admin/oauth/access_token"
+
+    @property
+    def _host(self) -> str:
+        return self.api_base or f"https://{self.shop_domain}"

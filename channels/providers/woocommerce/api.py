@@ -1,6 +1,6 @@
 """The shop's REST API: one call, and what its refusals mean.
 
-https://woocommerce.github.io/woocommerce-rest-api-docs/#errors (read 2026-11-28 in the search tool)
+https://developer.woocommerce.com/docs/apis/rest-api/v3/webhooks/ (excerpt read 2026-11-28); codes as in WordPress.
 """
 
 from __future__ import annotations

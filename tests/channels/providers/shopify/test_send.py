@@ -120,3 +120,29 @@ async def test_every_refusal_has_its_reason(shop: Shop, reply: Reply, failure: F
             await call()
         assert (caught.value.failure, caught.value.retry_after_s) == (failure, wait)
         assert "canary" not in str(caught.value)
+
+
+async def test_an_app_of_the_dev_dashboard_gets_a_token_for_each_task(shop: Shop) -> None:
+    """No admin-made apps any more: client ID and secret buy a token that lasts a day."""
+    base = shop.account.settings.api_base
+    account = CONTRACT.account({"api_base": base, "access_token": None, "client_id": "abc123"})
+    shop.peer.will(answer({"access_token": "shpat_day", "expires_in": 86399}), NONE_YET, CREATED)
+    await shop.adapter.register_webhook(account, URL)
+    grant, *calls = shop.peer.asked
+    assert grant.path == "/admin/oauth/access_token" and b"grant_type=client_credentials" in grant.body
+    assert b"client_id=abc123" in grant.body and len(calls) == 1 + len(SUBSCRIBED)
+    assert {each.headers["x-shopify-access-token"] for each in calls} == {"shpat_day"}
+
+
+@pytest.mark.parametrize(("reply", "failure"), [
+    (answer({"error": "invalid_client", "error_description": "no"}, status=400), Failure.ACCOUNT_PROBLEM),
+    (answer({}), Failure.TEMPORARY), (answer("<html>", status=503), Failure.TEMPORARY), (cut, Failure.TEMPORARY),
+])  # fmt: skip
+async def test_a_token_that_is_not_given(shop: Shop, reply: Reply, failure: Failure) -> None:
+    account = CONTRACT.account(
+        {"api_base": shop.account.settings.api_base, "access_token": None, "client_id": "abc123"}
+    )
+    shop.peer.will(reply)
+    with pytest.raises(SendFailed) as caught:
+        await shop.adapter.check(account)
+    assert caught.value.failure is failure and "canary" not in str(caught.value)
