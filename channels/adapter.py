@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from base.errors import RapportError, Refused
 from channels.capabilities import Capabilities
-from channels.vocabulary import AnyEvent, Attachment, OutboundMessage, Person, SendReceipt
+from channels.vocabulary import AnyEvent, ApprovedTemplate, Attachment, OutboundMessage, Person, SendReceipt
 
 ChannelKind = Literal["email", "chat", "social", "sms", "shop", "tracking"]
 
@@ -214,6 +214,10 @@ class Adapter(ABC):
     async def lookup(self, account: Account, external_id: str) -> Person | None:
         """Name and avatar, where the platform tells. None when it does not know."""
         return None
+
+    async def templates(self, account: Account) -> tuple[ApprovedTemplate, ...]:
+        """All templates the platform keeps for this account, where it keeps any. Raises `SendFailed`."""
+        raise NotImplementedError(f"{self.card.provider} keeps no list of templates")
 
     async def check(self, account: Account) -> str:
         """Try the credentials without sending anything; return what was found, raise `SendFailed` otherwise."""

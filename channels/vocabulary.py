@@ -326,6 +326,8 @@ class FetchWanted(ChannelEvent):
     """The provider has something but does not send it: poll this account now. `hint` is what it gave for that."""
 
     kind: Literal["fetch_wanted"] = "fetch_wanted"
+    #: News to be polled for, or the list of approved templates.
+    what: Literal["news", "templates"] = "news"
     hint: str | None = Field(default=None, repr=False)
 
 
@@ -361,6 +363,33 @@ class TemplateCall(Frozen):
     body: tuple[str, ...] = ()
     header: tuple[str, ...] = ()
     buttons: tuple[str, ...] = ()
+
+
+class TemplateButton(Frozen):
+    """A button of an approved template; `value`: it takes one (the end of a link, a payload, a code)."""
+
+    title: str
+    value: bool = False
+
+
+class ApprovedTemplate(Frozen):
+    """A template as the platform keeps it, with how many values each part takes."""
+
+    name: str
+    language: str
+    status: Literal["approved", "pending", "rejected", "paused", "disabled"]
+    category: str | None = None
+    #: The wording with `{{1}}` or `{{first_name}}` where a value goes.
+    body: str = ""
+    header: str | None = None
+    footer: str | None = None
+    body_values: int = 0
+    header_values: int = 0
+    #: The header is a file: its value is the file's address.
+    header_file: str | None = None
+    buttons: tuple[TemplateButton, ...] = ()
+    #: Why it is not approved.
+    reason: str | None = None
 
 
 class OutboundMail(Frozen):

@@ -29,6 +29,8 @@ from campaigns.store import EnrolmentStore, JourneyStore, TaskStore, TemplateSto
 from campaigns.tasks import Tasks
 from campaigns.templates import Templates
 from campaigns.triggers import Reactor
+from channels.approved.fetching import Fetching
+from channels.approved.store import ApprovedStore
 from channels.registry import Registry
 from channels.store import ChannelStore
 from desk.accounts import Accounts
@@ -79,6 +81,7 @@ class Plumbing:
     box: SecretBox
     registry: Registry
     channels: ChannelStore
+    approved: ApprovedStore
 
     async def close(self) -> None:
         """Let go of every connection, in reverse."""
@@ -166,6 +169,8 @@ class Runtime:
         self.ingest: Ingest = ingest
         self.polling: Polling = polling
         self.refusals = Refusals(plumbing.bus)
+        self.approved: ApprovedStore = plumbing.approved
+        self.template_fetching = Fetching(self.approved, self.channels, self.registry, self.clock)
         self.users = DeskStore(plumbing.db, plumbing.clock)
         self.accounts = Accounts(self.users, plumbing.clock)
         self.heartbeats = Heartbeats(plumbing.db, plumbing.clock)
@@ -188,6 +193,8 @@ class Runtime:
             Chore("heartbeat", 5, self.heartbeats.beat),
             Chore("wake snoozed conversations", 5, self.desk_actions.wake_due),
             Chore("enlist accounts that have to be asked", 15, self.polling.enlist),
+            Chore("enlist accounts with approved templates", 60, self.template_fetching.enlist),
+            Chore("fetch approved templates", 5, self.template_fetching.drain),
             Chore("ask who new people are", 2, self.lookups.drain),
             Chore("announce unannounced profiles", 30, self.resolver.repair),
             Chore("forget files that nobody holds", 600, self.files.tidy),
@@ -237,8 +244,9 @@ async def open_runtime(settings: Settings) -> Runtime:
     polls = PollStore(plumbing.db, plumbing.clock, wanted=partial(plumbing.doorbell.soon, "poll"))
     polling = Polling(polls, plumbing.channels, plumbing.registry, journal, plumbing.clock)
     ingest = Ingest(
-        journal, plumbing.registry, plumbing.channels, hands, plumbing.feed, plumbing.clock, want_poll=polls.want
-    )
+        journal, plumbing.registry, plumbing.channels, hands, plumbing.feed, plumbing.clock, want_poll=polls.want,
+        want_templates=plumbing.approved.want_now,
+    )  # fmt: skip
     return Runtime(plumbing, people, orders, order_store, inbox, campaigns, journal, ingest, polling)
 
 
@@ -253,7 +261,8 @@ def _plumbing(settings: Settings) -> Plumbing:
     http = HttpClient(AddressGuard(settings.allow_private_addresses))
     registry = Registry(http)
     channels = ChannelStore(db, box, registry, clock, settings.base_url)
-    return Plumbing(settings, clock, db, bus, doorbell, Feed(db, bus, clock), http, box, registry, channels)
+    approved = ApprovedStore(db, clock)
+    return Plumbing(settings, clock, db, bus, doorbell, Feed(db, bus, clock), http, box, registry, channels, approved)
 
 
 def _people(plumbing: Plumbing) -> People:

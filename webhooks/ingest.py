@@ -67,6 +67,8 @@ Owner = Callable[[Sequence[Item]], Awaitable[None]]
 
 #: Asks for a poll of an account soon: (channel id, what the provider gave for it).
 WantPoll = Callable[[str, str | None], Awaitable[None]]
+#: Asks for an account's approved templates to be fetched soon.
+WantTemplates = Callable[[str], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,11 @@ class Ingest:
 
     def __init__(
         self, journal: Journal, registry: Registry, channels: ChannelStore, owners: Owners, feed: Feed, clock: Clock,
-        want_poll: WantPoll,
+        want_poll: WantPoll, want_templates: WantTemplates,
     ) -> None:  # fmt: skip
         self._journal = journal
         self._want_poll = want_poll
+        self._want_templates = want_templates
         self._registry = registry
         self._channels = channels
         self._owners = owners
@@ -214,8 +217,10 @@ class Ingest:
         """What a provider says of the account itself. Other events without a person stay in the delivery log only."""
         for item in items:
             notice = item.event
-            if isinstance(notice, FetchWanted):
+            if isinstance(notice, FetchWanted) and notice.what == "news":
                 await self._want_poll(item.channel_id, notice.hint)
+            elif isinstance(notice, FetchWanted):
+                await self._want_templates(item.channel_id)
             if not isinstance(notice, AccountNotice):
                 continue
             if notice.severity == "critical":

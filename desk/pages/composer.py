@@ -21,14 +21,6 @@ HINT_WAIT = N_("The customer has to write first. A note to colleagues is always 
 
 
 @dataclass(frozen=True)
-class TemplateChoice:
-    """An approved template that may be sent outside the window."""
-
-    value: str
-    label: str
-
-
-@dataclass(frozen=True)
 class ComposerView:
     """The state of the composer."""
 
@@ -37,7 +29,8 @@ class ComposerView:
     closed: str = ""
     soon: bool = False
     window_until: datetime | None = None
-    templates: tuple[TemplateChoice, ...] = ()
+    #: An approved template may still go out.
+    templates: bool = False
     template_hint: str = ""
 
 
@@ -50,10 +43,7 @@ class Snooze:
     shown: str
 
 
-def composer_of(
-    capabilities: Capabilities | None, identity: Windowed | None, formats: Formats,
-    templates: tuple[TemplateChoice, ...] = (),
-) -> ComposerView:  # fmt: skip
+def composer_of(capabilities: Capabilities | None, identity: Windowed | None, formats: Formats) -> ComposerView:
     """The composer of one conversation. `capabilities` None: the channel is gone, nothing can be sent."""
     key = new_id("msg")
     if capabilities is None or identity is None:
@@ -61,8 +51,8 @@ def composer_of(
         return ComposerView(key, 1, closed=gone, template_hint=formats.text(HINT_WAIT))
     state = window(capabilities, identity, formats.now, automatic=False)
     if isinstance(state, Closed):
-        offered = templates if capabilities.template_outside_window else ()
-        hint = HINT_TEMPLATES if capabilities.template_outside_window else HINT_WAIT
+        offered = capabilities.template_outside_window and state.code == "window_closed"
+        hint = HINT_TEMPLATES if offered else HINT_WAIT
         sentence = CONSEQUENCES[Failure.WINDOW_CLOSED].sentence if state.code == "window_closed" else state.sentence
         return ComposerView(
             key, capabilities.text_limit, closed=formats.text(sentence), templates=offered,

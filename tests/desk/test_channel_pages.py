@@ -7,6 +7,7 @@ import pytest
 from base.clock import now
 from channels.adapter import Delivery
 from channels.failures import Failure
+from channels.vocabulary import ApprovedTemplate, TemplateButton
 from tests.desk.world import channel, wrote
 
 
@@ -115,3 +116,33 @@ async def test_the_gallery_shows_volume_and_the_trouble_of_the_last_hour(desk):
     old = {**fault, "at": fault["at"].replace(year=2025)}
     await desk.runtime.channels.note(account.id, error=old)
     assert "The sky fell." not in await viewer.page("/settings/channels")
+
+
+async def test_an_approved_template_goes_out_when_the_window_is_closed(desk, shop):
+    talk = await wrote(desk.runtime, shop, "31611112222", name="Anneke de Vries", minutes_ago=60 * 30)
+    agent = await desk.person("agent")
+    assert 'data-testid="pick-template"' in await agent.page(f"/inbox/{talk.id}")
+    where = f"/inbox/{talk.id}/templates"
+    assert "No approved templates" in await agent.page(where)
+    waiting = ApprovedTemplate(name="not_yet", language="en", status="pending", body="Soon")
+    sale = ApprovedTemplate(
+        name="order_news", language="en", status="approved", body="Hi {{1}}, your {{2}} <is> here.", body_values=2,
+        header="News", buttons=(TemplateButton(title="Track", value=True), TemplateButton(title="Thanks")),
+    )  # fmt: skip
+    await desk.runtime.approved.replace(shop.id, [waiting, sale])
+    page = await agent.page(where)
+    assert "offer-order_news" in page and "offer-not_yet" not in page
+    assert 'value="Anneke"' in page and "&lt;is&gt;" in page
+    assert "offer-order_news" not in await agent.page(f"{where}?q=zzz")
+    fields = {"name": "order_news", "language": "en", "client_key": "t1", "body.0": "Anneke", "buttons.0": "A-7"}
+    await agent.post(where, 422, **fields)
+    await agent.post(where, 404, **{**fields, "name": "not_yet"})
+    for _ in range(2):
+        assert await agent.post(where, **fields, **{"body.1": "parcel"}) == f"/inbox/{talk.id}"
+    (line,) = [each for each in (await desk.runtime.messages.page(talk.id)).data if each.direction == "out"]
+    assert line.text == "News\n\nHi Anneke, your parcel <is> here."
+    assert line.template == {
+        "name": "order_news", "language": "en", "body": ["Anneke", "parcel"], "header": [], "buttons": ["A-7", ""],
+    }  # fmt: skip
+    viewer = await desk.person("viewer")
+    await viewer.page(where, 403)

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import ClassVar
 
@@ -88,6 +88,11 @@ class Tools:
     feed: Feed
     clock: Clock
     channel: Channel
+    #: Accounts whose templates somebody wanted fetched.
+    templates_wanted: list[str] = field(default_factory=list)
+
+    async def want_templates(self, channel_id: str) -> None:
+        self.templates_wanted.append(channel_id)
 
 
 @pytest.fixture

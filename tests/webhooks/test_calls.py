@@ -95,7 +95,7 @@ async def tools(mongo_url: str, redis_url: str, fresh_database_name: str) -> Asy
         orders=OrderBook(db, order_store, resolver, people, log, feed, doorbell, now), resolver=resolver,
         editor=ProfileEditor(people, log, resolver, db, now), events=log,
     )  # fmt: skip
-    ingest = Ingest(journal, registry, accounts, hands, feed, now, want_poll=nothing)
+    ingest = Ingest(journal, registry, accounts, hands, feed, now, want_poll=nothing, want_templates=nothing)
     refusals = Refusals(bus)
     channel = await accounts.add("segment", "Web", {"write_key": KEY})
     yield Tools(db, registry, accounts, journal, refusals, now, ingest, people, resolver, order_store, channel)

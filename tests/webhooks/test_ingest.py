@@ -22,7 +22,14 @@ async def nobody(items: Sequence[Item]) -> None:
 def ingest(tools: Tools, messages: Any) -> Ingest:
     owners = Owners(messages=messages, receipts=nobody, people=nobody, consents=nobody, orders=nobody, tracked=nobody)
     return Ingest(
-        tools.journal, tools.registry, tools.channels, owners, tools.feed, tools.clock, want_poll=tools.polls.want
+        tools.journal,
+        tools.registry,
+        tools.channels,
+        owners,
+        tools.feed,
+        tools.clock,
+        want_poll=tools.polls.want,
+        want_templates=tools.want_templates,
     )
 
 

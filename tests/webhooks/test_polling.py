@@ -151,7 +151,8 @@ async def test_a_wish_makes_it_due_at_once_with_its_hint(tools: Tools, asked: An
         raise AssertionError(items)
 
     ingest = Ingest(
-        tools.journal, tools.registry, tools.channels, nobody, tools.feed, tools.clock, want_poll=tools.polls.want  # type: ignore[arg-type]
+        tools.journal, tools.registry, tools.channels, nobody, tools.feed, tools.clock, want_poll=tools.polls.want,
+        want_templates=tools.want_templates,  # type: ignore[arg-type]
     )  # fmt: skip
     await tools.journal.keep(channel.id, "dovecote", "w", Delivery("POST", b'{"hint": "t0ken"}'))
     await tools.db.collection("deliveries").update_many({"key": {"$ne": "w"}}, {"$set": {"state": "done"}})
@@ -226,3 +227,14 @@ async def test_what_cannot_be_kept_is_named_and_left_out(tools: Tools, asked: An
     assert await kept(tools, channel) == [b"north 0", b"north 2", b"north 3"]
     shown = await tools.channels.get(channel.id)
     assert shown is not None and shown.last_error is not None and shown.last_error["code"] == "not_kept"
+
+
+async def test_a_platform_may_ask_for_its_templates_to_be_read_again(tools: Tools, asked: Any) -> None:
+    channel = await loft(tools, "north")
+    event = FetchWanted(event_id="t", occurred_at=FIRST_OF_2026, what="templates")
+    ingest = Ingest(
+        tools.journal, tools.registry, tools.channels, None, tools.feed, tools.clock, want_poll=tools.polls.want,  # type: ignore[arg-type]
+        want_templates=tools.want_templates,
+    )  # fmt: skip
+    await ingest._notices([Item(channel.id, "dovecote", event, "dlv_x")])
+    assert tools.templates_wanted == [channel.id]

@@ -18,8 +18,9 @@ from channels.providers.meta.whatsapp.card import CAPABILITIES, CARD, WhatsAppSe
 from channels.providers.meta.whatsapp.compose import bodies, refuse_early
 from channels.providers.meta.whatsapp.failures import failure_of
 from channels.providers.meta.whatsapp.parse import named_accounts, parse_delivery
+from channels.providers.meta.whatsapp.templates import all_templates
 from channels.reading import Json, identifier, integer, items, mapping, text
-from channels.vocabulary import AnyEvent, Attachment, OutboundMessage, SendReceipt
+from channels.vocabulary import AnyEvent, ApprovedTemplate, Attachment, OutboundMessage, SendReceipt
 
 #: Whose machines hold inbound files. Our token goes nowhere else.
 _MEDIA_HOSTS = (".fbsbx.com", ".fbcdn.net", ".facebook.com", ".whatsapp.net")
@@ -74,6 +75,10 @@ class WhatsAppAdapter(Adapter):
             raise SendFailed(Failure.CONTENT_REJECTED, f"The file has {size} bytes; {max_bytes} are taken.")
         answer = await graph.download(url, max_bytes)
         return answer.body, sniffed(answer.body, text(found.get("mime_type")), attachment.media_type)
+
+    async def templates(self, account: Account) -> tuple[ApprovedTemplate, ...]:
+        """Those of the business account, whatever their state."""
+        return await all_templates(self._graph(account), account.settings.business_account_id)
 
     async def check(self, account: Account) -> str:
         """Ask Meta about the number: proves token, number and version in one call, and sends nothing."""

@@ -14,7 +14,7 @@ from channels.providers.meta.keys import content_key
 from channels.providers.meta.whatsapp.failures import failure_of
 from channels.providers.meta.whatsapp.items import Change
 from channels.reading import Json, identifier, items, mapping, text
-from channels.vocabulary import AccountNotice, AnyEvent
+from channels.vocabulary import AccountNotice, AnyEvent, FetchWanted
 
 Severity = Literal["info", "warning", "critical"]
 
@@ -38,6 +38,13 @@ def notice(change: Change) -> AccountNotice:
         details=change.value,
         raw=change.value,
     )
+
+
+def fetch(change: Change) -> Iterator[FetchWanted]:
+    """The list of templates is worth reading again when one of them changed."""
+    if "template" in change.field:
+        key = content_key("fetch", change.at, change.value)
+        yield FetchWanted(event_id=key, occurred_at=change.at, what="templates", raw=change.value)
 
 
 def errors(change: Change) -> Iterator[AnyEvent]:

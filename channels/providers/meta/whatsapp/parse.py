@@ -15,7 +15,7 @@ from channels.providers.meta.whatsapp.card import WhatsAppSettings
 from channels.providers.meta.whatsapp.consent import preferences
 from channels.providers.meta.whatsapp.items import Change
 from channels.providers.meta.whatsapp.messages import echoes, messages
-from channels.providers.meta.whatsapp.notices import NOTICES, errors, notice
+from channels.providers.meta.whatsapp.notices import NOTICES, errors, fetch, notice
 from channels.providers.meta.whatsapp.people import Contacts
 from channels.providers.meta.whatsapp.receipts import receipts
 from channels.providers.meta.whatsapp.renamed import renamed_users
@@ -110,7 +110,7 @@ def _parsed(settings: WhatsAppSettings, entry_id: str | None, change: Change) ->
     if stranger is not None:
         return [change.unknown(change.field or "change", change.value, stranger)]
     if change.field in NOTICES:
-        return [notice(change)]
+        return [notice(change), *fetch(change)]
     parser = FIELDS.get(change.field)
     if parser is None:
         reason = NOT_FOR_THE_INBOX if change.field in _ELSEWHERE else "unknown kind"

@@ -15,6 +15,7 @@ from channels.vocabulary import (
     ConsentChange,
     DeliveryStatus,
     DeliveryUpdate,
+    FetchWanted,
     MessageDeleted,
     MessageEdited,
     MessageReceived,
@@ -434,8 +435,10 @@ def test_marketing_preferences() -> None:
     ],
 )
 def test_notices(field: str, value: dict[str, Any], severity: str, words: str) -> None:
-    [event] = parse(delivery({"field": field, "value": value}, time=1604703141))
+    event, *more = parse(delivery({"field": field, "value": value}, time=1604703141))
     assert isinstance(event, AccountNotice)
+    wanted = [each.what for each in more if isinstance(each, FetchWanted)]
+    assert wanted == (["templates"] if "template" in field else []) and len(more) == len(wanted)
     assert (event.topic, event.severity, event.occurred_at.year) == (field, severity, 2020)
     assert words in event.text
 
