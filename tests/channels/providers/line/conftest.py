@@ -33,6 +33,6 @@ async def connected(peer: Peer, local_server: LocalServer) -> Account:
 async def adapter() -> AsyncIterator[LineAdapter]:
     client = loopback_client()
     made = LineAdapter(client)
-    made.timeout_s = 0.5
+    made.timeout_s = 2.0
     yield made
     await client.close()

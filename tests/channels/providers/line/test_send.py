@@ -262,7 +262,7 @@ async def test_refused_before_any_call(
         (answer("", status=302, headers={"Location": "https://x"}), Failure.ACCOUNT_PROBLEM, "LINE answered 302"),
         (answer("<html>"), Failure.UNCERTAIN, "could not be read"),
         (cut, Failure.UNCERTAIN, "broke"),
-        (slow(2.0), Failure.UNCERTAIN, "in time"),
+        (slow(5.0), Failure.UNCERTAIN, "in time"),
     ],
 )
 async def test_refusals(

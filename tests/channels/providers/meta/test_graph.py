@@ -11,7 +11,7 @@ from tests.conftest import LocalServer
 
 
 async def graph_of(peer: Peer, local_server: LocalServer) -> Graph:
-    return Graph(loopback_client(), await local_server(peer.app()), "v25.0", "canary-token", timeout_s=0.5)
+    return Graph(loopback_client(), await local_server(peer.app()), "v25.0", "canary-token", timeout_s=2.0)
 
 
 async def failing(graph: Graph, method: str = "post") -> SendFailed:

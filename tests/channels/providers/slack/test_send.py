@@ -103,7 +103,7 @@ def account_at(api_base: str) -> Account:
 async def adapter() -> AsyncIterator[SlackAdapter]:
     client = loopback_client()
     made = SlackAdapter(client)
-    made.timeout_s = 0.5
+    made.timeout_s = 2.0
     yield made
     await client.close()
 
@@ -289,7 +289,7 @@ def test_the_words_of_the_facts(expected: Failure, words: str) -> None:
         (answer("<html>", status=503), Failure.TEMPORARY),
         (answer("<html>", status=504), Failure.UNCERTAIN),
         (answer("", status=403), Failure.ACCOUNT_PROBLEM),
-        (slow(2), Failure.UNCERTAIN),
+        (slow(5), Failure.UNCERTAIN),
         (cut, Failure.UNCERTAIN),
     ],
 )
@@ -396,13 +396,14 @@ PAGE = {"Content-Type": "text/html; charset=utf-8"}
         (answer("", status=429), Failure.RATE_LIMITED),
         (answer("", status=500), Failure.TEMPORARY),
         (answer(b"x" * 1001), Failure.CONTENT_REJECTED),
-        (slow(3), Failure.TEMPORARY),
+        (slow(5), Failure.TEMPORARY),
         (cut, Failure.TEMPORARY),
     ],
 )
 async def test_files_that_do_not_come(
     adapter: SlackAdapter, account: Account, slack: FakeSlack, reply: Reply, expected: Failure
 ) -> None:
+    adapter.timeout_s = 0.5  # a file may take four times as long
     slack.instead["a"] = reply
     assert (await media_failure(adapter, account, came(f"{slack.base}/a"))).failure is expected
 

@@ -78,7 +78,7 @@ def account(base: str) -> Account:
 async def adapter() -> AsyncIterator[TwilioAdapter]:
     client = loopback_client()
     made = TwilioAdapter(client)
-    made.timeout_s = 0.5
+    made.timeout_s = 2.0
     yield made
     await client.close()
 
@@ -257,7 +257,7 @@ async def test_slow_down(adapter: TwilioAdapter, account: Account, peer: Peer) -
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [
-        (slow(2), Failure.UNCERTAIN),
+        (slow(5), Failure.UNCERTAIN),
         (cut, Failure.UNCERTAIN),
         (answer("<html>", status=201), Failure.UNCERTAIN),
         (answer("<html>", status=503), Failure.TEMPORARY),
@@ -340,7 +340,7 @@ async def test_a_redirect_back_gets_no_credentials_either(
         (refused(20003, 401), Failure.ACCOUNT_PROBLEM),
         (answer("", status=503), Failure.TEMPORARY),
         (answer("", status=429), Failure.RATE_LIMITED),
-        (slow(3), Failure.TEMPORARY),
+        (slow(5), Failure.TEMPORARY),
         (cut, Failure.TEMPORARY),
         (answer("", status=302), Failure.CONTENT_REJECTED),
         (answer("", status=302, headers={"Location": "http://10.0.0.1/inside"}), Failure.CONTENT_REJECTED),
@@ -349,6 +349,7 @@ async def test_a_redirect_back_gets_no_credentials_either(
 async def test_files_that_do_not_come(
     adapter: TwilioAdapter, account: Account, base: str, peer: Peer, reply: Reply, expected: Failure
 ) -> None:
+    adapter.timeout_s = 0.5  # a file may take four times as long
     peer.will(reply)
     assert await media_failure(adapter, account, f"{base}/Media/ME1") is expected
 

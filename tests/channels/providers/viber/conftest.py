@@ -33,6 +33,6 @@ async def connected(peer: Peer, local_server: LocalServer) -> Account:
 async def adapter() -> AsyncIterator[ViberAdapter]:
     client = loopback_client()
     made = ViberAdapter(client)
-    made.timeout_s = 0.5
+    made.timeout_s = 2.0
     yield made
     await client.close()

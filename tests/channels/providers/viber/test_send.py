@@ -225,7 +225,7 @@ async def test_status_codes(
         (answer({"message_token": 5}), Failure.UNCERTAIN),
         (answer({"status": 0}), Failure.UNCERTAIN),
         (cut, Failure.UNCERTAIN),
-        (slow(2.0), Failure.UNCERTAIN),
+        (slow(5.0), Failure.UNCERTAIN),
     ],
 )
 async def test_odd_answers(
