@@ -13,7 +13,15 @@ from pydantic import BaseModel, ConfigDict
 
 from base.errors import RapportError, Refused
 from channels.capabilities import Capabilities
-from channels.vocabulary import AnyEvent, ApprovedTemplate, Attachment, OutboundMessage, Person, SendReceipt
+from channels.vocabulary import (
+    AnyEvent,
+    ApprovedTemplate,
+    Attachment,
+    MessageReceived,
+    OutboundMessage,
+    Person,
+    SendReceipt,
+)
 
 ChannelKind = Literal["email", "chat", "social", "sms", "shop", "tracking"]
 
@@ -223,10 +231,15 @@ class Adapter(ABC):
         """Try the credentials without sending anything; return what was found, raise `SendFailed` otherwise."""
         return "Settings are complete. This provider has no call to test them with."
 
-    async def acknowledge(self, account: Account, event: AnyEvent) -> None:
-        """Tell the provider that `event` was taken, where it shows the person a waiting sign until then (a button).
+    def wants_acknowledgement(self, event: AnyEvent) -> bool:
+        """True for events that `acknowledge` should be called for; by default a pressed button. Pure and cheap."""
+        return isinstance(event, MessageReceived) and event.postback is not None
 
-        Best effort and worth no retry: raises `SendFailed`, which the caller may drop. Nothing where there is no need.
+    async def acknowledge(self, account: Account, event: AnyEvent) -> None:
+        """Answer `event` towards the provider at once: end the waiting sign on a button, use up a welcome code.
+
+        Called at most once for a delivery, as soon as it has been carried out, also when that delivery is processed
+        again later. Best effort and worth no retry: raises `SendFailed`, which the caller may drop.
         """
         return None
 

@@ -30,7 +30,6 @@ from channels.vocabulary import (
     DeliveryUpdate,
     FetchWanted,
     Identified,
-    MessageReceived,
     Tracked,
     Unrecognised,
 )  # fmt: skip
@@ -128,12 +127,23 @@ class Ingest:
         self._acknowledge([item for outcome in outcomes for item in outcome.items])
 
     def _acknowledge(self, items: Sequence[Item]) -> None:
-        """Tell the provider that a pressed button was heard (its app shows a waiting sign until then). Best effort."""
+        """Answer towards the provider what wants that at once (a pressed button, a welcome code). Best effort."""
+        wanted: dict[str, list[Item]] = {}
         for item in items:
-            if isinstance(item.event, MessageReceived) and item.event.postback is not None:
-                task = asyncio.create_task(self._acknowledge_one(item))
-                self._acknowledging.add(task)
-                task.add_done_callback(self._acknowledging.discard)
+            if self._registry.get(item.provider).wants_acknowledgement(item.event):
+                wanted.setdefault(item.delivery_id, []).append(item)
+        for delivery_id, of_delivery in wanted.items():
+            task = asyncio.create_task(self._acknowledge_all(delivery_id, of_delivery))
+            self._acknowledging.add(task)
+            task.add_done_callback(self._acknowledging.discard)
+
+    async def _acknowledge_all(self, delivery_id: str, items: Sequence[Item]) -> None:
+        """At most once for a delivery: the mark is set first, so a crash costs an answer and never doubles one."""
+        try:
+            if await self._journal.first_to_acknowledge(delivery_id):
+                await asyncio.gather(*(self._acknowledge_one(item) for item in items))
+        except UNAVAILABLE as error:
+            log.info("a delivery was not acknowledged", extra={"error": type(error).__name__})
 
     async def _acknowledge_one(self, item: Item) -> None:
         try:
@@ -141,7 +151,7 @@ class Ingest:
             if account is not None:
                 await self._registry.get(item.provider).acknowledge(account, item.event)
         except (RapportError, *UNAVAILABLE) as error:
-            log.info("a pressed button was not acknowledged", extra={"error": type(error).__name__})
+            log.info("an event was not acknowledged", extra={"error": type(error).__name__, "kind": item.event.kind})
 
     async def _parsed(self, row: Document) -> Outcome:
         outcome = Outcome(row)

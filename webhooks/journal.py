@@ -161,6 +161,13 @@ class Journal:
         )
         return result.modified_count
 
+    async def first_to_acknowledge(self, delivery_id: str) -> bool:
+        """True for the first who asks for this delivery, and for nobody after that, in whatever process."""
+        result = await self._rows.update_one(
+            {"_id": delivery_id, "acknowledged_at": {"$exists": False}}, {"$set": {"acknowledged_at": self._clock()}}
+        )
+        return result.modified_count == 1
+
     async def page(
         self, channel_id: str, *, troubled: bool = False, cursor: str | None = None, limit: int | None = None
     ) -> Page[Document]:

@@ -133,6 +133,11 @@ class ProviderContract(ABC):
             for what, values in _damaged_values(signed.header(name) or ""):
                 yield f"{name} {what}", replace(signed, headers={**signed.headers, name: values})
 
+    def tampered(self, signed: Delivery) -> Iterator[tuple[str, Delivery]]:
+        """Signed deliveries with another body, each with a word. Override where only a part of the body is signed."""
+        for what, body in tampered_bytes(signed.body):
+            yield what, replace(signed, body=body)
+
     # -- what the test itself uses ------------------------------------------------------------------
 
     @property
@@ -258,6 +263,25 @@ def _load(path: Path) -> list[ProviderContract] | Exception:
         return error
     _HOMES.update({type(contract): path.parent for contract in found})
     return found
+
+
+def tampered_bytes(body: bytes) -> list[tuple[str, bytes]]:
+    """The body with one byte changed, one more or less, a BOM before it, written again, or nothing."""
+    middle = len(body) // 2
+    changed = [
+        (f"byte {at} changed", body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]) for at in {0, middle, len(body) - 1}
+    ]
+    more = [
+        ("a byte more", body + b"\n"),
+        ("a byte less", body[:-1]),
+        ("a BOM before it", b"\xef\xbb\xbf" + body),
+        ("empty", b""),
+    ]
+    try:
+        again = json.dumps(json.loads(body), separators=(", ", " : ")).encode()
+    except ValueError:
+        return changed + more
+    return [*changed, *more, *([("written again", again)] if again != body else [])]
 
 
 def _damaged_values(value: str) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -181,8 +181,8 @@ def test_refused_when_unsigned(contract: ProviderContract, case: Case) -> None:
 def test_refused_when_tampered(contract: ProviderContract, case: Case) -> None:
     adapter, account = adapter_of(contract), contract.account(case.settings)
     signed = contract.signed(case.delivery, account)
-    for what, body in _tampered(signed.body):
-        refuse(adapter, account, replace(signed, body=body), what)
+    for what, delivery in contract.tampered(signed):
+        refuse(adapter, account, delivery, what)
 
 
 @asked_of(proves)
@@ -362,24 +362,6 @@ def check_events(contract: ProviderContract, events: list[AnyEvent], account: Ac
 
 def _cases_of(contract: ProviderContract) -> list[Case]:
     return list(contract.walk(fixtures_root())) or [Case("empty", contract.post(b"{}"))]
-
-
-def _tampered(body: bytes) -> list[tuple[str, bytes]]:
-    middle = len(body) // 2
-    changed = [
-        (f"byte {at} changed", body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]) for at in {0, middle, len(body) - 1}
-    ]
-    more = [
-        ("a byte more", body + b"\n"),
-        ("a byte less", body[:-1]),
-        ("a BOM before it", b"\xef\xbb\xbf" + body),
-        ("empty", b""),
-    ]
-    try:
-        again = json.dumps(json.loads(body), separators=(", ", " : ")).encode()
-    except ValueError:
-        return changed + more
-    return [*changed, *more, *([("written again", again)] if again != body else [])]
 
 
 def _bent(body: bytes, data: st.DataObject) -> bytes:

@@ -1,5 +1,6 @@
 """From kept deliveries to owners: families, poison, shared URLs, replay."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -9,7 +10,8 @@ import pytest
 
 from base.errors import WrongInput
 from channels.adapter import Delivery
-from channels.vocabulary import Tracked
+from channels.failures import Failure, SendFailed
+from channels.vocabulary import Address, MessageReceived, Postback, Tracked
 from tests.webhooks.conftest import Tools
 from webhooks.ingest import Ingest, Item, Owners
 from webhooks.owners import owners
@@ -129,3 +131,50 @@ async def test_a_system_outside_cannot_tell_what_only_we_can_have_seen() -> None
             with pytest.raises(WrongInput, match="only the application"):
                 await hands.tracked([item])
     assert [row.name for row in kept] == ["sofa.delivered"]
+
+
+async def acknowledged(tools: Tools, ingest: Ingest) -> list[str]:
+    """What the pigeon was told, after a drain and everything it began."""
+    told: list[str] = []
+
+    async def acknowledge(account: Any, event: Any) -> None:
+        told.append(event.event_id)
+        if event.event_id == "deaf":
+            raise SendFailed(Failure.TEMPORARY, "no")
+
+    pigeon: Any = tools.registry.get("pigeon")
+    pigeon.wants_acknowledgement = lambda event: event.text == "coo"
+    pigeon.acknowledge = acknowledge
+    await ingest.drain(100)
+    await asyncio.gather(*ingest._acknowledging)
+    return sorted(told)
+
+
+async def test_only_what_the_adapter_wants_is_acknowledged_and_a_failure_stays_alone(tools: Tools) -> None:
+    async def owner(items: Sequence[Item]) -> None: ...
+
+    await keep(tools, *({"id": each, "from": "a", "text": "coo"} for each in ("deaf", "one")))
+    await keep(tools, {"id": "two", "from": "a", "text": "coo"})
+    await keep(tools, {"id": "three", "from": "a", "text": "hoo"})
+    assert await acknowledged(tools, ingest(tools, owner)) == ["deaf", "one", "two"]
+
+
+async def test_a_delivery_is_acknowledged_once_however_often_it_is_processed(tools: Tools) -> None:
+    async def owner(items: Sequence[Item]) -> None: ...
+
+    row_id = await keep(tools, {"id": "x", "from": "a", "text": "coo"})
+    assert await acknowledged(tools, ingest(tools, owner)) == ["x"]
+    assert await tools.journal.again({"_id": row_id}) == 1
+    assert await acknowledged(tools, ingest(tools, owner)) == []
+    other = await keep(tools, {"id": "y", "from": "a", "text": "coo"})
+    firsts = await asyncio.gather(*(tools.journal.first_to_acknowledge(other) for _ in range(5)))
+    assert sum(firsts) == 1, "one delivery, five who ask"
+
+
+async def test_a_pressed_button_wants_it_without_the_adapter_saying_so(tools: Tools) -> None:
+    pigeon = tools.registry.get("pigeon")
+    address = Address(channel_id=tools.channel.id, external_id="a")
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    said = MessageReceived(event_id="1", occurred_at=at, address=address, message_id="1", text="coo")
+    pressed = said.model_copy(update={"postback": Postback(payload="p")})
+    assert (pigeon.wants_acknowledgement(said), pigeon.wants_acknowledgement(pressed)) == (False, True)
