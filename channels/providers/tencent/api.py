@@ -27,9 +27,9 @@ FILE_TIMEOUT_S = 60.0
 _TOKEN_LIVES_S = 7200.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TokenCall:
-    """How a token is asked for: https://…/stable_token by POST, or https://…/gettoken by GET."""
+    """How a token is asked for: https://…/stable_token by POST, or https://…/gettoken by GET. Holds the secret."""
 
     path: str
     query: Mapping[str, str]
@@ -40,9 +40,9 @@ class TokenCall:
         return None if self.body is None else {**self.body, "force_refresh": True}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Api:
-    """The calls of one account."""
+    """The calls of one account. Holds its secret, so no repr shows a field."""
 
     http: Http
     tokens: Tokens

@@ -23,7 +23,7 @@ class Fetched(NamedTuple):
 Fetch = Callable[[bool], Awaitable[Fetched]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _Held:
     token: str
     until: float

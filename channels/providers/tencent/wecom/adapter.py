@@ -16,7 +16,7 @@ from channels.providers.tencent.wecom.compose import app_messages, is_customer
 from channels.providers.tencent.wecom.parse import parse_fields
 from channels.providers.tencent.work import WorkAdapter, customer_of
 from channels.reading import Json, mapping, text
-from channels.vocabulary import AnyEvent, MessageReceived, OutboundMessage, Person, ProfileSeen, SendReceipt
+from channels.vocabulary import AnyEvent, MessageReceived, OutboundMessage, Person, ProfileSeen, SendReceipt, Tracked
 
 #: A welcome code lives for 20 seconds; clocks differ.
 _WELCOME_WITHIN_S = 60.0
@@ -76,8 +76,8 @@ class WeComAdapter(WorkAdapter):
             raise
 
     def wants_acknowledgement(self, event: AnyEvent) -> bool:
-        """A customer added with a welcome code, and a pressed button of a card."""
-        if isinstance(event, ProfileSeen):
+        """A customer added with a welcome code (or who agreed to being kept), and a pressed button of a card."""
+        if isinstance(event, ProfileSeen) or (isinstance(event, Tracked) and event.name == "wecom.audit_approved"):
             return word(event.raw.get("WelcomeCode")) is not None
         return isinstance(event, MessageReceived) and bool(event.extra.get("response_code"))
 

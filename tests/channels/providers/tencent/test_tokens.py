@@ -41,6 +41,7 @@ def hello(key: str = "snd_1", to: str = "o1") -> OutboundMessage:
 
 async def test_many_sends_share_one_token(http: HttpClient, tencent: Tencent, api_base: str) -> None:
     adapter = WeChatAdapter(http)
+    assert "canary" not in repr(adapter.api(wechat(api_base)))
     await asyncio.gather(*(adapter.send(wechat(api_base), hello(f"snd_{n}")) for n in range(8)))
     (asked,) = tencent.tokens_asked
     assert asked.json == {

@@ -25,6 +25,7 @@ from channels.vocabulary import (
     Person,
     Postback,
     ProfileSeen,
+    Tracked,
 )
 from tests.channels.peer import answer, cut, slow
 from tests.channels.providers.tencent.conftest import PNG, Tencent
@@ -158,6 +159,9 @@ async def test_the_welcome(adapter: WeComAdapter, api_base: str, tencent: Tencen
     late = added.model_copy(update={"occurred_at": now() - timedelta(minutes=5)})
     assert adapter.wants_acknowledgement(added)
     assert not adapter.wants_acknowledgement(added.model_copy(update={"raw": {}}))
+    named = Tracked(event_id="f", occurred_at=now(), address=address, name="wecom.contact_added", raw=added.raw)
+    assert not adapter.wants_acknowledgement(named), "one code, one event that uses it up"
+    assert adapter.wants_acknowledgement(named.model_copy(update={"name": "wecom.audit_approved"}))
     tencent.will(answer({"errcode": 0}))
     for to, event in ((silent, added), (welcoming, late), (welcoming, added)):
         await adapter.acknowledge(to, event)
