@@ -16,8 +16,17 @@ from channels.providers.tencent.wechat.card import CAPABILITIES, CARD, WeChatSet
 from channels.providers.tencent.wechat.compose import service_messages, template_body
 from channels.providers.tencent.wechat.failures import CODES
 from channels.providers.tencent.wechat.parse import parse_fields
-from channels.reading import integer, items, mapping, text
-from channels.vocabulary import AnyEvent, OutboundMessage, Person, SendReceipt, TemplateCall, Tracked
+from channels.providers.tencent.wechat.templates import all_templates, fields_of
+from channels.reading import integer, text
+from channels.vocabulary import (
+    AnyEvent,
+    ApprovedTemplate,
+    OutboundMessage,
+    Person,
+    SendReceipt,
+    TemplateCall,
+    Tracked,
+)
 
 _SEND = "/cgi-bin/message/custom/send"
 #: How long after a follow a service message may be sent.
@@ -69,12 +78,10 @@ class WeChatAdapter(TencentAdapter):
         return SendReceipt(message_ids=await hand_over(api, service_messages(message), send))
 
     async def _send_template(self, api: Api, to: str, call: TemplateCall, key: str) -> SendReceipt:
-        found = await api.get("/cgi-bin/template/get_all_private_template")
-        known = [mapping(each) for each in items(found.get("template_list"))]
-        content = next((text(each.get("content")) for each in known if each.get("template_id") == call.name), None)
-        if content is None:
+        wanted = next((each for each in await all_templates(api) if each.name == call.name), None)
+        if wanted is None:
             raise SendFailed(Failure.CONTENT_REJECTED, f"The account has no template {call.name}.")
-        body = template_body(to, call, content, key)
+        body = template_body(to, call, fields_of(wanted.body), key)
         answer = await api.post("/cgi-bin/message/template/send", body, lost=Failure.UNCERTAIN)
         return SendReceipt(message_ids=(word(answer.get("msgid")) or key,))
 
@@ -93,6 +100,10 @@ class WeChatAdapter(TencentAdapter):
             locale=text(found.get("language")),
             platform_ids=(f"wechat:{union_id}",) if union_id else (),
         )
+
+    async def templates(self, account: Account) -> tuple[ApprovedTemplate, ...]:
+        """Those in the account's own list."""
+        return await all_templates(self.api(account))
 
     def wants_acknowledgement(self, event: AnyEvent) -> bool:
         """A new follower."""

@@ -7,7 +7,7 @@ facts of that day).
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 
 from base.ids import unique_key
 from channels.failures import Failure, SendFailed
@@ -17,8 +17,6 @@ from channels.reading import Json
 from channels.vocabulary import OutboundMessage, TemplateCall
 
 _LIMITS = {limit.kind: limit.max_bytes for limit in CAPABILITIES.media}
-#: `{{thing1.DATA}}` in a template's text.
-_FIELD = re.compile(r"\{\{\s*(\w+)\.DATA\s*\}\}")
 
 
 def service_messages(message: OutboundMessage) -> list[Part]:
@@ -33,9 +31,8 @@ def service_messages(message: OutboundMessage) -> list[Part]:
     return parts
 
 
-def template_body(to: str, call: TemplateCall, content: str, key: str) -> Json:
-    """The body of template/send. WeChat's parameters have names, ours an order: that of the template's text."""
-    names = list(dict.fromkeys(_FIELD.findall(content)))
+def template_body(to: str, call: TemplateCall, names: Sequence[str], key: str) -> Json:
+    """The body of template/send. WeChat's parameters have `names`, ours the order in which they stand in the text."""
     given = (*call.header, *call.body)
     if len(names) != len(given):
         raise SendFailed(

@@ -157,6 +157,24 @@ async def test_a_template_fills_its_fields_in_order(
         assert (await failure_of(adapter, connected, out(template=bad))).failure is Failure.CONTENT_REJECTED
 
 
+async def test_the_list_of_templates(adapter: WeChatAdapter, connected: Account, tencent: Tencent) -> None:
+    told = {
+        "template_id": "T1",
+        "title": "预约提醒",
+        "primary_industry": "餐饮",
+        "content": "茶:{{thing2.DATA}} {{ date1.DATA }}",
+    }
+    tencent.will(answer({"template_list": [told, {"title": "no id"}, 7]}))
+    (found,) = await adapter.templates(connected)
+    assert (found.name, found.status, found.header, found.body) == (
+        "T1",
+        "approved",
+        "预约提醒",
+        "茶:{{thing2}} {{date1}}",
+    )
+    assert (found.body_values, found.header_values, found.language) == (2, 0, "zh_CN")
+
+
 @pytest.mark.parametrize("code", sorted(CODES))
 async def test_each_code(code: int, adapter: WeChatAdapter, connected: Account, tencent: Tencent) -> None:
     tencent.will(answer({"errcode": code, "errmsg": "no rid: 1"}))
