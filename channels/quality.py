@@ -16,6 +16,10 @@ from channels.registry import adapter_classes
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "channels.md"
 STATES = ("done", "todo", "exempt")
+#: Columns of what a channel can carry.
+ABLE = (
+    "channel", "text", "files out", "buttons", "location", "templates", "reply window", "receipts", "a repeated send",
+)  # fmt: skip
 _REPEATS = {
     Idempotency.KEY: "dropped by the platform",
     Idempotency.ECHO: "our key comes back",
@@ -74,7 +78,7 @@ def page(classes: Iterable[type[Adapter]]) -> str:
             "## What each can carry",
             "",
             *_table(
-                ("channel", "text", "files out", "buttons", "location", "templates", "reply window", "receipts", "a repeated send"),
+                ABLE,
                 [_able(each) for each in adapters if each.capabilities.text_limit],
             ),
             "",

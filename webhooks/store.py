@@ -55,10 +55,15 @@ class PollStore:
         return bool(moved) and await self._duties.renew([row["_id"]], row["lease"]) == 1
 
     async def rest(self, row: Document, wait_s: float, *, failures: int = 0) -> None:
-        """Let go of the account until then; until now, where somebody asked for it in between and it had not failed."""
+        """Let go of the account until then; until now, where somebody asked for it in between and it had not failed.
+
+        A hint is good for one poll.
+        """
         until, now = self._clock() + timedelta(seconds=wait_s), self._clock()
         due: object = until if failures else {"$cond": [{"$ifNull": ["$wanted", False]}, now, until]}
-        change: list[Document] = [{"$set": {"due_at": due, "failures": failures, "attempts": 0}}, {"$unset": "lease"}]
+        hint: object = "$hint" if failures else {"$cond": [{"$ifNull": ["$wanted", False]}, "$hint", None]}
+        fresh: Document = {"due_at": due, "hint": hint, "failures": failures, "attempts": 0}
+        change: list[Document] = [{"$set": fresh}, {"$unset": "lease"}]
         await self._rows.update_one({"_id": row["_id"], "lease": row["lease"]}, change)
 
     async def forget(self, channel_id: str) -> None:

@@ -159,6 +159,9 @@ async def test_a_wish_makes_it_due_at_once_with_its_hint(tools: Tools, asked: An
     await ingest.drain(10)
     await polling(tools).drain(10)
     assert asked[-1] == ("north", "1", "t0ken")
+    await due_now(tools, channel)
+    await polling(tools).drain(10)
+    assert asked[-1] == ("north", "1", None), "a hint is good for one poll"
 
 
 async def test_a_wish_during_a_poll_is_not_lost(tools: Tools, asked: Any) -> None:
