@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -31,6 +31,12 @@ STATES = {
     "connected": (N_("Connected"), "good"), "paused": (N_("Paused"), "warn"), "disconnected": (N_("Disconnected"), ""),
 }  # fmt: skip
 
+GROUPS = (
+    (N_("Messengers"), ("chat", "social", "sms")),
+    (N_("Mail"), ("email",)),
+    (N_("Shops and sites"), ("shop", "tracking")),
+)
+
 
 @dataclass(frozen=True)
 class ChannelView:
@@ -53,6 +59,13 @@ class ChannelView:
     volume: tuple[tuple[str, int], ...] = ()
     day_total: str = ""
     errors_lately: int = 0
+
+
+def provider_groups(cards: Iterable[Card], formats: Formats) -> list[tuple[str, list[tuple[Card, Face]]]]:
+    """(heading, providers by name) for each kind there is, those most look for first."""
+    known = sorted(cards, key=lambda card: card.label.casefold())
+    kinds = [(heading, [(card, provider_face(card)) for card in known if card.kind in of]) for heading, of in GROUPS]
+    return [(formats.text(heading), found) for heading, found in kinds if found]
 
 
 def channel_view(channel: Channel, cards: Mapping[str, Card], base_url: str, formats: Formats) -> ChannelView:
@@ -102,7 +115,7 @@ async def gallery(request: web.Request) -> web.StreamResponse:
     seen = [each for each in await runtime.channels.list() if principal.may_see(each.id)]
     values = {
         "channels": [channel_view(each, cards, base_url_of(request), formats) for each in seen],
-        "providers": [(card, provider_face(card)) for card in cards.values()],
+        "groups": provider_groups(cards.values(), formats),
         "may_change": principal.may("admin") and principal.channels is None,
     }
     return await page(request, "settings/channels.html", values)
