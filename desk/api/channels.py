@@ -60,6 +60,36 @@ class CheckResult(View):
     text: str
 
 
+class TemplateButtonView(View):
+    """A button of a template; `value`: it takes one."""
+
+    title: str
+    value: bool
+
+
+class ApprovedView(View):
+    """A template as the platform keeps it. Only `approved` ones can be sent."""
+
+    name: str
+    language: str
+    status: str
+    category: str | None
+    body: str
+    header: str | None
+    footer: str | None
+    body_values: int
+    header_values: int
+    header_file: str | None
+    buttons: list[TemplateButtonView]
+    reason: str | None
+
+
+class Wanted(View):
+    """It will be done."""
+
+    wanted: bool
+
+
 class ProviderView(View):
     """A provider's card."""
 
@@ -139,6 +169,23 @@ async def test_channel(call: Call) -> Any:
         return CheckResult(ok=True, text=await call.runtime.registry.get(channel.provider).check(account))
     except SendFailed as error:
         return CheckResult(ok=False, text=str(error))
+
+
+@operations("GET", "/channels/{id:chn}/templates", roles=["viewer"], query=PageQuery, returns=list[ApprovedView])
+async def list_approved_templates(call: Call) -> Any:
+    """List the templates the platform keeps for this account, as last fetched, with how many values each takes."""
+    channel = await _seen(call)
+    found = await call.runtime.approved.of(channel.id)
+    part, following = sliced(found, lambda each: f"{each.name}:{each.language}", call.query)
+    return page([ApprovedView.model_validate(each.model_dump()) for each in part], following)
+
+
+@operations("POST", "/channels/{id:chn}/templates/fetch", roles=["admin"], status=202, returns=Wanted)
+async def fetch_approved_templates(call: Call) -> Any:
+    """Have the list read again within seconds, not within hours."""
+    channel = await _seen(call)
+    await call.runtime.approved.want_now(channel.id)
+    return Wanted(wanted=True)
 
 
 async def _seen(call: Call) -> Channel:

@@ -6,6 +6,7 @@ import pytest
 from aiohttp import ClientSession
 
 from channels.adapter import Delivery
+from channels.vocabulary import ApprovedTemplate
 from desk.api.routes import OPERATIONS
 from tests.desk.api.conftest import CANARY, World, answer_of
 
@@ -354,3 +355,25 @@ async def test_what_a_channel_delivered(world: World) -> None:
         await ask(client, "GET", f"/channels/{other}/deliveries/{rows[1]['id']}", status=404)
     async with world.client("agent") as client:
         await ask(client, "GET", path, status=403)
+
+
+async def test_the_approved_templates_of_a_channel(world: World) -> None:
+    body = {"provider": "generic", "name": "Approved", "settings": {"secret": CANARY, "scheme": "standard"}}
+    async with world.client() as client:
+        channel = (await ask(client, "POST", "/channels", body, 201))["id"]
+        path = f"/channels/{channel}/templates"
+        assert (await ask(client, "GET", path))["data"] == []
+        kept = [
+            ApprovedTemplate(name=name, language="en", status="approved", body="Hi {{1}}", body_values=1)
+            for name in ("b", "a", "c")
+        ]
+        await world.runtime.approved.replace(channel, kept)
+        first = await ask(client, "GET", f"{path}?limit=2")
+        rest = await ask(client, "GET", f"{path}?limit=2&cursor={first['next_cursor']}")
+        assert [row["name"] for row in first["data"] + rest["data"]] == ["a", "b", "c"]
+        assert (first["data"][0]["body_values"], rest["next_cursor"]) == (1, None)
+        assert await ask(client, "POST", f"{path}/fetch", status=202) == {"wanted": True}
+        assert await world.runtime.approved.next_fetch(channel) is not None
+    async with world.client("agent") as client:
+        assert len((await ask(client, "GET", path))["data"]) == 3
+        await ask(client, "POST", f"{path}/fetch", status=403)
