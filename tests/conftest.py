@@ -99,6 +99,17 @@ def chromium() -> str:
     pytest.skip(missing)
 
 
+@pytest.fixture(scope="session")
+def dovecot_program() -> str:
+    """The IMAP server that fetching is tried against. `./run test` installs it where it may."""
+    if found := shutil.which("dovecot", path=f"{os.environ.get('PATH', '')}:/usr/sbin"):
+        return found
+    missing = "no dovecot here: apt-get install dovecot-imapd"
+    if os.environ.get("CI"):
+        pytest.fail(missing)
+    pytest.skip(missing)
+
+
 @pytest.fixture
 def free_port() -> Callable[[], int]:
     """Gives a port that was free a moment ago: for programs that must be told theirs beforehand."""

@@ -1,6 +1,6 @@
-"""The provider `email`: any mail server. Out by SMTP, in by our own listener (`webhooks/mail_listener.py`).
+"""The provider `email`: any mail server. Out by SMTP, in by our own listener (`webhooks/mail_listener.py`) or by IMAP.
 
-The listener is the proof of origin: a delivery of its own making says `LISTENER` as its method and carries no headers.
+The way in is the proof of origin: a delivery of the listener or of a poll says so as its method and carries no headers.
 Nothing that came over HTTP can look like that, so a post to /webhooks/email/… is refused, whatever it holds.
 """
 
@@ -18,11 +18,13 @@ from pydantic import BeforeValidator, Field, SecretStr
 
 from base import clock
 from base.http import AddressGuard, HttpFailed
-from channels.adapter import Account, AccountSettings, Adapter, Card, Delivery, Http, SetupStep, Unverified
+from channels.adapter import Account, AccountSettings, Adapter, Card, Delivery, Http, Page, SetupStep, Unverified
 from channels.capabilities import Capabilities, Idempotency, MediaLimit
 from channels.failures import Failure, SendFailed
 from channels.providers.mail.addresses import Host, MailAddress
 from channels.providers.mail.compose import Letter, Sender, compose
+from channels.providers.mail.email.fetching import EVERY_S, FETCHED, LEFT, Fetching, left_behind
+from channels.providers.mail.email.mailbox import Login
 from channels.providers.mail.email.pool import Pool, hang_up
 from channels.providers.mail.email.transmit import COMMAND_S, LostBefore, refusal, transmit
 from channels.providers.mail.files import loaded
@@ -32,6 +34,7 @@ from channels.vocabulary import AnyEvent, AttachmentKind, OutboundMessage, SendR
 
 #: The method of a delivery that our own listener took.
 LISTENER = "LMTP"
+_OURS = (LISTENER, FETCHED, LEFT)
 CONNECT_S = 10.0
 #: Bytes of one outgoing file. Most servers take 20–25 MB a mail, and base64 adds a third.
 MAX_FILE = 10_000_000
@@ -63,10 +66,13 @@ class EmailSettings(AccountSettings):
     smtp_tls: Annotated[Literal["none", "starttls", "tls"], BeforeValidator(_tls)] = Field(
         "starttls", title="Encryption", description="starttls for port 587, tls for 465, none inside one machine."
     )
-    imap_host: Host = Field("", title="IMAP host", description="For fetching mail; not used yet (see the notes).")
+    imap_host: Host = Field("", title="IMAP host", description="Mail is fetched from there. Empty: nothing is fetched.")
     imap_port: Port = Field(993, title="IMAP port")
-    imap_user: str = Field("", title="IMAP user", max_length=300)
+    imap_user: str = Field("", title="IMAP user", max_length=300, pattern=r"^[^\x00-\x1f\x7f]*$")
     imap_password: SecretStr = Field(SecretStr(""), title="IMAP password")
+    imap_tls: Annotated[Literal["none", "starttls", "tls"], BeforeValidator(_tls)] = Field(
+        "tls", title="IMAP encryption", description="tls for port 993, starttls for 143, none inside one machine."
+    )
 
 
 class EmailAdapter(Adapter):
@@ -76,22 +82,27 @@ class EmailAdapter(Adapter):
         provider="email",
         label="E-mail",
         kind="email",
-        summary="Your own mail server: answers go out by SMTP, letters come in by LMTP or SMTP.",
+        summary="Your own mail server: answers go out by SMTP, letters are fetched by IMAP or come in by LMTP.",
         settings=EmailSettings,
         steps=(
             SetupStep("Enter the address customers write to and the server that sends for it."),
             SetupStep(
-                "Start Rapport with RAPPORT_MAIL_LISTEN=127.0.0.1:8025 and RAPPORT_MAIL_PROTOCOL=lmtp and let your "
-                "mail server hand over what comes for this address (Postfix: transport_maps with lmtp:[127.0.0.1]:"
-                "8025)."
+                "To fetch mail from a mailbox, enter its IMAP host, user and password. Google and Microsoft want a "
+                "password made for programs (app password), not your own. Only what comes from now on is fetched; "
+                "nothing in the mailbox is marked or deleted."
+            ),
+            SetupStep(
+                "Or let your mail server hand mail over at once: start Rapport with RAPPORT_MAIL_LISTEN=127.0.0.1:8025 "
+                "and RAPPORT_MAIL_PROTOCOL=lmtp and send it there what comes for this address (Postfix: "
+                "transport_maps with lmtp:[127.0.0.1]:8025)."
             ),
             SetupStep(
                 "Let the server accept plus tags (Postfix: recipient_delimiter = +): answers are sorted by them."
             ),
-            SetupStep("Fetching by IMAP is not available yet; its settings are kept for the day it is."),
         ),
         documentation=(
             "https://www.rfc-editor.org/rfc/rfc5321",
+            "https://www.rfc-editor.org/rfc/rfc3501",
             "https://www.rfc-editor.org/rfc/rfc2033",
             "https://www.postfix.org/lmtp.8.html",
         ),
@@ -114,13 +125,14 @@ class EmailAdapter(Adapter):
         super().__init__(http)
         self._guard: AddressGuard = getattr(http, "guard", None) or AddressGuard()
         self._pools: dict[str, tuple[EmailSettings, Pool]] = {}
+        self._fetching = Fetching(self._dial)
 
     # -- in ----------------------------------------------------------------------------------------
 
     def verify(self, account: Account, delivery: Delivery, now: datetime) -> None:
-        """Only what the listener itself handed over is mail. HTTP never is."""
-        if delivery.method != LISTENER or delivery.headers or delivery.param("recipient") is None:
-            raise Unverified("Mail comes in by the mail listener, not by HTTP.")
+        """Only what the listener or a poll handed over is mail. HTTP never is."""
+        if delivery.method not in _OURS or delivery.headers or delivery.param("recipient") is None:
+            raise Unverified("Mail comes in by the mail listener or is fetched; it never comes by HTTP.")
 
     def delivery_key(self, account: Account, delivery: Delivery) -> str:
         """The mail and whom it was for: one mail to two of our addresses is kept twice."""
@@ -128,7 +140,9 @@ class EmailAdapter(Adapter):
         return hashlib.sha256(recipient.encode("utf-8", "replace") + b"\0" + delivery.body).hexdigest()
 
     def parse(self, account: Account, delivery: Delivery) -> list[AnyEvent]:
-        """A message, or the receipts of a report. Raises only `Unreadable`."""
+        """A message, the receipts of a report, or word of a mail that was left. Raises only `Unreadable`."""
+        if delivery.method == LEFT:
+            return [left_behind(account.channel_id, delivery)]
         settings: EmailSettings = account.settings
         recipient = delivery.param("recipient") or settings.from_address
         envelope = Envelope(delivery.param("sender"), recipient, delivery.received_at)
@@ -137,6 +151,14 @@ class EmailAdapter(Adapter):
     def answers_to(self, account: Account, recipient: str) -> bool:
         """True when mail to `recipient` (plus tags allowed) is this account's. For the listener's look-up."""
         return any(is_ours(recipient, own) for own in own_addresses(account.settings))
+
+    def poll_every_s(self, account: Account) -> float | None:
+        """Every minute, where there is a mailbox to fetch from."""
+        return EVERY_S if account.settings.imap_host and account.settings.imap_user else None
+
+    async def poll(self, account: Account, cursor: str | None, hint: str | None) -> Page:
+        """The next mails of the mailbox. Cursor: `uidvalidity:uid` of the last one taken or passed over."""
+        return await self._fetching.poll(_login(account.settings), own_addresses(account.settings), cursor)
 
     # -- out ---------------------------------------------------------------------------------------
 
@@ -152,21 +174,33 @@ class EmailAdapter(Adapter):
         return SendReceipt(message_ids=(letter.message_id,), raw={"answer": words})
 
     async def check(self, account: Account) -> str:
-        """Connect and sign in."""
+        """Connect and sign in, at the server for sending and at the mailbox."""
         settings: EmailSettings = account.settings
+        return f"{await self._check_out(settings)} {await self._check_in(settings)}"
+
+    async def _check_out(self, settings: EmailSettings) -> str:
         if not settings.smtp_host:
             return "No SMTP host is set: this channel only receives."
         smtp = await self._connect(settings)
         words = "signed in" if settings.smtp_user else "no sign-in wanted"
-        safe = "encrypted" if settings.smtp_tls != "none" else "not encrypted"
         hang_up(smtp)
-        return f"{settings.smtp_host}:{settings.smtp_port} answered ({safe}, {words})."
+        return f"{settings.smtp_host}:{settings.smtp_port} answered ({_safe(settings.smtp_tls)}, {words})."
+
+    async def _check_in(self, settings: EmailSettings) -> str:
+        if not settings.imap_host:
+            return "No IMAP host is set: nothing is fetched."
+        if not settings.imap_user:
+            raise SendFailed(Failure.ACCOUNT_PROBLEM, "Fetching by IMAP wants a user and a password.")
+        login = _login(settings)
+        count = await self._fetching.look(login)
+        return f"{login.where} answered ({_safe(login.tls)}, signed in, {count} mails in the mailbox)."
 
     async def close(self) -> None:
         """Hang up everywhere."""
         for _, pool in self._pools.values():
             pool.close()
         self._pools.clear()
+        self._fetching.close()
 
     async def _hand_over(self, account: Account, letter: Letter) -> str:
         """Over a kept connection if there is one. One that died of idleness is replaced once: nothing had been sent."""
@@ -250,6 +284,15 @@ class EmailAdapter(Adapter):
 def own_addresses(settings: EmailSettings) -> tuple[str, ...]:
     """The addresses under which the account is reached."""
     return tuple(address for address in (settings.from_address, settings.reply_address) if address)
+
+
+def _login(settings: EmailSettings) -> Login:
+    password = settings.imap_password.get_secret_value()
+    return Login(settings.imap_host, settings.imap_port, settings.imap_user, password, settings.imap_tls)
+
+
+def _safe(tls: str) -> str:
+    return "encrypted" if tls != "none" else "not encrypted"
 
 
 def _no_connection(settings: EmailSettings, error: Exception) -> SendFailed:
