@@ -1,4 +1,4 @@
-"""The contract of a channel. Everything but `send`, `media`, `poll` and `lookup` is pure: values in, values out."""
+"""The contract of a channel. What is not `async` is pure: values in, values out."""
 
 from __future__ import annotations
 
@@ -178,6 +178,18 @@ class Adapter(ABC):
 
     def handshake(self, account: Account, delivery: Delivery) -> Answer | None:
         """Answer a challenge request; None when it is none. Raises `Unverified` for a wrong challenge token."""
+        return None
+
+    async def prepare(self, account: Account, delivery: Delivery) -> None:
+        """Fetch what `verify` needs and does not have yet: the certificate a provider signs with.
+
+        Called before `verify`, for bytes that nobody vouches for: ask the provider's own hosts alone, keep what they
+        answer, bound what a stranger can cause. Raises `Unverified`, or `Unavailable`: the provider comes again.
+        """
+        return None
+
+    async def confirm(self, account: Account, delivery: Delivery) -> None:
+        """Call the provider back, where a verified handshake asks for it. Raises `Unavailable`: it comes again."""
         return None
 
     @abstractmethod

@@ -156,9 +156,11 @@ class Door:
         if body is None:
             body = await _read(request, most)
         delivery = self._delivery(request, body)
+        await adapter.prepare(account, delivery)
         adapter.verify(account, delivery, delivery.received_at or self._tools.clock())
         challenge = adapter.handshake(account, delivery)
         if challenge is not None:
+            await adapter.confirm(account, delivery)
             return _response(challenge)
         key = adapter.delivery_key(account, delivery)
         await self._tools.journal.keep(account.channel_id, account.provider, key, delivery)

@@ -21,7 +21,10 @@ The smallest one, for a provider that signs the raw body:
 Further: `cases` where a file is not simply one body (containers, bare objects, accounts named inside), `vectors`
 for published signatures, `damaged` where the proof does not stand in headers, `time_tolerance_s` where the
 provider signs a time. A provider that signs nothing but sends a shared secret says `proof = "secret"` (tampering and
-stale times are then not asked); one that proves nothing (a local listener) says `proof = "none"`.
+stale times are then not asked). One that signs with a key of its own, of which the account knows only the public side
+or the certificate, says `proof = "public_key"`: `secret` then names the setting that tells whose deliveries are ours,
+`signer` what `sign` is given for our own, and rotation is not asked. One that proves nothing (a local listener) says
+`proof = "none"`.
 
 Payloads of our own, for what the given fixtures leave out, lie in `examples/` beside the registration; each file is the
 body of one case called `own-<name>`. Where a body alone is not enough (a topic in a header), `own` makes the cases.
@@ -56,7 +59,7 @@ CHANNEL_ID = "chn_01contract0000000000000000"
 #: True when this run writes the golden files. Read here, since a test sees no RAPPORT_ settings from outside.
 WRITE_GOLDEN = os.environ.get("RAPPORT_GOLDEN") == "write"
 
-Proof = Literal["signature", "secret", "none"]
+Proof = Literal["signature", "public_key", "secret", "none"]
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ class ProviderContract(ABC):
     #: The setting that `verify` checks against.
     secret: ClassVar[str]
     proof: ClassVar[Proof] = "signature"
+    #: With `proof = "public_key"`: what `sign` gets as secret for a delivery of our own.
+    signer: ClassVar[str] = ""
     #: Lower-case names of the headers that carry the proof. Each of them alone, damaged, must lead to a refusal.
     proof_headers: ClassVar[tuple[str, ...]] = ()
     #: How old or early a signed time may be; None where the provider signs none.
@@ -122,6 +127,10 @@ class ProviderContract(ABC):
         """Our own examples; by default each file is the body of one case called `own-<name>`."""
         for own in sorted((self.home / "examples").glob("*")):
             yield Case(f"own-{own.stem}", self.post(own.read_bytes()))
+
+    def prepared(self, adapter: Adapter) -> Adapter:
+        """The adapter with what `prepare` would have fetched."""
+        return adapter
 
     def vectors(self, folder: Path) -> Iterable[Vector]:
         """Published signatures. `folder` is the root of all given fixtures."""
@@ -184,7 +193,8 @@ class ProviderContract(ABC):
         """A connected account; `settings` overrides single values, `former` are secrets still accepted."""
         opened = self.adapter.card.settings.model_validate({**self.settings, **(settings or {})})
         if without_secret:
-            opened = opened.model_copy(update={self.secret: SecretStr("")})
+            empty = SecretStr("") if isinstance(getattr(opened, self.secret), SecretStr) else ""
+            opened = opened.model_copy(update={self.secret: empty})
         return Account(
             channel_id=channel_id,
             provider=self.name,
@@ -196,7 +206,7 @@ class ProviderContract(ABC):
 
     def signed(self, delivery: Delivery, account: Account, at: datetime = NOW) -> Delivery:
         """Signed with the account's own current secret."""
-        return self.sign(delivery, account.secrets(self.secret)[0], at)
+        return self.sign(delivery, self.signer or account.secrets(self.secret)[0], at)
 
 
 def with_headers(delivery: Delivery, headers: Mapping[str, str]) -> Delivery:

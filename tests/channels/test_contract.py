@@ -67,11 +67,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def proves(contract: ProviderContract) -> bool:
-    return contract.proof in ("signature", "secret")
+    return contract.proof != "none"
 
 
 def signs(contract: ProviderContract) -> bool:
-    return contract.proof == "signature"
+    return contract.proof in ("signature", "public_key")
+
+
+def shares_a_secret(contract: ProviderContract) -> bool:
+    return contract.proof in ("signature", "secret")
 
 
 class NoHttp:
@@ -82,7 +86,7 @@ class NoHttp:
 
 
 def adapter_of(contract: ProviderContract) -> Adapter:
-    return contract.adapter(NoHttp())
+    return contract.prepared(contract.adapter(NoHttp()))
 
 
 def refuse(adapter: Adapter, account: Account, delivery: Delivery, what: str) -> None:
@@ -135,7 +139,7 @@ def test_card_can_draw_a_form(contract: ProviderContract) -> None:
     assert "api_base" in fields or contract.api_base_exempt, "api.md section 5: every provider can be pointed elsewhere"
 
 
-@asked_of(proves)
+@asked_of(shares_a_secret)
 def test_secret_setting_is_a_secret(contract: ProviderContract) -> None:
     assert isinstance(getattr(contract.account().settings, contract.secret), SecretStr)
 
@@ -224,7 +228,7 @@ def test_refused_when_stale(contract: ProviderContract, case: Case) -> None:
     adapter.verify(account, contract.signed(case.delivery, account, inside), NOW)
 
 
-@asked_of(proves)
+@asked_of(shares_a_secret)
 def test_secret_rotation(contract: ProviderContract, case: Case) -> None:
     adapter = adapter_of(contract)
     old = contract.account(case.settings).secrets(contract.secret)[0]
@@ -277,7 +281,7 @@ def test_no_secret_is_shown(
     adapter.locate(signed)
     events = adapter.parse(account, signed)
     shown = [repr(account), str(account.settings), repr(signed), repr(events), caplog.text, *capsys.readouterr()]
-    shown += [event.model_dump_json() for event in events] if contract.proof == "signature" else []
+    shown += [event.model_dump_json() for event in events] if signs(contract) else []
     for secret in secret_values(account):
         assert not [text for text in shown if secret in text], "a secret was shown"
 

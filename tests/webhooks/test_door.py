@@ -9,8 +9,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from base.errors import Unavailable
 from base.mongo import Database
-from tests.webhooks.conftest import Tools, sign
+from channels.adapter import Account, Adapter, Answer, Delivery, Unverified
+from tests.webhooks.conftest import Pigeon, Tools, sign
 from webhooks.journal import Journal
 from webhooks.routes import Door
 
@@ -132,3 +134,60 @@ async def test_a_secret_being_rotated_is_accepted_old_and_new(door: Any, tools: 
     assert (await door.post(path(tools), data=BODY, headers=signed(BODY))).status == 200
     other = BODY + b" "
     assert (await door.post(path(tools), data=other, headers={"X-Pigeon": sign("fresh", other)})).status == 200
+
+
+class _Notary(Pigeon):
+    """Wants a key before it verifies, and to be called back after a handshake."""
+
+    def __init__(self, trouble: Exception | None = None) -> None:
+        self.trouble = trouble
+        self.steps: list[str] = []
+
+    async def prepare(self, account: Account, delivery: Delivery) -> None:
+        self.steps.append("prepare")
+        if self.trouble is not None:
+            raise self.trouble
+
+    def verify(self, account: Account, delivery: Delivery, now: Any) -> None:
+        self.steps.append("verify")
+        super().verify(account, delivery, now)
+
+    def handshake(self, account: Account, delivery: Delivery) -> Answer | None:
+        return Answer(body=b"hello") if delivery.body.startswith(b"[]") else None
+
+    async def confirm(self, account: Account, delivery: Delivery) -> None:
+        self.steps.append("confirm")
+        if delivery.body.endswith(b" "):
+            raise Unavailable("The provider does not answer.")
+
+
+def notary(tools: Tools, monkeypatch: pytest.MonkeyPatch, trouble: Exception | None = None) -> _Notary:
+    made = _Notary(trouble)
+    known: dict[str, Adapter] = tools.registry._adapters
+    monkeypatch.setitem(known, "pigeon", made)
+    return made
+
+
+async def test_what_verify_needs_is_fetched_before_it(door: Any, tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter = notary(tools, monkeypatch)
+    assert (await door.post(path(tools), data=BODY, headers=signed(BODY))).status == 200
+    assert adapter.steps == ["prepare", "verify"] and len(await rows(tools)) == 1
+
+
+@pytest.mark.parametrize(("trouble", "status"), [(Unverified("no"), 401), (Unavailable("away"), 503)])
+async def test_without_it_nothing_is_verified_and_nothing_kept(
+    door: Any, tools: Tools, monkeypatch: pytest.MonkeyPatch, trouble: Exception, status: int
+) -> None:
+    adapter = notary(tools, monkeypatch, trouble)
+    assert (await door.post(path(tools), data=BODY, headers=signed(BODY))).status == status
+    assert adapter.steps == ["prepare"] and await rows(tools) == []
+
+
+async def test_a_verified_handshake_may_be_confirmed(door: Any, tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter = notary(tools, monkeypatch)
+    assert (await door.post(path(tools), data=b"[]", headers=signed(b"[]"))).status == 200
+    assert adapter.steps == ["prepare", "verify", "confirm"] and await rows(tools) == []
+    assert (await door.post(path(tools), data=b"[] ", headers=signed(b"[] "))).status == 503, "it comes again"
+    adapter.steps.clear()
+    assert (await door.post(path(tools), data=b"[]")).status == 401
+    assert "confirm" not in adapter.steps
