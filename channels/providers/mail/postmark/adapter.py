@@ -6,7 +6,6 @@ https://postmarkapp.com/developer/api/email-api, …/webhooks/webhooks-overview 
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar
@@ -16,9 +15,10 @@ from pydantic import Field, SecretStr
 from base.http import HttpFailed
 from base.signing import same
 from channels.adapter import Account, AccountSettings, Adapter, Card, Delivery, SetupStep, Unreadable, Unverified
-from channels.capabilities import Capabilities, Idempotency, MediaLimit
+from channels.capabilities import Capabilities, Idempotency
 from channels.failures import Failure, SendFailed
 from channels.providers.mail.addresses import MailAddress, WebAddress
+from channels.providers.mail.calls import credentials, files_up_to, lost, wait_s
 from channels.providers.mail.compose import Outline, Sender, outline_of, phrase
 from channels.providers.mail.files import loaded
 from channels.providers.mail.message import Box
@@ -26,7 +26,7 @@ from channels.providers.mail.mime import safe_file_name
 from channels.providers.mail.postmark.events import delivery_key, read_event
 from channels.providers.mail.threading import is_ours
 from channels.reading import Json, identifier, integer, mapping, read_json, text
-from channels.vocabulary import AnyEvent, Attachment, AttachmentKind, OutboundMessage, SendReceipt
+from channels.vocabulary import AnyEvent, Attachment, OutboundMessage, SendReceipt
 
 #: Bytes of one file; a whole mail may have 10 MB at Postmark, base64 included.
 MAX_FILE = 7_000_000
@@ -98,9 +98,7 @@ class PostmarkAdapter(Adapter):
     )
     capabilities: ClassVar[Capabilities] = Capabilities(
         text_limit=500_000,
-        media=tuple(
-            MediaLimit(kind=kind, max_bytes=MAX_FILE) for kind in AttachmentKind if kind is not AttachmentKind.STICKER
-        ),
+        media=files_up_to(MAX_FILE),
         caption=False,
         rate_per_s=50.0,
         idempotency=Idempotency.ECHO,
@@ -114,7 +112,7 @@ class PostmarkAdapter(Adapter):
 
     def verify(self, account: Account, delivery: Delivery, now: datetime) -> None:
         """Basic authentication against user and password. Postmark signs nothing."""
-        user, password = _basic(delivery.header("authorization"))
+        user, password = credentials(delivery.header("authorization"))
         right_user = same(user, account.settings.webhook_user)
         known = [same(password, secret) for secret in account.secrets("webhook_password")]
         if not (right_user and any(known)):
@@ -164,7 +162,7 @@ class PostmarkAdapter(Adapter):
         try:
             answer = await self.http.request(method, f"{settings.api_base}{path}", headers=headers, json=body)
         except HttpFailed as error:
-            raise _lost(error) from None
+            raise lost(error) from None
         found = answer.json()
         if answer.status == 200 and not isinstance(found, dict):
             raise SendFailed(Failure.UNCERTAIN, "Postmark's answer could not be read.", provider_code="200")
@@ -213,12 +211,6 @@ def _file(file: Attachment) -> Json:
     return entry
 
 
-def _lost(error: HttpFailed) -> SendFailed:
-    if error.reason in ("refused_address", "bad_url"):
-        return SendFailed(Failure.ACCOUNT_PROBLEM, str(error))
-    return SendFailed(Failure.UNCERTAIN if error.sent else Failure.TEMPORARY, str(error))
-
-
 def _refusal(status: int, found: Json, headers: Mapping[str, str]) -> SendFailed:
     code = integer(found.get("ErrorCode"))
     words = (text(found.get("Message")) or f"Postmark answered {status}.")[:500]
@@ -232,26 +224,8 @@ def _refusal(status: int, found: Json, headers: Mapping[str, str]) -> SendFailed
         failure = Failure.TEMPORARY
     else:
         failure = Failure.UNKNOWN
-    wait = headers.get("retry-after", "")
-    return SendFailed(
-        failure,
-        words,
-        provider_code=str(code if code is not None else status),
-        retry_after_s=float(wait) if wait.isdecimal() and len(wait) < 7 else None,
-    )
-
-
-def _basic(header: str | None) -> tuple[str | None, str | None]:
-    """User and password of a basic authorization header; None for both when it is none."""
-    scheme, _, encoded = (header or "").partition(" ")
-    if scheme.lower() != "basic" or not encoded.isascii():
-        return None, None
-    try:
-        decoded = base64.b64decode(encoded, validate=True).decode("ascii")
-    except (binascii.Error, ValueError):
-        return None, None
-    user, colon, password = decoded.partition(":")
-    return (user, password) if colon else (None, None)
+    code_shown = str(code if code is not None else status)
+    return SendFailed(failure, words, provider_code=code_shown, retry_after_s=wait_s(headers))
 
 
 ADAPTER = PostmarkAdapter
