@@ -32,6 +32,12 @@ def _web(value: str) -> str:
     return value.rstrip("/")
 
 
+def _web_or_none(value: str) -> str:
+    return _web(value) if value else ""
+
+
 MailAddress = Annotated[str, AfterValidator(_address)]
 Host = Annotated[str, AfterValidator(_host)]
 WebAddress = Annotated[str, AfterValidator(_web)]
+#: Empty where the provider's own address follows from other settings.
+WebAddressOrNone = Annotated[str, AfterValidator(_web_or_none)]

@@ -1,0 +1,1 @@
+"""Mail by Amazon SES, its receipts and inbound mail by Amazon SNS."""
