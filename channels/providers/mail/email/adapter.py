@@ -157,7 +157,7 @@ class EmailAdapter(Adapter):
         return EVERY_S if account.settings.imap_host and account.settings.imap_user else None
 
     async def poll(self, account: Account, cursor: str | None, hint: str | None) -> Page:
-        """The next mails of the mailbox. Cursor: `uidvalidity:uid` of the last one taken or passed over."""
+        """The next mails of the mailbox. Cursor: `uidvalidity:uid` of the last one handled, and whose box."""
         return await self._fetching.poll(_login(account.settings), own_addresses(account.settings), cursor)
 
     # -- out ---------------------------------------------------------------------------------------

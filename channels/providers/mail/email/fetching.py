@@ -45,12 +45,17 @@ class Fetching:
         self._threads: ThreadPoolExecutor | None = None
 
     async def poll(self, login: Login, own: Sequence[str], cursor: str | None) -> Page:
-        """The mails behind `cursor` (`uidvalidity:uid`) as deliveries. Raises `SendFailed`."""
-        now = clock.now()
-        got: Fetched = await self._off_loop(login, lambda opened: fetch(opened, login, place_of(cursor), now))
+        """The mails behind `cursor` (`uidvalidity:uid whose`) as deliveries. Raises `SendFailed`.
+
+        A cursor of another user's mailbox counts for nothing, its numbers mean other mails: we begin at the present.
+        """
+        now, whose = clock.now(), unique_key(login.user.lower())[:12]
+        told, _, owner = (cursor or "").partition(" ")
+        place = place_of(told) if owner == whose else None
+        got: Fetched = await self._off_loop(login, lambda opened: fetch(opened, login, place, now))
         mails = [_delivery(raw, own, now) for raw in got.mails]
         left = [_left(each, got.place.validity, now) for each in got.skipped]
-        return Page(deliveries=(*mails, *left), cursor=str(got.place), more=got.more)
+        return Page(deliveries=(*mails, *left), cursor=f"{got.place} {whose}", more=got.more)
 
     async def look(self, login: Login) -> int:
         """How many mails the mailbox holds. Raises `SendFailed`."""

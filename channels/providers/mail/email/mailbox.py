@@ -119,7 +119,7 @@ def _page(mailbox: Mailbox, place: Place | None, now: datetime) -> Fetched:
     last = mailbox.next_uid() - 1
     if place is None:
         return Fetched(Place(mailbox.validity, last))
-    if place.validity != mailbox.validity:
+    if place.validity != mailbox.validity or place.uid > last:  # numbers never fall: that is another mailbox
         place = Place(mailbox.validity, _before_the_recent(mailbox, last, now))
     uids, place, searched = _waiting(mailbox, place, last)
     return _read(mailbox, place, uids, more=not searched)

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from base.http import AddressGuard, HttpClient
+from base.ids import unique_key
 from channels.adapter import Account, Delivery, Unreadable, Unverified
 from channels.failures import Failure, SendFailed
 from channels.providers.mail.email import mailbox
@@ -26,6 +27,7 @@ from tests.channels.peer import loopback_client
 from tests.channels.providers.mail.email.dovecot import PASSWORD, USER, Dovecot, running
 from webhooks.mail_listener import as_delivery
 
+WHOSE = unique_key(USER)[:12]
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
 
@@ -74,7 +76,7 @@ async def all_pages(adapter: EmailAdapter, at: Account, cursor: str | None) -> t
 
 async def refused(adapter: EmailAdapter, at: Account) -> SendFailed:
     with pytest.raises(SendFailed) as caught:
-        await adapter.poll(at, "1:1", None)
+        await adapter.poll(at, f"1:1 {WHOSE}", None)
     assert "canary" not in f"{caught.value!r} {caught.value.detail}"
     return caught.value
 
@@ -105,7 +107,7 @@ async def test_begins_at_the_present_and_leaves_the_mailbox_as_it_is(adapter: Em
     found, cursor, _ = await all_pages(adapter, at, first.cursor)
     assert subjects(adapter, at, found) == ["Letter 2", "Letter 3"]
     assert [each.param("recipient") for each in found] == ["care+tok@example.com", "care@example.com"]
-    assert cursor == f"{first.cursor.partition(':')[0]}:3"
+    assert cursor == f"{first.cursor.partition(':')[0]}:3 {WHOSE}"
     assert await all_pages(adapter, at, cursor) == ([], cursor, 1)
     assert dovecot.flags() == ["", "", ""], "not seen, not deleted"
 
@@ -130,7 +132,7 @@ async def test_eighty_mails_with_broken_ones(
     for _ in range(6):  # dovecot hangs up over the one it cannot read: tried again at the next looks, then passed over
         more, cursor, _ = await all_pages(adapter, at, cursor)
         found += more
-    assert cursor.endswith(":80")
+    assert cursor.endswith(f":80 {WHOSE}")
     seen = subjects(adapter, at, found)
     assert sorted(s for s in seen if s and s.startswith("Letter")) == sorted(
         f"Letter {n}" for n in range(1, 81) if n not in (13, 27, 55)
@@ -154,7 +156,7 @@ async def test_a_restart_between_two_polls_loses_nothing(adapter: EmailAdapter, 
     await dovecot.start()
     found, cursor, _ = await all_pages(adapter, at, cursor)
     assert subjects(adapter, at, found) == ["Letter 1", "Letter 2"]
-    assert cursor.endswith(":2")
+    assert cursor.endswith(f":2 {WHOSE}")
 
 
 async def test_a_wrong_password_is_the_account_s_problem(adapter: EmailAdapter, dovecot: Dovecot) -> None:
@@ -299,24 +301,33 @@ def literal(uid: int, raw: bytes) -> bytes:
 async def test_a_mail_that_takes_the_connection_down_is_passed_over_in_the_end(adapter: EmailAdapter) -> None:
     answers: dict[str, bytes | None] = {"UID FETCH 2 ": None, "UID FETCH 3 ": literal(3, mail(3))}
     async with Scripted(answers) as server:
-        at, cursor = account(server.port), "7:1"
+        at, cursor = account(server.port), f"7:1 {WHOSE}"
         cursors: list[str] = []
         found: list[Delivery] = []
         for _ in range(5):
             page = await adapter.poll(at, cursor, None)
             found += page.deliveries
             cursor = page.cursor
-            cursors.append(cursor)
-            if cursor == "7:3":
+            cursors.append(cursor.removesuffix(f" {WHOSE}"))
+            if cursors[-1] == "7:3":
                 break
     assert cursors == ["7:1:1", "7:1:2", "7:1:3", "7:3"]
     assert subjects(adapter, at, found) == ["Letter 3", "account_notice"]
 
 
+async def test_a_cursor_of_another_mailbox_is_not_believed(adapter: EmailAdapter) -> None:
+    async with Scripted({"UID SEARCH SINCE": b"* SEARCH\r\n"}) as server:
+        foreign = await adapter.poll(account(server.port), "7:1 somebody", None)
+        beyond = await adapter.poll(account(server.port), f"7:900 {WHOSE}", None)
+    assert [each.cursor for each in (foreign, beyond)] == [f"7:3 {WHOSE}"] * 2
+    assert not foreign.deliveries and not beyond.deliveries
+    assert any(line.startswith("UID SEARCH SINCE") for line in server.seen), "numbers that fell: what is recent counts"
+
+
 async def test_mails_that_have_gone_meanwhile_are_passed_over(adapter: EmailAdapter) -> None:
     async with Scripted({"UID FETCH 2 ": b"", "UID FETCH 3 ": literal(3, mail(3))}) as server:
-        page = await adapter.poll(account(server.port), "7:1", None)
-    assert page.cursor == "7:3" and len(page.deliveries) == 1
+        page = await adapter.poll(account(server.port), f"7:1 {WHOSE}", None)
+    assert page.cursor == f"7:3 {WHOSE}" and len(page.deliveries) == 1
 
 
 async def test_a_gap_without_mails_is_crossed(adapter: EmailAdapter) -> None:
@@ -325,8 +336,8 @@ async def test_a_gap_without_mails_is_crossed(adapter: EmailAdapter) -> None:
         "UID SEARCH": b"* SEARCH\r\n",
     }
     async with Scripted(answers) as server:
-        page = await adapter.poll(account(server.port), "7:1", None)
-    assert page.more and page.cursor == f"7:{mailbox.WINDOW * mailbox.WINDOWS + 1}"
+        page = await adapter.poll(account(server.port), f"7:1 {WHOSE}", None)
+    assert page.more and page.cursor == f"7:{mailbox.WINDOW * mailbox.WINDOWS + 1} {WHOSE}"
 
 
 @pytest.mark.parametrize(
@@ -352,8 +363,8 @@ async def test_bad_servers(
 
 async def test_an_answer_larger_than_any_mail_is_not_read(adapter: EmailAdapter) -> None:
     async with Scripted({"UID FETCH 2 ": b"* 1 FETCH (UID 2 BODY[] {900000000}\r\n"}) as server:
-        page = await adapter.poll(account(server.port), "7:1", None)
-    assert page.cursor == "7:1:1" and not page.deliveries
+        page = await adapter.poll(account(server.port), f"7:1 {WHOSE}", None)
+    assert page.cursor == f"7:1:1 {WHOSE}" and not page.deliveries
 
 
 async def test_encryption_that_is_not_offered_is_never_done_without(adapter: EmailAdapter) -> None:
