@@ -80,7 +80,7 @@ def _field(
         choices=tuple(str(each) for each in part.get("enum", ())),
         minimum=part.get("minimum"),
         maximum=part.get("maximum"),
-        advanced=name in ADVANCED or (name.startswith("imap_") and not required),
+        advanced=name in ADVANCED,
         fault=faults.get(f"settings.{name}", ""),
     )
 
