@@ -20,8 +20,8 @@ STATUSES = {
     404: Failure.ACCOUNT_PROBLEM,
     413: Failure.CONTENT_REJECTED,
     429: Failure.RATE_LIMITED,
+    504: Failure.UNCERTAIN,  # a gateway gave up waiting; what stands behind it may have sent the mail
 }
-MAX_WORDS = 500
 
 
 def lost(error: HttpFailed) -> SendFailed:

@@ -39,16 +39,16 @@ async def refused(adapter: Adapter, account: Account, outgoing: OutboundMessage 
 
 
 class Hasty(HttpClient):
-    """Waits for a tenth of a second only."""
+    """Waits for half a second only."""
 
     async def request(self, method: str, url: str, **more: Any) -> Any:
-        return await super().request(method, url, **{**more, "timeout_s": 0.1})
+        return await super().request(method, url, **{**more, "timeout_s": 0.5})
 
 
 async def is_uncertain_when_lost(adapter: type[Adapter], peer: Peer, account: Account) -> None:
     """Cut after the request was taken, or too slow: it may have been carried out."""
     http = Hasty(loopback_client().guard)
-    for trouble in (cut, slow(1.0)):
+    for trouble in (cut, slow(3.0)):
         peer.will(trouble)
         assert (await refused(adapter(http), account)).failure is Failure.UNCERTAIN
     await http.close()

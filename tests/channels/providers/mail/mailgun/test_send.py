@@ -107,6 +107,7 @@ async def test_files(adapter: MailgunAdapter, peer: Peer, account: Account) -> N
         (answer("<html>", status=413), Failure.CONTENT_REJECTED),
         (answer({}, status=429, headers={"Retry-After": "7"}), Failure.RATE_LIMITED),
         (answer("<html>", status=500), Failure.TEMPORARY),
+        (answer("<html>", status=504), Failure.UNCERTAIN),
         (answer({}, status=503), Failure.TEMPORARY),
         (answer({}, status=418), Failure.UNKNOWN),
         (answer("<html>", status=200), Failure.UNCERTAIN),

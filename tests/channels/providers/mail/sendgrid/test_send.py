@@ -106,6 +106,7 @@ async def test_files_and_what_may_not_be_empty(adapter: SendgridAdapter, peer: P
         (answer({}, status=429, headers={"X-RateLimit-Reset": "9999999999"}), Failure.RATE_LIMITED),
         (answer({}, status=429, headers={"Retry-After": "3600"}), Failure.RATE_LIMITED),
         (answer("<html>", status=500), Failure.TEMPORARY),
+        (answer("<html>", status=504), Failure.UNCERTAIN),
         (answer({"errors": "odd"}, status=503), Failure.TEMPORARY),
         (answer([], status=418), Failure.UNKNOWN),
     ],

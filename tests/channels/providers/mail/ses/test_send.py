@@ -145,6 +145,7 @@ def failing(status: int, kind: str, words: str = "no") -> Reply:
         (failing(418, "SomethingNew"), Failure.UNKNOWN),
         (answer({}, status=429, headers={"Retry-After": "7"}), Failure.RATE_LIMITED),
         (answer("<html>", status=500), Failure.TEMPORARY),
+        (answer("<html>", status=504), Failure.UNCERTAIN),
         (answer({}, status=503), Failure.TEMPORARY),
         (answer("<html>", status=200), Failure.UNCERTAIN),
         (answer([], status=200), Failure.UNCERTAIN),
