@@ -95,7 +95,7 @@ class MailgunAdapter(Adapter):
             ),
             SetupStep(
                 "Under Webhooks add {webhook_url} for delivered, opened, clicked, unsubscribed, complained, permanent "
-                "and temporary failure. The button below does this and the route for you."
+                "and temporary failure. Or save, then let us register these webhooks and the route."
             ),
         ),
         documentation=(

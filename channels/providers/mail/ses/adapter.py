@@ -142,8 +142,8 @@ class SesAdapter(Adapter):
                 "receipt rule with the action SNS, the topic and the encoding Base64 (mails up to 150 KB)."
             ),
             SetupStep(
-                "Save, then subscribe {webhook_url} to the topic with the protocol HTTPS and raw message delivery off; "
-                "the button below does it. The subscription confirms itself."
+                "Save, then subscribe {webhook_url} to the topic with the protocol HTTPS and raw message delivery off, "
+                "or let us register it. The subscription confirms itself."
             ),
         ),
         documentation=(

@@ -19,6 +19,7 @@ USER, PASSWORD = "care", "canary-imap-password"
 
 CONFIGURATION = """
 base_dir = {folder}/run
+state_dir = {folder}/run
 log_path = {folder}/log
 protocols = imap
 listen = 127.0.0.1
