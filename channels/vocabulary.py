@@ -53,6 +53,8 @@ class Person(Frozen):
     #: Ids under which the platform knows this person on all accounts of one owner, named by the platform:
     #: `wechat:<union id>`, `line:<user id>`. They join channels.
     platform_ids: tuple[str, ...] = ()
+    #: The operator's own id of this person, proved by a signature of theirs, whatever `verified` says of the rest.
+    customer_id: str | None = None
 
 
 class AttachmentKind(StrEnum):

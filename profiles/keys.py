@@ -77,6 +77,12 @@ def platform_keys(values: Iterable[str]) -> tuple[Key, ...]:
     return tuple(_plain("platform", each[:VALUE_MAX], each[:VALUE_MAX], verified=True) for each in values if each)
 
 
+def customer_keys(value: str | None) -> tuple[Key, ...]:
+    """The key of the operator's own id of a person, none for one that cannot name anybody."""
+    plain = (value or "").strip()[:VALUE_MAX]
+    return () if not plain or is_placeholder(plain) else (_plain("customer_id", plain, plain, verified=True),)
+
+
 def key_of(ref: IdentityRef, region: str | None = None, path: str = "identity") -> Key:
     """The key a caller means. Raises `WrongInput` for a value that cannot name anybody."""
     if ref.kind == "email":

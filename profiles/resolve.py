@@ -17,7 +17,16 @@ from base.clock import Clock
 from base.ids import new_id
 from base.mongo import Document
 from channels.vocabulary import Address, Person, Referral
-from profiles.keys import Key, channel_key, email_key, joining_keys, key_of, phone_key_of, platform_keys
+from profiles.keys import (
+    Key,
+    channel_key,
+    customer_keys,
+    email_key,
+    joining_keys,
+    key_of,
+    phone_key_of,
+    platform_keys,
+)
 from profiles.linking import Appearance, Decision, Decisions, Holder, decide
 from profiles.models import Contact, Dispute, IdentityKind, IdentityRef, NewEvent, Source, channel_label, display_name
 from profiles.normalise import phone_number
@@ -121,7 +130,7 @@ class Resolver:
         primary = channel_key(sighting.address, sighting.provider, mail.value if mail else None)
         hints = () if person.verified else joining_keys(person.phone, person.email, self._region, self._blocked)
         joining = joining_keys(vouched.phone, vouched.email, self._region, self._blocked)
-        keys = (*joining, *platform_keys(vouched.platform_ids), primary)
+        keys = (*customer_keys(person.customer_id), *joining, *platform_keys(vouched.platform_ids), primary)
         return Appearance(
             keys=keys,
             facts=_facts_of(sighting, person, keys, self._region),

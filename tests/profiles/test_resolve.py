@@ -150,6 +150,18 @@ async def test_a_typed_address_suggests_and_never_joins(people: People) -> None:
     assert profile is not None and [(c.value, c.verified) for c in profile.emails] == [("anna@example.com", False)]
 
 
+async def test_the_operators_own_id_joins_also_where_the_address_is_only_typed(people: People) -> None:
+    known = await people.resolver.refer("customer_id", "c-4711", create=True)
+    person = Person(name="Anna", email="somebody.else@example.com", verified=False, customer_id="c-4711")
+    (first,) = await people.resolver.resolve([seen("u_1", "chn_w", "webchat", person=person)])
+    assert known is not None and first.profile_id == known.profile_id and not first.created
+    (again,) = await people.resolver.resolve([seen("u_1", "chn_v", "webchat", person=person)])
+    assert again.profile_id == known.profile_id
+    assert await people.resolver.refer("email", "somebody.else@example.com", create=False) is None
+    (nobody,) = await people.resolver.resolve([seen("v_2", "chn_w", "webchat", person=Person(customer_id="null"))])
+    assert nobody.created
+
+
 async def test_who_proves_an_imported_address_gets_it(people: People) -> None:
     ref = IdentityRef(kind="email", value="anna@example.com", verified=False)
     (imported,) = await people.resolver.identify([Reference([ref], source="import")])
