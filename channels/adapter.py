@@ -114,6 +114,8 @@ class Card:
     settings: type[AccountSettings]
     steps: tuple[SetupStep, ...] = ()
     documentation: tuple[str, ...] = ()
+    #: What to copy into one's own pages; `{base_url}` and `{channel_id}` are replaced. Nobody posts to such a channel.
+    embed: str | None = None
     #: Two letters and a hue (0–359) for the provider's own mark; we show no logos.
     mark: str = "··"
     hue: int = 210

@@ -55,6 +55,10 @@ class ChannelView:
     error: str
     error_at: datetime | None
     webhook_url: str
+    #: What to copy into one's own pages; empty where somebody posts to us.
+    embed: str = ""
+    #: No page may show it yet.
+    nowhere: bool = False
     #: 24 numbers, the last hour last: what came in and went out, and the height of each bar of 20.
     volume: tuple[tuple[str, int], ...] = ()
     day_total: str = ""
@@ -72,6 +76,7 @@ def channel_view(channel: Channel, cards: Mapping[str, Card], base_url: str, for
     """An account as it is shown."""
     label, tone = STATES[channel.state]
     error, now = channel.last_error or {}, formats.now
+    card = cards.get(channel.provider)
     counts = [hour.received + hour.sent for hour in channel.last_day]
     most = max(counts, default=0)
     bars = zip(channel.last_day, counts, strict=True)
@@ -89,6 +94,8 @@ def channel_view(channel: Channel, cards: Mapping[str, Card], base_url: str, for
         error=str(error.get("text") or ""),
         error_at=error.get("at"),
         webhook_url=f"{base_url}/webhooks/{channel.provider}/{channel.id}",
+        embed=card.embed.format(base_url=base_url, channel_id=channel.id) if card and card.embed else "",
+        nowhere=bool(card and card.embed) and not channel.settings.get("allowed_origins"),
         volume=tuple(
             (f"{formats.clock(hour.at)}: {count}", -(-count * 20 // most) if most else 0) for hour, count in bars
         ),

@@ -89,7 +89,8 @@ class ProviderContract(ABC):
     adapter: ClassVar[type[Adapter]]
     #: A full, valid set of settings in plain values. Give secrets values that occur nowhere else.
     settings: ClassVar[Mapping[str, Any]]
-    #: Folder below the given fixtures, and which files of it are this provider's.
+    #: Folder below the given fixtures, and which files of it are this provider's. Empty: the format is our own, and
+    #: `examples/` hold all there is.
     folder: ClassVar[str]
     pattern: ClassVar[str] = "*"
     #: File name → why it is no case (used as a vector, another adapter's, …). Everything else must parse.
@@ -166,7 +167,7 @@ class ProviderContract(ABC):
 
     def fixture_files(self, root: Path) -> list[Path]:
         """The files of this provider, exempt ones left out."""
-        found = sorted((root / self.folder).glob(self.pattern))
+        found = sorted((root / self.folder).glob(self.pattern)) if self.folder else []
         return [file for file in found if file.is_file() and file.name not in self.exempt]
 
     def walk(self, root: Path | None) -> Iterator[Case]:

@@ -146,3 +146,13 @@ async def test_an_approved_template_goes_out_when_the_window_is_closed(desk, sho
     }  # fmt: skip
     viewer = await desk.person("viewer")
     await viewer.page(where, 403)
+
+
+async def test_a_channel_of_our_own_shows_a_tag_to_copy_and_says_when_it_shows_nowhere(desk):
+    account = await desk.runtime.channels.add("webchat", "Shop chat", {})
+    admin = await desk.person("admin")
+    page = await admin.page(f"/settings/channels/{account.id}")
+    tag = f"&lt;script src=&#34;http://desk.example/widget/{account.id}.js&#34; async&gt;&lt;/script&gt;"
+    assert tag in page and 'data-testid="webhook"' not in page and 'data-testid="nowhere"' in page
+    await desk.runtime.channels.update(account.id, settings={"allowed_origins": ["https://www.example.com"]})
+    assert 'data-testid="nowhere"' not in await admin.page(f"/settings/channels/{account.id}")

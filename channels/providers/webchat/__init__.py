@@ -1,0 +1,1 @@
+"""Our own chat for web pages: the channel that needs no third party."""
