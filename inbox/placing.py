@@ -68,10 +68,13 @@ def slot_of(row: Document) -> Slot:
 
 
 def slot_and_name(line: Line, named: Mapping[str, Document]) -> tuple[Slot, str | None]:
-    """Where a line belongs: to the slot of a conversation its threading names, else to its sender's own."""
+    """Where a line belongs: to the slot of a conversation its threading names, else to its sender's own.
+
+    A mail may also lead into a chat that went on by mail on this account (`inbox.continuity`).
+    """
     for conversation_id in line.threads:
         row = named.get(conversation_id)
-        if row is not None and row["channel_id"] == line.arrival.channel_id:
+        if row is not None and line.arrival.channel_id in (row["channel_id"], row.get("continued_by")):
             return slot_of(row), conversation_id
     return (line.identity_id, line.arrival.channel_id, line.group_id), None
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from base.bus import Bus
 from base.clock import Clock
 from base.feed import Feed
 from base.mongo import Database
@@ -15,12 +16,14 @@ from channels.store import ChannelStore
 from inbox.aftermath import Aftermath
 from inbox.changes import Changes
 from inbox.consequences import Consequences
+from inbox.continuity import KIND, Answers, Continuity
 from inbox.conversations import ConversationActions
 from inbox.delivery import Delivery
 from inbox.enclosures import Enclosures
 from inbox.files import Files
 from inbox.handover import CALL_TIMEOUT_S, IN_FLIGHT, Handover
 from inbox.outbox import Outbox
+from inbox.presence import Presence
 from inbox.receipts import Receipts
 from inbox.receive import REOPEN_WITHIN, Receiver
 from inbox.recovery import Recovery
@@ -46,13 +49,15 @@ class Inbox:
     delivery: Delivery
     actions: ConversationActions
     files: Files
+    continuity: Continuity
+    presence: Presence
 
 
 def open_inbox(
     database: Database, *, channels: ChannelStore, registry: Registry, profiles: ProfileStore, resolver: Resolver,
     consent: Consent, events: EventStore, feed: Feed, doorbell: Doorbell, clock: Clock,
     reply_keys: Sequence[str | bytes] = (), reopen_within: timedelta = REOPEN_WITHIN, lease_s: int = LEASE_S,
-    in_flight: int = IN_FLIGHT, call_timeout_s: float = CALL_TIMEOUT_S,
+    in_flight: int = IN_FLIGHT, call_timeout_s: float = CALL_TIMEOUT_S, bus: Bus | None = None,
 ) -> Inbox:  # fmt: skip
     """`reply_keys` sign reply addresses of mails and links to files, newest first. Nothing is read or written here."""
     conversations, messages = ConversationStore(database, clock), MessageStore(database)
@@ -72,7 +77,12 @@ def open_inbox(
         database, conversations, messages, sends, profiles, channels, registry, enclosures, feed, doorbell, clock,
         reply_key=reply_keys[0] if reply_keys else None,
     )  # fmt: skip
-    sources: dict[str, SendSource] = {kind: WrittenByHand() for kind in ("reply", "test")}
+    presence = Presence(bus)
+    continuity = Continuity(
+        database, conversations, messages, channels, profiles, resolver, outbox, presence, feed, doorbell, clock,
+        reply_key=reply_keys[0] if reply_keys else None,
+    )  # fmt: skip
+    sources: dict[str, SendSource] = {"reply": Answers(continuity), "test": WrittenByHand(), KIND: continuity}
     handover = Handover(
         sends, messages, conversations, channels, profiles, consent, receipts, enclosures, sources, clock,
         in_flight=in_flight, call_timeout_s=call_timeout_s,
@@ -84,4 +94,6 @@ def open_inbox(
     recovery = Recovery(sends, channels, registry, receipts, aftermath, clock)
     delivery = Delivery(sends, channels, registry, handover, aftermath, recovery, sources, clock)
     actions = ConversationActions(database, conversations, messages, events, outbox, feed, doorbell, clock)
-    return Inbox(conversations, messages, sends, receiver, receipts, outbox, delivery, actions, files)
+    return Inbox(
+        conversations, messages, sends, receiver, receipts, outbox, delivery, actions, files, continuity, presence
+    )

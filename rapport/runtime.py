@@ -35,10 +35,12 @@ from channels.registry import Registry
 from channels.store import ChannelStore
 from desk.accounts import Accounts
 from desk.store import DeskStore
+from inbox.continuity import Continuity
 from inbox.conversations import ConversationActions
 from inbox.delivery import Delivery
 from inbox.files import Files
 from inbox.outbox import Outbox
+from inbox.presence import Presence
 from inbox.receipts import Receipts
 from inbox.receive import Receiver
 from inbox.room import Inbox, open_inbox
@@ -157,6 +159,8 @@ class Runtime:
         self.outbox: Outbox = inbox.outbox
         self.delivery: Delivery = inbox.delivery
         self.files: Files = inbox.files
+        self.continuity: Continuity = inbox.continuity
+        self.presence: Presence = inbox.presence
         self.desk_actions: ConversationActions = inbox.actions
         self.journeys: Journeys = campaigns.journeys
         self.templates: Templates = campaigns.templates
@@ -197,6 +201,7 @@ class Runtime:
             Chore("fetch approved templates", 5, self.template_fetching.drain),
             Chore("ask who new people are", 2, self.lookups.drain),
             Chore("announce unannounced profiles", 30, self.resolver.repair),
+            Chore("mail answers to who has left the chat", 5, self.continuity.sweep),
             Chore("forget files that nobody holds", 600, self.files.tidy),
             Chore("age of the oldest duty", 10, self._measure_age),
         ]
@@ -234,6 +239,7 @@ async def open_runtime(settings: Settings) -> Runtime:
         plumbing.db, channels=plumbing.channels, registry=plumbing.registry, profiles=people.profiles,
         resolver=people.resolver, consent=people.consent, events=people.events, feed=plumbing.feed,
         doorbell=plumbing.doorbell, clock=plumbing.clock, reply_keys=[plumbing.box.signing_key],
+        bus=plumbing.bus,
     )  # fmt: skip
     campaigns = _campaigns(plumbing, people, order_store, inbox)
     journal = Journal(plumbing.db, plumbing.clock, kept=partial(plumbing.doorbell.soon, "ingest"))

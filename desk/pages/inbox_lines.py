@@ -43,6 +43,8 @@ SYSTEM_LINES: Mapping[str, str] = {
     "reopened": N_("Opened again by a new message"),
     "prioritised": N_("%(by)s set the priority to %(to)s"),
     "labelled": N_("%(by)s changed the labels"),
+    "continued": N_("Not seen in the chat, so it went by mail to %(address)s"),
+    "continued_failed": N_("Not seen in the chat, and the mail to %(address)s did not go out"),
     "unrecognised": N_("Something arrived that we can not show: %(topic)s"),
 }
 
@@ -366,7 +368,7 @@ def system_sentence(message: Message, formats: Formats) -> str:
     """A quiet line in words."""
     system = message.system or {}
     code, params = str(system.get("code", "")), dict(system.get("params") or {})
-    msgid = SYSTEM_LINES.get(_system_key(code, params))
+    msgid = SYSTEM_LINES.get(_system_key(code, params, message.status or ""))
     shown = {name: _shown(value, formats) for name, value in params.items()}
     shown["by"] = message.author.name or params.get("by_name") or "Rapport"
     shown["to"] = str(params.get("to_name") or params.get("to") or "")
@@ -376,7 +378,9 @@ def system_sentence(message: Message, formats: Formats) -> str:
         return message.text or code.replace("_", " ")
 
 
-def _system_key(code: str, params: Mapping[str, Any]) -> str:
+def _system_key(code: str, params: Mapping[str, Any], status: str) -> str:
+    if code == "continued" and TICKS.get(status, ("",))[0] == "failed":
+        return "continued_failed"
     if code == "assigned" and params.get("to") == params.get("by"):
         return "assigned_self"
     return f"status_{params.get('to')}" if code == "status_changed" else code

@@ -56,6 +56,11 @@ INDEXES: Indexes = {
             partialFilterExpression={"group_id": {"$type": "string"}},
         ),
         IndexModel(
+            [("unseen_due_at", ASCENDING)],
+            name="unseen",
+            partialFilterExpression={"unseen_due_at": {"$exists": True}},
+        ),
+        IndexModel(
             [("thread_keys", ASCENDING)],
             name="by_thread",
             partialFilterExpression={"thread_keys": {"$exists": True}},
@@ -148,6 +153,11 @@ class ConversationStore:
         """Which of these identities ever had a conversation. One index entry per identity."""
         return set(await self._rows.distinct("identity_id", {"identity_id": {"$in": list(identity_ids)}}))
 
+    async def of_identities(self, identity_ids: Iterable[str], channel_id: str, limit: int = 50) -> list[Document]:
+        """Private threads of these identities on one account, the newest first."""
+        wanted = {"identity_id": {"$in": list(identity_ids)}, "channel_id": channel_id, "group_id": None}
+        return await self._rows.find(wanted).sort([("created_at", -1), ("_id", -1)]).limit(limit).to_list(None)
+
     async def latest_of(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Document]:
         """The most recent conversation of each (identity, channel account): its id, status and profile."""
         wanted = set(pairs)
@@ -175,7 +185,17 @@ class ConversationStore:
         wanted = {"snoozed_until": {"$lte": now}, "status": "snoozed"}
         return await self._rows.find(wanted).sort("snoozed_until", ASCENDING).limit(limit).to_list(None)
 
+    async def due_unseen(self, now: datetime, limit: int) -> list[Document]:
+        """Conversations with an answer that should have been seen by now."""
+        wanted = {"unseen_due_at": {"$exists": True, "$lte": now}}
+        return await self._rows.find(wanted).sort("unseen_due_at", ASCENDING).limit(limit).to_list(None)
+
     # -- writing -----------------------------------------------------------------------------------------------
+
+    async def put_off_unseen(self, row: Document, until: datetime | None) -> None:
+        """Look again then; None: there is nothing to look after. Nothing when the row has changed since it was read."""
+        update: Document = {"$set": {"unseen_due_at": until}} if until else {"$unset": {"unseen_due_at": ""}}
+        await self._rows.update_one({"_id": row["_id"], "rev": row["rev"]}, counted(update))
 
     async def insert(self, rows: Sequence[Document], session: Session) -> None:
         """New conversations. A second open one of the same identity and account is a `DuplicateKeyError`."""

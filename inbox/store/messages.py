@@ -104,6 +104,21 @@ class MessageStore:
         last = write_cursor(rows[-1]["provider_at"], str(rows[-1]["seq"]), rows[-1]["_id"]) if more else None
         return Page([message_of(row) for row in rows], last)
 
+    async def shown(
+        self, conversation_ids: Sequence[str], statuses: Sequence[str], *, limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page[Message]:  # fmt: skip
+        """What the customer wrote and what went out to them in these states, over several threads, newest first."""
+        size = bounded(limit)
+        theirs = [{"direction": "in"}, {"direction": "out", "status": {"$in": list(statuses)}}]
+        wanted: Document = {"conversation_id": {"$in": list(conversation_ids)}, "$or": theirs}
+        before = {} if cursor is None else _before(*read_cursor(cursor, datetime, str, str))
+        order = [("provider_at", DESCENDING), ("seq", DESCENDING), ("_id", DESCENDING)]
+        found = self._rows.find({"$and": [wanted, before]}).sort(order).limit(size + 1)
+        rows, more = cut(await found.to_list(None), size)
+        last = write_cursor(rows[-1]["provider_at"], str(rows[-1]["seq"]), rows[-1]["_id"]) if more else None
+        return Page([message_of(row) for row in rows], last)
+
     async def all(
         self, *, channel_id: str | None = None, profile_id: str | None = None,
         provider_message_id: str | None = None, direction: str | None = None, since: datetime | None = None,
@@ -137,6 +152,15 @@ class MessageStore:
             wanted["provider_at"], step = {"$gt": after}, ASCENDING
         return await self._rows.find_one(wanted, sort=[("provider_at", step), ("seq", step), ("_id", step)])
 
+    async def unseen(self, conversation_id: str, limit: int) -> list[Document]:
+        """Agents' lines that went out, were not read, and did not follow by mail yet, oldest first."""
+        wanted: Document = {
+            "conversation_id": conversation_id, "direction": "out", "status": {"$in": ["sent", "delivered"]},
+            "author.type": "agent", "continued": {"$ne": True}, "deleted_at": None,
+        }  # fmt: skip
+        order = [("provider_at", ASCENDING), ("seq", ASCENDING), ("_id", ASCENDING)]
+        return await self._rows.find(wanted).sort(order).limit(limit).to_list(None)
+
     async def content(self, message_id: str, position: int) -> bytes | None:
         """The bytes of a message's file; None when they are not here (yet)."""
         row = await self.files.of_message(message_id, position)
@@ -153,6 +177,10 @@ class MessageStore:
         """New messages with their files. A dedupe key already taken is a `DuplicateKeyError`."""
         await insert_all(self._rows, rows, session)
         await self.files.insert(files, session)
+
+    async def mark_continued(self, ids: Sequence[str], session: Session) -> None:
+        """These lines follow their reader by mail; not a second time."""
+        await self._rows.update_many({"_id": {"$in": list(ids)}}, {"$set": {"continued": True}}, session=session)
 
     async def adopt(self, homes: Mapping[str, tuple[str, str]], session: Session) -> None:
         """Messages sent before there was a conversation get one: identity id → (channel id, conversation id)."""
