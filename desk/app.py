@@ -22,6 +22,7 @@ from desk.middleware import ERROR_PAGE, MIDDLEWARES, harden
 from desk.pages import approved, channels, deliveries, entrance, inbox, journeys, orders, profiles, templates, today
 from desk.pages.errors import error_page
 from desk.render import RENDERER, Renderer
+from desk.whispers import WHISPERS, Whispers, whispering
 
 #: Forms and JSON; files sent by agents come with their own limit later.
 MAX_BODY_BYTES = 2_000_000
@@ -46,8 +47,11 @@ def equip(app: web.Application, runtime: Any) -> None:
     app[live.STREAMS] = Counter()
     sees: live.SeesPerson = partial(sees_person, runtime)
     app[live.SEES_PERSON] = sees
+    app[WHISPERS] = Whispers(runtime.bus)
+    app[WHISPERS].listeners.add(app[live.TAIL].whisper)
     app.on_response_prepare.append(harden)
     app.cleanup_ctx.append(live.tailing)
+    app.cleanup_ctx.append(whispering)
     app.on_shutdown.append(live.close_streams)
     app.add_routes(assets.routes)
     app.add_routes(live.routes)

@@ -25,6 +25,7 @@ from base.errors import TooMany, WrongInput
 from base.feed import TOPIC, Feed
 from base.mongo import UNAVAILABLE, Document
 from desk.auth import NOBODY, PRINCIPAL, Principal, authenticate, principal_of, require
+from desk.whispers import Whisper
 
 log = logging.getLogger(__name__)
 GAP_WAIT_S = 2.0
@@ -118,6 +119,11 @@ class Tail:
             self._gap_since = now
         return now - self._gap_since < self._gap_wait_s
 
+    def whisper(self, whisper: Whisper) -> None:
+        """Pass on what is not part of the feed: it has no number, and is not there for who comes back."""
+        for viewer in tuple(self.viewers):
+            viewer.offer({"whisper": whisper})
+
     def close(self) -> None:
         """End every stream politely."""
         for viewer in self.viewers:
@@ -208,7 +214,9 @@ class _Stream:
                     row = await self._viewer.queue.get()
                     if row is None:
                         return
-                if row["_id"] > start:
+                if "whisper" in row:
+                    await self._pass_on(row["whisper"])
+                elif row["_id"] > start:
                     await self._show(row)
             await self._beat()
 
@@ -240,6 +248,12 @@ class _Stream:
         if self._principal.channels is None or row["channel_id"] is not None or profile_id is None:
             return True
         return await self._request.config_dict[SEES_PERSON](self._principal, profile_id)
+
+    async def _pass_on(self, whisper: Whisper) -> None:
+        if self._principal.may_see(whisper.channel_id) and whisper.by != self._principal.id:
+            about = {"type": whisper.type, "conversation_id": whisper.conversation_id, **whisper.data}
+            await self._response.write(b"event: whisper\ndata: %s\n\n" % orjson.dumps(about))
+            self._beaten = time.monotonic()
 
     async def _send(self, position: int, event: str, data: bytes) -> None:
         await self._response.write(b"id: %d\nevent: %s\ndata: %s\n\n" % (position, event.encode(), data))

@@ -23,6 +23,7 @@ from desk.pages.inbox_rows import STATUS_LABELS, VIEWS, Asked, list_view, name_o
 from desk.pages.mails import mail_response
 from desk.pages.reads import faces_of, journey_names, order_rows, people, run_briefs
 from desk.render import formats_of, page
+from desk.whispers import WHISPERS, Whisper
 from inbox.models import Actor, Conversation, Message, ReplyInput, conversation_of
 
 ROWS, LINES = 40, 60
@@ -132,6 +133,18 @@ async def reply(request: web.Request) -> web.StreamResponse:
     if form.get("resolve") and not note:
         await _act(request, found, "resolved", None)
     return await _after(request, found)
+
+
+@routes.post("/inbox/{conversation_id}/typing")
+@require("agent")
+async def typing(request: web.Request) -> web.StreamResponse:
+    """An answer is being written: colleagues see it, and the customer where the channel shows such things."""
+    found, principal, runtime = await conversation_for(request), principal_of(request), runtime_of(request)
+    able = runtime.registry.get(found.provider).capabilities.typing
+    data = {"who": "agent", "name": principal.name, "to_customer": able}
+    whisper = Whisper("typing", found.channel_id, found.id, principal.id, data)
+    await request.config_dict[WHISPERS].say(whisper)
+    return web.Response(status=204)
 
 
 @routes.post("/inbox/{conversation_id}/assign")

@@ -28,6 +28,7 @@ async function show(href, { push = true, focus = false } = {}) {
   try {
     const fresh = await part(url, { headers: { "HX-Target": "stage" }, signal: opening.signal });
     stage.replaceChildren(fresh);
+    typists.clear();
   } catch (error) {
     if (error.name !== "AbortError") toast(error.message || word("failed"));
     return;
@@ -302,7 +303,7 @@ function ready() {
 }
 
 document.addEventListener("input", (event) => {
-  if (event.target === writing()) { measure(); keepDraft(); }
+  if (event.target === writing()) { measure(); keepDraft(); sayTyping(); }
 });
 document.addEventListener("change", (event) => {
   if (event.target.name !== "mode") return;
@@ -422,6 +423,43 @@ async function act(form, submitter) {
     changed.add(id);
     rowTimer ||= setTimeout(freshRows, 50);
   } catch (error) { toast(error.message || word("failed")); }
+}
+
+// -- typing ----------------------------------------------------------------------------------------------------------
+
+/** Who is typing in the open conversation → until when it is believed. */
+const typists = new Map();
+let saidTyping = 0;
+
+function showTyping() {
+  const place = document.getElementById("typing");
+  if (!place) return;
+  const now = Date.now();
+  for (const [name, until] of typists) if (until < now) typists.delete(name);
+  const text = [...typists.keys()].map((name) => word("typing").replace("#", name)).join(" ");
+  if (place.textContent !== text) place.textContent = text;
+  if (typists.size) setTimeout(showTyping, 1000);
+}
+
+on("whisper:typing", (data) => {
+  if (data.conversation_id !== open()) return;
+  const name = data.name || document.querySelector("[data-customer] h2")?.textContent.trim() || "…";
+  if (data.on === false) typists.delete(name);
+  else typists.set(name, Date.now() + 6000);
+  showTyping();
+});
+on("message.created", (data) => {
+  if (data.conversation_id !== open()) return;
+  typists.clear();
+  showTyping();
+});
+
+/** Colleagues and, where the channel shows it, the customer see that an answer is being written; never a note. */
+function sayTyping() {
+  const id = document.querySelector("[data-composer]")?.dataset.draft;
+  if (!id || isNote() || !writing()?.value.trim() || Date.now() - saidTyping < 3000) return;
+  saidTyping = Date.now();
+  ask(`/inbox/${id}/typing`, { method: "POST" }).catch(() => { /* nobody misses it */ });
 }
 
 // -- the clock -------------------------------------------------------------------------------------------------------

@@ -34,6 +34,10 @@ function connect() {
     const notice = JSON.parse(event.data);
     tell(notice.type, notice.data);
   });
+  source.addEventListener("whisper", (event) => {
+    const { type, ...data } = JSON.parse(event.data);
+    for (const each of listeners.get(`whisper:${type}`) ?? []) each(data, type);
+  });
   source.addEventListener("hello", (event) => {
     last = event.lastEventId || last;
     wait = 500;
