@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,7 +22,7 @@ from desk.keys import base_url_of, runtime_of
 from desk.pages.channel_proof import proof_of
 from desk.pages.faces import Face, face_of, provider_face
 from desk.pages.inbox import actor_of
-from desk.pages.settings_form import emptied, fields_of, settings_from
+from desk.pages.settings_form import FormField, emptied, fields_of, settings_from
 from desk.render import formats_of, page, reader_of
 from inbox.models import ReplyInput
 
@@ -248,6 +248,17 @@ async def channel_of(request: web.Request) -> Channel:
     return channel  # type: ignore[no-any-return]
 
 
+async def _others(request: web.Request, fields: Sequence[FormField]) -> dict[str, list[tuple[str, str]]]:
+    """Connected channels of the kinds that a field may name: kind → (id, name)."""
+    kinds = {field.channel_kind for field in fields} - {""}
+    found: dict[str, list[tuple[str, str]]] = {}
+    for each in await runtime_of(request).channels.list() if kinds else ():
+        kind = _card_of(request, each.provider).kind
+        if kind in kinds and principal_of(request).may_see(each.id):
+            found.setdefault(kind, []).append((each.id, each.name))
+    return found
+
+
 def _message_id(request: web.Request) -> str | None:
     given = request.query.get("proof", "")
     return given if is_id(given, "msg") else None
@@ -266,6 +277,7 @@ async def _form(
     cards = {card.provider: card}
     adapter = runtime_of(request).registry.get(card.provider)
     shown = {
+        "others": await _others(request, fields),
         "registers": type(adapter).register_webhook is not Adapter.register_webhook,
         "card": card, "face": provider_face(card), "fields": fields, "may_change": principal.may("admin"),
         "channel": channel_view(channel, cards, base_url_of(request), formats) if channel else None,

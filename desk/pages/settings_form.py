@@ -23,6 +23,8 @@ class FormField:
     secret: bool
     is_set: bool
     choices: tuple[str, ...] = ()
+    #: It names another connected channel of this kind: the page offers those.
+    channel_kind: str = ""
     minimum: int | None = None
     maximum: int | None = None
     advanced: bool = False
@@ -78,9 +80,10 @@ def _field(
         secret=secret,
         is_set=is_set,
         choices=tuple(str(each) for each in part.get("enum", ())),
+        channel_kind=str(part.get("channel_kind") or ""),
         minimum=part.get("minimum"),
         maximum=part.get("maximum"),
-        advanced=name in ADVANCED,
+        advanced=name in ADVANCED or bool(part.get("advanced")),
         fault=faults.get(f"settings.{name}", ""),
     )
 
@@ -90,6 +93,8 @@ def _kind(part: Mapping[str, Any], secret: bool) -> str:
         return "password"
     if part.get("enum"):
         return "choice"
+    if part.get("channel_kind"):
+        return "channel"
     return {"integer": "number", "number": "number", "boolean": "check", "array": "list"}.get(
         str(part.get("type")), "text"
     )

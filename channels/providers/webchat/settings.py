@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
@@ -11,6 +11,10 @@ from channels.providers.webchat.origins import normal_origin
 
 Asked = Literal["no", "optional", "required"]
 Origin = Annotated[str, AfterValidator(normal_origin)]
+
+
+#: Nobody needs it on the first day: behind a fold of the form.
+LATER: dict[str, Any] = {"advanced": True}
 
 
 class WebchatSettings(AccountSettings):
@@ -36,31 +40,39 @@ class WebchatSettings(AccountSettings):
         "", max_length=120, title="Office hours", description="Below the title, such as: We answer Mon to Fri, 9 to 17."
     )
     away_text: str = Field(
-        "", max_length=300, title="While nobody answers", description="Shown below a message that waits for an answer."
+        "",
+        max_length=300,
+        title="While nobody answers",
+        description="Shown below a message that waits for an answer.",
+        json_schema_extra=LATER,
     )
     colour: str = Field(
         "#0f766e", pattern=r"^#[0-9a-fA-F]{6}$", title="Colour", description="Six digits, such as #0f766e."
     )
-    position: Literal["right", "left"] = Field("right", title="Corner of the page")
+    position: Literal["right", "left"] = Field("right", title="Corner of the page", json_schema_extra=LATER)
     theme: Literal["auto", "light", "dark"] = Field(
-        "auto", title="Light or dark", description="auto follows the visitor's system."
+        "auto", title="Light or dark", description="auto follows the visitor's system.", json_schema_extra=LATER
     )
     language: Literal["auto", "en", "zh-CN"] = Field(
-        "auto", title="Language", description="auto follows data-lang of the script tag, then the page."
+        "auto",
+        title="Language",
+        description="auto follows data-lang of the script tag, then the page.",
+        json_schema_extra=LATER,
     )
     ask_name: Asked = Field("no", title="Ask for the name", description="required asks before the first message.")
     ask_email: Asked = Field(
         "optional", title="Ask for the mail address", description="Needed to reach somebody who has left the page."
     )
-    files: bool = Field(True, title="Visitors may send files")
-    file_max_mb: int = Field(10, ge=1, le=10, title="Largest file, MB")
+    files: bool = Field(True, title="Visitors may send files", json_schema_extra=LATER)
+    file_max_mb: int = Field(10, ge=1, le=10, title="Largest file, MB", json_schema_extra=LATER)
     continuity_channel: str = Field(
         "",
         pattern=r"^(chn_[0-9a-z]{26})?$",
-        title="Channel for answers by mail",
-        description="Id of an e-mail channel (chn_…). Answers a visitor has not seen go there. Empty: none are sent.",
+        title="Answers by mail",
+        description="Answers that a visitor has not seen in the chat go to them by this e-mail channel.",
+        json_schema_extra={"channel_kind": "email"},
     )
-    continuity_after_min: int = Field(10, ge=1, le=1440, title="Answer by mail after, minutes")
+    continuity_after_min: int = Field(10, ge=1, le=1440, title="Answer by mail after, minutes", json_schema_extra=LATER)
 
     @property
     def file_max_bytes(self) -> int:
