@@ -23,6 +23,7 @@ from desk.pages import approved, channels, deliveries, entrance, inbox, journeys
 from desk.pages.errors import error_page
 from desk.render import RENDERER, Renderer
 from desk.whispers import WHISPERS, Whispers, whispering
+from desk.widget import door
 
 #: Forms and JSON; files sent by agents come with their own limit later.
 MAX_BODY_BYTES = 2_000_000
@@ -52,9 +53,11 @@ def equip(app: web.Application, runtime: Any) -> None:
     app.on_response_prepare.append(harden)
     app.cleanup_ctx.append(live.tailing)
     app.cleanup_ctx.append(whispering)
+    door.equip(app, runtime)
     app.on_shutdown.append(live.close_streams)
     app.add_routes(assets.routes)
     app.add_routes(live.routes)
     for each in PAGES:
         app.add_routes(each.routes)
+    app.add_routes(door.routes())
     app.add_routes(api.routes())

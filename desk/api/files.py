@@ -11,9 +11,10 @@ import contextlib
 import hashlib
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -100,15 +101,17 @@ class Part:
 
 
 async def send_file(
-    request: web.Request, files: Files, file: KeptFile, *, linked: bool = False
+    request: web.Request, files: Files, file: KeptFile, *, linked: bool = False,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> web.StreamResponse:  # fmt: skip
     """The answer that hands out a file. Raises `NotFound` when its bytes are not here.
 
     `linked`: for a provider that fetches it; that one is told the type of documents too, and nobody keeps a copy.
+    `more`: further headers.
     """
     if file.state != "stored":
         raise NotFound("This file has not arrived, or could not be fetched.", code="file_not_here")
-    headers = _headers(file, linked=linked)
+    headers = {**_headers(file, linked=linked), **more}
     if not linked and headers["ETag"] in _tags(request.headers.get("If-None-Match", "")):
         return web.Response(status=304, headers=headers)
     part = _part(request, file.size_bytes, headers["ETag"])

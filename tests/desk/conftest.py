@@ -52,6 +52,7 @@ class Desk:
 
     url: str
     runtime: Runtime
+    app: web.Application
     _sessions: list[ClientSession] = field(default_factory=list)
 
     async def person(self, role: str = "agent", channels: list[str] | None = None, name: str = "Anna Agent") -> Browser:
@@ -87,11 +88,12 @@ async def desk(mongo_url: str, redis_url: str, database_name: str) -> AsyncItera
         runtime = await open_runtime(settings)
         runtime.accounts = Accounts(runtime.users, runtime.clock, QUICK)
         await migrate(runtime.db)
-        runner = web.AppRunner(build(runtime), access_log=None, shutdown_timeout=0.1)
+        app = build(runtime)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         host, port = runner.addresses[0][:2]
-        desk = Desk(f"http://{host}:{port}", runtime)
+        desk = Desk(f"http://{host}:{port}", runtime, app)
         yield desk
         await desk.close()
         await runner.cleanup()

@@ -26,6 +26,7 @@ from channels.vocabulary import (
 
 #: How ids of visitors begin: nobody knows who they are; the operator's server has said who they are.
 ANONYMOUS, IDENTIFIED = "v_", "u_"
+_LETTERS = str.maketrans("0123456789aeiou", "ghjkmnpqrtwwxyz")
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _STATUSES = {"delivered": DeliveryStatus.DELIVERED, "read": DeliveryStatus.READ}
 
@@ -58,8 +59,11 @@ def parse_delivery(channel_id: str, delivery: Delivery) -> list[AnyEvent]:
 
 
 def handle_of(visitor: str) -> str | None:
-    """What a nameless visitor is called: the same word for the same browser. None for one whose name is known."""
-    return f"visitor-{visitor[-4:]}" if visitor.startswith(ANONYMOUS) else None
+    """What a nameless visitor is called: the same word for the same browser. None for a customer.
+
+    Letters alone, or half of them would be taken for phone numbers.
+    """
+    return f"visitor-{visitor[-4:].translate(_LETTERS)}" if visitor.startswith(ANONYMOUS) else None
 
 
 def _message(said: _Said) -> list[AnyEvent]:

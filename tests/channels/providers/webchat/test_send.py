@@ -13,6 +13,7 @@ from channels.failures import Failure, SendFailed
 from channels.providers.webchat.adapter import FILE_MAX_BYTES, WebchatAdapter
 from channels.providers.webchat.envelope import WIDGET, opened, sealed
 from channels.providers.webchat.identity import proved
+from channels.providers.webchat.parse import handle_of
 from channels.providers.webchat.settings import WebchatSettings
 from channels.vocabulary import Address, Attachment, AttachmentKind, Button, Location, OutboundMessage
 from tests.channels.contract import NOW
@@ -87,6 +88,12 @@ def test_an_envelope_holds_what_was_put_into_it(head: dict[str, str], file: byte
     assert kept == file
     if all("\0" not in each for pair in head.items() for each in pair):
         assert found == head
+
+
+def test_a_nameless_visitor_is_called_by_a_word_that_is_no_phone_number() -> None:
+    called = {handle_of(f"v_{n:032x}") for n in range(0, 65536, 7)}
+    assert all(each is not None and each.removeprefix("visitor-").isalpha() for each in called) and len(called) > 5000
+    assert handle_of("u_0123456789abcdef") is None
 
 
 # -- who somebody is ------------------------------------------------------------------------------------------------
