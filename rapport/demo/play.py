@@ -8,6 +8,7 @@ import random
 
 from base.settings import Settings
 from rapport.demo import cast, stage
+from rapport.demo.page import shop_page
 from rapport.demo.past import load_past
 from rapport.demo.posting import Posting
 from rapport.demo.providers import Delivered, PretendedProviders
@@ -82,12 +83,16 @@ async def play(settings: Settings, *, parent: int | None = None) -> None:
     held = stage.load(settings.data, settings.database)
     waiting: list[Delivered] = []
     acts: list[Play] = []
-    providers = PretendedProviders(lambda message: acts[0].delivered(message) if acts else waiting.append(message))
+    providers = PretendedProviders(
+        lambda message: acts[0].delivered(message) if acts else waiting.append(message),
+        lambda: shop_page(settings.base_url, held.webchat),
+    )
     posting = Posting(held, settings.base_url, settings.mail_listen)
     try:
         await _listen(providers, held)
         await prepare_stage(runtime, held)
         stage.save(settings.data, held)
+        log.info("a shop's page with the chat on it: %s", held.shop_urls[0])
         playing = asyncio.create_task(_perform(runtime, held, posting, acts, waiting))
         await asyncio.wait([playing, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
         playing.cancel()

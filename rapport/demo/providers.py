@@ -39,10 +39,12 @@ Handler = Callable[[Delivered], None]
 
 
 class PretendedProviders:
-    """WhatsApp Cloud API, Telegram Bot API, a generic receiver and an SMTP host on loopback ports."""
+    """WhatsApp Cloud API, Telegram Bot API, a generic receiver, an SMTP host and a shop's page on loopback ports."""
 
-    def __init__(self, delivered: Handler) -> None:
+    def __init__(self, delivered: Handler, page: Callable[[], str] = str) -> None:
+        """`page`: what the demo's shop shows."""
         self._delivered = delivered
+        self._page = page
         self._serial = itertools.count(1)
         self._runner: web.AppRunner | None = None
         self._smtp: asyncio.Server | None = None
@@ -50,6 +52,7 @@ class PretendedProviders:
     async def start(self, http_port: int, smtp_port: int) -> None:
         """Listen. Port 0 picks a free one (see `ports`)."""
         app = web.Application(client_max_size=30_000_000)
+        app.router.add_get("/", self._shop)
         app.router.add_post("/graph/{version}/{phone}/messages", self._whatsapp)
         app.router.add_get("/graph/{version}/{phone}", self._whatsapp_number)
         app.router.add_post("/telegram/{bot}/{method}", self._telegram)
@@ -74,6 +77,9 @@ class PretendedProviders:
             self._smtp.close()
         if self._runner is not None:
             await self._runner.cleanup()
+
+    async def _shop(self, request: web.Request) -> web.Response:
+        return web.Response(text=self._page(), content_type="text/html")
 
     async def _whatsapp(self, request: web.Request) -> web.Response:
         body = orjson.loads(await request.read())

@@ -23,6 +23,7 @@ async def prepare_stage(runtime: Runtime, held: Stage) -> None:
     """May run at every start: makes what is missing, points channels to the ports of this start."""
     for provider in NAMES:
         await _channel(runtime, held, provider)
+    await _webchat(runtime, held)
     for email, name in COLLEAGUES:
         try:
             await runtime.accounts.invite(email, name, "agent")
@@ -39,3 +40,11 @@ async def _channel(runtime: Runtime, held: Stage, provider: Channel) -> None:
         return
     created = await runtime.channels.add(provider, NAMES[provider], held.settings_of(provider))
     held.channels[provider] = created.id
+
+
+async def _webchat(runtime: Runtime, held: Stage) -> None:
+    if held.webchat and await runtime.channels.get(held.webchat) is not None:
+        await runtime.channels.update(held.webchat, settings=held.webchat_settings(), state="connected")
+        return
+    created = await runtime.channels.add("webchat", f"Chat on {held.shop_urls[0]}", held.webchat_settings())
+    held.webchat = created.id

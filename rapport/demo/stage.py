@@ -26,6 +26,8 @@ class Stage:
     smtp_port: int = 0
     past_loaded: bool = False
     channels: dict[Channel, str] = field(default_factory=dict)
+    #: The chat on the demo's shop page; its visitors are whoever opens that page.
+    webchat: str = ""
     app_secret: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
     verify_token: str = field(default_factory=lambda: secrets.token_hex(8), repr=False)
     secret_token: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
@@ -47,6 +49,19 @@ class Stage:
         return {
             "from_address": FROM_ADDRESS, "from_name": "Harbour Tea", "smtp_host": "127.0.0.1",
             "smtp_port": self.smtp_port, "smtp_tls": "none",
+        }  # fmt: skip
+
+    @property
+    def shop_urls(self) -> tuple[str, ...]:
+        """Where the demo's shop page stands."""
+        return tuple(f"http://{host}:{self.http_port}" for host in ("localhost", "127.0.0.1"))
+
+    def webchat_settings(self) -> dict[str, object]:
+        """Settings of the chat on that page."""
+        return {
+            "allowed_origins": list(self.shop_urls), "title": "Harbour Tea",
+            "greeting": "Hello! Questions about tea? Ask away.", "hours_text": "We answer Mon to Fri, 9 to 17.",
+            "continuity_channel": self.channels.get("email", ""),
         }  # fmt: skip
 
 
