@@ -544,8 +544,10 @@
       if (!before || new Date(before.at).toDateString() !== today) fresh.push([`day-${today}`, day(line.at), () => el("li.day", {}, day(line.at))]);
       const first = !before || before.mine !== line.mine || before.name !== line.name || new Date(line.at) - new Date(before.at) > 3e5;
       const foot = footOf(line, line === lastMine);
-      const print = JSON.stringify([line, first, foot, line.upload?.fault]);
-      fresh.push([line.key || line.id, print, () => bubbleLine(line, first, foot)]);
+      // By what is seen: a line that the server has now is still the same one. Links of files are taken anew twice a day.
+      const files = line.files?.map(({ name, kind, size }) => [name, kind, size, Math.floor(now() / 432e5)]);
+      const print = JSON.stringify([line.text || line.press?.title, files, line.buttons, line.gone, line.name, first]);
+      fresh.push([line.key || line.id, print, () => bubbleLine(line, first), foot && [foot, line.upload?.fault].join(), () => footLine(line, foot), foot]);
       before = line;
     }
     if (looks.away_text && before?.mine && before.id.startsWith("msg_") && !shown.some((each) => !each.mine && each.at > before.at)) {
@@ -560,7 +562,7 @@
   function patch(list, fresh) {
     const old = new Map([...list.children].map((each) => [each.dataset.id, each]));
     let at = list.firstElementChild;
-    for (const [id, print, make] of fresh) {
+    for (const [id, print, make, footPrint = "", makeFoot, state] of fresh) {
       let node = old.get(id);
       if (!node || node.print !== print) {
         const made = make();
@@ -568,6 +570,12 @@
         made.print = print;
         if (node) { if (node === at) at = made; node.replaceWith(made); }
         node = made;
+      }
+      if ((node.footPrint || "") !== footPrint) {
+        node.querySelector(":scope > .foot")?.remove();
+        if (footPrint) node.append(makeFoot());
+        node.footPrint = footPrint;
+        node.dataset.state = state || "";
       }
       old.delete(id);
       if (node === at) at = at.nextElementSibling;
@@ -583,8 +591,13 @@
     return last ? (seenByShop && line.id.startsWith("msg_") ? "seen" : "sent") : "";
   }
 
-  function bubbleLine(line, first, foot = "") {
-    const row = el(`li.line${line.mine ? ".mine" : ""}${first ? ".first" : ""}`, { "data-testid": "line", "data-state": foot || null });
+  function footLine(line, foot) {
+    if (foot !== "fault") return el("p.foot", { "aria-live": "off" }, foot === "sent" || foot === "seen" ? `${say(foot)} · ${clock(line.at)}` : say(foot));
+    const again = line.upload ? () => { if (line.upload.file.size <= looks.file_max_bytes) upload(line.upload); } : () => { local.delete(line.key); put({ text: line.text }); };
+    return el("p.foot.bad", { role: "alert" }, line.upload ? line.upload.fault : say(line.fault), " ", el("button", { type: "button", onclick: again }, say("again")));
+  }
+  function bubbleLine(line, first) {
+    const row = el(`li.line${line.mine ? ".mine" : ""}${first ? ".first" : ""}`, { "data-testid": "line" });
     if (first && !line.mine) row.append(el("p.name", {}, line.name || looks.title));
     row.append(el("span.unseen", {}, `${line.mine ? say("you") : line.name || looks.title}: `));
     const files = (line.files || []).map((each) => fileOf(each));
@@ -599,10 +612,6 @@
         ? el("a", { href: each.url, target: "_blank", rel: "noopener noreferrer" }, each.title)
         : el("button", { type: "button", onclick: () => put({ press: { payload: each.payload, title: each.title }, reply_to: line.id }) }, each.title)))));
     }
-    if (foot === "fault") {
-      const again = line.upload ? () => { if (line.upload.file.size <= looks.file_max_bytes) upload(line.upload); } : () => { local.delete(line.key); put({ text: line.text }); };
-      row.append(el("p.foot.bad", { role: "alert" }, line.upload ? line.upload.fault : say(line.fault), " ", el("button", { type: "button", onclick: again }, say("again"))));
-    } else if (foot) row.append(el("p.foot", {}, foot === "sent" || foot === "seen" ? `${say(foot)} · ${clock(line.at)}` : say(foot)));
     return row;
   }
   function fileOf(file) {

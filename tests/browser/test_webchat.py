@@ -113,6 +113,7 @@ async def test_a_visitor_and_an_agent_talk(windows: Windows, colleagues: Colleag
     await expect(bubble(visitor, "Questions about tea?")).to_be_visible()
     await write(visitor, "Is the glass teapot back? See https://shop.example/pot.")
     mine = bubble(visitor, "Is the glass teapot back?")
+    await mine.evaluate("line => { line.isTheSame = true; }")
     await expect(mine).to_have_attribute("data-state", "sent")
     await expect(mine.get_by_role("link")).to_have_attribute("href", "https://shop.example/pot")
     talk = await site.talk("Is the glass teapot back? See https://shop.example/pot.")
@@ -122,6 +123,7 @@ async def test_a_visitor_and_an_agent_talk(windows: Windows, colleagues: Colleag
     await live(bo)
     await expect(bo.get_by_test_id("message").filter(has_text="glass teapot")).to_have_count(1)
     await expect(mine).to_have_attribute("data-state", "seen")
+    assert await mine.evaluate("line => line.isTheSame === true")  # or a screen reader would read it again
 
     # Each sees the other type.
     await visitor.get_by_test_id("text").press_sequentially("Or the ", delay=30)

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from channels.vocabulary import Button
+from desk.widget.hub import HUB, QUEUE, Window
 from inbox.models import Actor, ReplyInput
 from tests.desk.widget.conftest import ADA, Chat, MakeChat, a_key, eventually, signed
 
@@ -181,6 +182,25 @@ async def test_two_windows_of_one_visitor_show_the_same(chat: Chat) -> None:
     await chat.work()
     await second.line("From the first window")
     await first.line("From the first window")
+
+
+async def test_windows_that_are_closed_by_us_come_back_and_miss_nothing(chat: Chat) -> None:
+    visitor = await chat.visitor()
+    await visitor.say("Hello")
+    talk = await chat.conversation()
+    line = await visitor.line("Hello")
+    chat.desk.app[HUB].close()  # as a server does that stops
+    assert await visitor.closed() == 1012
+    await chat.answer(talk["_id"], "While you were away")
+    again = await chat.visitor(visitor.welcome["token"], after=line["at"])
+    assert [each["text"] for each in again.welcome["lines"]] == ["Hello", "While you were away"]
+
+
+def test_a_window_that_does_not_keep_up_is_closed() -> None:
+    window = Window("chn_a", "::1")
+    for n in range(QUEUE + 1):
+        window.push({"t": "lines", "n": n})
+    assert window.closing
 
 
 # -- who somebody is -------------------------------------------------------------------------------------------------
