@@ -76,6 +76,7 @@ async def _sent(world: World, mailing: Mailing, count: int) -> tuple[float, floa
     """(sends asked for a second, sends accepted a second). The account is paused until all are asked for."""
     channel_id = mailing.channel.id
     await world.runtime.channels.update(channel_id, state="paused")
+    await asyncio.sleep(FRESH_S)  # until the worker knows, or it sends at once
     made = await journey(world, "A mailing", mailing.steps())
     begun = stopwatch()
     await enrolled(world, made, mailing.people, [now()] * count)
