@@ -111,6 +111,7 @@ class Delivery:
         if opened[0].state == "paused" and lane.urgency > 0:
             return 0  # mailings and notices simply stay due; for a reply the gate lets the agent see why it waits
         handled, tokens, sent, error = 0, 0, 0, None
+        drawing: asyncio.Task[None] | None = None
         try:
             while handled < limit:
                 wanted = await self._turn(lane, min(self._batch, limit - handled))
@@ -125,8 +126,7 @@ class Delivery:
                     await self._handover.carry(claim)
                 finally:
                     sent, error = sent + claim.accepted, claim.last_error or error
-                await self._aftermath.draw(claim.results)
-                await self._aftermath.note_waiting(claim.waiting)
+                drawing = await self._drawing(claim, drawing)
                 handled += len(rows)
                 tokens -= claim.calls
                 if claim.halted:
@@ -134,7 +134,19 @@ class Delivery:
         finally:
             if sent or error:
                 await self._note(lane.channel_id, sent, error)
+            if drawing is not None:
+                await drawing
         return handled
+
+    async def _drawing(self, claim: Claim, before: asyncio.Task[None] | None) -> asyncio.Task[None]:
+        """Draw what follows from a claim while the next one is on its way, one claim after the other."""
+        if before is not None:
+            await before
+        return asyncio.create_task(self._drawn(claim), name=f"draw {claim.channel.id}")
+
+    async def _drawn(self, claim: Claim) -> None:
+        await self._aftermath.draw(claim.results)
+        await self._aftermath.note_waiting(claim.waiting)
 
     async def _turn(self, lane: Lane, most: int) -> int:
         """How many sends of the lane may be claimed next: none while something more urgent of the account is due."""

@@ -26,6 +26,7 @@ from channels.store import Channel, ChannelStore
 from channels.vocabulary import Address, OutboundMessage, SendReceipt
 from inbox import policy
 from inbox.enclosures import Enclosures
+from inbox.flight import Flight, Ready, Result
 from inbox.gates import Facts, stopped, withdrawn
 from inbox.lines import campaign_line
 from inbox.models import send_of
@@ -97,17 +98,6 @@ class Claim:
     def ours(self) -> bool:
         """Whether a call may still be begun. By the monotonic clock, which goes on while the process is stopped."""
         return time.monotonic() < self.alive_until - LEASE_MARGIN_S
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A send that passed all gates."""
-
-    row: Document
-    message: OutboundMessage
-
-
-Result = SendReceipt | SendFailed | None
 
 
 class Handover:
@@ -261,38 +251,30 @@ class Handover:
     # -- the calls ---------------------------------------------------------------------------------------------
 
     async def _drive(self, claim: Claim, queue: deque[Ready]) -> None:
-        """Keep calls under way until the queue is empty. When our store fails, what is under way is still recorded."""
-        running: dict[asyncio.Task[Result], Ready] = {}
-        fault: Exception | None = None
+        """Sends are made ready, are on their way and are written down side by side, until the queue is empty. When our
+        store fails, what is on its way is still recorded."""
+        flight = Flight(self._in_flight)
+        feeding = asyncio.create_task(self._feed(claim, queue, flight))
+        feeding.add_done_callback(lambda _: flight.complete())
         try:
-            while queue or running:
-                try:
-                    await self._begin(claim, queue, running)
-                except UNAVAILABLE as error:
-                    fault = error
-                    queue.clear()  # still claimed: due again when the lease ends
-                if running:
-                    done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                    await self._record(claim, [(running.pop(task), task.result()) for task in done])
+            while landed := await flight.landed():
+                await self._record(claim, landed)
+            await feeding
         finally:
-            for task in running:
-                task.cancel()
-        if fault is not None:
-            raise fault
+            feeding.cancel()
+            flight.cancel()
 
-    async def _begin(self, claim: Claim, queue: deque[Ready], running: dict[asyncio.Task[Result], Ready]) -> None:
-        if queue and (claim.halted or not claim.ours() or not claim.fresh()):
-            rest = [each.row for each in queue]
-            queue.clear()
-            await self._sends.settle([released(row, self._clock(), claim.halted) for row in rest])
-            return
-        free = self._in_flight - len(running)
-        if not queue or free < min(self._in_flight // 4 + 1, len(queue)):
-            return
-        chunk = [queue.popleft() for _ in range(min(free, len(queue)))]
-        for each in await self._handed(claim, chunk):
-            claim.calls += 1
-            running[asyncio.create_task(self._call(claim, each))] = each
+    async def _feed(self, claim: Claim, queue: deque[Ready], flight: Flight) -> None:
+        """Begin calls as there is room for them. What is left when our store fails is due again when the lease ends."""
+        while queue:
+            free = await flight.room(len(queue))
+            if claim.halted or not claim.ours() or not claim.fresh():
+                await self._sends.settle([released(each.row, self._clock()) for each in queue])
+                return
+            chunk = [queue.popleft() for _ in range(free)]
+            for each in await self._handed(claim, chunk):
+                claim.calls += 1
+                flight.begin(each, self._call(claim, each))
 
     async def _handed(self, claim: Claim, chunk: Sequence[Ready]) -> list[Ready]:
         """Write `handed`, then look once more whether anything speaks against it: nothing lies between this look and
@@ -309,6 +291,9 @@ class Handover:
             chunk = [each for each in chunk if each.row["_id"] not in objections]
             uncalled = [_turned_away(claim, row, objections[row["_id"]], now, tries=row["tries"] - 1) for row in turned]
             await self._sends.settle(uncalled)
+        if claim.halted:  # an answer that came in the meantime concerns the whole account
+            await self._sends.settle([released(each.row, now, tries=each.row["tries"] - 1) for each in chunk])
+            return []
         return chunk
 
     async def _last_look(self, rows: Sequence[Document], now: datetime) -> dict[str, Skip | Defer]:

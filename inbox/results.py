@@ -66,8 +66,7 @@ def deferred(
         change["to"] = to.model_dump()
     update: Document = {"$set": change, "$unset": {"lease": "", "awaiting_echo": ""}}
     if tries is not None:
-        change["tries"] = tries
-        update["$unset"] |= {} if tries else {"handed_at": "", "first_handed_at": ""}
+        _uncalled(update, tries)
     if reason["code"] == "not_prepared":
         update["$inc"] = {"faults": 1}
     if row.get("reason") != reason:
@@ -87,11 +86,19 @@ def repeated(row: Document, now: datetime) -> UpdateOne:
     return settled(row, {"$set": change, "$unset": {"lease": "", "awaiting_echo": ""}})
 
 
-def released(row: Document, now: datetime, why: str | None) -> UpdateOne:
-    """Back as it was: the account has to wait, or our lease is about to end."""
-    return settled(
-        row, {"$set": {"state": "deferred", "due_at": now, "attempts": 0, "updated_at": now}, "$unset": {"lease": ""}}
-    )
+def released(row: Document, now: datetime, *, tries: int | None = None) -> UpdateOne:
+    """Back as it was: the account has to wait, or our lease is about to end. `tries`: as with `deferred`."""
+    change: Document = {"state": "deferred", "due_at": now, "attempts": 0, "updated_at": now}
+    update: Document = {"$set": change, "$unset": {"lease": ""}}
+    if tries is not None:
+        _uncalled(update, tries)
+    return settled(row, update)
+
+
+def _uncalled(update: Document, tries: int) -> None:
+    """`handed` was written, but the call it announced was not made."""
+    update["$set"]["tries"] = tries
+    update["$unset"] |= {} if tries else {"handed_at": "", "first_handed_at": ""}
 
 
 def _acceptance(now: datetime, ids: Sequence[str]) -> Document:

@@ -293,7 +293,7 @@ async def test_no_marketing_send_starts_after_an_opt_out(house: House) -> None:
     channel_id = await house.channel()
     people = await house.people(channel_id, 150)
     await house.plan(channel_id, people)
-    house.adapter().delay_s = 0.02
+    house.adapter().delay_s = 0.3
     committed: dict[str, float] = {}
 
     async def opt_outs() -> None:
