@@ -16,7 +16,7 @@ from typing import Any
 from pymongo import ASCENDING, IndexModel
 from pymongo.operations import UpdateOne
 
-from base.mongo import Collection, Document
+from base.mongo import Collection, Document, whole
 
 #: A row whose worker died this often is poison: set aside for a person instead of being tried for ever.
 MAX_CRASHES = 8
@@ -55,14 +55,14 @@ class DutyBook:
         wanted = {"state": {"$in": list(states)} if len(states) > 1 else states[0], **(where or {})}
         fields = {"attempts": 1, **({self._weight: 1} if self._weight else {})}
         head = self.collection.find({**wanted, "due_at": {"$lte": now}}, fields).hint(self._index)
-        ids = self._together(await head.sort("due_at", ASCENDING).limit(limit).to_list(None))
+        ids = self._together(await whole(head.sort("due_at", ASCENDING).limit(limit)))
         if not ids:
             return []
         token = secrets.token_hex(12)
         still_due = {"_id": {"$in": ids}, **wanted, "$expr": {"$lte": ["$due_at", "$$NOW"]}}
         await self.collection.update_many(still_due, [{"$set": self._leased(token, into)}])
         taken = self.collection.find({"_id": {"$in": ids}, "lease": token})
-        return await taken.sort("due_at", ASCENDING).to_list(None)
+        return await whole(taken.sort("due_at", ASCENDING))
 
     def _together(self, head: Sequence[Document]) -> list[str]:
         """Those from the front that may be claimed in one go."""

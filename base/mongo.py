@@ -21,6 +21,7 @@ from motor.motor_asyncio import (
     AsyncIOMotorClient,
     AsyncIOMotorClientSession,
     AsyncIOMotorCollection,
+    AsyncIOMotorCursor,
     AsyncIOMotorDatabase,
     AsyncIOMotorGridFSBucket,
 )
@@ -50,6 +51,9 @@ Indexes = Mapping[str, Sequence[IndexModel]]
 #: Acknowledged by a majority and on disk: what we say we hold survives the process and the primary.
 DUTY = WriteConcern(w="majority", j=True, wtimeout=5000)
 
+#: Rows of one trip where all of them are wanted; the server's own first trip brings 101.
+TRIP = 1000
+
 #: What a caller sees when the database is away or too busy; a door answers 503 and the sender comes again.
 UNAVAILABLE = (
     ServerSelectionTimeoutError, WaitQueueTimeoutError, NetworkTimeout, AutoReconnect, ConnectionFailure,
@@ -59,7 +63,7 @@ UNAVAILABLE = (
 __all__ = [
     "ASCENDING", "DESCENDING", "DUTY", "UNAVAILABLE", "Bucket", "BulkWriteError", "Collection", "Database", "Document",
     "DuplicateKeyError", "IndexModel", "Indexes", "InsertOne", "OperationFailure", "Session", "UpdateMany",
-    "UpdateOne", "duplicates_only", "inserted_apart_from_duplicates",
+    "UpdateOne", "duplicates_only", "inserted_apart_from_duplicates", "whole",
 ]  # fmt: skip
 
 
@@ -189,6 +193,11 @@ class Bucket:
             await self._bucket.delete(blob_id)
         except NoFile:
             return
+
+
+async def whole(cursor: AsyncIOMotorCursor[Document]) -> list[Document]:
+    """All rows of a cursor, in as few trips as can be."""
+    return await cursor.batch_size(TRIP).to_list(None)
 
 
 def duplicates_only(error: BulkWriteError) -> set[int]:

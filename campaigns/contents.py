@@ -192,7 +192,7 @@ def plain_text(markup: str) -> str:
     for node in tree.css("p, div, h1, h2, h3, h4, li, tr, table, ul, ol, blockquote"):
         node.insert_after("\n")
     body = tree.body.text(deep=True) if tree.body is not None else ""
-    lines = [re.sub(r"[ \t\xa0]+", " ", line).strip() for line in body.splitlines()]
+    lines = [line.strip() for line in re.sub(r"[ \t\xa0]+", " ", body).splitlines()]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from campaigns.conditions import holds
-from campaigns.interest import needs
+from campaigns.interest import still_needed
 from campaigns.models import (
     AnyStep,
     BranchStep,
@@ -64,7 +64,7 @@ def walk(definition: Definition, run: RunState, facts: Facts, now: datetime, str
     if run.wait is not None and run.wait.kind == "queue" and not facts.ahead_live:
         run = replace(run, wait=None, entered_at=now)  # its turn has come: waits of the first step begin now
     for taken in range(1, stride + 1):
-        wants = needs(definition, run.node) - facts.loaded
+        wants = still_needed(definition, run, facts)
         if wants:
             return Walked(run, tuple(lines), tuple(effects), wants=wants, steps=taken - 1)
         action = next_action(definition, run, facts, now)

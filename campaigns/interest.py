@@ -7,7 +7,7 @@ from typing import cast
 
 from campaigns.conditions import ANY_EVENT, ORDER_EVENTS, Condition
 from campaigns.models import BranchStep, Definition, SendStep, TaskStep, WaitEventStep, WaitStep
-from campaigns.run import Need, RunState
+from campaigns.run import Facts, Need, RunState
 from campaigns.waiting import STAMP, looks_back
 from campaigns.wallclock import Duration
 
@@ -29,6 +29,17 @@ def needs(definition: Definition, node: str) -> frozenset[Need]:
     elif isinstance(step, TaskStep) and (_by_calendar(step.due) or _by_calendar(step.timeout)):
         found.add("profile")
     return cast("frozenset[Need]", frozenset(found))
+
+
+def still_needed(definition: Definition, run: RunState, facts: Facts) -> frozenset[Need]:
+    """What of that has not been read. Addresses are looked at by who asks for a send or passes to another channel, not
+    while a send is on its way or when it has gone."""
+    missing = needs(definition, run.node) - facts.loaded
+    wait = run.wait
+    if wait is None or wait.kind != "send" or not wait.tried:
+        return missing
+    send = facts.sends.get(wait.tried[-1])
+    return missing if send is None or send.state == "skipped" else missing - {"candidates"}
 
 
 def _needs_of_wait(step: WaitStep) -> set[str]:

@@ -78,7 +78,6 @@ class _Case:
     definition: Definition
     step: SendStep
     facts: Facts
-    identity: Identity | None
 
 
 class JourneySource:
@@ -107,7 +106,8 @@ class JourneySource:
     async def prepare(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Answer]:
         """One answer per send: may it go, and with which words."""
         answers, going = await self._judged(sends, now)
-        return answers | await self._rendered(going, now)
+        identities = await self._profiles.identities(case.send.identity_id for case in going)
+        return answers | await self._rendered(going, identities, now)
 
     async def last_look(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Skip | Defer]:
         """An order paid, an answer, a pause since `prepare`: writing the message and the calls before it take time."""
@@ -174,11 +174,7 @@ class JourneySource:
             asks.append(Ask(run, definition, _needs(definition, run)))
             known.append((send, run, definition, step))
         facts = await self._facts.read(asks)
-        identities = await self._profiles.identities({send.identity_id for send, *_ in known})
-        return [
-            _Case(send, run, definition, step, facts[run.id], identities.get(send.identity_id))
-            for send, run, definition, step in known
-        ]
+        return [_Case(send, run, definition, step, facts[run.id]) for send, run, definition, step in known]
 
     def _gate(self, case: _Case, now: datetime) -> Skip | Defer | None:
         if not case.facts.profile:
@@ -195,7 +191,9 @@ class JourneySource:
 
     # -- writing the message -----------------------------------------------------------------------------------
 
-    async def _rendered(self, cases: Sequence[_Case], now: datetime) -> dict[str, Answer]:
+    async def _rendered(
+        self, cases: Sequence[_Case], identities: Mapping[str, Identity], now: datetime
+    ) -> dict[str, Answer]:
         if not cases:
             return {}
         wanted = {case.step.template_id for case in cases if case.step.template_id}
@@ -217,7 +215,7 @@ class JourneySource:
             else:
                 if rendered.warnings:
                     log.info("empty values", extra={"send": case.send.id, "names": rendered.warnings})
-                answers[case.send.id] = await self._message(case, rendered, now)
+                answers[case.send.id] = await self._message(case, rendered, identities.get(case.send.identity_id), now)
         return answers
 
     def _content(self, case: _Case, templates: Mapping[str, Document]) -> Mapping[str, Any] | None:
@@ -226,7 +224,7 @@ class JourneySource:
         row = templates.get(case.step.template_id or "")
         return row["content"] if row else None
 
-    async def _message(self, case: _Case, rendered: Rendered, now: datetime) -> Answer:
+    async def _message(self, case: _Case, rendered: Rendered, identity: Identity | None, now: datetime) -> Answer:
         opened = await self._channels.both(case.send.channel_id)
         if opened is None:
             return Skip("channel_gone", "The channel it was to be sent on is no longer connected.")
@@ -235,10 +233,10 @@ class JourneySource:
         if adapter.card.kind == "email":
             head = OutboundMail(subject="", list_unsubscribe_url=self._unsubscribe(case))
             return _checked(mail_message(rendered, case.send.send_key, to, head))
-        able = adapter.capabilities_for(case.identity.external_id if case.identity else None)
+        able = adapter.capabilities_for(identity.external_id if identity else None)
         template = rendered.whatsapp if able.templates else None
-        if template is not None and rendered.text and case.identity is not None:
-            inside = isinstance(window(able, case.identity, now, automatic=True), Open)
+        if template is not None and rendered.text and identity is not None:
+            inside = isinstance(window(able, identity, now, automatic=True), Open)
             template = None if inside else template
         message = chat_message(rendered, case.send.send_key, to, able=able, template=template)
         return _checked(message)

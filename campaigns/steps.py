@@ -21,7 +21,7 @@ from campaigns.bells import Ringer
 from campaigns.effects import Effects, as_todo, send_key, task_key
 from campaigns.engine import walk
 from campaigns.facts import Ask, FactReader
-from campaigns.interest import looks_for, needs, wakes
+from campaigns.interest import looks_for, still_needed, wakes
 from campaigns.live import LiveJourneys, Picture
 from campaigns.models import BranchStep, Definition, WaitEventStep
 from campaigns.run import Facts, LogLine, Need, RunState, SendFact, TaskFact, Walked
@@ -179,8 +179,8 @@ class Walker:
             )
 
     async def _read(self, trips: Sequence[_Trip]) -> None:
-        asks = [Ask(trip.run, trip.definition, needs(trip.definition, trip.run.node)) for trip in trips]
-        asks = [ask for ask, trip in zip(asks, trips, strict=True) if ask.needs - trip.facts.loaded]
+        asks = [Ask(t.run, t.definition, still_needed(t.definition, t.run, t.facts)) for t in trips]
+        asks = [ask for ask in asks if ask.needs]
         found = await self._facts.read(asks, {trip.run.id: trip.facts for trip in trips})
         for trip in trips:
             trip.facts = found.get(trip.run.id, trip.facts)

@@ -162,7 +162,7 @@ class Handover:
         rows = await self._not_yet_decided(claim, now, changes)
         answers = await self._answers(rows, now)
         identities = await self._identities(claim, rows)
-        consents = await self._consents(rows)
+        consents = await self._consents(rows, identities)
         ready = []
         for row in rows:
             answer = answers[row["_id"]]
@@ -221,11 +221,13 @@ class Handover:
             log.exception("a send could not be prepared", extra={"send": rows[0]["_id"]})
             return {rows[0]["_id"]: _unprepared(rows[0], error, now)}
 
-    async def _consents(self, rows: Sequence[Document]) -> dict[str, Verdict]:
+    async def _consents(
+        self, rows: Sequence[Document], identities: Mapping[str, Identity] | None = None
+    ) -> dict[str, Verdict]:
         pairs = {row["_id"]: (row["identity_id"], _purpose(row)) for row in rows if row["class"] == "marketing"}
         if not pairs:
             return {}
-        verdicts = await self._consent.allowed(list(dict.fromkeys(pairs.values())))
+        verdicts = await self._consent.allowed(list(dict.fromkeys(pairs.values())), identities)
         return {send_id: verdicts[pair] for send_id, pair in pairs.items() if pair in verdicts}
 
     async def _identities(self, claim: Claim, rows: Sequence[Document]) -> dict[str, Identity]:

@@ -122,9 +122,12 @@ class Consent:
         self._clock = clock
         self._needs_yes = frozenset(needs_yes)
 
-    async def allowed(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Verdict]:
-        """(identity id, purpose) → verdict, for all pairs in two reads."""
-        identities = await self._profiles.identities(identity_id for identity_id, _ in pairs)
+    async def allowed(
+        self, pairs: Sequence[tuple[str, str]], identities: Mapping[str, Identity] | None = None
+    ) -> dict[tuple[str, str], Verdict]:
+        """(identity id, purpose) → verdict, for all pairs in two reads. `identities`: as they were read just now."""
+        if identities is None:
+            identities = await self._profiles.identities(identity_id for identity_id, _ in pairs)
         purposes = {purpose for _, purpose in pairs} - SERVICE
         states: dict[str, dict[str, State]] = {}
         if purposes:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -113,6 +114,10 @@ def _as_mapping(value: Any) -> Any:
     return dict(value)
 
 
+#: Characters of a key that are looked at: enough to find those that are kept behind any spaces.
+_KEY_READ = 256
+
+
 def storable(value: Any, depth: int = 0) -> Any:
     """Anything a stranger's JSON may hold, in a form MongoDB takes: what cannot be kept is cut, never refused.
 
@@ -122,7 +127,7 @@ def storable(value: Any, depth: int = 0) -> Any:
         return None
     if isinstance(value, Mapping):
         items = list(value.items())[:500]
-        return {_storable_key(str(key)): storable(each, depth + 1) for key, each in items}
+        return {_storable_key(str(key)[:_KEY_READ]): storable(each, depth + 1) for key, each in items}
     if isinstance(value, list | tuple | set | frozenset):
         return [storable(each, depth + 1) for each in list(value)[:500]]
     if isinstance(value, str):
@@ -138,6 +143,7 @@ def storable(value: Any, depth: int = 0) -> Any:
     return str(value)[:20_000]
 
 
+@lru_cache(maxsize=2048)
 def _storable_key(key: str) -> str:
     plain = re.sub(r"[.$\x00-\x1f\x7f]", "_", key.encode("utf-8", "replace").decode()).strip()[:64]
     return plain if is_safe_key(plain) else f"_{plain}"[:64]

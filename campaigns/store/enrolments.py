@@ -29,6 +29,7 @@ from base.mongo import (
     Indexes,
     UpdateOne,
     inserted_apart_from_duplicates,
+    whole,
 )
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
 from campaigns.conditions import ANY_EVENT
@@ -303,7 +304,7 @@ class EnrolmentStore:
 
     async def many(self, ids: Iterable[str]) -> dict[str, Document]:
         """Runs by id."""
-        return {row["_id"]: row async for row in self._rows.find({"_id": {"$in": list(set(ids))}})}
+        return {row["_id"]: row for row in await whole(self._rows.find({"_id": {"$in": list(set(ids))}}))}
 
     async def live_ids(self, ids: Iterable[str]) -> set[str]:
         """Those that are not over."""

@@ -16,6 +16,7 @@ from base.mongo import (
     UpdateMany,
     UpdateOne,
     inserted_apart_from_duplicates,
+    whole,
 )
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
 from inbox.models import Message, message_of
@@ -71,7 +72,7 @@ class MessageStore:
     async def homes(self, ids: Iterable[str]) -> dict[str, Document]:
         """In which conversation these lines stand: id → {conversation_id}; ids that are no line are left out."""
         found = self._rows.find({"_id": {"$in": list(ids)}}, {"conversation_id": 1})
-        return {row["_id"]: row async for row in found}
+        return {row["_id"]: row for row in await whole(found)}
 
     async def seen(self, dedupes: Iterable[str]) -> dict[str, Document]:
         """What stands under these keys: key → {_id, conversation_id, channel_id, direction, received_at}."""

@@ -19,6 +19,7 @@ from base.mongo import (
     UpdateMany,
     UpdateOne,
     inserted_apart_from_duplicates,
+    whole,
 )
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
 from inbox.models import RESULTS, WAITING, Send, SendClass, send_of
@@ -116,7 +117,7 @@ class SendStore:
     async def by_keys(self, keys: Sequence[str], session: Session | None = None) -> dict[str, Document]:
         """Rows by send key."""
         found = self._rows.find({"send_key": {"$in": list(keys)}}, session=session)
-        return {row["send_key"]: row async for row in found}
+        return {row["send_key"]: row for row in await whole(found)}
 
     async def get(self, send_id: str) -> Send | None:
         """One send."""
@@ -125,7 +126,7 @@ class SendStore:
 
     async def many(self, ids: Iterable[str]) -> list[Document]:
         """Rows by id, in no order."""
-        return await self._rows.find({"_id": {"$in": list(ids)}}).to_list(None)
+        return await whole(self._rows.find({"_id": {"$in": list(ids)}}))
 
     async def page(
         self, *, profile_id: str | None = None, source_kind: str | None = None, source_id: str | None = None,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
-from base.mongo import Database, Document, Indexes, Session
+from base.mongo import Database, Document, Indexes, Session, whole
 
 INDEXES: Indexes = {
     "consents": [
@@ -38,7 +38,7 @@ class ConsentStore:
         if purposes is not None:
             wanted["purpose"] = {"$in": list(purposes)}
         order = [("at", ASCENDING), ("granted", DESCENDING), ("_id", ASCENDING)]
-        return await self._rows.find(wanted, session=session).sort(order).to_list(None)
+        return await whole(self._rows.find(wanted, session=session).sort(order))
 
     async def ledger(self, profile_id: str, limit: int = 200) -> list[Document]:
         """The acts of one person, newest first."""

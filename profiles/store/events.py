@@ -20,6 +20,7 @@ from base.mongo import (
     Session,
     duplicates_only,
     inserted_apart_from_duplicates,
+    whole,
 )
 from profiles.models import Event, NewEvent, storable
 
@@ -83,7 +84,7 @@ class EventStore:
         """The same for many people in one read, newest first each, at most 20,000 in all."""
         wanted = {"profile_id": {"$in": list(profile_ids)}, "name": {"$in": list(names)}, **_between(since, None)}
         result: dict[str, list[Event]] = {profile_id: [] for profile_id in profile_ids}
-        async for row in self._rows.find(wanted).sort("occurred_at", DESCENDING).limit(20_000):
+        for row in await whole(self._rows.find(wanted).sort("occurred_at", DESCENDING).limit(20_000)):
             result[row["profile_id"]].append(Event.model_validate(row))
         return result
 

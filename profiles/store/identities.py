@@ -11,7 +11,7 @@ from typing import Any
 
 from pymongo import ASCENDING, IndexModel
 
-from base.mongo import Database, Document, Indexes, Session, UpdateOne, inserted_apart_from_duplicates
+from base.mongo import Database, Document, Indexes, Session, UpdateOne, inserted_apart_from_duplicates, whole
 from profiles.keys import Key
 from profiles.models import NO_ADDRESS, Identity, channel_label
 
@@ -146,14 +146,14 @@ class IdentityStore:
         """The same for many people in one read."""
         result: dict[str, list[Identity]] = {profile_id: [] for profile_id in profile_ids}
         wanted = {"profile_id": {"$in": list(profile_ids)}, "alias_of": None}
-        async for row in self._rows.find(wanted).sort("_id", ASCENDING):
+        for row in await whole(self._rows.find(wanted).sort("_id", ASCENDING)):
             result[row["profile_id"]].append(Identity.model_validate(row))
         return result
 
     async def many(self, identity_ids: Iterable[str]) -> dict[str, Identity]:
         """Identities by id; unknown ids are left out."""
         found = self._rows.find({"_id": {"$in": list(set(identity_ids))}, "alias_of": None})
-        return {row["_id"]: Identity.model_validate(row) async for row in found}
+        return {row["_id"]: Identity.model_validate(row) for row in await whole(found)}
 
     async def at_address(self, address_key: str) -> list[Identity]:
         """All identities on which the consent of this address hangs."""

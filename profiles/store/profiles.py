@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pymongo import ASCENDING, DESCENDING, GEOSPHERE, IndexModel
 
-from base.mongo import Database, Document, Indexes, Session, UpdateOne, inserted_apart_from_duplicates
+from base.mongo import Database, Document, Indexes, Session, UpdateOne, inserted_apart_from_duplicates, whole
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
 from profiles.models import Identity, Profile
 from profiles.search import query_tokens
@@ -186,7 +186,7 @@ class ProfileStore:
         if not wanted:
             return {}
         found = self._rows.find({"_id": {"$in": wanted}}, session=session)
-        return {row["_id"]: {"merged_into": None, **row} async for row in found}
+        return {row["_id"]: {"merged_into": None, **row} for row in await whole(found)}
 
     async def _survivors(self, behind: Mapping[str, str], session: Session | None) -> dict[str, Document]:
         """Follow every chain to its end, and shorten it so that the next read takes one step."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from campaigns.conditions import Happened, subject_of
 from campaigns.definition import must_read
 from campaigns.engine import in_order, new_run, share, walk
-from campaigns.interest import looks_for, needs, wakes
+from campaigns.interest import looks_for, needs, still_needed, wakes
 from campaigns.models import Definition
 from campaigns.run import (
     Candidate,
@@ -478,6 +478,20 @@ def test_a_goal_may_lead_elsewhere_once() -> None:
     walked = walk(definition, run_in(definition), paid, NOW)
     assert walked.run.node == "thanks" and walked.run.goal_met and codes(walked)[0] == "goal.jump"
     assert walk(definition, walked.run, paid, NOW + timedelta(days=1)).ended == "completed"
+
+
+@pytest.mark.parametrize(
+    ("state", "wanted"),
+    [(None, {"candidates"}), ("skipped", {"candidates"}), ("deferred", set()), ("accepted", set()), ("failed", set())],
+)
+def test_addresses_are_read_only_where_a_send_is_asked_for(state: str | None, wanted: set[str]) -> None:
+    definition = journey(SEND)
+    waiting = run_in(definition, wait=Wait("send", NOW, tried=("chn_1",)))
+    known = Facts(sends={"chn_1": SendFact(state)} if state else {})
+    assert still_needed(definition, waiting, known) == wanted
+    assert still_needed(definition, run_in(definition), Facts()) == {"candidates"}
+    if state and not wanted:
+        assert not walk(definition, waiting, known, NOW).wants
 
 
 def test_exit_when_the_order_needs_no_reminder_any_more() -> None:
