@@ -32,8 +32,9 @@ TOLERANCE_S = 3600.0
 MAX_CERTIFICATES = 16
 AGAIN_S = 30.0
 
-_CERTIFICATE = re.compile(r"https://sns\.[a-z0-9-]{1,40}\.amazonaws\.com(?:\.cn)?/[A-Za-z0-9_-]{1,200}\.pem", re.ASCII)
-_SUBSCRIBE = re.compile(r"https://sns\.[a-z0-9-]{1,40}\.amazonaws\.com(?:\.cn)?/\?[\x21-\x7e]{1,2000}", re.ASCII)
+_HOST = r"https://sns\.([a-z]{2}(?:-[a-z]{2,12}){1,2}-[0-9]{1,2})\.amazonaws\.com(?:\.cn)?/"
+_CERTIFICATE = re.compile(_HOST + r"[A-Za-z0-9_-]{1,200}\.pem", re.ASCII)
+_SUBSCRIBE = re.compile(_HOST + r"\?[\x21-\x7e]{1,2000}", re.ASCII)
 _SIGNED = {
     NOTIFICATION: ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),
     SUBSCRIBED: ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"),
@@ -57,17 +58,27 @@ def kind_of(envelope: Json) -> str:
 
 
 def certificate_url(envelope: Json, topics: Sequence[str]) -> str | None:
-    """Where the certificate of a delivery of ours lies; None for what is not worth a call."""
-    url = envelope.get("SigningCertURL")
-    if not kind_of(envelope) or envelope.get("TopicArn") not in topics:
+    """Where the certificate of a delivery of ours lies; None for what is not worth a call.
+
+    Amazon's name alone is not enough: `sns.s3.amazonaws.com` is whatever somebody laid into a bucket called sns. A
+    topic is signed for in its own region.
+    """
+    topic = envelope.get("TopicArn")
+    if not kind_of(envelope) or topic not in topics:
         return None
-    return url if isinstance(url, str) and _CERTIFICATE.fullmatch(url) else None
+    return _in_region(envelope.get("SigningCertURL"), _CERTIFICATE, topic)
 
 
 def subscribe_url(envelope: Json) -> str | None:
     """The address that confirms a subscription; None when it is not Amazon's."""
-    url = envelope.get("SubscribeURL")
-    return url if isinstance(url, str) and _SUBSCRIBE.fullmatch(url) else None
+    return _in_region(envelope.get("SubscribeURL"), _SUBSCRIBE, envelope.get("TopicArn"))
+
+
+def _in_region(url: object, wanted: re.Pattern[str], topic: object) -> str | None:
+    """The address, when it is SNS's in the region of the topic (`arn:aws:sns:region:…`)."""
+    found = wanted.fullmatch(url) if isinstance(url, str) else None
+    region = topic.split(":")[3:4] if isinstance(topic, str) else []
+    return found[0] if found is not None and region == [found[1]] else None
 
 
 def check_envelope(envelope: Json, topics: Sequence[str], certificates: Certificates, now: datetime) -> None:

@@ -44,6 +44,10 @@ async def test_a_certificate_is_fetched_once() -> None:
         {"SigningCertURL": "https://sns.us-east-1.amazonaws.com/../a.pem"},
         {"SigningCertURL": "http://sns.us-east-1.amazonaws.com/a.pem"},
         {"SigningCertURL": "https://s3.amazonaws.com/bucket/a.pem"},
+        {"SigningCertURL": "https://sns.s3.amazonaws.com/a.pem"},
+        {"SigningCertURL": "https://sns.s3-us-west-2.amazonaws.com/a.pem"},
+        {"SigningCertURL": "https://sns.s3-accelerate.amazonaws.com/a.pem"},
+        {"SigningCertURL": "https://sns.us-west-2.amazonaws.com/a.pem"},
         {"SigningCertURL": "https://sns.us-east-1.amazonaws.com/a.pem\n"},
         {"SigningCertURL": ["https://sns.us-east-1.amazonaws.com/a.pem"]},
     ],
@@ -60,7 +64,8 @@ async def test_nobody_else_is_ever_asked(change: dict[str, Any]) -> None:
 
 async def test_china_has_its_own_ending() -> None:
     url = "https://sns.cn-north-1.amazonaws.com.cn/SimpleNotificationService-1.pem"
-    assert sns.certificate_url({"Type": "Notification", "TopicArn": TOPIC, "SigningCertURL": url}, (TOPIC,)) == url
+    topic = "arn:aws-cn:sns:cn-north-1:123456789012:mail"
+    assert sns.certificate_url({"Type": "Notification", "TopicArn": topic, "SigningCertURL": url}, (topic,)) == url
 
 
 @pytest.mark.parametrize(
