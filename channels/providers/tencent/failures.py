@@ -46,8 +46,13 @@ _STATUSES: dict[int, Failure] = {
 
 
 def code_of(answer: HttpAnswer) -> int:
-    """Tencent's `errcode`; 0 where the answer names none."""
-    return integer(mapping(answer.json()).get("errcode")) or 0
+    """Tencent's `errcode`; 0 where the answer names none, and for a file: whoever sent it chose what is in it."""
+    return 0 if is_file(answer) else integer(mapping(answer.json()).get("errcode")) or 0
+
+
+def is_file(answer: HttpAnswer) -> bool:
+    """True for a file that is given out: it comes with its name, an error or an address does not."""
+    return "content-disposition" in answer.headers
 
 
 def refusal(answer: HttpAnswer, codes: Codes, secrets: tuple[str, ...] = ()) -> SendFailed:

@@ -13,6 +13,7 @@ from channels.adapter import Account, Adapter, Answer, Delivery, Http
 from channels.failures import Failure, SendFailed
 from channels.providers.tencent.api import Api, outside_file
 from channels.providers.tencent.callback import MAX_BODY_BYTES, check_envelope, key_of_envelope
+from channels.providers.tencent.failures import is_file
 from channels.providers.tencent.tokens import Tokens
 from channels.reading import mapping, text
 from channels.vocabulary import AnyEvent, Attachment
@@ -57,7 +58,8 @@ class TencentAdapter(Adapter):
             raise SendFailed(Failure.CONTENT_REJECTED, "WeChat gives this file out in its own app only.")
         answer = await self.api(account).file(attachment.media_id, max_bytes)
         told = answer.headers.get("content-type", "").partition(";")[0].strip()
-        address = text(mapping(answer.json()).get("video_url")) if len(answer.body) < 10_000 else None
+        may_be_address = len(answer.body) < 10_000 and not is_file(answer)
+        address = text(mapping(answer.json()).get("video_url")) if may_be_address else None
         if address is not None:
             answer = await outside_file(self.http, address, max_bytes)
             told = answer.headers.get("content-type", "").partition(";")[0].strip()

@@ -234,6 +234,16 @@ async def test_inbound_files(adapter: WeChatAdapter, connected: Account, tencent
     assert "access_token" not in tencent.asked[-1].query
 
 
+@pytest.mark.parametrize("content", [b'{"errcode": 40001}', b'{"video_url": "https://elsewhere.example/x"}'])
+async def test_a_file_is_not_read_as_an_answer(
+    adapter: WeChatAdapter, connected: Account, tencent: Tencent, content: bytes
+) -> None:
+    file = Attachment(kind=AttachmentKind.FILE, media_id="m")
+    tencent.will(answer(content, headers={"Content-Disposition": 'attachment; filename="a.json"'}))
+    assert (await adapter.media(connected, file, max_bytes=1000))[0] == content
+    assert [each.path for each in tencent.asked] == ["/cgi-bin/media/get"]
+
+
 async def test_inbound_files_that_are_none(adapter: WeChatAdapter, connected: Account, tencent: Tencent) -> None:
     file = Attachment(kind=AttachmentKind.IMAGE, media_id="m")
     for reply, failure in (
