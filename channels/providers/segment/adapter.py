@@ -15,7 +15,7 @@ from base.signing import same
 from channels.adapter import Account, AccountSettings, Adapter, Answer, Card, Delivery, SetupStep, Unverified
 from channels.capabilities import Capabilities
 from channels.failures import Failure, SendFailed
-from channels.providers.segment.parse import MAX_BATCH_BYTES, parse_delivery
+from channels.providers.segment.parse import CALL, MAX_BATCH_BYTES, parse_delivery
 from channels.reading import basic_auth
 from channels.vocabulary import AnyEvent, OutboundMessage, SendReceipt
 
@@ -73,6 +73,11 @@ class SegmentAdapter(Adapter):
         matches = [same(user, key) for key in account.secrets("write_key")]
         if not any(matches):
             raise Unverified("The write key is wrong.")
+
+    def delivery_key(self, account: Account, delivery: Delivery) -> str:
+        """A hash of the body and of the path it came by: a bare `{"userId": …}` may be an identify and a page."""
+        call, key = delivery.param(CALL), super().delivery_key(account, delivery)
+        return f"{call[:20]}:{key}" if call else key
 
     def parse(self, account: Account, delivery: Delivery) -> list[AnyEvent]:
         """See `channels.providers.segment.parse`."""

@@ -33,6 +33,12 @@ def test_the_path_rules_and_without_one_the_body_does() -> None:
     assert parsed("batch", {"batch": []}) == []
 
 
+def test_the_same_body_by_two_paths_is_two_deliveries() -> None:
+    calls = [CONTRACT.called(call, b'{"userId": "1"}') for call in ("identify", "page", "page")]
+    first, second, again = (ADAPTER.delivery_key(CONTRACT.account(), call) for call in calls)
+    assert first != second == again
+
+
 @pytest.mark.parametrize(("call", "happened"), [
     ({}, "10:00:00"),
     ({"timestamp": "2026-11-22T09:00:00Z"}, "09:00:00"),
