@@ -46,10 +46,18 @@ class Account:
     base_url: str = ""
 
     def secrets(self, name: str) -> tuple[str, ...]:
-        """The current value of secret `name` and those still accepted; empty when it was never set."""
+        """The current value of secret `name` and those still accepted; empty when it was never set. For `verify`."""
         value = getattr(self.settings, name, None)
         current = value.get_secret_value() if value is not None else ""
         return tuple(each for each in (current, *self.former_secrets.get(name, ())) if each)
+
+    def secret(self, name: str) -> str | None:
+        """The value of secret `name` as it is now, for calls of ours; None when there is none.
+
+        A replaced or removed one never leaves the house: it may belong to another host than the one now set.
+        """
+        value = getattr(self.settings, name, None)
+        return (value.get_secret_value() or None) if value is not None else None
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ class GenericAdapter(Adapter):
 
     async def _post(self, account: Account, message_id: str, body: bytes) -> HttpAnswer:
         settings: GenericSettings = account.settings
-        secret = next(iter(account.secrets("secret")), None)
+        secret = account.secret("secret")
         if settings.destination is None:
             raise SendFailed(Failure.NOT_SUPPORTED, _RECEIVES_ONLY)
         if secret is None:

@@ -47,13 +47,13 @@ class Admin:
         self._http = http
         self._account = account
         self._settings: ShopifySettings = account.settings
-        self._token = next(iter(account.secrets("access_token")), None)
+        self._token = account.secret("access_token")
 
     @staticmethod
     def is_open_to(account: Account) -> bool:
         """Whether the account has what a call needs."""
         settings: ShopifySettings = account.settings
-        return bool(account.secrets("access_token") or settings.client_id)
+        return bool(account.secret("access_token") or settings.client_id)
 
     async def ask(self, query: str, variables: Mapping[str, Any] | None = None) -> Json:
         """`data` of the answer. Raises `SendFailed`."""
@@ -70,7 +70,7 @@ class Admin:
     async def _opened(self) -> str:
         if self._token is not None:
             return self._token
-        secret = next(iter(self._account.secrets("app_secret")), None)
+        secret = self._account.secret("app_secret")
         if self._settings.client_id is None or secret is None:
             raise SendFailed(Failure.ACCOUNT_PROBLEM, "Neither a client ID nor an Admin API access token is set.")
         grant = {

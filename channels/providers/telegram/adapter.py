@@ -182,7 +182,7 @@ class TelegramAdapter(Adapter):
 
     async def register_webhook(self, account: Account, url: str) -> str | None:
         """setWebhook with our secret and the kinds of update that we read."""
-        secret = next(iter(account.secrets("secret_token")), None)
+        secret = account.secret("secret_token")
         if secret is None:
             raise SendFailed(Failure.ACCOUNT_PROBLEM, "Set a secret token first: without it no delivery is accepted.")
         wanted = {"url": url, "secret_token": secret, "allowed_updates": list(ALLOWED_UPDATES)}

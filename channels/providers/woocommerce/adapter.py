@@ -86,7 +86,7 @@ class WooAdapter(Adapter):
 
     async def lookup(self, account: Account, external_id: str) -> Person | None:
         """Name and avatar of a customer; None for a guest's mail address, and when the shop does not know the id."""
-        if not (external_id.isascii() and external_id.isdecimal() and account.secrets("consumer_key")):
+        if not (external_id.isascii() and external_id.isdecimal() and account.secret("consumer_key")):
             return None
         try:
             found = mapping(await ask(self.http, account, "GET", f"/customers/{external_id}"))
@@ -100,7 +100,7 @@ class WooAdapter(Adapter):
 
     async def check(self, account: Account) -> str:
         """Reads the shop's webhooks, and says which of ours are switched off."""
-        if not account.secrets("consumer_key"):
+        if not account.secret("consumer_key"):
             return "Deliveries can be received. Without a consumer key nothing more can be tested."
         hooks = await self._hooks(account)
         here = [hook for hook in hooks if account.channel_id in (text(hook.get("delivery_url")) or "")]
@@ -110,7 +110,7 @@ class WooAdapter(Adapter):
 
     async def register_webhook(self, account: Account, url: str) -> str | None:
         """One webhook per topic. Those that stand get our secret and are switched on again; it may be called again."""
-        secret = next(iter(account.secrets("webhook_secret")), None)
+        secret = account.secret("webhook_secret")
         if secret is None:
             raise SendFailed(Failure.ACCOUNT_PROBLEM, "Set a webhook secret first: without it no delivery is accepted.")
         standing = {

@@ -27,7 +27,7 @@ STATUS: dict[int, Failure] = {
 async def ask(http: Http, account: Account, method: str, path: str, body: Json | None = None) -> Any:
     """The answer's JSON. Raises `SendFailed`; a change whose answer was lost is `UNCERTAIN`."""
     settings: WooSettings = account.settings
-    key, secret = (next(iter(account.secrets(name)), None) for name in ("consumer_key", "consumer_secret"))
+    key, secret = (account.secret(name) for name in ("consumer_key", "consumer_secret"))
     if key is None or secret is None:
         raise SendFailed(Failure.ACCOUNT_PROBLEM, "No consumer key and consumer secret are set.")
     basic = base64.b64encode(f"{key}:{secret}".encode()).decode()

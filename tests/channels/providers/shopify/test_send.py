@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -132,6 +132,17 @@ async def test_an_app_of_the_dev_dashboard_gets_a_token_for_each_task(shop: Shop
     assert grant.path == "/admin/oauth/access_token" and b"grant_type=client_credentials" in grant.body
     assert b"client_id=abc123" in grant.body and len(calls) == 1 + len(SUBSCRIBED)
     assert {each.headers["x-shopify-access-token"] for each in calls} == {"shpat_day"}
+
+
+async def test_a_token_that_was_taken_away_goes_nowhere(shop: Shop) -> None:
+    """It is kept a while for what was signed with it; the address of the API may have changed since."""
+    base = shop.account.settings.api_base
+    account = CONTRACT.account({"api_base": base, "access_token": None})
+    account = replace(account, former_secrets={"access_token": ("canary-old",), "app_secret": ("canary-older",)})
+    with pytest.raises(SendFailed, match="Neither"):
+        await shop.adapter.register_webhook(account, URL)
+    assert await shop.adapter.lookup(account, "42") is None
+    assert shop.peer.asked == []
 
 
 @pytest.mark.parametrize(("reply", "failure"), [

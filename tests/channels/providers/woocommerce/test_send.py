@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -52,6 +52,17 @@ async def test_webhooks_are_made_and_those_that_stand_switched_on(shop: Shop) ->
     assert put.json == {"status": "active", "secret": "canary-webhook-secret"}
     assert {each.json["topic"] for each in posts} == {*SUBSCRIBED} - {"order.created"}
     assert all(each.json["delivery_url"] == URL and each.json["secret"] for each in posts)
+
+
+async def test_keys_that_were_taken_away_go_nowhere(shop: Shop) -> None:
+    """They are kept a while although nothing is signed with them; the shop's address may have changed since."""
+    base, former = shop.account.settings.api_base, {"consumer_key": ("ck_old",), "consumer_secret": ("cs_old",)}
+    account = CONTRACT.account({"api_base": base, "consumer_key": None, "consumer_secret": None})
+    account = replace(account, former_secrets=former)
+    with pytest.raises(SendFailed, match="No consumer key"):
+        await shop.adapter.register_webhook(account, URL)
+    assert await shop.adapter.lookup(account, "42") is None
+    assert shop.peer.asked == []
 
 
 async def test_check_says_what_is_switched_off(shop: Shop) -> None:
