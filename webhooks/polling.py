@@ -10,9 +10,9 @@ import logging
 from typing import Any
 
 from base.clock import Clock
-from base.errors import Unavailable
+from base.errors import RapportError, Unavailable
 from base.mongo import UNAVAILABLE, Document
-from channels.adapter import Account, Adapter, Delivery
+from channels.adapter import Account, Adapter, Delivery, Page
 from channels.failures import SendFailed
 from channels.registry import Registry
 from channels.store import ChannelStore
@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 WIDTH, PAGES = 16, 20
 #: How long a drain waits for those under way before it looks for others that are due.
 LOOK_S = 0.5
+#: A page that takes long is held so often; well below the lease of a poll.
+BEAT_S = 15.0
 #: A paused account is looked at this often.
 PAUSED_S = 60.0
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 5.0, 900.0
@@ -58,7 +60,11 @@ class Polling:
         """Give every account that has to be asked its duty. For the clockwork."""
         wanted = []
         for channel in await self._channels.list():
-            account = await self._channels.account(channel.id)
+            try:
+                account = await self._channels.account(channel.id)
+            except RapportError as error:  # a secret that cannot be opened concerns this account alone
+                log.warning("an account cannot be opened", extra={"channel_id": channel.id, "error": error.code})
+                continue
             if account is not None and self._registry.get(channel.provider).poll_every_s(account) is not None:
                 wanted.append(channel.id)
         await self._polls.ensure(wanted)
@@ -95,7 +101,9 @@ class Polling:
         """Page after page into the journal; False when the account is somebody else's meanwhile."""
         cursor, hint = row.get("cursor"), row.get("hint")
         for _ in range(PAGES):
-            page = await adapter.poll(account, cursor, hint)
+            page = await self._page(row, adapter, account, cursor, hint)
+            if page is None:
+                return False
             for delivery in page.deliveries:
                 await self._keep(adapter, account, delivery)
             if not await self._polls.advance(row, page.cursor):
@@ -105,6 +113,19 @@ class Polling:
                 return True
         await self._polls.want(row["_id"], hint)
         return True
+
+    async def _page(
+        self, row: Document, adapter: Adapter, account: Account, cursor: str | None, hint: str | None
+    ) -> Page | None:
+        """One page, however long it takes: the account is held meanwhile. None when it is somebody else's now."""
+        asking = asyncio.ensure_future(adapter.poll(account, cursor, hint))
+        try:
+            while not (await asyncio.wait([asking], timeout=BEAT_S))[0]:
+                if not await self._polls.hold(row):
+                    return None
+            return asking.result()
+        finally:
+            asking.cancel()
 
     async def _keep(self, adapter: Adapter, account: Account, delivery: Delivery) -> None:
         """What can't be stored is named and left out: one bad item must not stop a mailbox."""

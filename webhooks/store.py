@@ -12,7 +12,7 @@ from base.duty import DutyBook, due_index, settled
 from base.mongo import Database, Document, Indexes
 
 INDEXES: Indexes = {"polls": [due_index()]}
-#: Longer than one page of the slowest account takes; renewed with each page.
+#: Held on to with each page, and while one takes long.
 LEASE_S = 60
 
 
@@ -52,7 +52,11 @@ class PollStore:
     async def advance(self, row: Document, cursor: str) -> bool:
         """Keep where the poll has got to, and hold the account a while longer. False: somebody else has it now."""
         moved = await self._duties.settle([settled(row, {"$set": {"cursor": cursor, "failures": 0}})])
-        return bool(moved) and await self._duties.renew([row["_id"]], row["lease"]) == 1
+        return bool(moved) and await self.hold(row)
+
+    async def hold(self, row: Document) -> bool:
+        """Hold the account a while longer. False: somebody else has it now."""
+        return await self._duties.renew([row["_id"]], row["lease"]) == 1
 
     async def rest(self, row: Document, wait_s: float, *, failures: int = 0) -> None:
         """Let go of the account until then; until now, where somebody asked for it in between and it had not failed.

@@ -133,6 +133,45 @@ async def test_many_workers_ask_an_account_one_at_a_time(tools: Tools, asked: An
     assert await kept(tools, channel) == Dovecote.letters["north"] and len(asked) == 3
 
 
+async def test_a_page_that_takes_longer_than_the_lease_is_still_one_askers(
+    tools: Tools, asked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhooks.store.LEASE_S", 1)
+    monkeypatch.setattr("webhooks.polling.BEAT_S", 0.2, raising=False)
+    channel, store = await loft(tools, "north", 1), PollStore(tools.db, tools.clock)
+    Dovecote.trouble["north"] = 2.5
+    first, second = polling(tools, store), polling(tools, store)
+    for _ in range(6):
+        await first.drain(10)
+        await second.drain(10)
+    await asyncio.gather(first.close(), second.close())
+    assert len(asked) == 1 and (await duty(tools, channel))["cursor"] == "1"
+    assert await kept(tools, channel) == Dovecote.letters["north"]
+
+
+async def test_who_lost_the_account_during_a_page_stops_asking(
+    tools: Tools, asked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhooks.polling.BEAT_S", 0.1, raising=False)
+    channel = await loft(tools, "north", 1)
+    Dovecote.trouble["north"] = 30.0
+    asking = polling(tools)
+    await asking.drain(10)
+    await tools.db.collection("polls").update_one({"_id": channel.id}, {"$set": {"lease": "another's"}})
+    await asking.close(5)
+    assert not asking._under_way and Dovecote.at_once["north"] == 0 and await kept(tools, channel) == []
+
+
+async def test_an_account_whose_secrets_are_lost_holds_up_no_other(tools: Tools, asked: Any) -> None:
+    bad, good = await loft(tools, "bad"), await loft(tools, "good")
+    lost = {"$set": {"secrets": {"word": "v1.00000000.AAAA"}}}
+    await tools.db.collection("channels").update_one({"_id": bad.id}, lost)
+    await tools.db.collection("channels").delete_one({"_id": tools.channel.id})
+    await tools.db.collection("polls").delete_many({})
+    await polling(tools).enlist()
+    assert await duty(tools, good) is not None
+
+
 async def test_who_lost_the_lease_moves_no_cursor(tools: Tools, asked: Any) -> None:
     channel = await loft(tools, "north", 3)
     row = (await tools.polls.claim(1))[0]
