@@ -6,6 +6,7 @@ import logging
 from datetime import timedelta
 
 from base.clock import Clock
+from base.errors import RapportError
 from base.mongo import UNAVAILABLE, Document
 from channels.adapter import Adapter
 from channels.approved.store import ApprovedStore
@@ -39,8 +40,21 @@ class Fetching:
         """Fetch what is due; how many accounts."""
         rows = await self._approved.claim(limit)
         for row in rows:
-            await self._fetch(row)
+            await self._served(row)
         return len(rows)
+
+    async def _served(self, row: Document) -> None:
+        """Whatever goes wrong with an account concerns that account alone."""
+        try:
+            await self._fetch(row)
+        except UNAVAILABLE:
+            raise
+        except RapportError as error:  # its secrets cannot be opened, its provider is gone
+            log.warning("an account cannot be opened", extra={"channel_id": row["_id"], "error": error.code})
+            await self._approved.rest(row, AFTER_FAULT)
+        except Exception:  # an adapter's bug costs this list, nothing else
+            log.exception("templates could not be fetched", extra={"channel_id": row["_id"]})
+            await self._approved.rest(row, EVERY)
 
     async def _fetch(self, row: Document) -> None:
         opened = await self._channels.both(row["_id"])
@@ -56,11 +70,6 @@ class Fetching:
             fault = {"at": self._clock(), "code": error.failure.value, "text": f"Templates: {error}"[:500]}
             await self._channels.note(row["_id"], error=fault)
             await self._approved.rest(row, AFTER_FAULT)
-        except UNAVAILABLE:
-            raise
-        except Exception:  # an adapter's bug costs this list, nothing else
-            log.exception("templates could not be fetched", extra={"channel_id": row["_id"]})
-            await self._approved.rest(row, EVERY)
         else:
             await self._approved.replace(row["_id"], found)
             await self._approved.rest(row, EVERY)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +11,7 @@ from pymongo.operations import ReplaceOne
 
 from base.clock import Clock
 from base.duty import DutyBook, due_index, settled
-from base.ids import unique_key
+from base.ids import new_id, unique_key
 from base.mongo import Database, Document, Indexes
 from channels.vocabulary import ApprovedTemplate
 
@@ -41,8 +40,8 @@ class ApprovedStore:
         return [ApprovedTemplate.model_validate(row) async for row in found]
 
     async def replace(self, channel_id: str, templates: Sequence[ApprovedTemplate]) -> None:
-        """Exactly these. May run twice."""
-        seen = secrets.token_hex(8)
+        """Exactly these. May run twice, also at once: each takes away only what was written before it began."""
+        seen = new_id("tpl")
         rows = [
             {
                 "_id": unique_key(channel_id, each.name, each.language), "channel_id": channel_id, "seen": seen,
@@ -52,7 +51,7 @@ class ApprovedStore:
         ]  # fmt: skip
         if rows:
             await self._rows.bulk_write([ReplaceOne({"_id": row["_id"]}, row, upsert=True) for row in rows])
-        await self._rows.delete_many({"channel_id": channel_id, "seen": {"$ne": seen}})
+        await self._rows.delete_many({"channel_id": channel_id, "seen": {"$lt": seen}})
 
     async def want(self, channel_ids: Iterable[str], *, now: bool = False) -> None:
         """See to it that these accounts' templates are fetched; `now`: as soon as possible, else as planned."""

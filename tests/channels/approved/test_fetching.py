@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -125,3 +125,30 @@ async def test_of_an_account_that_is_gone_nothing_stays(world: World) -> None:
     await world.approved.want_now(strict.id)
     await world.fetching.drain()
     assert await names(world, strict.id) == [] and await world.fetching.drain() == 0
+
+
+async def test_an_account_whose_secrets_are_lost_holds_up_no_other(world: World) -> None:
+    bad, good = await world.channels.add("strict", "Bad", {}), await world.channels.add("strict", "Good", {})
+    Strict.kept.append(template("a"))
+    lost = {"$set": {"secrets": {"word": "v1.00000000.AAAA"}}}
+    await world.channels._rows.update_one({"_id": bad.id}, lost)
+    await world.approved.want([bad.id])
+    world.at += timedelta(seconds=1)
+    await world.approved.want([good.id])
+    await world.fetching.drain()
+    assert await names(world, good.id) == ["a"]
+
+
+async def test_two_who_replace_at_once_leave_a_list(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first is held up between writing and taking away, until the second has done both."""
+    rows = world.approved._rows
+    delete_many = type(rows).delete_many
+
+    async def late(self: Any, *args: Any, **more: Any) -> Any:
+        monkeypatch.setattr(type(rows), "delete_many", delete_many)
+        await world.approved.replace("chn_x", [template("a"), template("b")])
+        return await delete_many(self, *args, **more)
+
+    monkeypatch.setattr(type(rows), "delete_many", late)
+    await world.approved.replace("chn_x", [template("a"), template("c")])
+    assert await names(world, "chn_x") == ["a", "b"]
