@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
 
 from base.clock import Clock
+from base.errors import RapportError
 from base.mongo import UNAVAILABLE, Document
 from channels.failures import SendFailed
 from channels.registry import Registry
@@ -46,27 +48,43 @@ class Lookups:
         turn = asyncio.Semaphore(WIDTH)
         found = await asyncio.gather(*(self._asked(row, turn) for row in rows))
         sightings = [sighting for sighting in found if sighting is not None]
-        await self._resolver.resolve(sightings)
+        await self._write(sightings)
         answered = {(each.address.channel_id, each.address.external_id) for each in sightings}
         for row in rows:
             if (row["channel_id"], row["external_id"]) in answered:
                 await self._identities.looked_up(row)
         return len(rows)
 
+    async def _write(self, sightings: Sequence[Sighting]) -> None:
+        """All together; an answer that cannot be written costs its own name and no other's."""
+        try:
+            await self._resolver.resolve(sightings)
+        except UNAVAILABLE:
+            raise
+        except Exception:
+            if len(sightings) == 1:
+                log.exception("an answer cannot be kept", extra={"provider": sightings[0].provider})
+                return
+            for each in sightings:
+                await self._write([each])
+
     async def _asked(self, row: Document, turn: asyncio.Semaphore) -> Sighting | None:
-        account = await self._channels.account(row["channel_id"])
         person: Person | None = None
-        if account is not None:
-            try:
+        try:
+            account = await self._channels.account(row["channel_id"])
+            if account is not None:
                 async with turn:
                     person = await self._registry.get(row["provider"]).lookup(account, row["external_id"])
-            except SendFailed as error:
-                await self._put_off(row, again=error.consequence.retry)
-                return None
-            except UNAVAILABLE:
-                raise
-            except Exception:  # an adapter's bug costs a name, nothing else
-                log.exception("lookup failed", extra={"provider": row["provider"]})
+        except SendFailed as error:
+            await self._put_off(row, again=error.consequence.retry)
+            return None
+        except RapportError:  # the account's secrets cannot be opened
+            await self._put_off(row, again=True)
+            return None
+        except UNAVAILABLE:
+            raise
+        except Exception:  # an adapter's bug costs a name, nothing else
+            log.exception("lookup failed", extra={"provider": row["provider"]})
         if person is None:
             await self._identities.looked_up(row)
             return None

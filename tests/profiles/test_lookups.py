@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from base.secret_box import SecretLost
 from channels.adapter import Account, AccountSettings, Adapter, Card, Delivery
 from channels.capabilities import Capabilities
 from channels.failures import Failure, SendFailed
@@ -47,11 +48,14 @@ class Telling(Silent):
 
 @dataclass
 class Accounts:
-    """Opens every account but those that are gone."""
+    """Opens every account but those that are gone, and those whose secrets are lost."""
 
     gone: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
 
     async def account(self, channel_id: str) -> Account | None:
+        if channel_id in self.lost:
+            raise SecretLost("Its key is gone.")
         return None if channel_id in self.gone else Account(channel_id, "telling", "x", AccountSettings())
 
 
@@ -115,6 +119,28 @@ async def test_a_passing_fault_is_tried_again_and_a_lasting_one_is_not(world: Wo
     assert await world.lookups.drain() == 1
     assert await world.name_of(profile_id) == "Bo"
     assert sorted(Telling.asked) == ["bug", "busy", "busy", "no"]
+
+
+async def test_one_account_or_answer_costs_no_other_its_name(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.accounts.lost.add("chn_lost")
+    Telling.book |= {"good": Person(name="Anna"), "odd": Person(name="Odd")}
+    await world.seen("u", "chn_lost")
+    await world.seen("odd")
+    profile_id = await world.seen("good")
+    resolve = world.resolver.resolve
+
+    async def picky(sightings: Any) -> Any:
+        if any(each.person and each.person.name == "Odd" for each in sightings):
+            raise KeyError("odd")
+        return await resolve(sightings)
+
+    monkeypatch.setattr(world.resolver, "resolve", picky)
+    world.people.clock.forward(seconds=1)
+    await world.lookups.drain()
+    assert await world.name_of(profile_id) == "Anna"
+    assert await world.lookups.drain() == 0
+    world.people.clock.forward(seconds=61)
+    assert await world.lookups.drain() == 1, "the account is asked again; what cannot be kept is not"
 
 
 async def test_a_worker_that_died_while_asking_is_followed_by_another(world: World) -> None:
