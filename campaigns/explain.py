@@ -56,6 +56,8 @@ SENTENCES: Mapping[str, str] = {
     "end.too_many_visits": "Ended: it came to the same step too often.",
     "end.restarted": "Ended: the person began anew.",
     "end.exited": "Ended by a person.",
+    "end.merged": "Ended: two people turned out to be one, and the run that had come further goes on.",
+    "merge.undone": "Goes on: the merge that ended it was undone.",
     "end.archived": "Ended: the journey was archived.",
     "end.error": "Set aside: a fault stopped it.",
 }

@@ -61,16 +61,16 @@ def entry(policy: Reentry, key: str | None, cause: str, existing: Sequence[RunBr
         return _while_active(policy, entering, live)
     if mine and policy.mode in ("once", "per_key") and mine[-1].replaced_by != cause:
         return Ignore("once", mine[-1].id)
-    if mine and _cooling(policy, mine[-1], now):
+    if mine and _cooling(policy, max(run.started_at for run in mine), now):
         return Ignore("cooldown", mine[-1].id)
     return Enter(entering)
 
 
-def _cooling(policy: Reentry, last: RunBrief, now: datetime) -> bool:
+def _cooling(policy: Reentry, last: datetime, now: datetime) -> bool:
     """Counted from the last entry: "not more often than every 30 days"."""
     if policy.mode != "cooldown" or policy.cooldown is None:
         return False
-    return policy.cooldown.after(last.started_at, zone_or(None, "UTC")[0]) > now
+    return policy.cooldown.after(last, zone_or(None, "UTC")[0]) > now
 
 
 def _while_active(policy: Reentry, entering: str, live: Sequence[RunBrief]) -> Enter | Ignore:

@@ -7,7 +7,7 @@ cause and stands under a unique entry key. An event nobody can act upon is set a
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -88,7 +88,6 @@ class Reactor:
         events = sorted(_readable(rows, reasons), key=lambda event: in_order_of_time(happened(event)))
         concerned = [event for event in events if event.profile_id]
         owners = await self._facts.current({event.profile_id for event in concerned if event.profile_id})
-        await self._follow_merges(concerned)
         matches = await self._matched(concerned, owners, reasons)
         entrants = [_entrant(match) for match in matches]
         admissions = await self._entrance.admit(entrants)
@@ -130,12 +129,6 @@ class Reactor:
             by_name.setdefault(event.name, set()).update({asked, owners[asked]})
         return await self._store.wake(by_name, self._clock())
 
-    async def _follow_merges(self, events: Iterable[Event]) -> None:
-        for event in events:
-            if event.name == "profile.merged" and event.profile_id:
-                for former in _merged_away(event):
-                    await self._store.hand_over(former, event.profile_id, self._clock())
-
 
 def _worn_out(row: Document) -> bool:
     return bool(row["attempts"] > MAX_CRASHES)
@@ -165,12 +158,6 @@ def _entrant(match: _Match) -> Entrant:
         key=key_of(match.journey.definition.trigger, match.event),
         data={"event": carried(match.event)},
     )
-
-
-def _merged_away(event: Event) -> list[str]:
-    """Ids of the profiles that a `profile.merged` event says were joined to its own."""
-    named = [event.properties.get(name) for name in ("merged_id", "other_id", "from", "loser_id", "from_profile_id")]
-    return [each for each in named if isinstance(each, str) and each.startswith("prf_") and each != event.profile_id]
 
 
 def _closing(row: Document, reason: str | None) -> Any:

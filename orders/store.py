@@ -15,6 +15,7 @@ from base.errors import FieldError, WrongInput
 from base.ids import is_id
 from base.mongo import Database, Document, Indexes, Session
 from orders.models import Order, as_order
+from profiles.store.belongings import Belongings
 
 #: News of an order that never comes is forgotten after this long.
 EARLY_KEPT_S = 90 * 24 * 3600
@@ -44,6 +45,7 @@ class OrderStore:
     def __init__(self, database: Database) -> None:
         self._rows = database.collection("orders")
         self._early = database.collection("early_orders")
+        self.belongings = Belongings("orders", self._rows, "ord")
 
     async def get(self, order_id: str) -> Order | None:
         """One order by our id."""

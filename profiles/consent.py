@@ -196,6 +196,16 @@ class Consent:
         await self._profiles.refresh_reach([owner])
         return news
 
+    async def summarise(self, profile_id: str) -> None:
+        """Write on the profile anew what is effective at its addresses (they came or went with a merge)."""
+
+        async def work(session: Session) -> None:
+            row = await self._profiles.locked(profile_id, session)
+            if row is not None:
+                await self._summarise(row["_id"], session)
+
+        await self._database.in_transaction(work)
+
     async def ledger(self, profile_id: str, limit: int = 200) -> list[Document]:
         """All acts of one person, newest first."""
         return await self._rows.ledger(profile_id, limit)

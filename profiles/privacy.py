@@ -9,6 +9,7 @@ from base.errors import NotFound
 from profiles.models import plain
 from profiles.store.consents import ConsentStore
 from profiles.store.events import EventStore
+from profiles.store.merges import MergeStore
 from profiles.store.profiles import ProfileStore
 
 
@@ -25,10 +26,11 @@ class Erased:
 class Privacy:
     """Export and erasure of what this package holds."""
 
-    def __init__(self, profiles: ProfileStore, events: EventStore, consents: ConsentStore) -> None:
+    def __init__(self, profiles: ProfileStore, events: EventStore, consents: ConsentStore, merges: MergeStore) -> None:
         self._profiles = profiles
         self._events = events
         self._consents = consents
+        self._merges = merges
 
     async def export(self, profile_id: str) -> dict[str, Any]:
         """Profile, identities, consents and events as JSON values. Raises `NotFound`."""
@@ -54,6 +56,7 @@ class Privacy:
             raise NotFound("There is no such profile.")
         ids = [profile.id, *await self._profiles.tombstones_of(profile.id)]
         counts = {"events": await self._events.delete_of(ids), "consents": await self._consents.delete_of(ids)}
+        counts["merges"] = await self._merges.delete_of(ids)
         counts["suggestions"] = await self._profiles.suggestions.delete_of(ids)
         identity_ids, keys = await self._profiles.identity_rows.delete_of(ids)
         counts |= {"identities": len(identity_ids), "profiles": await self._profiles.delete(ids)}

@@ -25,7 +25,7 @@ from campaigns.live import LiveJourneys
 from campaigns.render import Renderer
 from campaigns.sending import JourneySource
 from campaigns.steps import Walker
-from campaigns.store import EnrolmentStore, JourneyStore, TaskStore, TemplateStore
+from campaigns.store import EnrolmentStore, JourneyStore, RunBelongings, TaskStore, TemplateStore
 from campaigns.tasks import Tasks
 from campaigns.templates import Templates
 from campaigns.triggers import Reactor
@@ -51,9 +51,11 @@ from profiles.consent import Consent
 from profiles.edit import ProfileEditor
 from profiles.events import EventStore
 from profiles.lookups import Lookups
+from profiles.merge import Merger
 from profiles.privacy import Privacy
 from profiles.resolve import Resolver
-from profiles.store import ConsentStore, ProfileStore
+from profiles.store import ConsentStore, MergeStore, ProfileStore
+from profiles.suggestions import Suggestions
 from profiles.timeline import Timeline
 from profiles.track import Tracker
 from rapport import keys
@@ -107,6 +109,8 @@ class People:
     tracker: Tracker
     privacy: Privacy
     lookups: Lookups
+    merges: MergeStore
+    consents: ConsentStore
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,7 @@ class Campaigns:
     walker: Walker
     enrolments: EnrolmentStore
     renderer: Renderer
+    task_rows: TaskStore
 
 
 class Runtime:
@@ -127,7 +132,7 @@ class Runtime:
 
     def __init__(
         self, plumbing: Plumbing, people: People, orders: OrderBook, order_store: OrderStore, inbox: Inbox,
-        campaigns: Campaigns, journal: Journal, ingest: Ingest, polling: Polling,
+        campaigns: Campaigns, merger: Merger, journal: Journal, ingest: Ingest, polling: Polling,
     ) -> None:  # fmt: skip
         self._plumbing = plumbing
         self.settings: Settings = plumbing.settings
@@ -149,6 +154,8 @@ class Runtime:
         self.tracker: Tracker = people.tracker
         self.privacy: Privacy = people.privacy
         self.lookups: Lookups = people.lookups
+        self.merger: Merger = merger
+        self.suggestions = Suggestions(people.profiles, plumbing.clock)
         self.orders: OrderBook = orders
         self.order_store: OrderStore = order_store
         self.conversations: ConversationStore = inbox.conversations
@@ -200,6 +207,7 @@ class Runtime:
             Chore("enlist accounts with approved templates", 60, self.template_fetching.enlist),
             Chore("fetch approved templates", 5, self.template_fetching.drain),
             Chore("ask who new people are", 2, self.lookups.drain),
+            Chore("carry out merges", 1, self.merger.drain),
             Chore("announce unannounced profiles", 30, self.resolver.repair),
             Chore("mail answers to who has left the chat", 5, self.continuity.sweep),
             Chore("forget files that nobody holds", 600, self.files.tidy),
@@ -253,7 +261,8 @@ async def open_runtime(settings: Settings) -> Runtime:
         journal, plumbing.registry, plumbing.channels, hands, plumbing.feed, plumbing.clock, want_poll=polls.want,
         want_templates=plumbing.approved.want_now,
     )  # fmt: skip
-    return Runtime(plumbing, people, orders, order_store, inbox, campaigns, journal, ingest, polling)
+    merger = _merger(plumbing, people, orders, order_store, inbox, campaigns)
+    return Runtime(plumbing, people, orders, order_store, inbox, campaigns, merger, journal, ingest, polling)
 
 
 def _plumbing(settings: Settings) -> Plumbing:
@@ -274,7 +283,7 @@ def _plumbing(settings: Settings) -> Plumbing:
 def _people(plumbing: Plumbing) -> People:
     db, clock = plumbing.db, plumbing.clock
     profiles, events, consents = ProfileStore(db), EventStore(db, clock), ConsentStore(db)
-    registry = plumbing.registry
+    registry, merges = plumbing.registry, MergeStore(db)
     resolver = Resolver(
         profiles, events, clock, region=plumbing.settings.default_region, looked_up=registry.looking_up()
     )
@@ -286,7 +295,9 @@ def _people(plumbing: Plumbing) -> People:
         editor=ProfileEditor(profiles, events, resolver, db, clock),
         timeline=Timeline(events, profiles),
         tracker=Tracker(profiles, resolver, events, clock),
-        privacy=Privacy(profiles, events, consents),
+        privacy=Privacy(profiles, events, consents, merges),
+        merges=merges,
+        consents=consents,
         lookups=Lookups(profiles.identity_rows, plumbing.channels, registry, resolver, clock),
     )
 
@@ -317,4 +328,30 @@ def _campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox: In
         walker=Walker(runs, live, facts, inbox.sends, task_rows, effects, doorbell, clock),
         enrolments=runs,
         renderer=renderer,
+        task_rows=task_rows,
     )
+
+
+def _merger(
+    plumbing: Plumbing, people: People, orders: OrderBook, order_store: OrderStore, inbox: Inbox, campaigns: Campaigns
+) -> Merger:
+    """Every room that keeps something of a person says here how it follows when two turn out to be one."""
+    movers = (
+        people.profiles.identity_rows.belongings,
+        inbox.conversations.belongings,
+        inbox.messages.belongings,
+        inbox.sends.belongings,
+        order_store.belongings,
+        RunBelongings(plumbing.db, campaigns.enrolments, plumbing.clock),
+        campaigns.task_rows.belongings,
+        people.consents.belongings,
+        people.events.belongings,
+    )
+
+    async def reach(profile_id: str) -> None:
+        await people.profiles.refresh_reach([profile_id])
+
+    return Merger(
+        plumbing.db, people.profiles, people.merges, people.events, plumbing.feed, plumbing.clock, movers=movers,
+        recounts=(orders.recount, people.consent.summarise, reach), answered=inbox.conversations.last_answered,
+    )  # fmt: skip

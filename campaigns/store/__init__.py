@@ -2,6 +2,7 @@
 
 from base.mongo import Indexes
 from campaigns.store import enrolments, journeys, tasks, templates
+from campaigns.store.belongings import RunBelongings
 from campaigns.store.enrolments import EnrolmentStore
 from campaigns.store.journeys import JourneyStore
 from campaigns.store.tasks import TaskStore
@@ -9,4 +10,4 @@ from campaigns.store.templates import TemplateStore
 
 INDEXES: Indexes = {**journeys.INDEXES, **enrolments.INDEXES, **templates.INDEXES, **tasks.INDEXES}
 
-__all__ = ["INDEXES", "EnrolmentStore", "JourneyStore", "TaskStore", "TemplateStore"]
+__all__ = ["INDEXES", "EnrolmentStore", "JourneyStore", "RunBelongings", "TaskStore", "TemplateStore"]

@@ -25,7 +25,6 @@ from base.duty import DutyBook, settled
 from base.mongo import (
     Database,
     Document,
-    DuplicateKeyError,
     Indexes,
     UpdateOne,
     inserted_apart_from_duplicates,
@@ -275,20 +274,6 @@ class EnrolmentStore:
         """Try a run again that was set aside as poison."""
         back = {"$set": {"state": "waiting", "due_at": now, "attempts": 0}, "$unset": {"end": ""}}
         return (await self._rows.update_one({"_id": run_id, "state": "dead"}, back)).modified_count == 1
-
-    async def hand_over(self, from_profile: str, to_profile: str, now: datetime) -> int:
-        """Two people turned out to be one: their live runs go to the survivor; how many.
-
-        A run whose entry key the survivor has used already keeps its old owner and is walked on: reads follow merges.
-        """
-        moved = 0
-        async for row in self._rows.find({"profile_id": from_profile, "state": {"$in": list(LIVE)}}, {"_id": 1}):
-            change = [{"$set": {"profile_id": to_profile}}]
-            try:
-                moved += (await self._rows.update_one({"_id": row["_id"]}, change)).modified_count
-            except DuplicateKeyError:
-                continue
-        return moved
 
     async def delete_of(self, profile_ids: Sequence[str]) -> int:
         """Erase the runs of these people with their log. The counts of steps stay: they name nobody."""

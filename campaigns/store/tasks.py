@@ -12,6 +12,7 @@ from base.clock import Clock
 from base.ids import new_id
 from base.mongo import Database, Document, DuplicateKeyError, Indexes, Session
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from profiles.store.belongings import Belongings
 
 OPEN = "open"
 CLOSED = ("done", "cancelled")
@@ -32,6 +33,7 @@ class TaskStore:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._rows = database.collection("tasks")
         self._clock = clock
+        self.belongings = Belongings("tasks", self._rows, "tsk", counted=True, by_identity="never")
 
     async def add(self, fields: Mapping[str, Any], session: Session | None = None) -> Document:
         """A new task. In a transaction a taken `key` raises `DuplicateKeyError` and has aborted it."""

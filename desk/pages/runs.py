@@ -26,6 +26,7 @@ ENDS = {
     "too_many_visits": N_("Stopped: it went in circles"),
     "restarted": N_("Ended, because the person began anew"),
     "exited": N_("Taken out by a colleague"),
+    "merged": N_("Ended, because two people turned out to be one and the other run had come further"),
     "archived": N_("Ended, because the journey was archived"),
     "dead": N_("Stopped by a fault"),
     "error": N_("Stopped by a fault"),
@@ -57,6 +58,7 @@ LOG: Mapping[str, tuple[str, str]] = {
     "task.done": (N_("Task done"), "good"),
     "task.timeout": (N_("The task was not done in time"), ""),
     "jump": (N_("Went on elsewhere"), ""),
+    "merge.undone": (N_("Goes on, because the merge that ended it was undone"), "good"),
     "goal.jump": (N_("Reached the goal and went on elsewhere"), "good"),
 }
 WHY = {

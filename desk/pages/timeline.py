@@ -16,6 +16,7 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "profile.created": (N_("First seen"), "sparkles"),
     "profile.updated": (N_("Details changed"), "pencil-square"),
     "profile.merged": (N_("Merged with another profile"), "arrows-pointing-in"),
+    "profile.unmerged": (N_("A merge was undone"), "arrows-pointing-out"),
     "profile.stage_changed": (N_("Stage changed to %(to)s"), "arrow-trending-up"),
     "profile.tier_changed": (N_("Tier changed to %(to)s"), "trophy"),
     "profile.tag_added": (N_("Tag %(tag)s added"), "tag"),

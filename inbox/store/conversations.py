@@ -15,6 +15,7 @@ from base.pages import Page, bounded, cut, read_cursor, write_cursor
 from inbox.models import Conversation, conversation_of
 from inbox.store.inserting import insert_all
 from profiles.search import query_tokens, search_tokens
+from profiles.store.belongings import Belongings
 
 Sort = Literal["last_activity", "waiting", "created", "priority"]
 #: Sort → field and direction (+1 rising). All end in `_id`, so that a page ends at one row exactly.
@@ -93,6 +94,7 @@ class ConversationStore:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._rows = database.collection("conversations")
+        self.belongings = Belongings("conversations", self._rows, "cnv", counted=True, by_identity="always")
         self._clock = clock
 
     # -- reading -----------------------------------------------------------------------------------------------
@@ -174,6 +176,14 @@ class ConversationStore:
         keys = {(row["_id"]["identity_id"], row["_id"]["channel_id"]): row["open"] or row["id"] for row in found}
         rows = await self.rows(keys[pair] for pair in wanted if pair in keys)
         return {pair: rows[keys[pair]] for pair in wanted if keys.get(pair) in rows}
+
+    async def last_answered(self, profile_ids: Iterable[str]) -> dict[str, datetime]:
+        """Profile → when one of us last wrote to that person; who was never written to is left out."""
+        wanted = {"profile_id": {"$in": list(profile_ids)}, "last_reply_at": {"$type": "date"}}
+        steps: list[Document] = [
+            {"$match": wanted}, {"$group": {"_id": "$profile_id", "at": {"$max": "$last_reply_at"}}}
+        ]  # fmt: skip
+        return {row["_id"]: row["at"] for row in await self._database.aggregate(self._rows, steps)}
 
     async def by_thread_keys(self, keys: Iterable[str]) -> list[Document]:
         """Conversations in which one of these mails stands; the latest first."""

@@ -22,6 +22,7 @@ from base.pages import Page, bounded, cut, read_cursor, write_cursor
 from inbox.models import Message, message_of
 from inbox.store.files import FileStore
 from inbox.store.inserting import insert_all
+from profiles.store.belongings import Belongings
 
 INDEXES: Indexes = {
     "messages": [
@@ -53,6 +54,7 @@ class MessageStore:
 
     def __init__(self, database: Database) -> None:
         self._rows = database.collection("messages")
+        self.belongings = Belongings("messages", self._rows, "msg", by_identity="always")
         self.files = FileStore(database)
 
     # -- reading -----------------------------------------------------------------------------------------------

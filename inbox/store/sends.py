@@ -24,6 +24,7 @@ from base.mongo import (
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
 from inbox.models import RESULTS, WAITING, Send, SendClass, send_of
 from inbox.store.inserting import insert_all
+from profiles.store.belongings import Belongings
 
 #: A claim is given up when it was not renewed for so long.
 LEASE_S = 30
@@ -100,6 +101,7 @@ class SendStore:
     def __init__(self, database: Database, clock: Clock, *, lease_s: int = LEASE_S) -> None:
         self._database = database
         self._rows = database.collection("sends")
+        self.belongings = Belongings("sends", self._rows, "snd", by_identity="always")
         self._clock = clock
         self.lease_s = lease_s
         self.by_lane = DutyBook(self._rows, lease_s=lease_s, index="by_lane")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from base.mongo import Database, Document, Indexes, Session, whole
+from profiles.store.belongings import Belongings
 
 INDEXES: Indexes = {
     "consents": [
@@ -25,6 +26,7 @@ class ConsentStore:
 
     def __init__(self, database: Database) -> None:
         self._rows = database.collection("consents")
+        self.belongings = Belongings("consents", self._rows, "log")
 
     async def add(self, act: Document, session: Session) -> None:
         """Raises `DuplicateKeyError` when an act with this `dedupe` is kept already."""

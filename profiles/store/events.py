@@ -23,6 +23,7 @@ from base.mongo import (
     whole,
 )
 from profiles.models import Event, NewEvent, storable
+from profiles.store.belongings import Belongings
 
 INDEXES: Indexes = {
     "events": [
@@ -42,6 +43,7 @@ class EventStore:
         self._rows = database.collection("events")
         self._clock = clock
         self.duties = DutyBook(self._rows, lease_s=30)
+        self.belongings = Belongings("events", self._rows, "evt")
 
     async def record(self, events: Sequence[NewEvent], session: Session | None = None) -> int:
         """Keep them; the number that was new.

@@ -14,6 +14,7 @@ from pymongo import ASCENDING, IndexModel
 from base.mongo import Database, Document, Indexes, Session, UpdateOne, inserted_apart_from_duplicates, whole
 from profiles.keys import Key
 from profiles.models import NO_ADDRESS, Identity, channel_label
+from profiles.store.belongings import IdentityBelongings
 
 INDEXES: Indexes = {
     "identities": [
@@ -76,6 +77,7 @@ class IdentityStore:
 
     def __init__(self, database: Database) -> None:
         self._rows = database.collection("identities")
+        self.belongings = IdentityBelongings("identities", self._rows, "idn")
 
     async def rows_by_key(self, keys: Iterable[str]) -> dict[str, Document]:
         """Key → the identity behind it; an alias answers with its identity."""

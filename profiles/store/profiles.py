@@ -28,6 +28,7 @@ INDEXES: Indexes = {
         IndexModel([("last_seen_at", DESCENDING), _NEWEST], name="by_last_seen"),
         IndexModel([("location", GEOSPHERE)], name="location"),
         IndexModel([("merged_into", ASCENDING)], name="tombstones", sparse=True),
+        IndexModel([("joined", ASCENDING)], name="joined", sparse=True),
         IndexModel([("unannounced", ASCENDING)], name="unannounced", partialFilterExpression={"unannounced": True}),
     ]
 }
@@ -72,7 +73,7 @@ class ProfileStore:
         """Asked id → the survivor's document as stored."""
         asked = list(dict.fromkeys(profile_ids))
         rows = await self._by_id(asked, session)
-        behind = {asked_id: row["merged_into"] for asked_id, row in rows.items() if row["merged_into"]}
+        behind = {asked_id: row for asked_id, row in rows.items() if row["merged_into"]}
         if behind:
             survivors = await self._survivors(behind, session)
             rows |= survivors
@@ -82,7 +83,7 @@ class ProfileStore:
         """Asked id → the id of today. An id nobody holds answers with itself."""
         asked = list(dict.fromkeys(profile_ids))
         wanted = {"_id": {"$in": asked}, "merged_into": {"$ne": None}}
-        behind = {row["_id"]: row["merged_into"] async for row in self._rows.find(wanted, {"merged_into": 1})}
+        behind = {row["_id"]: row async for row in self._rows.find(wanted, {"merged_into": 1, "rev": 1})}
         survivors = await self._survivors(behind, None) if behind else {}
         return {asked_id: survivors[asked_id]["_id"] if asked_id in survivors else asked_id for asked_id in asked}
 
@@ -158,6 +159,35 @@ class ProfileStore:
         """Set top-level fields."""
         await self._rows.update_one({"_id": profile_id}, {"$set": dict(fields)}, session=session)
 
+    async def replace(self, row: Document, after: Document, session: Session) -> bool:
+        """Put `after` in the place of a row as read; False when somebody wrote in between."""
+        wanted = {"_id": row["_id"], "rev": row["rev"]}
+        return (await self._rows.replace_one(wanted, after, session=session)).matched_count == 1
+
+    async def amend(self, row: Document, fields: Mapping[str, Any], gone: Iterable[str], session: Session) -> bool:
+        """Set fields and take others away; False when somebody wrote since the row was read."""
+        unset = {"$unset": dict.fromkeys(gone, "")} if gone else {}
+        change = {"$set": dict(fields), "$inc": {"rev": 1}, **unset}
+        wanted = {"_id": row["_id"], "rev": row["rev"]}
+        return (await self._rows.update_one(wanted, change, session=session)).matched_count == 1
+
+    async def stones(self, profile_ids: Iterable[str], session: Session) -> dict[str, Document]:
+        """Rows of these very ids, tombstones among them."""
+        return await self._by_id(profile_ids, session)
+
+    async def realign(self, profile_id: str, session: Session) -> None:
+        """Ids that were merged into this one lead to it again, however far reads had shortened their way."""
+        edge = [profile_id]
+        for _ in range(CHAIN_MAX):
+            own = {"joined": {"$in": edge}, "merged_into": {"$ne": None}}
+            rows = await self._rows.find(own, {"joined": 1}, session=session).to_list(None)
+            if not rows:
+                return
+            for row in rows:
+                change = {"$set": {"merged_into": row["joined"]}, "$inc": {"rev": 1}}
+                await self._rows.update_one({"_id": row["_id"]}, change, session=session)
+            edge = [row["_id"] for row in rows]
+
     async def refresh_reach(self, profile_ids: Sequence[str]) -> None:
         """Write anew on which channels these people can be reached."""
         labels = await self.identity_rows.labels_of(profile_ids)
@@ -188,9 +218,12 @@ class ProfileStore:
         found = self._rows.find({"_id": {"$in": wanted}}, session=session)
         return {row["_id"]: {"merged_into": None, **row} for row in await whole(found)}
 
-    async def _survivors(self, behind: Mapping[str, str], session: Session | None) -> dict[str, Document]:
-        """Follow every chain to its end, and shorten it so that the next read takes one step."""
-        ends = dict(behind)
+    async def _survivors(self, behind: Mapping[str, Document], session: Session | None) -> dict[str, Document]:
+        """Follow every chain to its end, and shorten it so that the next read takes one step.
+
+        Not where a merge of the chain was undone in between: that counts the revision up.
+        """
+        ends: dict[str, str] = {key: row["merged_into"] for key, row in behind.items()}
         rows: dict[str, Document] = {}
         for _ in range(CHAIN_MAX):
             unknown = set(ends.values()) - rows.keys()
@@ -201,12 +234,15 @@ class ProfileStore:
             if not onward:
                 break
             ends |= onward
-        shorter = [(key, end) for key, end in ends.items() if end != behind[key]]
+        shorter = [(row, ends[key]) for key, row in behind.items() if ends[key] != row["merged_into"]]
         if shorter and session is None:
             await self._rows.bulk_write(
                 [
-                    UpdateOne({"_id": key, "merged_into": behind[key]}, {"$set": {"merged_into": end}})
-                    for key, end in shorter
+                    UpdateOne(
+                        {"_id": row["_id"], "merged_into": row["merged_into"], "rev": row.get("rev")},
+                        {"$set": {"merged_into": end}},
+                    )
+                    for row, end in shorter
                 ],
                 ordered=False,
             )

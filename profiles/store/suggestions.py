@@ -8,7 +8,8 @@ from datetime import datetime
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from base.ids import new_id
-from base.mongo import Database, Document, Indexes, UpdateOne
+from base.mongo import Database, Document, Indexes, Session, UpdateOne
+from base.pages import Page, bounded, cut, read_cursor, write_cursor
 from profiles.models import Dispute
 
 INDEXES: Indexes = {
@@ -16,6 +17,7 @@ INDEXES: Indexes = {
         IndexModel([("pair", ASCENDING)], name="pair", unique=True),
         IndexModel([("state", ASCENDING), ("_id", DESCENDING)], name="by_state"),
         IndexModel([("profile_ids", ASCENDING)], name="by_profile"),
+        IndexModel([("merge_id", ASCENDING)], name="by_merge", sparse=True),
     ]
 }
 
@@ -35,6 +37,38 @@ class SuggestionStore:
     async def open(self, limit: int = 50) -> list[Document]:
         """Rows `{_id, profile_ids, evidence: [{kind, key, reason}], created_at}`, newest first."""
         return await self._rows.find({"state": "open"}).sort("_id", DESCENDING).limit(limit).to_list(limit)
+
+    async def page(self, *, limit: int | None = None, cursor: str | None = None) -> Page[Document]:
+        """The same in parts."""
+        wanted: Document = {"state": "open"}
+        if cursor is not None:
+            wanted["_id"] = {"$lt": read_cursor(cursor, str)[0]}
+        size = bounded(limit)
+        found = await self._rows.find(wanted).sort("_id", DESCENDING).limit(size + 1).to_list(None)
+        rows, more = cut(found, size)
+        return Page(rows, write_cursor(rows[-1]["_id"]) if more else None)
+
+    async def get(self, suggestion_id: str) -> Document | None:
+        """One pair."""
+        return await self._rows.find_one({"_id": suggestion_id})
+
+    async def answer(self, suggestion_id: str, from_state: str, to_state: str, by: str | None, at: datetime) -> bool:
+        """Somebody has said whether they are one person, or takes that back; False when it was said before."""
+        change = {"$set": {"state": to_state, "answered_by": by, "answered_at": at}}
+        return (await self._rows.update_one({"_id": suggestion_id, "state": from_state}, change)).modified_count == 1
+
+    async def merged(self, profile_ids: Sequence[str], merge_id: str, session: Session) -> None:
+        """Pairs among these ids need no answer any more: they are one person."""
+        ids = list(profile_ids)
+        among = {"$in": ids, "$not": {"$elemMatch": {"$nin": ids}}}
+        change = {"$set": {"state": "merged", "merge_id": merge_id}}
+        await self._rows.update_many({"state": "open", "profile_ids": among}, change, session=session)
+
+    async def reopen(self, merge_id: str, session: Session) -> None:
+        """The merge that answered them is undone."""
+        wanted = {"merge_id": merge_id, "state": "merged"}
+        change = {"$set": {"state": "open"}, "$unset": {"merge_id": ""}}
+        await self._rows.update_many(wanted, change, session=session)
 
     async def of_profile(self, profile_id: str) -> list[Document]:
         """Those that concern one person."""

@@ -8,8 +8,10 @@ import pytest
 
 from base.clock import now
 from base.errors import Conflict, NotFound, WrongInput
+from campaigns.store import RunBelongings
 from channels.failures import Failure, SendFailed
 from profiles.consent import ConsentAct
+from profiles.store.belongings import Joining
 from tests.campaigns.conftest import World
 
 HELLO: dict[str, Any] = {
@@ -510,8 +512,8 @@ async def test_merged_people_are_one_person(world: World) -> None:
     rows = world.db.collection("profiles")
     await rows.update_one({"_id": double}, {"$set": {"merged_into": anna}})
     await world.db.collection("identities").update_many({"profile_id": double}, {"$set": {"profile_id": anna}})
-    await world.happens("profile.merged", anna, merged_id=double)
-    await world.settle()
+    runs = RunBelongings(world.db, world.runs, now)
+    assert await runs.move(Joining("mrg_1", double, anna)) == 1
     assert (await world.run())["profile_id"] == anna
     await world.travel(hours=1)
     await world.settle()

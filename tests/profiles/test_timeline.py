@@ -14,6 +14,7 @@ from profiles.consent import Consent, ConsentAct
 from profiles.events import NewEvent
 from profiles.models import parse_identity, plain, storable
 from profiles.privacy import Privacy
+from profiles.store import MergeStore
 from profiles.timeline import Timeline
 from profiles.track import TrackedInput, Tracker
 from tests.profiles.conftest import People
@@ -130,7 +131,7 @@ async def test_export_and_erasure(people: People) -> None:
     await people.db.collection("profiles").update_one(
         {"_id": ids[0].profile_id}, {"$set": {"merged_into": ids[1].profile_id}}
     )
-    privacy = Privacy(people.profiles, people.events, people.consents)
+    privacy = Privacy(people.profiles, people.events, people.consents, MergeStore(people.db))
     export = await privacy.export(ids[0].profile_id)
     assert export["profile"]["id"] == ids[1].profile_id and export["consents"][0]["at"] == "2026-03-01T00:00:00.000Z"
     erased = await privacy.erase(ids[0].profile_id)

@@ -1,0 +1,329 @@
+"""Merging two people and parting them again, through all rooms of the house, with deaths and crossings on the way."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from base.clock import now
+from base.errors import Conflict
+from base.mongo import Collection
+from campaigns.tasks import TaskInput
+from inbox.models import Actor, ReplyInput
+from profiles.edit import ProfilePatch
+from profiles.models import Dispute
+from profiles.store import ProfileFilter
+from tests.rapport.merging import ROOMS, Town, opened
+
+
+@pytest.fixture(scope="module")
+async def _town(mongo_url: str, redis_url: str, database_name: str) -> AsyncIterator[Town]:
+    async with opened(mongo_url, redis_url, database_name[-38:]) as town:
+        yield town
+
+
+@pytest.fixture
+async def town(_town: Town) -> AsyncIterator[Town]:
+    yield _town
+    await _town.empty()
+
+
+async def furnished(town: Town) -> tuple[str, str]:
+    """Two people with something of theirs in every room."""
+    anna, double = await town.says("anna"), await town.says("double", email="double@example.org")
+    for name, who in (("anna", anna), ("double", double)):
+        await town.buys(name, 1000)
+        await town.answers(name, name == "anna")
+        await town.enters(who)
+        await town.runtime.tasks.create(TaskInput(text=f"Call {name}", profile_id=who), None)
+        await town.runtime.editor.patch(who, ProfilePatch(tags=[name, "both"], attributes={"city": name, name: 1}))
+        talk = (await town.rows("conversations", profile_id=who))[0]
+        await town.runtime.outbox.reply(talk["_id"], Actor("usr_x", "Ada"), ReplyInput(text="Hi"), f"k-{who}")
+    return anna, double
+
+
+async def test_everything_goes_to_the_survivor_and_old_ids_lead_there(town: Town) -> None:
+    anna, double = await furnished(town)
+    outlook = await town.runtime.merger.outlook(anna, double)
+    assert not outlook.objections and outlook.merge_id is None
+    before = {room: len(await town.rows(room)) for room in ROOMS}
+    done = await town.runtime.merger.merge(anna, double, by="usr_1")
+    assert (done.state, done.moves) == ("done", outlook.moves)
+    assert set(done.moves) == set(ROOMS)
+    await town.done()
+    for room in ROOMS:
+        assert not await town.rows(room, profile_id=double), room
+        told = 1 if room == "events" else 0
+        assert len(await town.rows(room, profile_id=anna)) == before[room] + told, room
+    person = await town.runtime.profiles.get(double)
+    assert person is not None and (person.id, person.merged_from) == (anna, double)
+    assert (person.orders.count, person.orders.revenue) == (2, {"EUR": 2000})
+    assert person.tags == ["anna", "both", "double"] and person.attributes == {"city": "anna", "anna": 1, "double": 1}
+    assert [each.state for each in person.consents] == ["granted", "denied"]
+    assert {each["field"] for each in (await town.rows("merges"))[0]["set_aside"]} >= {"name", "attributes.city"}
+    (told_event,) = await town.rows("events", name="profile.merged")
+    assert (told_event["profile_id"], told_event["properties"]["other_id"]) == (anna, double)
+    assert (await town.runtime.profiles.page(ProfileFilter())).data[0].id == anna
+
+
+async def test_an_undone_merge_leaves_everything_as_it_was(town: Town) -> None:
+    anna, double = await furnished(town)
+    before = await town.everything(anna, double)
+    done = await town.runtime.merger.merge(anna, double, by="usr_1")
+    undone = await town.runtime.merger.unmerge(str(done.merge_id), by="usr_2")
+    assert (undone.state, undone.kept) == ("undone", {})
+    await town.done()
+    assert await town.everything(anna, double) == before
+    again = await town.runtime.merger.unmerge(str(done.merge_id), by="usr_2")
+    assert again == undone
+    names = [row["name"] for row in await town.rows("events") if row["name"].startswith("profile.unm")]
+    assert len(names) == 2
+
+
+async def test_what_came_since_goes_with_its_identity(town: Town) -> None:
+    anna, double = await town.says("anna"), await town.says("double")
+    done = await town.runtime.merger.merge(anna, double, by=None)
+    assert await town.says("double", "A new line") == anna
+    await town.buys("double", 500)
+    await town.answers("double", False)
+    await town.runtime.editor.patch(anna, ProfilePatch(name="Anna Bos", add_tags=["since"], tier="gold"))
+    undone = await town.runtime.merger.unmerge(str(done.merge_id), by=None)
+    await town.done()
+    rows = await town.rows("messages", profile_id=double)
+    assert [row["text"] for row in rows] == ["Hello", "A new line"]
+    people = await town.runtime.profiles.many([anna, double])
+    assert people[anna].orders.count == 0 and people[double].orders.count == 1
+    assert [each.state for each in people[double].consents] == ["denied"] and not people[anna].consents
+    assert people[anna].name == "Anna Bos" and people[anna].tags == ["since"]
+    assert people[double].name == "Double" and undone.kept in ({}, {"name": "Anna"})
+
+
+async def test_two_open_conversations_stay_and_a_reply_goes_to_its_own_identity(town: Town) -> None:
+    anna, double = await town.says("anna"), await town.says("double")
+    await town.runtime.merger.merge(anna, double, by=None)
+    talks = await town.rows("conversations", profile_id=anna)
+    assert [talk["status"] for talk in talks] == ["open", "open"]
+    for talk, name in zip(talks, ("anna", "double"), strict=True):
+        message = await town.runtime.outbox.reply(talk["_id"], Actor("usr_x"), ReplyInput(text=name), f"r-{name}")
+        (send,) = await town.rows("sends", message_id=message.id)
+        assert send["identity_id"] == talk["identity_id"] == await town.identity(name)
+        assert send["profile_id"] == anna
+
+
+async def test_of_two_runs_of_one_journey_the_further_goes_on_and_undoing_brings_both_back(town: Town) -> None:
+    anna, double = await town.says("anna"), await town.says("double")
+    short, long = await town.enters(anna), await town.enters(double)
+    await town.runtime.db.collection("enrolments").update_one({"_id": long}, {"$set": {"visits": {"soon": 1, "w": 1}}})
+    before = await town.everything(anna, double)
+    done = await town.runtime.merger.merge(anna, double, by=None)
+    runs = {row["_id"]: row for row in await town.rows("enrolments", profile_id=anna)}
+    assert runs[short]["state"] == "ended" and runs[short]["end"]["reason"] == "merged"
+    assert runs[long]["state"] == "waiting" and runs[long]["entry_key"] != runs[short]["entry_key"]
+    explained = await town.runtime.journeys.explain(short)
+    assert explained.why.code == "end.merged"
+    assert (await town.runtime.journeys.enrol(town.waiting, double, key="x")).created is False
+    await town.runtime.merger.unmerge(str(done.merge_id), by=None)
+    await town.done()
+    assert await town.everything(anna, double) == before
+    assert (await town.runtime.journeys.explain(short)).log[-1].code == "merge.undone"
+
+
+async def test_the_latest_word_at_an_address_counts_and_a_denial_when_both_came_at_once(town: Town) -> None:
+    anna, double = await town.says("anna"), await town.says("double")
+    at = now()
+    await town.answers("anna", True, "news", at)
+    await town.answers("double", False, "news", at)
+    await town.answers("anna", True, "offers", at)
+    await town.answers("anna", False, "offers", at)
+    await town.runtime.merger.merge(anna, double, by=None)
+    ids = [await town.identity("anna"), await town.identity("double")]
+    allowed = await town.runtime.consent.allowed([(each, purpose) for each in ids for purpose in ("news", "offers")])
+    assert [verdict.ok for verdict in allowed.values()] == [True, False, False, True]
+    assert len(await town.runtime.consent.ledger(anna)) == 4
+
+
+async def test_chains_are_followed_and_undone_from_the_end(town: Town) -> None:
+    first, second, third = [await town.says(name) for name in ("one", "two", "three")]
+    before = await town.everything(first, second, third)
+    inner = await town.runtime.merger.merge(second, third, by=None)
+    outer = await town.runtime.merger.merge(first, second, by=None)
+    assert (await town.runtime.profiles.current([third]))[third] == first
+    with pytest.raises(Conflict) as refused:
+        await town.runtime.merger.unmerge(str(inner.merge_id), by=None)
+    assert refused.value.code == "merged_on"
+    await town.runtime.merger.unmerge(str(outer.merge_id), by=None)
+    assert (await town.runtime.profiles.current([third]))[third] == second
+    await town.runtime.merger.unmerge(str(inner.merge_id), by=None)
+    await town.done()
+    assert await town.everything(first, second, third) == before
+
+
+async def test_what_cannot_be_one_person_is_refused_with_the_reason(town: Town) -> None:
+    for name in ("anna", "berta"):
+        await town.runtime.resolver.refer("customer_id", name, create=True)
+    rows = await town.rows("profiles")
+    one, other = (row["_id"] for row in rows)
+    assert (await town.runtime.merger.outlook(one, other)).objections == ("different_customers",)
+    with pytest.raises(Conflict) as refused:
+        await town.runtime.merger.merge(one, other, by=None)
+    assert refused.value.code == "different_customers"
+    same = await town.runtime.merger.merge(one, one, by=None)
+    assert same.merge_id is None and not await town.rows("merges")
+
+
+async def test_merges_that_cross_end_as_one(town: Town) -> None:
+    ids = [await town.says(name) for name in ("one", "two")]
+    merger = town.runtime.merger
+    results = await asyncio.gather(
+        merger.merge(ids[0], ids[1], by=None), merger.merge(ids[1], ids[0], by=None), return_exceptions=True
+    )
+    assert not [each for each in results if isinstance(each, BaseException)]
+    await town.done()
+    alive = await town.rows("profiles", merged_into=None)
+    assert len(alive) == 1 and len(await town.rows("merges")) == 1
+    for room in ROOMS:
+        assert {row["profile_id"] for row in await town.rows(room)} <= {alive[0]["_id"]}, room
+
+
+async def test_webhooks_during_a_merge_end_on_the_survivor(town: Town) -> None:
+    anna, double = await town.says("anna"), await town.says("double")
+
+    async def write(name: str) -> None:
+        for number in range(12):
+            await town.says(name, f"{name} {number}")
+            await town.buys(name, 10)
+
+    done, *_ = await asyncio.gather(
+        town.runtime.merger.merge(anna, double, by=None), write("anna"), write("double"), write("double")
+    )
+    await town.done()
+    for room in ROOMS:
+        assert not await town.rows(room, profile_id=double), room
+    person = await town.runtime.profiles.get(anna)
+    assert person is not None and (person.orders.count, person.orders.revenue) == (36, {"EUR": 360})
+    assert len(await town.rows("messages", direction="in")) == 38
+    await asyncio.gather(town.runtime.merger.unmerge(str(done.merge_id), by=None), write("double"), write("anna"))
+    await town.done()
+    people = await town.runtime.profiles.many([anna, double])
+    assert (people[anna].orders.count, people[double].orders.count) == (24, 36)
+    for room in ("conversations", "messages"):
+        owners = {(row["identity_id"], row["profile_id"]) for row in await town.rows(room)}
+        assert owners == {(await town.identity("anna"), anna), (await town.identity("double"), double)}
+
+
+async def test_suggestions_are_answered_by_a_merge_and_asked_again_when_it_is_undone(town: Town) -> None:
+    anna, double, other = [await town.says(name) for name in ("anna", "double", "other")]
+    pairs = [Dispute(anna, double, "email", "email:x@y.example"), Dispute(double, other, "phone", "phone:+1")]
+    await town.runtime.profiles.suggestions.note(pairs, now())
+    done = await town.runtime.merger.merge(anna, double, by=None)
+    assert [row["state"] for row in await town.rows("suggestions")] == ["merged", "open"]
+    await town.runtime.merger.unmerge(str(done.merge_id), by=None)
+    assert [row["state"] for row in await town.rows("suggestions")] == ["open", "open"]
+
+
+async def test_choices_of_a_person_stay(town: Town) -> None:
+    anna, double = await town.says("anna"), await town.says("double")
+    done = await town.runtime.merger.merge(anna, double, by="usr_1", choices={"name": "other"})
+    person = await town.runtime.profiles.get(anna)
+    assert person is not None and person.name == "Double"
+    await town.says("anna", "Hello again")
+    person = await town.runtime.profiles.get(anna)
+    assert person is not None and person.name == "Double"
+    await town.runtime.merger.unmerge(str(done.merge_id), by=None)
+    people = await town.runtime.profiles.many([anna, double])
+    assert [people[each].name for each in (anna, double)] == ["Anna", "Double"]
+
+
+async def test_the_owner_who_was_last_in_touch_stays(town: Town) -> None:
+    anna, double = await town.says("anna"), await town.says("double")
+    for who, owner in ((anna, "usr_a"), (double, "usr_d")):
+        await town.runtime.editor.patch(who, ProfilePatch(owner_id=owner))
+    (talk,) = await town.rows("conversations", profile_id=double)
+    await town.runtime.outbox.reply(talk["_id"], Actor("usr_d"), ReplyInput(text="Hi"), "k")
+    await town.runtime.merger.merge(anna, double, by=None)
+    person = await town.runtime.profiles.get(anna)
+    assert person is not None and person.owner_id == "usr_d"
+    (event,) = await town.rows("events", name="profile.merged")
+    assert event["properties"]["owner_ids"] == ["usr_a", "usr_d"]
+
+
+async def test_an_erased_person_leaves_no_before_image(town: Town) -> None:
+    anna, double = await furnished(town)
+    await town.runtime.merger.merge(anna, double, by=None)
+    await town.runtime.privacy.erase(double)
+    assert not await town.rows("merges") and not await town.rows("profiles")
+    await town.done()
+
+
+class _Died(BaseException):
+    """As `kill -9` looks from inside."""
+
+
+class _Dying:
+    """Counts the writes to the database, and dies before or after the one that is named."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count, self.at, self.after, self.armed = 0, -1, False, False
+        for name in ("update_many", "update_one", "bulk_write", "insert_many", "insert_one", "find_one_and_update",
+                     "replace_one"):  # fmt: skip
+            monkeypatch.setattr(Collection, name, self._wrapped(getattr(Collection, name)))
+
+    def _wrapped(self, real: Any) -> Any:
+        async def call(collection: Any, *args: Any, **more: Any) -> Any:
+            if not self.armed:
+                return await real(collection, *args, **more)
+            self.count += 1
+            mine = self.count == self.at
+            if mine and not self.after:
+                raise _Died
+            result = await real(collection, *args, **more)
+            if mine:
+                raise _Died
+            return result
+
+        return call
+
+    async def on(self, at: int, after: bool, work: Any) -> bool:
+        """Do it and die at that write; whether it died."""
+        self.count, self.at, self.after, self.armed = 0, at, after, True
+        try:
+            await work()
+        except _Died:
+            return True
+        finally:
+            self.armed = False
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_dying_at_any_write_leaves_a_merge_that_is_carried_on(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Merge and unmerge, each killed before and after every single write; afterwards it is whole, or never was."""
+    dying, merger = _Dying(monkeypatch), town.runtime.merger
+    anna, double = await furnished(town)
+    before = await town.everything(anna, double)
+    deaths = 0
+    for after in (False, True):
+        at = 0
+        died = True
+        while died:
+            at += 1
+            died = await dying.on(at, after, lambda: merger.merge(anna, double, by=None))
+            await town.done()
+            if (await town.runtime.profiles.current([double]))[double] == double:  # it was never decided
+                assert await town.everything(anna, double) == before
+                await merger.merge(anna, double, by=None)
+            for room in ROOMS:
+                assert not await town.rows(room, profile_id=double), (at, room)
+            latest = (await town.rows("merges"))[-1]["_id"]
+            undone = await dying.on(at, after, lambda merge_id=latest: merger.unmerge(merge_id, by=None))
+            await town.done()
+            if (await town.runtime.profiles.current([double]))[double] == anna:
+                await merger.unmerge(latest, by=None)
+                await town.done()
+            assert await town.everything(anna, double) == before, at
+            deaths += died + undone
+    assert deaths > 60
