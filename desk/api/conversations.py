@@ -10,6 +10,7 @@ from base.errors import FieldError, WrongInput
 from base.ids import new_id
 from desk.api.contract import Call, Operations, not_there
 from desk.api.messages import MessageView, message_view
+from desk.api.scope import id_today
 from desk.api.shapes import ChannelId, PageQuery, Patch, ProfileId, Time, UserId, View, When, listed
 from desk.auth import Principal
 from inbox.models import Actor, Conversation, Direction, Priority, ReplyInput, Status
@@ -114,7 +115,7 @@ async def list_conversations(call: Call) -> Any:
         assignee_id=call.principal.id if wanted.assignee == "me" else wanted.assignee,
         team_id=wanted.team,
         channel_id=wanted.channel,
-        profile_id=wanted.profile,
+        profile_id=await id_today(call, wanted.profile),
         label=wanted.label,
         priority=wanted.priority,
         q=wanted.q,

@@ -33,6 +33,8 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         "source": "form",
         "wording": "Yes, write to me",
     },
+    "merge_profiles": {"other_id": _NOBODY, "dry_run": True, "fields": {"name": "other"}},
+    "unmerge_profiles": {"merge_id": "mrg_" + "0" * 26},
     "change_conversation": {"status": "resolved", "labels": ["returns"], "priority": "high"},
     "reply": {"text": "It is on its way."},
     "track_events": {

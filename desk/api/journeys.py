@@ -11,7 +11,7 @@ from campaigns.journeys import Overdue, Publication, Status
 from campaigns.recipes import Recipe
 from desk.api.contract import Call, Operations, Reply
 from desk.api.enrolments import EnrolledView, EnrolmentView, enrolment_view
-from desk.api.scope import must_see_person, refuse_scoped, seen_ids
+from desk.api.scope import id_today, must_see_person, refuse_scoped, seen_ids
 from desk.api.shapes import Body, PageQuery, Patch, ProfileId, Time, View, listed, page, sliced
 
 operations = Operations("journeys")
@@ -254,8 +254,8 @@ async def list_enrolments(call: Call) -> Any:
     wanted: EnrolmentQuery = call.query
     journey = await call.runtime.journeys.get(call.path["id"])
     found = await call.runtime.journeys.enrolments(
-        journey["_id"], profile_id=wanted.profile, state=wanted.state, node=wanted.node, limit=wanted.limit,
-        cursor=wanted.cursor,
+        journey["_id"], profile_id=await id_today(call, wanted.profile), state=wanted.state, node=wanted.node,
+        limit=wanted.limit, cursor=wanted.cursor,
     )  # fmt: skip
     seen = await seen_ids(call, {each["profile_id"] for each in found.data})
     return listed(found, [enrolment_view(each) for each in found.data if each["profile_id"] in seen])

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from base.ids import is_id
 from desk.api.contract import Call, Operations, not_there
+from desk.api.scope import id_today
 from desk.api.shapes import ChannelId, PageQuery, ProfileId, Since, Time, View, listed
 from inbox.models import Author, Direction, Message
 
@@ -90,7 +90,7 @@ async def list_messages(call: Call) -> Any:
     wanted: MessageQuery = call.query
     scope = call.principal.channels
     found = await call.runtime.messages.all(
-        channel_id=wanted.channel, profile_id=await _today(call, wanted.profile),
+        channel_id=wanted.channel, profile_id=await id_today(call, wanted.profile),
         provider_message_id=wanted.provider_message_id, direction=wanted.direction, since=wanted.since,
         channels=None if scope is None else sorted(scope), limit=wanted.limit, cursor=wanted.cursor,
     )  # fmt: skip
@@ -105,11 +105,3 @@ async def get_message(call: Call) -> Any:
         raise not_there()
     call.must_see(message.channel_id)
     return message_view(message)
-
-
-async def _today(call: Call, profile_id: str | None) -> str | None:
-    """The surviving profile's id: messages of people merged together belong to it."""
-    if profile_id is None or not is_id(profile_id, "prf"):
-        return profile_id
-    today: dict[str, str] = await call.runtime.profiles.current([profile_id])
-    return today[profile_id]

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from desk.api.contract import Call, Operations, Reply, not_there
-from desk.api.scope import check_named, must_see_person, seen_ids
+from desk.api.scope import check_named, id_today, must_see_person, seen_ids
 from desk.api.shapes import Money, PageQuery, ProfileId, Since, Time, View, page
 from orders.models import FulfilmentStatus, Line, Order, OrderInput, Status, StatusInput, Tracking
 
@@ -91,7 +91,11 @@ async def list_orders(call: Call) -> Any:
     """List orders, the latest placed first. For a caller limited to channels a page may hold fewer than `limit`."""
     wanted: OrderQuery = call.query
     rows, following = await call.runtime.order_store.page(
-        status=wanted.status, profile_id=wanted.profile, since=wanted.since, cursor=wanted.cursor, limit=wanted.limit
+        status=wanted.status,
+        profile_id=await id_today(call, wanted.profile),
+        since=wanted.since,
+        cursor=wanted.cursor,
+        limit=wanted.limit,
     )
     seen = await seen_ids(call, {each.profile_id for each in rows})
     return page([order_view(each) for each in rows if each.profile_id in seen], following)

@@ -14,6 +14,7 @@ from desk.api import (
     files,
     health,
     journeys,
+    merges,
     messages,
     orders,
     people,
@@ -27,8 +28,8 @@ from desk.api.contract import Operation
 
 #: In the order in which the document shows them.
 RESOURCES = (
-    channels, deliveries, profiles, conversations, messages, files, events, orders, templates, journeys, enrolments,
-    sends, tasks, people, stream, health,
+    channels, deliveries, profiles, merges, conversations, messages, files, events, orders, templates, journeys,
+    enrolments, sends, tasks, people, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 

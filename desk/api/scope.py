@@ -88,6 +88,14 @@ async def must_see_person(asking: Asking, profile_id: str) -> str:
     return (await seen_person(asking, profile_id))[0].id
 
 
+async def id_today(asking: Asking, profile_id: str | None) -> str | None:
+    """The surviving profile's id for a filter: what belonged to people merged together belongs to it."""
+    if profile_id is None or not is_id(profile_id, "prf"):
+        return profile_id
+    today: dict[str, str] = await asking.runtime.profiles.current([profile_id])
+    return today[profile_id]
+
+
 def scoped_profile(asking: Asking, profile: Profile) -> Profile:
     """What is said of channels outside the caller's scope is left out."""
     if asking.principal.channels is None:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from base.errors import FieldError, WrongInput
 from desk.api.contract import Call, Operations, not_there
+from desk.api.scope import id_today
 from desk.api.shapes import BroadcastId, ConversationId, JourneyId, PageQuery, ProfileId, Since, Time, View, listed
 from inbox.models import Send, SendClass, SendState
 
@@ -83,7 +84,7 @@ async def list_sends(call: Call) -> Any:
     kind = "journey" if wanted.journey else "broadcast" if wanted.broadcast else None
     scope = call.principal.channels
     found = await call.runtime.sends.page(
-        profile_id=wanted.profile, source_kind=kind, source_id=wanted.journey or wanted.broadcast,
+        profile_id=await id_today(call, wanted.profile), source_kind=kind, source_id=wanted.journey or wanted.broadcast,
         conversation_id=wanted.conversation, state=wanted.status, since=wanted.since,
         channels=None if scope is None else sorted(scope), limit=wanted.limit, cursor=wanted.cursor,
     )  # fmt: skip

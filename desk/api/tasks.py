@@ -12,7 +12,7 @@ from base.ids import is_id
 from base.mongo import Document
 from campaigns.tasks import State, TaskInput, TaskPatch
 from desk.api.contract import Call, Operations, not_there
-from desk.api.scope import must_see_person, seen_tasks
+from desk.api.scope import id_today, must_see_person, seen_tasks
 from desk.api.shapes import PageQuery, ProfileId, Time, View, page, sliced
 
 operations = Operations("tasks")
@@ -59,7 +59,11 @@ async def list_tasks(call: Call) -> Any:
     wanted: TaskQuery = call.query
     assignee = {"me": call.principal.id, "none": "-"}.get(wanted.assignee or "", wanted.assignee)
     found = await call.runtime.tasks.page(
-        state=wanted.status, assignee_id=assignee, profile_id=wanted.profile, limit=wanted.limit, cursor=wanted.cursor
+        state=wanted.status,
+        assignee_id=assignee,
+        profile_id=await id_today(call, wanted.profile),
+        limit=wanted.limit,
+        cursor=wanted.cursor,
     )
     return page([task_view(each) for each in await seen_tasks(call, found.data)], found.next_cursor)
 
@@ -79,7 +83,7 @@ async def create_task(call: Call) -> Any:
     wanted: TaskInput = call.body
     await _check(call, wanted.assignee_id, "assignee_id", "usr")
     if wanted.profile_id is not None:
-        await must_see_person(call, wanted.profile_id)
+        wanted = wanted.model_copy(update={"profile_id": await must_see_person(call, wanted.profile_id)})
     await _check(call, wanted.conversation_id, "conversation_id", "cnv")
     await _check(call, wanted.order_id, "order_id", "ord")
     return task_view(await call.runtime.tasks.create(wanted, call.principal.id))

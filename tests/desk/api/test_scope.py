@@ -29,6 +29,8 @@ BODIES: dict[str, Any] = {
     "change_profile": {"name": "Taken over"},
     "set_stage": {"stage": "lost"},
     "add_consent": {"identity_id": "{idn}", "purpose": "marketing", "granted": False},
+    "merge_profiles": {"other_id": "{prf}"},
+    "unmerge_profiles": {"merge_id": "mrg_" + NOWHERE},
     "change_conversation": {"status": "resolved", "labels": ["x"]},
     "reply": {"text": "From somebody else"},
     "track_events": {"event": "x", "profile_id": "{prf}"},
