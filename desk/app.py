@@ -19,7 +19,19 @@ from desk.api.scope import sees_person
 from desk.assets import Assets
 from desk.keys import ACCOUNTS, RUNTIME
 from desk.middleware import ERROR_PAGE, MIDDLEWARES, harden
-from desk.pages import approved, channels, deliveries, entrance, inbox, journeys, orders, profiles, templates, today
+from desk.pages import (
+    approved,
+    channels,
+    deliveries,
+    entrance,
+    inbox,
+    journeys,
+    merging,
+    orders,
+    profiles,
+    templates,
+    today,
+)
 from desk.pages.errors import error_page
 from desk.render import RENDERER, Renderer
 from desk.whispers import WHISPERS, Whispers, whispering
@@ -27,7 +39,7 @@ from desk.widget import door
 
 #: Forms and JSON; files sent by agents come with their own limit later.
 MAX_BODY_BYTES = 2_000_000
-PAGES = (entrance, today, inbox, profiles, journeys, orders, templates, channels, deliveries, approved)
+PAGES = (entrance, today, inbox, profiles, merging, journeys, orders, templates, channels, deliveries, approved)
 
 
 def build(runtime: Any) -> web.Application:

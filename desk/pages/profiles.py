@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from base.errors import WrongInput
+from desk.api.merges import seen_pairs
 from desk.api.scope import reading, scoped_profile, seen_ids, seen_person
 from desk.auth import principal_of, require
 from desk.i18n import Formats
@@ -17,6 +18,7 @@ from desk.keys import runtime_of
 from desk.pages.customer import Chip, chips_of, customer_view, owner_name, revenue_of, way_of
 from desk.pages.faces import Faces
 from desk.pages.inbox_rows import Asked, row_of
+from desk.pages.merging import merge_rows, merged_notice
 from desk.pages.reads import faces_of, order_rows, run_briefs, together
 from desk.pages.timeline import timeline
 from desk.render import formats_of, page
@@ -103,6 +105,7 @@ async def profile(request: web.Request) -> web.StreamResponse:
         runs=run_briefs(runtime, person.id, formats, limit=50), talks=talks_read,
         events=runtime.events.for_profile(person.id, EVENTS), faces=faces_of(runtime),
         owner=runtime.users.names([person.owner_id] if person.owner_id else []),
+        merges=merge_rows(request, person.id), merged=merged_notice(request), twins=_twins(request, person.id),
     )  # fmt: skip
     talks = [each for each in found["talks"] if principal.may_see(each.channel_id)]
     events = [each for each in found["events"] if principal.may_see(each.channel_id)]
@@ -117,9 +120,17 @@ async def profile(request: web.Request) -> web.StreamResponse:
         "orders": found["orders"], "runs": found["runs"],
         "identities": _identities(identities, found["faces"], formats),
         "counts": {"conversations": len(talks), "orders": len(found["orders"]), "journeys": len(found["runs"])},
-        "talk_href": f"/inbox/{talks[0].id}" if talks else "",
+        "merges": found["merges"], "merged": found["merged"], "undone": "undone" in request.query,
+        "twins": found["twins"], "talk_href": f"/inbox/{talks[0].id}" if talks else "",
     }  # fmt: skip
     return await page(request, "profiles/profile.html", values)
+
+
+async def _twins(request: web.Request, profile_id: str) -> list[tuple[str, str]]:
+    """(id, name) of those who may be the same person."""
+    pairs = await seen_pairs(reading(request), await runtime_of(request).suggestions.of_profile([profile_id]))
+    others = [pair.other if pair.one.id == profile_id else pair.one for pair in pairs]
+    return [(each.id, each.display_name) for each in others[:3]]
 
 
 def _identities(identities: list[Identity], faces: Faces, formats: Formats) -> list[tuple[Any, Identity]]:

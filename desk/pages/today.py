@@ -9,11 +9,13 @@ from typing import Any
 from aiohttp import web
 
 from base.errors import NotFound
+from desk.api.merges import seen_pairs
 from desk.api.scope import reading, seen_tasks
 from desk.auth import principal_of, require
 from desk.i18n import Formats
 from desk.keys import runtime_of
 from desk.pages.inbox_rows import Asked, row_of
+from desk.pages.merging import pair_rows
 from desk.pages.reads import faces_of, together
 from desk.render import formats_of, page
 from inbox.models import Send
@@ -21,6 +23,8 @@ from inbox.store import ConversationFilter
 
 routes = web.RouteTableDef()
 MOST = 12
+#: Pairs that may be one person; the rest stands on the page of its own.
+PAIRS = 3
 FAILED_WITHIN = timedelta(days=7)
 
 
@@ -76,8 +80,9 @@ async def today(request: web.Request) -> web.StreamResponse:
         waiting=runtime.conversations.page(wanted, sort="waiting", limit=MOST),
         tasks=runtime.tasks.due(principal.id, formats.now + timedelta(days=1), MOST),
         failed=runtime.sends.page(state="failed", channels=scope, since=formats.now - FAILED_WITHIN, limit=MOST),
-        faces=faces_of(runtime),
+        faces=faces_of(runtime), pairs=runtime.suggestions.page(limit=MOST),
     )  # fmt: skip
+    pairs = await seen_pairs(reading(request), found["pairs"].data)
     waiting, failed = found["waiting"].data, found["failed"].data
     tasks = await seen_tasks(reading(request), found["tasks"])
     ids = {str(task["profile_id"]) for task in tasks if task.get("profile_id")} | {send.profile_id for send in failed}
@@ -87,6 +92,7 @@ async def today(request: web.Request) -> web.StreamResponse:
         "rows": [row_of(each, Asked("all"), found["faces"], assigned, principal.id, formats) for each in waiting],
         "tasks": [task_row(each, names, principal.id, formats) for each in tasks],
         "failed": [failed_row(each, names, formats) for each in failed],
+        "pairs": await pair_rows(request, pairs[:PAIRS]),
     }
     return await page(request, "today.html", values)
 

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
+from base.clock import now
+from profiles.models import Dispute
 from tests.browser.conftest import Colleagues
 from tests.browser.windows import NARROW, WIDE, Windows
 from tests.journeys.outside import eventually
@@ -53,12 +55,17 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
 
     run = (await eventually(waits, "a run that waits"))[0]
     person = talk["profile_id"]
+    other = (await world.conversation(whatsapp.id, other))["profile_id"]
+    pair = Dispute(person, other, "email", "email:mei.tan@example.org", "unverified")
+    await world.runtime.profiles.suggestions.note([pair], now())
     yield {
         "today": "/today", "inbox": "/inbox?view=all", "conversation": f"/inbox/{talk['id']}?view=all",
         "profiles": "/profiles", "profile": f"/profiles/{person}",
         "profile-conversations": f"/profiles/{person}?tab=conversations",
         "profile-orders": f"/profiles/{person}?tab=orders", "profile-journeys": f"/profiles/{person}?tab=journeys",
-        "profile-identities": f"/profiles/{person}?tab=identities", "journeys": "/journeys",
+        "profile-identities": f"/profiles/{person}?tab=identities", "duplicates": "/profiles/duplicates",
+        "merge": f"/profiles/{person}/merge?other={other}", "merge-search": f"/profiles/{person}/merge?q=que",
+        "journeys": "/journeys",
         "recipes": "/journeys/recipes", "journey": f"/journeys/{journey}", "people": f"/journeys/{journey}/people",
         "run": f"/journeys/runs/{run['id']}", "orders": "/orders", "order": f"/orders/{order['id']}",
         "templates": "/templates", "channels": "/settings/channels", "channel": f"/settings/channels/{whatsapp.id}",
@@ -89,7 +96,19 @@ async def test_no_page_stands_in_anybodys_way(
     windows: Windows, colleagues: Colleagues, places: dict[str, str], theme: Any
 ) -> None:
     page = await windows.open(colleagues.ada, color_scheme=theme)
-    names = ("conversation", "profile", "journeys", "journey", "run", "channels", "channel", "orders", "today")
+    names = (
+        "conversation",
+        "profile",
+        "journeys",
+        "journey",
+        "run",
+        "channels",
+        "channel",
+        "orders",
+        "today",
+        "duplicates",
+        "merge",
+    )
     found = {name: await findings(page, places[name]) for name in names}
     assert not any(found.values()), "\n".join(f"{name}: {each}" for name, own in found.items() for each in own)
 
