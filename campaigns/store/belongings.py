@@ -39,6 +39,7 @@ class RunBelongings(Belongings):
         for rivals in await self._lanes(joining):
             for row in beaten(rivals):
                 await self._end(row, joining.merge_id)
+        await self._stir([joining.to_id] if moved else [])
         return moved
 
     async def bring_back(self, parting: Parting) -> int:
@@ -51,7 +52,19 @@ class RunBelongings(Belongings):
         both = {"profile_id": {"$in": [parting.from_id, parting.to_id]}, "end.merge": parting.merge_id}
         for row in await self._rows.find(both).to_list(None):
             await self._revive(row)
+        await self._stir([parting.from_id, parting.to_id] if back else [])
         return back
+
+    async def _stir(self, profile_ids: Sequence[str]) -> None:
+        """Runs that wait for something to happen look again: to whom they belong now it may have happened."""
+        if profile_ids:
+            waiting = {
+                "profile_id": {"$in": list(profile_ids)},
+                "wake": {"$exists": True},
+                "state": {"$in": list(LIVE)},
+            }
+            change = {"$min": {"due_at": self._clock()}, "$unset": {"lease": ""}}
+            await self._rows.update_many(waiting, change)
 
     async def _given(self, row: Document, from_id: str, to_id: str, entry_key: str, mark: Document) -> int:
         wanted = {"_id": row["_id"], "profile_id": from_id}

@@ -49,18 +49,9 @@ MOVES = {
 }  # fmt: skip
 REASONS = {
     "other_profile": N_("both gave %(value)s"),
-    "unverified": N_("one said %(value)s, which is the other’s"),
-    "proved_elsewhere": N_("%(value)s was the one’s and is now proved to be the other’s"),
+    "unverified": N_("%(value)s belongs to one and was said by the other"),
+    "proved_elsewhere": N_("%(value)s was said by one and proved by the other"),
     "limit": N_("together they have too many identities"),
-}
-#: What the two say in words of the catalogue; a table of the domain.
-AGAINST = {
-    "different_customers": N_("They have different customer numbers."),
-    "too_many_emails": N_("Together they would have more than five e-mail addresses."),
-    "too_many_phones": N_("Together they would have more than five phone numbers."),
-    "too_many_on_a_channel": N_("Together they would have more than two identities on one channel."),
-    "too_many_identities": N_("Together they would have more than fifty identities."),
-    "too_many_merges": N_("Too many people have been merged into this one already."),
 }
 
 
@@ -262,7 +253,7 @@ async def compare(request: web.Request) -> web.StreamResponse:
     values |= {
         "other": side_of(other, others, faces, formats), "moves": moves_of(outlook.moves, formats),
         "choices": [each for each in choices if each.free], "together": [each for each in choices if not each.free],
-        "against": [formats.text(AGAINST.get(code, OBJECTIONS[code])) for code in outlook.objections],
+        "against": [formats.text(OBJECTIONS[code]) for code in outlook.objections],
     }  # fmt: skip
     return await page(request, "profiles/merge.html", values)
 

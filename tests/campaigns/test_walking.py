@@ -664,3 +664,21 @@ async def test_d9_no_run_without_a_due_time_or_an_end(world: World) -> None:
         await world.inbox.delivery.deliver(500)
     for row in await world.rows():
         assert row["state"] == "ended" or row.get("due_at") is not None
+
+
+async def test_what_happened_to_the_other_wakes_a_run_that_came_by_a_merge(world: World) -> None:
+    """The double waits for what the survivor has done already."""
+    wait = {"type": "wait_event", "any": [{"event": "paid", "next": "hello"}], "since": "PT2H", "timeout": "P9D"}
+    await world.journey({"id": "w", **wait, "timeout_next": None}, HELLO, trigger={"type": "event", "event": "x"})
+    anna, double = await world.person("Anna"), await world.person("Anna too")
+    await world.happens("x", double)
+    await world.settle()
+    await world.happens("paid", anna)
+    await world.settle()
+    assert world.sent() == []
+    rows = world.db.collection("profiles")
+    await rows.update_one({"_id": double}, {"$set": {"merged_into": anna}})
+    await world.db.collection("identities").update_many({"profile_id": double}, {"$set": {"profile_id": anna}})
+    await RunBelongings(world.db, world.runs, now).move(Joining("mrg_1", double, anna))
+    await world.settle()
+    assert world.sent() == ["Hello Anna"]

@@ -1,0 +1,105 @@
+"""The pages about merging, without a script: side by side, the queue, the way back, and who may what."""
+
+import re
+from typing import Any
+
+import pytest
+
+from base.clock import now
+from channels.vocabulary import Address
+from profiles.edit import ProfilePatch
+from profiles.models import Dispute
+from profiles.resolve import Sighting
+
+pytestmark = pytest.mark.timeout(240)
+
+
+async def two(desk: Any) -> tuple[str, str, str]:
+    """A channel and two people on it."""
+    secret = {"secret": "whsec_" + "QUFB" * 8, "send_url": "https://receiver.example.org/in"}
+    channel = await desk.runtime.channels.add("generic", "Shop", secret)
+    ids = []
+    for name in ("Anna Bos", "A. Bos"):
+        address = Address(channel_id=channel.id, external_id=name)
+        (known,) = await desk.runtime.resolver.resolve([Sighting(address, "generic", now())])
+        await desk.runtime.editor.patch(known.profile_id, ProfilePatch(name=name, tags=[name[0]]))
+        ids.append(known.profile_id)
+    return channel.id, ids[0], ids[1]
+
+
+async def test_two_are_looked_at_merged_and_parted_again(desk: Any) -> None:
+    _, anna, double = await two(desk)
+    ada = await desk.person("agent", name="Ada Agent")
+    found = await ada.page(f"/profiles/{anna}/merge?q=bos")
+    assert f"/profiles/{anna}/merge?other={double}" in found and found.count('data-testid="candidate"') == 1
+    page = await ada.page(f"/profiles/{anna}/merge?other={double}")
+    assert 'name="stays.name" value="this"' in page and "Anna Bos" in page and 'data-testid="moves"' in page
+    where = await ada.post(f"/profiles/{anna}/merge", other=double, **{"stays.name": "other"})
+    assert where.startswith(f"/profiles/{anna}?merged=mrg_")
+    shown = await ada.page(where)
+    assert 'data-testid="undo-merge"' in shown and 'data-testid="profile-name">A. Bos' in shown
+    merge_id = where.partition("merged=")[2]
+    assert merge_id in await ada.page(f"/profiles/{anna}?tab=identities")
+    back = await ada.post(f"/profiles/merges/{merge_id}/undo")
+    assert back == f"/profiles/{anna}?undone={merge_id}"
+    assert 'data-testid="profile-name">Anna Bos' in await ada.page(back)
+    assert 'data-testid="profile-name">A. Bos' in await ada.page(f"/profiles/{double}")
+    assert 'data-testid="undo-merge"' not in await ada.page(where)
+
+
+async def test_the_queue_is_answered_with_one_press_and_taken_back(desk: Any) -> None:
+    _, anna, double = await two(desk)
+    pair = Dispute(anna, double, "phone", "phone:+4915112345", "unverified")
+    await desk.runtime.profiles.suggestions.note([pair], now())
+    ada = await desk.person("agent", name="Ada Agent")
+    queue = await ada.page("/profiles/duplicates")
+    assert queue.count('data-testid="pair"') == 1 and "+4915112345" in queue
+    assert 'data-testid="twin"' in await ada.page(f"/profiles/{anna}")
+    assert 'data-testid="today-pairs"' in await ada.page("/today")
+    found = re.search(r"/profiles/duplicates/(sug_\w+)/dismiss", queue)
+    assert found is not None
+    where = await ada.post(f"/profiles/duplicates/{found[1]}/dismiss")
+    gone = await ada.page(where)
+    assert 'data-testid="dismissed"' in gone and 'data-testid="pair"' not in gone
+    assert 'data-testid="today-pairs"' not in await ada.page("/today")
+    assert await ada.post(f"/profiles/duplicates/{found[1]}/reopen") == "/profiles/duplicates"
+    merged = await ada.post(f"/profiles/{anna}/merge", other=double, back="duplicates")
+    page = await ada.page(merged)
+    assert 'data-testid="undo-merge"' in page and 'data-testid="pair"' not in page
+    back = await ada.post(f"/profiles/merges/{merged.partition('merged=')[2]}/undo", back="duplicates")
+    assert 'data-testid="pair"' in await ada.page(back)
+
+
+async def test_who_sees_only_a_part_merges_nothing_and_a_viewer_only_reads(desk: Any) -> None:
+    channel, anna, double = await two(desk)
+    other = await desk.runtime.channels.add(
+        "generic", "Other", {"secret": "whsec_" + "QUFB" * 8, "send_url": "https://receiver.example.org/in"}
+    )
+    await desk.runtime.profiles.suggestions.note([Dispute(anna, double, "phone", "phone:+4915112346")], now())
+    foreign = await desk.person("agent", channels=[other.id], name="Finn Foreign")
+    await foreign.page(f"/profiles/{anna}/merge?other={double}", 404)
+    await foreign.post(f"/profiles/{anna}/merge", 404, other=double)
+    assert anna not in await foreign.page("/profiles/duplicates")
+    viewer = await desk.person("viewer", name="Vera Viewer")
+    queue = await viewer.page("/profiles/duplicates")
+    assert anna in queue and 'data-testid="dismiss"' not in queue
+    await viewer.post(f"/profiles/{anna}/merge", 403, other=double)
+    await viewer.page(f"/profiles/{anna}/merge", 403)
+    insider = await desk.person("agent", channels=[channel], name="Ina Insider")
+    assert anna in await insider.page("/profiles/duplicates")
+    done = await insider.post(f"/profiles/{anna}/merge", other=double)
+    assert "merged=mrg_" in done
+
+
+async def test_what_cannot_be_one_person_says_why_and_offers_no_button(desk: Any) -> None:
+    ids = []
+    for number in ("C-1", "C-2"):
+        known = await desk.runtime.resolver.refer("customer_id", number, create=True)
+        ids.append(known.profile_id)
+    ada = await desk.person("agent", name="Ada Agent")
+    path = f"/profiles/{ids[0]}/merge"
+    page = await ada.page(f"{path}?other={ids[1]}")
+    assert "different customer numbers" in page and 'data-testid="do-merge"' not in page
+    assert await ada.post(path, other=ids[1]) == f"{path}?other={ids[1]}"
+    await ada.post(path, 422, other="x")
+    await ada.post("/profiles/merges/mrg_x/undo", 404)
