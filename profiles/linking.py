@@ -52,6 +52,11 @@ class Appearance:
         return tuple(sorted(self.keys, key=lambda key: key.order))
 
     @property
+    def only_says(self) -> bool:
+        """Nothing but addresses and numbers that nobody proved: whoever says them has no id of his own."""
+        return all(key.strength == "weak" and key.kind != "anonymous" for key in self.keys)
+
+    @property
     def same(self) -> tuple[Key, ...]:
         """All keys of the channel identity."""
         return (self.primary, *self.aliases, *((self.former,) if self.former else ()))
@@ -153,10 +158,11 @@ class _Decider:
             holder = self.holders.get(key.key)
             if holder is None or not self._may_decide(appearance, holder):
                 continue
-            if not holder.weak or key.kind == "anonymous":
+            if key.kind == "anonymous" or not (holder.weak or key.strength == "weak"):
                 return key.key
-            # a value that was only said names its profile for a caller who asks by it, not for a platform's sighting
-            if weak is None and primary.kind != "channel":
+            # a value that was only said names its profile for a caller who asks by it and has no id of his own, or who
+            # proves it now; not for a platform's sighting
+            if weak is None and (appearance.only_says if key.strength == "weak" else primary.kind != "channel"):
                 weak = key.key
         return weak
 

@@ -366,3 +366,14 @@ async def test_batches_of_many_workers_overlap_without_harm(people: People) -> N
 async def _orphans(db: Database) -> int:
     held = await db.collection("profiles").distinct("_id")
     return await db.collection("identities").count_documents({"profile_id": {"$nin": held}})
+
+
+@pytest.mark.parametrize("kind", ["customer_id", "anonymous", "channel"])
+async def test_an_address_that_was_only_said_joins_no_id_to_who_proved_it(people: People, kind: Any) -> None:
+    """Whoever holds the key of a web page, or an account in a shop, may type anybody's address."""
+    (anna,) = await people.resolver.identify([Reference([IdentityRef(kind="email", value="anna@example.com")])])
+    own = IdentityRef(kind=kind, value="4711", channel_id="chn_a" if kind == "channel" else None)
+    said = IdentityRef(kind="email", value="anna@example.com", verified=False)
+    (other,) = await people.resolver.identify([Reference([own, said])])
+    assert anna is not None and other is not None and other.profile_id != anna.profile_id
+    assert await people.db.collection("suggestions").count_documents({}) == 1
