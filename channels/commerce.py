@@ -105,7 +105,8 @@ def buyer(
 ) -> list[Json]:
     """Who bought, as identities. The customer's number counts within this shop alone.
 
-    The shop writes to the mail address, so it stands for the person; a phone number was typed and only suggests.
+    The shop writes to the mail address, so a guest's stands for the person; who is named by a customer's number keeps
+    other people's addresses apart (`email_proved`). A phone number was typed and only suggests.
     """
     found: list[Json] = []
     if customer_id is not None:

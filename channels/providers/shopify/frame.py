@@ -61,20 +61,25 @@ class Customer:
 
 
 def customer_of(body: Json) -> Customer:
-    """Whose order or checkout it is; what stands on the document itself comes before what the customer has."""
+    """Whose order or checkout it is; what stands on the document itself comes before what the customer has.
+
+    A customer may type any address at the till: it is not proved where their account is told to have another.
+    """
     customer = mapping(body.get("customer"))
     place = mapping(body.get("billing_address")) or mapping(body.get("shipping_address"))
     place = place or mapping(customer.get("default_address"))
-    email = mail_address(body.get("email")) or mail_address(body.get("contact_email"))
+    own, customer_id = mail_address(customer.get("email")), own_id(customer.get("id"))
+    email = mail_address(body.get("email")) or mail_address(body.get("contact_email")) or own
+    is_own = customer_id is None or "email" not in customer or (email or "").lower() == (own or "").lower()
     phones = (body.get("phone"), customer.get("phone"), place.get("phone"))
     found = (phone_number(each, place.get("country_code")) for each in phones)
     return Customer(
-        id=own_id(customer.get("id")),
-        email=email or mail_address(customer.get("email")),
+        id=customer_id,
+        email=email,
         phone=next((each for each in found if each is not None), None),
         name=full_name(customer) or full_name(place),
         locale=short(body.get("customer_locale"), 35),
-        email_proved=customer.get("verified_email") is not False,
+        email_proved=is_own and customer.get("verified_email") is not False,
     )
 
 

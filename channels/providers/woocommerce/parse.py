@@ -177,12 +177,14 @@ def _event(frame: Frame, told: Json) -> CommerceEvent:
     body, billing = frame.body, _billing(frame.body)
     customer_id, email = _customer_id(body.get("customer_id")), mail_address(billing.get("email"))
     phone = phone_number(billing.get("phone"), billing.get("country"))
-    refs = buyer(frame.channel_id, customer_id=customer_id, email=email, phone=phone)
+    # Who is signed in may type any address at the till; the one of their account is told with the customer.
+    proved = customer_id is None
+    refs = buyer(frame.channel_id, customer_id=customer_id, email=email, phone=phone, email_proved=proved)
     name = _name(billing)
     return CommerceEvent(
         **frame.shared,
         address=Address(channel_id=frame.channel_id, external_id=customer_id, handle=email) if customer_id else None,
-        person=Person(name=name, email=email) if refs else None,
+        person=Person(name=name, email=email, verified=proved) if refs else None,
         name=frame.topic,
         order={**told, "occurred_at": stamp(frame.at), **said(identities=refs, customer_name=name)},
     )

@@ -103,3 +103,16 @@ def test_shop_domains(given: str, kept: str | None) -> None:
             ShopifySettings(shop_domain=given, app_secret="s")  # type: ignore[arg-type]
     else:
         assert ShopifySettings(shop_domain=given, app_secret="s").shop_domain == kept  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("customer", "proved"), [
+    ({"id": 5, "email": "Anna@example.com", "verified_email": True}, True), ({"id": 5}, True), (None, True),
+    ({"id": 5, "email": "other@example.com", "verified_email": True}, False), ({"id": 5, "email": None}, False),
+    ({"id": 5, "email": "anna@example.com", "verified_email": False}, False),
+])  # fmt: skip
+def test_an_address_typed_at_the_till_is_proved_only_as_the_customers_own(customer: Any, proved: bool) -> None:
+    body = {"id": 1, "email": "anna@example.com", "customer": customer}
+    (event,) = told("orders/create", body)
+    assert isinstance(event, CommerceEvent) and event.person is not None
+    (said,) = [each for each in event.order["identities"] if each["kind"] == "email"]
+    assert said["verified"] is event.person.verified is proved
