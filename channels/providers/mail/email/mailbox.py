@@ -90,7 +90,7 @@ class Fetched:
 
 
 class Lost(Exception):
-    """The connection went while one mail was fetched."""
+    """The connection went while one mail was fetched, or the server was too busy for it."""
 
 
 def place_of(cursor: str | None) -> Place | None:
@@ -173,7 +173,7 @@ def _read(mailbox: Mailbox, place: Place, uids: Sequence[int], *, more: bool) ->
 def _one(mailbox: Mailbox, uid: int, tries: int) -> bytes | Skipped | None:
     """The bytes of one mail, or why it is left; None when it has gone meanwhile. Raises `Lost`."""
     if tries >= TRIES:
-        return Skipped(uid, f"the connection broke {tries} times while it was fetched")
+        return Skipped(uid, f"the server broke off {tries} times while it was fetched")
     try:
         size = mailbox.size(uid)  # asked one by one: a server may hang up over a mail that it cannot read
         if size > MAX_MAIL:
@@ -182,6 +182,8 @@ def _one(mailbox: Mailbox, uid: int, tries: int) -> bytes | Skipped | None:
     except (imaplib.IMAP4.abort, OSError):
         raise Lost from None
     except imaplib.IMAP4.error as error:
+        if _PASSING.search(_words(error)):
+            raise Lost from None  # the server is busy: that says nothing of this mail
         return Skipped(uid, f"the server could not read it: {_words(error)}")
 
 

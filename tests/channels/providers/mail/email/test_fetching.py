@@ -315,6 +315,18 @@ async def test_a_mail_that_takes_the_connection_down_is_passed_over_in_the_end(a
     assert subjects(adapter, at, found) == ["Letter 3", "account_notice"]
 
 
+async def test_a_busy_server_costs_no_mail(adapter: EmailAdapter) -> None:
+    busy = b"* OK still here\r\nNO [UNAVAILABLE] Server busy, try again\r\n"
+    answers: dict[str, bytes | None] = {"UID FETCH 2 ": busy, "UID FETCH 3 ": literal(3, mail(3))}
+    async with Scripted(answers) as server:
+        at = account(server.port)
+        page = await adapter.poll(at, f"7:1 {WHOSE}", None)
+        assert (page.cursor, page.deliveries) == (f"7:1:1 {WHOSE}", ())
+        server.answers["UID FETCH 2 "] = literal(2, mail(2))
+        page = await adapter.poll(at, page.cursor, None)
+    assert subjects(adapter, at, list(page.deliveries)) == ["Letter 2", "Letter 3"]
+
+
 async def test_a_cursor_of_another_mailbox_is_not_believed(adapter: EmailAdapter) -> None:
     async with Scripted({"UID SEARCH SINCE": b"* SEARCH\r\n"}) as server:
         foreign = await adapter.poll(account(server.port), "7:1 somebody", None)
