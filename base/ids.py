@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 Prefix = Literal[
     "prf", "idn", "cnv", "msg", "chn", "ord", "jrn", "jrv", "enr", "log", "brd", "snd", "seg", "tpl",
-    "evt", "usr", "tsk", "whk", "dlv", "ses", "tok", "sug", "nte", "lck", "fil", "mrg",
+    "evt", "usr", "tsk", "whk", "dlv", "ses", "tok", "sug", "nte", "lck", "fil", "mrg", "cgr",
 ]  # fmt: skip
 PREFIXES: frozenset[str] = frozenset(get_args(Prefix))
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -38,6 +38,20 @@ def is_id(value: str, prefix: Prefix) -> bool:
     """True when `value` has the form of an id with this prefix. Says nothing about its existence."""
     head, _, tail = value.partition("_")
     return head == prefix and len(tail) == 26 and tail.isalnum() and tail == tail.lower()
+
+
+def packed_id(value: str) -> bytes:
+    """The 16 bytes behind an id, for where every character counts (links in a text message)."""
+    bits = 0
+    for letter in value.partition("_")[2]:
+        bits = bits << 5 | _LETTERS.index(letter)
+    return bits.to_bytes(16, "big")
+
+
+def unpacked_id(prefix: Prefix, raw: bytes) -> str:
+    """The reverse of `packed_id`."""
+    bits = int.from_bytes(raw, "big")
+    return f"{prefix}_{''.join([_PAIRS[bits >> place & 1023] for place in _PLACES])}"
 
 
 def unique_key(*parts: object) -> str:

@@ -35,6 +35,8 @@ from channels.vocabulary import Address, OutboundMail, OutboundMessage
 from inbox.models import Send
 from inbox.policy import Open, window
 from inbox.sources import Answer, Defer, Prepared, Skip
+from profiles.consent import MARKETING
+from profiles.consent_links import ConsentLink, ConsentLinks
 from profiles.models import Identity
 from profiles.store import ProfileStore
 
@@ -67,6 +69,20 @@ class NoLinks:
     def for_send(self, send: Send) -> Mapping[str, str]:
         """None."""
         return {}
+
+
+class PersonalLinks:
+    """The way out of the mailing and to the preference centre, for the address a send goes to."""
+
+    def __init__(self, links: ConsentLinks) -> None:
+        self._links = links
+
+    def for_send(self, send: Send) -> Mapping[str, str]:
+        """Both name the send, so that the ledger knows which message a no came from."""
+        purpose = str(send.content.get("purpose") or MARKETING)
+        no = ConsentLink("unsubscribe", send.identity_id, purpose, send.id)
+        choice = ConsentLink("preferences", send.identity_id, "", send.id)
+        return {"unsubscribe_url": self._links.url(no), "preferences_url": self._links.url(choice)}
 
 
 @dataclass(frozen=True)

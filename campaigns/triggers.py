@@ -7,7 +7,7 @@ cause and stands under a unique entry key. An event nobody can act upon is set a
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -26,6 +26,9 @@ from profiles.events import Event, EventStore
 
 log = logging.getLogger(__name__)
 
+#: Told of every event that is acted upon. May be told twice of one.
+Listener = Callable[[Sequence[Event]], Awaitable[None]]
+
 
 @dataclass(frozen=True)
 class _Match:
@@ -42,7 +45,7 @@ class Reactor:
 
     def __init__(
         self, events: EventStore, store: EnrolmentStore, live: LiveJourneys, entrance: Entrance, facts: FactReader,
-        doorbell: Ringer, clock: Clock,
+        doorbell: Ringer, clock: Clock, *, listeners: Sequence[Listener] = (),
     ) -> None:  # fmt: skip
         self._events = events
         self._store = store
@@ -51,6 +54,7 @@ class Reactor:
         self._facts = facts
         self._doorbell = doorbell
         self._clock = clock
+        self._listeners = tuple(listeners)
 
     async def react(self, limit: int) -> int:
         """Act upon up to `limit` due events; the number handled."""
@@ -86,6 +90,8 @@ class Reactor:
     async def _act(self, rows: Sequence[Document], reasons: dict[str, str]) -> bool:
         """Everything that follows from these events; whether any run has something to do now."""
         events = sorted(_readable(rows, reasons), key=lambda event: in_order_of_time(happened(event)))
+        for listener in self._listeners:
+            await listener(events)
         concerned = [event for event in events if event.profile_id]
         owners = await self._facts.current({event.profile_id for event in concerned if event.profile_id})
         matches = await self._matched(concerned, owners, reasons)

@@ -10,6 +10,15 @@ from inbox.attached import described
 from inbox.incoming import cleaned
 from inbox.models import line_id
 
+#: Sources whose sends no campaign asked for: the application itself says them.
+OWN_WORDS = frozenset({"consent"})
+
+
+def _author(source: Document) -> Document:
+    if source["kind"] in OWN_WORDS:
+        return {"type": "system", "id": None, "name": source["kind"]}
+    return {"type": "campaign", "id": source.get("id"), "name": source["kind"]}
+
 
 def campaign_line(send: Document, message: OutboundMessage, home: Document | None, now: datetime) -> Document:
     """The row of what is being handed over. Without a conversation it waits for the person's first message."""
@@ -17,7 +26,7 @@ def campaign_line(send: Document, message: OutboundMessage, home: Document | Non
     row: Document = {
         "_id": line_id(send), "dedupe": f"send:{send['_id']}", "profile_id": send["profile_id"],
         "identity_id": send["identity_id"], "channel_id": send["channel_id"], "direction": "out",
-        "author": {"type": "campaign", "id": source.get("id"), "name": source["kind"]}, "text": cleaned(message.text),
+        "author": _author(source), "text": cleaned(message.text),
         "provider_at": now, "received_at": now, "seq": home["seq"] if home else 0, "status": "queued",
         "status_rank": 0, "status_history": [], "send_id": send["_id"],
         "conversation_id": home["_id"] if home else None,

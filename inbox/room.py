@@ -82,7 +82,9 @@ def open_inbox(
         database, conversations, messages, channels, profiles, resolver, outbox, presence, feed, doorbell, clock,
         reply_key=reply_keys[0] if reply_keys else None,
     )  # fmt: skip
-    sources: dict[str, SendSource] = {"reply": Answers(continuity), "test": WrittenByHand(), KIND: continuity}
+    sources: dict[str, SendSource] = {
+        "reply": Answers(continuity), "test": WrittenByHand(), "consent": WrittenByHand(), KIND: continuity,
+    }  # fmt: skip
     handover = Handover(
         sends, messages, conversations, channels, profiles, consent, receipts, enclosures, sources, clock,
         in_flight=in_flight, call_timeout_s=call_timeout_s,

@@ -1,48 +1,46 @@
 """May we write here, for this purpose, now. Acts are added to a ledger per (address, purpose), never changed.
 
-Effective is the last explicit act of the person; staff, imports and programs may record a denial but never lift one.
-Nobody has to have said yes unless a purpose asks for it (`needs_yes`); suppression comes before all purposes.
+What follows from them is decided in `profiles.verdicts`; suppression comes before all purposes. Nobody has to have said
+yes unless the purpose is a consent group with the default `opt_in`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from base.clock import Clock
-from base.errors import NotFound
+from base.errors import NotFound, Refused
 from base.ids import new_id
 from base.mongo import Database, Document, DuplicateKeyError, Session
-from profiles.models import Identity, NewEvent
+from profiles.consent_groups import ConsentGroup, ConsentGroups, spoken
+from profiles.models import NO_ADDRESS, Identity, NewEvent
+from profiles.store.consent_groups import ConsentGroupStore
 from profiles.store.consents import ConsentStore
 from profiles.store.events import EventStore
 from profiles.store.profiles import ProfileStore
+from profiles.verdicts import (
+    MARKETING,
+    NOT_THE_PERSON,
+    SERVICE,
+    UNCONFIRMED,
+    State,
+    Verdict,
+    awaited,
+    effective,
+    judge,
+    standing,
+    wanted,
+)
 
-#: Acts of these sources are not the person's own.
-NOT_THE_PERSON = frozenset({"staff", "import", "api", "journey", "provider_failure"})
-#: A denial of this one covers every purpose of the class marketing.
-MARKETING = "marketing"
-#: Purposes that nobody can be asked to consent to.
-SERVICE = frozenset({"service", "transactional"})
+__all__ = [
+    "MARKETING", "NOT_THE_PERSON", "SERVICE", "AddressConsent", "Consent", "ConsentAct", "State", "Verdict",
+    "effective", "judge",
+]  # fmt: skip
 
-_SENTENCES = {
-    "unknown_identity": "This address is not known any more.",
-    "suppressed": "This address is suppressed: {detail}.",
-    "unreachable": "The person left or blocked this channel.",
-    "denied": "The person does not want such messages here.",
-    "no_consent": "The person has not agreed to such messages here.",
-}
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether it may be sent. `reason` is a stable code, `sentence` for a person."""
-
-    ok: bool
-    reason: str | None = None
-    sentence: str | None = None
+#: How long somebody at the desk can take back what they recorded themselves.
+RETRACT_WITHIN = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,8 @@ class ConsentAct:
     """Somebody said yes or no. `key` makes it unique: the same act again changes nothing.
 
     `source`: keyword, unsubscribe_link, preference_centre, form, channel, double_opt_in, staff, import, api …
+    `until`: a no that is a pause. `wording`: what they agreed to; left out, it is the group's, in `language`.
+    `if_news`: leave the ledger as it is when it ends with the same word already.
     """
 
     identity_id: str
@@ -61,51 +61,23 @@ class ConsentAct:
     wording: str | None = None
     by: str | None = None
     key: str | None = None
+    until: datetime | None = None
+    language: str | None = None
+    if_news: bool = False
 
 
 @dataclass(frozen=True)
-class State:
-    """What is effective for one address and purpose."""
+class AddressConsent:
+    """One way to write to a person, with what they said there: purpose → state, and → since when a yes waits."""
 
-    granted: bool
-    at: datetime
+    identity: Identity
+    states: Mapping[str, State]
+    awaited: Mapping[str, datetime] = field(default_factory=dict)
+    needs_yes: Collection[str] = ()
 
-
-def effective(acts: Iterable[Mapping[str, Any]]) -> State | None:
-    """The state after these acts of one address and purpose, given in the order in which they were done. Pure."""
-    state: State | None = None
-    for act in acts:
-        lifts = state is not None and not state.granted and act["granted"]
-        if lifts and not act["by_person"]:
-            continue
-        state = State(act["granted"], act["at"])
-    return state
-
-
-def judge(
-    identity: Identity | None, purpose: str, states: Mapping[str, State], needs_yes: Collection[str] = ()
-) -> Verdict:
-    """Whether this address may be written to for this purpose. `states`: purpose → what is effective. Pure."""
-    if identity is None:
-        return _no("unknown_identity")
-    if identity.suppressed is not None:
-        return _no("suppressed", identity.suppressed.reason)
-    if not identity.reachable:
-        return _no("unreachable")
-    if purpose in SERVICE:
-        return Verdict(True)
-    own, general = states.get(purpose), states.get(MARKETING)
-    if own is not None and not own.granted:
-        return _no("denied")
-    if general is not None and not general.granted and not (own is not None and own.at > general.at):
-        return _no("denied")
-    if purpose in needs_yes and own is None:
-        return _no("no_consent")
-    return Verdict(True)
-
-
-def _no(reason: str, detail: str = "") -> Verdict:
-    return Verdict(False, reason, _SENTENCES[reason].format(detail=detail))
+    def wants(self, purpose: str) -> bool:
+        """Whether messages of this purpose would be sent here, were the address reachable."""
+        return wanted(purpose, self.states, self.needs_yes).ok
 
 
 class Consent:
@@ -113,65 +85,115 @@ class Consent:
 
     def __init__(
         self, profiles: ProfileStore, consents: ConsentStore, events: EventStore, database: Database, clock: Clock,
-        *, needs_yes: Collection[str] = (),
     ) -> None:  # fmt: skip
         self._profiles = profiles
         self._rows = consents
         self._events = events
         self._database = database
         self._clock = clock
-        self._needs_yes = frozenset(needs_yes)
+        self._group_rows = ConsentGroupStore(database)
+        self.groups = ConsentGroups(self._group_rows, clock)
 
     async def allowed(
         self, pairs: Sequence[tuple[str, str]], identities: Mapping[str, Identity] | None = None
     ) -> dict[tuple[str, str], Verdict]:
-        """(identity id, purpose) → verdict, for all pairs in two reads. `identities`: as they were read just now."""
+        """(identity id, purpose) → verdict, for all pairs in three reads. `identities`: as they were read just now."""
         if identities is None:
             identities = await self._profiles.identities(identity_id for identity_id, _ in pairs)
         purposes = {purpose for _, purpose in pairs} - SERVICE
         states: dict[str, dict[str, State]] = {}
+        needs_yes: set[str] = set()
         if purposes:
             keys = {identity.address_key for identity in identities.values()}
-            states = _states(await self._rows.at(keys, {*purposes, MARKETING}))
-        return {pair: self._judged(identities.get(pair[0]), pair[1], states) for pair in pairs}
+            needs_yes = await self._group_rows.needing_yes({*purposes, MARKETING})
+            states = _states(await self._rows.at(keys, {*purposes, MARKETING}), self._clock())
+        return {pair: _judged(identities.get(pair[0]), pair[1], states, needs_yes) for pair in pairs}
+
+    async def of_person(self, profile_id: str) -> list[AddressConsent]:
+        """Every way to write to them with what they said there. Identities of one address share it."""
+        identities = [each for each in await self._profiles.identities_of(profile_id) if each.kind not in NO_ADDRESS]
+        acts = await self._rows.at({each.address_key for each in identities})
+        now, purposes = self._clock(), {act["purpose"] for act in acts}
+        groups = {each.key for each in await self.groups.all()}
+        needs_yes = await self._group_rows.needing_yes({*purposes, *groups, MARKETING})
+        states, waiting = _states(acts, now), _awaited(acts, now)
+        return [
+            AddressConsent(each, states.get(each.address_key, {}), waiting.get(each.address_key, {}), needs_yes)
+            for each in identities
+        ]
+
+    async def was_refused(self, identity_id: str, purpose: str, key: str) -> bool:
+        """Whether a no stands there now, or stood there until the act with this `key` lifted it."""
+        identity, _ = await self._whose(identity_id)
+        acts = await self._rows.at([identity.address_key], [purpose])
+        state = standing(effective(acts), self._clock())
+        return (state is not None and not state.granted) or any(act.get("dedupe") == key for act in acts)
 
     async def act(self, act: ConsentAct) -> State | None:
         """Add to the ledger; what is effective then. One transaction with `consent.granted` or `consent.denied`, which
-        is told when it changes what is effective. May run twice with a `key`. Raises `NotFound`."""
-        identity = await self._profiles.identity(act.identity_id)
-        if identity is None:
-            raise NotFound("There is no such address.")
-        owner = (await self._profiles.current([identity.profile_id]))[identity.profile_id]
-        row = self._row(act, identity, owner)
+        is told when it changes what is effective, or with `consent.requested` for a yes that has to be confirmed.
+        May run twice with a `key`. Raises `NotFound`."""
+        identity, owner = await self._whose(act.identity_id)
+        group = await self.groups.of(act.purpose)
+        return await self._added(self._row(act, identity, owner, group), identity, owner, if_news=act.if_news)
 
-        async def work(session: Session) -> State | None:
-            await self._profiles.locked(owner, session)
-            before = effective(await self._rows.at([identity.address_key], [act.purpose], session))
-            await self._rows.add(row, session)
-            after = effective(await self._rows.at([identity.address_key], [act.purpose], session))
-            if after is not None and (before is None or before.granted != after.granted):
-                await self._events.record([_told(row, identity, owner)], session)
-            await self._summarise(owner, session)
-            return after
+    async def retract(self, act_id: str, by: str) -> Document:
+        """Take back a no that somebody at the desk recorded by mistake; the act that says so. May run twice.
 
-        try:
-            result: State | None = await self._database.in_transaction(work)
-            return result
-        except DuplicateKeyError:
-            return effective(await self._rows.at([identity.address_key], [act.purpose]))
+        Raises `NotFound`, and `Refused` for what the person said, what somebody else recorded, or what is older than
+        `RETRACT_WITHIN`.
+        """
+        mistake = await self._rows.get(act_id)
+        if mistake is None or mistake.get("retracts"):
+            raise NotFound("There is no such act of consent.")
+        if mistake["by_person"] or mistake["by"] != by or self._clock() - mistake["recorded_at"] > RETRACT_WITHIN:
+            raise Refused("Only what you recorded yourself within the last hour can be taken back.")
+        identity, owner = await self._whose(mistake["identity_id"])
+        act = ConsentAct(identity.id, mistake["purpose"], not mistake["granted"], "staff", by=by, key=f"undo:{act_id}")
+        row = {**self._row(act, identity, owner, None), "retracts": act_id}
+        await self._added(row, identity, owner)
+        return row
+
+    async def confirm(self, act_id: str, language: str | None = None) -> ConsentAct | None:
+        """The yes with this id was confirmed from its address; the act, or None when it waits no more.
+
+        May run twice.
+        """
+        asked = await self._rows.get(act_id)
+        if asked is None or not asked.get("pending"):
+            return None
+        acts = await self._rows.at([asked["address_key"]], [asked["purpose"]])
+        done = any(act.get("dedupe") == f"confirm:{act_id}" for act in acts)
+        waiting = awaited(acts, self._clock())
+        if not done and (waiting is None or waiting["_id"] != act_id):
+            return None
+        act = ConsentAct(
+            asked["identity_id"], asked["purpose"], True, "double_opt_in", proof=f"confirms {act_id}",
+            wording=asked["wording"], language=language, key=f"confirm:{act_id}",
+        )  # fmt: skip
+        await self.act(act)
+        return act
+
+    async def end_pauses(self, limit: int = 200) -> int:
+        """Bring the profiles up to date whose pause is over, for rules. For the clockwork; how many."""
+        rows = await self._rows.pauses_over(self._clock(), limit)
+        for row in rows:
+            identity = await self._profiles.identity(row["identity_id"])
+            await self._woken(row, identity)
+        return len(rows)
 
     async def suppress(self, identity_id: str, reason: str, at: datetime | None = None) -> None:
         """Nothing goes to this address any more (bounced, complained, blocked …). May run twice."""
         identity = await self._profiles.identity(identity_id)
         if identity is not None:
-            found = await self._profiles.identity_rows.suppress(identity.address_key, reason, at or self._clock())
+            found = await self._profiles.identity_rows.suppress(identity, reason, at or self._clock())
             await self._profiles.refresh_reach(found)
 
     async def lift(self, identity_id: str) -> None:
         """A person at the desk decided that the address is good again."""
         identity = await self._profiles.identity(identity_id)
         if identity is not None:
-            await self._profiles.refresh_reach(await self._profiles.identity_rows.lift(identity.address_key))
+            await self._profiles.refresh_reach(await self._profiles.identity_rows.lift(identity))
 
     async def left(self, identity_id: str, at: datetime, *, left: bool = True) -> bool:
         """The person blocked or left the channel, or came back; whether that is news. Tells `contact.left` or
@@ -210,47 +232,141 @@ class Consent:
         """All acts of one person, newest first."""
         return await self._rows.ledger(profile_id, limit)
 
-    def _judged(self, identity: Identity | None, purpose: str, states: Mapping[str, Mapping[str, State]]) -> Verdict:
-        return judge(identity, purpose, states.get(identity.address_key, {}) if identity else {}, self._needs_yes)
+    # -- writing ---------------------------------------------------------------------------------------------------
 
-    def _row(self, act: ConsentAct, identity: Identity, owner: str) -> Document:
+    async def _whose(self, identity_id: str) -> tuple[Identity, str]:
+        identity = await self._profiles.identity(identity_id)
+        if identity is None:
+            raise NotFound("There is no such address.")
+        return identity, (await self._profiles.current([identity.profile_id]))[identity.profile_id]
+
+    async def _added(self, row: Document, identity: Identity, owner: str, *, if_news: bool = False) -> State | None:
+        place = [identity.address_key], [row["purpose"]]
+
+        async def work(session: Session) -> State | None:
+            await self._profiles.locked(owner, session)
+            acts = await self._rows.at(*place, session)
+            before = standing(effective(acts), self._clock())
+            if if_news and acts and _says_the_same(acts[-1], row):
+                return before
+            await self._rows.add(row, session)
+            after = standing(effective(await self._rows.at(*place, session)), self._clock())
+            if row.get("pending"):
+                await self._events.record([_told("consent.requested", row, identity, owner)], session)
+            elif after is not None and (before is None or before.granted != after.granted):
+                name = "consent.granted" if after.granted else "consent.denied"
+                await self._events.record([_told(name, row, identity, owner)], session)
+            await self._summarise(owner, session)
+            return after
+
+        try:
+            result: State | None = await self._database.in_transaction(work)
+            return result
+        except DuplicateKeyError:
+            return standing(effective(await self._rows.at(*place)), self._clock())
+
+    def _row(self, act: ConsentAct, identity: Identity, owner: str, group: ConsentGroup | None) -> Document:
+        wording, version = spoken(group, act.language)
         row: Document = {
             "_id": new_id("log"), "address_key": identity.address_key, "identity_id": identity.id, "profile_id": owner,
             "channel": identity.channel_label, "purpose": act.purpose, "granted": act.granted, "source": act.source,
-            "by_person": act.source not in NOT_THE_PERSON, "proof": act.proof, "wording": act.wording, "by": act.by,
+            "by_person": act.source not in NOT_THE_PERSON, "proof": act.proof,
+            "wording": act.wording or (wording if act.granted else None),
+            "wording_version": version if act.granted and act.wording in (None, wording) else None, "by": act.by,
             "at": act.at or self._clock(), "recorded_at": self._clock(),
         }  # fmt: skip
+        if act.granted and group is not None and group.double_opt_in and act.source in UNCONFIRMED:
+            row["pending"] = True
+        if not act.granted and act.until is not None:
+            row |= {"until": act.until, "wake_at": act.until}
         return row if act.key is None else {**row, "dedupe": act.key}
+
+    async def _woken(self, row: Document, identity: Identity | None) -> None:
+        async def work(session: Session) -> None:
+            await self._rows.woken(row["_id"], session)
+            if identity is not None:
+                owner = (await self._profiles.current([identity.profile_id]))[identity.profile_id]
+                await self._profiles.locked(owner, session)
+                await self._summarise(owner, session)
+
+        await self._database.in_transaction(work)
 
     async def _summarise(self, profile_id: str, session: Session) -> None:
         """Write on the profile what is effective at each of its addresses, for rules."""
         identities = await self._profiles.identity_rows.of_profiles([profile_id])
-        labels = {identity.address_key: identity.channel_label for identity in identities[profile_id]}
-        states = _states(await self._rows.at(labels, session=session))
+        labels: dict[str, set[str]] = {}
+        for identity in identities[profile_id]:
+            labels.setdefault(identity.address_key, set()).add(identity.channel_label)
+        acts, now = await self._rows.at(labels, session=session), self._clock()
         entries = [
-            {"address_key": key, "channel": labels[key], "purpose": purpose,
-             "state": "granted" if state.granted else "denied", "at": state.at}
-            for key, purposes in sorted(states.items()) for purpose, state in sorted(purposes.items())
-        ]  # fmt: skip
+            {"address_key": key, "channel": label, **entry}
+            for key, found in sorted(_entries(acts, now).items())
+            for entry in found
+            for label in sorted(labels[key])
+        ]
         await self._profiles.write(profile_id, {"consents": entries}, session)
 
 
-def _states(acts: Iterable[Document]) -> dict[str, dict[str, State]]:
-    """Address → purpose → what is effective; acts in their order."""
+def _judged(
+    identity: Identity | None, purpose: str, states: Mapping[str, Mapping[str, State]], needs_yes: Collection[str]
+) -> Verdict:
+    return judge(identity, purpose, states.get(identity.address_key, {}) if identity else {}, needs_yes)
+
+
+def _grouped(acts: Iterable[Document]) -> dict[tuple[str, str], list[Document]]:
     grouped: dict[tuple[str, str], list[Document]] = {}
     for act in acts:
         grouped.setdefault((act["address_key"], act["purpose"]), []).append(act)
+    return grouped
+
+
+def _states(acts: Iterable[Document], now: datetime) -> dict[str, dict[str, State]]:
+    """Address → purpose → what is effective now; acts in their order."""
     result: dict[str, dict[str, State]] = {}
-    for (address_key, purpose), theirs in grouped.items():
-        state = effective(theirs)
+    for (address_key, purpose), theirs in _grouped(acts).items():
+        state = standing(effective(theirs), now)
         if state is not None:
             result.setdefault(address_key, {})[purpose] = state
     return result
 
 
-def _told(row: Document, identity: Identity, owner: str) -> NewEvent:
-    name = "consent.granted" if row["granted"] else "consent.denied"
-    properties = {"purpose": row["purpose"], "channel": row["channel"], "source": row["source"], "by": row["by"]}
+def _awaited(acts: Iterable[Document], now: datetime) -> dict[str, dict[str, datetime]]:
+    """Address → purpose → since when a yes waits for its confirmation."""
+    result: dict[str, dict[str, datetime]] = {}
+    for (address_key, purpose), theirs in _grouped(acts).items():
+        waiting = awaited(theirs, now)
+        if waiting is not None:
+            result.setdefault(address_key, {})[purpose] = waiting["at"]
+    return result
+
+
+def _entries(acts: Sequence[Document], now: datetime) -> dict[str, list[Document]]:
+    """Address → what the profile says of it, by purpose."""
+    states, waiting = _states(acts, now), _awaited(acts, now)
+    result: dict[str, list[Document]] = {}
+    for key in states.keys() | waiting.keys():
+        own, asked = states.get(key, {}), waiting.get(key, {})
+        for purpose in sorted(own.keys() | asked.keys()):
+            state = own.get(purpose)
+            if state is None:
+                entry: Document = {"purpose": purpose, "state": "pending", "at": asked[purpose]}
+            else:
+                entry = {"purpose": purpose, "state": "granted" if state.granted else "denied", "at": state.at}
+                entry |= {"until": state.until} if state.until else {}
+            result.setdefault(key, []).append(entry)
+    return result
+
+
+def _says_the_same(last: Document, row: Document) -> bool:
+    names = ("granted", "by_person", "pending", "until", "retracts")
+    return all(last.get(name) == row.get(name) for name in names)
+
+
+def _told(name: str, row: Document, identity: Identity, owner: str) -> NewEvent:
+    properties = {
+        "purpose": row["purpose"], "channel": row["channel"], "source": row["source"], "by": row["by"],
+        "act_id": row["_id"],
+    }  # fmt: skip
     return NewEvent(
         name, f"{name}:{row['_id']}", row["at"], owner, identity.id, identity.channel_id, properties=properties
     )

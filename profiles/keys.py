@@ -35,20 +35,32 @@ class Key:
         return (self.strength == "weak", KIND_ORDER.index(self.kind))
 
 
-def channel_key(address: Address, provider: str | None, vouched_email: str | None = None) -> Key:
+def channel_key(
+    address: Address, provider: str | None, vouched_email: str | None = None, vouched_phone: str | None = None
+) -> Key:
     """The key of a person on one channel account.
 
-    `vouched_email`: a normalised address that belongs to this person; when it *is* the external id, consent hangs on
-    the mail address itself, whichever of our accounts it writes to.
+    `vouched_email`, `vouched_phone`: normalised values that belong to this person. Where one of them *is* the external
+    id, consent hangs on the mail address or number itself, whichever of our accounts it writes to.
     """
     external_id = address.external_id[:VALUE_MAX]
     key = f"{address.channel_id}:{external_id}"
-    is_mail = vouched_email is not None and email_address(external_id) == vouched_email
+    hangs_on = key
+    if vouched_email is not None and email_address(external_id) == vouched_email:
+        hangs_on = f"email:{vouched_email}"
+    elif vouched_phone is not None and number_in(external_id) == vouched_phone:
+        hangs_on = f"phone:{phone_key(vouched_phone)}"
     return Key(
-        key=key, kind="channel", strength="channel", value=external_id,
-        address_key=f"email:{vouched_email}" if is_mail else key, channel_id=address.channel_id, provider=provider,
-        external_id=external_id, handle=address.handle,
+        key=key, kind="channel", strength="channel", value=external_id, address_key=hangs_on,
+        channel_id=address.channel_id, provider=provider, external_id=external_id, handle=address.handle,
     )  # fmt: skip
+
+
+def number_in(external_id: str) -> str | None:
+    """The number that an id on a channel is, written as digits, with a plus, or behind the name of the service
+    (`whatsapp:+49…`); None when it is none."""
+    digits = external_id.rpartition(":")[2].removeprefix("+")
+    return phone_number(f"+{digits}") if digits.isascii() and digits.isdigit() else None
 
 
 def email_key(raw: str, *, verified: bool) -> Key | None:

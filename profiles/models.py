@@ -210,13 +210,17 @@ class OrderSummary(Stored):
 
 
 class ConsentState(Stored):
-    """What is effective for one address and purpose. `channel`: provider, or `email`/`phone` for a bare address."""
+    """What is effective for one address and purpose. `channel`: provider, or `email`/`phone` for a bare address.
+
+    `pending`: a yes that waits for its confirmation and is none yet; `until`: a denial that is a pause.
+    """
 
     address_key: str
     channel: str
     purpose: str
-    state: Literal["granted", "denied"]
+    state: Literal["granted", "denied", "pending"]
     at: Moment
+    until: Moment | None = None
 
 
 class Point(Stored):
@@ -306,9 +310,9 @@ class Suppression(Stored):
 class Identity(Stored):
     """One way to know and reach a person; replies go to the identity of their conversation for ever.
 
-    `key` is unique; `address_key` is where consent and suppression hang: the same for all identities that are the
-    same mail address, else `key` itself. `external_id` is the current id to send to: it differs from the key when the
-    provider moved the person. `evidence`: the key by which it was joined to its profile.
+    `key` is unique; `address_key` is where consent hangs: the same for all identities that are the same mail address
+    or the same proven number, else `key` itself. `external_id` is the current id to send to: it differs from the key
+    when the provider moved the person. `evidence`: the key by which it was joined to its profile.
     """
 
     id: str = Field(alias="_id")

@@ -127,7 +127,10 @@ class Resolver:
         person = sighting.person or Person()
         vouched = person if person.verified else Person()
         mail = email_key(vouched.email, verified=True) if vouched.email else None
-        primary = channel_key(sighting.address, sighting.provider, mail.value if mail else None)
+        number = phone_key_of(vouched.phone, self._region, verified=True) if vouched.phone else None
+        primary = channel_key(
+            sighting.address, sighting.provider, mail.value if mail else None, number.value if number else None
+        )
         hints = () if person.verified else joining_keys(person.phone, person.email, self._region, self._blocked)
         joining = joining_keys(vouched.phone, vouched.email, self._region, self._blocked)
         keys = (*customer_keys(person.customer_id), *joining, *platform_keys(vouched.platform_ids), primary)

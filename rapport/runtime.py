@@ -23,7 +23,7 @@ from campaigns.facts import FactReader
 from campaigns.journeys import Journeys
 from campaigns.live import LiveJourneys
 from campaigns.render import Renderer
-from campaigns.sending import JourneySource
+from campaigns.sending import JourneySource, PersonalLinks
 from campaigns.steps import Walker
 from campaigns.store import EnrolmentStore, JourneyStore, RunBelongings, TaskStore, TemplateStore
 from campaigns.tasks import Tasks
@@ -39,6 +39,7 @@ from inbox.continuity import Continuity
 from inbox.conversations import ConversationActions
 from inbox.delivery import Delivery
 from inbox.files import Files
+from inbox.opting import Confirmations, OptWords
 from inbox.outbox import Outbox
 from inbox.presence import Presence
 from inbox.receipts import Receipts
@@ -48,6 +49,7 @@ from inbox.store import ConversationStore, MessageStore, SendStore
 from orders.record import OrderBook
 from orders.store import OrderStore
 from profiles.consent import Consent
+from profiles.consent_links import ConsentLinks
 from profiles.edit import ProfileEditor
 from profiles.events import EventStore
 from profiles.lookups import Lookups
@@ -104,6 +106,7 @@ class People:
     events: EventStore
     resolver: Resolver
     consent: Consent
+    consent_links: ConsentLinks
     editor: ProfileEditor
     timeline: Timeline
     tracker: Tracker
@@ -149,6 +152,7 @@ class Runtime:
         self.events: EventStore = people.events
         self.resolver: Resolver = people.resolver
         self.consent: Consent = people.consent
+        self.consent_links: ConsentLinks = people.consent_links
         self.editor: ProfileEditor = people.editor
         self.timeline: Timeline = people.timeline
         self.tracker: Tracker = people.tracker
@@ -210,6 +214,7 @@ class Runtime:
             Chore("carry out merges", 1, self.merger.drain),
             Chore("announce unannounced profiles", 30, self.resolver.repair),
             Chore("mail answers to who has left the chat", 5, self.continuity.sweep),
+            Chore("end pauses of consent", 60, self.consent.end_pauses),
             Chore("forget files that nobody holds", 600, self.files.tidy),
             Chore("age of the oldest duty", 10, self._measure_age),
         ]
@@ -254,6 +259,9 @@ async def open_runtime(settings: Settings) -> Runtime:
     hands = owners(
         receiver=inbox.receiver, receipts=inbox.receipts, consent=people.consent, orders=orders,
         resolver=people.resolver, editor=people.editor, events=people.events,
+        opt_words=OptWords(
+            people.resolver, people.profiles, people.consent, inbox.outbox, plumbing.registry, plumbing.clock
+        ),
     )  # fmt: skip
     polls = PollStore(plumbing.db, plumbing.clock, wanted=partial(plumbing.doorbell.soon, "poll"))
     polling = Polling(polls, plumbing.channels, plumbing.registry, journal, plumbing.clock)
@@ -292,6 +300,7 @@ def _people(plumbing: Plumbing) -> People:
         events=events,
         resolver=resolver,
         consent=Consent(profiles, consents, events, db, clock),
+        consent_links=ConsentLinks([plumbing.box.signing_key], plumbing.settings.base_url),
         editor=ProfileEditor(profiles, events, resolver, db, clock),
         timeline=Timeline(events, profiles),
         tracker=Tracker(profiles, resolver, events, clock),
@@ -317,14 +326,17 @@ def _campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox: In
     entrance = Entrance(runs, clock)
     source = JourneySource(
         heads, runs, live, facts, template_rows, people.profiles, plumbing.channels, plumbing.registry, renderer,
-        doorbell, clock,
+        doorbell, clock, links=PersonalLinks(people.consent_links),
     )  # fmt: skip
     inbox.delivery.register("journey", source)
+    confirmations = Confirmations(
+        people.profiles, people.consent, inbox.outbox, plumbing.channels, plumbing.registry, people.consent_links
+    )
     return Campaigns(
         journeys=Journeys(heads, runs, live, entrance, facts, template_rows, doorbell, clock),
         templates=Templates(template_rows, renderer, facts),
         tasks=tasks,
-        reactor=Reactor(people.events, runs, live, entrance, facts, doorbell, clock),
+        reactor=Reactor(people.events, runs, live, entrance, facts, doorbell, clock, listeners=[confirmations.ask]),
         walker=Walker(runs, live, facts, inbox.sends, task_rows, effects, doorbell, clock),
         enrolments=runs,
         renderer=renderer,

@@ -30,9 +30,11 @@ from channels.vocabulary import (
     DeliveryUpdate,
     FetchWanted,
     Identified,
+    MessageReceived,
     Tracked,
     Unrecognised,
 )  # fmt: skip
+from inbox.opting import answered_by_provider, word_in
 from webhooks.journal import Journal, as_delivery
 
 log = logging.getLogger(__name__)
@@ -75,6 +77,8 @@ class Owners:
     """Who carries out which family of events, in the order in which a batch is worked off."""
 
     messages: Owner
+    #: Messages by which somebody stops our messages or lets them through again, where the provider has not heard it.
+    words: Owner
     receipts: Owner
     people: Owner
     consents: Owner
@@ -196,7 +200,8 @@ class Ingest:
         for outcome in outcomes:
             for item in outcome.items:
                 families.setdefault(_family(item.event), []).append(item)
-        for name in ("messages", "receipts", "people", "consents", "orders", "tracked"):
+            families.setdefault("words", []).extend(_words(outcome.items))
+        for name in ("messages", "words", "receipts", "people", "consents", "orders", "tracked"):
             items = families.get(name, [])
             if items:
                 await self._halved(getattr(self._owners, name), items, by_row)
@@ -305,6 +310,19 @@ def _family(event: AnyEvent) -> str:
     if isinstance(event, AccountNotice | FetchWanted) or (isinstance(event, Unrecognised) and event.address is None):
         return "account"
     return "messages"
+
+
+def _words(items: Sequence[Item]) -> list[Item]:
+    """The messages of one delivery that say STOP or START. Where the provider itself heard and answered it (it then
+    says so beside the message), nothing is left to say."""
+    heard = answered_by_provider([item.event for item in items])
+    return [
+        item
+        for item in items
+        if isinstance(item.event, MessageReceived)
+        and word_in(item.event) is not None
+        and (item.channel_id, item.event.address.external_id) not in heard
+    ]
 
 
 def _same_secrets(one: Account, other: Account) -> bool:

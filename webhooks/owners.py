@@ -8,8 +8,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from base.errors import FieldError, WrongInput
-from channels.vocabulary import CommerceEvent, ConsentChange, DeliveryUpdate, Tracked
+from channels.vocabulary import CommerceEvent, ConsentChange, DeliveryUpdate, MessageReceived, Tracked
 from inbox.incoming import Arrival
+from inbox.opting import Heard, OptWords
 from inbox.receipts import Receipts
 from inbox.receive import Receiver
 from orders.models import OrderInput
@@ -25,12 +26,16 @@ from webhooks.ingest import Item, Owners
 
 def owners(
     *, receiver: Receiver, receipts: Receipts, consent: Consent, orders: OrderBook, resolver: Resolver,
-    editor: ProfileEditor, events: EventStore,
+    editor: ProfileEditor, events: EventStore, opt_words: OptWords,
 ) -> Owners:  # fmt: skip
     """The owners of all families."""
 
     async def messages(items: Sequence[Item]) -> None:
         await receiver.receive([Arrival(i.channel_id, i.provider, i.event, i.delivery_id) for i in items])
+
+    async def words(items: Sequence[Item]) -> None:
+        heard = [(i, i.event) for i in items if isinstance(i.event, MessageReceived)]
+        await opt_words.hear([Heard(i.channel_id, i.provider, event) for i, event in heard])
 
     async def receive_receipts(items: Sequence[Item]) -> None:
         await receipts.apply([(i.channel_id, i.event) for i in items if isinstance(i.event, DeliveryUpdate)])
@@ -55,8 +60,8 @@ def owners(
             await _note_traits(editor, item, who)
 
     return Owners(
-        messages=messages, receipts=receive_receipts, people=identified, consents=consents, orders=record_orders,
-        tracked=tracked,
+        messages=messages, words=words, receipts=receive_receipts, people=identified, consents=consents,
+        orders=record_orders, tracked=tracked,
     )  # fmt: skip
 
 

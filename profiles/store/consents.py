@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
@@ -13,6 +14,7 @@ INDEXES: Indexes = {
     "consents": [
         IndexModel([("address_key", ASCENDING), ("purpose", ASCENDING), ("at", ASCENDING)], name="by_address"),
         IndexModel([("profile_id", ASCENDING), ("at", DESCENDING)], name="by_profile"),
+        IndexModel([("wake_at", ASCENDING)], name="pauses", sparse=True),
         IndexModel(
             [("dedupe", ASCENDING)], name="once", unique=True,
             partialFilterExpression={"dedupe": {"$exists": True}},
@@ -22,7 +24,10 @@ INDEXES: Indexes = {
 
 
 class ConsentStore:
-    """Acts are `{_id, address_key, profile_id, purpose, granted, source, by_person, proof, wording, by, at}`."""
+    """Acts are `{_id, address_key, profile_id, purpose, granted, source, by_person, proof, wording, wording_version,
+    by, at}` and, where it applies, `pending` (waits for a confirmation), `until` (a pause), `retracts` (the act it
+    undoes).
+    """
 
     def __init__(self, database: Database) -> None:
         self._rows = database.collection("consents")
@@ -41,6 +46,18 @@ class ConsentStore:
             wanted["purpose"] = {"$in": list(purposes)}
         order = [("at", ASCENDING), ("granted", DESCENDING), ("_id", ASCENDING)]
         return await whole(self._rows.find(wanted, session=session).sort(order))
+
+    async def get(self, act_id: str) -> Document | None:
+        """One act."""
+        return await self._rows.find_one({"_id": act_id})
+
+    async def pauses_over(self, now: datetime, limit: int) -> list[Document]:
+        """Pauses that ended and whose profile does not say so yet."""
+        return await self._rows.find({"wake_at": {"$lte": now}}).sort("wake_at", ASCENDING).limit(limit).to_list(limit)
+
+    async def woken(self, act_id: str, session: Session) -> None:
+        """The profile says now that this pause is over."""
+        await self._rows.update_one({"_id": act_id}, {"$unset": {"wake_at": ""}}, session=session)
 
     async def ledger(self, profile_id: str, limit: int = 200) -> list[Document]:
         """The acts of one person, newest first."""

@@ -94,9 +94,22 @@ class IdentityStore:
         return {key: row for key, row in found.items() if row is not None}
 
     async def insert(self, rows: Sequence[Document]) -> list[Document]:
-        """Insert those whose key is free; return those whose key was taken."""
+        """Insert those whose key is free; return those whose key was taken.
+
+        A mail address that bounced or complained does so for whichever of our accounts meets it next.
+        """
         taken = await inserted_apart_from_duplicates(self._rows, rows)
+        await self._inherit({row["address_key"] for row in rows if _is_mail(row["address_key"])})
         return [rows[position] for position in sorted(taken)]
+
+    async def _inherit(self, address_keys: set[str]) -> None:
+        """After the insert, so that a suppression at the same moment meets either the new row or this look."""
+        if not address_keys:
+            return
+        wanted = {"address_key": {"$in": list(address_keys)}, "suppressed": {"$ne": None}, "alias_of": None}
+        async for row in self._rows.find(wanted, {"address_key": 1, "suppressed": 1}):
+            free = {"address_key": row["address_key"], "suppressed": None}
+            await self._rows.update_many(free, {"$set": {"suppressed": row["suppressed"]}})
 
     async def touch(self, touches: Mapping[str, Touch], rows: Mapping[str, Document]) -> None:
         """Note that known identities were seen: `touches` by identity id, `rows` as they were read."""
@@ -172,18 +185,22 @@ class IdentityStore:
         change: Document = {"reachable": reachable, "left_at": None if reachable else at, "reach_changed_at": at}
         return (await self._rows.update_one(fresh, {"$set": change}, session=session)).modified_count == 1
 
-    async def suppress(self, address_key: str, reason: str, at: datetime) -> list[str]:
-        """Nothing goes to this address any more; the profiles concerned. The first reason stays."""
-        wanted = {"address_key": address_key}
+    async def suppress(self, identity: Identity, reason: str, at: datetime) -> list[str]:
+        """Nothing goes to this address any more; the profiles concerned. The first reason stays.
+
+        A mailbox is dead for all our accounts; a number that has no WhatsApp may well get an SMS.
+        """
+        wanted = _same_box(identity)
         await self._rows.update_many(
             {**wanted, "suppressed": None}, {"$set": {"suppressed": {"reason": reason, "at": at}}}
         )
         return await self._rows.distinct("profile_id", wanted)
 
-    async def lift(self, address_key: str) -> list[str]:
+    async def lift(self, identity: Identity) -> list[str]:
         """A person decided that the address may be used again; the profiles concerned."""
-        await self._rows.update_many({"address_key": address_key}, {"$set": {"suppressed": None}})
-        return await self._rows.distinct("profile_id", {"address_key": address_key})
+        wanted = _same_box(identity)
+        await self._rows.update_many(wanted, {"$set": {"suppressed": None}})
+        return await self._rows.distinct("profile_id", wanted)
 
     async def count_window_send(self, identity_ids: Sequence[str]) -> None:
         """Messages of ours since the person's last one; set to 0 when the person writes."""
@@ -227,6 +244,14 @@ class IdentityStore:
         rows = await self._rows.find(wanted, {"key": 1}).to_list(None)
         await self._rows.delete_many(wanted)
         return [row["_id"] for row in rows], [row["key"] for row in rows]
+
+
+def _is_mail(address_key: str) -> bool:
+    return address_key.startswith("email:")
+
+
+def _same_box(identity: Identity) -> Document:
+    return {"address_key": identity.address_key} if _is_mail(identity.address_key) else {"_id": identity.id}
 
 
 def _touching(row: Document, touch: Touch) -> list[UpdateOne]:

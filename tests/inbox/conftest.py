@@ -33,10 +33,10 @@ from inbox.store import INDEXES
 from profiles.consent import Consent
 from profiles.events import EventStore
 from profiles.resolve import Resolver, Sighting
-from profiles.store import ConsentStore, ProfileStore, consents, identities, profiles, suggestions
+from profiles.store import ConsentStore, ProfileStore, consent_groups, consents, identities, profiles, suggestions
 from profiles.store import events as event_rows
 
-PROFILE_STORES = (consents, event_rows, identities, profiles, suggestions)
+PROFILE_STORES = (consents, consent_groups, event_rows, identities, profiles, suggestions)
 AGENT = Actor("usr_anna", "Anna")
 REPLY_KEY = "test-reply-key"
 

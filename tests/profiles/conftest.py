@@ -8,7 +8,17 @@ import pytest
 
 from base.mongo import Database
 from profiles.resolve import Resolver
-from profiles.store import ConsentStore, EventStore, ProfileStore, consents, events, identities, profiles, suggestions
+from profiles.store import (
+    ConsentStore,
+    EventStore,
+    ProfileStore,
+    consent_groups,
+    consents,
+    events,
+    identities,
+    profiles,
+    suggestions,
+)
 
 
 @dataclass
@@ -39,7 +49,7 @@ class People:
 
 async def open_people(url: str, name: str) -> People:
     db = Database(url, name)
-    for module in (profiles, identities, events, consents, suggestions):
+    for module in (profiles, identities, events, consents, consent_groups, suggestions):
         await db.ensure_indexes(module.INDEXES)
     clock, store = Time(), ProfileStore(db)
     happenings = EventStore(db, clock)
@@ -58,5 +68,5 @@ async def people(_opened: People) -> AsyncIterator[People]:
     """The stores of a person on a database that is empty but for its indexes."""
     _opened.clock.at = Time().at
     yield _opened
-    for name in ("profiles", "identities", "events", "consents", "suggestions", "orders"):
+    for name in ("profiles", "identities", "events", "consents", "consent_groups", "suggestions", "orders"):
         await _opened.db.collection(name).delete_many({})

@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from base.errors import Refused
 from channels.vocabulary import Address, Person
 from profiles.consent import NOT_THE_PERSON, Consent, ConsentAct, State, effective
+from profiles.consent_groups import GroupInput
 from profiles.resolve import Known, Sighting
+from profiles.verdicts import standing
 from tests.profiles.conftest import People
 
 AT = datetime.fromisoformat("2026-03-01T09:00:00+00:00")
@@ -21,8 +24,10 @@ acts = st.lists(st.tuples(st.booleans(), st.booleans()), max_size=8).map(
 
 
 @pytest.fixture
-def consent(people: People) -> Consent:
-    return Consent(people.profiles, people.consents, people.events, people.db, people.clock, needs_yes={"newsletter"})
+async def consent(people: People) -> Consent:
+    consent = Consent(people.profiles, people.consents, people.events, people.db, people.clock)
+    await consent.groups.create(GroupInput(key="newsletter", name="Newsletter", wording="Yes, write to me."))
+    return consent
 
 
 async def known(people: People, external_id: str = "1", person: Person | None = None) -> Known:
@@ -162,3 +167,191 @@ async def test_a_block_that_ends_by_writing(people: People, consent: Consent) ->
     assert (await consent.allowed([("idn_unknown", "marketing")]))[
         ("idn_unknown", "marketing")
     ].reason == "unknown_identity"
+
+
+# -- groups, double opt-in, pauses, corrections ------------------------------------------------------------------------
+
+
+async def verdict(consent: Consent, who: Known, purpose: str = "marketing") -> tuple[bool, str | None]:
+    found = (await consent.allowed([(who.identity_id, purpose)]))[(who.identity_id, purpose)]
+    return found.ok, found.reason
+
+
+async def test_a_group_decides_what_silence_means_and_goes_on_to_when_taken_away(
+    people: People, consent: Consent
+) -> None:
+    who = await known(people)
+    news = await consent.groups.create(GroupInput(key="news", name="News", default="opt_out"))
+    assert await verdict(consent, who, "news") == (True, None)
+    await consent.groups.change(news.id, {"default": "opt_in"})
+    assert await verdict(consent, who, "news") == (False, "no_consent")
+    await consent.groups.archive(news.id)
+    assert [each.key for each in await consent.groups.all()] == ["newsletter"]
+    assert await verdict(consent, who, "news") == (False, "no_consent")
+    again = await consent.groups.create(GroupInput(key="news", name="News again", default="opt_out"))
+    assert (again.id, again.name, await verdict(consent, who, "news")) == (news.id, "News again", (True, None))
+
+
+async def test_where_marketing_itself_needs_a_yes_either_yes_will_do(people: People, consent: Consent) -> None:
+    who = await known(people)
+    await consent.groups.create(GroupInput(key="marketing", name="All"))
+    await consent.groups.create(GroupInput(key="tips", name="Tips", default="opt_out"))
+    assert await verdict(consent, who) == await verdict(consent, who, "tips") == (False, "no_consent")
+    await said(consent, who, True, "form", purpose="tips")
+    assert await verdict(consent, who, "tips") == (True, None) and not (await verdict(consent, who))[0]
+    await said(consent, who, True, "form")
+    assert await verdict(consent, who) == await verdict(consent, who, "offers") == (True, None)
+
+
+async def test_a_changed_wording_is_a_new_version_and_acts_know_theirs(people: People, consent: Consent) -> None:
+    who = await known(people)
+    (group,) = await consent.groups.all()
+    await said(consent, who, True, "form", purpose="newsletter")
+    await consent.groups.change(group.id, {"name": "Another name"})
+    await consent.groups.change(
+        group.id, {"wording": "Yes, once a month.", "locales": {"zh_CN": {"wording": "同意每月接收。"}}}
+    )
+    people.clock.forward(hours=1)
+    await said(consent, who, True, "preference_centre", purpose="newsletter", language="zh_CN")
+    ledger = await consent.ledger(who.profile_id)
+    assert [(act["wording"], act["wording_version"]) for act in ledger] == [
+        ("同意每月接收。", 2), ("Yes, write to me.", 1)
+    ]  # fmt: skip
+
+
+async def test_a_double_opt_in_counts_when_it_is_confirmed_and_not_before(people: People, consent: Consent) -> None:
+    who = await known(people)
+    (group,) = await consent.groups.all()
+    await consent.groups.change(group.id, {"double_opt_in": True})
+    await said(consent, who, True, "form", purpose="newsletter")
+    assert await verdict(consent, who, "newsletter") == (False, "no_consent")
+    profile = await people.profiles.get(who.profile_id)
+    assert profile is not None and [each.state for each in profile.consents] == ["pending"]
+    (address,) = await consent.of_person(who.profile_id)
+    assert list(address.awaited) == ["newsletter"] and not address.wants("newsletter")
+    (act,) = await consent.ledger(who.profile_id)
+    people.clock.forward(days=1)
+    results = await asyncio.gather(*(consent.confirm(act["_id"]) for _ in range(4)))
+    assert all(results) and await verdict(consent, who, "newsletter") == (True, None)
+    assert len(await consent.ledger(who.profile_id)) == 2
+    events = [event.name for event in await people.events.for_profile(who.profile_id, 50)]
+    assert events[:2] == ["consent.granted", "consent.requested"]
+
+
+async def test_a_confirmation_comes_in_time_and_not_after_a_no(people: People, consent: Consent) -> None:
+    (group,) = await consent.groups.all()
+    await consent.groups.change(group.id, {"double_opt_in": True})
+    late, refused = await known(people, "late"), await known(people, "refused")
+    for who in (late, refused):
+        await said(consent, who, True, "form", purpose="newsletter")
+    people.clock.forward(days=1)
+    await said(consent, refused, False, "unsubscribe_link", purpose="newsletter")
+    people.clock.forward(days=7)
+    for who in (late, refused):
+        asked = (await consent.ledger(who.profile_id))[-1]
+        assert await consent.confirm(asked["_id"]) is None
+        assert not (await verdict(consent, who, "newsletter"))[0]
+    assert await consent.confirm("log_" + "0" * 26) is None
+
+
+async def test_a_word_from_the_phone_itself_needs_no_confirmation(people: People, consent: Consent) -> None:
+    who = await known(people)
+    (group,) = await consent.groups.all()
+    await consent.groups.change(group.id, {"double_opt_in": True})
+    await said(consent, who, True, "keyword", purpose="newsletter")
+    assert (await verdict(consent, who, "newsletter"))[0]
+
+
+async def test_a_pause_ends_by_itself_and_gives_back_what_was_before(people: People, consent: Consent) -> None:
+    who, firm = await known(people), await known(people, "firm")
+    until = people.clock() + timedelta(days=30)
+    await said(consent, firm, False, "keyword")
+    people.clock.forward(hours=1)
+    for each in (who, firm):
+        await said(consent, each, False, "preference_centre", until=until)
+        assert (await verdict(consent, each))[1] == "denied"
+    people.clock.forward(days=31)
+    assert (await verdict(consent, who))[0] and (await verdict(consent, firm))[1] == "denied"
+    stale = await people.profiles.get(who.profile_id)
+    assert stale is not None and [each.state for each in stale.consents] == ["denied"]
+    assert await consent.end_pauses() == 1 + 1 and await consent.end_pauses() == 0
+    fresh = await people.profiles.get(who.profile_id)
+    assert fresh is not None and fresh.consents == []
+
+
+async def test_what_the_desk_recorded_by_mistake_can_be_taken_back_by_the_same_hand(
+    people: People, consent: Consent
+) -> None:
+    who = await known(people)
+    await said(consent, who, False, "staff", by="usr_anna")
+    (mistake,) = await consent.ledger(who.profile_id)
+    with pytest.raises(Refused):
+        await consent.retract(mistake["_id"], "usr_boris")
+    for _ in range(2):
+        await consent.retract(mistake["_id"], "usr_anna")
+    assert (await verdict(consent, who))[0] and len(await consent.ledger(who.profile_id)) == 2
+    people.clock.forward(minutes=1)
+    await said(consent, who, False, "keyword")
+    spoken = (await consent.ledger(who.profile_id))[0]
+    with pytest.raises(Refused):
+        await consent.retract(spoken["_id"], "usr_anna")
+    await said(consent, who, False, "staff", by="usr_anna", purpose="tips")
+    people.clock.forward(hours=2)
+    old = next(act for act in await consent.ledger(who.profile_id) if act["purpose"] == "tips")
+    with pytest.raises(Refused):
+        await consent.retract(old["_id"], "usr_anna")
+
+
+async def test_one_number_is_one_address_for_sms_and_whatsapp(people: People, consent: Consent) -> None:
+    person = Person(phone="+491701234567")
+    places = [("chn_wa", "491701234567", "whatsapp"), ("chn_sms", "+491701234567", "twilio"),
+              ("chn_tw", "whatsapp:+491701234567", "twilio"), ("chn_tg", "77", "telegram")]  # fmt: skip
+    sightings = [
+        Sighting(Address(channel_id=channel, external_id=external), provider, AT, person, inbound=True)
+        for channel, external, provider in places
+    ]
+    whatsapp, sms, gateway, telegram = await people.resolver.resolve(sightings)
+    await said(consent, sms, False, "keyword")
+    found = [await verdict(consent, who) for who in (whatsapp, sms, gateway, telegram)]
+    assert [reason for _, reason in found] == ["denied", "denied", "denied", None]
+    profile = await people.profiles.get(sms.profile_id)
+    assert profile is not None and [each.channel for each in profile.consents] == ["phone", "twilio", "whatsapp"]
+    await consent.suppress(whatsapp.identity_id, "unreachable", AT)
+    assert [await verdict(consent, who) for who in (whatsapp, sms)] == [(False, "suppressed"), (False, "denied")]
+
+
+async def test_a_mailbox_that_bounced_is_dead_for_an_account_that_meets_it_later(
+    people: People, consent: Consent
+) -> None:
+    person = Person(email="anna@example.com")
+    bounced = await known_by_mail(people, "chn_m1", person)
+    await consent.suppress(bounced.identity_id, "bounce", AT)
+    later = await known_by_mail(people, "chn_m2", person)
+    assert (await consent.allowed([(later.identity_id, "service")]))[(later.identity_id, "service")].reason == (
+        "suppressed"
+    )
+
+
+async def known_by_mail(people: People, channel: str, person: Person) -> Known:
+    address = Address(channel_id=channel, external_id=person.email or "")
+    (found,) = await people.resolver.resolve([Sighting(address, "postmark", AT, person)])
+    return found
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.sampled_from(["", "pending", "pause"])), max_size=8))
+def test_a_yes_that_waits_changes_nothing_and_a_pause_only_its_time(history: list[tuple[bool, bool, str]]) -> None:
+    acts: list[dict[str, Any]] = []
+    for n, (granted, by_person, what) in enumerate(history):
+        at = AT + timedelta(hours=n)
+        act = {"_id": f"a{n}", "granted": granted, "by_person": by_person, "at": at}
+        if what == "pending" and granted:
+            act["pending"] = True
+        if what == "pause" and not granted:
+            act["until"] = at + timedelta(minutes=30)
+        acts.append(act)
+    counted = [act for act in acts if not act.get("pending")]
+    assert effective(acts) == effective(counted)
+    # Each pause here is over before the next act, so after all of them it is as if there had been none.
+    plain = [act for act in counted if "until" not in act]
+    over = standing(effective(acts), AT + timedelta(days=2))
+    assert (over and over.granted) == (effective(plain) and effective(plain).granted)  # type: ignore[union-attr]

@@ -22,7 +22,9 @@ async def nobody(items: Sequence[Item]) -> None:
 
 
 def ingest(tools: Tools, messages: Any) -> Ingest:
-    owners = Owners(messages=messages, receipts=nobody, people=nobody, consents=nobody, orders=nobody, tracked=nobody)
+    owners = Owners(
+        messages=messages, words=nobody, receipts=nobody, people=nobody, consents=nobody, orders=nobody, tracked=nobody
+    )
     return Ingest(
         tools.journal,
         tools.registry,
@@ -120,7 +122,8 @@ async def test_a_system_outside_cannot_tell_what_only_we_can_have_seen() -> None
     events: Any = Events()
     resolver: Any = Nobody()
     hands = owners(
-        receiver=absent, receipts=absent, consent=absent, orders=absent, resolver=resolver, editor=absent, events=events
+        receiver=absent, receipts=absent, consent=absent, orders=absent, resolver=resolver, editor=absent,
+        events=events, opt_words=absent,
     )  # fmt: skip
     for name in ("profile.merged", "message.received", "task.done", "sofa.delivered"):
         event = Tracked(event_id="1", occurred_at=datetime(2026, 1, 1, tzinfo=UTC), name=name, properties={})

@@ -54,7 +54,7 @@ async def test_a_customer_who_opens_the_chat_is_welcomed_once(tools: Tools, loca
         seen.extend(items)
 
     ingest = Ingest(
-        tools.journal, registry, tools.channels, Owners(*[owner] * 6), tools.feed, tools.clock,
+        tools.journal, registry, tools.channels, Owners(*[owner] * 7), tools.feed, tools.clock,
         want_poll=tools.polls.want, want_templates=tools.want_templates,
     )  # fmt: skip
     account, adapter = await tools.channels.account(channel.id), registry.get("wecom_kf")

@@ -29,13 +29,13 @@ _INCOMING = frozenset({"received", "receiving", ""})
 
 #: Twilio's own verdict on a word, where advanced opt-out is on.
 _OPT_OUT_TYPES = {"STOP": False, "START": True}
-#: Words after which Twilio itself stops SMS to the person, and lets them through again. YES is an answer to many a
-#: question, so it counts only when Twilio says so. Elsewhere nothing is stopped, and CANCEL may mean an order.
+#: Words after which Twilio itself stops SMS to the person and answers, and lets them through again. YES is an answer to
+#: many a question, so it counts only when Twilio says so. On its other channels it hears no words: what people say
+#: there, and in other languages, is heard by us (`profiles.opt_words`).
 _SMS_WORDS = {
     **dict.fromkeys(("STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "OPTOUT", "REVOKE"), False),
     **dict.fromkeys(("START", "UNSTOP"), True),
 }
-_OTHER_WORDS = dict.fromkeys(("STOP", "STOPALL", "UNSUBSCRIBE"), False)
 
 
 def parse_delivery(channel_id: str, delivery: Delivery) -> list[AnyEvent]:
@@ -120,8 +120,9 @@ def _verdict(record: Record, message: MessageReceived) -> bool | None:
     """True for a yes, False for a no, None where nothing was said about it."""
     if told := record.get("OptOutType"):
         return _OPT_OUT_TYPES.get(told.upper())
-    words = _SMS_WORDS if channel_of(message.address.external_id) == "sms" else _OTHER_WORDS
-    return words.get((message.text or "").strip().upper())
+    if channel_of(message.address.external_id) != "sms":
+        return None
+    return _SMS_WORDS.get((message.text or "").strip().upper())
 
 
 # -- what became of ours -------------------------------------------------------------------------------------
