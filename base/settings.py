@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     base_url: str = Field(
         "http://localhost:8080", description="Public address of this deployment, without a slash at the end."
     )
+    business_name: str = Field(
+        "", max_length=80, description="What customers know you by; stands above the pages they reach from messages."
+    )
     host: str = Field("127.0.0.1", description="Address the web process listens on.")
     port: int = Field(8080, ge=0, le=65535, description="Port the web process listens on.")
     secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(

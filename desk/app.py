@@ -22,15 +22,19 @@ from desk.middleware import ERROR_PAGE, MIDDLEWARES, harden
 from desk.pages import (
     approved,
     channels,
+    consent,
+    consent_groups,
     deliveries,
     entrance,
     inbox,
     journeys,
     merging,
     orders,
+    preferences,
     profiles,
     templates,
     today,
+    unsubscribe,
 )
 from desk.pages.errors import error_page
 from desk.render import RENDERER, Renderer
@@ -39,7 +43,10 @@ from desk.widget import door
 
 #: Forms and JSON; files sent by agents come with their own limit later.
 MAX_BODY_BYTES = 2_000_000
-PAGES = (entrance, today, inbox, profiles, merging, journeys, orders, templates, channels, deliveries, approved)
+PAGES = (
+    entrance, today, inbox, profiles, merging, consent, journeys, orders, templates, channels, consent_groups, deliveries,
+    approved, unsubscribe, preferences,
+)  # fmt: skip
 
 
 def build(runtime: Any) -> web.Application:

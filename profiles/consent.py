@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Literal
 
 from base.clock import Clock
 from base.errors import NotFound, Refused
@@ -48,8 +49,8 @@ class ConsentAct:
     """Somebody said yes or no. `key` makes it unique: the same act again changes nothing.
 
     `source`: keyword, unsubscribe_link, preference_centre, form, channel, double_opt_in, staff, import, api …
-    `until`: a no that is a pause. `wording`: what they agreed to; left out, it is the group's, in `language`.
-    `if_news`: leave the ledger as it is when it ends with the same word already.
+    `until`: a no that is a pause; `reason`: why, in the person's words or ours. `wording`: what they agreed to; left
+    out, it is the group's, in `language`. `if_news`: leave the ledger as it is when it ends with the same word already.
     """
 
     identity_id: str
@@ -63,6 +64,7 @@ class ConsentAct:
     key: str | None = None
     until: datetime | None = None
     language: str | None = None
+    reason: str | None = None
     if_news: bool = False
 
 
@@ -160,12 +162,7 @@ class Consent:
         May run twice.
         """
         asked = await self._rows.get(act_id)
-        if asked is None or not asked.get("pending"):
-            return None
-        acts = await self._rows.at([asked["address_key"]], [asked["purpose"]])
-        done = any(act.get("dedupe") == f"confirm:{act_id}" for act in acts)
-        waiting = awaited(acts, self._clock())
-        if not done and (waiting is None or waiting["_id"] != act_id):
+        if asked is None or await self.confirmation(act_id) == "over":
             return None
         act = ConsentAct(
             asked["identity_id"], asked["purpose"], True, "double_opt_in", proof=f"confirms {act_id}",
@@ -173,6 +170,17 @@ class Consent:
         )  # fmt: skip
         await self.act(act)
         return act
+
+    async def confirmation(self, act_id: str) -> Literal["waiting", "done", "over"]:
+        """How it stands with a yes that was to be confirmed. `over`: too late, or the person decided otherwise."""
+        asked = await self._rows.get(act_id)
+        if asked is None or not asked.get("pending"):
+            return "over"
+        acts = await self._rows.at([asked["address_key"]], [asked["purpose"]])
+        if any(act.get("dedupe") == f"confirm:{act_id}" for act in acts):
+            return "done"
+        waiting = awaited(acts, self._clock())
+        return "waiting" if waiting is not None and waiting["_id"] == act_id else "over"
 
     async def end_pauses(self, limit: int = 200) -> int:
         """Bring the profiles up to date whose pause is over, for rules. For the clockwork; how many."""
@@ -277,6 +285,8 @@ class Consent:
         }  # fmt: skip
         if act.granted and group is not None and group.double_opt_in and act.source in UNCONFIRMED:
             row["pending"] = True
+        if act.reason:
+            row["reason"] = act.reason
         if not act.granted and act.until is not None:
             row |= {"until": act.until, "wake_at": act.until}
         return row if act.key is None else {**row, "dedupe": act.key}

@@ -186,11 +186,11 @@ def _checked(fields: Mapping[str, Any]) -> GroupInput:
 
 def _require_sense(wanted: GroupInput) -> None:
     if wanted.key in SERVICE:
-        sentence = "Service messages need no consent; choose another key."
-        raise WrongInput(sentence, [FieldError("key", sentence)])
+        fault = FieldError("key", "Service messages need no consent; choose another key.")
+        raise WrongInput(fault.message, [fault])
     if wanted.double_opt_in and wanted.default == "opt_out":
-        sentence = "A double opt-in makes sense only where nothing is sent without a yes."
-        raise WrongInput(sentence, [FieldError("double_opt_in", sentence)])
+        fault = FieldError("double_opt_in", "A double opt-in makes sense only where nothing is sent without a yes.")
+        raise WrongInput(fault.message, [fault])
 
 
 def spoken(group: ConsentGroup | None, language: str | None) -> tuple[str | None, int | None]:

@@ -35,6 +35,14 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     },
     "merge_profiles": {"other_id": _NOBODY, "dry_run": True, "fields": {"name": "other"}},
     "unmerge_profiles": {"merge_id": "mrg_" + "0" * 26},
+    "create_consent_group": {
+        "key": "newsletter",
+        "name": "Newsletter",
+        "wording": "Yes, send me the newsletter once a month.",
+        "double_opt_in": True,
+        "locales": {"zh_CN": {"name": "新闻通讯", "wording": "同意每月接收新闻通讯。"}},
+    },
+    "change_consent_group": {"description": "News about tea, once a month."},
     "change_conversation": {"status": "resolved", "labels": ["returns"], "priority": "high"},
     "reply": {"text": "It is on its way."},
     "track_events": {

@@ -66,8 +66,11 @@ class ConsentStateView(View):
     address: str
     channel: str
     purpose: str
+    #: `granted`, `denied`, or `pending`: a yes that waits for its confirmation.
     state: str
     at: Time
+    #: When a denial that is a pause ends.
+    until: Time | None
 
 
 class PlaceView(View):
@@ -138,8 +141,16 @@ class ConsentActView(View):
     by_person: bool
     proof: str | None
     wording: str | None
+    wording_version: int | None = None
     by: str | None
     at: Time
+    #: A yes that waits for its confirmation, as groups with a double opt-in ask for.
+    pending: bool = False
+    #: A denial that is a pause ends then.
+    until: Time | None = None
+    reason: str | None = None
+    #: The act it takes back.
+    retracts: str | None = None
 
 
 def profile_view(profile: Profile) -> ProfileView:
@@ -175,7 +186,7 @@ def _shown(profile: Profile) -> dict[str, Any]:
         "location": PlaceView(latitude=place.coordinates[1], longitude=place.coordinates[0]) if place else None,
         "consents": [
             {"address": each.address_key, "channel": each.channel, "purpose": each.purpose, "state": each.state,
-             "at": each.at}
+             "at": each.at, "until": each.until}
             for each in profile.consents
         ],
     }  # fmt: skip

@@ -66,7 +66,11 @@ class StageInput(Body):
 
 
 class ConsentInput(Body):
-    """Somebody said yes or no. Only the person's own act (form, double opt-in …) lifts an earlier no."""
+    """Somebody said yes or no. Only the person's own act (form, preference centre …) lifts an earlier no.
+
+    Where the group wants a double opt-in, a yes by form, staff or program is `pending` until the person has followed
+    the link that is sent to the address. Without `wording` it is the group's.
+    """
 
     identity_id: IdentityId
     purpose: str = Field(pattern=r"^[\w.-]{1,60}$")
@@ -75,6 +79,7 @@ class ConsentInput(Body):
     proof: str | None = Field(None, max_length=2000)
     wording: str | None = Field(None, max_length=5000)
     at: When | None = None
+    until: When | None = Field(None, description="With `granted: false`: a pause, which ends then by itself.")
 
 
 @operations("GET", "/profiles", roles=["viewer"], query=ProfileQuery, returns=list[ProfileView])

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from desk.api import (
     channels,
+    consent_groups,
     conversations,
     deliveries,
     docs,
@@ -28,7 +29,8 @@ from desk.api.contract import Operation
 
 #: In the order in which the document shows them.
 RESOURCES = (
-    channels, deliveries, profiles, merges, conversations, messages, files, events, orders, templates, journeys,
+    channels, deliveries, profiles, merges, consent_groups, conversations, messages, files, events, orders, templates,
+    journeys,
     enrolments, sends, tasks, people, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)

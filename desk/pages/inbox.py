@@ -16,6 +16,7 @@ from desk.auth import Principal, is_script, principal_of, require
 from desk.forms import read_form
 from desk.keys import runtime_of
 from desk.pages.composer import capabilities_of, composer_of, snoozes
+from desk.pages.consent import consent_brief
 from desk.pages.customer import customer_view, owner_name
 from desk.pages.faces import Faces
 from desk.pages.inbox_lines import Scene, lines_of
@@ -295,7 +296,8 @@ async def _customer_part(request: web.Request, found: Conversation) -> dict[str,
         shown_identities(reading(request), identities), orders=orders, runs=runs, others=seen[:4],
         owner=owner_name(profile, owner), faces=faces, formats=formats,
     )  # fmt: skip
-    return {"customer": view}
+    brief = await consent_brief(request, profile.id, found.identity_id, formats) if profile else None
+    return {"customer": view, "consent": brief, "may_record": principal.may("agent", "marketer")}
 
 
 async def _message(request: web.Request, found: Conversation) -> Message:

@@ -15,6 +15,7 @@ from desk.api.scope import reading, scoped_profile, seen_ids, seen_person
 from desk.auth import principal_of, require
 from desk.i18n import Formats
 from desk.keys import runtime_of
+from desk.pages.consent import consent_view
 from desk.pages.customer import Chip, chips_of, customer_view, owner_name, revenue_of, way_of
 from desk.pages.faces import Faces
 from desk.pages.inbox_rows import Asked, row_of
@@ -27,7 +28,7 @@ from profiles.store.profiles import ProfileFilter
 
 routes = web.RouteTableDef()
 PER_PAGE, EVENTS = 50, 60
-TABS = ("timeline", "conversations", "orders", "journeys", "identities")
+TABS = ("timeline", "conversations", "orders", "journeys", "consent", "identities")
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,9 @@ async def profile(request: web.Request) -> web.StreamResponse:
         "merges": found["merges"], "merged": found["merged"], "undone": "undone" in request.query,
         "twins": found["twins"], "talk_href": f"/inbox/{talks[0].id}" if talks else "",
     }  # fmt: skip
+    if values["tab"] == "consent":
+        values["consent"] = await consent_view(request, person.id, identities, found["faces"], formats)
+        values["may_record"] = principal.may("agent", "marketer")
     return await page(request, "profiles/profile.html", values)
 
 

@@ -46,6 +46,7 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "checkout.completed": (N_("Completed a checkout"), "shopping-cart"),
     "consent.granted": (N_("Agreed to %(purpose)s"), "hand-thumb-up"),
     "consent.denied": (N_("Refused %(purpose)s"), "hand-raised"),
+    "consent.requested": (N_("Was asked to confirm %(purpose)s"), "envelope"),
     "contact.left": (N_("Left the channel"), "arrow-right-start-on-rectangle"),
     "contact.returned": (N_("Came back"), "arrow-uturn-left"),
     "task.created": (N_("A task was made"), "clipboard"),

@@ -10,7 +10,9 @@ import pytest
 from playwright.async_api import Page, expect
 
 from base.clock import now
-from profiles.models import Dispute
+from profiles.consent_links import PATHS, ConsentLink
+from profiles.models import Dispute, IdentityRef
+from profiles.resolve import Reference
 from tests.browser.conftest import Colleagues
 from tests.browser.windows import NARROW, WIDE, Windows
 from tests.journeys.outside import eventually
@@ -58,6 +60,7 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
     other = (await world.conversation(whatsapp.id, other))["profile_id"]
     pair = Dispute(person, other, "email", "email:mei.tan@example.org", "unverified")
     await world.runtime.profiles.suggestions.note([pair], now())
+    public = await consents(world, person, talk["identity_id"])
     yield {
         "today": "/today", "inbox": "/inbox?view=all", "conversation": f"/inbox/{talk['id']}?view=all",
         "profiles": "/profiles", "profile": f"/profiles/{person}",
@@ -70,9 +73,46 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         "run": f"/journeys/runs/{run['id']}", "orders": "/orders", "order": f"/orders/{order['id']}",
         "templates": "/templates", "channels": "/settings/channels", "channel": f"/settings/channels/{whatsapp.id}",
         "deliveries": f"/settings/channels/{whatsapp.id}/deliveries",
+        "profile-consent": f"/profiles/{person}?tab=consent", "consent-groups": "/settings/consent", **public,
         "new-channel": "/settings/channels/new/email", "api-docs": "/api/docs",
     }  # fmt: skip
     await world.end_journeys()
+
+
+async def consents(world: World, person: str, identity: str) -> dict[str, str]:
+    """Groups to choose from, a history to look at, and the pages that the person reaches from a message."""
+    chinese = {"name": "茶讯", "description": "每月一封，关于新茶。", "wording": "同意每月接收茶讯。"}
+    news = await world.api.post(
+        "/consent-groups",
+        {"key": "tea_news", "name": "Tea letter", "description": "Once a month, about new teas.", "default": "opt_out",
+         "wording": "Yes, send me the tea letter once a month.", "locales": {"zh_CN": chinese}},
+    )  # fmt: skip
+    await world.api.post(
+        "/consent-groups", {"key": "drops", "name": "New teas", "double_opt_in": True, "position": 2,
+                            "locales": {"zh_CN": {"name": "新品"}}}
+    )  # fmt: skip
+    (mail,) = await world.runtime.resolver.identify(
+        [Reference([IdentityRef(kind="email", value="mei.tan@example.com")])]
+    )
+    act = {"purpose": "tea_news", "granted": True, "source": "form", "proof": "https://shop.example/news"}
+    await world.api.post(f"/profiles/{person}/consents", {**act, "identity_id": identity})
+    no = {"purpose": "marketing", "granted": False, "source": "api", "proof": "Said so on the phone"}
+    await world.api.post(f"/profiles/{person}/consents", {**no, "identity_id": identity})
+    await world.api.post(
+        f"/profiles/{mail.profile_id}/consents", {**act, "identity_id": mail.identity_id, "purpose": "drops"}
+    )
+    (asked,) = await world.runtime.consent.ledger(mail.profile_id)
+
+    def path(kind: Any, identity_id: str, purpose: str = "", about: str | None = None) -> str:
+        return PATHS[kind] + world.runtime.consent_links.token(ConsentLink(kind, identity_id, purpose, about))
+
+    return {
+        "consent-group": f"/settings/consent/{news['id']}", "new-consent-group": "/settings/consent/new",
+        "unsubscribe": path("unsubscribe", mail.identity_id, "tea_news"),
+        "unsubscribed": path("unsubscribe", identity, "tea_news"), "preferences": path("preferences", mail.identity_id),
+        "preferences-paused": path("preferences", identity),
+        "confirm": path("confirm", mail.identity_id, "drops", asked["_id"]),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("locale", "size"), [("en-GB", WIDE), ("zh-CN", NARROW)], ids=["wide-en", "narrow-zh"])
@@ -96,19 +136,9 @@ async def test_no_page_stands_in_anybodys_way(
     windows: Windows, colleagues: Colleagues, places: dict[str, str], theme: Any
 ) -> None:
     page = await windows.open(colleagues.ada, color_scheme=theme)
-    names = (
-        "conversation",
-        "profile",
-        "journeys",
-        "journey",
-        "run",
-        "channels",
-        "channel",
-        "orders",
-        "today",
-        "duplicates",
-        "merge",
-    )
+    names = ("conversation", "profile", "journeys", "journey", "run", "channels", "channel", "orders", "today",
+             "profile-consent", "consent-groups", "consent-group", "unsubscribe", "unsubscribed", "preferences",
+             "preferences-paused", "confirm", "duplicates", "merge")  # fmt: skip
     found = {name: await findings(page, places[name]) for name in names}
     assert not any(found.values()), "\n".join(f"{name}: {each}" for name, own in found.items() for each in own)
 

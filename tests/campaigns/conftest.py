@@ -26,7 +26,8 @@ from campaigns.facts import FactReader
 from campaigns.journeys import Journeys
 from campaigns.live import LiveJourneys
 from campaigns.render import Renderer
-from campaigns.steps import JourneySource, Walker
+from campaigns.sending import JourneySource, PersonalLinks
+from campaigns.steps import Walker
 from campaigns.store import INDEXES, EnrolmentStore, JourneyStore, TaskStore, TemplateStore
 from campaigns.tasks import Tasks
 from campaigns.templates import Templates
@@ -45,12 +46,15 @@ from orders.record import OrderBook
 from orders.store import INDEXES as ORDER_INDEXES
 from orders.store import OrderStore
 from profiles.consent import Consent
+from profiles.consent_links import ConsentLinks
 from profiles.edit import ProfileEditor
 from profiles.events import EventStore, NewEvent
 from profiles.resolve import Resolver, Sighting
 from profiles.store import ConsentStore, ProfileStore, consents, events, identities, profiles, suggestions
 
 PROFILE_INDEXES = [module.INDEXES for module in (consents, events, identities, profiles, suggestions)]
+#: What the links of this world are sealed with.
+LINKS = ConsentLinks([b"k" * 32], "https://crm.example")
 
 
 class SilentBell:
@@ -336,7 +340,10 @@ def _world(db: Database) -> World:
 
     def worker() -> Worker:
         live = LiveJourneys(heads)
-        source = JourneySource(heads, runs, live, facts, template_rows, people, channels, registry, renderer, bell, now)
+        source = JourneySource(
+            heads, runs, live, facts, template_rows, people, channels, registry, renderer, bell, now,
+            links=PersonalLinks(LINKS),
+        )  # fmt: skip
         return Worker(
             live,
             Reactor(happened, runs, live, entrance, facts, bell, now),

@@ -12,7 +12,7 @@ from campaigns.store import RunBelongings
 from channels.failures import Failure, SendFailed
 from profiles.consent import ConsentAct
 from profiles.store.belongings import Joining
-from tests.campaigns.conftest import World
+from tests.campaigns.conftest import LINKS, World
 
 HELLO: dict[str, Any] = {
     "id": "hello",
@@ -224,6 +224,28 @@ async def test_marketing_asks_for_consent_and_an_opt_out_in_the_middle_counts(wo
     lines = await world.runs.log_of(run["_id"])
     assert lines[1]["code"] == "send.skipped" and lines[1]["outcome"] == "skipped"
     assert (await world.journeys.counts(journey))["hello"].skipped == 1
+
+
+async def test_a_marketing_mail_carries_the_way_out_of_it_and_an_order_notice_does_not(world: World) -> None:
+    content = {"subject": "News", "text": "Hi. No more: {{ unsubscribe_url }} Choose: {{ preferences_url }}"}
+    for group, kind in (("news", "marketing"), (None, "transactional")):
+        step = {**HELLO, "content": content, **({"group": group} if group else {})}
+        await world.journey(step, trigger={"type": "event", "event": kind}, **{"class": kind})
+    anna = await world.person(channel="mail")
+    for kind in ("marketing", "transactional"):
+        await world.happens(kind, anna)
+        await world.settle()
+    marketing, notice = world.provider("mail").sent
+    assert marketing.mail is not None and notice.mail is not None and notice.mail.list_unsubscribe_url is None
+    header, text = marketing.mail.list_unsubscribe_url or "", marketing.text or ""
+    assert header and f"No more: {header}" in text
+    identity = (await world.profiles.identities_of(anna))[0]
+    link = LINKS.open("unsubscribe", header.removeprefix("https://crm.example/u/"))
+    assert link is not None and (link.identity_id, link.purpose) == (identity.id, "news")
+    send = await world.db.collection("sends").find_one({"_id": link.about})
+    assert send is not None and send["class"] == "marketing"
+    choose = LINKS.open("preferences", text.split("/p/")[1].split()[0])
+    assert choose is not None and choose.identity_id == identity.id
 
 
 async def test_d4_one_refused_recipient_harms_no_other(world: World) -> None:

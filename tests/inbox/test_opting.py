@@ -118,7 +118,8 @@ def test_whose_words_count() -> None:
     assert word_in(pressed) is None and answered_by_provider([pressed]) == frozenset()
 
 
-async def test_no_mailing_starts_after_a_stop(house: House, words: OptWords) -> None:
+@pytest.mark.parametrize("way", ["word", "link"])
+async def test_no_mailing_starts_after_a_no(house: House, words: OptWords, way: str) -> None:
     """A mailing is under way when STOP comes in: what had begun goes out, nothing begins after."""
     channel = await house.channel()
     people = await house.people(channel, 120)
@@ -135,6 +136,10 @@ async def test_no_mailing_starts_after_a_stop(house: House, words: OptWords) -> 
     begun = {call.to.external_id for call in house.adapter().calls}
     victims = [f"person-{n}" for n in range(120) if f"person-{n}" not in begun][:3]
     for victim in victims:
+        if way == "link":
+            who = people[int(victim.partition("-")[2])]
+            await house.consent.act(ConsentAct(who.identity_id, "marketing", False, "unsubscribe_link", if_news=True))
+            continue
         event = house.arrival(channel, victim, f"m-{victim}", "STOP").event
         assert isinstance(event, MessageReceived)
         await words.hear([Heard(channel, "scripted", event)])

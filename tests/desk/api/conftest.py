@@ -23,6 +23,7 @@ from desk.app import build
 from inbox.incoming import Arrival
 from inbox.models import Actor, ReplyInput
 from orders.models import OrderInput
+from profiles.consent_groups import GroupInput
 from rapport.migrations import migrate
 from rapport.runtime import Runtime, open_runtime
 
@@ -48,6 +49,7 @@ class Side:
     enrolment: str
     journey: str
     template: str
+    group: str
 
     def known(self) -> dict[str, str]:
         """Prefix → the id of this side's thing of that kind."""
@@ -55,6 +57,7 @@ class Side:
             "chn": self.channel, "prf": self.profile, "idn": self.identity, "cnv": self.conversation,
             "msg": self.message, "snd": self.send, "ord": self.order, "tsk": self.task, "enr": self.enrolment,
             "jrn": self.journey, "tpl": self.template,
+            "cgr": self.group,
         }  # fmt: skip
 
     def id_for(self, prefix: str) -> str:
@@ -137,8 +140,9 @@ async def opened(mongo_url: str, redis_url: str, name: str) -> AsyncIterator[Wor
 
 async def _furnished(url: str, app: web.Application, runtime: Runtime) -> World:
     journey, template = await _campaign(runtime)
-    ours = await _side(runtime, "anna", journey, template)
-    foreign = await _side(runtime, "boris", journey, template)
+    group = (await runtime.consent.groups.create(GroupInput(key="offers", name="Offers", default="opt_out"))).id
+    ours = await _side(runtime, "anna", journey, template, group)
+    foreign = await _side(runtime, "boris", journey, template, group)
     tokens, scoped = {}, {}
     for role in ROLES:
         tokens[role], _ = await runtime.accounts.new_token(f"All of {role}", role)
@@ -159,7 +163,7 @@ async def _campaign(runtime: Runtime) -> tuple[str, str]:
     return journey["_id"], template["_id"]
 
 
-async def _side(runtime: Runtime, name: str, journey: str, template: str) -> Side:
+async def _side(runtime: Runtime, name: str, journey: str, template: str, group: str) -> Side:
     settings = {"secret": CANARY, "send_url": "https://receiver.example.org/in"}
     channel = await runtime.channels.add("generic", f"Channel of {name}", settings)
     person = Person(name=name.capitalize(), email=f"{name}@example.org", verified=True)
@@ -180,5 +184,5 @@ async def _side(runtime: Runtime, name: str, journey: str, template: str) -> Sid
     run = (await runtime.journeys.enrol(journey, talk.profile_id, key="first")).run
     return Side(
         channel.id, talk.profile_id, talk.identity_id, talk.id, outcome.message_id, reply.send_id, order.id,
-        task["_id"], run["_id"], journey, template,
+        task["_id"], run["_id"], journey, template, group,
     )  # fmt: skip

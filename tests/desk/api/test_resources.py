@@ -377,3 +377,26 @@ async def test_the_approved_templates_of_a_channel(world: World) -> None:
     async with world.client("agent") as client:
         assert len((await ask(client, "GET", path))["data"]) == 3
         await ask(client, "POST", f"{path}/fetch", status=403)
+
+
+async def test_consent_groups_are_made_changed_and_taken_away(world: World) -> None:
+    async with world.client("marketer") as client:
+        given = {"key": "tea_news", "name": "Tea news", "wording": "Yes, monthly.", "double_opt_in": True,
+                 "locales": {"zh_CN": {"name": "茶讯"}}}  # fmt: skip
+        made = await ask(client, "POST", "/consent-groups", given, 201)
+        assert (made["default"], made["wording_version"], made["locales"]["zh_CN"]["name"]) == ("opt_in", 1, "茶讯")
+        await ask(client, "POST", "/consent-groups", given, 409)
+        path = f"/consent-groups/{made['id']}"
+        assert (await ask(client, "PATCH", path, {"wording": "Yes, weekly."}))["wording_version"] == 2
+        assert (await ask(client, "PATCH", path, {"default": "opt_out"}, 422))["errors"][0]["path"] == "double_opt_in"
+        for wrong in ({"key": "service"}, {"key": "Tea News"}, {"name": ""}, {"wordings": "x"}):
+            await ask(client, "POST", "/consent-groups", {**given, **wrong}, 422)
+        act = {"identity_id": world.ours.identity, "purpose": "tea_news", "granted": True, "source": "form"}
+        consents = f"/profiles/{world.ours.profile}/consents"
+        asked = (await ask(client, "POST", consents, act, 201))["data"][0]
+        assert (asked["pending"], asked["wording"], asked["wording_version"]) == (True, "Yes, weekly.", 2)
+        shown = (await ask(client, "GET", f"/profiles/{world.ours.profile}"))["consents"]
+        assert ("tea_news", "pending") in {(each["purpose"], each["state"]) for each in shown}
+        assert "tea_news" in {each["key"] for each in (await ask(client, "GET", "/consent-groups"))["data"]}
+        await ask(client, "DELETE", path, status=204)
+        await ask(client, "GET", path, status=404)

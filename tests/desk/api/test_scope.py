@@ -39,6 +39,8 @@ BODIES: dict[str, Any] = {
     "create_task": {"text": "x", "profile_id": "{prf}"},
     "change_task": {"state": "done"},
     "create_template": {"name": "n", "body": "b"},
+    "create_consent_group": {"key": "news", "name": "News"},
+    "change_consent_group": {"name": "Taken over"},
     "change_template": {"name": "n"},
     "render_template": {"profile_id": "{prf}"},
     "create_journey": {"name": "n"},
@@ -126,7 +128,8 @@ async def test_a_limited_administrator_does_not_reach_beyond(world: World) -> No
     before = await world.digest()
     names = ("create_channel", "list_users", "invite_user", "change_user", "renew_link", "list_tokens", "create_token",
              "revoke_token", "create_journey", "install_recipe", "change_journey", "publish_journey",
-             "set_journey_status", "create_template", "change_template", "delete_template")  # fmt: skip
+             "set_journey_status", "create_template", "change_template", "delete_template",
+             "create_consent_group", "change_consent_group", "delete_consent_group")  # fmt: skip
     async with world.client("scoped:admin") as client:
         for operation, path, body in calls(world.foreign):
             if operation.name in names:
