@@ -108,17 +108,15 @@ class OptWords:
                 await self._answer(identity, who.profile_id, each, word)
 
     async def _taken(self, identity: Identity, heard: Heard, word: OptWord) -> bool:
-        """Whether the word meant something: "start" of somebody who never said no is a greeting."""
+        """Whether the word stands now: "start" of somebody who never said no is a greeting, and an older word that
+        comes late changes nothing."""
         key = f"word:{heard.channel_id}:{heard.event.message_id}"
         if word.granted and not word.explicit and not await self._consent.was_refused(identity.id, MARKETING, key):
             return False
-        await self._consent.act(
-            ConsentAct(
-                identity.id, MARKETING, word.granted, "keyword", at=min(heard.event.occurred_at, self._clock()),
-                proof=(heard.event.text or "")[:500], key=key,
-            )
-        )  # fmt: skip
-        return True
+        at, proof = min(heard.event.occurred_at, self._clock()), (heard.event.text or "")[:500]
+        act = ConsentAct(identity.id, MARKETING, word.granted, "keyword", at=at, proof=proof, key=key)
+        state = await self._consent.act(act)
+        return state is not None and state.granted == word.granted
 
     async def _answer(self, identity: Identity, profile_id: str, heard: Heard, word: OptWord) -> None:
         now = self._clock()

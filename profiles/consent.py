@@ -237,8 +237,9 @@ class Consent:
         await self._database.in_transaction(work)
 
     async def ledger(self, profile_id: str, limit: int = 200) -> list[Document]:
-        """All acts of one person, newest first."""
-        return await self._rows.ledger(profile_id, limit)
+        """All acts of one person, also those from before a merge, newest first."""
+        former = await self._profiles.tombstones_of(profile_id)
+        return await self._rows.ledger([profile_id, *former], limit)
 
     # -- writing ---------------------------------------------------------------------------------------------------
 

@@ -38,7 +38,8 @@ class Privacy:
         if profile is None:
             raise NotFound("There is no such profile.")
         events = await self._events.for_profile(profile.id, 100_000)
-        acts = await self._consents.ledger(profile.id, 100_000)
+        former = await self._profiles.tombstones_of(profile.id)
+        acts = await self._consents.ledger([profile.id, *former], 100_000)
         return {
             "profile": profile.to_json(),
             "identities": [each.to_json() for each in await self._profiles.identities_of(profile.id)],

@@ -200,7 +200,7 @@ class Ingest:
         for outcome in outcomes:
             for item in outcome.items:
                 families.setdefault(_family(item.event), []).append(item)
-            families.setdefault("words", []).extend(_words(outcome.items))
+            families.setdefault("words", []).extend(unheard_words(outcome.items))
         for name in ("messages", "words", "receipts", "people", "consents", "orders", "tracked"):
             items = families.get(name, [])
             if items:
@@ -312,7 +312,7 @@ def _family(event: AnyEvent) -> str:
     return "messages"
 
 
-def _words(items: Sequence[Item]) -> list[Item]:
+def unheard_words(items: Sequence[Item]) -> list[Item]:
     """The messages of one delivery that say STOP or START. Where the provider itself heard and answered it (it then
     says so beside the message), nothing is left to say."""
     heard = answered_by_provider([item.event for item in items])

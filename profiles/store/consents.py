@@ -59,9 +59,10 @@ class ConsentStore:
         """The profile says now that this pause is over."""
         await self._rows.update_one({"_id": act_id}, {"$unset": {"wake_at": ""}}, session=session)
 
-    async def ledger(self, profile_id: str, limit: int = 200) -> list[Document]:
-        """The acts of one person, newest first."""
-        return await self._rows.find({"profile_id": profile_id}).sort("at", DESCENDING).limit(limit).to_list(limit)
+    async def ledger(self, profile_ids: Sequence[str], limit: int = 200) -> list[Document]:
+        """The acts of one person by all their ids, newest first."""
+        found = self._rows.find({"profile_id": {"$in": list(profile_ids)}})
+        return await found.sort([("at", DESCENDING), ("_id", DESCENDING)]).limit(limit).to_list(limit)
 
     async def delete_of(self, profile_ids: Sequence[str]) -> int:
         """Erase the ledger of these people."""

@@ -5,15 +5,17 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
 from base.errors import WrongInput
 from channels.adapter import Delivery
 from channels.failures import Failure, SendFailed
-from channels.vocabulary import Address, MessageReceived, Postback, Tracked
+from channels.providers.twilio.parse import parse_delivery
+from channels.vocabulary import Address, ConsentChange, MessageReceived, Postback, Tracked
 from tests.webhooks.conftest import Tools
-from webhooks.ingest import Ingest, Item, Owners
+from webhooks.ingest import Ingest, Item, Owners, unheard_words
 from webhooks.owners import owners
 
 
@@ -134,6 +136,22 @@ async def test_a_system_outside_cannot_tell_what_only_we_can_have_seen() -> None
             with pytest.raises(WrongInput, match="only the application"):
                 await hands.tracked([item])
     assert [row.name for row in kept] == ["sofa.delivered"]
+
+
+@pytest.mark.parametrize(
+    ("sender", "text", "ours"),
+    [("+491701234567", "STOP", False), ("+491701234567", "退订", True), ("whatsapp:+491701234567", "STOP", True),
+     ("+491701234567", "Where is my parcel?", False)],
+)  # fmt: skip
+def test_a_word_that_the_provider_heard_and_answered_is_not_answered_again(sender: str, text: str, ours: bool) -> None:
+    """Twilio itself stops SMS after its English words; it hears nothing else."""
+    fields = {"MessageSid": "SM1", "From": sender, "To": sender[:-1] + "8", "Body": text, "AccountSid": "AC1"}
+    body = urlencode(fields).encode()
+    headers = (("content-type", "application/x-www-form-urlencoded"),)
+    events = parse_delivery("chn_x", Delivery("POST", body, headers=dict(headers)))
+    items = [Item("chn_x", "twilio", event, "dlv_1") for event in events]
+    assert bool(unheard_words(items)) is ours
+    assert sum(isinstance(event, ConsentChange) for event in events) == (sender[0] == "+" and text == "STOP")
 
 
 async def acknowledged(tools: Tools, ingest: Ingest) -> list[str]:
