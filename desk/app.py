@@ -44,8 +44,8 @@ from desk.widget import door
 #: Forms and JSON; files sent by agents come with their own limit later.
 MAX_BODY_BYTES = 2_000_000
 PAGES = (
-    entrance, today, inbox, profiles, merging, consent, journeys, orders, templates, channels, consent_groups, deliveries,
-    approved, unsubscribe, preferences,
+    entrance, today, inbox, profiles, merging, consent, journeys, orders, templates, channels, consent_groups,
+    deliveries, approved, unsubscribe, preferences,
 )  # fmt: skip
 
 

@@ -30,8 +30,7 @@ from desk.api.contract import Operation
 #: In the order in which the document shows them.
 RESOURCES = (
     channels, deliveries, profiles, merges, consent_groups, conversations, messages, files, events, orders, templates,
-    journeys,
-    enrolments, sends, tasks, people, stream, health,
+    journeys, enrolments, sends, tasks, people, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 
