@@ -33,8 +33,9 @@ def search_tokens(name: str | None, handles: Iterable[str], emails: Iterable[str
 def query_tokens(query: str) -> list[str]:
     """What must all be found, each as the beginning of a token."""
     plain = folded(query).strip()
-    if "@" in plain.strip("@"):
-        return [plain[:TOKEN_MAX]]
+    address = plain.lstrip("@")
+    if "@" in address.rstrip("@") and " " not in address and not _UNSPACED.search(address):
+        return [address[:TOKEN_MAX]]
     if _NUMBER.fullmatch(plain):
         digits = re.sub(r"\D", "", plain)
         return [digits.removeprefix("00")[:TOKEN_MAX].lstrip("0") or digits]

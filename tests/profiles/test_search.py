@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from channels.vocabulary import Address
@@ -43,6 +43,9 @@ def test_what_is_not_found() -> None:
 
 
 @given(st.text(max_size=80), st.text(max_size=40))
+@example(":@ :", "")
+@example("@a@b", "")
+@example("海@x", "")
 def test_a_name_is_found_by_its_own_beginnings(name: str, handle: str) -> None:
     tokens = search_tokens(name, [handle], [], [])
     assert tokens == sorted(set(tokens)) and len(tokens) <= TOKENS_MAX
