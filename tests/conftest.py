@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import pytest
 from aiohttp import web
 from pymongo import AsyncMongoClient
@@ -16,6 +17,10 @@ from redis.asyncio import Redis
 from rapport.embedded import EmbeddedServers, Servers
 
 ROOT = Path(__file__).resolve().parent.parent
+#: In CI the same examples each time, so that a change is judged by what it changed; everywhere else new ones.
+hypothesis.settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("ci")
 LocalServer = Callable[[web.Application], Awaitable[str]]
 
 
