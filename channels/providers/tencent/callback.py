@@ -12,7 +12,7 @@ from datetime import datetime
 
 from base.signing import same, within
 from channels.adapter import Account, Answer, Delivery, Unreadable, Unverified
-from channels.providers.tencent.crypto import Undecipherable, decrypt, signature
+from channels.providers.tencent.crypto import Undecipherable, decrypt, encrypt, signature
 from channels.providers.tencent.markup import read_fields
 from channels.reading import Json, text
 
@@ -85,6 +85,23 @@ def sealed_challenge(account: Account, delivery: Delivery, receive_id: str) -> A
     if found is None or not same(found[1], receive_id):
         raise Unverified("The challenge is not encrypted for this account.")
     return Answer(body=found[0])
+
+
+def sealed_answer(account: Account, delivery: Delivery, message: bytes, receive_id: str) -> Answer:
+    """A message in return, encrypted and signed as the delivery was. Raises `Undecipherable` for a key that is none."""
+    stamp, nonce = str(stamp_of(delivery)), delivery.param("nonce") or ""
+    token, key = account.secret("token") or "", account.secret("encoding_aes_key") or ""
+    sealed = encrypt(key, message, receive_id)
+    body = (
+        f"<xml><Encrypt><![CDATA[{sealed}]]></Encrypt><MsgSignature>{signature(token, stamp, nonce, sealed)}"
+        f"</MsgSignature><TimeStamp>{stamp}</TimeStamp><Nonce><![CDATA[{nonce}]]></Nonce></xml>"
+    )
+    return Answer(body=body.encode(errors="replace"), content_type="text/xml")
+
+
+def stamp_of(delivery: Delivery) -> int:
+    """When the delivery came, in seconds."""
+    return int(delivery.received_at.timestamp()) if delivery.received_at is not None else 0
 
 
 def _check_signature(

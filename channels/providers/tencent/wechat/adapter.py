@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from channels.adapter import Account, Answer, Card, Delivery
+from channels.adapter import Account, Answer, Card, Delivery, Unreadable
 from channels.capabilities import Capabilities
 from channels.failures import Failure, SendFailed
 from channels.providers.tencent.api import Api, TokenCall
-from channels.providers.tencent.callback import open_envelope, plain_challenge
+from channels.providers.tencent.callback import open_envelope, plain_challenge, sealed_answer
+from channels.providers.tencent.crypto import Undecipherable
 from channels.providers.tencent.markup import word
 from channels.providers.tencent.parts import Part, hand_over
 from channels.providers.tencent.platform import TencentAdapter, fresh
@@ -16,6 +17,7 @@ from channels.providers.tencent.wechat.card import CAPABILITIES, CARD, WeChatSet
 from channels.providers.tencent.wechat.compose import service_messages, template_body
 from channels.providers.tencent.wechat.failures import CODES
 from channels.providers.tencent.wechat.parse import parse_fields
+from channels.providers.tencent.wechat.reply import text_reply
 from channels.providers.tencent.wechat.templates import all_templates, fields_of
 from channels.reading import integer, text
 from channels.vocabulary import (
@@ -60,6 +62,20 @@ class WeChatAdapter(TencentAdapter):
         """See `channels.providers.tencent.wechat.parse`."""
         opened = open_envelope(account, delivery, self.receive_id(account))
         return parse_fields(account.channel_id, opened.fields, delivery)
+
+    def accepted(self, account: Account, delivery: Delivery) -> Answer:
+        """`success`; or the welcome of a new follower as a passive reply, sealed like the delivery itself."""
+        settings: WeChatSettings = account.settings
+        if settings.welcome_as != "reply" or not settings.welcome_text:
+            return super().accepted(account, delivery)
+        try:
+            fields = open_envelope(account, delivery, self.receive_id(account)).fields
+            if text(fields.get("Event")) == "subscribe":
+                reply = text_reply(fields, settings.welcome_text, delivery)
+                return sealed_answer(account, delivery, reply, self.receive_id(account))
+        except (Unreadable, Undecipherable):
+            pass  # kept and shown in the log of deliveries; WeChat is not asked to come again
+        return super().accepted(account, delivery)
 
     async def send(self, account: Account, message: OutboundMessage) -> SendReceipt:
         """Service messages, or a template. WeChat knows no idempotency for the former: a repeat is a second message."""
@@ -112,7 +128,9 @@ class WeChatAdapter(TencentAdapter):
     async def acknowledge(self, account: Account, event: AnyEvent) -> None:
         """The welcome, where one is set: a service message, which WeChat allows within a minute of the follow."""
         settings: WeChatSettings = account.settings
-        if not settings.welcome_text or event.address is None or not fresh(event, _WELCOME_WITHIN_S):
+        if settings.welcome_as == "reply" or not settings.welcome_text:
+            return
+        if event.address is None or not fresh(event, _WELCOME_WITHIN_S):
             return
         welcome = {"msgtype": "text", "text": {"content": settings.welcome_text}}
         await self.api(account).post(_SEND, {"touser": event.address.external_id, **welcome})

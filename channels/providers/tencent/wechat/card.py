@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, SecretStr
 
 from channels.adapter import AccountSettings, Card, SetupStep
@@ -46,6 +48,11 @@ class WeChatSettings(AccountSettings):
         title="Welcome text",
         description="Sent at once to everybody who follows the account. Empty: nothing is sent.",
         max_length=600,
+    )
+    welcome_as: Literal["message", "reply"] = Field(
+        default="message",
+        title="Welcome as",
+        description="message: a service message. reply: the answer to WeChat's own call, for accounts not verified.",
     )
     api_base: str = Field(
         default=API_BASE,

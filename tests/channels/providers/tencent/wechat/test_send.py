@@ -9,8 +9,10 @@ import pytest
 
 from base.clock import now
 from base.http import HttpClient
-from channels.adapter import Account
+from channels.adapter import Account, Delivery
 from channels.failures import Failure, SendFailed
+from channels.providers.tencent.crypto import decrypt, signature
+from channels.providers.tencent.markup import read_fields
 from channels.providers.tencent.wechat.adapter import WeChatAdapter
 from channels.providers.tencent.wechat.card import WeChatSettings
 from channels.providers.tencent.wechat.failures import CODES
@@ -28,7 +30,7 @@ from channels.vocabulary import (
 )
 from tests.channels.peer import answer, cut, slow
 from tests.channels.providers.tencent.conftest import PNG, Tencent
-from tests.channels.providers.tencent.envelope import AES_KEY
+from tests.channels.providers.tencent.envelope import AES_KEY, sealed, with_proof
 
 ANNA = Address(channel_id="chn_wx", external_id="oia2TjjewbmiOUlr6X-1crbLOvLw")
 TAKEN = answer({"errcode": 0, "errmsg": "ok"})
@@ -290,3 +292,32 @@ async def test_the_welcome(adapter: WeChatAdapter, api_base: str, tencent: Tence
         await adapter.acknowledge(to, event)
     (asked,) = tencent.asked
     assert asked.json == {"touser": ANNA.external_id, "msgtype": "text", "text": {"content": "欢迎!"}}
+
+
+async def test_the_welcome_as_a_passive_reply(adapter: WeChatAdapter, api_base: str, tencent: Tencent) -> None:
+    app_id, words = "wxb11529c136998cb6", "欢迎 ]]><b> & 你好"
+    replying = account(api_base, welcome_text=words, welcome_as="reply")
+
+    def came(event: str) -> Delivery:
+        inside = (
+            "<xml><ToUserName><![CDATA[gh_shop]]></ToUserName><FromUserName><![CDATA[o_anna]]></FromUserName>"
+            f"<CreateTime>1700000000</CreateTime><MsgType><![CDATA[event]]></MsgType><Event><![CDATA[{event}]]></Event></xml>"
+        )
+        at = now()
+        return with_proof(Delivery("POST", sealed(inside.encode(), app_id), received_at=at), "canaryToken", at)
+
+    follow = came("subscribe")
+    adapter.verify(replying, follow, now())
+    first, again = adapter.accepted(replying, follow), adapter.accepted(replying, follow)
+    outer = {name: value for name, value in read_fields(first.body).items() if isinstance(value, str)}
+    assert outer["MsgSignature"] == signature("canaryToken", outer["TimeStamp"], outer["Nonce"], outer["Encrypt"])
+    inside, meant_for = decrypt(AES_KEY, outer["Encrypt"])
+    reply = read_fields(inside)
+    assert meant_for == app_id and reply["Content"] == words and reply["MsgType"] == "text"
+    assert (reply["ToUserName"], reply["FromUserName"]) == ("o_anna", "gh_shop")
+    assert decrypt(AES_KEY, str(read_fields(again.body)["Encrypt"]))[0] == inside, "each try gets the same"
+    assert adapter.accepted(replying, came("CLICK")).body == b"success"
+    assert adapter.accepted(account(api_base, welcome_text=words), follow).body == b"success"
+    assert adapter.accepted(replying, Delivery("POST", b"<xml/>")).body == b"success"
+    await adapter.acknowledge(replying, Tracked(event_id="f", occurred_at=now(), address=ANNA, name="wechat.followed"))
+    assert tencent.asked == [], "one welcome is enough"
