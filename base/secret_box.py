@@ -42,6 +42,11 @@ class SecretBox:
         return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
     @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The keys by the first letters of their hash, newest first; says nothing of the keys themselves."""
+        return tuple(self._ciphers)
+
+    @property
     def signing_key(self) -> bytes:
         """For links and reply addresses. Derived from the *oldest* key, so that rotation keeps them alive."""
         return self._signing

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from base.bus import REDIS_DOWN, Bus
 from base.errors import Misconfigured, RapportError
 from base.mongo import UNAVAILABLE, Database
+from base.secret_box import SecretBox
 from base.settings import Settings
 from channels.store import ChannelStore
 
@@ -28,9 +29,12 @@ class Finding:
     text: str
 
 
-async def findings(settings: Settings, database: Database, bus: Bus, channels: ChannelStore) -> AsyncIterator[Finding]:
+async def findings(
+    settings: Settings, box: SecretBox, database: Database, bus: Bus, channels: ChannelStore
+) -> AsyncIterator[Finding]:
     """Look at everything, one after the other; a failing part does not hide the next."""
     yield Finding("settings", True, f"{settings.base_url}, data in {settings.data}")
+    yield Finding("keys", True, f"new secrets are sealed with {box.key_ids[0]}; {len(box.key_ids)} can be opened with")
     async for finding in _mongo(database):
         yield finding
     yield await _redis(bus)
@@ -74,10 +78,11 @@ async def _redis(bus: Bus) -> Finding:
     took_ms = (time.perf_counter() - started) * 1000
     hints = []
     if found["aof"] != "1":
-        hints.append("append-only file is off (only wake-ups would be lost)")
+        hints.append("only wake-ups would be lost with it")
     if found["policy"] != "noeviction":
-        hints.append(f"policy is {found['policy']}, noeviction is better")
-    return Finding("redis", True, "; ".join([f"{found['version']}, {took_ms:.0f} ms", *hints]))
+        hints.append("noeviction is better")
+    kept = [f"append-only file {'on' if found['aof'] == '1' else 'off'}", f"policy {found['policy']}"]
+    return Finding("redis", True, "; ".join([f"{found['version']}, {took_ms:.0f} ms", *kept, *hints]))
 
 
 async def _channels(channels: ChannelStore) -> AsyncIterator[Finding]:

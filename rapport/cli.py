@@ -140,7 +140,7 @@ def check(context: click.Context, data_here: Path | None) -> None:
 
     async def look(runtime: Runtime) -> bool:
         fine = True
-        async for finding in findings(settings, runtime.db, runtime.bus, runtime.channels):
+        async for finding in findings(settings, runtime.box, runtime.db, runtime.bus, runtime.channels):
             click.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.subject}: {finding.text}")
             fine = fine and finding.ok
         return fine

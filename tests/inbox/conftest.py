@@ -103,7 +103,7 @@ class WiredAdapter(ScriptedAdapter):
     """Speaks HTTP with a provider played by a local server."""
 
     card = Card("wired", "Wired", "chat", "A provider behind real HTTP.", NoSettings)
-    timeout_s = 1.0
+    timeout_s = 4.0
 
     async def send(self, account: Account, message: OutboundMessage) -> SendReceipt:
         url = f"{account.settings.api_base}/send"

@@ -47,7 +47,7 @@ class FakeProvider:
             await asyncio.sleep(0.4)
         if kind in ("cut", "silent") and self.accepted[key] == 1:
             if kind == "silent":
-                await asyncio.sleep(3)
+                await asyncio.sleep(8)
             if request.transport is not None:
                 request.transport.abort()
         return web.json_response({"id": f"w-{key}"})
