@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from pymongo.operations import UpdateOne
 
@@ -73,7 +73,3 @@ class PollStore:
     async def forget(self, channel_id: str) -> None:
         """This account is polled no more."""
         await self._rows.delete_one({"_id": channel_id})
-
-    async def next_due(self) -> datetime | None:
-        """When the next account is to be asked."""
-        return await self._duties.next_due(["due"])

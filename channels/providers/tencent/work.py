@@ -9,12 +9,13 @@ from __future__ import annotations
 from pydantic import Field, SecretStr
 
 from channels.adapter import Account, AccountSettings
+from channels.capabilities import MediaLimit
 from channels.failures import Failure
 from channels.providers.tencent.api import Api, TokenCall
 from channels.providers.tencent.failures import SHARED, Codes
 from channels.providers.tencent.platform import TencentAdapter
 from channels.reading import Json, text
-from channels.vocabulary import Person
+from channels.vocabulary import AttachmentKind, Person
 
 DOCS = "https://developer.work.weixin.qq.com/document/path"
 READ = "(read 2026-11-28)"
@@ -23,6 +24,13 @@ API_BASE = "https://qyapi.weixin.qq.com"
 #: Bytes of a text; largest outbound files, bytes.
 TEXT_LIMIT = 2048
 IMAGE_MAX, VOICE_MAX, VIDEO_MAX, FILE_MAX = 10_000_000, 2_000_000, 10_000_000, 20_000_000
+#: What both WeCom and its customer service take.
+MEDIA = (
+    MediaLimit(kind=AttachmentKind.IMAGE, max_bytes=IMAGE_MAX, media_types=("image/jpeg", "image/png")),
+    MediaLimit(kind=AttachmentKind.VOICE, max_bytes=VOICE_MAX, media_types=("audio/amr",)),
+    MediaLimit(kind=AttachmentKind.VIDEO, max_bytes=VIDEO_MAX, media_types=("video/mp4",)),
+    MediaLimit(kind=AttachmentKind.FILE, max_bytes=FILE_MAX),
+)
 
 CODES: Codes = {
     **SHARED,

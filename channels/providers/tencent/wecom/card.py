@@ -5,19 +5,15 @@ from __future__ import annotations
 from pydantic import Field
 
 from channels.adapter import Card, SetupStep
-from channels.capabilities import Capabilities, MediaLimit
+from channels.capabilities import Capabilities
 from channels.providers.tencent.work import (
     DOCS,
     FACTS,
-    FILE_MAX,
-    IMAGE_MAX,
+    MEDIA,
     READ,
     TEXT_LIMIT,
-    VIDEO_MAX,
-    VOICE_MAX,
     WorkSettings,
 )
-from channels.vocabulary import AttachmentKind
 
 
 class WeComSettings(WorkSettings):
@@ -70,12 +66,7 @@ CARD = Card(
 CAPABILITIES = Capabilities(
     text_limit=TEXT_LIMIT,
     text_unit="bytes",
-    media=(
-        MediaLimit(kind=AttachmentKind.IMAGE, max_bytes=IMAGE_MAX, media_types=("image/jpeg", "image/png")),
-        MediaLimit(kind=AttachmentKind.VOICE, max_bytes=VOICE_MAX, media_types=("audio/amr",)),
-        MediaLimit(kind=AttachmentKind.VIDEO, max_bytes=VIDEO_MAX, media_types=("video/mp4",)),
-        MediaLimit(kind=AttachmentKind.FILE, max_bytes=FILE_MAX),
-    ),
+    media=MEDIA,
     caption=False,
     buttons=6,
     button_title_limit=20,
