@@ -183,7 +183,8 @@ class _Decider:
             self.holders[key.key] = replace(holder, profile_id=profile_id, weak=False)
             self._dispute(profile_id, holder.profile_id, key, "proved_elsewhere")
         elif holder.profile_id != profile_id and not self._different_customers(profile_id, holder.profile_id, key):
-            self._dispute(profile_id, holder.profile_id, key)
+            visitor = _says_who(key, decision.appearance)
+            self._dispute(profile_id, holder.profile_id, key, visitor=visitor)
 
     def _attach(self, key: Key, decision: Decision, profile_id: str) -> None:
         kinds = self._kinds.setdefault(profile_id, Counter())
@@ -205,6 +206,15 @@ class _Decider:
             if holder is not None and decision.profile_id is not None:
                 self._dispute(decision.profile_id, holder.profile_id, key, "unverified")
 
-    def _dispute(self, profile_id: str, other_id: str, key: Key, reason: str = "other_profile") -> None:
+    def _dispute(
+        self, profile_id: str, other_id: str, key: Key, reason: str = "other_profile", *, visitor: bool = False
+    ) -> None:
         if profile_id != other_id:
-            self.disputes.append(Dispute(profile_id, other_id, key.kind, key.key, reason))
+            self.disputes.append(Dispute(profile_id, other_id, key.kind, key.key, reason, visitor))
+
+
+def _says_who(key: Key, appearance: Appearance) -> bool:
+    """Whether a session, or the id of a chat, comes together with something that proves whose it is."""
+    if key.kind == "anonymous":
+        return any(each.strength == "strong" for each in appearance.keys)
+    return key.strength == "strong" and appearance.primary.kind == "channel"

@@ -452,3 +452,5 @@ class Dispute:
     kind: str
     key: str
     reason: str = "other_profile"
+    #: Somebody who was only a visitor so far may have said who it is: see `profiles.visitors`.
+    visitor: bool = False

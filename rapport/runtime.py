@@ -60,6 +60,7 @@ from profiles.store import ConsentStore, MergeStore, ProfileStore
 from profiles.suggestions import Suggestions
 from profiles.timeline import Timeline
 from profiles.track import Tracker
+from profiles.visitors import Visitors
 from rapport import keys
 from webhooks.ingest import Ingest
 from webhooks.journal import Journal
@@ -160,6 +161,7 @@ class Runtime:
         self.lookups: Lookups = people.lookups
         self.merger: Merger = merger
         self.suggestions = Suggestions(people.profiles, plumbing.clock)
+        self.visitors = Visitors(people.profiles, merger)
         self.orders: OrderBook = orders
         self.order_store: OrderStore = order_store
         self.conversations: ConversationStore = inbox.conversations
@@ -212,6 +214,7 @@ class Runtime:
             Chore("fetch approved templates", 5, self.template_fetching.drain),
             Chore("ask who new people are", 2, self.lookups.drain),
             Chore("carry out merges", 1, self.merger.drain),
+            Chore("join visitors who said who they are", 2, self.visitors.drain),
             Chore("announce unannounced profiles", 30, self.resolver.repair),
             Chore("mail answers to who has left the chat", 5, self.continuity.sweep),
             Chore("end pauses of consent", 60, self.consent.end_pauses),

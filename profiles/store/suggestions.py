@@ -18,6 +18,7 @@ INDEXES: Indexes = {
         IndexModel([("state", ASCENDING), ("_id", DESCENDING)], name="by_state"),
         IndexModel([("profile_ids", ASCENDING)], name="by_profile"),
         IndexModel([("merge_id", ASCENDING)], name="by_merge", sparse=True),
+        IndexModel([("updated_at", ASCENDING)], name="visitors", partialFilterExpression={"visitor": True}),
     ]
 }
 
@@ -61,14 +62,23 @@ class SuggestionStore:
         """Pairs among these ids need no answer any more: they are one person."""
         ids = list(profile_ids)
         among = {"$in": ids, "$not": {"$elemMatch": {"$nin": ids}}}
-        change = {"$set": {"state": "merged", "merge_id": merge_id}}
+        change = {"$set": {"state": "merged", "merge_id": merge_id}, "$unset": {"visitor": ""}}
         await self._rows.update_many({"state": "open", "profile_ids": among}, change, session=session)
 
     async def reopen(self, merge_id: str, session: Session) -> None:
-        """The merge that answered them is undone."""
+        """The merge that answered them is undone. From now on only a person answers."""
         wanted = {"merge_id": merge_id, "state": "merged"}
-        change = {"$set": {"state": "open"}, "$unset": {"merge_id": ""}}
+        change = {"$set": {"state": "open", "parted": True}, "$unset": {"merge_id": ""}}
         await self._rows.update_many(wanted, change, session=session)
+
+    async def visitors(self, limit: int) -> list[Document]:
+        """Open pairs of which one may be a visitor who said who it is; longest known first."""
+        found = self._rows.find({"visitor": True}).sort("updated_at", ASCENDING).limit(limit)
+        return await found.to_list(limit)
+
+    async def left_to_people(self, suggestion_id: str) -> None:
+        """It is no visitor: a person decides, as with every other pair."""
+        await self._rows.update_one({"_id": suggestion_id}, {"$unset": {"visitor": ""}})
 
     async def of_profile(self, profile_id: str) -> list[Document]:
         """Those that concern one person."""
@@ -87,6 +97,7 @@ def _noting(dispute: Dispute, at: datetime) -> UpdateOne:
             "$setOnInsert": {"_id": new_id("sug"), "profile_ids": pair, "state": "open", "created_at": at},
             "$addToSet": {"evidence": {"kind": dispute.kind, "key": dispute.key, "reason": dispute.reason}},
             "$max": {"updated_at": at},
+            **({"$set": {"visitor": True}} if dispute.visitor else {}),
         },
         upsert=True,
     )
