@@ -21,6 +21,7 @@ from desk.keys import ACCOUNTS, RUNTIME
 from desk.middleware import ERROR_PAGE, MIDDLEWARES, harden
 from desk.pages import (
     approved,
+    blocked,
     channels,
     consent,
     consent_groups,
@@ -45,7 +46,7 @@ from desk.widget import door
 MAX_BODY_BYTES = 2_000_000
 PAGES = (
     entrance, today, inbox, profiles, merging, consent, journeys, orders, templates, channels, consent_groups,
-    deliveries, approved, unsubscribe, preferences,
+    blocked, deliveries, approved, unsubscribe, preferences,
 )  # fmt: skip
 
 

@@ -168,6 +168,10 @@ class DeskStore:
         row = await self._users.find_one({"email": fold_email(email)})
         return (_user(row), row.get("password_hash")) if row else None
 
+    async def addresses(self) -> list[str]:
+        """The mail addresses of everybody who works here, or did."""
+        return [row["email"] async for row in self._users.find({}, {"email": 1})]
+
     async def users(self) -> list[User]:
         """Everybody, by name."""
         return [_user(row) async for row in self._users.find({}).sort("name", ASCENDING)]

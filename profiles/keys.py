@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from base.errors import FieldError, WrongInput
 from channels.vocabulary import Address
@@ -28,6 +28,8 @@ class Key:
     external_id: str | None = None
     handle: str | None = None
     verified: bool = True
+    #: A role box, or a value that is blocked: an address of somebody, and no word on who it is.
+    shared: bool = False
 
     @property
     def order(self) -> tuple[int, int]:
@@ -81,7 +83,22 @@ def joining_keys(phone: str | None, email: str | None, region: str | None, block
         phone_key_of(phone, region, verified=True) if phone else None,
         email_key(email, verified=True) if email and not is_shared_mailbox(email) else None,
     )
-    return tuple(key for key in found if key is not None and key.value not in blocked)
+    return tuple(key for key in found if key is not None and key.key not in blocked)
+
+
+def without_shared(keys: Sequence[Key], blocked: frozenset[str]) -> tuple[Key, ...]:
+    """The keys of a caller with those that tell nobody apart made weak, or left out where they are no address."""
+    found = [_as_shared(key) if key.key in blocked or _is_role_box(key) else key for key in keys]
+    telling = [key for key in found if not (key.shared and key.kind == "customer_id")]
+    return tuple(telling or found)
+
+
+def _as_shared(key: Key) -> Key:
+    return replace(key, strength="weak", shared=True)
+
+
+def _is_role_box(key: Key) -> bool:
+    return key.kind == "email" and is_shared_mailbox(key.value)
 
 
 def platform_keys(values: Iterable[str]) -> tuple[Key, ...]:

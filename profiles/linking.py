@@ -178,6 +178,8 @@ class _Decider:
         holder = self.holders.get(key.key)
         if holder is None:
             self._attach(key, decision, profile_id)
+        elif key.shared:
+            return
         elif holder.weak and key.strength == "strong":
             decision.prove.append(key)
             self.holders[key.key] = replace(holder, profile_id=profile_id, weak=False)

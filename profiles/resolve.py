@@ -17,6 +17,7 @@ from base.clock import Clock
 from base.ids import new_id
 from base.mongo import Document
 from channels.vocabulary import Address, Person, Referral
+from profiles.blocking import Blocking
 from profiles.keys import (
     Key,
     channel_key,
@@ -26,6 +27,7 @@ from profiles.keys import (
     key_of,
     phone_key_of,
     platform_keys,
+    without_shared,
 )
 from profiles.linking import Appearance, Decision, Decisions, Holder, decide
 from profiles.models import Contact, Dispute, IdentityKind, IdentityRef, NewEvent, Source, channel_label, display_name
@@ -81,22 +83,23 @@ class Resolver:
 
     def __init__(
         self, store: ProfileStore, events: EventStore, clock: Clock, *, region: str | None = None,
-        blocked: Iterable[str] = (), looked_up: Iterable[str] = (),
+        blocking: Blocking | None = None, looked_up: Iterable[str] = (),
     ) -> None:  # fmt: skip
-        """`region`: country of numbers written without one. `blocked`: addresses (our own staff's) that join nobody.
-        `looked_up`: providers that can be asked who somebody is.
+        """`region`: country of numbers written without one. `blocking`: values that join nobody. `looked_up`:
+        providers that can be asked who somebody is.
         """
         self._store = store
         self._rows = store.identity_rows
         self._events = events
         self._clock = clock
         self._region = region
-        self._blocked = frozenset(blocked)
+        self._blocking = blocking
         self._looked_up = frozenset(looked_up)
 
     async def resolve(self, sightings: Sequence[Sighting]) -> list[Known]:
         """Each sighting's person, in the same order. May run twice for the same sightings."""
-        found = await self._settle([self._appearance(sighting) for sighting in sightings])
+        blocked = await self._blocked()
+        found = await self._settle([self._appearance(sighting, blocked) for sighting in sightings])
         return [known for known in found if known is not None]
 
     async def refer(
@@ -109,7 +112,8 @@ class Resolver:
 
     async def identify(self, references: Sequence[Reference]) -> list[Known | None]:
         """The same for many, each with one or more identities. Raises `WrongInput` before anything is written."""
-        return await self._settle([self._referred(reference) for reference in references])
+        blocked = await self._blocked()
+        return await self._settle([self._referred(reference, blocked) for reference in references])
 
     async def current(self, profile_ids: Iterable[str]) -> dict[str, str]:
         """Id → the id of today, merges followed."""
@@ -123,7 +127,10 @@ class Resolver:
 
     # -- what is said ---------------------------------------------------------------------------------------------
 
-    def _appearance(self, sighting: Sighting) -> Appearance:
+    async def _blocked(self) -> frozenset[str]:
+        return await self._blocking.keys() if self._blocking is not None else frozenset()
+
+    def _appearance(self, sighting: Sighting, blocked: frozenset[str]) -> Appearance:
         person = sighting.person or Person()
         vouched = person if person.verified else Person()
         mail = email_key(vouched.email, verified=True) if vouched.email else None
@@ -131,8 +138,8 @@ class Resolver:
         primary = channel_key(
             sighting.address, sighting.provider, mail.value if mail else None, number.value if number else None
         )
-        hints = () if person.verified else joining_keys(person.phone, person.email, self._region, self._blocked)
-        joining = joining_keys(vouched.phone, vouched.email, self._region, self._blocked)
+        hints = () if person.verified else joining_keys(person.phone, person.email, self._region, blocked)
+        joining = joining_keys(vouched.phone, vouched.email, self._region, blocked)
         keys = (*customer_keys(person.customer_id), *joining, *platform_keys(vouched.platform_ids), primary)
         return Appearance(
             keys=keys,
@@ -146,8 +153,9 @@ class Resolver:
     def _same(self, sighting: Sighting, external_id: str) -> Key:
         return channel_key(Address(channel_id=sighting.address.channel_id, external_id=external_id), sighting.provider)
 
-    def _referred(self, reference: Reference) -> Appearance:
-        keys = [key_of(ref, self._region, f"identities[{i}]") for i, ref in enumerate(reference.refs)]
+    def _referred(self, reference: Reference, blocked: frozenset[str]) -> Appearance:
+        given = [key_of(ref, self._region, f"identities[{i}]") for i, ref in enumerate(reference.refs)]
+        keys = without_shared(given, blocked)
         contacts = {
             kind: tuple(ContactFact(k.value, k.verified) for k in keys if k.kind == kind) for kind in ("email", "phone")
         }
@@ -257,6 +265,8 @@ class Resolver:
             if one.profile_id in there and one.other_id in there
         ]
         await self._store.suggestions.note(named, self._clock())
+        if self._blocking is not None:
+            await self._blocking.heard({one.key for one in named})
 
     async def _announce(self, rows: Mapping[str, Document], batch: _Batch | None = None) -> None:
         if not rows:

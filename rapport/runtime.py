@@ -48,6 +48,7 @@ from inbox.room import Inbox, open_inbox
 from inbox.store import ConversationStore, MessageStore, SendStore
 from orders.record import OrderBook
 from orders.store import OrderStore
+from profiles.blocking import Blocking
 from profiles.consent import Consent
 from profiles.consent_links import ConsentLinks
 from profiles.edit import ProfileEditor
@@ -56,7 +57,7 @@ from profiles.lookups import Lookups
 from profiles.merge import Merger
 from profiles.privacy import Privacy
 from profiles.resolve import Resolver
-from profiles.store import ConsentStore, MergeStore, ProfileStore
+from profiles.store import BlockedStore, ConsentStore, MergeStore, ProfileStore
 from profiles.suggestions import Suggestions
 from profiles.timeline import Timeline
 from profiles.track import Tracker
@@ -115,6 +116,8 @@ class People:
     lookups: Lookups
     merges: MergeStore
     consents: ConsentStore
+    blocking: Blocking
+    users: DeskStore
 
 
 @dataclass(frozen=True)
@@ -188,7 +191,8 @@ class Runtime:
         self.refusals = Refusals(plumbing.bus)
         self.approved: ApprovedStore = plumbing.approved
         self.template_fetching = Fetching(self.approved, self.channels, self.registry, self.clock)
-        self.users = DeskStore(plumbing.db, plumbing.clock)
+        self.blocking: Blocking = people.blocking
+        self.users: DeskStore = people.users
         self.accounts = Accounts(self.users, plumbing.clock)
         self.heartbeats = Heartbeats(plumbing.db, plumbing.clock)
 
@@ -294,10 +298,15 @@ def _plumbing(settings: Settings) -> Plumbing:
 def _people(plumbing: Plumbing) -> People:
     db, clock = plumbing.db, plumbing.clock
     profiles, events, consents = ProfileStore(db), EventStore(db, clock), ConsentStore(db)
+    users = DeskStore(db, clock)
+    blocking = Blocking(
+        BlockedStore(db), profiles, clock, staff=users.addresses, region=plumbing.settings.default_region
+    )
     registry, merges = plumbing.registry, MergeStore(db)
     resolver = Resolver(
-        profiles, events, clock, region=plumbing.settings.default_region, looked_up=registry.looking_up()
-    )
+        profiles, events, clock, region=plumbing.settings.default_region, blocking=blocking,
+        looked_up=registry.looking_up(),
+    )  # fmt: skip
     return People(
         profiles=profiles,
         events=events,
@@ -310,6 +319,8 @@ def _people(plumbing: Plumbing) -> People:
         privacy=Privacy(profiles, events, consents, merges),
         merges=merges,
         consents=consents,
+        blocking=blocking,
+        users=users,
         lookups=Lookups(profiles.identity_rows, plumbing.channels, registry, resolver, clock),
     )
 

@@ -35,6 +35,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     },
     "merge_profiles": {"other_id": _NOBODY, "dry_run": True, "fields": {"name": "other"}},
     "unmerge_profiles": {"merge_id": "mrg_" + "0" * 26},
+    "block_value": {"kind": "email", "value": "family@example.com", "dry_run": True},
     "create_consent_group": {
         "key": "newsletter",
         "name": "Newsletter",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from desk.api import (
+    blocked_values,
     channels,
     consent_groups,
     conversations,
@@ -29,8 +30,8 @@ from desk.api.contract import Operation
 
 #: In the order in which the document shows them.
 RESOURCES = (
-    channels, deliveries, profiles, merges, consent_groups, conversations, messages, files, events, orders, templates,
-    journeys, enrolments, sends, tasks, people, stream, health,
+    channels, deliveries, profiles, merges, blocked_values, consent_groups, conversations, messages, files, events,
+    orders, templates, journeys, enrolments, sends, tasks, people, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 

@@ -1,5 +1,6 @@
 """Everything of a person that is kept: profiles, identities, events, consents, suggestions, merges."""
 
+from profiles.store.blocked import BlockedStore
 from profiles.store.consents import ConsentStore
 from profiles.store.events import EventStore
 from profiles.store.identities import IdentityStore
@@ -8,5 +9,6 @@ from profiles.store.profiles import ProfileFilter, ProfileStore
 from profiles.store.suggestions import SuggestionStore
 
 __all__ = [
-    "ConsentStore", "EventStore", "IdentityStore", "MergeStore", "ProfileFilter", "ProfileStore", "SuggestionStore",
+    "BlockedStore", "ConsentStore", "EventStore", "IdentityStore", "MergeStore", "ProfileFilter", "ProfileStore",
+    "SuggestionStore",
 ]  # fmt: skip

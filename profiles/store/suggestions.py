@@ -18,6 +18,7 @@ INDEXES: Indexes = {
         IndexModel([("state", ASCENDING), ("_id", DESCENDING)], name="by_state"),
         IndexModel([("profile_ids", ASCENDING)], name="by_profile"),
         IndexModel([("merge_id", ASCENDING)], name="by_merge", sparse=True),
+        IndexModel([("evidence.key", ASCENDING)], name="by_evidence"),
         IndexModel([("updated_at", ASCENDING)], name="visitors", partialFilterExpression={"visitor": True}),
     ]
 }
@@ -70,6 +71,15 @@ class SuggestionStore:
         wanted = {"merge_id": merge_id, "state": "merged"}
         change = {"$set": {"state": "open", "parted": True}, "$unset": {"merge_id": ""}}
         await self._rows.update_many(wanted, change, session=session)
+
+    async def pairs_by(self, key: str) -> int:
+        """How many pairs this key spoke for, whatever was answered; counted no further than 100."""
+        return await self._rows.count_documents({"evidence.key": key}, limit=100)
+
+    async def withdraw(self, key: str) -> None:
+        """Nothing but this key spoke for these pairs, and it says nothing."""
+        alone = {"$elemMatch": {"key": key}, "$not": {"$elemMatch": {"key": {"$ne": key}}}}
+        await self._rows.update_many({"state": "open", "evidence": alone}, {"$set": {"state": "withdrawn"}})
 
     async def visitors(self, limit: int) -> list[Document]:
         """Open pairs of which one may be a visitor who said who it is; longest known first."""

@@ -23,6 +23,7 @@ from desk.app import build
 from inbox.incoming import Arrival
 from inbox.models import Actor, ReplyInput
 from orders.models import OrderInput
+from profiles.blocking import BlockInput
 from profiles.consent_groups import GroupInput
 from rapport.migrations import migrate
 from rapport.runtime import Runtime, open_runtime
@@ -141,6 +142,7 @@ async def opened(mongo_url: str, redis_url: str, name: str) -> AsyncIterator[Wor
 async def _furnished(url: str, app: web.Application, runtime: Runtime) -> World:
     journey, template = await _campaign(runtime)
     group = (await runtime.consent.groups.create(GroupInput(key="offers", name="Offers", default="opt_out"))).id
+    await runtime.blocking.add(BlockInput(kind="email", value="till@shop.example.org"), None)
     ours = await _side(runtime, "anna", journey, template, group)
     foreign = await _side(runtime, "boris", journey, template, group)
     tokens, scoped = {}, {}

@@ -400,3 +400,23 @@ async def test_consent_groups_are_made_changed_and_taken_away(world: World) -> N
         assert "tea_news" in {each["key"] for each in (await ask(client, "GET", "/consent-groups"))["data"]}
         await ask(client, "DELETE", path, status=204)
         await ask(client, "GET", path, status=404)
+
+
+async def test_values_that_tell_nobody_apart_are_blocked_by_administrators(world: World) -> None:
+    given = {"kind": "email", "value": "Till@Shop.example"}
+    async with world.client("admin") as client:
+        looked = await ask(client, "POST", "/blocked-values", {**given, "dry_run": True}, 201)
+        assert looked["id"] is None and looked["held_by"] == []
+        made = await ask(client, "POST", "/blocked-values", given, 201)
+        assert (made["value"], made["why"]) == ("till@shop.example", "named")
+        assert made["id"] in {each["id"] for each in (await ask(client, "GET", "/blocked-values"))["data"]}
+        for wrong in ({"kind": "name"}, {"value": "nobody"}, {"value": ""}, {"more": 1}):
+            await ask(client, "POST", "/blocked-values", {**given, **wrong}, 422)
+        path = f"/blocked-values/{made['id']}"
+    async with world.client("marketer") as client:
+        assert (await ask(client, "GET", "/blocked-values"))["data"]
+        await ask(client, "POST", "/blocked-values", given, 403)
+        await ask(client, "DELETE", path, status=403)
+    async with world.client("admin") as client:
+        await ask(client, "DELETE", path, status=204)
+        await ask(client, "DELETE", path, status=404)

@@ -39,6 +39,7 @@ BODIES: dict[str, Any] = {
     "create_task": {"text": "x", "profile_id": "{prf}"},
     "change_task": {"state": "done"},
     "create_template": {"name": "n", "body": "b"},
+    "block_value": {"kind": "email", "value": "boris@example.org"},
     "create_consent_group": {"key": "news", "name": "News"},
     "change_consent_group": {"name": "Taken over"},
     "change_template": {"name": "n"},
