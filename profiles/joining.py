@@ -26,7 +26,11 @@ SINGLE = (*RANKED, "location", "owner_id", "stage", "tier", "score")
 UNITED: Mapping[str, int] = {"emails": CONTACTS_MAX, "phones": CONTACTS_MAX, "handles": HANDLES_MAX, "tags": 100}
 #: Made anew from what the person then holds, or the machinery's own.
 REMADE = frozenset({"orders", "consents", "reachable_on", "segments", "rfm", "search", "rev", "updated_at"})
-_OWN = frozenset({"_id", "dice", "merged_into", "unannounced", "sources", "attributes", "stage_since", *REMADE})
+#: Of this very document, and never another's.
+_OWN = frozenset(
+    {"_id", "dice", "merged_into", "unannounced", "sources", "attributes", "stage_since", "appraise_at", "appraise_by",
+     *REMADE}
+)  # fmt: skip
 _TIMES = ("created_at", "last_seen_at", "first_touch", "last_touch")
 
 #: The most identities of a kind, and merges, that one profile may come to have.

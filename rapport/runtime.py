@@ -48,6 +48,7 @@ from inbox.room import Inbox, open_inbox
 from inbox.store import ConversationStore, MessageStore, SendStore
 from orders.record import OrderBook
 from orders.store import OrderStore
+from profiles.appraisal import Appraisal
 from profiles.blocking import Blocking
 from profiles.consent import Consent
 from profiles.consent_links import ConsentLinks
@@ -114,6 +115,7 @@ class People:
     tracker: Tracker
     privacy: Privacy
     lookups: Lookups
+    appraisal: Appraisal
     merges: MergeStore
     consents: ConsentStore
     blocking: Blocking
@@ -162,6 +164,7 @@ class Runtime:
         self.tracker: Tracker = people.tracker
         self.privacy: Privacy = people.privacy
         self.lookups: Lookups = people.lookups
+        self.appraisal: Appraisal = people.appraisal
         self.merger: Merger = merger
         self.suggestions = Suggestions(people.profiles, plumbing.clock)
         self.visitors = Visitors(people.profiles, merger)
@@ -205,6 +208,7 @@ class Runtime:
             "deliver": told(self.delivery.deliver, self.feed, "channel.updated"),
             "fetch": self.files.fetch,
             "poll": self.polling.drain,
+            "appraise": self.appraisal.drain,
         }
         return Drains(work, self.doorbell, batch=self.settings.worker_batch)
 
@@ -231,6 +235,7 @@ class Runtime:
             "ingest": await self.journal.duties.next_due(["pending"]),
             "react": await self.events.duties.next_due(["pending"]),
             "advance": await self.enrolments.oldest_due(self.clock()),
+            "appraise": await self.profiles.appraisals.oldest(),
         }
         for kind, due in looked.items():
             age = (self.clock() - due) if due is not None else timedelta()
@@ -297,7 +302,7 @@ def _plumbing(settings: Settings) -> Plumbing:
 
 def _people(plumbing: Plumbing) -> People:
     db, clock = plumbing.db, plumbing.clock
-    profiles, events, consents = ProfileStore(db), EventStore(db, clock), ConsentStore(db)
+    profiles, events, consents = ProfileStore(db, clock), EventStore(db, clock), ConsentStore(db)
     users = DeskStore(db, clock)
     blocking = Blocking(
         BlockedStore(db), profiles, clock, staff=users.addresses, region=plumbing.settings.default_region
@@ -317,6 +322,8 @@ def _people(plumbing: Plumbing) -> People:
         timeline=Timeline(events, profiles),
         tracker=Tracker(profiles, resolver, events, clock),
         privacy=Privacy(profiles, events, consents, merges),
+        # asked in this order, each on what the former ones found
+        appraisal=Appraisal(db, profiles, events, clock, appraisers=(), busy=merges.busy),
         merges=merges,
         consents=consents,
         blocking=blocking,
@@ -346,11 +353,12 @@ def _campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox: In
     confirmations = Confirmations(
         people.profiles, people.consent, inbox.outbox, plumbing.channels, plumbing.registry, people.consent_links
     )
+    listeners = [people.appraisal.hear, confirmations.ask]
     return Campaigns(
         journeys=Journeys(heads, runs, live, entrance, facts, template_rows, doorbell, clock),
         templates=Templates(template_rows, renderer, facts),
         tasks=tasks,
-        reactor=Reactor(people.events, runs, live, entrance, facts, doorbell, clock, listeners=[confirmations.ask]),
+        reactor=Reactor(people.events, runs, live, entrance, facts, doorbell, clock, listeners=listeners),
         walker=Walker(runs, live, facts, inbox.sends, task_rows, effects, doorbell, clock),
         enrolments=runs,
         renderer=renderer,
@@ -377,7 +385,10 @@ def _merger(
     async def reach(profile_id: str) -> None:
         await people.profiles.refresh_reach([profile_id])
 
+    async def due(profile_id: str) -> None:
+        await people.profiles.appraisals.due([profile_id])
+
     return Merger(
         plumbing.db, people.profiles, people.merges, people.events, plumbing.feed, plumbing.clock, movers=movers,
-        recounts=(orders.recount, people.consent.summarise, reach), answered=inbox.conversations.last_answered,
+        recounts=(orders.recount, people.consent.summarise, reach, due), answered=inbox.conversations.last_answered,
     )  # fmt: skip

@@ -37,7 +37,12 @@ async def poll(ctx: dict[str, Any]) -> None:
     await _answer(ctx, "poll")
 
 
-JOBS = (ingest, react, advance, deliver, fetch, poll)
+async def appraise(ctx: dict[str, Any]) -> None:
+    """People about whom something changed are looked at again."""
+    await _answer(ctx, "appraise")
+
+
+JOBS = (ingest, react, advance, deliver, fetch, poll, appraise)
 
 
 async def _answer(ctx: dict[str, Any], bell: Any) -> None:

@@ -34,6 +34,11 @@ INDEXES: Indexes = {
     ]
 }
 Position = tuple[datetime, str]
+#: What rules can ask of an event.
+_FACT = {
+    "profile_id": 1, "name": 1, "occurred_at": 1, "channel_id": 1, "conversation_id": 1, "identity_id": 1,
+    "properties": 1,
+}  # fmt: skip
 
 
 class EventStore:
@@ -89,6 +94,24 @@ class EventStore:
         for row in await whole(self._rows.find(wanted).sort("occurred_at", DESCENDING).limit(20_000)):
             result[row["profile_id"]].append(Event.model_validate(row))
         return result
+
+    async def facts(
+        self, profile_ids: Sequence[str], names: Iterable[str], most: int | None = None
+    ) -> dict[str, list[Document]] | None:
+        """What `segments.ListedEvents` needs of these people, all of it; None when it is more than `most` rows."""
+        wanted = {"profile_id": {"$in": list(profile_ids)}, "name": {"$in": list(names)}}
+        found = self._rows.find(wanted, _FACT)
+        rows = await whole(found if most is None else found.limit(most + 1))
+        if most is not None and len(rows) > most:
+            return None
+        result: dict[str, list[Document]] = {profile_id: [] for profile_id in profile_ids}
+        for row in rows:
+            result[row["profile_id"]].append(row)
+        return result
+
+    async def kept(self, dedupes: Iterable[str]) -> set[str]:
+        """Which of these `dedupe` keys are there."""
+        return set(await self._rows.distinct("dedupe", {"dedupe": {"$in": list(dedupes)}}))
 
     async def exists(
         self, profile_id: str, names: Iterable[str], since: datetime, until: datetime | None = None

@@ -57,6 +57,11 @@ class MergeStore:
         wanted = {"survivor_id": survivor_id, "state": {"$in": list(STANDING)}}
         return await self._rows.find(wanted, session=session).sort("_id", DESCENDING).to_list(None)
 
+    async def busy(self) -> set[str]:
+        """Everybody of whom something is still on its way."""
+        rows = self._rows.find({"state": {"$in": list(UNDER_WAY)}}, {"survivor_id": 1, "other_id": 1})
+        return {row[side] async for row in rows for side in ("survivor_id", "other_id")}
+
     async def under_way(self, profile_ids: Sequence[str], session: Session | None = None) -> list[str]:
         """Ids of merges of these people that are still being carried out."""
         ids = list(profile_ids)

@@ -9,10 +9,12 @@ from typing import Any, Literal
 
 from pymongo import ASCENDING, DESCENDING, GEOSPHERE, IndexModel
 
+from base.clock import Clock, now
 from base.mongo import Database, Document, Indexes, Session, UpdateOne, inserted_apart_from_duplicates, whole
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
 from profiles.models import Identity, Profile
 from profiles.search import query_tokens
+from profiles.store.appraisals import AppraisalBook, due_now, due_row
 from profiles.store.identities import IdentityStore
 from profiles.store.suggestions import SuggestionStore
 
@@ -30,6 +32,7 @@ INDEXES: Indexes = {
         IndexModel([("merged_into", ASCENDING)], name="tombstones", sparse=True),
         IndexModel([("joined", ASCENDING)], name="joined", sparse=True),
         IndexModel([("unannounced", ASCENDING)], name="unannounced", partialFilterExpression={"unannounced": True}),
+        IndexModel([("appraise_at", ASCENDING)], name="appraisals", sparse=True),
     ]
 }
 #: A chain of merges longer than this is a fault in the data.
@@ -51,10 +54,15 @@ class ProfileFilter:
 
 
 class ProfileStore:
-    """Reads for everybody; writes for the use cases of this package."""
+    """Reads for everybody; writes for the use cases of this package.
 
-    def __init__(self, database: Database) -> None:
+    Whatever changes what a profile says makes it due for appraisal (`profiles.appraisal`), in the same write.
+    """
+
+    def __init__(self, database: Database, clock: Clock = now) -> None:
         self._rows = database.collection("profiles")
+        self._clock = clock
+        self.appraisals = AppraisalBook(database, clock)
         self.identity_rows = IdentityStore(database)
         self.suggestions = SuggestionStore(database)
 
@@ -131,12 +139,14 @@ class ProfileStore:
 
     async def insert(self, rows: Sequence[Document]) -> set[str]:
         """Insert those that are not there; the ids that were."""
-        taken = await inserted_apart_from_duplicates(self._rows, rows)
+        at = self._clock()
+        taken = await inserted_apart_from_duplicates(self._rows, [due_row(row, at) for row in rows])
         return {rows[position]["_id"] for position in taken}
 
     async def change(self, changes: Sequence[tuple[Document, Document, datetime | None]], at: datetime) -> bool:
         """(row as read, its new fields, seen at): written where nobody wrote in between. False: read again."""
-        updates = [update for row, fields, seen in changes if (update := _changing(row, fields, seen, at))]
+        due = due_now(self._clock())
+        updates = [update for row, fields, seen in changes if (update := _changing(row, fields, seen, at, due))]
         if not updates:
             return True
         return (await self._rows.bulk_write(updates, ordered=False)).matched_count == len(updates)
@@ -157,17 +167,19 @@ class ProfileStore:
 
     async def write(self, profile_id: str, fields: Mapping[str, Any], session: Session | None = None) -> None:
         """Set top-level fields."""
-        await self._rows.update_one({"_id": profile_id}, {"$set": dict(fields)}, session=session)
+        change = due_now(self._clock(), {"$set": dict(fields)})
+        await self._rows.update_one({"_id": profile_id}, change, session=session)
 
     async def replace(self, row: Document, after: Document, session: Session) -> bool:
         """Put `after` in the place of a row as read; False when somebody wrote in between."""
         wanted = {"_id": row["_id"], "rev": row["rev"]}
-        return (await self._rows.replace_one(wanted, after, session=session)).matched_count == 1
+        row_after = due_row(after, self._clock())
+        return (await self._rows.replace_one(wanted, row_after, session=session)).matched_count == 1
 
     async def amend(self, row: Document, fields: Mapping[str, Any], gone: Iterable[str], session: Session) -> bool:
         """Set fields and take others away; False when somebody wrote since the row was read."""
         unset = {"$unset": dict.fromkeys(gone, "")} if gone else {}
-        change = {"$set": dict(fields), "$inc": {"rev": 1}, **unset}
+        change = due_now(self._clock(), {"$set": dict(fields), "$inc": {"rev": 1}, **unset})
         wanted = {"_id": row["_id"], "rev": row["rev"]}
         return (await self._rows.update_one(wanted, change, session=session)).matched_count == 1
 
@@ -191,7 +203,11 @@ class ProfileStore:
     async def refresh_reach(self, profile_ids: Sequence[str]) -> None:
         """Write anew on which channels these people can be reached."""
         labels = await self.identity_rows.labels_of(profile_ids)
-        changes = [UpdateOne({"_id": key}, {"$set": {"reachable_on": value}}) for key, value in labels.items()]
+        at = self._clock()
+        changes = [
+            UpdateOne({"_id": key, "merged_into": None}, due_now(at, {"$set": {"reachable_on": value}}))
+            for key, value in labels.items()
+        ]
         if changes:
             await self._rows.bulk_write(changes, ordered=False)
 
@@ -295,12 +311,14 @@ def _cursor_at(row: Mapping[str, Any], sort: str) -> str:
     return write_cursor(at, row["_id"]) if at is not None else "~" + write_cursor(row["_id"])
 
 
-def _changing(row: Document, fields: Document, seen: datetime | None, at: datetime) -> UpdateOne | None:
+def _changing(
+    row: Document, fields: Document, seen: datetime | None, at: datetime, due: Mapping[str, Any]
+) -> UpdateOne | None:
     later = {} if seen is None or _not_after(seen, row.get("last_seen_at")) else {"$max": {"last_seen_at": seen}}
     if fields:
-        change = {"$set": {**fields, "updated_at": at}, "$inc": {"rev": 1}, **later}
+        change = {"$set": {**fields, "updated_at": at}, "$inc": {"rev": 1}, **later, **due}
         return UpdateOne({"_id": row["_id"], "rev": row["rev"]}, change)
-    return UpdateOne({"_id": row["_id"]}, later) if later else None
+    return UpdateOne({"_id": row["_id"]}, {**later, **due}) if later else None
 
 
 def _not_after(one: datetime, other: datetime | None) -> bool:

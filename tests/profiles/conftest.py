@@ -51,7 +51,8 @@ async def open_people(url: str, name: str) -> People:
     db = Database(url, name)
     for module in (profiles, identities, events, consents, consent_groups, suggestions):
         await db.ensure_indexes(module.INDEXES)
-    clock, store = Time(), ProfileStore(db)
+    clock = Time()
+    store = ProfileStore(db, clock)
     happenings = EventStore(db, clock)
     return People(db, clock, store, happenings, ConsentStore(db), Resolver(store, happenings, clock))
 
