@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,22 +14,23 @@ from base.errors import WrongInput
 from desk.api.merges import seen_pairs
 from desk.api.scope import reading, scoped_profile, seen_ids, seen_person
 from desk.auth import principal_of, require
-from desk.i18n import Formats
+from desk.i18n import N_, Formats
 from desk.keys import runtime_of
 from desk.pages.consent import consent_view
-from desk.pages.customer import Chip, chips_of, customer_view, owner_name, revenue_of, way_of
-from desk.pages.faces import Faces
+from desk.pages.customer import Chip, chips_of, customer_view, facts_of, owner_name, revenue_of, way_of, ways_of
 from desk.pages.inbox_rows import Asked, row_of
 from desk.pages.merging import merge_rows, merged_notice
+from desk.pages.panels import Opened, Panel, Tab
 from desk.pages.reads import faces_of, order_rows, run_briefs, together
 from desk.pages.timeline import timeline
 from desk.render import formats_of, page
-from profiles.models import Identity, Profile
+from inbox.models import Conversation
+from profiles.models import Profile
 from profiles.store.profiles import ProfileFilter
 
 routes = web.RouteTableDef()
 PER_PAGE, EVENTS = 50, 60
-TABS = ("timeline", "conversations", "orders", "journeys", "consent", "identities")
+TALKS, ORDERS, RUNS = 50, 100, 50
 
 
 @dataclass(frozen=True)
@@ -94,40 +96,45 @@ async def _count(request: web.Request, wanted: ProfileFilter, formats: Formats) 
 @require("viewer")
 async def profile(request: web.Request) -> web.StreamResponse:
     """One person. An id that was merged away leads to the survivor."""
-    principal, runtime = principal_of(request), runtime_of(request)
-    profile_id, formats = request.match_info["profile_id"], formats_of(request, principal)
-    person, identities = await seen_person(reading(request), profile_id)
-    if person.id != profile_id:
+    runtime, formats = runtime_of(request), formats_of(request, principal_of(request))
+    person, identities = await seen_person(reading(request), request.match_info["profile_id"])
+    if person.id != request.match_info["profile_id"]:
         raise web.HTTPSeeOther(f"/profiles/{person.id}")
-    tab = request.query.get("tab", "timeline")
-    talks_read = runtime.conversations.of_profile(person.id, limit=50)
+    person = scoped_profile(reading(request), person)
+    opened = Opened(request, person, identities, await faces_of(runtime), formats)
+    tab = next((each for each in TABS if each.name == request.query.get("tab")), TABS[0])
     found = await together(
-        orders=order_rows(runtime, person.id, formats, limit=100),
-        runs=run_briefs(runtime, person.id, formats, limit=50), talks=talks_read,
-        events=runtime.events.for_profile(person.id, EVENTS), faces=faces_of(runtime),
-        owner=runtime.users.names([person.owner_id] if person.owner_id else []),
-        merges=merge_rows(request, person.id), merged=merged_notice(request), twins=_twins(request, person.id),
+        opened=tab.read(opened), panels=_panels(opened), tabs=_tabs(opened), talks=_talks(opened, 1),
+        merged=merged_notice(request), twins=_twins(request, person.id),
     )  # fmt: skip
-    talks = [each for each in found["talks"] if principal.may_see(each.channel_id)]
-    events = [each for each in found["events"] if principal.may_see(each.channel_id)]
-    side = customer_view(
-        scoped_profile(reading(request), person), None, identities, orders=found["orders"][:4],
-        runs=found["runs"][:4], others=[],
-        owner=owner_name(person, found["owner"]), faces=found["faces"], formats=formats,
-    )  # fmt: skip
+    talks = found.pop("talks")
     values = {
-        "customer": side, "tab": tab if tab in TABS else "timeline", "days": timeline(events, found["faces"], formats),
-        "rows": [row_of(each, Asked("all"), found["faces"], {}, principal.id, formats) for each in talks],
-        "orders": found["orders"], "runs": found["runs"],
-        "identities": _identities(identities, found["faces"], formats),
-        "counts": {"conversations": len(talks), "orders": len(found["orders"]), "journeys": len(found["runs"])},
-        "merges": found["merges"], "merged": found["merged"], "undone": "undone" in request.query,
-        "twins": found["twins"], "talk_href": f"/inbox/{talks[0].id}" if talks else "",
+        **found, "tab": tab.name, "undone": "undone" in request.query,
+        "customer": customer_view(
+            person, None, identities, orders=[], runs=[], others=[], owner="", faces=opened.faces, formats=formats
+        ),
+        "talk_href": f"/inbox/{talks[0].id}" if talks else "",
     }  # fmt: skip
-    if values["tab"] == "consent":
-        values["consent"] = await consent_view(request, person.id, identities, found["faces"], formats)
-        values["may_record"] = principal.may("agent", "marketer")
     return await page(request, "profiles/profile.html", values)
+
+
+async def _panels(opened: Opened) -> list[tuple[str, Any]]:
+    """(partial, what it shows) of the side, in order."""
+    read = await asyncio.gather(*(each.read(opened) for each in PANELS))
+    return [(each.name, shown) for each, shown in zip(PANELS, read, strict=True) if shown is not None]
+
+
+async def _tabs(opened: Opened) -> list[dict[str, Any]]:
+    counts = await asyncio.gather(*(_count_of(each, opened) for each in TABS))
+    texts = [opened.formats.text(each.label) for each in TABS]
+    return [
+        {"name": each.name, "label": label, "count": count}
+        for each, label, count in zip(TABS, texts, counts, strict=True)
+    ]
+
+
+async def _count_of(tab: Tab, opened: Opened) -> int:
+    return await tab.count(opened) if tab.count else 0
 
 
 async def _twins(request: web.Request, profile_id: str) -> list[tuple[str, str]]:
@@ -137,5 +144,94 @@ async def _twins(request: web.Request, profile_id: str) -> list[tuple[str, str]]
     return [(each.id, each.display_name) for each in others[:3]]
 
 
-def _identities(identities: list[Identity], faces: Faces, formats: Formats) -> list[tuple[Any, Identity]]:
-    return [(way_of(each, faces, formats), each) for each in identities]
+# -- the side ------------------------------------------------------------------------------------------------------
+
+
+async def ways_panel(opened: Opened) -> Any:
+    """How the person can be reached."""
+    return ways_of(opened.identities, opened.faces, opened.formats)
+
+
+async def facts_panel(opened: Opened) -> Any:
+    """What is known beyond the name."""
+    names = await opened.runtime.users.names([opened.person.owner_id] if opened.person.owner_id else [])
+    return facts_of(opened.person, owner_name(opened.person, names), opened.faces, opened.formats) or None
+
+
+async def revenue_panel(opened: Opened) -> Any:
+    """What they paid so far."""
+    return revenue_of(opened.person, opened.formats) or None
+
+
+# -- tabs ----------------------------------------------------------------------------------------------------------
+
+
+async def timeline_tab(opened: Opened) -> Any:
+    """What happened lately."""
+    events = await opened.runtime.events.for_profile(opened.person.id, EVENTS)
+    seen = [each for each in events if opened.principal.may_see(each.channel_id)]
+    return timeline(seen, opened.faces, opened.formats)
+
+
+async def _talks(opened: Opened, limit: int = TALKS) -> list[Conversation]:
+    talks = await opened.runtime.conversations.of_profile(opened.person.id, limit=TALKS)
+    return [each for each in talks if opened.principal.may_see(each.channel_id)][:limit]
+
+
+async def conversations_tab(opened: Opened) -> Any:
+    """The conversations, whatever their state."""
+    asked, reader = Asked("all"), opened.principal.id
+    return [row_of(each, asked, opened.faces, {}, reader, opened.formats) for each in await _talks(opened)]
+
+
+async def talk_count(opened: Opened) -> int:
+    """How many there are, as far as they are shown."""
+    return len(await _talks(opened))
+
+
+async def orders_tab(opened: Opened) -> Any:
+    """The orders, latest first."""
+    return await order_rows(opened.runtime, opened.person.id, opened.formats, limit=ORDERS)
+
+
+async def order_count(opened: Opened) -> int:
+    """How many there are, as far as they are shown."""
+    return len(await opened.runtime.order_store.of_profile(opened.person.id, limit=ORDERS))
+
+
+async def journeys_tab(opened: Opened) -> Any:
+    """The journeys the person is or was in."""
+    return await run_briefs(opened.runtime, opened.person.id, opened.formats, limit=RUNS)
+
+
+async def run_count(opened: Opened) -> int:
+    """How many there are, as far as they are shown."""
+    return len((await opened.runtime.journeys.enrolments(profile_id=opened.person.id, limit=RUNS)).data)
+
+
+async def consent_tab(opened: Opened) -> Any:
+    """What stands at each address, and the ledger."""
+    return await consent_view(opened.request, opened.person.id, opened.identities, opened.faces, opened.formats)
+
+
+async def identities_tab(opened: Opened) -> Any:
+    """By what the person is known, and the merges that brought it together."""
+    ways = [(way_of(each, opened.faces, opened.formats), each) for each in opened.identities]
+    return {"identities": ways, "merges": await merge_rows(opened.request, opened.person.id)}
+
+
+#: The side from top to bottom.
+PANELS = (
+    Panel("ways", ways_panel),
+    Panel("facts", facts_panel),
+    Panel("revenue", revenue_panel),
+)  # fmt: skip
+#: The first one is open where none is asked for.
+TABS = (
+    Tab("timeline", N_("Timeline"), timeline_tab),
+    Tab("conversations", N_("Conversations"), conversations_tab, talk_count),
+    Tab("orders", N_("Orders"), orders_tab, order_count),
+    Tab("journeys", N_("Journeys"), journeys_tab, run_count),
+    Tab("consent", N_("Consent"), consent_tab),
+    Tab("identities", N_("Identities"), identities_tab),
+)
