@@ -14,7 +14,7 @@ from typing import Any, Literal
 from base.clock import Clock
 from base.errors import Conflict
 from base.ids import new_id
-from base.mongo import ASCENDING, Database, Document, DuplicateKeyError, Indexes, IndexModel
+from base.mongo import ASCENDING, Database, Document, DuplicateKeyError, Indexes, IndexModel, Session
 
 Role = Literal["admin", "marketer", "agent", "viewer"]
 ROLES: tuple[Role, ...] = ("admin", "marketer", "agent", "viewer")
@@ -38,6 +38,10 @@ SESSION_IDLE = timedelta(days=14)
 SESSION_SEEN_EVERY = timedelta(minutes=5)
 LINK_LIFE = timedelta(days=7)
 IDEMPOTENCY_LIFE = timedelta(hours=48)
+#: Somebody who can come in and let others in.
+ABLE: Mapping[str, Any] = {"role": "admin", "active": True, "channels": None, "password_hash": {"$ne": None}}
+#: What takes rights away or gives them.
+RIGHTS = frozenset({"role", "active", "channels"})
 #: How long a request may run before its idempotency key may be taken over: its process is surely dead.
 IDEMPOTENCY_RUNNING = timedelta(minutes=2)
 
@@ -129,6 +133,7 @@ class DeskStore:
     """Rows of everybody who may come in (`runtime.users`)."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
         self._users = database.collection("users")
         self._sessions = database.collection("sessions")
         self._tokens = database.collection("tokens")
@@ -177,22 +182,40 @@ class DeskStore:
         return [_user(row) async for row in self._users.find({}).sort("name", ASCENDING)]
 
     async def names(self, user_ids: Sequence[str]) -> dict[str, str]:
-        """Names of these people; unknown ids are left out."""
-        rows = self._users.find({"_id": {"$in": list(user_ids)}}, {"name": 1})
-        return {row["_id"]: row["name"] async for row in rows}
+        """Names of these people and programs; unknown ids are left out."""
+        wanted = {"_id": {"$in": list(user_ids)}}
+        found = {row["_id"]: row["name"] async for row in self._users.find(wanted, {"name": 1})}
+        if any(each.startswith("tok_") for each in user_ids):
+            found |= {row["_id"]: row["name"] async for row in self._tokens.find(wanted, {"name": 1})}
+        return found
 
     async def count_administrators(self) -> int:
         """How many there are: without one, nobody can let others in."""
         return int(await self._users.count_documents({"role": "admin"}))
 
     async def change_user(self, user_id: str, change: Mapping[str, Any]) -> User | None:
-        """Set some of name, role, channels, active, language, theme, time_zone."""
+        """Set some of name, role, channels, active, language, theme, time_zone.
+
+        Raises `Conflict` when nobody would be left who can let others in, however many ask at once.
+        """
         allowed = {"name", "role", "channels", "active", "language", "theme", "time_zone"}
         fields: dict[str, Any] = {key: change[key] for key in change if key in allowed}
         if "channels" in fields:
             fields["channels"] = _scope(fields["channels"])
-        await self._users.update_one({"_id": user_id}, {"$set": {**fields, "updated_at": self._clock()}})
+        update = {"$set": {**fields, "updated_at": self._clock()}}
+        if fields.keys() & RIGHTS:
+            await self._database.in_transaction(lambda session: self._change_rights(user_id, update, session))
+        else:
+            await self._users.update_one({"_id": user_id}, update)
         return await self.user(user_id)
+
+    async def _change_rights(self, user_id: str, update: Mapping[str, Any], session: Session) -> None:
+        """All administrators are written, so that two who take each other's rights clash."""
+        able = await self._users.update_many(dict(ABLE), {"$inc": {"rights_rev": 1}}, session=session)
+        await self._users.update_one({"_id": user_id}, update, session=session)
+        left = await self._users.find_one(dict(ABLE), {"_id": 1}, session=session)
+        if able.modified_count and left is None:
+            raise Conflict("This is the last administrator. Make somebody else one first.", code="last_administrator")
 
     async def set_password_hash(self, user_id: str, password_hash: str) -> None:
         """Replace the hash."""

@@ -119,7 +119,11 @@ async def invite_user(call: Call) -> Any:
 
 @operations("PATCH", "/users/{id:usr}", roles=["admin"], body=UserPatch, returns=UserView)
 async def change_user(call: Call) -> Any:
-    """Change name, role, channels, or switch a person off. Nobody changes their own role or switches themselves off."""
+    """Change name, role, channels, or switch a person off.
+
+    Nobody changes their own role or switches themselves off, and the last administrator who can sign in stays one,
+    whoever asks.
+    """
     refuse_scoped(call)
     user, given = await _user(call), call.body.given()
     if user.id == call.principal.id and given.keys() & {"role", "active", "channels"}:

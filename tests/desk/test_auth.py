@@ -47,6 +47,14 @@ async def anna(accounts):
     return user
 
 
+@pytest.fixture
+async def deputy(accounts):
+    """Another administrator, so that Anna may go."""
+    user, link = await accounts.invite("deputy@example.org", "Deputy", "admin")
+    await accounts.follow_link(link, GOOD, agent="t", address="::1")
+    return user
+
+
 async def _sign_in(accounts, email="anna@example.org", password=GOOD, address="10.0.0.1"):
     return await accounts.sign_in(email, password, agent="test", address=address)
 
@@ -79,6 +87,26 @@ async def test_an_invitation_works_once_and_signs_out_everywhere_else(accounts, 
         await _sign_in(accounts)
     with pytest.raises(Conflict):
         await accounts.invite("ANNA@example.org", "Twin", "agent")
+
+
+@pytest.mark.parametrize("change", [{"role": "agent"}, {"active": False}, {"channels": ["chn_1"]}], ids=str)
+async def test_the_last_administrator_stays(accounts, anna, change):
+    await accounts.invite("never-came@example.org", "Never", "admin")  # has no password, so could not help
+    with pytest.raises(Conflict) as caught:
+        await accounts.store.change_user(anna.id, change)
+    assert caught.value.code == "last_administrator"
+    kept = await accounts.store.user(anna.id)
+    assert kept.role == "admin" and kept.active and kept.channels is None
+    await accounts.store.change_user(anna.id, {"name": "Anna B", "theme": "dark"})
+
+
+async def test_of_two_who_take_each_others_rights_one_stays(accounts, anna, deputy):
+    for _ in range(5):
+        tries = [accounts.store.change_user(each.id, {"role": "viewer"}) for each in (anna, deputy)]
+        done = await asyncio.gather(*tries, return_exceptions=True)
+        assert sum(isinstance(each, Conflict) for each in done) == 1, done
+        for each in (anna, deputy):
+            await accounts.store.change_user(each.id, {"role": "admin"})
 
 
 @pytest.mark.parametrize("password", ["short", "aaaaaaaaaaaa", "Password123", "x" * 300, "example.org"])
@@ -256,7 +284,7 @@ async def test_signing_in_rotates_the_session(site, browser, accounts):
 
 
 @pytest.mark.parametrize("how", ["sign_out", "everywhere", "switched_off"])
-async def test_a_closed_session_is_dead_at_once(browser, accounts, anna, how):
+async def test_a_closed_session_is_dead_at_once(browser, accounts, anna, deputy, how):
     secret = _cookie(browser).value
     assert (await browser.get("/api/v1/who")).status == 200
     if how == "sign_out":
@@ -272,7 +300,7 @@ async def test_a_closed_session_is_dead_at_once(browser, accounts, anna, how):
     assert (page.status, page.headers["Location"]) == (303, "/sign-in?next=/who?x%3D1")
 
 
-async def test_a_changed_role_counts_at_once(browser, accounts, anna):
+async def test_a_changed_role_counts_at_once(browser, accounts, anna, deputy):
     headers = {"X-CSRF-Token": (await (await browser.get("/who")).json())["csrf"]}
     assert (await browser.post("/api/v1/answer", headers=headers)).status == 200
     await accounts.store.change_user(anna.id, {"role": "viewer"})
