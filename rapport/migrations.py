@@ -1,4 +1,5 @@
-"""Brings the database to the shape this version expects: all declared indexes. Repeatable at any time."""
+"""Brings the database to the shape this version expects: all declared indexes, and what older rows lack. Repeatable
+at any time."""
 
 from __future__ import annotations
 
@@ -6,7 +7,9 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 
+from base.clock import now
 from base.mongo import Database, IndexModel
+from profiles.store import EventStore
 
 #: Packages whose stores declare `INDEXES`.
 PACKAGES = ("base", "channels", "profiles", "inbox", "orders", "campaigns", "webhooks", "worker", "desk")
@@ -35,4 +38,5 @@ async def migrate(database: Database) -> int:
     """Create what is missing; the number of collections looked after."""
     indexes = declared_indexes()
     await database.ensure_indexes(indexes)
+    await EventStore(database, now).file_old()
     return len(indexes)

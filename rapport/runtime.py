@@ -46,6 +46,7 @@ from inbox.receipts import Receipts
 from inbox.receive import Receiver
 from inbox.room import Inbox, open_inbox
 from inbox.store import ConversationStore, MessageStore, SendStore
+from inbox.store.messages import WITH_TEXT
 from orders.record import OrderBook
 from orders.store import OrderStore
 from profiles.appraisal import Appraisal
@@ -266,6 +267,7 @@ async def open_runtime(settings: Settings) -> Runtime:
         doorbell=plumbing.doorbell, clock=plumbing.clock, reply_keys=[plumbing.box.signing_key],
         bus=plumbing.bus,
     )  # fmt: skip
+    people.timeline.join("message_id", WITH_TEXT, inbox.messages.words)
     campaigns = _campaigns(plumbing, people, order_store, inbox)
     journal = Journal(plumbing.db, plumbing.clock, kept=partial(plumbing.doorbell.soon, "ingest"))
     hands = owners(

@@ -97,6 +97,8 @@ class Operation:
     description: str = ""
     #: The answer shows a secret once; where it is kept for repeats it is sealed.
     shows_secret: bool = False
+    #: The list is read in both directions: it answers with `previous_cursor` too.
+    both_ways: bool = False
     #: What the answer is written in. Anything but JSON is made by the handler itself.
     media_type: str = "application/json"
     #: Served by a handler of its own (`desk.live`, `desk.api.health`): described here, not routed.

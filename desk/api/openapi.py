@@ -124,7 +124,11 @@ def _responses(operation: Operation, refs: dict[Any, Any]) -> dict[str, Any]:
     if not is_json:
         good["content"] = {operation.media_type: {"schema": {"type": "string"}}}
     elif operation.returns is not None:
-        good["content"] = {"application/json": {"schema": _schema_of(operation.returns, refs)}}
+        schema = _schema_of(operation.returns, refs)
+        if operation.both_ways:
+            schema["properties"]["previous_cursor"] = {"type": ["string", "null"]}
+            schema["required"].append("previous_cursor")
+        good["content"] = {"application/json": {"schema": schema}}
     problem = {"application/problem+json": {"schema": {"$ref": REF.format(model="Problem")}}}
     bad: dict[str, Any] = {str(code): {"description": text, "content": dict(problem)} for code, text in ANSWERS.items()}
     # What is no HTTP (a request line of 9 kB) never reaches the application; the server says so in plain text.

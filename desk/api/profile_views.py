@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import Field
@@ -118,7 +118,8 @@ class ProfileDetail(ProfileView):
 
 
 class EntryView(View):
-    """Something that happened. `refs` are ids of what it is about."""
+    """Something that happened. `refs` are ids of what it is about; `text` what was said, theirs and ours; `by` who of
+    us did it (a person, a token or `journey:…`) and `by_name` what they are called; `gone`: it was taken back."""
 
     id: str
     at: Time
@@ -126,6 +127,10 @@ class EntryView(View):
     name: str
     properties: dict[str, Any]
     refs: dict[str, str]
+    text: str | None
+    by: str | None
+    by_name: str | None
+    gone: bool
 
 
 class ConsentActView(View):
@@ -168,9 +173,10 @@ def identity_view(identity: Identity) -> IdentityView:
     return IdentityView.model_validate(identity)
 
 
-def entry_view(entry: Entry) -> EntryView:
-    """One entry of the timeline."""
-    return EntryView.model_validate(entry)
+def entry_view(entry: Entry, names: Mapping[str, str]) -> EntryView:
+    """One entry of the timeline; `names` of those who did it."""
+    shown = {name: getattr(entry, name) for name in EntryView.model_fields if name != "by_name"}
+    return EntryView(**shown, by_name=names.get(entry.by or ""))
 
 
 def _shown(profile: Profile) -> dict[str, Any]:

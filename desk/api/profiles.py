@@ -29,11 +29,13 @@ from desk.api.scope import (
     seen_person,
     shown_identities,
 )
-from desk.api.shapes import Body, IdentityId, PageQuery, UserId, When, listed, page, sliced
+from desk.api.shapes import Body, IdentityId, PageQuery, Since, UserId, When, listed, page, sliced
 from profiles.consent import ConsentAct
 from profiles.edit import ProfileInput, ProfilePatch, Word
+from profiles.kinds import KINDS, OTHER
 from profiles.models import Profile, parse_identity
 from profiles.store import ProfileFilter
+from profiles.timeline import Wanted
 
 operations = Operations("profiles")
 
@@ -52,10 +54,22 @@ class ProfileQuery(PageQuery):
     sort: Literal["newest", "last_seen"] = "newest"
 
 
+_KIND = "|".join((*KINDS, OTHER))
+
+
 class TimelineQuery(PageQuery):
     """Narrows the timeline."""
 
-    kind: Literal["message", "conversation", "order", "profile", "consent", "journey"] | None = None
+    kind: str | None = Field(
+        None, pattern=rf"^({_KIND})(,({_KIND}))*$", description="One or several, with commas between them."
+    )
+    since: Since | None = None
+    until: Since | None = None
+    at: Since | None = Field(None, description="Begin at this moment; both cursors lead on from there.")
+    newer: str | None = Field(
+        None, min_length=1, max_length=500, description="`previous_cursor` of an answer: what came after it."
+    )
+    by_us: bool = Field(False, description="Only what a person or program of ours did.")
 
 
 class StageInput(Body):
@@ -136,15 +150,25 @@ async def erase_profile(call: Call) -> None:
     await erase_everywhere(call.runtime, profile.id)
 
 
-@operations("GET", "/profiles/{id:prf}/timeline", roles=["viewer"], query=TimelineQuery, returns=list[EntryView])
+@operations(
+    "GET", "/profiles/{id:prf}/timeline", roles=["viewer"], query=TimelineQuery, returns=list[EntryView], both_ways=True
+)
 async def list_timeline(call: Call) -> Any:
-    """Everything that happened with this person, the latest first."""
-    wanted: TimelineQuery = call.query
+    """Everything that happened with this person, the latest first.
+
+    `previous_cursor` as `newer` asks for what came since, nearest first kept; for a caller limited to channels a page
+    may hold fewer than `limit`.
+    """
+    asked: TimelineQuery = call.query
     profile_id = await must_see_person(call, call.path["id"])
-    kinds = (wanted.kind,) if wanted.kind else ()
-    found = await call.runtime.timeline.page(profile_id, limit=wanted.limit, older=wanted.cursor, kinds=kinds)
+    kinds = asked.kind.split(",") if asked.kind else ()
+    found = await call.runtime.timeline.page(
+        profile_id, Wanted(kinds, asked.since, asked.until, asked.by_us), limit=asked.limit, older=asked.cursor,
+        newer=asked.newer, at=asked.at,
+    )  # fmt: skip
     seen = [each for each in found.data if call.principal.may_see(each.refs.get("channel_id"))]
-    return page([entry_view(each) for each in seen], found.older)
+    names = await call.runtime.users.names([each.by for each in seen if each.by])
+    return {**page([entry_view(each, names) for each in seen], found.older), "previous_cursor": found.newer}
 
 
 @operations("POST", "/profiles/{id:prf}/stage", roles=["agent", "marketer"], body=StageInput, returns=ProfileDetail)

@@ -23,6 +23,7 @@ from inbox.models import Message, message_of
 from inbox.store.files import FileStore
 from inbox.store.inserting import insert_all
 from profiles.store.belongings import Belongings
+from profiles.timeline import Words
 
 INDEXES: Indexes = {
     "messages": [
@@ -47,6 +48,12 @@ INDEXES: Indexes = {
         IndexModel([("identity_id", ASCENDING)], name="orphans", partialFilterExpression={"orphan": True}),
     ],
 }
+
+
+#: Events of a message at which a timeline shows what it said.
+WITH_TEXT = ("message.received", "message.sent", "message.failed")
+#: Characters of a message that a timeline shows.
+WORDS_MAX = 4000
 
 
 class MessageStore:
@@ -75,6 +82,15 @@ class MessageStore:
         """In which conversation these lines stand: id → {conversation_id}; ids that are no line are left out."""
         found = self._rows.find({"_id": {"$in": list(ids)}}, {"conversation_id": 1})
         return {row["_id"]: row for row in await whole(found)}
+
+    async def words(self, ids: Sequence[str]) -> dict[str, Words]:
+        """What was said in these lines, for a timeline: by id, in one read; long ones are cut."""
+        fields = {
+            "text": {"$substrCP": [{"$ifNull": ["$text", ""]}, 0, WORDS_MAX]}, "author": 1, "deleted_at": 1,
+            "direction": 1, "mail.subject": 1, "attachments.file_id": 1, "attachments.name": 1, "status": 1,
+        }  # fmt: skip
+        found = await whole(self._rows.find({"_id": {"$in": list(ids)}}, fields))
+        return {row["_id"]: _words(row) for row in found}
 
     async def seen(self, dedupes: Iterable[str]) -> dict[str, Document]:
         """What stands under these keys: key → {_id, conversation_id, channel_id, direction, received_at}."""
@@ -259,6 +275,17 @@ ONCE = (
     "dedupe", "seq", "provider_at", "received_at", "conversation_id", "orphan", "status", "status_rank",
     "status_history",
 )  # fmt: skip
+
+
+def _words(row: Document) -> Words:
+    author, gone = row.get("author") or {}, row.get("deleted_at") is not None
+    by = author.get("id") if author.get("type") == "agent" else None
+    if gone:
+        return Words(by=by, gone=True)
+    files = [{"id": each.get("file_id"), "name": each.get("name")} for each in row.get("attachments", ())]
+    subject = (row.get("mail") or {}).get("subject")
+    more = {"direction": row.get("direction"), "subject": subject, "files": files}
+    return Words(row["text"] or None, by, more={name: value for name, value in more.items() if value})
 
 
 def _before(at: datetime, seq: str, row_id: str) -> Document:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
@@ -22,6 +21,7 @@ from base.mongo import (
     inserted_apart_from_duplicates,
     whole,
 )
+from profiles.kinds import KINDS, OTHER, actor_of, kind_of
 from profiles.models import Event, NewEvent, storable
 from profiles.store.belongings import Belongings
 
@@ -30,6 +30,15 @@ INDEXES: Indexes = {
         due_index(),
         IndexModel([("dedupe", ASCENDING)], name="once", unique=True),
         IndexModel([("profile_id", ASCENDING), ("occurred_at", DESCENDING), ("_id", DESCENDING)], name="timeline"),
+        IndexModel(
+            [("profile_id", ASCENDING), ("kind", ASCENDING), ("occurred_at", DESCENDING), ("_id", DESCENDING)],
+            name="by_kind",
+        ),
+        IndexModel(
+            [("profile_id", ASCENDING), ("occurred_at", DESCENDING), ("_id", DESCENDING)],
+            name="by_whom",
+            partialFilterExpression={"by": {"$exists": True}},
+        ),
         IndexModel([("profile_id", ASCENDING), ("name", ASCENDING), ("occurred_at", DESCENDING)], name="by_name"),
     ]
 }
@@ -66,11 +75,16 @@ class EventStore:
 
     async def for_profile(
         self, profile_id: str, limit: int, before: Position | None = None, *, after: Position | None = None,
-        names: Sequence[str] = (),
+        kinds: Sequence[str] = (), since: datetime | None = None, until: datetime | None = None,
+        by_somebody: bool = False,
     ) -> list[Event]:  # fmt: skip
         """Newest first. `before` and `after` are (occurred_at, id) of a row already shown; `after` gives the rows
-        nearest to it. `names` may end in `.*`."""
-        wanted: Document = {"profile_id": profile_id, **_named(names), **_beside(before, after)}
+        nearest to it. `kinds`: see `profiles.kinds`; `by_somebody`: only what one of us did, or a program of ours."""
+        wanted: Document = {"profile_id": profile_id, **_beside(before, after, since, until)}
+        if kinds:
+            wanted["kind"] = {"$in": sorted(set(kinds))}
+        if by_somebody:
+            wanted["by"] = {"$exists": True}
         order = ASCENDING if after is not None else DESCENDING
         found = self._rows.find(wanted).sort([("occurred_at", order), ("_id", order)]).limit(limit)
         rows = [Event.model_validate(row) async for row in found]
@@ -133,6 +147,20 @@ class EventStore:
         """Erase the events of these people."""
         return (await self._rows.delete_many({"profile_id": {"$in": list(profile_ids)}})).deleted_count
 
+    async def file_old(self) -> int:
+        """Write kind and doer on events of a version that did not; how many. Cheap where that was done."""
+        oldest = await self._rows.find_one({}, {"kind": 1}, sort=[("_id", ASCENDING)])
+        if oldest is None or "kind" in oldest:
+            return 0
+        changed = 0
+        for kind, words in (*KINDS.items(), (OTHER, ())):
+            named: Document = {"name": {"$regex": rf"^({'|'.join(words)})\."}} if words else {}
+            result = await self._rows.update_many({"kind": {"$exists": False}, **named}, {"$set": {"kind": kind}})
+            changed += result.modified_count
+        told = {"by": {"$exists": False}, "properties.by": {"$type": "string", "$nin": ["", "customer", "system"]}}
+        await self._rows.update_many(told, [{"$set": {"by": "$properties.by"}}])
+        return changed
+
     async def _insert(self, rows: Sequence[Document], session: Session) -> None:
         try:
             await self._rows.insert_many(rows, session=session)
@@ -141,34 +169,31 @@ class EventStore:
             raise DuplicateKeyError("an event of this transaction is kept already", 11000, error.details) from error
 
     def _row(self, event: NewEvent) -> Document:
-        now = self._clock()
-        return {
-            "_id": new_id("evt"), "name": event.name, "dedupe": event.dedupe, "profile_id": event.profile_id,
-            "identity_id": event.identity_id, "channel_id": event.channel_id,
+        now, by = self._clock(), actor_of(event.properties)
+        row = {
+            "_id": new_id("evt"), "name": event.name, "kind": kind_of(event.name), "dedupe": event.dedupe,
+            "profile_id": event.profile_id, "identity_id": event.identity_id, "channel_id": event.channel_id,
             "conversation_id": event.conversation_id, "occurred_at": to_millisecond(event.occurred_at),
             "received_at": now, "properties": storable(event.properties), "state": "pending", "due_at": now,
             "lease": None, "fence": 0, "attempts": 0,
         }  # fmt: skip
+        return row if by is None else {**row, "by": by}
 
 
-def _named(names: Sequence[str]) -> Document:
-    if not names:
-        return {}
-    exact = [name for name in names if not name.endswith(".*")]
-    families = [name.removesuffix("*") for name in names if name.endswith(".*")]
-    choices: list[Mapping[str, Any]] = [{"name": {"$in": exact}}] if exact else []
-    choices += [{"name": {"$gte": family, "$lt": family + "\uffff"}} for family in families]
-    return {"$or": choices}
-
-
-def _beside(before: Position | None, after: Position | None) -> Document:
+def _beside(
+    before: Position | None, after: Position | None, since: datetime | None, until: datetime | None
+) -> Document:
+    """One range of the index, less the rows of the same moment that were shown."""
+    at = {**({"$gte": since} if since else {}), **({"$lte": until} if until else {})}
     if before is not None:
-        at, event_id = before
-        return {"$and": [{"$or": [{"occurred_at": {"$lt": at}}, {"occurred_at": at, "_id": {"$lt": event_id}}]}]}
-    if after is not None:
-        at, event_id = after
-        return {"$and": [{"$or": [{"occurred_at": {"$gt": at}}, {"occurred_at": at, "_id": {"$gt": event_id}}]}]}
-    return {}
+        at["$lte"] = min(before[0], until) if until else before[0]
+        shown: Document = {"$nor": [{"occurred_at": before[0], "_id": {"$gte": before[1]}}]}
+    elif after is not None:
+        at["$gte"] = max(after[0], since) if since else after[0]
+        shown = {"$nor": [{"occurred_at": after[0], "_id": {"$lte": after[1]}}]}
+    else:
+        shown = {}
+    return {**({"occurred_at": at} if at else {}), **shown}
 
 
 def _between(since: datetime | None, until: datetime | None) -> Document:
