@@ -135,9 +135,8 @@ def joined(
 
 
 def _require_choices(choices: Mapping[str, Side], this: Mapping[str, Any], other: Mapping[str, Any]) -> None:
-    keys = {*(this.get("attributes") or {}), *(other.get("attributes") or {})}
-    free = {*SINGLE, *(f"attributes.{key}" for key in keys)}
-    wrong = [FieldError(f"fields.{name}", "is nothing that can be chosen here") for name in choices if name not in free]
+    foreign = (name for name in choices if not _is_choice(name, this, other))
+    wrong = [FieldError(f"fields.{name}", "is nothing that can be chosen here") for name in foreign]
     if wrong:
         raise WrongInput("Some of these fields cannot be chosen.", wrong)
 
@@ -282,6 +281,54 @@ def parted(now: Mapping[str, Any], before: Mapping[str, Any], changed: Mapping[s
     after = {**now, **fields}
     fields["search"] = tokens_of(after)
     return Parted(fields, tuple(gone), {name: value for name, value in kept.items() if name != "stage_since"})
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One merge into a survivor: the survivor before it, who was joined, by which choices, and what that changed."""
+
+    before: Document
+    other: Document
+    choices: Mapping[str, Side]
+    changed: Document
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Taken:
+    """One merge taken out from under later ones: the survivor without it, and the later ones as they would have been
+    without it (the part of `Joined` that is kept of each)."""
+
+    survivor: Parted
+    later: tuple[tuple[Document, Joined], ...] = ()
+
+
+def taken_out(
+    now: Mapping[str, Any], layer: Layer, later: Sequence[Layer], answered: Mapping[str, datetime]
+) -> Taken:  # fmt: skip
+    """The survivor without what `layer` gave it, as if the `later` merges, oldest first, had come upon it so."""
+    was, had = {**layer.before, **layer.changed}, dict(layer.before)
+    rest: list[tuple[Document, Joined]] = []
+    for each in later:
+        before = _applied(each.before, parted(each.before, had, _unlike(was, had)))
+        choices = {name: side for name, side in each.choices.items() if _is_choice(name, before, each.other)}
+        plan = joined(before, each.other, choices, each.at, answered)
+        rest.append((before, plan))
+        was, had = {**each.before, **each.changed}, {**before, **plan.fields}
+    return Taken(parted(now, had, _unlike(was, had)), tuple(rest))
+
+
+def _unlike(was: Mapping[str, Any], had: Mapping[str, Any]) -> Document:
+    return {name: was.get(name) for name in {*was, *had} if was.get(name) != had.get(name)}
+
+
+def _applied(row: Mapping[str, Any], back: Parted) -> Document:
+    return {name: value for name, value in {**row, **back.fields}.items() if name not in back.gone}
+
+
+def _is_choice(name: str, this: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    head, _, key = name.partition(".")
+    return name in SINGLE or (head == "attributes" and any(key in (each.get(head) or {}) for each in (this, other)))
 
 
 def _without(now: Sequence[Any], before: Sequence[Any], then: Sequence[Any]) -> list[Any]:

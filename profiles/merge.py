@@ -23,7 +23,7 @@ from base.errors import Conflict, NotFound
 from base.feed import Feed, Notice
 from base.ids import new_id
 from base.mongo import UNAVAILABLE, Database, Document, Session
-from profiles.joining import OBJECTIONS, Difference, Joined, Side, joined, objections, parted
+from profiles.joining import OBJECTIONS, Difference, Joined, Layer, Parted, Side, joined, objections, taken_out
 from profiles.models import Identity, NewEvent
 from profiles.store.belongings import Joining, Parting
 from profiles.store.events import EventStore
@@ -215,8 +215,9 @@ class Merger:
     async def unmerge(self, merge_id: str, *, by: str | None) -> Undone:
         """Make two of them again: each has what it had, and what came to its identities since. May be repeated.
 
-        Fields of the survivor that somebody edited since stay; `kept` names them. Raises `NotFound`; `Conflict` when
-        the survivor itself was merged since, or another was merged into it: that is to be undone first.
+        Fields of the survivor that somebody edited since stay; `kept` names them. Who was merged into the survivor
+        since stays there. Raises `NotFound`; `Conflict` when the survivor itself was merged since: that is to be
+        undone first.
         """
         for _ in range(12):
             row = await self._merges.get(merge_id)
@@ -243,9 +244,7 @@ class Merger:
             raise NotFound("One of them is not there any more.")
         if survivor["merged_into"]:
             raise Conflict("This person was merged on since. Undo that merge first.", code="merged_on")
-        if (await self._merges.standing(survivor_id, session))[0]["_id"] != merge_id:
-            raise Conflict("Somebody else was merged into this person since. Undo that merge first.", code="merged_on")
-        back = parted(survivor, row["before"]["survivor"], row["changed"])
+        back = await self._taken_out(row, survivor, session)
         before = row["before"]["other"]
         other = {**before, "merged_into": None, "updated_at": now, "rev": stone["rev"] + 1}
         other |= {"unannounced": True} if stone.get("unannounced") else {}
@@ -263,6 +262,19 @@ class Merger:
             raise _Overtaken
         await self._profiles.suggestions.reopen(merge_id, session)
 
+    async def _taken_out(self, row: Document, survivor: Document, session: Session) -> Parted:
+        """The survivor without this merge; the records of later ones become what they would have been without it."""
+        standing = await self._merges.standing(row["survivor_id"], session)
+        later = [each for each in reversed(standing) if each["_id"] > row["_id"]]
+        if any(each["state"] in UNDER_WAY for each in later):
+            raise _Overtaken
+        answered = await self._answered([row["survivor_id"], *(each["other_id"] for each in later)])
+        taken = taken_out(survivor, _layer(row), [_layer(each) for each in later], answered)
+        for each, (before, plan) in zip(later, taken.later, strict=True):
+            fields = {"before.survivor": before, "changed": plan.fields, "set_aside": _pairs(plan.set_aside)}
+            await self._merges.rewrite(each["_id"], fields, session)
+        return taken.survivor
+
     # -- carrying out ------------------------------------------------------------------------------------------
 
     async def drain(self, limit: int = 20) -> int:
@@ -276,8 +288,7 @@ class Merger:
         """The merges a person was part of, newest first, each with `undoable`."""
         ids = [profile_id, *await self._profiles.tombstones_of(profile_id)]
         rows = await self._merges.of_profiles(ids, limit)
-        latest = next((row["_id"] for row in rows if row["survivor_id"] == profile_id and _stands(row)), None)
-        return [{**row, "undoable": row["_id"] == latest} for row in rows]
+        return [{**row, "undoable": row["survivor_id"] == profile_id and _stands(row)} for row in rows]
 
     async def get(self, merge_id: str) -> Document | None:
         """One merge."""
@@ -367,6 +378,11 @@ def _told(row: Document, at: datetime) -> list[NewEvent]:
         )
         for mine, theirs in ((survivor, other), (other, survivor))
     ]
+
+
+def _layer(row: Document) -> Layer:
+    choices: dict[str, Side] = {each["field"]: each["value"] for each in row["choices"]}
+    return Layer(row["before"]["survivor"], row["before"]["other"], choices, row["changed"], row["at"])
 
 
 def _pairs(fields: Mapping[str, Any]) -> list[Document]:

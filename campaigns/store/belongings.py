@@ -43,14 +43,18 @@ class RunBelongings(Belongings):
         return moved
 
     async def bring_back(self, parting: Parting) -> int:
-        """Give them back under the entry keys they had; what the merge ended goes on where it stood."""
+        """Give them back under the entry keys they had; what the merge ended goes on where it stood, and so does what
+        a later merge ended beside a run that is now elsewhere."""
         back = 0
         wanted = {"profile_id": parting.from_id, "moved.by": parting.merge_id}
         for row in await self._rows.find(wanted, {"journey_id": 1, "moved": 1}).sort("_id", 1).to_list(None):
             key = next(each["entry_key"] for each in row["moved"] if each["by"] == parting.merge_id)
             back += await self._given(row, parting.from_id, parting.to_id, key, unmarked(parting.merge_id))
-        both = {"profile_id": {"$in": [parting.from_id, parting.to_id]}, "end.merge": parting.merge_id}
-        for row in await self._rows.find(both).to_list(None):
+        both = {"profile_id": {"$in": [parting.from_id, parting.to_id]}}
+        ended = await self._rows.find({**both, "end.merge": {"$gte": parting.merge_id}}).to_list(None)
+        for row in (row for row in ended if row["end"]["merge"] == parting.merge_id):
+            await self._revive(row)
+        for row in await self._without_rival([row for row in ended if row["end"]["merge"] > parting.merge_id]):
             await self._revive(row)
         await self._stir([parting.from_id, parting.to_id] if back else [])
         return back
@@ -90,6 +94,15 @@ class RunBelongings(Belongings):
             if is_live(row):
                 lanes.setdefault((row["journey_id"], lane_of(row["entry_key"])), []).append(row)
         return [rows for rows in lanes.values() if len(rows) > 1 and any(_brought(row, joining) for row in rows)]
+
+    async def _without_rival(self, ended: Sequence[Document]) -> list[Document]:
+        """Of each person's lane the furthest, where none runs any more."""
+        best: dict[tuple[str, str, str], Document] = {}
+        for row in sorted(ended, key=_rank, reverse=True):
+            best[_lane_at(row)] = row
+        live = {"profile_id": {"$in": [each for each, _, _ in best]}, "state": {"$in": list(LIVE)}}
+        taken = {_lane_at(row) async for row in self._rows.find(live) if is_live(row)} if best else set()
+        return [row for lane, row in best.items() if lane not in taken]
 
     async def _end(self, row: Document, merge_id: str) -> None:
         now = self._clock()
@@ -136,6 +149,10 @@ def beaten(rows: Sequence[Document]) -> list[Document]:
 def lane_of(entry_key: str) -> str:
     """Runs of one lane follow each other."""
     return entry_key.partition("|")[2]
+
+
+def _lane_at(row: Document) -> tuple[str, str, str]:
+    return row["profile_id"], row["journey_id"], lane_of(row["entry_key"])
 
 
 def _number_of(entry_key: str) -> int:

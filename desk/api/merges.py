@@ -81,7 +81,7 @@ class UnmergeView(View):
 
 
 class MergeRecordView(View):
-    """A merge somebody was part of. `undoable`: nothing was built on it since."""
+    """A merge somebody was part of. `undoable`: it stands, and the survivor was not merged on."""
 
     id: str
     state: MergeState
@@ -147,7 +147,8 @@ async def merge_profiles(call: Call) -> Any:
 async def unmerge_profiles(call: Call) -> Any:
     """Take a merge back: both customers have what they had, and what came to their identities since.
 
-    Fields edited since stay and are named in `kept`. 409 `merged_on` when a later merge has to be undone first.
+    Fields edited since stay and are named in `kept`. 409 `merged_on` when the survivor itself was
+    merged into somebody since: that has to be undone first.
     """
     row = await call.runtime.merger.get(call.body.merge_id)
     if row is None:

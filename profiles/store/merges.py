@@ -71,6 +71,10 @@ class MergeStore:
         }
         return [row["_id"] async for row in self._rows.find(wanted, {"_id": 1}, session=session)]
 
+    async def rewrite(self, merge_id: str, fields: Mapping[str, Any], session: Session) -> None:
+        """What an earlier merge had to do with it is taken out of its record."""
+        await self._rows.update_one({"_id": merge_id}, {"$set": dict(fields)}, session=session)
+
     async def turn(
         self, merge_id: str, from_states: Sequence[str], to_state: str, at: datetime, fields: Mapping[str, Any],
         session: Session,

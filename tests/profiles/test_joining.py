@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from base.errors import WrongInput
-from profiles.joining import REMADE, joined, objections, parted, united
+from profiles.joining import REMADE, Layer, Parted, joined, objections, parted, taken_out, united
 from profiles.models import Identity
 from profiles.survivorship import ContactFact, Facts, new_profile
 
@@ -112,6 +112,57 @@ def test_parting_gives_back_what_joining_took(one: Any, two: Any, late: bool, so
     assert {name: restored[name] for name in same} == {name: this[name] for name in same}
     assert back.kept == {} and set(restored) == set(this)
     assert joined(after, other, {}, LATE, {}).fields.keys() <= {"sources"}  # joined twice is joined once
+
+
+@given(people=st.lists(ANYBODY, min_size=2, max_size=4), order=st.permutations(range(3)))
+def test_merges_are_undone_in_any_order_as_if_they_had_never_been(people: list[Any], order: list[int]) -> None:
+    first, *others = [person(f"prf_{n}", EARLY + timedelta(n), **each) for n, each in enumerate(people)]
+    now, layers = dict(first), []
+    for other in others:
+        found = joined(now, other, {}, LATE, {})
+        layers.append(Layer(dict(now), other, {}, found.fields, LATE))
+        now |= found.fields
+    for wanted in (each for each in order if each < len(others)):
+        at = next(n for n, each in enumerate(layers) if each.other is others[wanted])
+        taken = taken_out(now, layers[at], layers[at + 1 :], {})
+        assert taken.survivor.kept == {}
+        now = without(now, taken.survivor)
+        later = [
+            Layer(before, each.other, {}, plan.fields, LATE)
+            for each, (before, plan) in zip(layers[at + 1 :], taken.later, strict=True)
+        ]
+        layers = [*layers[:at], *later]
+        never = dict(first)
+        for each in layers:
+            assert shown(each.before) == shown(never)
+            never |= joined(never, each.other, {}, LATE, {}).fields
+        assert shown(now) == shown(never)
+    assert shown(now) == shown(first)
+
+
+def test_what_was_edited_between_and_after_merges_stays() -> None:
+    one, two = person("prf_1", LATE, tags=["a"]), person("prf_2", tags=["b"], attributes={"size": 4})
+    three = person("prf_3", tags=["c"], attributes={"colour": "red"})
+    first = joined(one, two, {}, LATE, {})
+    between = {**one, **first.fields, "tags": ["a", "b", "between"], "owner_id": "usr_1"}
+    second = joined(between, three, {}, LATE, {})
+    now = {**between, **second.fields, "locale": "nl"}
+    taken = taken_out(
+        now, Layer(one, two, {}, first.fields, LATE), [Layer(between, three, {}, second.fields, LATE)], {}
+    )  # fmt: skip
+    after = without(now, taken.survivor)
+    assert after["tags"] == ["a", "between", "c"] and after["attributes"] == {"colour": "red"}
+    assert (after["owner_id"], after["locale"]) == ("usr_1", "nl")
+    ((before, _),) = taken.later
+    assert before["tags"] == ["a", "between"] and before["owner_id"] == "usr_1"
+
+
+def without(now: dict[str, Any], back: Parted) -> dict[str, Any]:
+    return {name: value for name, value in {**now, **back.fields}.items() if name not in back.gone}
+
+
+def shown(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in REMADE - {"search"}}
 
 
 def identity(number: int, kind: Any, channel_id: str | None = None) -> Identity:

@@ -159,6 +159,30 @@ async def test_chains_are_followed_and_undone_from_the_end(town: Town) -> None:
     assert await town.everything(first, second, third) == before
 
 
+async def test_an_earlier_merge_is_undone_and_the_later_one_stays(town: Town) -> None:
+    anna, berta, clara = [await town.says(name) for name in ("anna", "berta", "clara")]
+    for who, tag in ((anna, "a"), (berta, "b"), (clara, "c")):
+        await town.runtime.editor.patch(who, ProfilePatch(tags=[tag], attributes={tag: 1}))
+    await town.enters(clara)
+    await town.enters(berta)
+    first = await town.runtime.merger.merge(anna, berta, by=None)
+    second = await town.runtime.merger.merge(anna, clara, by=None)
+    await town.done()
+    listed = await town.runtime.merger.of_profile(anna)
+    assert {row["_id"]: row["undoable"] for row in listed} == {first.merge_id: True, second.merge_id: True}
+    await town.runtime.merger.unmerge(str(first.merge_id), by=None)
+    await town.done()
+    one, two = [await town.rows("profiles", merged_into=None, _id=each) for each in (anna, berta)]
+    assert (one[0]["tags"], one[0]["attributes"]) == (["a", "c"], {"a": 1, "c": 1})
+    assert (two[0]["tags"], two[0]["attributes"]) == (["b"], {"b": 1})
+    live = await town.rows("enrolments", state={"$in": ["waiting", "held"]})
+    assert sorted(row["profile_id"] for row in live) == sorted([anna, berta])
+    await town.runtime.merger.unmerge(str(second.merge_id), by=None)
+    await town.done()
+    assert (await town.rows("profiles", _id=anna))[0]["tags"] == ["a"]
+    assert len(await town.rows("enrolments", state={"$in": ["waiting", "held"]}, profile_id=clara)) == 1
+
+
 async def test_what_cannot_be_one_person_is_refused_with_the_reason(town: Town) -> None:
     for name in ("anna", "berta"):
         await town.runtime.resolver.refer("customer_id", name, create=True)

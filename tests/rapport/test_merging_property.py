@@ -163,13 +163,15 @@ class Merging(RuleBasedStateMachine):
             pass
 
     @precondition(lambda self: self.model.merges)
-    @rule(dies=st.none() | st.integers(0, 25))
-    def parts(self, dies: int | None) -> None:
-        merge_id, _, lost, back = self.model.merges[-1]
+    @rule(which=st.integers(0, 9), dies=st.none() | st.integers(0, 25))
+    def parts(self, which: int, dies: int | None) -> None:
+        """Any merge whose survivor stands by itself, not only the latest."""
+        free = [each for each in self.model.merges if self.model.stands[each[1]] == each[1]]
+        merge_id, _, lost, back = chosen = free[which % len(free)]
         self._maybe_dying(self.town.runtime.merger.unmerge(merge_id, by="usr_2"), dies)
         if self._today(lost) != self.model.ids[lost]:
             return  # died before it was decided
-        self.model.merges.pop()
+        self.model.merges.remove(chosen)
         for name in back:
             self.model.stands[name] = lost
 
