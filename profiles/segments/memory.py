@@ -41,6 +41,10 @@ class EventFacts(Protocol):
         """When it occurred last."""
         ...
 
+    def of(self, event: str) -> Iterable[Mapping[str, Any]]:
+        """Each time it occurred, as stored."""
+        ...
+
 
 @dataclass(frozen=True)
 class ListedEvents:
@@ -51,13 +55,16 @@ class ListedEvents:
 
     def count(self, event: str, since: datetime | None, where: tuple[Rule, ...]) -> int:
         """See `EventFacts`."""
-        named = (each for each in self.events if each["name"] == event)
-        recent = (each for each in named if since is None or since <= each["occurred_at"] <= self.now)
+        recent = (each for each in self.of(event) if since is None or since <= each["occurred_at"] <= self.now)
         return sum(matches_event(where, each, self.now) for each in recent)
 
     def last(self, event: str) -> datetime | None:
         """See `EventFacts`."""
-        return max((each["occurred_at"] for each in self.events if each["name"] == event), default=None)
+        return max((each["occurred_at"] for each in self.of(event)), default=None)
+
+    def of(self, event: str) -> Iterable[Mapping[str, Any]]:
+        """See `EventFacts`."""
+        return (each for each in self.events if each["name"] == event)
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,10 @@ class NoEvents:
     def last(self, event: str) -> datetime | None:
         """Nothing happened."""
         return None
+
+    def of(self, event: str) -> Iterable[Mapping[str, Any]]:
+        """Nothing happened."""
+        return ()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Every path was checked when the rule was read, and every value stands where no o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -35,11 +35,11 @@ ISO_DAY = "^[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _SOMETHING = ["double", "string", "object", "bool", "date", "int", "long", "decimal"]
 
 
-def to_filter(rule: Rule, now: datetime, *, members: Mapping[Rule, Collection[str]] | None = None) -> Filter:
+def to_filter(rule: Rule, now: datetime, *, members: Mapping[Rule, Any] | None = None) -> Filter:
     """Profiles for which the rule holds at `now`.
 
     What happened is not on the profile: `members` says for each `EventCount` and `LastEvent` in the rule which
-    profiles match it. Raises `WrongInput` where one is missing.
+    profiles match it, by their ids or by a filter. Raises `WrongInput` where one is missing.
     """
     match rule:
         case All(rules):
@@ -54,7 +54,8 @@ def to_filter(rule: Rule, now: datetime, *, members: Mapping[Rule, Collection[st
         case EventCount() | LastEvent():
             if members is None or rule not in members:
                 raise WrongInput("What happened cannot be asked for in this list.", code="rule_needs_events")
-            return {"_id": {"$in": list(members[rule])}}
+            found = members[rule]
+            return found if isinstance(found, dict) else {"_id": {"$in": list(found)}}
         case InSegment(segment_id):
             return {"segments": segment_id}
         case ConsentIs():
@@ -65,6 +66,23 @@ def to_filter(rule: Rule, now: datetime, *, members: Mapping[Rule, Collection[st
             return _bucket(rule)
         case Near(field=field, lat=lat, lon=lon, km=km):
             return {field.path: {"$geoWithin": {"$centerSphere": [[lon, lat], km / EARTH_KM]}}}
+
+
+def finds_no_tombstone(rule: Rule) -> bool:
+    """Whether the rule's filter by itself leaves out what is left of people who were merged away."""
+    match rule:
+        case All(rules):
+            return any(finds_no_tombstone(each) for each in rules)
+        case AnyOf(rules):
+            return all(finds_no_tombstone(each) for each in rules)
+        case FieldIs(field=field, op=op):
+            return op in _POSITIVE and field.path not in ("created_at", "updated_at")
+        case InSegment() | Reachable() | Near() | Bucket():
+            return True
+        case ConsentIs(state=state):
+            return state != "unknown"
+        case _:
+            return False
 
 
 def _field(rule: FieldIs, now: datetime) -> Filter:
@@ -159,6 +177,11 @@ def _not(inner: Filter) -> Filter:
     return {"$nor": [inner]}
 
 
+#: Operators that need a value to compare with.
+_POSITIVE = frozenset(
+    {"eq", "lt", "lte", "gt", "gte", "between", "in", "any_of", "all_of", "exists", "contains", "starts_with",
+     "ends_with", "matches", "before", "after", "within_last", "older_than"}
+)  # fmt: skip
 _OPERATORS: Mapping[str, Callable[[str, Any], Filter]] = {
     "eq": lambda path, value: {path: {"$eq": value}},
     "ne": lambda path, value: _not({path: {"$eq": value}}),

@@ -6,7 +6,7 @@ What does not make sense is refused with the path of each fault. Sizes are bound
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -18,6 +18,9 @@ from profiles.segments.fields import ALL_OPERATORS, OPERATORS, FieldRef, Kind, S
 from profiles.segments.span import Span, parse_day, parse_instant
 
 DEPTH_MAX, RULES_MAX, VALUES_MAX, TEXT_MAX, FAULTS_MAX = 10, 200, 500, 500, 20
+
+#: First words of fields that are computed from behaviour.
+PROFILING = frozenset({"score", "rfm", "traits"})
 
 Scalar = str | int | float | bool | datetime
 Value = Scalar | tuple[Scalar, ...] | Span | tuple[str, str] | None
@@ -144,6 +147,48 @@ def event_names(rule: Rule) -> frozenset[str]:
             return frozenset({name})
         case _:
             return frozenset()
+
+
+def segments_of(rule: Rule) -> frozenset[str]:
+    """The segments whose members the rule asks for."""
+    return frozenset(each.segment_id for each in leaves(rule) if isinstance(each, InSegment))
+
+
+def with_segments(rule: Rule, keys: Mapping[str, str]) -> Rule:
+    """The rule with each segment replaced by the key under which its members are kept; nobody's where there is none."""
+    match rule:
+        case All(rules):
+            return All(tuple(with_segments(each, keys) for each in rules))
+        case AnyOf(rules):
+            return AnyOf(tuple(with_segments(each, keys) for each in rules))
+        case Not(inner):
+            return Not(with_segments(inner, keys))
+        case InSegment(segment_id):
+            return InSegment(keys.get(segment_id, ""))
+        case _:
+            return rule
+
+
+def leaves(rule: Rule) -> Iterator[Rule]:
+    """All parts that ask something themselves."""
+    match rule:
+        case All(rules) | AnyOf(rules):
+            for each in rules:
+                yield from leaves(each)
+        case Not(inner):
+            yield from leaves(inner)
+        case _:
+            yield rule
+
+
+def is_profiling(rule: Rule) -> bool:
+    """Whether the rule judges people by their behaviour: what they did, or a score made of it. Who has switched
+    profiling off is in no such segment."""
+    return any(
+        isinstance(each, EventCount | LastEvent)
+        or (isinstance(each, FieldIs) and each.field.path.partition(".")[0] in PROFILING)
+        for each in leaves(rule)
+    )
 
 
 def uses_events(rule: Rule) -> bool:
