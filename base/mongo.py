@@ -61,9 +61,9 @@ UNAVAILABLE = (
 )  # fmt: skip
 
 __all__ = [
-    "ASCENDING", "DESCENDING", "DUTY", "UNAVAILABLE", "Bucket", "BulkWriteError", "Collection", "Database", "Document",
-    "DuplicateKeyError", "IndexModel", "Indexes", "InsertOne", "OperationFailure", "Session", "UpdateMany",
-    "UpdateOne", "duplicates_only", "inserted_apart_from_duplicates", "whole",
+    "ASCENDING", "DESCENDING", "DUTY", "UNAVAILABLE", "Bucket", "BulkWriteError", "Collection", "Database",
+    "Document", "DuplicateKeyError", "ExecutionTimeout", "IndexModel", "Indexes", "InsertOne", "OperationFailure",
+    "Session", "UpdateMany", "UpdateOne", "duplicates_only", "inserted_apart_from_duplicates", "whole",
 ]  # fmt: skip
 
 

@@ -56,10 +56,13 @@ from profiles.consent_links import ConsentLinks
 from profiles.edit import ProfileEditor
 from profiles.events import EventStore
 from profiles.lookups import Lookups
+from profiles.membership import SegmentAppraiser, SegmentBuilder, Segments
 from profiles.merge import Merger
 from profiles.privacy import Privacy
 from profiles.resolve import Resolver
 from profiles.store import BlockedStore, ConsentStore, MergeStore, ProfileStore
+from profiles.store import ConsentStore, MergeStore, ProfileStore
+from profiles.store.segments import MemberStore, SegmentStore
 from profiles.suggestions import Suggestions
 from profiles.timeline import Timeline
 from profiles.track import Tracker
@@ -117,6 +120,9 @@ class People:
     privacy: Privacy
     lookups: Lookups
     appraisal: Appraisal
+    segments: Segments
+    segment_rows: SegmentStore
+    segment_builder: SegmentBuilder
     merges: MergeStore
     consents: ConsentStore
     blocking: Blocking
@@ -166,6 +172,8 @@ class Runtime:
         self.privacy: Privacy = people.privacy
         self.lookups: Lookups = people.lookups
         self.appraisal: Appraisal = people.appraisal
+        self.segments: Segments = people.segments
+        self.segment_builder: SegmentBuilder = people.segment_builder
         self.merger: Merger = merger
         self.suggestions = Suggestions(people.profiles, plumbing.clock)
         self.visitors = Visitors(people.profiles, merger)
@@ -222,6 +230,7 @@ class Runtime:
             Chore("enlist accounts with approved templates", 60, self.template_fetching.enlist),
             Chore("fetch approved templates", 5, self.template_fetching.drain),
             Chore("ask who new people are", 2, self.lookups.drain),
+            Chore("find the members of segments", 1, self.segment_builder.drain),
             Chore("carry out merges", 1, self.merger.drain),
             Chore("join visitors who said who they are", 2, self.visitors.drain),
             Chore("announce unannounced profiles", 30, self.resolver.repair),
@@ -310,6 +319,7 @@ def _people(plumbing: Plumbing) -> People:
         BlockedStore(db), profiles, clock, staff=users.addresses, region=plumbing.settings.default_region
     )
     registry, merges = plumbing.registry, MergeStore(db)
+    segments, members = SegmentStore(db, clock), MemberStore(db)
     resolver = Resolver(
         profiles, events, clock, region=plumbing.settings.default_region, blocking=blocking,
         looked_up=registry.looking_up(),
@@ -325,7 +335,10 @@ def _people(plumbing: Plumbing) -> People:
         tracker=Tracker(profiles, resolver, events, clock),
         privacy=Privacy(profiles, events, consents, merges),
         # asked in this order, each on what the former ones found
-        appraisal=Appraisal(db, profiles, events, clock, appraisers=(), busy=merges.busy),
+        appraisal=Appraisal(db, profiles, events, clock, (SegmentAppraiser(segments),), busy=merges.busy),
+        segments=Segments(db, segments, members, profiles, clock),
+        segment_rows=segments,
+        segment_builder=SegmentBuilder(db, segments, members, profiles.tallies, clock),
         merges=merges,
         consents=consents,
         blocking=blocking,

@@ -17,6 +17,7 @@ from pymongo import ASCENDING
 
 from base.clock import Clock
 from base.mongo import Database, Document, Session, UpdateOne, whole
+from profiles.store.tallies import TallyStore, memberships
 
 #: For so long nobody else looks at a profile that was claimed.
 LEASE_S = 30
@@ -62,8 +63,9 @@ class Appraised:
 class AppraisalBook:
     """Claims due profiles and writes back what was found."""
 
-    def __init__(self, database: Database, clock: Clock, *, lease_s: float = LEASE_S) -> None:
+    def __init__(self, database: Database, clock: Clock, tallies: TallyStore, *, lease_s: float = LEASE_S) -> None:
         self._rows = database.collection("profiles")
+        self._tallies = tallies
         self._clock = clock
         self._lease = timedelta(seconds=lease_s)
 
@@ -91,6 +93,9 @@ class AppraisalBook:
         if not appraised:
             return 0
         done = await self._rows.bulk_write([each.update() for each in appraised], ordered=False, session=session)
+        moved = [(memberships(each.row), each.fields["segments"]) for each in appraised if "segments" in each.fields]
+        if moved and session is not None:
+            await self._tallies.shift(moved, session)
         return done.matched_count
 
     async def put_off(self, rows: Sequence[Document], until: datetime) -> None:

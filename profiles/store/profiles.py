@@ -17,6 +17,7 @@ from profiles.search import query_tokens
 from profiles.store.appraisals import AppraisalBook, due_now, due_row
 from profiles.store.identities import IdentityStore
 from profiles.store.suggestions import SuggestionStore
+from profiles.store.tallies import TallyStore, memberships
 
 _NEWEST = ("_id", DESCENDING)
 INDEXES: Indexes = {
@@ -60,9 +61,11 @@ class ProfileStore:
     """
 
     def __init__(self, database: Database, clock: Clock = now) -> None:
+        self._database = database
         self._rows = database.collection("profiles")
         self._clock = clock
-        self.appraisals = AppraisalBook(database, clock)
+        self.tallies = TallyStore(database)
+        self.appraisals = AppraisalBook(database, clock, self.tallies)
         self.identity_rows = IdentityStore(database)
         self.suggestions = SuggestionStore(database)
 
@@ -174,7 +177,10 @@ class ProfileStore:
         """Put `after` in the place of a row as read; False when somebody wrote in between."""
         wanted = {"_id": row["_id"], "rev": row["rev"]}
         row_after = due_row(after, self._clock())
-        return (await self._rows.replace_one(wanted, row_after, session=session)).matched_count == 1
+        if (await self._rows.replace_one(wanted, row_after, session=session)).matched_count == 0:
+            return False
+        await self.tallies.shift([(memberships(row), memberships(after))], session)
+        return True
 
     async def amend(self, row: Document, fields: Mapping[str, Any], gone: Iterable[str], session: Session) -> bool:
         """Set fields and take others away; False when somebody wrote since the row was read."""
@@ -213,7 +219,16 @@ class ProfileStore:
 
     async def delete(self, profile_ids: Sequence[str]) -> int:
         """Erase these documents."""
-        return (await self._rows.delete_many({"_id": {"$in": list(profile_ids)}})).deleted_count
+        wanted = {"_id": {"$in": list(profile_ids)}}
+
+        async def work(session: Session) -> int:
+            rows = await whole(self._rows.find(wanted, {"segments": 1, "merged_into": 1}, session=session))
+            deleted = (await self._rows.delete_many(wanted, session=session)).deleted_count
+            await self.tallies.shift([(memberships(row), []) for row in rows], session)
+            return deleted
+
+        gone: int = await self._database.in_transaction(work)
+        return gone
 
     async def tombstones_of(self, profile_id: str) -> list[str]:
         """Ids that were merged into this one, directly or through others."""

@@ -1,0 +1,113 @@
+"""A rule as a filter for a stretch of people, with what happened to them read beforehand; and when time changes it.
+
+The stretch bounds every list of ids, so a rule on events works on any number of people.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from base.mongo import Document, Session
+from profiles.segments import Rule, is_profiling, matches_event, tells_time, to_filter
+from profiles.segments.fields import Kind
+from profiles.segments.memory import Facts, ListedEvents, matches
+from profiles.segments.outlook import UNSURE
+from profiles.segments.rules import EventCount, FieldIs, LastEvent, leaves
+from profiles.segments.span import Span
+from profiles.store.segments import MemberStore
+
+Filter = dict[str, Any]
+Between = tuple[str, str]
+_OPS: Mapping[str, Callable[[int, int], bool]] = {
+    "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge,
+}  # fmt: skip
+
+
+class Stretch:
+    """Rules asked of the people whose ids lie between two."""
+
+    def __init__(self, members: MemberStore, between: Between, now: datetime, session: Session | None = None) -> None:
+        self._members = members
+        self._session = session
+        self._now = now
+        self.between = between
+        self._known: dict[tuple[str, Span | None], list[Document]] = {}
+
+    async def filter(self, rule: Rule) -> Filter:
+        """People of the stretch for whom the rule holds. The filter means nothing outside of it."""
+        asked = {each for each in leaves(rule) if isinstance(each, EventCount | LastEvent)}
+        found: dict[Rule, Filter] = {each: await self._whom(each) for each in asked}
+        wanted = to_filter(rule, self._now, members=found)
+        return {"$and": [wanted, {"profiling_off": {"$ne": True}}]} if is_profiling(rule) else wanted
+
+    async def timely(self, rule: Rule) -> list[tuple[list[Any], Filter]]:
+        """What makes people due: (times, expressions over a profile) and whom they concern."""
+        result: list[tuple[list[Any], Filter]] = []
+        for each in {leaf for leaf in leaves(rule) if tells_time(leaf)}:
+            if isinstance(each, FieldIs) and each.field.kind is Kind.TIME and isinstance(each.value, Span):
+                result.append(_passing(each, each.value, self._now))
+            elif isinstance(each, FieldIs):
+                result.append(([self._now], {each.field.path: {"$exists": True, "$ne": None}}))
+            elif isinstance(each, EventCount | LastEvent):
+                ids = sorted({row["_id"] for row in await self._counted(each.event, None)})
+                result.append(([self._now], {"_id": {"$in": ids}}))
+        return result
+
+    async def _whom(self, leaf: EventCount | LastEvent) -> Filter:
+        if isinstance(leaf, LastEvent):
+            lasts = {row["_id"]: row["last"] for row in await self._counted(leaf.event, None)}
+            holds = [key for key, at in lasts.items() if _last(leaf, at, self._now)]
+            return {"_id": {"$nin": list(lasts)}} if leaf.op == "missing" else {"_id": {"$in": holds}}
+        counts = await (self._listed(leaf) if leaf.where else self._unlisted(leaf))
+        if _enough(leaf, 0):
+            return {"_id": {"$nin": [key for key, count in counts.items() if not _enough(leaf, count)]}}
+        return {"_id": {"$in": [key for key, count in counts.items() if _enough(leaf, count)]}}
+
+    async def _unlisted(self, leaf: EventCount) -> dict[str, int]:
+        return {row["_id"]: row["count"] for row in await self._counted(leaf.event, leaf.within)}
+
+    async def _listed(self, leaf: EventCount) -> dict[str, int]:
+        since = leaf.within.before(self._now) if leaf.within else None
+        counts: dict[str, int] = {}
+        for row in await self._members.happened(self.between, leaf.event, self._session):
+            recent = since is None or since <= row["occurred_at"] <= self._now
+            if recent and matches_event(leaf.where, row, self._now):
+                counts[row["profile_id"]] = counts.get(row["profile_id"], 0) + 1
+        return counts
+
+    async def _counted(self, event: str, within: Span | None) -> list[Document]:
+        key = (event, within)
+        if key not in self._known:
+            since = within.before(self._now) if within else None
+            self._known[key] = await self._members.counted(self.between, event, since, self._now, self._session)
+        return self._known[key]
+
+
+def _enough(leaf: EventCount, count: int) -> bool:
+    return all(_OPS[op](count, number) for op, number in leaf.counts)
+
+
+def _last(leaf: LastEvent, at: datetime, now: datetime) -> bool:
+    return matches(leaf, Facts({"_id": ""}, ListedEvents([{"name": leaf.event, "occurred_at": at}], now)), now)
+
+
+def _passing(leaf: FieldIs, span: Span, now: datetime) -> tuple[list[Any], Filter]:
+    """As `outlook.passing`, computed by the database for all people at once."""
+    path = f"${leaf.field.path}"
+    value = {"$cond": [{"$eq": [{"$type": path}, "date"]}, path, None]}
+    rest_ms = int(span.rest / timedelta(milliseconds=1)) + 1
+    after = {"$dateAdd": {"startDate": value, "unit": "millisecond", "amount": rest_ms}}
+    slack = timedelta()
+    at: Any = after
+    if span.months:
+        slack, day_ms = UNSURE, int(UNSURE / timedelta(milliseconds=1))
+        about = {"$dateAdd": {"startDate": after, "unit": "month", "amount": span.months}}
+        first = {"$dateAdd": {"startDate": about, "unit": "millisecond", "amount": -day_ms}}
+        at = {"$cond": [{"$eq": [first, None]}, None, {"$max": [first, now]}]}
+    times = [at]
+    if leaf.op == "within_last":
+        times.append({"$cond": [{"$gt": [value, now]}, value, None]})
+    return times, {leaf.field.path: {"$gte": span.before(now) - slack - timedelta(days=1) * bool(span.months)}}

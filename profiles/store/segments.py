@@ -1,0 +1,230 @@
+"""Segments as people define them, and the builds by which their members are found.
+
+A segment's members are kept on the profiles under a key (`segments`), one key for each version of the rule. `live` is
+the version that is served, `draft` the one that is being built beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, IndexModel
+
+from base.clock import Clock
+from base.duty import DutyBook, due_index
+from base.mongo import Database, Document, Indexes, Session, whole
+from base.pages import Page, bounded, cut, read_cursor, write_cursor
+
+INDEXES: Indexes = {
+    "segments": [
+        IndexModel([("uses", ASCENDING)], name="used_by"),
+        IndexModel([("live.key", ASCENDING)], name="by_key"),
+    ],
+    "segment_builds": [due_index(), IndexModel([("parts.segment_id", ASCENDING)], name="by_segment")],
+}
+#: Segments of one deployment.
+SEGMENTS_MAX = 1000
+_EDITION = "edition"
+
+
+class SegmentStore:
+    """Rows `{_id, name, description, rule, uses, version, live: {key, version, rule, at}, draft, state, reason, rev,
+    created_by, created_at, updated_at}`."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._rows = database.collection("segments")
+        self._editions = database.collection("segment_edition")
+        self._clock = clock
+        self.builds = BuildStore(database, clock)
+
+    async def edition(self) -> int:
+        """Counts up with every change of any definition."""
+        row = await self._editions.find_one({"_id": _EDITION})
+        return row["number"] if row else 0
+
+    async def all(self, session: Session | None = None) -> list[Document]:
+        """Every definition."""
+        return await whole(self._rows.find({}, session=session).sort("_id", ASCENDING))
+
+    async def next_edition(self, session: Session) -> None:
+        """Definitions change in this transaction. Two that do follow each other."""
+        await self._editions.update_one({"_id": _EDITION}, {"$inc": {"number": 1}}, upsert=True, session=session)
+
+    async def insert(self, row: Document, session: Session) -> None:
+        """A new one."""
+        await self._rows.insert_one(row, session=session)
+
+    async def change(self, segment_id: str, change: Mapping[str, Any], session: Session) -> None:
+        """Carry out these operators and count the revision up."""
+        await self._rows.update_one({"_id": segment_id}, {**change, "$inc": {"rev": 1}}, session=session)
+
+    async def delete(self, segment_id: str, session: Session) -> None:
+        """Take it away."""
+        await self._rows.delete_one({"_id": segment_id}, session=session)
+
+    async def get(self, segment_id: str) -> Document | None:
+        """One."""
+        return await self._rows.find_one({"_id": segment_id})
+
+    async def many(self, segment_ids: Iterable[str]) -> list[Document]:
+        """Those of these that are there."""
+        return await whole(self._rows.find({"_id": {"$in": list(segment_ids)}}))
+
+    async def page(self, *, limit: int | None = None, cursor: str | None = None) -> Page[Document]:
+        """Newest first."""
+        wanted: Document = {} if cursor is None else {"_id": {"$lt": read_cursor(cursor, str)[0]}}
+        size = bounded(limit)
+        found = await self._rows.find(wanted).sort("_id", DESCENDING).limit(size + 1).to_list(None)
+        rows, more = cut(found, size)
+        return Page(rows, write_cursor(rows[-1]["_id"]) if more else None)
+
+    async def live_keys(self, segment_ids: Collection[str] | None = None) -> dict[str, str]:
+        """Segment → the key under which its members are kept now; nothing for those never built."""
+        wanted: Document = {"live": {"$ne": None}}
+        if segment_ids is not None:
+            wanted["_id"] = {"$in": list(segment_ids)}
+        return {row["_id"]: row["live"]["key"] async for row in self._rows.find(wanted, {"live.key": 1})}
+
+
+class BuildStore:
+    """Builds: duties `{_id, state, parts: [{segment_id, key}], retired: [key], swapped, after, seen, total}`."""
+
+    def __init__(self, database: Database, clock: Clock, *, lease_s: int = 20) -> None:
+        self._rows = database.collection("segment_builds")
+        self._profiles = database.collection("profiles")
+        self._clock = clock
+        self.duties = DutyBook(self._rows, lease_s=lease_s)
+
+    async def add(self, build_id: str, parts: Sequence[Document], retired: Sequence[str], session: Session) -> None:
+        """A new one, due at once."""
+        now = self._clock()
+        row = {
+            "_id": build_id, "state": "pending", "due_at": now, "lease": None, "fence": 0, "attempts": 0, "at": now,
+            "parts": list(parts), "retired": list(retired), "after": "", "seen": 0, "total": 0, "swapped": not parts,
+        }  # fmt: skip
+        await self._rows.insert_one(row, session=session)
+
+    async def open(self, session: Session | None = None) -> list[Document]:
+        """Those not done."""
+        return await whole(self._rows.find({"state": "pending"}, session=session))
+
+    async def drop(self, build_ids: Sequence[str], session: Session) -> None:
+        """Others take their place."""
+        await self._rows.delete_many({"_id": {"$in": list(build_ids)}}, session=session)
+
+    async def claim(self) -> Document | None:
+        """The one longest due."""
+        rows = await self.duties.claim(["pending"], self._clock(), limit=1)
+        return rows[0] if rows else None
+
+    async def advance(self, row: Document, fields: Mapping[str, Any], session: Session | None = None) -> bool:
+        """Note how far it is and keep the lease; False when it is no longer ours."""
+        lease = {"$dateAdd": {"startDate": "$$NOW", "unit": "second", "amount": self.duties.lease_s}}
+        literal = {name: {"$literal": value} for name, value in fields.items()}
+        change = [{"$set": {**literal, "attempts": 1, "due_at": lease}}]
+        wanted = {"_id": row["_id"], "lease": row["lease"], "state": "pending"}
+        return (await self._rows.update_one(wanted, change, session=session)).matched_count == 1
+
+    async def close(self, row: Document) -> None:
+        """It is done."""
+        await self._rows.delete_one({"_id": row["_id"], "lease": row["lease"]})
+
+    async def released(self, row: Document, until: datetime) -> None:
+        """Somebody else may go on from then."""
+        change = {"$set": {"due_at": until, "lease": None}}
+        await self._rows.update_one({"_id": row["_id"], "lease": row["lease"]}, change)
+
+    async def progress(self, segment_ids: Iterable[str]) -> dict[str, tuple[int, int]]:
+        """Segment → how many people were looked at, and of how many about."""
+        found = self._rows.find({"parts.segment_id": {"$in": list(segment_ids)}, "swapped": False})
+        return {part["segment_id"]: (row["seen"], row["total"]) async for row in found for part in row["parts"]}
+
+
+class MemberStore:
+    """What is written on and read of many profiles at once."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._rows = database.collection("profiles")
+        self._events = database.collection("events")
+
+    async def total(self) -> int:
+        """About how many people there are."""
+        return await self._rows.estimated_document_count()
+
+    async def stretch(self, after: str, size: int) -> tuple[str, int] | None:
+        """The last of the next `size` ids after this one, and how many they are; None at the end."""
+        ids = self._rows.find({"_id": {"$gt": after}}, {"_id": 1}).sort("_id", ASCENDING).limit(size)
+        found = await whole(ids)
+        return (found[-1]["_id"], len(found)) if found else None
+
+    async def put(self, between: tuple[str, str], key: str, wanted: Mapping[str, Any], session: Session) -> None:
+        """Those of this stretch of ids whom the filter finds become members, all others none. May run twice."""
+        inside = {"_id": _within(between), "segments": key, "$nor": [{"$and": [{"merged_into": None}, wanted]}]}
+        await self._rows.update_many(inside, {"$pull": {"segments": key}, "$inc": {"rev": 1}}, session=session)
+        outside = {"$and": [{"_id": _within(between), "merged_into": None, "segments": {"$ne": key}}, wanted]}
+        await self._rows.update_many(outside, {"$addToSet": {"segments": key}, "$inc": {"rev": 1}}, session=session)
+
+    async def due_by(
+        self, between: tuple[str, str], at: Sequence[Any], wanted: Mapping[str, Any], session: Session
+    ) -> None:
+        """The earliest of these times (expressions over the profile; null is none) makes people due whom the filter
+        finds. Whoever is looking at them looks once more."""
+        people = {"$and": [{"_id": _within(between), "merged_into": None}, wanted]}
+        earliest = {"$ifNull": [{"$min": ["$appraise_at", *at]}, "$$REMOVE"]}
+        steps: list[Document] = [{"$set": {"appraise_at": earliest}}, {"$unset": "appraise_by"}]
+        await self._rows.update_many(people, steps, session=session)
+
+    async def count(self, keys: Iterable[str], session: Session) -> dict[str, int]:
+        """Members under these keys, counted in the index, in one snapshot."""
+        result = {}
+        for key in keys:
+            steps: list[Document] = [{"$match": {"segments": key}}, {"$count": "members"}]
+            rows = await self._database.aggregate(self._rows, steps, session=session)
+            result[key] = rows[0]["members"] if rows else 0
+        return result
+
+    async def clear(self, key: str, size: int) -> int:
+        """Take the next members of a key that nobody serves any more away; how many."""
+        ids = [row["_id"] for row in await whole(self._rows.find({"segments": key}, {"_id": 1}).limit(size))]
+        if ids:
+            change = {"$pull": {"segments": key}, "$inc": {"rev": 1}}
+            await self._rows.update_many({"_id": {"$in": ids}, "segments": key}, change)
+        return len(ids)
+
+    async def happened(self, between: tuple[str, str], name: str, session: Session | None = None) -> list[Document]:
+        """Events of that name of this stretch of people, whole."""
+        wanted = {"profile_id": _within(between), "name": name}
+        return await whole(self._events.find(wanted, session=session))
+
+    async def counted(
+        self, between: tuple[str, str], name: str, since: datetime | None, now: datetime,
+        session: Session | None = None,
+    ) -> list[Document]:  # fmt: skip
+        """`{_id: profile, count, last}` of the people of this stretch to whom it ever happened, counted since then and
+        up to now, or ever; read in the index alone."""
+        recent = [{"$lte": ["$occurred_at", now]}, {"$gte": ["$occurred_at", since]}] if since is not None else [True]
+        once = {"$cond": [{"$and": recent}, 1, 0]}
+        steps: list[Document] = [
+            {"$match": {"profile_id": _within(between), "name": name}},
+            {"$project": {"_id": 0, "profile_id": 1, "occurred_at": 1}},
+            {"$group": {"_id": "$profile_id", "count": {"$sum": once}, "last": {"$max": "$occurred_at"}}},
+        ]
+        return await self._database.aggregate(self._events, steps, session=session)
+
+    async def quick_count(self, wanted: Mapping[str, Any], *, limit: int | None = None, time_ms: int) -> int:
+        """How many profiles a filter finds. Raises `ExecutionTimeout` after that time."""
+        more = {} if limit is None else {"limit": limit}
+        command = {"count": "profiles", "query": dict(wanted), "maxTimeMS": time_ms, **more}
+        return int((await self._database.handle.command(command))["n"])
+
+    async def first(self, wanted: Mapping[str, Any], limit: int, *, time_ms: int) -> list[Document]:
+        """Some of them. Raises `ExecutionTimeout` after that time."""
+        return await self._rows.find(dict(wanted)).limit(limit).max_time_ms(time_ms).to_list(limit)
+
+
+def _within(between: tuple[str, str]) -> Document:
+    after, last = between
+    return {"$gt": after, "$lte": last}
