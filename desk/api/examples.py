@@ -36,6 +36,17 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "merge_profiles": {"other_id": _NOBODY, "dry_run": True, "fields": {"name": "other"}},
     "unmerge_profiles": {"merge_id": "mrg_" + "0" * 26},
     "block_value": {"kind": "email", "value": "family@example.com", "dry_run": True},
+    "create_segment": {
+        "name": "Bought twice this month",
+        "rule": {
+            "all": [
+                {"event": "order.paid", "count": {"gte": 2}, "within": "P30D"},
+                {"consent": "newsletter", "channel": "email", "is": "granted"},
+            ]
+        },
+    },
+    "change_segment": {"name": "Regulars"},
+    "preview_segment": {"rule": {"field": "attributes.city", "op": "eq", "value": "Leiden"}},
     "create_consent_group": {
         "key": "newsletter",
         "name": "Newsletter",

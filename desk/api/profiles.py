@@ -29,7 +29,7 @@ from desk.api.scope import (
     seen_person,
     shown_identities,
 )
-from desk.api.shapes import Body, IdentityId, PageQuery, Since, UserId, When, listed, page, sliced
+from desk.api.shapes import Body, IdentityId, PageQuery, SegmentId, Since, UserId, When, listed, page, sliced
 from profiles.consent import ConsentAct
 from profiles.edit import ProfileInput, ProfilePatch, Word
 from profiles.kinds import KINDS, OTHER
@@ -51,6 +51,7 @@ class ProfileQuery(PageQuery):
     stage: str | None = Field(None, min_length=1, max_length=80)
     tier: str | None = Field(None, min_length=1, max_length=80)
     owner: UserId | None = None
+    segment: SegmentId | None = None
     sort: Literal["newest", "last_seen"] = "newest"
 
 
@@ -102,8 +103,9 @@ async def list_profiles(call: Call) -> Any:
     wanted: ProfileQuery = call.query
     key = identity_key(call, parse_identity(wanted.identity)) if wanted.identity else None
     narrowed = ProfileFilter(
-        q=wanted.q, tag=wanted.tag, stage=wanted.stage, tier=wanted.tier, owner_id=wanted.owner, identity_key=key
-    )
+        q=wanted.q, tag=wanted.tag, stage=wanted.stage, tier=wanted.tier, owner_id=wanted.owner, identity_key=key,
+        segment=await call.runtime.segments.key(wanted.segment) if wanted.segment else None,
+    )  # fmt: skip
     found = await call.runtime.profiles.page(narrowed, limit=wanted.limit, cursor=wanted.cursor, sort=wanted.sort)
     seen = await seen_ids(call, {each.id for each in found.data})
     return listed(found, [profile_view(scoped_profile(call, each)) for each in found.data if each.id in seen])

@@ -21,6 +21,7 @@ from desk.api import (
     orders,
     people,
     profiles,
+    segments,
     sends,
     stream,
     tasks,
@@ -32,6 +33,8 @@ from desk.api.contract import Operation
 RESOURCES = (
     channels, deliveries, profiles, merges, blocked_values, consent_groups, conversations, messages, files, events,
     orders, templates, journeys, enrolments, sends, tasks, people, stream, health,
+    channels, deliveries, profiles, merges, segments, consent_groups, conversations, messages, files, events, orders,
+    templates, journeys, enrolments, sends, tasks, people, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 

@@ -55,6 +55,7 @@ IdentityId = Annotated[str, StringConstraints(pattern=f"^idn{_ID}")]
 ConversationId = Annotated[str, StringConstraints(pattern=f"^cnv{_ID}")]
 JourneyId = Annotated[str, StringConstraints(pattern=f"^jrn{_ID}")]
 BroadcastId = Annotated[str, StringConstraints(pattern=f"^brd{_ID}")]
+SegmentId = Annotated[str, StringConstraints(pattern=f"^seg{_ID}")]
 UserId = Annotated[str, StringConstraints(pattern=f"^usr{_ID}")]
 
 

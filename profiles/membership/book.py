@@ -167,9 +167,9 @@ class Segments:
 
     # -- people ------------------------------------------------------------------------------------------------
 
-    async def key(self, segment_id: str) -> str | None:
-        """For `ProfileFilter.segment`; None for a segment that is not there or has never been built."""
-        return (await self._store.live_keys([segment_id])).get(segment_id)
+    async def key(self, segment_id: str) -> str:
+        """For `ProfileFilter.segment`; one that nobody has for a segment that is not there or was never built."""
+        return (await self._store.live_keys([segment_id])).get(segment_id, "")
 
     async def members(self, segment_id: str, *, limit: int | None = None, cursor: str | None = None) -> Page[Profile]:
         """Whoever is in it now, the newest profiles first. Raises `NotFound`."""

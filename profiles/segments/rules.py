@@ -268,7 +268,7 @@ class _Parser:
     def read_field(self, value: Mapping[str, Any], path: str, scope: Scope, depth: int) -> Rule:
         field = _field(value["field"], _at(path, "field"), scope)
         op = value["op"]
-        if op not in ALL_OPERATORS:
+        if not isinstance(op, str) or op not in ALL_OPERATORS:
             raise _Fault(_at(path, "op"), "needs one of " + ", ".join(sorted(ALL_OPERATORS)))
         if op not in OPERATORS[field.kind]:
             fitting = ", ".join(sorted(OPERATORS[field.kind]))

@@ -39,6 +39,7 @@ def holds(rule: Any, profile: dict[str, Any], events: list[dict[str, Any]] | Non
         ({"field": "name"}, "op"),
         ({"field": "name", "op": "eq"}, "value"),
         ({"field": "name", "op": "$eq", "value": "x"}, "op"),
+        ({"field": "name", "op": {"$ne": None}, "value": "x"}, "op"),
         ({"field": "name", "op": "lt", "value": "x"}, "op"),
         ({"field": "name", "op": "eq", "value": {"$ne": None}}, "value"),
         ({"field": "name", "op": "eq", "value": "x", "$where": "1"}, "$where"),

@@ -25,6 +25,7 @@ from inbox.models import Actor, ReplyInput
 from orders.models import OrderInput
 from profiles.blocking import BlockInput
 from profiles.consent_groups import GroupInput
+from profiles.membership import SegmentInput
 from rapport.migrations import migrate
 from rapport.runtime import Runtime, open_runtime
 
@@ -51,6 +52,7 @@ class Side:
     journey: str
     template: str
     group: str
+    segment: str
 
     def known(self) -> dict[str, str]:
         """Prefix → the id of this side's thing of that kind."""
@@ -58,7 +60,7 @@ class Side:
             "chn": self.channel, "prf": self.profile, "idn": self.identity, "cnv": self.conversation,
             "msg": self.message, "snd": self.send, "ord": self.order, "tsk": self.task, "enr": self.enrolment,
             "jrn": self.journey, "tpl": self.template,
-            "cgr": self.group,
+            "cgr": self.group, "seg": self.segment,
         }  # fmt: skip
 
     def id_for(self, prefix: str) -> str:
@@ -145,6 +147,11 @@ async def _furnished(url: str, app: web.Application, runtime: Runtime) -> World:
     await runtime.blocking.add(BlockInput(kind="email", value="till@shop.example.org"), None)
     ours = await _side(runtime, "anna", journey, template, group)
     foreign = await _side(runtime, "boris", journey, template, group)
+    everybody = SegmentInput(name="Everybody", rule={"all": []})
+    segment = (await runtime.segments.create(everybody))["_id"]
+    ours = await _side(runtime, "anna", journey, template, group, segment)
+    foreign = await _side(runtime, "boris", journey, template, group, segment)
+    await runtime.segment_builder.drain()
     tokens, scoped = {}, {}
     for role in ROLES:
         tokens[role], _ = await runtime.accounts.new_token(f"All of {role}", role)
@@ -165,7 +172,7 @@ async def _campaign(runtime: Runtime) -> tuple[str, str]:
     return journey["_id"], template["_id"]
 
 
-async def _side(runtime: Runtime, name: str, journey: str, template: str, group: str) -> Side:
+async def _side(runtime: Runtime, name: str, journey: str, template: str, group: str, segment: str) -> Side:
     settings = {"secret": CANARY, "send_url": "https://receiver.example.org/in"}
     channel = await runtime.channels.add("generic", f"Channel of {name}", settings)
     person = Person(name=name.capitalize(), email=f"{name}@example.org", verified=True)
@@ -186,5 +193,5 @@ async def _side(runtime: Runtime, name: str, journey: str, template: str, group:
     run = (await runtime.journeys.enrol(journey, talk.profile_id, key="first")).run
     return Side(
         channel.id, talk.profile_id, talk.identity_id, talk.id, outcome.message_id, reply.send_id, order.id,
-        task["_id"], run["_id"], journey, template, group,
+        task["_id"], run["_id"], journey, template, group, segment,
     )  # fmt: skip

@@ -42,6 +42,9 @@ BODIES: dict[str, Any] = {
     "block_value": {"kind": "email", "value": "boris@example.org"},
     "create_consent_group": {"key": "news", "name": "News"},
     "change_consent_group": {"name": "Taken over"},
+    "create_segment": {"name": "n", "rule": {"all": []}},
+    "change_segment": {"name": "Taken over"},
+    "preview_segment": {"rule": {"all": []}},
     "change_template": {"name": "n"},
     "render_template": {"profile_id": "{prf}"},
     "create_journey": {"name": "n"},
@@ -130,7 +133,8 @@ async def test_a_limited_administrator_does_not_reach_beyond(world: World) -> No
     names = ("create_channel", "list_users", "invite_user", "change_user", "renew_link", "list_tokens", "create_token",
              "revoke_token", "create_journey", "install_recipe", "change_journey", "publish_journey",
              "set_journey_status", "create_template", "change_template", "delete_template",
-             "create_consent_group", "change_consent_group", "delete_consent_group")  # fmt: skip
+             "create_consent_group", "change_consent_group", "delete_consent_group",
+             "create_segment", "preview_segment", "change_segment", "delete_segment")  # fmt: skip
     async with world.client("scoped:admin") as client:
         for operation, path, body in calls(world.foreign):
             if operation.name in names:
