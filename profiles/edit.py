@@ -14,6 +14,7 @@ from pydantic import Field, StringConstraints, ValidationError, field_validator,
 from base.clock import Clock
 from base.errors import FieldError, NotFound, WrongInput
 from base.mongo import Database, Document, DuplicateKeyError, Session
+from profiles import rfm, scoring
 from profiles.models import (
     SOURCE_RANK,
     AnyIdentity,
@@ -173,7 +174,7 @@ def patched(row: Document, patch: ProfilePatch, source: Source, at: datetime) ->
     """The profile after the patch; equal to `row` when it changes nothing. Pure."""
     after = dict(row)
     given = patch.model_fields_set
-    for name in ("name", "avatar_url", "locale", "time_zone", "owner_id", "tier"):
+    for name in ("name", "avatar_url", "locale", "time_zone", "owner_id"):
         if name in given:
             value = getattr(patch, name)
             after[name] = clean_text(value, 2000) if value is not None else None
@@ -181,7 +182,9 @@ def patched(row: Document, patch: ProfilePatch, source: Source, at: datetime) ->
         after["location"] = _point(patch.location)
     if patch.stage is not None and patch.stage != row["stage"]:
         after |= {"stage": patch.stage, "stage_since": at}
-    after["score"] = _score(row["score"], patch)
+    if "tier" in given:
+        after |= rfm.given(row, clean_text(patch.tier, 64) if patch.tier is not None else None, at)
+    after |= _score(row, patch)
     after["tags"] = _tags(row["tags"], patch)
     merged = {**row["attributes"], **patch.attributes}
     after["attributes"] = {key: value for key, value in merged.items() if value is not None}
@@ -196,9 +199,15 @@ def patched(row: Document, patch: ProfilePatch, source: Source, at: datetime) ->
     return {**after, "updated_at": at}
 
 
-def _score(before: int, patch: ProfilePatch) -> int:
-    wanted = patch.score if patch.score is not None else before + patch.score_add
-    return max(0, min(SCORE_MAX, wanted))
+def _score(row: Document, patch: ProfilePatch) -> Document:
+    """What is added by hand stands beside what the rules give; `score_told`: everybody hears of it."""
+    if patch.score is not None and patch.score != row["score"]:
+        fields = scoring.set_by_hand(row, patch.score)
+    elif patch.score_add:
+        fields = scoring.add_by_hand(row, patch.score_add)
+    else:
+        return {}
+    return {**fields, "score_told": fields["score"]}
 
 
 def _tags(before: Sequence[str], patch: ProfilePatch) -> list[str]:

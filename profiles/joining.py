@@ -25,10 +25,18 @@ SINGLE = (*RANKED, "location", "owner_id", "stage", "tier", "score")
 #: United: field → most entries, and what makes two of them one.
 UNITED: Mapping[str, int] = {"emails": CONTACTS_MAX, "phones": CONTACTS_MAX, "handles": HANDLES_MAX, "tags": 100}
 #: Made anew from what the person then holds, or the machinery's own.
-REMADE = frozenset({"orders", "consents", "reachable_on", "segments", "rfm", "search", "rev", "updated_at"})
+REMADE = frozenset({
+    "orders", "consents", "reachable_on", "segments", "rfm", "traits", "tier_by_rule", "search", "rev", "updated_at",
+})  # fmt: skip
+#: What goes with one that stays: since when, who gave it, why it is what it is.
+_WITH: Mapping[str, tuple[str, ...]] = {
+    "stage": ("stage_since",), "score": ("manual_points", "score_parts", "score_told"),
+    "tier": ("tier_source", "tier_since"),
+}  # fmt: skip
+_ALONG = frozenset(each for more in _WITH.values() for each in more)
 #: Of this very document, and never another's.
 _OWN = frozenset(
-    {"_id", "dice", "merged_into", "unannounced", "sources", "attributes", "stage_since", "appraise_at", "appraise_by",
+    {"_id", "dice", "merged_into", "unannounced", "sources", "attributes", "appraise_at", "appraise_by", *_ALONG,
      *REMADE}
 )  # fmt: skip
 _TIMES = ("created_at", "last_seen_at", "first_touch", "last_touch")
@@ -121,8 +129,9 @@ def joined(
         if not _empty(name, lost):
             aside[name] = lost
         differences.append(Difference(name, mine, theirs, side))
-    if after.get("stage") != this.get("stage"):
-        after["stage_since"] = other.get("stage_since")
+    for name, more in _WITH.items():
+        if after.get(name) != this.get(name):
+            after |= {each: other.get(each) for each in more}
     attributes = _attributes(this, other, choices, aside, differences)
     if attributes != (this.get("attributes") or {}):
         after["attributes"] = attributes
@@ -264,7 +273,7 @@ def parted(now: Mapping[str, Any], before: Mapping[str, Any], changed: Mapping[s
     for name, then in changed.items():
         if name in REMADE:
             continue
-        if now.get(name) == then:
+        if now.get(name) == then or _appraised(name, now, before, changed):
             if name in before:
                 fields[name] = before[name]
             else:
@@ -280,7 +289,15 @@ def parted(now: Mapping[str, Any], before: Mapping[str, Any], changed: Mapping[s
         del fields["stage_since"]
     after = {**now, **fields}
     fields["search"] = tokens_of(after)
-    return Parted(fields, tuple(gone), {name: value for name, value in kept.items() if name != "stage_since"})
+    return Parted(fields, tuple(gone), {name: value for name, value in kept.items() if name not in _ALONG})
+
+
+def _appraised(name: str, now: Mapping[str, Any], before: Mapping[str, Any], changed: Mapping[str, Any]) -> bool:
+    """Whether rules and nobody else changed the field since: they look at both people again."""
+    if name in ("score", *_WITH["score"]):
+        given = changed.get("manual_points", before.get("manual_points"))
+        return "score_parts" in now and now.get("manual_points") == given
+    return name in ("tier", *_WITH["tier"]) and now.get("tier_source") == "rule"
 
 
 @dataclass(frozen=True)

@@ -209,6 +209,14 @@ class OrderSummary(Stored):
     last_at: Moment | None = None
 
 
+class ScorePart(Stored):
+    """What one rule gives to the score. `name`: empty for what was added by hand."""
+
+    rule_id: str
+    name: str = ""
+    points: int
+
+
 class ConsentState(Stored):
     """What is effective for one address and purpose. `channel`: provider, or `email`/`phone` for a bare address.
 
@@ -243,14 +251,24 @@ class Profile(Stored):
     stage: str = STAGE_FIRST
     stage_since: Moment | None = None
     tier: str | None = None
+    #: Who decides the tier: the rules, or a person until it is released.
+    tier_source: Literal["rule", "person"] | None = None
+    tier_since: Moment | None = None
+    tier_by_rule: str | None = None
     score: int = 0
+    #: Why: what each rule gave, and what was added by hand (`manual`). Their sum, held between 0 and 100, is the score.
+    score_parts: list[ScorePart] = Field(default_factory=list)
     locale: str | None = None
     time_zone: str | None = None
     location: Point | None = None
     owner_id: str | None = None
     attributes: dict[str, Any] = Field(default_factory=dict)
     orders: OrderSummary = Field(default_factory=OrderSummary)
+    #: Recency, frequency and money from 1 to 5 (`r`, `f`, `m`), their `total` and `code`; none before the first order.
     rfm: dict[str, Any] | None = None
+    #: What was read off what the person did (`profiles.traits`).
+    traits: dict[str, Any] = Field(default_factory=dict)
+    profiling_off: bool = False
     consents: list[ConsentState] = Field(default_factory=list)
     reachable_on: list[str] = Field(default_factory=list)
     segments: list[str] = Field(default_factory=list)
@@ -286,7 +304,8 @@ class Profile(Stored):
         """As the API shows it."""
         hidden: dict[str, Any] = {"segments": True, "rev": True, "orders": {"revenue_minor"}}
         shown = self.model_dump(mode="json", by_alias=False, exclude=hidden)
-        return shown | {name: plain(getattr(self, name)) for name in ("attributes", "first_touch", "last_touch", "rfm")}
+        free = ("attributes", "first_touch", "last_touch", "rfm", "traits")
+        return shown | {name: plain(getattr(self, name)) for name in free}
 
 
 def display_name(name: str | None, handles: list[str], emails: list[Contact], phones: list[Contact]) -> str:

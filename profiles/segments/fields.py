@@ -62,6 +62,22 @@ _PROFILE: dict[str, tuple[str, Kind]] = {
     "orders.revenue": ("orders.revenue_minor", Kind.NUMBER),
     "orders.first_at": ("orders.first_at", Kind.TIME),
     "orders.last_at": ("orders.last_at", Kind.TIME),
+    "tier_since": ("tier_since", Kind.TIME),
+    "rfm.r": ("rfm.r", Kind.NUMBER),
+    "rfm.f": ("rfm.f", Kind.NUMBER),
+    "rfm.m": ("rfm.m", Kind.NUMBER),
+    "rfm.total": ("rfm.total", Kind.NUMBER),
+    "rfm.code": ("rfm.code", Kind.TEXT),
+    "traits.preferred_channel": ("traits.preferred_channel", Kind.TEXT),
+    "traits.preferred_hour": ("traits.preferred_hour", Kind.NUMBER),
+    "traits.answer_minutes": ("traits.answer_minutes", Kind.NUMBER),
+    "traits.answers_within": ("traits.answers_within", Kind.TEXT),
+    "traits.orders": ("traits.orders", Kind.NUMBER),
+    "traits.days_between_orders": ("traits.days_between_orders", Kind.NUMBER),
+    "traits.next_order_at": ("traits.next_order_at", Kind.TIME),
+    "traits.next_order_by": ("traits.next_order_by", Kind.TEXT),
+    "traits.churn_risk": ("traits.churn_risk", Kind.NUMBER),
+    "traits.churn_reasons": ("traits.churn_reasons.code", Kind.TEXTS),
 }
 _EVENT: dict[str, tuple[str, Kind]] = {
     "name": ("name", Kind.TEXT),
@@ -71,10 +87,10 @@ _EVENT: dict[str, tuple[str, Kind]] = {
     "identity_id": ("identity_id", Kind.TEXT),
 }
 _OPEN: dict[Scope, tuple[str, ...]] = {
-    Scope.PROFILE: ("attributes", "first_touch", "last_touch", "rfm"),
+    Scope.PROFILE: ("attributes", "first_touch", "last_touch"),
     Scope.EVENT: ("properties",),
 }
-_REVENUE = re.compile(r"orders\.revenue\.([A-Z]{3})", re.ASCII)
+_REVENUE = re.compile(r"(orders\.revenue|traits\.revenue|traits\.average_order)\.([A-Z]{3})", re.ASCII)
 DEPTH_MAX = 5
 
 _ALWAYS = frozenset({"exists", "missing"})
