@@ -63,9 +63,11 @@ from profiles.resolve import Resolver
 from profiles.store import BlockedStore, ConsentStore, MergeStore, ProfileStore
 from profiles.store import ConsentStore, MergeStore, ProfileStore
 from profiles.store.segments import MemberStore, SegmentStore
+from profiles.store.value_settings import ValueSettingsStore
 from profiles.suggestions import Suggestions
 from profiles.timeline import Timeline
 from profiles.track import Tracker
+from profiles.valuing import Valuing, appraisers
 from profiles.visitors import Visitors
 from rapport import keys
 from webhooks.ingest import Ingest
@@ -123,6 +125,7 @@ class People:
     segments: Segments
     segment_rows: SegmentStore
     segment_builder: SegmentBuilder
+    valuing: Valuing
     merges: MergeStore
     consents: ConsentStore
     blocking: Blocking
@@ -174,6 +177,7 @@ class Runtime:
         self.appraisal: Appraisal = people.appraisal
         self.segments: Segments = people.segments
         self.segment_builder: SegmentBuilder = people.segment_builder
+        self.valuing: Valuing = people.valuing
         self.merger: Merger = merger
         self.suggestions = Suggestions(people.profiles, plumbing.clock)
         self.visitors = Visitors(people.profiles, merger)
@@ -236,6 +240,8 @@ class Runtime:
             Chore("announce unannounced profiles", 30, self.resolver.repair),
             Chore("mail answers to who has left the chat", 5, self.continuity.sweep),
             Chore("end pauses of consent", 60, self.consent.end_pauses),
+            Chore("look at everybody again", 1, self.valuing.sweep),
+            Chore("learn the rhythm of orders", 60, self.valuing.learn),
             Chore("forget files that nobody holds", 600, self.files.tidy),
             Chore("age of the oldest duty", 10, self._measure_age),
         ]
@@ -317,6 +323,10 @@ def _people(plumbing: Plumbing) -> People:
     users = DeskStore(db, clock)
     blocking = Blocking(
         BlockedStore(db), profiles, clock, staff=users.addresses, region=plumbing.settings.default_region
+    registry, merges = plumbing.registry, MergeStore(db)
+    values, zone = ValueSettingsStore(db), plumbing.settings.time_zone
+    resolver = Resolver(
+        profiles, events, clock, region=plumbing.settings.default_region, looked_up=registry.looking_up()
     )
     registry, merges = plumbing.registry, MergeStore(db)
     segments, members = SegmentStore(db, clock), MemberStore(db)
@@ -339,6 +349,8 @@ def _people(plumbing: Plumbing) -> People:
         segments=Segments(db, segments, members, profiles, clock),
         segment_rows=segments,
         segment_builder=SegmentBuilder(db, segments, members, profiles.tallies, clock),
+        appraisal=Appraisal(db, profiles, events, clock, appraisers=appraisers(values, zone), busy=merges.busy),
+        valuing=Valuing(values, profiles, events, clock, zone=zone),
         merges=merges,
         consents=consents,
         blocking=blocking,

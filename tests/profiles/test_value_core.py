@@ -1,6 +1,7 @@
 """Score, marks, tier and traits as pure functions: bounds, fading, order, and parts that add up."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -62,7 +63,7 @@ def test_a_score_is_the_sum_of_its_parts(person: dict[str, Any], events: list[di
 def test_points_fade_and_never_grow_again(points: int, half_life: int, ages: list[int]) -> None:
     length = timedelta(days=half_life)
     left = [scoring.points_now(points, NOW, length, NOW + timedelta(hours=age)) for age in sorted(ages)]
-    assert all(abs(one) >= abs(other) for one, other in zip(left, left[1:], strict=False))
+    assert all(abs(one) >= abs(other) for one, other in pairwise(left))
     assert all(0 <= abs(each) <= abs(points) for each in left)
     assert scoring.points_now(points, NOW, length, NOW) == points
     assert abs(scoring.points_now(points, NOW, length, NOW + length)) == (abs(points) + 1) // 2
@@ -179,7 +180,8 @@ def bought(count: int, days_ago: float, minor: int, **more: Any) -> dict[str, An
 
 
 @pytest.mark.parametrize(("person", "code", "tier"), [
-    (bought(12, 3, 200_000), "555", "vip"), (bought(1, 400, 100), "111", "level3"), (bought(3, 30, 20_000), "533", "level1"),
+    (bought(12, 3, 200_000), "555", "vip"), (bought(1, 400, 100), "111", "level3"),
+    (bought(3, 30, 20_000), "533", "level1"),
     (bought(2, 91, 5_000), "322", "level2"), (bought(1, 0, 0), "511", "level2"),
 ])  # fmt: skip
 def test_marks_and_tier(person: dict[str, Any], code: str, tier: str) -> None:
