@@ -61,7 +61,6 @@ from profiles.merge import Merger
 from profiles.privacy import Privacy
 from profiles.resolve import Resolver
 from profiles.store import BlockedStore, ConsentStore, MergeStore, ProfileStore
-from profiles.store import ConsentStore, MergeStore, ProfileStore
 from profiles.store.segments import MemberStore, SegmentStore
 from profiles.store.value_settings import ValueSettingsStore
 from profiles.suggestions import Suggestions
@@ -323,12 +322,9 @@ def _people(plumbing: Plumbing) -> People:
     users = DeskStore(db, clock)
     blocking = Blocking(
         BlockedStore(db), profiles, clock, staff=users.addresses, region=plumbing.settings.default_region
-    registry, merges = plumbing.registry, MergeStore(db)
-    values, zone = ValueSettingsStore(db), plumbing.settings.time_zone
-    resolver = Resolver(
-        profiles, events, clock, region=plumbing.settings.default_region, looked_up=registry.looking_up()
     )
     registry, merges = plumbing.registry, MergeStore(db)
+    values, zone = ValueSettingsStore(db), plumbing.settings.time_zone
     segments, members = SegmentStore(db, clock), MemberStore(db)
     resolver = Resolver(
         profiles, events, clock, region=plumbing.settings.default_region, blocking=blocking,
@@ -345,11 +341,12 @@ def _people(plumbing: Plumbing) -> People:
         tracker=Tracker(profiles, resolver, events, clock),
         privacy=Privacy(profiles, events, consents, merges),
         # asked in this order, each on what the former ones found
-        appraisal=Appraisal(db, profiles, events, clock, (SegmentAppraiser(segments),), busy=merges.busy),
+        appraisal=Appraisal(
+            db, profiles, events, clock, (*appraisers(values, zone), SegmentAppraiser(segments)), busy=merges.busy
+        ),
         segments=Segments(db, segments, members, profiles, clock),
         segment_rows=segments,
         segment_builder=SegmentBuilder(db, segments, members, profiles.tallies, clock),
-        appraisal=Appraisal(db, profiles, events, clock, appraisers=appraisers(values, zone), busy=merges.busy),
         valuing=Valuing(values, profiles, events, clock, zone=zone),
         merges=merges,
         consents=consents,
