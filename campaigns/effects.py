@@ -117,7 +117,7 @@ class Effects:
         by = f"journey:{row['journey_id']}"
         patch = step.as_patch()
         if patch.model_fields_set:
-            await self._editor.patch(row["profile_id"], patch, source="api", by=by, key=key)
+            await self._editor.patch(row["profile_id"], patch, source="api", by=by, key=key, strict=False)
         for purpose, state in step.consent.items():
             for identity in await self._profiles.identities_of(row["profile_id"]):
                 if identity.kind in NO_ADDRESS:

@@ -88,6 +88,16 @@ class Tasks:
         except DuplicateKeyError:
             return (await self._store.by_keys([key]))[key]
 
+    async def create_once(self, key: str, fields: Mapping[str, Any]) -> Document:
+        """The task of that key, made when it is not there yet."""
+        known = (await self._store.by_keys([key])).get(key)
+        if known is not None:
+            return known
+        try:
+            return await self._created({**fields, "key": key})
+        except DuplicateKeyError:
+            return (await self._store.by_keys([key]))[key]
+
     async def patch(self, task_id: str, patch: TaskPatch, by: str | None) -> Document:
         """Change what is given. Closing it wakes the run that waits. Raises `NotFound`, `Conflict`."""
         given = {name: getattr(patch, name) for name in patch.model_fields_set}

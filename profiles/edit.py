@@ -5,6 +5,7 @@ One transaction writes the fields and the events that tell of them. Equal values
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Self
@@ -13,8 +14,10 @@ from pydantic import Field, StringConstraints, ValidationError, field_validator,
 
 from base.clock import Clock
 from base.errors import FieldError, NotFound, WrongInput
+from base.ids import new_id
 from base.mongo import Database, Document, DuplicateKeyError, Session
 from profiles import rfm, scoring
+from profiles.custom_fields import fitted
 from profiles.models import (
     SOURCE_RANK,
     AnyIdentity,
@@ -29,9 +32,14 @@ from profiles.normalise import clean_text
 from profiles.resolve import Known, Reference, Resolver
 from profiles.store.events import EventStore
 from profiles.store.profiles import ProfileStore, as_profile
+from profiles.store.stage_log import StageLogStore
+from profiles.store.tags import TagStore
 from profiles.survivorship import RANKED, tokens_of
+from profiles.terms import Agreed, Terms
 
-TAGS_MAX, SCORE_MAX = 100, 100
+log = logging.getLogger(__name__)
+
+TAGS_MAX, SCORE_MAX, ROLES_MAX = 100, 100, 20
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True)]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[\w][\w .\-]*$")]
 ShortText = Annotated[str, StringConstraints(max_length=200)]
@@ -57,12 +65,15 @@ class ProfileFields(Input):
     owner_id: ShortText | None = None
     tier: Word | None = None
     stage: Word | None = None
+    #: Why the person is moved; some stages ask for it.
     stage_reason: ShortText | None = None
     score: int | None = Field(None, ge=0, le=SCORE_MAX)
     #: Merged into what is there; null takes an attribute away.
     attributes: Attributes = Field(default_factory=dict)
     #: Replaces all tags.
     tags: Annotated[list[Tag], Field(max_length=TAGS_MAX)] | None = None
+    #: Replaces all roles; each is one of the list.
+    roles: Annotated[list[Word], Field(max_length=ROLES_MAX)] | None = None
 
     @field_validator("tags", mode="after")
     @classmethod
@@ -78,6 +89,8 @@ class ProfilePatch(ProfileFields):
 
     add_tags: Annotated[list[Tag], Field(max_length=TAGS_MAX)] = Field(default_factory=list)
     remove_tags: Annotated[list[Tag], Field(max_length=TAGS_MAX)] = Field(default_factory=list)
+    add_roles: Annotated[list[Word], Field(max_length=ROLES_MAX)] = Field(default_factory=list)
+    remove_roles: Annotated[list[Word], Field(max_length=ROLES_MAX)] = Field(default_factory=list)
     #: Added to the score, which stays between 0 and 100.
     score_add: int = Field(0, ge=-SCORE_MAX, le=SCORE_MAX)
 
@@ -120,8 +133,12 @@ class ProfileEditor:
     """The use cases that change a profile."""
 
     def __init__(
-        self, store: ProfileStore, events: EventStore, resolver: Resolver, database: Database, clock: Clock
-    ) -> None:
+        self, store: ProfileStore, events: EventStore, resolver: Resolver, database: Database, clock: Clock,
+        terms: Terms | None = None,
+    ) -> None:  # fmt: skip
+        self._terms = terms or Terms(database, clock)
+        self._stage_log = StageLogStore(database)
+        self._tags = TagStore(database)
         self._store = store
         self._events = events
         self._resolver = resolver
@@ -135,26 +152,40 @@ class ProfileEditor:
 
         A name from a weaker source than the one shown is kept back. Raises `WrongInput`.
         """
-        reference = Reference(wanted.identities, True, wanted.name, source)
-        known = _found((await self._resolver.identify([reference]))[0])
         given = wanted.model_dump(include=wanted.model_fields_set - {"identities", "name"}, mode="python")
         patch = ProfilePatch.model_validate(given)
+        agreed_patch(patch, await self._terms.now(), strict=True)  # before anybody is made
+        reference = Reference(wanted.identities, True, wanted.name, source)
+        known = _found((await self._resolver.identify([reference]))[0])
         return await self.patch(known.profile_id, patch, source=source, by=by), known.created
 
     async def patch(
         self, profile_id: str, patch: ProfilePatch, *, source: Source = "person", by: str | None = None,
-        key: str | None = None,
+        key: str | None = None, strict: bool = True, moves_only: Callable[[Document], bool] | None = None,
     ) -> Profile:  # fmt: skip
         """Change and tell. With a `key` (enrolment, node, visit) the same change takes effect once, whatever happened
-        since. Raises `NotFound`."""
+        since. Raises `NotFound`; `WrongInput` for a stage, role or value of a field that is not agreed on.
+
+        Not `strict` (journeys, channels, shops): what does not fit is left out, and no reason is asked for.
+        `moves_only`: asked of the row as it is; nothing is done when it says no.
+        """
+        agreed = await self._terms.now()
+        patch = agreed_patch(patch, agreed, strict=strict)
+        await self._tags.note([*(patch.tags or ()), *patch.add_tags], self._clock())
 
         async def work(session: Session) -> Document:
             row = await self._store.locked(profile_id, session)
             if row is None:
                 raise NotFound("There is no such profile.")
+            if moves_only is not None and not moves_only(row):
+                return row
+            if strict:
+                require_reason(row, patch, agreed)
             after = patched(row, patch, source, self._clock())
             if after == row:
                 return row
+            if after["stage"] != row["stage"]:
+                await self._stage_log.add(move_of(row, after, patch, source, by, key, self._clock()), session)
             await self._store.write(
                 row["_id"], {name: after[name] for name in after if after[name] != row.get(name)}, session
             )
@@ -185,6 +216,10 @@ def patched(row: Document, patch: ProfilePatch, source: Source, at: datetime) ->
     if "tier" in given:
         after |= rfm.given(row, clean_text(patch.tier, 64) if patch.tier is not None else None, at)
     after |= _score(row, patch)
+    if {"roles", "add_roles", "remove_roles"} & given:
+        base = (row.get("roles") or []) if patch.roles is None else patch.roles
+        roles = [each for each in dict.fromkeys([*base, *patch.add_roles]) if each not in patch.remove_roles]
+        after |= {"roles": roles[:ROLES_MAX]} if roles != (row.get("roles") or []) else {}
     after["tags"] = _tags(row["tags"], patch)
     merged = {**row["attributes"], **patch.attributes}
     after["attributes"] = {key: value for key, value in merged.items() if value is not None}
@@ -221,7 +256,53 @@ def _point(place: Place | None) -> Document | None:
 
 
 #: Fields whose change is told in `profile.updated`.
-_TOLD = (*RANKED, "location", "owner_id", "tier", "stage", "score", "tags")
+_TOLD = (*RANKED, "location", "owner_id", "tier", "stage", "score", "tags", "roles")
+
+
+def agreed_patch(patch: ProfilePatch, agreed: Agreed, *, strict: bool) -> ProfilePatch:
+    """The patch with values as they are stored. Pure. Raises `WrongInput` with the path of what is not agreed on; not
+    `strict`: that is left out."""
+    attributes, faults = fitted(agreed.fields, patch.attributes, strict=strict)
+    known = {each.key for each in agreed.roles}
+    update: Document = {"attributes": attributes, "stage_reason": agreed.reason(patch.stage_reason)}
+    for name in ("roles", "add_roles"):
+        given: list[str] | None = getattr(patch, name)
+        faults += [FieldError(f"{name}.{i}", "is no role") for i, each in enumerate(given or ()) if each not in known]
+        if given:
+            update[name] = [each for each in given if each in known]
+    if patch.stage is not None and agreed.stage(patch.stage) is None:
+        stages = ", ".join(each.key for each in agreed.stages)
+        faults.append(FieldError("stage", f"There is no stage {patch.stage!r}; there are {stages}."))
+        update["stage"] = None
+    if faults and strict:
+        stage = next((each.message for each in faults if each.path == "stage"), None)
+        raise WrongInput(stage or "These values cannot be set.", faults)
+    if faults:
+        log.warning("left out of a change", extra={"paths": [each.path for each in faults]})
+    changed = {name: value for name, value in update.items() if value != getattr(patch, name)}
+    return patch.model_copy(update=changed) if changed else patch
+
+
+def require_reason(row: Document, patch: ProfilePatch, agreed: Agreed) -> None:
+    """Raise `WrongInput` when the person is moved to a stage that asks for a reason, and none is given. Pure."""
+    stage = agreed.stage(patch.stage)
+    if stage is not None and stage.asks_reason and stage.key != row["stage"] and not patch.stage_reason:
+        sentence = "This stage asks for a reason."
+        raise WrongInput(sentence, [FieldError("stage_reason", sentence)])
+
+
+def move_of(
+    before: Document, after: Document, patch: ProfilePatch, source: Source, by: str | None, key: str | None,
+    at: datetime,
+) -> Document:  # fmt: skip
+    """The row of the stage log for a change of stage. Pure; unique as the events of the change are."""
+    since = before.get("stage_since") or before.get("created_at") or at
+    return {
+        "_id": new_id("stl"), "key": key or f"{before['_id']}:{before['rev']}", "profile_id": before["_id"],
+        "from": before["stage"], "to": after["stage"], "at": at, "since": since,
+        "spent_s": max(0, round((at - since).total_seconds())), "by": by, "source": source,
+        "reason": patch.stage_reason,
+    }  # fmt: skip
 
 
 def told(

@@ -23,7 +23,13 @@ Side = Literal["this", "other"]
 #: Fields of which one value stays.
 SINGLE = (*RANKED, "location", "owner_id", "stage", "tier", "score")
 #: United: field → most entries, and what makes two of them one.
-UNITED: Mapping[str, int] = {"emails": CONTACTS_MAX, "phones": CONTACTS_MAX, "handles": HANDLES_MAX, "tags": 100}
+UNITED: Mapping[str, int] = {
+    "emails": CONTACTS_MAX,
+    "phones": CONTACTS_MAX,
+    "handles": HANDLES_MAX,
+    "tags": 100,
+    "roles": 20,
+}
 #: Made anew from what the person then holds, or the machinery's own.
 REMADE = frozenset({
     "orders", "consents", "reachable_on", "segments", "rfm", "traits", "tier_by_rule", "search", "rev", "updated_at",

@@ -248,6 +248,7 @@ class Profile(Stored):
     handles: list[str] = Field(default_factory=list)
     avatar_url: str | None = None
     tags: list[str] = Field(default_factory=list)
+    roles: list[str] = Field(default_factory=list)
     stage: str = STAGE_FIRST
     stage_since: Moment | None = None
     tier: str | None = None

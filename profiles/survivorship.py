@@ -58,6 +58,7 @@ def new_profile(profile_id: str, facts: Sequence[Facts]) -> Document:
         raise ValueError("a profile comes from at least one fact")
     blank: Document = {
         "_id": profile_id, "name": None, "emails": [], "phones": [], "handles": [], "avatar_url": None, "tags": [],
+        "roles": [],
         "stage": STAGE_FIRST, "stage_since": at, "tier": None, "score": 0, "locale": None, "time_zone": None,
         "location": None, "owner_id": None, "attributes": {},
         "orders": {"count": 0, "revenue": {}, "revenue_minor": [], "first_at": None, "last_at": None},

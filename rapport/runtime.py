@@ -21,6 +21,7 @@ from campaigns.effects import Effects
 from campaigns.entering import Entrance
 from campaigns.facts import FactReader
 from campaigns.journeys import Journeys
+from campaigns.lifecycle import Lifecycle
 from campaigns.live import LiveJourneys
 from campaigns.render import Renderer
 from campaigns.sending import JourneySource, PersonalLinks
@@ -53,17 +54,24 @@ from profiles.appraisal import Appraisal
 from profiles.blocking import Blocking
 from profiles.consent import Consent
 from profiles.consent_links import ConsentLinks
+from profiles.custom_fields import CustomFields
 from profiles.edit import ProfileEditor
 from profiles.events import EventStore
 from profiles.lookups import Lookups
 from profiles.membership import SegmentAppraiser, SegmentBuilder, Segments
 from profiles.merge import Merger
 from profiles.privacy import Privacy
+from profiles.relations import Relations
 from profiles.resolve import Resolver
 from profiles.store import BlockedStore, ConsentStore, MergeStore, ProfileStore
+from profiles.store.relations import RelationStore
 from profiles.store.segments import MemberStore, SegmentStore
+from profiles.store.stage_log import StageLogStore
+from profiles.store.tags import TagStore
 from profiles.store.value_settings import ValueSettingsStore
 from profiles.suggestions import Suggestions
+from profiles.tags import TagSpace
+from profiles.terms import Terms
 from profiles.timeline import Timeline
 from profiles.track import Tracker
 from profiles.valuing import Valuing, appraisers
@@ -129,6 +137,12 @@ class People:
     consents: ConsentStore
     blocking: Blocking
     users: DeskStore
+    terms: Terms
+    fields: CustomFields
+    stage_log: StageLogStore
+    relations: Relations
+    relation_rows: RelationStore
+    tags: TagSpace
 
 
 @dataclass(frozen=True)
@@ -177,6 +191,11 @@ class Runtime:
         self.segments: Segments = people.segments
         self.segment_builder: SegmentBuilder = people.segment_builder
         self.valuing: Valuing = people.valuing
+        self.terms: Terms = people.terms
+        self.fields: CustomFields = people.fields
+        self.stage_log: StageLogStore = people.stage_log
+        self.relations: Relations = people.relations
+        self.tags: TagSpace = people.tags
         self.merger: Merger = merger
         self.suggestions = Suggestions(people.profiles, plumbing.clock)
         self.visitors = Visitors(people.profiles, merger)
@@ -236,6 +255,8 @@ class Runtime:
             Chore("find the members of segments", 1, self.segment_builder.drain),
             Chore("carry out merges", 1, self.merger.drain),
             Chore("join visitors who said who they are", 2, self.visitors.drain),
+            Chore("change tags across people", 1, self.tags.drain),
+            Chore("gather tags", 300, self.tags.gather),
             Chore("announce unannounced profiles", 30, self.resolver.repair),
             Chore("mail answers to who has left the chat", 5, self.continuity.sweep),
             Chore("end pauses of consent", 60, self.consent.end_pauses),
@@ -326,20 +347,29 @@ def _people(plumbing: Plumbing) -> People:
     registry, merges = plumbing.registry, MergeStore(db)
     values, zone = ValueSettingsStore(db), plumbing.settings.time_zone
     segments, members = SegmentStore(db, clock), MemberStore(db)
+    terms, stage_log, relation_rows = Terms(db, clock), StageLogStore(db), RelationStore(db)
+    tag_rows = TagStore(db)
     resolver = Resolver(
         profiles, events, clock, region=plumbing.settings.default_region, blocking=blocking,
         looked_up=registry.looking_up(),
     )  # fmt: skip
+    editor = ProfileEditor(profiles, events, resolver, db, clock, terms)
     return People(
         profiles=profiles,
         events=events,
         resolver=resolver,
         consent=Consent(profiles, consents, events, db, clock),
         consent_links=ConsentLinks([plumbing.box.signing_key], plumbing.settings.base_url),
-        editor=ProfileEditor(profiles, events, resolver, db, clock),
+        editor=editor,
         timeline=Timeline(events, profiles),
         tracker=Tracker(profiles, resolver, events, clock),
-        privacy=Privacy(profiles, events, consents, merges),
+        privacy=Privacy(profiles, events, consents, merges, stage_log, relation_rows, tag_rows),
+        terms=terms,
+        fields=CustomFields(db, clock, terms.forget),
+        stage_log=stage_log,
+        relations=Relations(db, relation_rows, profiles, events, terms, clock),
+        relation_rows=relation_rows,
+        tags=TagSpace(tag_rows, editor, plumbing.feed, clock),
         # asked in this order, each on what the former ones found
         appraisal=Appraisal(
             db, profiles, events, clock, (*appraisers(values, zone), SegmentAppraiser(segments)), busy=merges.busy
@@ -377,7 +407,8 @@ def _campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox: In
     confirmations = Confirmations(
         people.profiles, people.consent, inbox.outbox, plumbing.channels, plumbing.registry, people.consent_links
     )
-    listeners = [people.appraisal.hear, confirmations.ask]
+    lifecycle = Lifecycle(people.terms, people.editor, people.profiles, tasks)
+    listeners = [people.appraisal.hear, confirmations.ask, lifecycle.hear]
     return Campaigns(
         journeys=Journeys(heads, runs, live, entrance, facts, template_rows, doorbell, clock),
         templates=Templates(template_rows, renderer, facts),
@@ -403,6 +434,8 @@ def _merger(
         RunBelongings(plumbing.db, campaigns.enrolments, plumbing.clock),
         campaigns.task_rows.belongings,
         people.consents.belongings,
+        people.stage_log.belongings,
+        people.relation_rows.belongings,
         people.events.belongings,
     )
 

@@ -104,7 +104,7 @@ async def _note_traits(editor: ProfileEditor, item: Item, who: Known | None) -> 
     patch = patch_of(item.event)
     if who is not None and patch is not None:
         key = f"{item.channel_id}:identified:{item.event.event_id}"
-        await editor.patch(who.profile_id, patch, source="api", by=item.channel_id, key=key)
+        await editor.patch(who.profile_id, patch, source="api", by=item.channel_id, key=key, strict=False)
 
 
 async def _whose(resolver: Resolver, items: Sequence[Item]) -> list[Known | None]:

@@ -26,6 +26,24 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     },
     "change_profile": {"name": "Anna Bos", "attributes": {"city": "Leiden", "size": None}, "add_tags": ["vip"]},
     "set_stage": {"stage": "customer", "reason": "First order"},
+    "replace_terms": {
+        "rev": 0,
+        "entries": [
+            {"key": "new", "names": {"en": "New", "zh_CN": "新客"}},
+            {"key": "customer", "names": {"en": "Customer", "zh_CN": "客户"}, "orders": 1},
+            {"key": "lost", "names": {"en": "Lost", "zh_CN": "已流失"}, "asks_reason": True},
+        ],
+    },
+    "add_relation": {"kind": "parent", "other_id": _NOBODY, "note": "Orders for her daughter"},
+    "create_field": {
+        "key": "size",
+        "labels": {"en": "Size", "zh_CN": "尺码"},
+        "type": "choice",
+        "options": [{"value": "S"}, {"value": "L"}],
+        "shown": ["profile", "inbox"],
+    },
+    "change_field": {"labels": {"en": "Shoe size"}},
+    "change_tag": {"what": "rename", "tag": "tee", "to": "tea"},
     "add_consent": {
         "identity_id": _NOWHERE,
         "purpose": "marketing",

@@ -91,6 +91,7 @@ class ProfileView(View):
     handles: list[str]
     avatar_url: str | None
     tags: list[str]
+    roles: list[str]
     stage: str
     stage_since: Time | None
     tier: str | None

@@ -29,7 +29,7 @@ from desk.api.scope import (
     seen_person,
     shown_identities,
 )
-from desk.api.shapes import Body, IdentityId, PageQuery, SegmentId, Since, UserId, When, listed, page, sliced
+from desk.api.shapes import Body, IdentityId, PageQuery, SegmentId, Since, When, listed, page, sliced
 from profiles.consent import ConsentAct
 from profiles.edit import ProfileInput, ProfilePatch, Word
 from profiles.kinds import KINDS, OTHER
@@ -50,8 +50,9 @@ class ProfileQuery(PageQuery):
     tag: str | None = Field(None, min_length=1, max_length=80)
     stage: str | None = Field(None, min_length=1, max_length=80)
     tier: str | None = Field(None, min_length=1, max_length=80)
-    owner: UserId | None = None
     segment: SegmentId | None = None
+    role: str | None = Field(None, min_length=1, max_length=80)
+    owner: str | None = Field(None, pattern=r"^(me|usr_[0-9a-z]{26})$", description="`me` or a user id.")
     sort: Literal["newest", "last_seen"] = "newest"
 
 
@@ -103,8 +104,9 @@ async def list_profiles(call: Call) -> Any:
     wanted: ProfileQuery = call.query
     key = identity_key(call, parse_identity(wanted.identity)) if wanted.identity else None
     narrowed = ProfileFilter(
-        q=wanted.q, tag=wanted.tag, stage=wanted.stage, tier=wanted.tier, owner_id=wanted.owner, identity_key=key,
+        q=wanted.q, tag=wanted.tag, stage=wanted.stage, tier=wanted.tier, role=wanted.role, identity_key=key,
         segment=await call.runtime.segments.key(wanted.segment) if wanted.segment else None,
+        owner_id=call.principal.id if wanted.owner == "me" else wanted.owner,
     )  # fmt: skip
     found = await call.runtime.profiles.page(narrowed, limit=wanted.limit, cursor=wanted.cursor, sort=wanted.sort)
     seen = await seen_ids(call, {each.id for each in found.data})
@@ -175,9 +177,16 @@ async def list_timeline(call: Call) -> Any:
 
 @operations("POST", "/profiles/{id:prf}/stage", roles=["agent", "marketer"], body=StageInput, returns=ProfileDetail)
 async def set_stage(call: Call) -> Any:
-    """Move the person to another stage, with the reason on the timeline."""
+    """Move the person to another stage, with the reason on the timeline.
+
+    422 for a stage that is not in the list, and for one that asks for a reason when none is given.
+    """
     profile_id = await must_see_person(call, call.path["id"])
-    return await _patched(call, profile_id, ProfilePatch(stage=call.body.stage, stage_reason=call.body.reason))
+    try:
+        return await _patched(call, profile_id, ProfilePatch(stage=call.body.stage, stage_reason=call.body.reason))
+    except WrongInput as error:
+        faults = [FieldError(each.path.removeprefix("stage_"), each.message) for each in error.errors]
+        raise WrongInput(str(error), faults) from None
 
 
 @operations("GET", "/profiles/{id:prf}/consents", roles=["viewer"], query=PageQuery, returns=list[ConsentActView])

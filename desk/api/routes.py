@@ -13,9 +13,11 @@ from desk.api import (
     docs,
     enrolments,
     events,
+    fields,
     files,
     health,
     journeys,
+    lifecycle,
     merges,
     messages,
     orders,
@@ -24,6 +26,7 @@ from desk.api import (
     segments,
     sends,
     stream,
+    tags,
     tasks,
     templates,
 )
@@ -35,6 +38,8 @@ RESOURCES = (
     orders, templates, journeys, enrolments, sends, tasks, people, stream, health,
     channels, deliveries, profiles, merges, segments, consent_groups, conversations, messages, files, events, orders,
     templates, journeys, enrolments, sends, tasks, people, stream, health,
+    channels, deliveries, profiles, merges, lifecycle, fields, tags, blocked_values, consent_groups, conversations,
+    messages, files, events, orders, templates, journeys, enrolments, sends, tasks, people, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 

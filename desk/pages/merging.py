@@ -37,7 +37,7 @@ LABELS = {
     "name": N_("Name"), "avatar_url": N_("Picture"), "locale": N_("Language"), "time_zone": N_("Time zone"),
     "location": N_("Place"), "owner_id": N_("Owner"), "stage": N_("Stage"), "tier": N_("Tier"),
     "score": N_("Score"), "emails": N_("E-mail addresses"), "phones": N_("Phone numbers"),
-    "handles": N_("Public names"), "tags": N_("Tags"),
+    "handles": N_("Public names"), "tags": N_("Tags"), "roles": N_("Roles"),
 }  # fmt: skip
 MOVES = {
     "identities": (N_("Identities"), "identification"),
@@ -45,7 +45,8 @@ MOVES = {
     "messages": (N_("Messages"), "chat-bubble-bottom-center-text"), "sends": (N_("Messages sent"), "paper-airplane"),
     "orders": (N_("Orders"), "shopping-bag"), "enrolments": (N_("Runs of journeys"), "map"),
     "tasks": (N_("Tasks"), "clipboard"), "consents": (N_("Answers about consent"), "hand-thumb-up"),
-    "events": (N_("Entries of the timeline"), "clock"),
+    "events": (N_("Entries of the timeline"), "clock"), "stage_log": (N_("Moves between stages"), "view-columns"),
+    "relations": (N_("Relations"), "users"),
 }  # fmt: skip
 REASONS = {
     "other_profile": N_("both gave %(value)s"),

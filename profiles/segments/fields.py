@@ -44,6 +44,7 @@ _PROFILE: dict[str, tuple[str, Kind]] = {
     "phones": ("phones.value", Kind.TEXTS),
     "handles": ("handles", Kind.TEXTS),
     "tags": ("tags", Kind.TAGS),
+    "roles": ("roles", Kind.TAGS),
     "stage": ("stage", Kind.TEXT),
     "tier": ("tier", Kind.TEXT),
     "score": ("score", Kind.NUMBER),

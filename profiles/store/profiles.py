@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pymongo import ASCENDING, DESCENDING, GEOSPHERE, IndexModel
@@ -20,6 +20,14 @@ from profiles.store.suggestions import SuggestionStore
 from profiles.store.tallies import TallyStore, memberships
 
 _NEWEST = ("_id", DESCENDING)
+_MOVED = (("stage_since", DESCENDING), _NEWEST)
+
+
+def _given(field_name: str) -> dict[str, Any]:
+    """Only rows that have such a text: most people have neither owner nor tier."""
+    return {"partialFilterExpression": {field_name: {"$gt": ""}}}
+
+
 INDEXES: Indexes = {
     "profiles": [
         IndexModel([("search", ASCENDING), _NEWEST], name="search"),
@@ -27,7 +35,15 @@ INDEXES: Indexes = {
         IndexModel([("stage", ASCENDING), _NEWEST], name="by_stage"),
         IndexModel([("tier", ASCENDING), _NEWEST], name="by_tier"),
         IndexModel([("owner_id", ASCENDING), _NEWEST], name="by_owner"),
+        IndexModel([("roles", ASCENDING), _NEWEST], name="by_role", **_given("roles")),
         IndexModel([("segments", ASCENDING), _NEWEST], name="by_segment"),
+        # columns of the stage board, those moved last first, whole or narrowed
+        IndexModel([("stage", ASCENDING), *_MOVED], name="board"),
+        IndexModel(
+            [("owner_id", ASCENDING), ("stage", ASCENDING), *_MOVED], name="board_by_owner", **_given("owner_id")
+        ),
+        IndexModel([("tier", ASCENDING), ("stage", ASCENDING), *_MOVED], name="board_by_tier", **_given("tier")),
+        IndexModel([("tags", ASCENDING), ("stage", ASCENDING), *_MOVED], name="board_by_tag", **_given("tags")),
         IndexModel([("last_seen_at", DESCENDING), _NEWEST], name="by_last_seen"),
         IndexModel([("location", GEOSPHERE)], name="location"),
         IndexModel([("merged_into", ASCENDING)], name="tombstones", sparse=True),
@@ -36,6 +52,8 @@ INDEXES: Indexes = {
         IndexModel([("appraise_at", ASCENDING)], name="appraisals", sparse=True),
     ]
 }
+#: Stands in a cursor for no time at all.
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 #: A chain of merges longer than this is a fault in the data.
 CHAIN_MAX = 50
 
@@ -48,6 +66,7 @@ class ProfileFilter:
     tag: str | None = None
     stage: str | None = None
     tier: str | None = None
+    role: str | None = None
     owner_id: str | None = None
     segment: str | None = None
     identity_key: str | None = None
@@ -133,6 +152,26 @@ class ProfileStore:
     async def count(self, wanted: ProfileFilter, *, cap: int = 10_000) -> int:
         """How many, counted no further than `cap`."""
         return await self._rows.count_documents(await self._conditions(wanted), limit=cap)
+
+    async def column(
+        self, wanted: ProfileFilter, *, limit: int | None = None, cursor: str | None = None
+    ) -> Page[Document]:  # fmt: skip
+        """Documents of one stage (`wanted.stage`), those moved there last first. Raises `WrongInput`."""
+        size = bounded(limit)
+        conditions = [await self._conditions(wanted), _moved_before(cursor)]
+        query = {"$and": [condition for condition in conditions if condition]}
+        rows, more = cut(await self._rows.find(query).sort(list(_MOVED)).limit(size + 1).to_list(None), size)
+        last = rows[-1] if rows else {}
+        return Page(rows, write_cursor(last.get("stage_since") or _LONG_AGO, last["_id"]) if more else None)
+
+    async def column_count(self, wanted: ProfileFilter, *, cap: int = 10_000) -> int:
+        """How many are in the column, counted in its index and no further than `cap`. Tombstones have no stage."""
+        query = {name: value for name, value in _named(wanted).items() if value is not None}
+        return await self._rows.count_documents(query, limit=cap)
+
+    async def stages_held(self) -> list[str]:
+        """Every stage that somebody is in, by skipping through the index."""
+        return [str(each) for each in await self._rows.distinct("stage") if each]
 
     async def unannounced(self, limit: int = 500) -> list[Document]:
         """Profiles whose `profile.created` is not known to be kept: a process died in between."""
@@ -281,9 +320,7 @@ class ProfileStore:
 
     async def _conditions(self, wanted: ProfileFilter) -> Document:
         query: Document = {"merged_into": None}
-        named = {"tags": wanted.tag, "stage": wanted.stage, "tier": wanted.tier, "owner_id": wanted.owner_id,
-                 "segments": wanted.segment}  # fmt: skip
-        query |= {name: value for name, value in named.items() if value is not None}
+        query |= {name: value for name, value in _named(wanted).items() if value is not None}
         parts: list[Mapping[str, Any]] = [_starting(token) for token in query_tokens(wanted.q or "")]
         if wanted.q and wanted.q.strip() and not parts:
             parts.append({"_id": None})  # asked for signs that no name is made of: nobody
@@ -302,6 +339,13 @@ def as_profile(row: Mapping[str, Any], asked: str | None = None) -> Profile:
     return Profile.model_validate({**row, "merged_from": merged_from})
 
 
+def _named(wanted: ProfileFilter) -> Document:
+    return {
+        "tags": wanted.tag, "stage": wanted.stage, "tier": wanted.tier, "owner_id": wanted.owner_id,
+        "roles": wanted.role, "segments": wanted.segment,
+    }  # fmt: skip
+
+
 def _starting(token: str) -> Document:
     return {"search": {"$elemMatch": {"$gte": token, "$lt": token + "\U0010ffff"}}}
 
@@ -317,6 +361,16 @@ def _after(cursor: str | None, sort: str) -> Document:
         return {"last_seen_at": None, "_id": {"$lt": last}}
     at, last = read_cursor(cursor, datetime, str)
     return {"$or": [{"last_seen_at": {"$lt": at}}, {"last_seen_at": at, "_id": {"$lt": last}}, {"last_seen_at": None}]}
+
+
+def _moved_before(cursor: str | None) -> Document:
+    if cursor is None:
+        return {}
+    at, last = read_cursor(cursor, datetime, str)
+    if at <= _LONG_AGO:
+        return {"stage_since": None, "_id": {"$lt": last}}
+    same = {"stage_since": at, "_id": {"$lt": last}}
+    return {"$or": [{"stage_since": {"$lt": at}}, same, {"stage_since": None}]}
 
 
 def _cursor_at(row: Mapping[str, Any], sort: str) -> str:

@@ -17,7 +17,11 @@ from profiles.store import (
     events,
     identities,
     profiles,
+    relations,
+    stage_log,
     suggestions,
+    tags,
+    terms,
 )
 
 
@@ -49,7 +53,18 @@ class People:
 
 async def open_people(url: str, name: str) -> People:
     db = Database(url, name)
-    for module in (profiles, identities, events, consents, consent_groups, suggestions):
+    for module in (
+        profiles,
+        identities,
+        events,
+        consents,
+        consent_groups,
+        suggestions,
+        stage_log,
+        relations,
+        tags,
+        terms,
+    ):
         await db.ensure_indexes(module.INDEXES)
     clock = Time()
     store = ProfileStore(db, clock)
@@ -69,5 +84,8 @@ async def people(_opened: People) -> AsyncIterator[People]:
     """The stores of a person on a database that is empty but for its indexes."""
     _opened.clock.at = Time().at
     yield _opened
-    for name in ("profiles", "identities", "events", "consents", "consent_groups", "suggestions", "orders"):
+    for name in (
+        "profiles", "identities", "events", "consents", "consent_groups", "suggestions", "orders", "stage_log",
+        "relations", "tags", "tag_changes", "tag_moves", "term_lists", "fields",
+    ):  # fmt: skip
         await _opened.db.collection(name).delete_many({})

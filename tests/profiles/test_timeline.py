@@ -15,6 +15,9 @@ from profiles.events import NewEvent
 from profiles.models import parse_identity, plain, storable
 from profiles.privacy import Privacy
 from profiles.store import MergeStore
+from profiles.store.relations import RelationStore
+from profiles.store.stage_log import StageLogStore
+from profiles.store.tags import TagStore
 from profiles.timeline import Timeline, Wanted, Words
 from profiles.track import TrackedInput, Tracker
 from tests.profiles.conftest import People
@@ -167,7 +170,10 @@ async def test_export_and_erasure(people: People) -> None:
     await people.db.collection("profiles").update_one(
         {"_id": ids[0].profile_id}, {"$set": {"merged_into": ids[1].profile_id}}
     )
-    privacy = Privacy(people.profiles, people.events, people.consents, MergeStore(people.db))
+    privacy = Privacy(
+        people.profiles, people.events, people.consents, MergeStore(people.db),
+        StageLogStore(people.db), RelationStore(people.db), TagStore(people.db),
+    )  # fmt: skip
     export = await privacy.export(ids[0].profile_id)
     assert export["profile"]["id"] == ids[1].profile_id and export["consents"][0]["at"] == "2026-03-01T00:00:00.000Z"
     erased = await privacy.erase(ids[0].profile_id)

@@ -38,8 +38,10 @@ async def furnished(town: Town) -> tuple[str, str]:
         await town.enters(who)
         await town.runtime.tasks.create(TaskInput(text=f"Call {name}", profile_id=who), None)
         await town.runtime.editor.patch(who, ProfilePatch(tags=[name, "both"], attributes={"city": name, name: 1}))
+        await town.runtime.editor.patch(who, ProfilePatch(stage="lead"))
         talk = (await town.rows("conversations", profile_id=who))[0]
         await town.runtime.outbox.reply(talk["_id"], Actor("usr_x", "Ada"), ReplyInput(text="Hi"), f"k-{who}")
+    await town.runtime.relations.add(anna, "partner", double)
     return anna, double
 
 

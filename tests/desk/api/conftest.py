@@ -26,6 +26,8 @@ from orders.models import OrderInput
 from profiles.blocking import BlockInput
 from profiles.consent_groups import GroupInput
 from profiles.membership import SegmentInput
+from profiles.custom_fields import FieldInput
+from profiles.store.tags import TagStore
 from rapport.migrations import migrate
 from rapport.runtime import Runtime, open_runtime
 
@@ -53,6 +55,7 @@ class Side:
     template: str
     group: str
     segment: str
+    field: str
 
     def known(self) -> dict[str, str]:
         """Prefix → the id of this side's thing of that kind."""
@@ -61,6 +64,7 @@ class Side:
             "msg": self.message, "snd": self.send, "ord": self.order, "tsk": self.task, "enr": self.enrolment,
             "jrn": self.journey, "tpl": self.template,
             "cgr": self.group, "seg": self.segment,
+            "cgr": self.group, "fld": self.field,
         }  # fmt: skip
 
     def id_for(self, prefix: str) -> str:
@@ -152,6 +156,10 @@ async def _furnished(url: str, app: web.Application, runtime: Runtime) -> World:
     ours = await _side(runtime, "anna", journey, template, group, segment)
     foreign = await _side(runtime, "boris", journey, template, group, segment)
     await runtime.segment_builder.drain()
+    field = (await runtime.fields.create(FieldInput(key="shoe_size", labels={"en": "Shoe size"}, type="number"))).id
+    ours = await _side(runtime, "anna", journey, template, group, field)
+    foreign = await _side(runtime, "boris", journey, template, group, field)
+    await TagStore(runtime.db).note(["guest"], now())
     tokens, scoped = {}, {}
     for role in ROLES:
         tokens[role], _ = await runtime.accounts.new_token(f"All of {role}", role)
@@ -173,6 +181,7 @@ async def _campaign(runtime: Runtime) -> tuple[str, str]:
 
 
 async def _side(runtime: Runtime, name: str, journey: str, template: str, group: str, segment: str) -> Side:
+async def _side(runtime: Runtime, name: str, journey: str, template: str, group: str, field: str) -> Side:
     settings = {"secret": CANARY, "send_url": "https://receiver.example.org/in"}
     channel = await runtime.channels.add("generic", f"Channel of {name}", settings)
     person = Person(name=name.capitalize(), email=f"{name}@example.org", verified=True)
@@ -194,4 +203,5 @@ async def _side(runtime: Runtime, name: str, journey: str, template: str, group:
     return Side(
         channel.id, talk.profile_id, talk.identity_id, talk.id, outcome.message_id, reply.send_id, order.id,
         task["_id"], run["_id"], journey, template, group, segment,
+        task["_id"], run["_id"], journey, template, group, field,
     )  # fmt: skip

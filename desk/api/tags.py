@@ -1,0 +1,86 @@
+"""The tag space: every tag with how many have it, and changes of a tag across all people."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from base.mongo import Document
+from desk.api.contract import Call, Operations, Reply
+from desk.api.scope import refuse_scoped
+from desk.api.shapes import Body, PageQuery, Time, View, listed, page, sliced
+
+operations = Operations("tags")
+
+
+class TagQuery(PageQuery):
+    """Narrows the list."""
+
+    q: str | None = Field(None, min_length=1, max_length=64, description="Beginning of the tag.")
+
+
+class TagView(View):
+    """A tag. `count` stops at 10,000, and is None for a caller limited to channels."""
+
+    name: str
+    count: int | None
+
+
+class TagChangeBody(Body):
+    """`rename` and `merge` do the same: whoever has `tag` has `to` instead; `delete` only takes it away."""
+
+    what: Literal["rename", "merge", "delete"]
+    tag: str = Field(min_length=1, max_length=64)
+    to: str | None = Field(None, min_length=1, max_length=64)
+
+
+class TagChangeView(View):
+    """A change under way or done. `done` of `total` people."""
+
+    id: str
+    what: str
+    tag: str
+    to: str | None
+    state: Literal["running", "done", "undoing", "undone"]
+    done: int
+    total: int
+    by: str | None
+    at: Time
+
+
+def _view(row: Document) -> TagChangeView:
+    return TagChangeView.model_validate({**row, "id": row["_id"]})
+
+
+@operations("GET", "/tags", roles=["viewer"], query=TagQuery, returns=list[TagView])
+async def list_tags(call: Call) -> Any:
+    """List tags in order of the alphabet."""
+    found = await call.runtime.tags.page(starting=call.query.q or "", limit=call.query.limit, cursor=call.query.cursor)
+    whole = call.principal.channels is None
+    return listed(found, [TagView(name=each.name, count=each.count if whole else None) for each in found.data])
+
+
+@operations("GET", "/tags/changes", roles=["viewer"], query=PageQuery, returns=list[TagChangeView])
+async def list_tag_changes(call: Call) -> Any:
+    """List the latest changes, with how far they are."""
+    rows, following = sliced(await call.runtime.tags.changes(), lambda row: row["_id"], call.query)
+    return page([_view(row) for row in rows], following)
+
+
+@operations("POST", "/tags/changes", roles=["marketer"], body=TagChangeBody, returns=TagChangeView, status=202)
+async def change_tag(call: Call) -> Any:
+    """Rename a tag, join it with another or take it away, across all people. It is done in the background.
+
+    Journeys and segments that name the old tag go on naming it.
+    """
+    refuse_scoped(call)
+    row = await call.runtime.tags.change(call.body.what, call.body.tag, call.body.to, by=call.principal.id)
+    return Reply(_view(row), 202)
+
+
+@operations("POST", "/tags/changes/{id:tgc}/undo", roles=["marketer"], returns=TagChangeView)
+async def undo_tag_change(call: Call) -> Any:
+    """Take a change back: whoever it found has again what they had."""
+    refuse_scoped(call)
+    return _view(await call.runtime.tags.undo(call.path["id"], by=call.principal.id))
