@@ -25,8 +25,8 @@ from inbox.models import Actor, ReplyInput
 from orders.models import OrderInput
 from profiles.blocking import BlockInput
 from profiles.consent_groups import GroupInput
-from profiles.membership import SegmentInput
 from profiles.custom_fields import FieldInput
+from profiles.membership import SegmentInput
 from profiles.store.tags import TagStore
 from rapport.migrations import migrate
 from rapport.runtime import Runtime, open_runtime
@@ -51,20 +51,23 @@ class Side:
     order: str
     task: str
     enrolment: str
-    journey: str
-    template: str
-    group: str
-    segment: str
-    field: str
+    #: Prefix → what belongs to no channel, and so to both sides.
+    common: dict[str, str]
+
+    @property
+    def journey(self) -> str:
+        return self.common["jrn"]
+
+    @property
+    def template(self) -> str:
+        return self.common["tpl"]
 
     def known(self) -> dict[str, str]:
         """Prefix → the id of this side's thing of that kind."""
         return {
             "chn": self.channel, "prf": self.profile, "idn": self.identity, "cnv": self.conversation,
             "msg": self.message, "snd": self.send, "ord": self.order, "tsk": self.task, "enr": self.enrolment,
-            "jrn": self.journey, "tpl": self.template,
-            "cgr": self.group, "seg": self.segment,
-            "cgr": self.group, "fld": self.field,
+            **self.common,
         }  # fmt: skip
 
     def id_for(self, prefix: str) -> str:
@@ -149,16 +152,12 @@ async def _furnished(url: str, app: web.Application, runtime: Runtime) -> World:
     journey, template = await _campaign(runtime)
     group = (await runtime.consent.groups.create(GroupInput(key="offers", name="Offers", default="opt_out"))).id
     await runtime.blocking.add(BlockInput(kind="email", value="till@shop.example.org"), None)
-    ours = await _side(runtime, "anna", journey, template, group)
-    foreign = await _side(runtime, "boris", journey, template, group)
     everybody = SegmentInput(name="Everybody", rule={"all": []})
     segment = (await runtime.segments.create(everybody))["_id"]
-    ours = await _side(runtime, "anna", journey, template, group, segment)
-    foreign = await _side(runtime, "boris", journey, template, group, segment)
-    await runtime.segment_builder.drain()
     field = (await runtime.fields.create(FieldInput(key="shoe_size", labels={"en": "Shoe size"}, type="number"))).id
-    ours = await _side(runtime, "anna", journey, template, group, field)
-    foreign = await _side(runtime, "boris", journey, template, group, field)
+    common = {"jrn": journey, "tpl": template, "cgr": group, "seg": segment, "fld": field}
+    ours, foreign = await _side(runtime, "anna", common), await _side(runtime, "boris", common)
+    await runtime.segment_builder.drain()
     await TagStore(runtime.db).note(["guest"], now())
     tokens, scoped = {}, {}
     for role in ROLES:
@@ -180,8 +179,7 @@ async def _campaign(runtime: Runtime) -> tuple[str, str]:
     return journey["_id"], template["_id"]
 
 
-async def _side(runtime: Runtime, name: str, journey: str, template: str, group: str, segment: str) -> Side:
-async def _side(runtime: Runtime, name: str, journey: str, template: str, group: str, field: str) -> Side:
+async def _side(runtime: Runtime, name: str, common: dict[str, str]) -> Side:
     settings = {"secret": CANARY, "send_url": "https://receiver.example.org/in"}
     channel = await runtime.channels.add("generic", f"Channel of {name}", settings)
     person = Person(name=name.capitalize(), email=f"{name}@example.org", verified=True)
@@ -199,9 +197,8 @@ async def _side(runtime: Runtime, name: str, journey: str, template: str, group:
                    total={"amount_minor": 1999, "currency": "EUR"}), "api",
     )  # fmt: skip
     task = await runtime.tasks.create(TaskInput(text="Call back", profile_id=talk.profile_id), None)
-    run = (await runtime.journeys.enrol(journey, talk.profile_id, key="first")).run
+    run = (await runtime.journeys.enrol(common["jrn"], talk.profile_id, key="first")).run
     return Side(
         channel.id, talk.profile_id, talk.identity_id, talk.id, outcome.message_id, reply.send_id, order.id,
-        task["_id"], run["_id"], journey, template, group, segment,
-        task["_id"], run["_id"], journey, template, group, field,
+        task["_id"], run["_id"], common,
     )  # fmt: skip

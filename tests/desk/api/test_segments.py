@@ -46,10 +46,10 @@ async def test_a_segment(world: World) -> None:
         assert [each["id"] for each in first["data"] + rest["data"]] == [ben, anna] and rest["next_cursor"] is None
         timeline = (await ask(client, "GET", f"/profiles/{ben}/timeline"))["data"]
         assert "segment.entered" in {each["name"] for each in timeline}
-        changed = await ask(client, "PATCH", path, {"name": "All", "rule": {"not": {"segment": world.ours.segment}}})
+        changed = await ask(client, "PATCH", path, {"name": "All", "rule": {"not": {"segment": world.ours.common["seg"]}}})
         assert (changed["name"], changed["state"], changed["members"]) == ("All", "building", 2)
-        assert changed["uses"] == [world.ours.segment]
-        assert "“All”" in (await ask(client, "DELETE", f"/segments/{world.ours.segment}", status=409))["detail"]
+        assert changed["uses"] == [world.ours.common["seg"]]
+        assert "“All”" in (await ask(client, "DELETE", f"/segments/{world.ours.id_for('seg')}", status=409))["detail"]
         await ask(client, "DELETE", path, status=204)
         await ask(client, "GET", path, status=404)
         assert (await ask(client, "GET", f"/profiles?segment={made['id']}"))["data"] == []
@@ -65,7 +65,7 @@ async def test_a_preview(world: World) -> None:
         assert all(each["line"].endswith("@example.net") for each in seen["sample"])
         ever = {"any": [rule, {"event": "order.paid", "count": {"gte": 99}}]}
         assert (await ask(client, "POST", "/segments/preview", {"rule": ever}))["count"] == 7
-        inner = {"all": [rule, {"segment": world.ours.segment}]}
+        inner = {"all": [rule, {"segment": world.ours.common["seg"]}]}
         assert (await ask(client, "POST", "/segments/preview", {"rule": inner}))["count"] == 0  # not looked at yet
         await appraised(world)
         assert (await ask(client, "POST", "/segments/preview", {"rule": inner}))["count"] == 7
@@ -89,7 +89,7 @@ WRONG = [
 @pytest.mark.parametrize(("body", "path"), WRONG)
 async def test_what_makes_no_sense_is_refused_with_its_path(world: World, body: Any, path: str) -> None:
     async with world.client("marketer") as client:
-        calls = [("POST", "/segments"), ("PATCH", f"/segments/{world.ours.segment}")]
+        calls = [("POST", "/segments"), ("PATCH", f"/segments/{world.ours.id_for('seg')}")]
         for method, where in calls[: 1 if "rule" not in body else 2]:
             answer = await ask(client, method, where, body, 422)
             assert [each["path"] for each in answer["errors"]] == [path]
@@ -100,9 +100,9 @@ async def test_what_makes_no_sense_is_refused_with_its_path(world: World, body: 
 
 async def test_a_circle_is_refused_with_its_way(world: World) -> None:
     async with world.client("marketer") as client:
-        outer = await ask(client, "POST", "/segments", {"name": "O", "rule": {"segment": world.ours.segment}}, 201)
+        outer = await ask(client, "POST", "/segments", {"name": "O", "rule": {"segment": world.ours.common["seg"]}}, 201)
         answer = await ask(
-            client, "PATCH", f"/segments/{world.ours.segment}", {"rule": {"not": {"segment": outer["id"]}}}, 422
+            client, "PATCH", f"/segments/{world.ours.id_for('seg')}", {"rule": {"not": {"segment": outer["id"]}}}, 422
         )
         assert answer["errors"] == [
             {"path": "rule.not.segment", "message": "asks for itself: Everybody → O → Everybody"}
@@ -124,7 +124,7 @@ async def test_who_may(world: World) -> None:
 async def test_who_is_limited_to_channels_sees_their_own_people_and_no_numbers(world: World) -> None:
     await world.runtime.segment_builder.drain()
     await appraised(world)
-    path = f"/segments/{world.ours.segment}"
+    path = f"/segments/{world.ours.id_for('seg')}"
     async with world.client("scoped:admin") as client:
         assert (await ask(client, "GET", path))["members"] is None
         seen = {each["id"] for each in (await ask(client, "GET", f"{path}/members"))["data"]}
