@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from datetime import datetime
 from typing import Literal, get_args
 
 Prefix = Literal[
     "prf", "idn", "cnv", "msg", "chn", "ord", "jrn", "jrv", "enr", "log", "brd", "snd", "seg", "tpl",
     "evt", "usr", "tsk", "whk", "dlv", "ses", "tok", "sug", "nte", "lck", "fil", "mrg", "cgr", "blk",
     "stl", "rel", "fld", "tgc",
+    "evt", "usr", "tsk", "whk", "dlv", "ses", "tok", "sug", "nte", "lck", "fil", "mrg", "cgr", "blk", "ers", "dos",
+    "prq",
 ]  # fmt: skip
 PREFIXES: frozenset[str] = frozenset(get_args(Prefix))
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -32,6 +35,12 @@ def new_id(prefix: Prefix) -> str:
     if bits >> 80 == _latest >> 80 and bits <= _latest:
         bits = _latest + 1 + int.from_bytes(os.urandom(6), "big")
     _latest = bits
+    return f"{prefix}_{''.join([_PAIRS[bits >> place & 1023] for place in _PLACES])}"
+
+
+def id_before(prefix: Prefix, at: datetime) -> str:
+    """Sorts before every id made at that time or later, and after all made a millisecond before."""
+    bits = max(0, int(at.timestamp() * 1000)) << 80
     return f"{prefix}_{''.join([_PAIRS[bits >> place & 1023] for place in _PLACES])}"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
 # Motor runs every call in a thread pool and sizes it once, when it is imported: five per core by default, which on a
 # small machine lets a few slow reports hold up the door. An operator's own MOTOR_MAX_WORKERS wins.
@@ -166,8 +166,11 @@ class Bucket:
         self._bucket = AsyncIOMotorGridFSBucket(handle, name, chunk_size_bytes=self.CHUNK_BYTES, write_concern=DUTY)
         self._chunks = handle[f"{name}.chunks"]
 
-    async def put(self, name: str, content: bytes, metadata: Document) -> Any:
-        """Keep `content`; its id. It is seen (in `name.files`) only once all of it is on disk at a majority."""
+    async def put(self, name: str, content: bytes | IO[bytes], metadata: Document) -> Any:
+        """Keep `content`, or what an open file holds; its id.
+
+        It is seen (in `name.files`) only once all of it is on disk at a majority.
+        """
         return await self._bucket.upload_from_stream(name, content, metadata=metadata)
 
     async def read(self, blob_id: Any, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:

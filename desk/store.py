@@ -6,7 +6,7 @@ Nothing here keeps a secret: of sessions, tokens and links only the SHA-256 of t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from base.clock import Clock
 from base.errors import Conflict
 from base.ids import new_id
 from base.mongo import ASCENDING, Database, Document, DuplicateKeyError, Indexes, IndexModel, Session
+from profiles.holdings import Traces
 
 Role = Literal["admin", "marketer", "agent", "viewer"]
 ROLES: tuple[Role, ...] = ("admin", "marketer", "agent", "viewer")
@@ -386,3 +387,41 @@ class DeskStore:
     async def drop_once(self, owner: str, key: str) -> None:
         """The request had no effect (refused, failed): the key is free again."""
         await self._idempotency.delete_one({"_id": f"{owner}:{fingerprint(key)}", "state": "running"})
+
+    # -- what is kept of customers ---------------------------------------------------------------------------------
+
+    async def answers_about(self, words: Sequence[str]) -> list[str]:
+        """Ids of kept answers in which one of these words stands. Looks at all of them: they live for a day."""
+        needles = [word.encode() for word in words]
+        kept = self._idempotency.find({"state": "done"}, {"body": 1})
+        return [row["_id"] async for row in kept if any(each in bytes(row.get("body") or b"") for each in needles)]
+
+    async def empty_answers(self, ids: Sequence[str]) -> int:
+        """Take what they said away. The keys stay used: a request that is repeated is not carried out again."""
+        change = {"$set": {"body": b"", "headers": {}}}
+        return (await self._idempotency.update_many({"_id": {"$in": list(ids)}}, change)).modified_count
+
+
+class AnswerRoom:
+    """Answers kept for repeated requests, as `profiles.holdings.Room`."""
+
+    name = "idempotency"
+
+    def __init__(self, desk: DeskStore) -> None:
+        self._desk = desk
+
+    async def rows(self, traces: Traces) -> AsyncIterator[Document]:
+        """Copies of what stands elsewhere: only that they are there."""
+        for each in await self._found(traces):
+            yield {"id": each}
+
+    async def count(self, traces: Traces) -> int:
+        """How many answers."""
+        return len(await self._found(traces))
+
+    async def erase(self, traces: Traces) -> int:
+        """Their contents."""
+        return await self._desk.empty_answers(await self._found(traces))
+
+    async def _found(self, traces: Traces) -> list[str]:
+        return await self._desk.answers_about([*traces.profile_ids, *traces.identity_ids, *traces.words])

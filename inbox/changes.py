@@ -112,11 +112,11 @@ def _of(arrival: Arrival) -> Change:
 def _early_row(arrival: Arrival, now: datetime) -> Document:
     event = _of(arrival)
     ref = ref_of(arrival.channel_id, short_id(event.message_id))
-    body: Document = {"kind": event.kind, "at": believable(event.occurred_at, now)}
+    body: Document = {"kind": event.kind, "at": believable(event.occurred_at, now), "by": _whose(event)}
     if isinstance(event, MessageEdited):
         body["text"] = cleaned(event.text)
     if isinstance(event, Reaction):
-        body |= {"emoji": cleaned(event.emoji, 40), "by": _whose(event)}
+        body["emoji"] = cleaned(event.emoji, 40)
     return {
         "key": unique_key(ref, event.kind, event.event_id.encode("utf-8", "replace")),
         "ref": ref,
@@ -125,7 +125,7 @@ def _early_row(arrival: Arrival, now: datetime) -> Document:
     }
 
 
-def _whose(event: Reaction) -> str:
+def _whose(event: Change) -> str:
     return short_id(event.address.external_id) if event.address else "unknown"
 
 

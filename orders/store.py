@@ -15,6 +15,7 @@ from base.errors import FieldError, WrongInput
 from base.ids import is_id
 from base.mongo import Database, Document, Indexes, Session
 from orders.models import Order, as_order
+from profiles.holdings import Traces
 from profiles.store.belongings import Belongings
 
 #: News of an order that never comes is forgotten after this long.
@@ -126,6 +127,14 @@ class OrderStore:
     async def forget_early(self, keys: Sequence[str]) -> None:
         """It has been applied."""
         await self._early.delete_many({"_id": {"$in": list(keys)}})
+
+    async def early_of(self, traces: Traces) -> Document:
+        """The condition for a person's news that came before their order: by the order, or by who is named."""
+        orders = self._rows.find({"profile_id": {"$in": list(traces.profile_ids)}}, {"source": 1, "external_id": 1})
+        known = [{"source": row["source"], "external_id": row["external_id"]} async for row in orders]
+        words = {"$in": list(traces.words)}
+        until = {"recorded_at": {"$lte": traces.until}} if traces.until else {}
+        return {"$or": [{"news.identity.value": words}, {"news.identities.value": words}, *known], **until}
 
     async def row_by_id(self, order_id: str) -> Document | None:
         """The stored row."""

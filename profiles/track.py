@@ -13,6 +13,7 @@ from base.clock import Clock
 from base.errors import FieldError, NotFound, WrongInput
 from base.ids import new_id, unique_key
 from profiles.models import AnyIdentity, Input, Moment, NewEvent
+from profiles.profiling import kept_of
 from profiles.resolve import Known, Reference, Resolver
 from profiles.store.events import EventStore
 from profiles.store.profiles import ProfileStore
@@ -74,7 +75,8 @@ class Tracker:
             self._event(each, who, unique_key("tracked", source, message_id))
             for each, who, message_id in zip(inputs, known, ids, strict=True)
         ]
-        await self._events.record(rows)
+        off = await self._store.unprofiled(who.profile_id for who in known)
+        await self._events.record(kept_of(rows, off))
         return [Tracked(who.profile_id, message_id) for who, message_id in zip(known, ids, strict=True)]
 
     async def _people(self, inputs: Sequence[TrackedInput]) -> list[Known]:

@@ -161,6 +161,22 @@ def migrate(context: click.Context, data_here: Path | None) -> None:
     click.echo(f"{count} collections are in shape.")
 
 
+@cli.command()
+@_data_option
+@click.pass_context
+def scrub(context: click.Context, data_here: Path | None) -> None:
+    """Write the private database anew, so that erased people are in none of its files. Stop `up` first."""
+    from rapport.scrub import scrub as write_anew
+
+    settings = load(data=data_here or context.obj["data"])
+    logs.configure(settings.log_level, settings.log_format)
+    if settings.mongo_url is not None:
+        raise Misconfigured("RAPPORT_MONGO_URL names your own MongoDB: see docs/privacy.md for what to do there.")
+    done = _run(write_anew(settings.data, settings.database, click.echo))
+    size = f"{done.bytes_before / 1e6:.0f} MB before, {done.bytes_after / 1e6:.0f} MB now"
+    click.echo(f"{done.documents} documents in {done.seconds:.0f} s ({size}). {done.erasures} erasures are complete.")
+
+
 @cli.group()
 def user() -> None:
     """People who sign in."""

@@ -15,6 +15,7 @@ import logging
 import os
 import re
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -131,6 +132,7 @@ class EmbeddedServers:
         _make_folder(self.data_dir)
         self._lock = _take_lock(self.data_dir)
         try:
+            remove_former(self.data_dir)
             mongod = _Mongod(self.data_dir / "mongod") if self._with_mongo else None
             valkey = _Valkey(self.data_dir / "valkey") if self._with_redis else None
             self._mongod = _Child(mongod, self._record) if mongod else None
@@ -167,6 +169,32 @@ class EmbeddedServers:
             "supervisor": os.getpid(),
         }
         _write_private(self.data_dir / "servers.json", json.dumps(state))
+
+
+#: The database's folder while another one takes its place (`rapport.scrub`).
+FORMER = "mongod.former"
+
+
+def swap_in(data_dir: Path, fresh: Path) -> None:
+    """Put the folder `fresh` in the place of the database's; no server may run. `remove_former` ends it, or mends what
+    was cut short."""
+    _sync_tree(fresh)
+    (data_dir / "mongod").rename(data_dir / FORMER)
+    _sync(data_dir)
+    fresh.rename(data_dir / "mongod")
+    _sync(data_dir)
+
+
+def remove_former(data_dir: Path) -> None:
+    """Delete the folder that another one has replaced; put it back when the other never came."""
+    former, present = data_dir / FORMER, data_dir / "mongod"
+    if not former.exists():
+        return
+    if not present.exists():
+        former.rename(present)
+    else:
+        shutil.rmtree(former)
+    _sync(data_dir)
 
 
 def find_running(data_dir: Path) -> Servers | None:
@@ -570,6 +598,21 @@ def _write_private(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
+
+
+def _sync(folder: Path) -> None:
+    """What was renamed in it is on disk when this returns."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        _sync(path)
+    _sync(folder)
 
 
 def _kept(path: Path, first: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from base import clock as base_clock
@@ -46,7 +46,7 @@ from inbox.presence import Presence
 from inbox.receipts import Receipts
 from inbox.receive import Receiver
 from inbox.room import Inbox, open_inbox
-from inbox.store import ConversationStore, MessageStore, SendStore
+from inbox.store import ConversationStore, FileRoom, FileStore, MessageStore, SendStore
 from inbox.store.messages import WITH_TEXT
 from orders.record import OrderBook
 from orders.store import OrderStore
@@ -55,15 +55,23 @@ from profiles.blocking import Blocking
 from profiles.consent import Consent
 from profiles.consent_links import ConsentLinks
 from profiles.custom_fields import CustomFields
+from profiles.dossier import Dossiers
 from profiles.edit import ProfileEditor
+from profiles.erasure import Erasures
 from profiles.events import EventStore
+from profiles.holdings import Traces
 from profiles.lookups import Lookups
 from profiles.membership import SegmentAppraiser, SegmentBuilder, Segments
 from profiles.merge import Merger
 from profiles.privacy import Privacy
+from profiles.privacy_requests import PrivacyRequests
+from profiles.profiling import Profiling
 from profiles.relations import Relations
 from profiles.resolve import Resolver
 from profiles.store import BlockedStore, ConsentStore, MergeStore, ProfileStore
+from profiles.store.dossiers import DossierStore
+from profiles.store.erasures import ErasureStore
+from profiles.store.privacy_requests import RequestStore
 from profiles.store.relations import RelationStore
 from profiles.store.segments import MemberStore, SegmentStore
 from profiles.store.stage_log import StageLogStore
@@ -77,8 +85,10 @@ from profiles.track import Tracker
 from profiles.valuing import Valuing, appraisers
 from profiles.visitors import Visitors
 from rapport import keys
+from rapport.holdings import all_holdings
 from webhooks.ingest import Ingest
 from webhooks.journal import Journal
+from webhooks.mentions import Mentions
 from webhooks.owners import owners
 from webhooks.polling import Polling
 from webhooks.refusals import Refusals
@@ -126,13 +136,13 @@ class People:
     editor: ProfileEditor
     timeline: Timeline
     tracker: Tracker
-    privacy: Privacy
     lookups: Lookups
     appraisal: Appraisal
     segments: Segments
     segment_rows: SegmentStore
     segment_builder: SegmentBuilder
     valuing: Valuing
+    profiling: Profiling
     merges: MergeStore
     consents: ConsentStore
     blocking: Blocking
@@ -164,7 +174,7 @@ class Runtime:
 
     def __init__(
         self, plumbing: Plumbing, people: People, orders: OrderBook, order_store: OrderStore, inbox: Inbox,
-        campaigns: Campaigns, merger: Merger, journal: Journal, ingest: Ingest, polling: Polling,
+        campaigns: Campaigns, merger: Merger, journal: Journal, ingest: Ingest, polling: Polling, privacy: Privacy,
     ) -> None:  # fmt: skip
         self._plumbing = plumbing
         self.settings: Settings = plumbing.settings
@@ -185,7 +195,8 @@ class Runtime:
         self.editor: ProfileEditor = people.editor
         self.timeline: Timeline = people.timeline
         self.tracker: Tracker = people.tracker
-        self.privacy: Privacy = people.privacy
+        self.privacy: Privacy = privacy
+        self.profiling: Profiling = people.profiling
         self.lookups: Lookups = people.lookups
         self.appraisal: Appraisal = people.appraisal
         self.segments: Segments = people.segments
@@ -259,6 +270,8 @@ class Runtime:
             Chore("gather tags", 300, self.tags.gather),
             Chore("announce unannounced profiles", 30, self.resolver.repair),
             Chore("mail answers to who has left the chat", 5, self.continuity.sweep),
+            Chore("erase people", 1, self.privacy.erasures.drain),
+            Chore("make exports of people", 2, self.privacy.dossiers.drain),
             Chore("end pauses of consent", 60, self.consent.end_pauses),
             Chore("look at everybody again", 1, self.valuing.sweep),
             Chore("learn the rhythm of orders", 60, self.valuing.learn),
@@ -307,19 +320,20 @@ async def open_runtime(settings: Settings) -> Runtime:
     journal = Journal(plumbing.db, plumbing.clock, kept=partial(plumbing.doorbell.soon, "ingest"))
     hands = owners(
         receiver=inbox.receiver, receipts=inbox.receipts, consent=people.consent, orders=orders,
-        resolver=people.resolver, editor=people.editor, events=people.events,
+        resolver=people.resolver, editor=people.editor, events=people.events, profiles=people.profiles,
         opt_words=OptWords(
             people.resolver, people.profiles, people.consent, inbox.outbox, plumbing.registry, plumbing.clock
         ),
     )  # fmt: skip
     polls = PollStore(plumbing.db, plumbing.clock, wanted=partial(plumbing.doorbell.soon, "poll"))
     polling = Polling(polls, plumbing.channels, plumbing.registry, journal, plumbing.clock)
+    privacy = _privacy(plumbing, people, order_store, journal)
     ingest = Ingest(
         journal, plumbing.registry, plumbing.channels, hands, plumbing.feed, plumbing.clock, want_poll=polls.want,
-        want_templates=plumbing.approved.want_now,
+        want_templates=plumbing.approved.want_now, note_request=privacy.requests.note,
     )  # fmt: skip
     merger = _merger(plumbing, people, orders, order_store, inbox, campaigns)
-    return Runtime(plumbing, people, orders, order_store, inbox, campaigns, merger, journal, ingest, polling)
+    return Runtime(plumbing, people, orders, order_store, inbox, campaigns, merger, journal, ingest, polling, privacy)
 
 
 def _plumbing(settings: Settings) -> Plumbing:
@@ -363,7 +377,6 @@ def _people(plumbing: Plumbing) -> People:
         editor=editor,
         timeline=Timeline(events, profiles),
         tracker=Tracker(profiles, resolver, events, clock),
-        privacy=Privacy(profiles, events, consents, merges, stage_log, relation_rows, tag_rows),
         terms=terms,
         fields=CustomFields(db, clock, terms.forget),
         stage_log=stage_log,
@@ -378,6 +391,7 @@ def _people(plumbing: Plumbing) -> People:
         segment_rows=segments,
         segment_builder=SegmentBuilder(db, segments, members, profiles.tallies, clock),
         valuing=Valuing(values, profiles, events, clock, zone=zone),
+        profiling=Profiling(profiles, consents, events, db, clock),
         merges=merges,
         consents=consents,
         blocking=blocking,
@@ -449,3 +463,24 @@ def _merger(
         plumbing.db, people.profiles, people.merges, people.events, plumbing.feed, plumbing.clock, movers=movers,
         recounts=(orders.recount, people.consent.summarise, reach, due), answered=inbox.conversations.last_answered,
     )  # fmt: skip
+
+
+def _privacy(plumbing: Plumbing, people: People, orders: OrderStore, journal: Journal) -> Privacy:
+    """Everything held on a person, by the one list of rooms (`rapport.holdings`)."""
+    db, clock, feed = plumbing.db, plumbing.clock, plumbing.feed
+    mentions = Mentions(journal, plumbing.registry, plumbing.channels)
+    holdings = all_holdings(db, orders, people.users, mentions)
+
+    async def merging(traces: Traces, asked_at: datetime) -> str | None:
+        return "merges" if await people.merges.under_way(traces.profile_ids) else None
+
+    erasures = Erasures(
+        people.profiles, ErasureStore(db), holdings, feed, clock, key=plumbing.box.signing_key,
+        waits=[merging, mentions.waits],
+    )  # fmt: skip
+    attached = FileRoom(FileStore(db)).contents
+    return Privacy(
+        erasures=erasures,
+        dossiers=Dossiers(DossierStore(db), holdings, erasures.traces, attached, feed, clock),
+        requests=PrivacyRequests(RequestStore(db), people.profiles.identity_rows, feed, clock),
+    )

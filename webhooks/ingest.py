@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from base.clock import Clock
 from base.duty import MAX_CRASHES, settled
@@ -71,6 +72,9 @@ WantPoll = Callable[[str, str | None], Awaitable[None]]
 #: Asks for an account's approved templates to be fetched soon.
 WantTemplates = Callable[[str], Awaitable[None]]
 
+#: Keeps a request about somebody's data: (channel id, topic, event id, details). False for any other notice.
+NoteRequest = Callable[[str, str, str, Mapping[str, Any]], Awaitable[bool]]
+
 
 @dataclass(frozen=True)
 class Owners:
@@ -91,11 +95,12 @@ class Ingest:
 
     def __init__(
         self, journal: Journal, registry: Registry, channels: ChannelStore, owners: Owners, feed: Feed, clock: Clock,
-        want_poll: WantPoll, want_templates: WantTemplates,
+        want_poll: WantPoll, want_templates: WantTemplates, note_request: NoteRequest | None = None,
     ) -> None:  # fmt: skip
         self._journal = journal
         self._want_poll = want_poll
         self._want_templates = want_templates
+        self._note_request = note_request
         self._registry = registry
         self._channels = channels
         self._owners = owners
@@ -238,6 +243,8 @@ class Ingest:
                 await self._want_templates(item.channel_id)
             if not isinstance(notice, AccountNotice):
                 continue
+            if self._note_request is not None:
+                await self._note_request(item.channel_id, notice.topic, notice.event_id, notice.details)
             if notice.severity == "critical":
                 await self._channels.pause(item.channel_id, notice.topic, notice.text)
             data = {"channel_id": item.channel_id, "topic": notice.topic, "severity": notice.severity}

@@ -7,8 +7,9 @@ that (docs/decisions/0004-group-commit.md). A request is answered only after *it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 import bson
@@ -18,7 +19,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from base.clock import Clock
 from base.duty import DutyBook, due_index
 from base.errors import Unavailable
-from base.ids import new_id
+from base.ids import id_before, new_id
 from base.mongo import (
     UNAVAILABLE,
     Collection,
@@ -157,7 +158,8 @@ class Journal:
         ids = [row["_id"] async for row in self._rows.find(where, {"_id": 1}).sort("_id", ASCENDING).limit(limit)]
         fresh = {"state": "pending", "due_at": self._clock(), "attempts": 0, "reason": None}
         result = await self._rows.update_many(
-            {"_id": {"$in": ids}, "state": {"$ne": "pending"}}, {"$set": fresh, "$unset": {"lease": ""}}
+            {"_id": {"$in": ids}, "state": {"$ne": "pending"}, "erased_at": None},
+            {"$set": fresh, "$unset": {"lease": ""}},
         )
         return result.modified_count
 
@@ -185,6 +187,37 @@ class Journal:
     async def one(self, channel_id: str, delivery_id: str) -> Document | None:
         """A delivery of a channel with its body."""
         return await self._rows.find_one({"_id": delivery_id, "channel_id": channel_id})
+
+    # -- what is forgotten -------------------------------------------------------------------------------------------
+
+    async def bodies(self, since: datetime | None, *, batch: int) -> AsyncIterator[Document]:
+        """All deliveries received since then that still have a body, the oldest first. Reads one index, by time."""
+        last = id_before("dlv", since) if since is not None else ""
+        while True:
+            wanted = {"_id": {"$gt": last}, "erased_at": None}
+            rows = await self._rows.find(wanted).sort("_id", ASCENDING).limit(batch).to_list(None)
+            for row in rows:
+                yield row
+            if len(rows) < batch:
+                return
+            last = rows[-1]["_id"]
+
+    async def pending_until(self, at: datetime) -> AsyncIterator[Document]:
+        """Deliveries received by then that were not worked off yet."""
+        async for row in self._rows.find({"state": "pending", "received_at": {"$lte": at}}).hint("due"):
+            yield row
+
+    async def forget(self, ids: Sequence[str]) -> int:
+        """Take away what these deliveries said; how many. Those that still wait keep it."""
+        if not ids:
+            return 0
+        gone = {"body": b"", "bytes": 0, "headers": {}, "query": [], "reason": None, "erased_at": self._clock()}
+        wanted = {"_id": {"$in": list(ids)}, "state": {"$ne": "pending"}, "erased_at": None}
+        return (await self._rows.update_many(wanted, {"$set": gone})).modified_count
+
+    async def forget_key(self, delivery_id: str, key: str) -> None:
+        """A provider's key that names somebody. The same delivery, coming again, would not be known by it."""
+        await self._rows.update_one({"_id": delivery_id, "state": {"$ne": "pending"}}, {"$set": {"key": key}})
 
     async def idle(self) -> None:
         """Return when no write is under way; part of an orderly stop."""

@@ -18,7 +18,9 @@ from orders.record import OrderBook
 from profiles.consent import Consent, ConsentAct
 from profiles.edit import ProfileEditor
 from profiles.events import EventStore, NewEvent
+from profiles.profiling import kept_of
 from profiles.resolve import Known, Resolver, Sighting
+from profiles.store import ProfileStore
 from profiles.track import RESERVED
 from webhooks.calls import patch_of, reference_of
 from webhooks.ingest import Item, Owners
@@ -27,6 +29,7 @@ from webhooks.ingest import Item, Owners
 def owners(
     *, receiver: Receiver, receipts: Receipts, consent: Consent, orders: OrderBook, resolver: Resolver,
     editor: ProfileEditor, events: EventStore, opt_words: OptWords,
+    profiles: ProfileStore,
 ) -> Owners:  # fmt: skip
     """The owners of all families."""
 
@@ -52,7 +55,8 @@ def owners(
     async def tracked(items: Sequence[Item]) -> None:
         _refuse_reserved(items)
         known = await _whose(resolver, items)
-        await events.record([_event(item, who) for item, who in zip(items, known, strict=True)])
+        off = await profiles.unprofiled(who.profile_id for who in known if who is not None)
+        await events.record(kept_of([_event(item, who) for item, who in zip(items, known, strict=True)], off))
 
     async def identified(items: Sequence[Item]) -> None:
         known = await _whose(resolver, items)

@@ -1,23 +1,17 @@
-"""Erases a person everywhere: what could still act goes first, the profile last, so that a call cut short can be
-repeated."""
+"""Erases a person everywhere: asked for once, begun at once, finished by the workers whatever dies."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from base.mongo import Document
 
-async def erase_everywhere(runtime: Any, profile_id: str) -> None:
-    """Runs, sends, tasks, files, messages, conversations and orders of the person and of all ids merged into it, then
-    the person. Raises `NotFound`.
 
-    The journal's raw deliveries stay: they are kept by channel and name nobody that could be looked for.
-    """
-    ids = [profile_id, *await runtime.profiles.tombstones_of(profile_id)]
-    await runtime.enrolments.delete_of(ids)
-    await runtime.sends.delete_of(ids)
-    await runtime.tasks.erase(ids)
-    await runtime.files.erase_messages(await runtime.messages.ids_of(ids))
-    await runtime.messages.delete_of(ids)
-    await runtime.conversations.delete_of(ids)
-    await runtime.order_store.delete_of(ids)
-    await runtime.privacy.erase(profile_id)
+async def erase_everywhere(
+    runtime: Any, profile_id: str, *, by: str, source: str = "api", reason: str | None = None
+) -> Document:
+    """Ask for the erasure and carry on with it; when this returns it stands, and mostly the rooms are empty already.
+    Raises `NotFound`."""
+    row: Document = await runtime.privacy.erasures.ask(profile_id, by=by, source=source, reason=reason)
+    await runtime.privacy.erasures.drain(1, only=row["_id"])
+    return row

@@ -51,6 +51,8 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         "source": "form",
         "wording": "Yes, write to me",
     },
+    "switch_profiling": {"on": False, "proof": "Asked for it on the phone"},
+    "ask_for_export": {"language": "en"},
     "merge_profiles": {"other_id": _NOBODY, "dry_run": True, "fields": {"name": "other"}},
     "unmerge_profiles": {"merge_id": "mrg_" + "0" * 26},
     "block_value": {"kind": "email", "value": "family@example.com", "dry_run": True},

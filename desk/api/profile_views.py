@@ -109,6 +109,8 @@ class ProfileView(View):
     created_at: Time
     updated_at: Time
     last_seen_at: Time | None
+    #: Nothing is concluded from what this person does: no score, no traits, no tracked events.
+    profiling_off: bool
     merged_from: str | None
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from base.errors import FieldError, Refused, WrongInput
+from base.errors import FieldError, WrongInput
 from base.ids import is_id
 from base.mongo import Document
 from desk.api.contract import Call, Operations, Reply
@@ -24,6 +24,7 @@ from desk.api.scope import (
     check_named,
     identity_key,
     must_see_person,
+    must_see_whole,
     scoped_profile,
     seen_ids,
     seen_person,
@@ -72,6 +73,19 @@ class TimelineQuery(PageQuery):
         None, min_length=1, max_length=500, description="`previous_cursor` of an answer: what came after it."
     )
     by_us: bool = Field(False, description="Only what a person or program of ours did.")
+
+
+class PersonPatch(ProfilePatch):
+    """What may be changed of a person."""
+
+    profiling_off: bool = Field(False, description="True: nothing is concluded any more from what this person does.")
+
+
+class ProfilingInput(Body):
+    """Whether anything may be concluded from what the person does, and how they said so."""
+
+    on: bool
+    proof: str | None = Field(None, max_length=2000)
 
 
 class StageInput(Body):
@@ -134,24 +148,39 @@ async def get_profile(call: Call) -> Any:
     return profile_detail(scoped_profile(call, profile), identities)
 
 
-@operations("PATCH", "/profiles/{id:prf}", roles=["agent", "marketer"], body=ProfilePatch, returns=ProfileDetail)
+@operations("PATCH", "/profiles/{id:prf}", roles=["agent", "marketer"], body=PersonPatch, returns=ProfileDetail)
 async def change_profile(call: Call) -> Any:
     """Change what is given; null empties a field, attributes are merged. Equal values change nothing."""
     profile_id = await must_see_person(call, call.path["id"])
     await _check_owner(call, call.body.owner_id)
+    if "profiling_off" in call.body.model_fields_set:
+        await _switch_profiling(call, profile_id, not call.body.profiling_off, None)
     return await _patched(call, profile_id, call.body)
+
+
+@operations("POST", "/profiles/{id:prf}/profiling", roles=["agent", "marketer"], body=ProfilingInput,
+            returns=ProfileDetail)  # fmt: skip
+async def switch_profiling(call: Call) -> Any:
+    """Switch profiling of this person off or on, with an entry in the consent ledger.
+
+    Off: score, value tier by computation, computed traits and segments by behaviour end, and tracked events that no
+    order needs are not kept. Messages, orders and consents stay.
+    """
+    profile_id = await must_see_person(call, call.path["id"])
+    await _switch_profiling(call, profile_id, call.body.on, call.body.proof)
+    profile, identities = await seen_person(call, profile_id)
+    return profile_detail(scoped_profile(call, profile), identities)
 
 
 @operations("DELETE", "/profiles/{id:prf}", roles=["admin"])
 async def erase_profile(call: Call) -> None:
-    """Erase the person for good: profile, identities, consents, events, conversations, messages, orders, runs.
+    """Erase the person for good, in every room of the house.
 
-    Needs sight of every channel the person is on. It cannot be undone.
+    Profile, identities, consents, events, conversations, messages, files, orders, runs, kept webhooks. Needs sight of
+    every channel the person is on. It cannot be undone. What is left is a line in the erasure log.
     """
-    profile, shown = await seen_person(call, call.path["id"])
-    if len(shown) < len(await call.runtime.profiles.identities_of(profile.id)):
-        raise Refused("This person is also on channels you may not see.", code="forbidden")
-    await erase_everywhere(call.runtime, profile.id)
+    profile_id = await must_see_whole(call, call.path["id"])
+    await erase_everywhere(call.runtime, profile_id, by=call.principal.id)
 
 
 @operations(
@@ -216,6 +245,12 @@ async def add_consent(call: Call) -> Any:
     await call.runtime.consent.act(ConsentAct(**given, source=source, by=call.principal.id, key=key))
     call.runtime.doorbell.soon("react")
     return page([_act_view(act) for act in await _ledger(call)], None)
+
+
+async def _switch_profiling(call: Call, profile_id: str, on: bool, proof: str | None) -> None:
+    source: Any = "staff" if call.principal.kind == "user" else "api"
+    await call.runtime.profiling.switch(profile_id, on, source=source, by=call.principal.id, proof=proof)
+    call.runtime.doorbell.soon("react")
 
 
 async def _ledger(call: Call) -> list[Document]:

@@ -22,6 +22,7 @@ from desk.api import (
     messages,
     orders,
     people,
+    privacy,
     profiles,
     segments,
     sends,
@@ -40,6 +41,8 @@ RESOURCES = (
     templates, journeys, enrolments, sends, tasks, people, stream, health,
     channels, deliveries, profiles, merges, lifecycle, fields, tags, blocked_values, consent_groups, conversations,
     messages, files, events, orders, templates, journeys, enrolments, sends, tasks, people, stream, health,
+    channels, deliveries, profiles, merges, blocked_values, privacy, consent_groups, conversations, messages, files,
+    events, orders, templates, journeys, enrolments, sends, tasks, people, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 

@@ -88,6 +88,14 @@ async def must_see_person(asking: Asking, profile_id: str) -> str:
     return (await seen_person(asking, profile_id))[0].id
 
 
+async def must_see_whole(asking: Asking, profile_id: str) -> str:
+    """The id of today of a customer all of whose channels the caller may see. Raises `NotFound`, `Refused`."""
+    profile, shown = await seen_person(asking, profile_id)
+    if len(shown) < len(await asking.runtime.profiles.identities_of(profile.id)):
+        raise Refused("This person is also on channels you may not see.", code="forbidden")
+    return profile.id
+
+
 async def id_today(asking: Asking, profile_id: str | None) -> str | None:
     """The surviving profile's id for a filter: what belonged to people merged together belongs to it."""
     if profile_id is None or not is_id(profile_id, "prf"):

@@ -6,7 +6,7 @@ from base.mongo import Indexes
 from inbox.store import conversations, early, files, messages, sends
 from inbox.store.conversations import ConversationFilter, ConversationStore
 from inbox.store.early import EarlyStore
-from inbox.store.files import FileStore
+from inbox.store.files import FileRoom, FileStore
 from inbox.store.messages import MessageStore
 from inbox.store.sends import SendStore
 
@@ -14,4 +14,7 @@ INDEXES: Indexes = {
     **conversations.INDEXES, **messages.INDEXES, **sends.INDEXES, **early.INDEXES, **files.INDEXES,
 }  # fmt: skip
 
-__all__ = ["INDEXES", "ConversationFilter", "ConversationStore", "EarlyStore", "FileStore", "MessageStore", "SendStore"]
+__all__ = [
+    "INDEXES", "ConversationFilter", "ConversationStore", "EarlyStore", "FileRoom", "FileStore", "MessageStore",
+    "SendStore",
+]  # fmt: skip

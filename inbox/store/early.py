@@ -11,6 +11,7 @@ from datetime import datetime
 from pymongo import ASCENDING, IndexModel
 
 from base.mongo import Database, Document, Indexes, inserted_apart_from_duplicates
+from profiles.holdings import Traces
 
 #: Speaks of a message we will never have (written in the provider's own app before we were connected).
 FORGOTTEN_AFTER_S = 30 * 24 * 3600
@@ -40,6 +41,14 @@ def key_ref(channel_id: str, send_key: str) -> str:
 def watermark_ref(channel_id: str, identity_id: str) -> str:
     """Speaks of everything sent to an identity until some moment."""
     return f"{channel_id}|until|{identity_id}"
+
+
+def early_of(traces: Traces) -> Document:
+    """The condition for what came early and is this person's: marks on their identities, and what they did."""
+    marks = [watermark_ref(channel_id, identity_id) for channel_id, identity_id in traces.channels]
+    mine = [external_id for _, external_id in traces.addresses]
+    until = {"at": {"$lte": traces.until}} if traces.until else {}
+    return {"$or": [{"ref": {"$in": marks}}, {"body.by": {"$in": mine}}], **until}
 
 
 class EarlyStore:

@@ -16,6 +16,7 @@ from pymongo import ASCENDING, IndexModel
 
 from base.duty import DutyBook
 from base.mongo import Database, Document, Indexes, Session
+from profiles.holdings import Traces, shown
 
 #: Longer than the longest download (`inbox.files`) and the writing of its bytes.
 LEASE_S = 180
@@ -162,6 +163,24 @@ class FileStore:
                 await self._bucket.delete(blob_id)
         return len(file_ids)
 
+    async def of_people(self, profile_ids: Sequence[str]) -> AsyncGenerator[list[Document], None]:
+        """The files of all messages of these people, some at a time, without their bytes."""
+        wanted, last = {"profile_id": {"$in": list(profile_ids)}}, ""
+        while True:
+            page = self._messages.find({**wanted, "_id": {"$gt": last}}, {"_id": 1}).sort("_id", ASCENDING).limit(1000)
+            ids = [row["_id"] async for row in page]
+            if not ids:
+                return
+            last = ids[-1]
+            found = await self._rows.find({"message_id": {"$in": ids}}, {"content": 0}).to_list(None)
+            if found:
+                yield found
+
+    async def drop(self, file_ids: Sequence[str]) -> int:
+        """Erase these files with all that is left of their rows; how many rows went."""
+        await self.erase_files(file_ids)
+        return (await self._rows.delete_many({"_id": {"$in": list(file_ids)}})).deleted_count
+
     async def _let_go(self, file_ids: list[str], session: Session) -> list[Any]:
         these = {"_id": {"$in": file_ids}}
         held = await self._rows.distinct("grid_id", {**these, "grid_id": {"$exists": True}}, session=session)
@@ -211,3 +230,35 @@ def _update(change: Mapping[str, Any]) -> Document:
     if gone := {name: "" for name, value in change.items() if value is None}:
         update["$unset"] = gone
     return update
+
+
+class FileRoom:
+    """The files of a person's messages, as `profiles.holdings.Room`. Emptied before the messages."""
+
+    name = "files"
+
+    def __init__(self, files: FileStore) -> None:
+        self._files = files
+
+    async def rows(self, traces: Traces) -> AsyncGenerator[Document, None]:
+        """Names, types and sizes; the bytes lie beside, in the dossier's folder of files."""
+        async for page in self._files.of_people(traces.profile_ids):
+            for row in page:
+                if row["state"] != "erased":
+                    yield shown({name: value for name, value in row.items() if name not in ("grid_id", "attachment")})
+
+    async def contents(self, traces: Traces) -> AsyncGenerator[tuple[str, AsyncGenerator[bytes, None]], None]:
+        """(name, bytes in pieces) of each file that is here."""
+        async for page in self._files.of_people(traces.profile_ids):
+            for row in page:
+                if row["state"] == "stored":
+                    yield f"{row['_id']}-{row.get('name') or 'file'}", self._files.read(row)
+
+    async def count(self, traces: Traces) -> int:
+        """How many files."""
+        return sum([len(page) async for page in self._files.of_people(traces.profile_ids)])
+
+    async def erase(self, traces: Traces) -> int:
+        """Rows and bytes."""
+        pages = self._files.of_people(traces.profile_ids)
+        return sum([await self._files.drop([row["_id"] for row in page]) async for page in pages])

@@ -165,6 +165,10 @@ class IdentityStore:
             result[row["profile_id"]].append(Identity.model_validate(row))
         return result
 
+    async def all_rows_of(self, profile_ids: Sequence[str]) -> list[Document]:
+        """Everything by which these people are known, further ids of one identity among it."""
+        return await whole(self._rows.find({"profile_id": {"$in": list(profile_ids)}}).sort("_id", ASCENDING))
+
     async def many(self, identity_ids: Iterable[str]) -> dict[str, Identity]:
         """Identities by id; unknown ids are left out."""
         found = self._rows.find({"_id": {"$in": list(set(identity_ids))}, "alias_of": None})

@@ -172,6 +172,10 @@ class ProfileStore:
     async def stages_held(self) -> list[str]:
         """Every stage that somebody is in, by skipping through the index."""
         return [str(each) for each in await self._rows.distinct("stage") if each]
+    async def unprofiled(self, profile_ids: Iterable[str]) -> frozenset[str]:
+        """Those of these people from whose doings nothing is concluded."""
+        wanted = {"_id": {"$in": list(set(profile_ids))}, "profiling_off": True}
+        return frozenset([row["_id"] async for row in self._rows.find(wanted, {"_id": 1})])
 
     async def unannounced(self, limit: int = 500) -> list[Document]:
         """Profiles whose `profile.created` is not known to be kept: a process died in between."""

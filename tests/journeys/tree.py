@@ -46,6 +46,8 @@ class Tree:
     port: int = field(default_factory=lambda: free_ports(1)[0])
     mail_port: int = field(default_factory=lambda: free_ports(1)[0])
     process: asyncio.subprocess.Process | None = None
+    #: Further settings of the environment.
+    settings: dict[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -60,7 +62,7 @@ class Tree:
     async def start(self) -> float:
         """Seconds until a page was served to somebody who kept asking."""
         begun = time.monotonic()
-        environment = clean_environment(RAPPORT_MAIL_LISTEN=f"127.0.0.1:{self.mail_port}")
+        environment = clean_environment(RAPPORT_MAIL_LISTEN=f"127.0.0.1:{self.mail_port}", **self.settings)
         with self.log.open("wb") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "rapport", "up", "--port", str(self.port), "--data", str(self.data),

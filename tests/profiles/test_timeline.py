@@ -1,4 +1,4 @@
-"""Events once, the stream in both directions, tracked events, erasure."""
+"""Events once, the stream in both directions, tracked events."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,14 +10,8 @@ from pydantic import ValidationError
 
 from base.errors import NotFound, WrongInput
 from base.mongo import DuplicateKeyError
-from profiles.consent import Consent, ConsentAct
 from profiles.events import NewEvent
 from profiles.models import parse_identity, plain, storable
-from profiles.privacy import Privacy
-from profiles.store import MergeStore
-from profiles.store.relations import RelationStore
-from profiles.store.stage_log import StageLogStore
-from profiles.store.tags import TagStore
 from profiles.timeline import Timeline, Wanted, Words
 from profiles.track import TrackedInput, Tracker
 from tests.profiles.conftest import People
@@ -157,32 +151,6 @@ async def test_tracked_events_come_once_and_make_people(people: People) -> None:
     ):
         with pytest.raises(ValidationError):
             TrackedInput.model_validate(body)
-
-
-async def test_export_and_erasure(people: People) -> None:
-    ids = []
-    for n in range(2):
-        known = await people.resolver.refer("email", f"canary{n}@example.com", create=True, name=f"Canary {n}")
-        assert known is not None
-        ids.append(known)
-        consent = Consent(people.profiles, people.consents, people.events, people.db, people.clock)
-        await consent.act(ConsentAct(known.identity_id, "marketing", False, "form", at=AT))
-    await people.db.collection("profiles").update_one(
-        {"_id": ids[0].profile_id}, {"$set": {"merged_into": ids[1].profile_id}}
-    )
-    privacy = Privacy(
-        people.profiles, people.events, people.consents, MergeStore(people.db),
-        StageLogStore(people.db), RelationStore(people.db), TagStore(people.db),
-    )  # fmt: skip
-    export = await privacy.export(ids[0].profile_id)
-    assert export["profile"]["id"] == ids[1].profile_id and export["consents"][0]["at"] == "2026-03-01T00:00:00.000Z"
-    erased = await privacy.erase(ids[0].profile_id)
-    assert set(erased.profile_ids) == {known.profile_id for known in ids}
-    assert set(erased.identity_ids) == {known.identity_id for known in ids}
-    for name in ("profiles", "identities", "events", "consents", "suggestions"):
-        assert await people.db.collection(name).count_documents({}) == 0
-    with pytest.raises(NotFound):
-        await privacy.erase(ids[0].profile_id)
 
 
 json_values = st.recursive(

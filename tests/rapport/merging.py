@@ -111,7 +111,7 @@ class Town:
         raise AssertionError("merges do not come to an end")
 
     async def empty(self) -> None:
-        for room in (*ROOMS, "profiles", "merges", "suggestions", "enrolment_log", "feed"):
+        for room in (*ROOMS, "profiles", "merges", "suggestions", "enrolment_log", "feed", "erasures"):
             await self.runtime.db.collection(room).delete_many({})
 
 

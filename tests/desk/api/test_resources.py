@@ -1,5 +1,6 @@
 """Each resource's ordinary life, over HTTP."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -325,6 +326,11 @@ async def test_an_erased_person_is_in_no_collection(world: World) -> None:
         await ask(client, "DELETE", f"/profiles/{victim.profile}", status=404)
         assert not (await ask(client, "GET", "/profiles?identity=email:boris@example.org"))["data"]
     database = world.runtime.db.handle
+    for _ in range(2):  # the second look, a minute later
+        await database.erasures.update_many(
+            {"due_at": {"$exists": True}}, {"$set": {"due_at": datetime(2020, 1, 1, tzinfo=UTC)}}
+        )
+        await world.runtime.privacy.erasures.drain()
     for name in await database.list_collection_names():
         if name not in ("feed", "channels", "system.views"):
             rows = repr(await database[name].find({}).to_list(None))

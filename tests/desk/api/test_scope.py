@@ -59,6 +59,8 @@ BODIES: dict[str, Any] = {
     "install_recipe": {},
     "enrol": {"profile_id": "{prf}"},
     "invite_user": {"email": "x@example.org", "role": "admin"},
+    "switch_profiling": {"on": False},
+    "ask_for_export": {"language": "en"},
     "change_user": {"role": "admin"},
     "create_token": {"name": "n", "role": "admin"},
 }

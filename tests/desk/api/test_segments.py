@@ -44,11 +44,11 @@ async def test_a_segment(world: World) -> None:
         first = await ask(client, "GET", f"{path}/members?limit=1")
         rest = await ask(client, "GET", f"{path}/members?limit=1&cursor={first['next_cursor']}")
         assert [each["id"] for each in first["data"] + rest["data"]] == [ben, anna] and rest["next_cursor"] is None
-        timeline = (await ask(client, "GET", f"/profiles/{ben}/timeline"))["data"]
+        timeline, seg = (await ask(client, "GET", f"/profiles/{ben}/timeline"))["data"], world.ours.id_for("seg")
         assert "segment.entered" in {each["name"] for each in timeline}
-        changed = await ask(client, "PATCH", path, {"name": "All", "rule": {"not": {"segment": world.ours.common["seg"]}}})
+        changed = await ask(client, "PATCH", path, {"name": "All", "rule": {"not": {"segment": seg}}})
         assert (changed["name"], changed["state"], changed["members"]) == ("All", "building", 2)
-        assert changed["uses"] == [world.ours.common["seg"]]
+        assert changed["uses"] == [seg]
         assert "“All”" in (await ask(client, "DELETE", f"/segments/{world.ours.id_for('seg')}", status=409))["detail"]
         await ask(client, "DELETE", path, status=204)
         await ask(client, "GET", path, status=404)
@@ -100,7 +100,8 @@ async def test_what_makes_no_sense_is_refused_with_its_path(world: World, body: 
 
 async def test_a_circle_is_refused_with_its_way(world: World) -> None:
     async with world.client("marketer") as client:
-        outer = await ask(client, "POST", "/segments", {"name": "O", "rule": {"segment": world.ours.common["seg"]}}, 201)
+        rule = {"segment": world.ours.id_for("seg")}
+        outer = await ask(client, "POST", "/segments", {"name": "O", "rule": rule}, 201)
         answer = await ask(
             client, "PATCH", f"/segments/{world.ours.id_for('seg')}", {"rule": {"not": {"segment": outer["id"]}}}, 422
         )

@@ -1,0 +1,169 @@
+"""A person is erased everywhere: asked for once, carried out room by room, finished whatever dies in between.
+
+First what speaks of the person and still waits to be worked off is waited for, so that it is theirs and goes with them.
+Then the rooms are emptied. A minute later all are looked at once more, for what was written by who had not heard of it.
+Then the row forgets whom it was about, and is the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from base.clock import Clock
+from base.duty import settled
+from base.errors import NotFound
+from base.feed import Feed, Notice
+from base.ids import new_id
+from base.mongo import Document
+from base.pages import Page
+from base.signing import hmac_hex
+from profiles.holdings import Holdings, Traces, traces_from, traces_of
+from profiles.normalise import clean_text
+from profiles.store.erasures import LEASE_S, ErasureStore
+from profiles.store.profiles import ProfileStore
+
+log = logging.getLogger(__name__)
+
+#: After so long nobody still holds what was read before the rooms were emptied: longer than any lease.
+SETTLE = timedelta(seconds=60)
+#: Between two looks at whether what came before has been worked off.
+PATIENCE = timedelta(seconds=2)
+_HASH_LENGTH = 40
+
+#: Whether something that has to be done first is still under way; its name, or None.
+Wait = Callable[[Traces, datetime], Awaitable[str | None]]
+
+
+class Erasures:
+    """Asks for erasures and carries them out."""
+
+    def __init__(
+        self, profiles: ProfileStore, store: ErasureStore, holdings: Holdings, feed: Feed, clock: Clock, *,
+        key: str | bytes, waits: Sequence[Wait] = (), settle: timedelta = SETTLE,
+    ) -> None:  # fmt: skip
+        """`key` makes the hashes of the log: without it nobody can tell whose they are."""
+        self._profiles = profiles
+        self._store = store
+        self._holdings = holdings
+        self._feed = feed
+        self._clock = clock
+        self._key = key
+        self._waits = waits
+        self._settle = settle
+
+    async def traces(self, profile_id: str) -> Traces:
+        """By what everything on this person is found. Raises `NotFound`."""
+        profile = await self._profiles.get(profile_id)
+        if profile is None:
+            raise NotFound("There is no such profile.")
+        ids = [profile.id, *await self._profiles.tombstones_of(profile.id)]
+        return traces_of([profile], ids, await self._profiles.identity_rows.all_rows_of(ids))
+
+    async def outlook(self, profile_id: str) -> dict[str, int]:
+        """Room → how much would go."""
+        return await self._holdings.counts(await self.traces(profile_id))
+
+    async def ask(self, profile_id: str, *, by: str, source: str = "desk", reason: str | None = None) -> Document:
+        """Erase this person; the row. From here on it happens, whatever dies. Raises `NotFound`."""
+        traces = await self.traces(profile_id)
+        now = self._clock()
+        row: Document = {
+            "_id": new_id("ers"), "state": "erasing", "due_at": now, "attempts": 0, "fence": 0,
+            "profile_id": traces.profile_ids[0], "traces": traces.as_document(), "asked_by": by, "asked_at": now,
+            "source": source, "reason": clean_text(reason, 200) if reason else None,
+            "held": await self._holdings.counts(traces), "erased": {}, "rooms_done": [],
+            "hashes": [self.hash_of(key) for key in traces.keys], "done_at": None, "scrubbed_at": None,
+        }  # fmt: skip
+        return await self._store.add(row)
+
+    def hash_of(self, identity_key: str) -> str:
+        """What the log keeps of an identity."""
+        return hmac_hex(self._key, b"rapport erasure\x1f" + identity_key.encode())[:_HASH_LENGTH]
+
+    async def known(self, identity_keys: Sequence[str]) -> list[Document]:
+        """Erasures of whoever had one of these identities."""
+        return await self._store.with_hash([self.hash_of(key) for key in identity_keys])
+
+    async def get(self, erasure_id: str) -> Document:
+        """One line of the log. Raises `NotFound`."""
+        row = await self._store.get(erasure_id)
+        if row is None:
+            raise NotFound("There is no such erasure.")
+        return row
+
+    async def log(self, *, limit: int | None = None, cursor: str | None = None) -> Page[Document]:
+        """All of it, newest first."""
+        return await self._store.page(limit=limit, cursor=cursor)
+
+    async def unscrubbed(self) -> int:
+        """How many finished ones may still have traces in the database's files."""
+        return await self._store.unscrubbed()
+
+    async def drain(self, limit: int = 4, *, only: str | None = None) -> int:
+        """Carry on with due erasures; how many. A chore, safe to be done by several at once."""
+        rows = await self._store.claim(self._clock(), limit, only)
+        for row in rows:
+            await self._carry_on(row)
+        return len(rows)
+
+    async def _carry_on(self, row: Document) -> None:
+        traces = traces_from(row["traces"])
+        if row["state"] == "settling":
+            traces = replace(traces, until=row["emptied_at"])
+        if row["state"] == "erasing" and not row.get("rooms_done"):
+            # Merges and deliveries may have brought more since it was asked for.
+            traces = await self._traces_now(traces)
+            for wait in self._waits:
+                if waits_for := await wait(traces, row["asked_at"]):
+                    await self._store.rest(row, self._clock() + PATIENCE, waits_for)
+                    return
+            fresh = {"traces": traces.as_document(), "hashes": [self.hash_of(key) for key in traces.keys]}
+            if not await self._store.duties.settle([settled(row, {"$set": fresh})]):
+                return
+        async with self._held(row):
+            for room in self._holdings.rooms:
+                if room.name in row.get("rooms_done", ()):
+                    continue
+                count = await room.erase(traces)
+                if not await self._store.emptied(row, room.name, count):
+                    return  # somebody else has it now
+                if count:
+                    await self._feed.append([Notice("erasure.updated", {"erasure_id": row["_id"]})])
+        await self._end(row)
+
+    async def _traces_now(self, traces: Traces) -> Traces:
+        try:
+            return (await self.traces(traces.profile_ids[0])).joined(traces)
+        except NotFound:  # its profile is gone already: this is a second try
+            return traces
+
+    async def _end(self, row: Document) -> None:
+        now = self._clock()
+        if row["state"] == "erasing":
+            await self._store.turn(row, "settling", now + self._settle, {"emptied_at": now, "waits_for": None})
+        else:
+            await self._store.turn(row, "done", None, {"done_at": now})
+            log.info("a person was erased", extra={"erasure": row["_id"]})
+        await self._feed.append([Notice("erasure.updated", {"erasure_id": row["_id"]})])
+
+    @contextlib.asynccontextmanager
+    async def _held(self, row: Document) -> AsyncIterator[None]:
+        """Keep the lease while it takes."""
+
+        async def renew() -> None:
+            while True:
+                await asyncio.sleep(LEASE_S / 4)
+                await self._store.duties.renew([row["_id"]], row["lease"])
+
+        renewing = asyncio.create_task(renew())
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await renewing

@@ -1,0 +1,51 @@
+"""Rooms that are a collection with a condition: most of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from inspect import isawaitable
+
+from pymongo import ASCENDING
+
+from base.mongo import Database, Document
+from profiles.holdings import Traces, shown
+
+#: Rows taken away in one write, so that nobody waits long for a person with very many.
+BATCH = 1000
+Where = Callable[[Traces], Document | Awaitable[Document]]
+
+
+def by_profile(traces: Traces) -> Document:
+    """Rows that name the person in `profile_id`."""
+    return {"profile_id": {"$in": list(traces.profile_ids)}}
+
+
+class Held:
+    """The rows of a collection that fit a condition made of a person's traces."""
+
+    def __init__(self, database: Database, name: str, where: Where = by_profile) -> None:
+        self.name = name
+        self._rows = database.collection(name)
+        self._where = where
+
+    async def rows(self, traces: Traces) -> AsyncIterator[Document]:
+        """As `profiles.holdings.Room`."""
+        async for row in self._rows.find(await self._wanted(traces)).sort("_id", ASCENDING):
+            yield shown(row)
+
+    async def count(self, traces: Traces) -> int:
+        """As `profiles.holdings.Room`."""
+        return await self._rows.count_documents(await self._wanted(traces))
+
+    async def erase(self, traces: Traces) -> int:
+        """As `profiles.holdings.Room`."""
+        wanted, erased = await self._wanted(traces), 0
+        while True:
+            ids = [row["_id"] async for row in self._rows.find(wanted, {"_id": 1}).limit(BATCH)]
+            if not ids:
+                return erased
+            erased += (await self._rows.delete_many({"_id": {"$in": ids}})).deleted_count
+
+    async def _wanted(self, traces: Traces) -> Document:
+        made = self._where(traces)
+        return await made if isawaitable(made) else made

@@ -1,0 +1,119 @@
+"""Every room of the house and what it keeps of a person: the one list by which somebody is exported and erased.
+
+A new collection goes into one of the two tables below; `tests/rapport/test_holdings.py` walks a filled database and
+fails for one that stands in neither.
+"""
+
+from __future__ import annotations
+
+from base.mongo import Database, Document
+from desk.store import AnswerRoom, DeskStore
+from inbox.store import FileRoom, FileStore
+from inbox.store.early import early_of
+from orders.store import OrderStore
+from profiles.holdings import Holdings, Room, Traces
+from profiles.store.dossiers import DossierRoom, DossierStore
+from profiles.store.holdings import Held
+from webhooks.mentions import Mentions
+
+#: Collection → why nothing of a customer stands in it.
+IMPERSONAL = {
+    "approved_templates": "texts of templates as providers approved them, before anybody's name is put in",
+    "blobs.chunks": "bytes of files: they go with the rows of `files` that hold them",
+    "blobs.files": "heads of those bytes: hash, size, time",
+    "blocked_values": "addresses and numbers that were found to stand for nobody in particular",
+    "channels": "our own accounts at providers",
+    "consent_groups": "what people can agree to",
+    "counters": "numbers given out",
+    "dossiers.chunks": "bytes of exports: they go with the rows of `dossiers`",
+    "dossiers.files": "heads of those bytes: size and time",
+    "erasures": "while one is under way it names whom to look for, and forgets it with its last write; then the log",
+    "fields": "which attributes there are",
+    "journey_counts": "how many passed a step",
+    "journey_versions": "journeys as they were published",
+    "journeys": "journeys as they are written",
+    "links": "ways in for colleagues",
+    "polls": "where asking an account for its news has got to",
+    "retention": "for how long each kind is kept, and how many rows went",
+    "segment_builds": "how far the search for members has got",
+    "segment_edition": "a number that counts up with each change of a segment",
+    "segment_tallies": "how many members a segment has",
+    "segments": "rules by which people are found",
+    "sessions": "colleagues who are signed in",
+    "tag_changes": "tags that are renamed or joined, and how far that has got",
+    "tags": "every tag that was ever given",
+    "template_fetches": "when approved templates were last asked for",
+    "templates": "texts before anybody's name is put in",
+    "term_lists": "names of stages, roles, relations and reasons",
+    "throttle": "attempts to sign in",
+    "tokens": "programs that may call the API",
+    "users": "colleagues",
+    "value_settings": "rules of score and tiers, and the rhythm of all orders together",
+    "workers": "processes that are alive",
+}
+
+
+def all_holdings(database: Database, orders: OrderStore, desk: DeskStore, mentions: Mentions) -> Holdings:
+    """In the order in which they are emptied: what could still act first; what others are found by after them."""
+    dossiers = DossierStore(database)
+    rooms: tuple[Room, ...] = (
+        Held(database, "enrolments"),
+        Held(database, "enrolment_log"),
+        Held(database, "sends"),
+        Held(database, "tasks"),
+        FileRoom(FileStore(database)),  # found by the messages
+        Held(database, "messages"),
+        Held(database, "conversations"),
+        Held(database, "early_orders", orders.early_of),  # found by the orders
+        Held(database, "orders"),
+        Held(database, "receipts_early", early_of),
+        Held(database, "changes_early", early_of),
+        Held(database, "consents"),
+        Held(database, "stage_log"),
+        Held(database, "relations", _relations),
+        Held(database, "tag_moves", _tag_moves),
+        Held(database, "merges", _merges),
+        Held(database, "suggestions", _pairs),
+        Held(database, "privacy_requests", _requests),
+        Held(database, "events"),
+        Held(database, "feed", _notices),
+        AnswerRoom(desk),
+        DossierRoom(dossiers),
+        mentions,
+        Held(database, "identities"),
+        Held(database, "profiles", _profiles),
+    )
+    return Holdings(rooms, IMPERSONAL)
+
+
+def _profiles(traces: Traces) -> Document:
+    return {"_id": {"$in": list(traces.profile_ids)}}
+
+
+def _merges(traces: Traces) -> Document:
+    """Each holds what both were."""
+    ids = {"$in": list(traces.profile_ids)}
+    return {"$or": [{"survivor_id": ids}, {"other_id": ids}]}
+
+
+def _relations(traces: Traces) -> Document:
+    """What they are to others, and others to them: a relation is two rows."""
+    ids = {"$in": list(traces.profile_ids)}
+    return {"$or": [{"profile_id": ids}, {"other_id": ids}]}
+
+
+def _tag_moves(traces: Traces) -> Document:
+    return {"person_id": {"$in": list(traces.profile_ids)}}
+
+
+def _pairs(traces: Traces) -> Document:
+    return {"profile_ids": {"$in": list(traces.profile_ids)}}
+
+
+def _requests(traces: Traces) -> Document:
+    return {"$or": [{"keys": {"$in": list(traces.keys)}}, {"profile_id": {"$in": list(traces.profile_ids)}}]}
+
+
+def _notices(traces: Traces) -> Document:
+    """What open pages are told: it holds ids alone, for three days."""
+    return {"data.profile_id": {"$in": list(traces.profile_ids)}}
