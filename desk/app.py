@@ -32,6 +32,7 @@ from desk.pages import (
     merging,
     orders,
     preferences,
+    privacy,
     profiles,
     templates,
     today,
@@ -46,7 +47,7 @@ from desk.widget import door
 MAX_BODY_BYTES = 2_000_000
 PAGES = (
     entrance, today, inbox, profiles, merging, consent, journeys, orders, templates, channels, consent_groups,
-    blocked, deliveries, approved, unsubscribe, preferences,
+    blocked, deliveries, approved, unsubscribe, preferences, privacy,
 )  # fmt: skip
 
 
