@@ -18,9 +18,11 @@ from rapport.embedded import EmbeddedServers, Servers
 
 ROOT = Path(__file__).resolve().parent.parent
 #: In CI the same examples each time, so that a change is judged by what it changed; everywhere else new ones.
-hypothesis.settings.register_profile("ci", derandomize=True)
-if os.environ.get("CI"):
-    hypothesis.settings.load_profile("ci")
+#: How long an example takes to make says how busy the machine is, and nothing about the code.
+_PATIENT = [hypothesis.HealthCheck.too_slow]
+hypothesis.settings.register_profile("patient", suppress_health_check=_PATIENT)
+hypothesis.settings.register_profile("ci", derandomize=True, suppress_health_check=_PATIENT)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "patient")
 LocalServer = Callable[[web.Application], Awaitable[str]]
 
 
