@@ -20,6 +20,7 @@ from orders.store import OrderStore
 from profiles.events import Event, EventStore
 from profiles.models import Identity
 from profiles.store import ProfileStore
+from profiles.store.segments import SegmentStore
 
 #: Kinds of identities that a mail can be sent to although the person never wrote to that account.
 _MAILABLE = "email"
@@ -44,7 +45,9 @@ class FactReader:
     def __init__(
         self, profiles: ProfileStore, events: EventStore, orders: OrderStore, conversations: ConversationStore,
         channels: ChannelStore, registry: Registry, clock: Clock, *, project_zone: str = "UTC",
+        segments: SegmentStore | None = None,
     ) -> None:  # fmt: skip
+        self._segments = segments
         self._profiles = profiles
         self._events = events
         self._orders = orders
@@ -82,7 +85,7 @@ class FactReader:
 
     async def subjects(self, profile_ids: Sequence[str], names: Iterable[str]) -> dict[str, Any]:
         """What rules over the profile and its history are judged on; people who are gone are left out."""
-        rows = await self._profiles.documents(profile_ids)
+        rows = await self._documents(profile_ids)
         wanted = sorted(names)
         events = await self._events.find_many(sorted({row["_id"] for row in rows.values()}), wanted) if wanted else {}
         now = self._clock()
@@ -105,10 +108,22 @@ class FactReader:
         by_profile = await self._orders.of_profiles(sorted(set(now.values())))
         return {profile_id: by_profile.get(now[profile_id], []) for profile_id in asked}
 
+    async def _documents(self, profile_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Profiles in which the segments they are in now stand by their ids, as rules name them."""
+        rows = await self._profiles.documents(profile_ids)
+        if self._segments is None or not any(row.get("segments") for row in rows.values()):
+            return rows
+        live = await self._segments.live_keys()
+        held = {asked: set(row.get("segments") or ()) for asked, row in rows.items()}
+        return {
+            asked: {**row, "segments": [each for each, key in live.items() if key in held[asked]]}
+            for asked, row in rows.items()
+        }
+
     # -- one method per need -----------------------------------------------------------------------------------
 
     async def _profile(self, asks: Sequence[Ask], found: dict[str, Facts]) -> None:
-        rows = await self._profiles.documents({ask.run.profile_id for ask in asks})
+        rows = await self._documents({ask.run.profile_id for ask in asks})
         for ask in asks:
             row = rows.get(ask.run.profile_id)
             if row is not None:

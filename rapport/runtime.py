@@ -207,6 +207,7 @@ class Runtime:
         self.stage_log: StageLogStore = people.stage_log
         self.relations: Relations = people.relations
         self.tags: TagSpace = people.tags
+        self.segment_rows: SegmentStore = people.segment_rows
         self.merger: Merger = merger
         self.suggestions = Suggestions(people.profiles, plumbing.clock)
         self.visitors = Visitors(people.profiles, merger)
@@ -408,7 +409,7 @@ def _campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox: In
     live, renderer = LiveJourneys(heads), Renderer(project_zone=zone)
     facts = FactReader(
         people.profiles, people.events, orders, inbox.conversations, plumbing.channels, plumbing.registry, clock,
-        project_zone=zone,
+        project_zone=zone, segments=people.segment_rows,
     )  # fmt: skip
     tasks = Tasks(db, task_rows, people.events, people.profiles, doorbell, clock)
     effects = Effects(inbox.outbox, tasks, people.editor, people.consent, people.profiles)

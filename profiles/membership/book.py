@@ -198,18 +198,20 @@ class Segments:
             wanted = {"$and": [wanted, {"profiling_off": {"$ne": True}}]}
         if not finds_no_tombstone(rule):
             wanted = {"$and": [{"merged_into": None}, wanted]}
-        time_ms = int(self._preview_s * 1000)
+        end = time.monotonic() + self._preview_s
         try:
-            sample = [as_profile(row) for row in await self._members.first(wanted, SAMPLE, time_ms=time_ms)]
+            sample = [as_profile(row) for row in await self._members.first(wanted, SAMPLE, time_ms=_left_ms(end))]
         except ExecutionTimeout as error:
             raise _too_slow() from error
-        for limit in (None, COUNTED_MAX) if len(sample) == SAMPLE else (None,):
+        count = len(sample)
+        for limit in (COUNTED_MAX, None):
             try:
-                count = await self._members.quick_count(wanted, limit=limit, time_ms=time_ms)
+                count = await self._members.quick_count(wanted, limit=limit, time_ms=_left_ms(end))
             except ExecutionTimeout:
-                continue
-            return Preview(count, limit is not None and count >= limit, sample)
-        return Preview(len(sample), True, sample)
+                return Preview(count, True, sample)
+            if limit is None or count < limit:
+                break
+        return Preview(count, False, sample)
 
     async def _along(self, rule: Rule) -> Preview:
         """What happened is asked stretch by stretch, the newest people last."""
@@ -220,11 +222,10 @@ class Segments:
             between = (after, found[0])
             wanted = await Stretch(self._members, between, self._clock()).filter(rule)
             people = {"$and": [{"_id": {"$gt": after, "$lte": found[0]}, "merged_into": None}, wanted]}
-            left_ms = max(1, int((end - time.monotonic()) * 1000))
             try:
-                count += await self._members.quick_count(people, time_ms=left_ms)
+                count += await self._members.quick_count(people, time_ms=_left_ms(end))
                 if len(sample) < SAMPLE:
-                    more = await self._members.first(people, SAMPLE - len(sample), time_ms=left_ms)
+                    more = await self._members.first(people, SAMPLE - len(sample), time_ms=_left_ms(end))
                     sample += [as_profile(row) for row in more]
             except ExecutionTimeout:
                 break
@@ -291,6 +292,10 @@ class Segments:
 class _Stopped:
     parts: frozenset[str]
     retired: list[str]
+
+
+def _left_ms(end: float) -> int:
+    return max(1, int((end - time.monotonic()) * 1000))
 
 
 def _share(seen: int, total: int) -> float:
