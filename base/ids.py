@@ -41,6 +41,9 @@ def new_id(prefix: Prefix) -> str:
 def id_before(prefix: Prefix, at: datetime) -> str:
     """Sorts before every id made at that time or later, and after all made a millisecond before."""
     bits = max(0, int(at.timestamp() * 1000)) << 80
+def id_at(prefix: Prefix, at: datetime) -> str:
+    """Ids made from then on, by the clock of their process, sort after this one."""
+    bits = int(at.timestamp() * 1000) << 80
     return f"{prefix}_{''.join([_PAIRS[bits >> place & 1023] for place in _PLACES])}"
 
 

@@ -390,7 +390,7 @@ def _people(plumbing: Plumbing) -> People:
         ),
         segments=Segments(db, segments, members, profiles, clock),
         segment_rows=segments,
-        segment_builder=SegmentBuilder(db, segments, members, profiles.tallies, clock),
+        segment_builder=SegmentBuilder(db, segments, members, profiles, clock),
         valuing=Valuing(values, profiles, events, clock, zone=zone),
         profiling=Profiling(profiles, consents, events, db, clock),
         merges=merges,

@@ -1,26 +1,29 @@
 """Finds all members of new versions, stretch by stretch, beside what is served; then serves them all at once.
 
-A build is a duty. Each stretch is one transaction with the note of how far it is, guarded by the lease, so a builder
-that died is carried on after its last stretch, and one that was paused too long writes nothing. Whoever changes while
-it runs is appraised by the new versions, too (`profiles.appraisal`).
+A build is a duty. After each stretch it is noted how far it is, so a builder that died is carried on after its last
+stretch. Whoever changes while it runs is appraised by the new versions, too (`profiles.appraisal`): a profile that is
+changed after its stretch was looked at is due, and one changed before was looked at as it then was.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import timedelta
 
 from base.clock import Clock
 from base.mongo import UNAVAILABLE, Database, Document, Session
 from profiles.membership.finding import Between, Stretch
 from profiles.membership.versions import Version, versions
+from profiles.store.profiles import ProfileStore
 from profiles.store.segments import MemberStore, SegmentStore
-from profiles.store.tallies import TallyStore
 
 log = logging.getLogger(__name__)
 
 #: People of one stretch.
-STRETCH = 4000
+STRETCH = 10_000
+#: How far clocks may be apart, and how long an event may be on its way into the database.
+SKEW = timedelta(seconds=30)
 #: Builds that failed so often without getting on are given up.
 TRIES = 3
 
@@ -33,13 +36,13 @@ class SegmentBuilder:
     """Carries out builds. Any number of workers may; each build has one at a time."""
 
     def __init__(
-        self, database: Database, store: SegmentStore, members: MemberStore, tallies: TallyStore, clock: Clock,
+        self, database: Database, store: SegmentStore, members: MemberStore, profiles: ProfileStore, clock: Clock,
         *, stretch: int = STRETCH,
     ) -> None:  # fmt: skip
         self._database = database
         self._store = store
         self._members = members
-        self._tallies = tallies
+        self._profiles = profiles
         self._clock = clock
         self._stretch = stretch
 
@@ -67,7 +70,7 @@ class SegmentBuilder:
         for key in row["retired"]:
             while await self._members.clear(key, self._stretch):
                 await self._noted(row, {})
-        await self._tallies.forget(row["retired"])
+        await self._profiles.tallies.forget(row["retired"])
         await self._store.builds.close(row)
 
     async def _find(self, row: Document) -> None:
@@ -83,6 +86,7 @@ class SegmentBuilder:
                 row, wanted, (after, last), {"after": last, "seen": seen, "total": max(seen, total)}
             )
             after = last
+        await self._look_again(row, wanted)
 
     async def _unreadable(self, row: Document, keys: Sequence[str], wanted: Sequence[Version]) -> None:
         """Superseded meanwhile, or a rule that this version cannot read."""
@@ -93,16 +97,39 @@ class SegmentBuilder:
         raise _Lost
 
     async def _one_stretch(self, row: Document, wanted: Sequence[Version], between: Between, note: Document) -> None:
-        async def work(session: Session) -> None:
-            await self._noted(row, note, session)
-            stretch = Stretch(self._members, between, self._clock(), session)
-            for version in wanted:  # inner ones first: their members are there when others ask for them
-                await self._members.put(between, version.key, await stretch.filter(version.rule), session)
-                if version.timely:
-                    for times, whom in await stretch.timely(version.rule):
-                        await self._members.due_by(between, times, whom, session)
+        await self._noted(row, {})
+        stretch = Stretch(self._members, between, self._clock())
+        for version in wanted:  # inner ones first: their members are there when others ask for them
+            await self._members.put(between, version.key, await stretch.filter(version.rule))
+            if version.timely:
+                for times, whom in await stretch.timely(version.rule):
+                    await self._members.due_by(between, times, whom)
+        try:
+            await self._noted(row, note)
+        except _Lost:
+            await self._heal(wanted, between)
+            raise
 
-        await self._database.in_transaction(work)
+    async def _heal(self, wanted: Sequence[Version], between: Between) -> None:
+        """We were away for so long that somebody else went on, and may have written by what was then: all people of the
+        stretch are looked at again, and what is served is counted anew."""
+        live = set((await self._store.live_keys([each.segment_id for each in wanted])).values())
+        keys = [each.key for each in wanted if each.key in live]
+        await self._profiles.appraisals.due_where({"_id": {"$lte": between[1]}}, between[0], limit=None)
+
+        async def work(session: Session) -> None:
+            await self._profiles.tallies.set(await self._members.count(keys, session), session)
+
+        if keys:
+            await self._database.in_transaction(work)
+
+    async def _look_again(self, row: Document, wanted: Sequence[Version]) -> None:
+        """At those to whom something happened while it was being read what had happened."""
+        names = frozenset().union(*(version.names for version in wanted))
+        if names:
+            concerned = await self._members.lately(names, row["at"] - SKEW)
+            today = await self._profiles.current(concerned)
+            await self._profiles.appraisals.due(today.values())
 
     async def _serve(self, row: Document) -> Document:
         """From here on the new versions are served and told of."""
@@ -113,7 +140,7 @@ class SegmentBuilder:
             if any(_drafted(rows.get(each)) != key for each, key in keys.items()):
                 raise _Lost
             retired = [*row["retired"], *(each["live"]["key"] for each in rows.values() if each.get("live"))]
-            await self._tallies.set(await self._members.count(keys.values(), session), session)
+            await self._profiles.tallies.set(await self._members.count(keys.values(), session), session)
             for each in rows.values():
                 fields = {
                     "live": {**each["draft"], "at": self._clock()},

@@ -115,14 +115,17 @@ class AppraisalBook:
         wanted = {"_id": {"$in": sorted(set(profile_ids))}, "merged_into": None}
         return (await self._rows.update_many(wanted, due_now(self._clock()))).matched_count
 
-    async def due_where(self, wanted: Mapping[str, Any], after: str = "") -> str | None:
-        """The same for the next `BATCH` people after this id whom a filter finds; the id to go on with, None at the
+    async def due_where(self, wanted: Mapping[str, Any], after: str = "", *, limit: int | None = BATCH) -> str | None:
+        """The same for the next `limit` people after this id whom a filter finds; the id to go on with, None at the
         end. For a change of what everybody is measured by."""
         rest = {"$and": [{"_id": {"$gt": after}, "merged_into": None}, wanted]}
-        ids = [row["_id"] for row in await whole(self._rows.find(rest, {"_id": 1}).sort("_id", ASCENDING).limit(BATCH))]
+        if limit is None:
+            await self._rows.update_many(rest, due_now(self._clock()))
+            return None
+        ids = [row["_id"] for row in await whole(self._rows.find(rest, {"_id": 1}).sort("_id", ASCENDING).limit(limit))]
         if ids:
             await self._rows.update_many({"_id": {"$in": ids}, "merged_into": None}, due_now(self._clock()))
-        return ids[-1] if len(ids) == BATCH else None
+        return ids[-1] if len(ids) == limit else None
 
     async def oldest(self) -> datetime | None:
         """Since when the one longest due has been; in the future when nobody is."""

@@ -14,6 +14,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from base.clock import Clock
 from base.duty import DutyBook, due_index
+from base.ids import id_at
 from base.mongo import Database, Document, Indexes, Session, whole
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
 
@@ -156,26 +157,37 @@ class MemberStore:
 
     async def stretch(self, after: str, size: int) -> tuple[str, int] | None:
         """The last of the next `size` ids after this one, and how many they are; None at the end."""
-        ids = self._rows.find({"_id": {"$gt": after}}, {"_id": 1}).sort("_id", ASCENDING).limit(size)
-        found = await whole(ids)
-        return (found[-1]["_id"], len(found)) if found else None
+        ids = self._rows.find({"_id": {"$gt": after}}, {"_id": 1}).sort("_id", ASCENDING)
+        found = await ids.clone().skip(size - 1).limit(1).to_list(1)
+        if found:
+            return found[0]["_id"], size
+        rest = await whole(ids.limit(size))
+        return (rest[-1]["_id"], len(rest)) if rest else None
 
-    async def put(self, between: tuple[str, str], key: str, wanted: Mapping[str, Any], session: Session) -> None:
-        """Those of this stretch of ids whom the filter finds become members, all others none. May run twice."""
+    async def put(self, between: tuple[str, str], key: str, wanted: Mapping[str, Any]) -> None:
+        """Those of this stretch of ids whom the filter finds become members, all others none. May run twice.
+
+        No transaction: with thousands of changes one takes ten times as long. Each profile is right by what it says
+        at that moment, and its revision counts up, so that no look that began before overwrites it.
+        """
         inside = {"_id": _within(between), "segments": key, "$nor": [{"$and": [{"merged_into": None}, wanted]}]}
-        await self._rows.update_many(inside, {"$pull": {"segments": key}, "$inc": {"rev": 1}}, session=session)
+        await self._rows.update_many(inside, {"$pull": {"segments": key}, "$inc": {"rev": 1}})
         outside = {"$and": [{"_id": _within(between), "merged_into": None, "segments": {"$ne": key}}, wanted]}
-        await self._rows.update_many(outside, {"$addToSet": {"segments": key}, "$inc": {"rev": 1}}, session=session)
+        await self._rows.update_many(outside, {"$addToSet": {"segments": key}, "$inc": {"rev": 1}})
 
-    async def due_by(
-        self, between: tuple[str, str], at: Sequence[Any], wanted: Mapping[str, Any], session: Session
-    ) -> None:
+    async def due_by(self, between: tuple[str, str], at: Sequence[Any], wanted: Mapping[str, Any]) -> None:
         """The earliest of these times (expressions over the profile; null is none) makes people due whom the filter
         finds. Whoever is looking at them looks once more."""
         people = {"$and": [{"_id": _within(between), "merged_into": None}, wanted]}
         earliest = {"$ifNull": [{"$min": ["$appraise_at", *at]}, "$$REMOVE"]}
         steps: list[Document] = [{"$set": {"appraise_at": earliest}}, {"$unset": "appraise_by"}]
-        await self._rows.update_many(people, steps, session=session)
+        await self._rows.update_many(people, steps)
+
+    async def lately(self, names: Collection[str], since: datetime) -> list[str]:
+        """To whom one of these happened since then, by the time at which it was recorded."""
+        recent = {"_id": {"$gt": id_at("evt", since)}, "name": {"$in": sorted(names)}}
+        found: list[str] = await self._events.distinct("profile_id", recent)
+        return [each for each in found if each]
 
     async def count(self, keys: Iterable[str], session: Session) -> dict[str, int]:
         """Members under these keys, counted in the index, in one snapshot."""

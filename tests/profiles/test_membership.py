@@ -109,7 +109,7 @@ async def club(people: People) -> AsyncIterator[Club]:
     await people.db.ensure_indexes(segment_rows.INDEXES)
     store, members = SegmentStore(people.db, people.clock), MemberStore(people.db)
     segments = Segments(people.db, store, members, people.profiles, people.clock)
-    builder = SegmentBuilder(people.db, store, members, people.profiles.tallies, people.clock, stretch=3)
+    builder = SegmentBuilder(people.db, store, members, people.profiles, people.clock, stretch=3)
     appraisal = Appraisal(people.db, people.profiles, people.events, people.clock, (SegmentAppraiser(store),))
     yield Club(people, store, segments, builder, appraisal)
     for name in ("segments", "segment_builds", "segment_tallies", "segment_edition"):
