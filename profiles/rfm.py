@@ -249,3 +249,33 @@ DEFAULT = TierSettings(
         Tier(key="level3", name="Level 3"),
     ]
 )
+
+
+# -- how it came to be -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Spell:
+    """A time in which a customer had one tier (None: none). `until` None: it is the one of today."""
+
+    tier: str | None
+    was: str | None
+    at: datetime
+    until: datetime | None
+    source: Source
+    by: str | None = None
+    #: The marks that led to it, `545`; None where a person gave it.
+    code: str | None = None
+
+
+def spells(changes: Sequence[tuple[datetime, Mapping[str, Any]]]) -> list[Spell]:
+    """The tiers of one customer, the one of today first. `changes`: (when, properties of `profile.tier_changed`)."""
+    found: list[Spell] = []
+    until: datetime | None = None
+    for at, said in sorted(changes, key=lambda each: each[0], reverse=True):
+        reason = said.get("reason")
+        code = reason.get("code") if isinstance(reason, Mapping) else None
+        source: Source = "rule" if said.get("source") == "rule" else "person"
+        found.append(Spell(said.get("to"), said.get("from"), at, until, source, said.get("by"), code))
+        until = at
+    return found

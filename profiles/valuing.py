@@ -149,6 +149,11 @@ class Valuing:
             raise Conflict("Somebody has changed this meanwhile.", code="contended")
         return await (self.score() if name == "score" else self.tiers())
 
+    async def tier_history(self, profile_id: str, limit: int = 20) -> list[rfm.Spell]:
+        """The tiers of one person, the one of today first: read from what was told."""
+        events = await self._events.find(profile_id, ["profile.tier_changed"], limit=limit)
+        return rfm.spells([(each.occurred_at, each.properties) for each in events])
+
     # -- in the background -------------------------------------------------------------------------------------------
 
     async def sweep(self) -> int:

@@ -74,6 +74,31 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         "double_opt_in": True,
         "locales": {"zh_CN": {"name": "新闻通讯", "wording": "同意每月接收新闻通讯。"}},
     },
+    "change_score_rules": {
+        "hot": 50,
+        "rules": [
+            {
+                "id": "bought",
+                "name": "Bought recently",
+                "rule": {"event": "order.paid"},
+                "points": 30,
+                "half_life": "P60D",
+            },
+            {"name": "Bought more than once", "rule": {"field": "orders.count", "op": "gte", "value": 2}, "points": 10},
+        ],
+    },
+    "preview_score_rules": {"rules": [{"rule": {"event": "order.paid", "within": "P30D"}, "points": 40}]},
+    "change_tiers": {
+        "recency_days": [30, 90, 180, 365],
+        "frequency": [2, 3, 5, 10],
+        "monetary": [5000, 15000, 40000, 100000],
+        "currency": "EUR",
+        "tiers": [
+            {"key": "vip", "name": "Key customer", "least": {"r": 3, "total": 12}},
+            {"key": "level1", "name": "Level 1"},
+        ],
+    },
+    "preview_tiers": {"tiers": [{"key": "vip", "name": "Key customer", "least": {"total": 12}}]},
     "change_consent_group": {"description": "News about tea, once a month."},
     "change_conversation": {"status": "resolved", "labels": ["returns"], "priority": "high"},
     "reply": {"text": "It is on its way."},

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from desk.api.shapes import Money, Time, View
 from profiles.models import Identity, IdentityKind, Profile, Strength
+from profiles.rfm import Spell
 from profiles.timeline import Entry
 
 
@@ -80,6 +81,38 @@ class PlaceView(View):
     longitude: float
 
 
+class ScorePartView(View):
+    """What one rule gives to the score; `manual`: what people and journeys added."""
+
+    rule_id: str
+    name: str
+    points: int
+
+
+class RfmView(View):
+    """Recency, frequency and money from 1 to 5, their total and code."""
+
+    r: int
+    f: int
+    m: int
+    total: int
+    code: str
+
+
+class TierSpellView(View):
+    """A time in which the person had this tier."""
+
+    tier: str | None
+    was: str | None
+    at: Time
+    until: Time | None
+    #: `rule`, or `person` where somebody gave it (`by`).
+    source: str
+    by: str | None
+    #: The marks that led to it.
+    code: str | None
+
+
 class ProfileView(View):
     """One customer. `merged_from`: the id that was asked for, when it has been merged into this one."""
 
@@ -95,7 +128,14 @@ class ProfileView(View):
     stage: str
     stage_since: Time | None
     tier: str | None
+    #: `rule`, or `person`: somebody gave it, and it stands until it is released.
+    tier_source: str | None
+    tier_since: Time | None
     score: int
+    #: Their sum, held between 0 and 100, is the score.
+    score_parts: list[ScorePartView]
+    rfm: RfmView | None
+    traits: dict[str, Any]
     locale: str | None
     time_zone: str | None
     location: PlaceView | None
@@ -118,6 +158,8 @@ class ProfileDetail(ProfileView):
     """One customer with all identities the caller may see."""
 
     identities: list[IdentityView]
+    #: The tier of today first.
+    tier_history: list[TierSpellView]
 
 
 class EntryView(View):
@@ -166,9 +208,12 @@ def profile_view(profile: Profile) -> ProfileView:
     return ProfileView.model_validate(_shown(profile))
 
 
-def profile_detail(profile: Profile, identities: Sequence[Identity]) -> ProfileDetail:
-    """With these identities."""
-    return ProfileDetail.model_validate({**_shown(profile), "identities": [identity_view(each) for each in identities]})
+def profile_detail(profile: Profile, identities: Sequence[Identity], tiers: Sequence[Spell]) -> ProfileDetail:
+    """With these identities and the tiers they had."""
+    return ProfileDetail.model_validate({
+        **_shown(profile), "identities": [identity_view(each) for each in identities],
+        "tier_history": [TierSpellView.model_validate(each) for each in tiers],
+    })  # fmt: skip
 
 
 def identity_view(identity: Identity) -> IdentityView:

@@ -145,7 +145,8 @@ async def upsert_profile(call: Call) -> Any:
 async def get_profile(call: Call) -> Any:
     """One customer. An id that was merged away answers with the surviving profile and `merged_from`."""
     profile, identities = await seen_person(call, call.path["id"])
-    return profile_detail(scoped_profile(call, profile), identities)
+    tiers = await call.runtime.valuing.tier_history(profile.id)
+    return profile_detail(scoped_profile(call, profile), identities, tiers)
 
 
 @operations("PATCH", "/profiles/{id:prf}", roles=["agent", "marketer"], body=PersonPatch, returns=ProfileDetail)
@@ -274,7 +275,8 @@ async def _patched(call: Call, profile_id: str, patch: ProfilePatch) -> ProfileD
 
 async def _detail(call: Call, profile: Profile) -> ProfileDetail:
     identities = await call.runtime.profiles.identities_of(profile.id)
-    return profile_detail(scoped_profile(call, profile), shown_identities(call, identities))
+    tiers = await call.runtime.valuing.tier_history(profile.id)
+    return profile_detail(scoped_profile(call, profile), shown_identities(call, identities), tiers)
 
 
 async def _check_owner(call: Call, owner_id: str | None) -> None:

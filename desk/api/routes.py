@@ -30,19 +30,15 @@ from desk.api import (
     tags,
     tasks,
     templates,
+    values,
 )
 from desk.api.contract import Operation
 
 #: In the order in which the document shows them.
 RESOURCES = (
-    channels, deliveries, profiles, merges, blocked_values, consent_groups, conversations, messages, files, events,
-    orders, templates, journeys, enrolments, sends, tasks, people, stream, health,
-    channels, deliveries, profiles, merges, segments, consent_groups, conversations, messages, files, events, orders,
-    templates, journeys, enrolments, sends, tasks, people, stream, health,
-    channels, deliveries, profiles, merges, lifecycle, fields, tags, blocked_values, consent_groups, conversations,
-    messages, files, events, orders, templates, journeys, enrolments, sends, tasks, people, stream, health,
-    channels, deliveries, profiles, merges, blocked_values, privacy, consent_groups, conversations, messages, files,
-    events, orders, templates, journeys, enrolments, sends, tasks, people, stream, health,
+    channels, deliveries, profiles, merges, lifecycle, fields, tags, segments, values, blocked_values, privacy,
+    consent_groups, conversations, messages, files, events, orders, templates, journeys, enrolments, sends, tasks,
+    people, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 
