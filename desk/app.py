@@ -34,9 +34,12 @@ from desk.pages import (
     preferences,
     privacy,
     profiles,
+    score,
     templates,
+    tiers,
     today,
     unsubscribe,
+    value_panel,
 )
 from desk.pages.errors import error_page
 from desk.render import RENDERER, Renderer
@@ -47,7 +50,7 @@ from desk.widget import door
 MAX_BODY_BYTES = 2_000_000
 PAGES = (
     entrance, today, inbox, profiles, merging, consent, journeys, orders, templates, channels, consent_groups,
-    blocked, deliveries, approved, unsubscribe, preferences, privacy,
+    blocked, deliveries, approved, unsubscribe, preferences, privacy, score, tiers, value_panel,
 )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from desk.pages.merging import merge_rows, merged_notice
 from desk.pages.panels import Opened, Panel, Tab
 from desk.pages.reads import faces_of, order_rows, run_briefs, together
 from desk.pages.timeline import timeline
+from desk.pages.value_panel import traits_panel, value_panel
 from desk.render import formats_of, page
 from inbox.models import Conversation
 from profiles.models import Profile
@@ -225,6 +226,8 @@ PANELS = (
     Panel("ways", ways_panel),
     Panel("facts", facts_panel),
     Panel("revenue", revenue_panel),
+    Panel("value", value_panel),
+    Panel("traits", traits_panel),
 )  # fmt: skip
 #: The first one is open where none is asked for.
 TABS = (
