@@ -22,13 +22,16 @@ from desk.middleware import ERROR_PAGE, MIDDLEWARES, harden
 from desk.pages import (
     approved,
     blocked,
+    board,
     channels,
     consent,
     consent_groups,
     deliveries,
     entrance,
+    fields,
     inbox,
     journeys,
+    lifecycle,
     merging,
     orders,
     preferences,
@@ -37,6 +40,9 @@ from desk.pages import (
     score,
     templates,
     tiers,
+    tags,
+    templates,
+    term_lists,
     today,
     unsubscribe,
     value_panel,
@@ -51,6 +57,9 @@ MAX_BODY_BYTES = 2_000_000
 PAGES = (
     entrance, today, inbox, profiles, merging, consent, journeys, orders, templates, channels, consent_groups,
     blocked, deliveries, approved, unsubscribe, preferences, privacy, score, tiers, value_panel,
+    entrance, today, inbox, board, tags, profiles, lifecycle, term_lists, fields, merging, consent, journeys, orders,
+    templates, channels, consent_groups, blocked, deliveries, approved, unsubscribe, preferences,
+    privacy,
 )  # fmt: skip
 
 

@@ -200,6 +200,36 @@ class ProfileEditor:
                 raise NotFound("There is no such profile.") from None
             return found
 
+    async def put_back(self, profile_id: str, move: Document, *, by: str | None) -> Profile:
+        """Undo a move from stage to stage: back to where the person was, for no reason asked, once. What they had
+        spent there counts on, and a stage that is in the list no more can be gone back to. Raises `NotFound`."""
+        key = f"undo:{move['_id']}"
+
+        async def work(session: Session) -> Document:
+            row = await self._store.locked(profile_id, session)
+            if row is None:
+                raise NotFound("There is no such profile.")
+            if row["stage"] != move["to"]:
+                return row
+            now = self._clock()
+            after = {**row, "stage": move["from"], "stage_since": move["since"], "updated_at": now}
+            patch = ProfilePatch(stage=move["from"])
+            await self._store.write(row["_id"], {name: after[name] for name in _MOVED}, session)
+            await self._stage_log.add(move_of(row, after, patch, "person", by, key, now), session)
+            await self._events.record(told(row, after, patch, "person", by, key, now), session)
+            return after
+
+        try:
+            return as_profile(await self._database.in_transaction(work), profile_id)
+        except DuplicateKeyError:  # undone before
+            found = await self._store.get(profile_id)
+            if found is None:
+                raise NotFound("There is no such profile.") from None
+            return found
+
+
+_MOVED = ("stage", "stage_since", "updated_at")
+
 
 def patched(row: Document, patch: ProfilePatch, source: Source, at: datetime) -> Document:
     """The profile after the patch; equal to `row` when it changes nothing. Pure."""

@@ -14,7 +14,9 @@ from desk.pages.faces import Face, Faces
 from desk.pages.reads import OrderBrief
 from desk.pages.runs import RunBrief
 from inbox.models import Conversation
+from profiles.custom_fields import CustomField
 from profiles.models import Identity, Profile
+from profiles.terms import Agreed, said_of
 
 SYMBOLS = {"email": "envelope", "phone": "phone", "customer_id": "identification", "anonymous": "eye-slash"}
 #: Ids that say nothing to a person.
@@ -84,7 +86,7 @@ class CustomerView:
 def customer_view(
     profile: Profile | None, conversation: Conversation | None, identities: Sequence[Identity], *,
     orders: Sequence[OrderBrief], runs: Sequence[RunBrief], others: Sequence[Conversation], owner: str, faces: Faces,
-    formats: Formats,
+    formats: Formats, agreed: Agreed | None = None,
 ) -> CustomerView:  # fmt: skip
     """Everything the pane shows. `profile` None: it was erased while its conversation stayed."""
     fallback = (conversation.display_name or conversation.address.handle) if conversation else None
@@ -93,9 +95,9 @@ def customer_view(
         name=(profile.display_name if profile else fallback) or formats.text(N_("Unknown person")),
         avatar_url=None,
         where=where_of(profile, formats) if profile else (),
-        chips=chips_of(profile, formats) if profile else (),
+        chips=chips_of(profile, formats, agreed) if profile else (),
         ways=ways_of(identities, faces, formats),
-        facts=facts_of(profile, owner, faces, formats) if profile else (),
+        facts=facts_of(profile, owner, faces, formats, agreed) if profile else (),
         revenue=revenue_of(profile, formats) if profile else "",
         orders=tuple(orders),
         runs=tuple(runs),
@@ -111,9 +113,10 @@ def where_of(profile: Profile, formats: Formats) -> tuple[str, ...]:
     return (*((str(city),) if isinstance(city, str) and city else ()), *there)
 
 
-def chips_of(profile: Profile, formats: Formats) -> tuple[Chip, ...]:
-    """Stage, tier, score, then tags."""
-    chips = [Chip(formats.text(STAGE_LABELS.get(profile.stage, profile.stage.capitalize())), "accent")]
+def chips_of(profile: Profile, formats: Formats, agreed: Agreed | None = None) -> tuple[Chip, ...]:
+    """Stage, tier, score, then tags. `agreed`: what stages are called here."""
+    stage = formats.text(STAGE_LABELS.get(profile.stage, profile.stage.capitalize()))
+    chips = [Chip(said_of(agreed.stages, profile.stage, formats.language) if agreed else stage, "accent")]
     if profile.tier:
         chips.append(Chip(formats.text(profile.tier.capitalize()), "warn"))
     if profile.score:
@@ -141,8 +144,10 @@ def ways_of(identities: Sequence[Identity], faces: Faces, formats: Formats) -> t
     return tuple(way for way in ways if way.face or way.label.casefold() not in by_channel)
 
 
-def facts_of(profile: Profile, owner: str, faces: Faces, formats: Formats) -> tuple[Fact, ...]:
-    """What is known beyond the name, in a fixed order, then the attributes."""
+def facts_of(
+    profile: Profile, owner: str, faces: Faces, formats: Formats, agreed: Agreed | None = None, place: str = "inbox"
+) -> tuple[Fact, ...]:  # fmt: skip
+    """What is known beyond the name, in a fixed order, then the defined fields of this place, then free attributes."""
     _ = formats.text
     facts = [(_("Owner"), owner), (_("Language"), language_name(profile.locale, formats))]
     facts.append((_("First seen"), formats.date(profile.created_at)))
@@ -152,10 +157,30 @@ def facts_of(profile: Profile, owner: str, faces: Faces, formats: Formats) -> tu
     source = next((str(touch[key]) for key in ("headline", "source", "ref") if touch.get(key)), "")
     card = faces.cards.get(str(touch.get("channel")))
     facts.append((_("Came from"), source or (_(card.label) if card else str(touch.get("channel") or ""))))
+    defined = {each.key: each for each in agreed.fields} if agreed else {}
+    for field in defined.values():
+        value = profile.attributes.get(field.key)
+        if place in field.shown and value not in (None, "", []):
+            facts.append((field.said(formats.language), field_text(field, value, formats)))
     for key, value in sorted(profile.attributes.items()):
-        if key != "city" and isinstance(value, str | int | float | bool):
+        if key != "city" and key not in defined and isinstance(value, str | int | float | bool):
             facts.append((key.replace("_", " ").capitalize(), str(value)))
     return tuple(Fact(label, value) for label, value in facts if value)[:14]
+
+
+def field_text(field: CustomField, value: Any, formats: Formats) -> str:
+    """The value of a defined field as it is read."""
+    if isinstance(value, bool):
+        return formats.text(N_("yes") if value else N_("no"))
+    if isinstance(value, datetime):
+        return formats.date(value) if field.type == "date" else formats.moment(value)
+    if isinstance(value, list):
+        return ", ".join(field.option_said(str(each), formats.language) for each in value)
+    if field.type == "rating" and isinstance(value, int):
+        return "★" * value
+    if isinstance(value, int | float):
+        return formats.number(value)
+    return field.option_said(str(value), formats.language)[:300]
 
 
 def language_name(locale: str | None, formats: Formats) -> str:

@@ -294,7 +294,7 @@ async def _customer_part(request: web.Request, found: Conversation) -> dict[str,
     view = customer_view(
         scoped_profile(reading(request), profile) if profile else None, found,
         shown_identities(reading(request), identities), orders=orders, runs=runs, others=seen[:4],
-        owner=owner_name(profile, owner), faces=faces, formats=formats,
+        owner=owner_name(profile, owner), faces=faces, formats=formats, agreed=await runtime_of(request).terms.now(),
     )  # fmt: skip
     brief = await consent_brief(request, profile.id, found.identity_id, formats) if profile else None
     return {"customer": view, "consent": brief, "may_record": principal.may("agent", "marketer")}

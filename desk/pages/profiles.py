@@ -17,17 +17,20 @@ from desk.auth import principal_of, require
 from desk.i18n import N_, Formats
 from desk.keys import runtime_of
 from desk.pages.consent import consent_view
-from desk.pages.customer import Chip, chips_of, customer_view, facts_of, owner_name, revenue_of, way_of, ways_of
+from desk.pages.customer import Chip, chips_of, customer_view, facts_of, field_text, revenue_of, way_of, ways_of
 from desk.pages.inbox_rows import Asked, row_of
+from desk.pages.lifecycle import fields_panel, relations_panel, roles_panel, social_panel, stage_panel
 from desk.pages.merging import merge_rows, merged_notice
 from desk.pages.panels import Opened, Panel, Tab
 from desk.pages.reads import faces_of, order_rows, run_briefs, together
+from desk.pages.terms import Words
 from desk.pages.timeline import timeline
 from desk.pages.value_panel import traits_panel, value_panel
 from desk.render import formats_of, page
 from inbox.models import Conversation
 from profiles.models import Profile
 from profiles.store.profiles import ProfileFilter
+from profiles.terms import Agreed
 
 routes = web.RouteTableDef()
 PER_PAGE, EVENTS = 50, 60
@@ -47,14 +50,19 @@ class ProfileRow:
     last_seen_at: datetime | None
 
 
-def profile_row(profile: Profile, formats: Formats) -> ProfileRow:
+def profile_row(profile: Profile, formats: Formats, agreed: Agreed | None = None) -> ProfileRow:
     """One row."""
     contact = profile.email or profile.phone or (profile.handles[0] if profile.handles else "")
     if contact == profile.display_name:
         contact = ""
     orders = formats.number(profile.orders.count) if profile.orders.count else ""
+    chips = list(chips_of(profile, formats, agreed)[:4])
+    for field in agreed.fields if agreed else ():
+        value = profile.attributes.get(field.key)
+        if "list" in field.shown and value not in (None, "", []):
+            chips.append(Chip(f"{field.said(formats.language)}: {field_text(field, value, formats)[:40]}"))
     return ProfileRow(
-        profile.id, profile.display_name, contact, chips_of(profile, formats)[:4], orders, revenue_of(profile, formats),
+        profile.id, profile.display_name, contact, tuple(chips), orders, revenue_of(profile, formats),
         profile.last_seen_at,
     )  # fmt: skip
 
@@ -65,8 +73,14 @@ async def profiles(request: web.Request) -> web.StreamResponse:
     """The list: those seen last stand first."""
     runtime, formats = runtime_of(request), formats_of(request, principal_of(request))
     q = request.query.get("q", "").strip()[:200]
-    tag, stage = request.query.get("tag"), request.query.get("stage")
-    wanted = ProfileFilter(q=q or None, tag=tag, stage=stage)
+    agreed = await runtime.terms.now()
+    asked = {name: request.query.get(name, "").strip()[:64] for name in ("tag", "stage", "tier", "role", "owner")}
+    mine = asked["owner"] == "me"
+    owner = principal_of(request).id if mine else asked["owner"]
+    wanted = ProfileFilter(
+        q=q or None, tag=asked["tag"] or None, stage=asked["stage"] or None, tier=asked["tier"] or None,
+        role=asked["role"] or None, owner_id=owner or None,
+    )  # fmt: skip
     try:
         found = await runtime.profiles.page(
             wanted, sort="last_seen", limit=PER_PAGE, cursor=request.query.get("cursor")
@@ -74,11 +88,19 @@ async def profiles(request: web.Request) -> web.StreamResponse:
     except WrongInput:
         raise web.HTTPSeeOther("/profiles") from None
     seen = await seen_ids(reading(request), {each.id for each in found.data})
-    query = {name: value for name, value in (("q", q), ("tag", tag), ("stage", stage)) if value}
+    query = {name: value for name, value in {"q": q, **asked}.items() if value}
+    names = await runtime.users.names([owner]) if owner and not mine else {}
+    said = Words(agreed, formats.language)
+    shown = {
+        **asked, "stage": said.stage(asked["stage"]) if asked["stage"] else "",
+        "role": said.role(asked["role"]) if asked["role"] else "",
+        "owner": formats.text(N_("Mine")) if mine else names.get(owner, owner),
+    }  # fmt: skip
     values = {
-        "profiles": [profile_row(each, formats) for each in found.data if each.id in seen],
+        "profiles": [profile_row(each, formats, agreed) for each in found.data if each.id in seen],
         "q": q,
-        "filters": [(name, value) for name, value in query.items() if name != "q"],
+        "filters": [(name, value, shown[name]) for name, value in query.items() if name != "q"],
+        "mine": mine,
         "count": await _count(request, wanted, formats),
         "next_href": f"/profiles?{urlencode({**query, 'cursor': found.next_cursor})}" if found.next_cursor else "",
     }
@@ -112,7 +134,8 @@ async def profile(request: web.Request) -> web.StreamResponse:
     values = {
         **found, "tab": tab.name, "undone": "undone" in request.query,
         "customer": customer_view(
-            person, None, identities, orders=[], runs=[], others=[], owner="", faces=opened.faces, formats=formats
+            person, None, identities, orders=[], runs=[], others=[], owner="", faces=opened.faces, formats=formats,
+            agreed=await runtime.terms.now(),
         ),
         "talk_href": f"/inbox/{talks[0].id}" if talks else "",
     }  # fmt: skip
@@ -155,8 +178,8 @@ async def ways_panel(opened: Opened) -> Any:
 
 async def facts_panel(opened: Opened) -> Any:
     """What is known beyond the name."""
-    names = await opened.runtime.users.names([opened.person.owner_id] if opened.person.owner_id else [])
-    return facts_of(opened.person, owner_name(opened.person, names), opened.faces, opened.formats) or None
+    agreed = await opened.runtime.terms.now()
+    return facts_of(opened.person, "", opened.faces, opened.formats, agreed, place="") or None
 
 
 async def revenue_panel(opened: Opened) -> Any:
@@ -224,7 +247,12 @@ async def identities_tab(opened: Opened) -> Any:
 #: The side from top to bottom.
 PANELS = (
     Panel("ways", ways_panel),
+    Panel("stage", stage_panel),
+    Panel("roles", roles_panel),
+    Panel("fields", fields_panel),
     Panel("facts", facts_panel),
+    Panel("relations", relations_panel),
+    Panel("social", social_panel),
     Panel("revenue", revenue_panel),
     Panel("value", value_panel),
     Panel("traits", traits_panel),

@@ -9,10 +9,11 @@ from typing import Any
 from aiohttp import web
 
 from base.errors import NotFound
+from campaigns.lifecycle import HANDED_OVER
 from desk.api.merges import seen_pairs
 from desk.api.scope import reading, seen_tasks
 from desk.auth import principal_of, require
-from desk.i18n import Formats
+from desk.i18n import N_, Formats
 from desk.keys import runtime_of
 from desk.pages.inbox_rows import Asked, row_of
 from desk.pages.merging import pair_rows
@@ -57,6 +58,9 @@ def task_row(task: dict[str, Any], names: dict[str, str], me: str, formats: Form
     due, profile_id = task.get("due_at"), str(task.get("profile_id") or "")
     late = due is not None and due < formats.now
     mine, text = task.get("assignee_id") == me, str(task.get("text") or "")
+    if (task.get("source") or {}).get("kind") == HANDED_OVER and profile_id in names:
+        text = formats.text(N_("%(name)s was merged with another profile and has another owner now"),
+                            name=names[profile_id])  # fmt: skip
     return TaskRow(task["_id"], text, names.get(profile_id, ""), profile_id, due, late, mine)
 
 
