@@ -25,6 +25,7 @@ from campaigns.store import EnrolmentStore, JourneyStore, TemplateStore
 from campaigns.validate import check_whole, template_ids
 from campaigns.wallclock import Duration
 from profiles.models import storable
+from profiles.terms import Terms
 
 Status = Literal["live", "paused", "draining", "archived"]
 Overdue = Literal["send", "shift", "skip_older_than"]
@@ -63,8 +64,9 @@ class Journeys:
 
     def __init__(
         self, store: JourneyStore, enrolments: EnrolmentStore, live: LiveJourneys, entrance: Entrance,
-        facts: FactReader, templates: TemplateStore, doorbell: Ringer, clock: Clock,
+        facts: FactReader, templates: TemplateStore, doorbell: Ringer, clock: Clock, terms: Terms | None = None,
     ) -> None:  # fmt: skip
+        self._terms = terms
         self._store = store
         self._enrolments = enrolments
         self._live = live
@@ -109,11 +111,17 @@ class Journeys:
             if head["status"] == "archived":
                 raise Conflict("An archived journey cannot be published.", code="archived")
             definition = must_read(head["draft"])
-            check_whole(definition, await self._templates.existing(template_ids(definition)))
+            templates = await self._templates.existing(template_ids(definition))
+            check_whole(definition, templates, await self._stages())
             found = await self._publication(head, definition, dry_run)
             if dry_run or await self._published(head, found, by):
                 return found
         raise _contended()
+
+    async def _stages(self) -> frozenset[str] | None:
+        if self._terms is None:
+            return None
+        return frozenset(each.key for each in (await self._terms.now()).stages)
 
     async def _published(self, head: Document, found: Publication, by: str | None) -> bool:
         version = await self._store.add_version(head["_id"], head["draft"], by)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from base.feed import Feed, Notice
 from base.mongo import Document
 from campaigns.tasks import Tasks
 from profiles.edit import ProfileEditor, ProfilePatch
@@ -17,6 +18,8 @@ from profiles.terms import Agreed, Stage, Terms
 
 #: `source.kind` of the task by which a former owner is told.
 HANDED_OVER = "owner_changed"
+#: Moves that pages are told of one by one; of more at once they are told together.
+SHOWN_MAX = 20
 
 
 def due_stage(profile: Mapping[str, object], orders: int, agreed: Agreed) -> Stage | None:
@@ -37,9 +40,12 @@ def may_move(here: int, to: Stage, agreed: Agreed) -> bool:
 
 
 class Lifecycle:
-    """Moves people by the rules of their stages, and tells the owner whose customer was merged away."""
+    """Moves people by the rules of their stages, tells the owner whose customer was merged away, and open boards."""
 
-    def __init__(self, terms: Terms, editor: ProfileEditor, profiles: ProfileStore, tasks: Tasks) -> None:
+    def __init__(
+        self, terms: Terms, editor: ProfileEditor, profiles: ProfileStore, tasks: Tasks, feed: Feed | None = None
+    ) -> None:
+        self._feed = feed
         self._terms = terms
         self._editor = editor
         self._profiles = profiles
@@ -50,6 +56,7 @@ class Lifecycle:
         agreed = await self._terms.now()
         await self._by_orders(events, agreed)
         await self._by_segments(events, agreed)
+        await self._show(events)
         for event in events:
             if event.name == "profile.merged" and event.profile_id:
                 await self._tell_owners(event)
@@ -74,6 +81,13 @@ class Lifecycle:
             stage = wanted.get(str(event.properties.get("segment_id"))) if event.name == "segment.entered" else None
             if stage is not None and event.profile_id:
                 await self._move(event.profile_id, stage, agreed, f"stage:{event.id}", "segment")
+
+    async def _show(self, events: Sequence[Event]) -> None:
+        moved = {each.profile_id for each in events if each.name == "profile.stage_changed" and each.profile_id}
+        if self._feed is None or not moved:
+            return
+        named = [{"profile_id": each} for each in sorted(moved)] if len(moved) <= SHOWN_MAX else [{}]
+        await self._feed.append([Notice("profile.stage_changed", data) for data in named])
 
     async def _move(self, profile_id: str, stage: Stage, agreed: Agreed, key: str, rule: str) -> None:
         def forward(row: Document) -> bool:

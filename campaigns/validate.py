@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from base.errors import FieldError, WrongInput
-from campaigns.models import RESTING, AnyStep, Definition, SendStep, TaskStep
+from campaigns.models import RESTING, AnyStep, Definition, SendStep, TaskStep, UpdateStep
 
 #: Step id or None (the end of the journey).
 Ways = Mapping[str, list[tuple[str, str | None]]]
 
 
-def check_whole(definition: Definition, known_templates: frozenset[str] | None = None) -> None:
-    """Raise `WrongInput` with the path of every fault. `known_templates`: ids that exist; None: not asked."""
+def check_whole(
+    definition: Definition, known_templates: frozenset[str] | None = None, known_stages: frozenset[str] | None = None
+) -> None:
+    """Raise `WrongInput` with the path of every fault. `known_templates`: ids that exist; `known_stages`: keys of the
+    list; None: not asked."""
     faults = [
         *_double_ids(definition),
         *_unknown_targets(definition),
@@ -20,6 +23,7 @@ def check_whole(definition: Definition, known_templates: frozenset[str] | None =
         *_restless_circles(definition),
         *_endless(definition),
         *_unknown_templates(definition, known_templates),
+        *_unknown_stages(definition, known_stages),
     ]
     if faults:
         raise WrongInput("This journey cannot be published yet.", faults)
@@ -124,3 +128,12 @@ def _unknown_templates(definition: Definition, known: frozenset[str] | None) -> 
         named = step.template_id if isinstance(step, SendStep) else None
         if known is not None and named is not None and named not in known:
             yield FieldError(f"steps[{place}].template_id", f"there is no template {named!r}")
+
+
+def _unknown_stages(definition: Definition, known: frozenset[str] | None) -> Iterator[FieldError]:
+    for place, step in enumerate(definition.steps):
+        if known is None or not isinstance(step, UpdateStep):
+            continue
+        for path, stage in (("stage", step.stage), ("set.stage", step.set.get("stage"))):
+            if stage is not None and stage not in known:
+                yield FieldError(f"steps[{place}].{path}", f"there is no stage {stage!r}")

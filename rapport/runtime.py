@@ -422,10 +422,10 @@ def _campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox: In
     confirmations = Confirmations(
         people.profiles, people.consent, inbox.outbox, plumbing.channels, plumbing.registry, people.consent_links
     )
-    lifecycle = Lifecycle(people.terms, people.editor, people.profiles, tasks)
+    lifecycle = Lifecycle(people.terms, people.editor, people.profiles, tasks, plumbing.feed)
     listeners = [people.appraisal.hear, confirmations.ask, lifecycle.hear]
     return Campaigns(
-        journeys=Journeys(heads, runs, live, entrance, facts, template_rows, doorbell, clock),
+        journeys=Journeys(heads, runs, live, entrance, facts, template_rows, doorbell, clock, people.terms),
         templates=Templates(template_rows, renderer, facts),
         tasks=tasks,
         reactor=Reactor(people.events, runs, live, entrance, facts, doorbell, clock, listeners=listeners),

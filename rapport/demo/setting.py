@@ -5,10 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from base.errors import Conflict
+from profiles.custom_fields import FieldInput, Option
 from rapport.demo.cast import Channel
 from rapport.demo.stage import NAMES, Stage
 from rapport.runtime import Runtime
 
+FAVOURITE = FieldInput(
+    key="favourite_tea", labels={"en": "Favourite tea", "zh_CN": "最爱的茶"}, type="choice", shown=["profile", "inbox"],
+    options=[
+        Option(value="green", labels={"en": "Green", "zh_CN": "绿茶"}),
+        Option(value="oolong", labels={"en": "Oolong", "zh_CN": "乌龙"}),
+        Option(value="black", labels={"en": "Black", "zh_CN": "红茶"}),
+    ],
+)  # fmt: skip
 COLLEAGUES = (("mia@harbour-tea.example", "Mia Jansen"), ("liwei@harbour-tea.example", "李薇"),
               ("tom@harbour-tea.example", "Tom Okafor"))  # fmt: skip
 #: Recipes with waits short enough to watch.
@@ -29,8 +38,22 @@ async def prepare_stage(runtime: Runtime, held: Stage) -> None:
             await runtime.accounts.invite(email, name, "agent")
         except Conflict:
             continue
+    await _lifecycle(runtime)
     for recipe, params in RECIPES:
         await runtime.journeys.install(recipe, params, live=True, key=f"demo:{recipe}")
+
+
+async def _lifecycle(runtime: Runtime) -> None:
+    """People move by their orders, and one field is asked for. What somebody has changed since stays."""
+    agreed = await runtime.terms.now(fresh=True)
+    if agreed.revs["stages"] == 0:
+        orders = {"customer": 1, "repeat": 2}
+        rows = [{**each.model_dump(), "orders": orders.get(each.key)} for each in agreed.stages]
+        await runtime.terms.save("stages", 0, rows, by=None)
+    try:
+        await runtime.fields.create(FAVOURITE)
+    except Conflict:
+        return
 
 
 async def _channel(runtime: Runtime, held: Stage, provider: Channel) -> None:

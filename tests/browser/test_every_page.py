@@ -61,6 +61,7 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
     pair = Dispute(person, other, "email", "email:mei.tan@example.org", "unverified")
     await world.runtime.profiles.suggestions.note([pair], now())
     public = await consents(world, person, talk["identity_id"])
+    await lifecycle(world, person, other)
     yield {
         "today": "/today", "inbox": "/inbox?view=all", "conversation": f"/inbox/{talk['id']}?view=all",
         "profiles": "/profiles", "profile": f"/profiles/{person}",
@@ -76,9 +77,30 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         "profile-consent": f"/profiles/{person}?tab=consent", "consent-groups": "/settings/consent", **public,
         "score": "/settings/score", "tiers": "/settings/tiers",
         "who-is-who": "/settings/who-is-who",
+        "board": "/profiles/board", "tags": "/profiles/tags", "stages": "/settings/stages", "roles": "/settings/roles",
+        "fields": "/settings/fields", "new-field": "/settings/fields/new",
+        "stage": f"/profiles/{person}/stage?to=lost", "relate": f"/profiles/{person}?relate=que",
         "new-channel": "/settings/channels/new/email", "api-docs": "/api/docs",
     }  # fmt: skip
     await world.end_journeys()
+
+
+async def lifecycle(world: World, person: str, other: str) -> None:
+    """Somebody with a way behind them, roles, fields and relations; tags with a change that is done."""
+    await world.api.post(
+        "/fields",
+        {"key": "favourite_tea", "labels": {"en": "Favourite tea", "zh_CN": "最爱的茶"}, "type": "choice",
+         "options": [{"value": "green", "labels": {"en": "Green", "zh_CN": "绿茶"}}, {"value": "black"}],
+         "personal": True, "shown": ["profile", "inbox", "list"]},
+    )  # fmt: skip
+    fields = {"attributes": {"favourite_tea": "green"}, "add_tags": ["regulr", "gifts"], "roles": ["buyer", "agent"],
+              "tier": "gold", "score": 72}  # fmt: skip
+    await world.api.call("PATCH", f"/profiles/{person}", fields)
+    await world.api.post(f"/profiles/{person}/stage", {"stage": "customer"})
+    await world.api.post(f"/profiles/{person}/stage", {"stage": "repeat"})
+    await world.api.post(f"/profiles/{other}/stage", {"stage": "lost", "reason": "price"})
+    await world.api.post(f"/profiles/{person}/relations", {"kind": "referred_by", "other_id": other})
+    await world.api.post("/tags/changes", {"what": "rename", "tag": "regulr", "to": "regular"})
 
 
 async def consents(world: World, person: str, identity: str) -> dict[str, str]:
@@ -141,6 +163,8 @@ async def test_no_page_stands_in_anybodys_way(
     names = ("conversation", "profile", "journeys", "journey", "run", "channels", "channel", "orders", "today",
              "profile-consent", "consent-groups", "consent-group", "unsubscribe", "unsubscribed", "preferences",
              "preferences-paused", "confirm", "duplicates", "merge", "score", "tiers")  # fmt: skip
+             "preferences-paused", "confirm", "duplicates", "merge", "board", "tags", "stages", "roles",
+             "fields", "new-field", "stage", "relate")  # fmt: skip
     found = {name: await findings(page, places[name]) for name in names}
     assert not any(found.values()), "\n".join(f"{name}: {each}" for name, own in found.items() for each in own)
 
