@@ -14,6 +14,7 @@ Prefix = Literal[
     "stl", "rel", "fld", "tgc",
     "evt", "usr", "tsk", "whk", "dlv", "ses", "tok", "sug", "nte", "lck", "fil", "mrg", "cgr", "blk", "ers", "dos",
     "prq",
+    "evt", "usr", "tsk", "whk", "dlv", "ses", "tok", "sug", "nte", "lck", "fil", "mrg", "cgr", "fup",
 ]  # fmt: skip
 PREFIXES: frozenset[str] = frozenset(get_args(Prefix))
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -41,9 +42,6 @@ def new_id(prefix: Prefix) -> str:
 def id_before(prefix: Prefix, at: datetime) -> str:
     """Sorts before every id made at that time or later, and after all made a millisecond before."""
     bits = max(0, int(at.timestamp() * 1000)) << 80
-def id_at(prefix: Prefix, at: datetime) -> str:
-    """Ids made from then on, by the clock of their process, sort after this one."""
-    bits = int(at.timestamp() * 1000) << 80
     return f"{prefix}_{''.join([_PAIRS[bits >> place & 1023] for place in _PLACES])}"
 
 

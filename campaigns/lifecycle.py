@@ -105,8 +105,8 @@ class Lifecycle:
             return
         for user_id in sorted(former - {survivor.owner_id}):
             await self._tasks.create_once(
-                f"{HANDED_OVER}:{event.properties.get('merge_id')}:{user_id}",
                 {
+                    "key": f"{HANDED_OVER}:{event.properties.get('merge_id')}:{user_id}",
                     "text": f"{survivor.display_name} was merged with another profile and has another owner now.",
                     "assignee_id": user_id, "due_at": event.occurred_at, "profile_id": survivor.id,
                     "conversation_id": None, "order_id": None,

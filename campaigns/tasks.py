@@ -76,27 +76,27 @@ class Tasks:
         if known is not None:
             return known
         event = row["data"].get("event") or {}
-        fields = {
+        return await self.create_once({
             "key": key, "text": step.text, "due_at": due_at, "profile_id": row["profile_id"],
             "assignee_id": await self._assignee(step, row["profile_id"]),
             "conversation_id": event.get("conversation_id"),
             "order_id": (event.get("properties") or {}).get("order_id"),
             "source": {"kind": "journey", "id": row["journey_id"], "enrolment_id": row["_id"], "node_id": node},
-        }  # fmt: skip
-        try:
-            return await self._created(fields)
-        except DuplicateKeyError:
-            return (await self._store.by_keys([key]))[key]
+        })  # fmt: skip
 
-    async def create_once(self, key: str, fields: Mapping[str, Any]) -> Document:
-        """The task of that key, made when it is not there yet."""
-        known = (await self._store.by_keys([key])).get(key)
-        if known is not None:
-            return known
-        try:
-            return await self._created({**fields, "key": key})
-        except DuplicateKeyError:
-            return (await self._store.by_keys([key]))[key]
+    async def create_once(self, fields: Mapping[str, Any]) -> Document:
+        """A task under a `key` of its own; the same key again returns the same task."""
+        known = await self.by_keys([fields["key"]])
+        if not known:
+            try:
+                return await self._created(fields)
+            except DuplicateKeyError:
+                known = await self.by_keys([fields["key"]])
+        return known[fields["key"]]
+
+    async def by_keys(self, keys: Sequence[str]) -> dict[str, Document]:
+        """Tasks by key."""
+        return await self._store.by_keys(keys)
 
     async def patch(self, task_id: str, patch: TaskPatch, by: str | None) -> Document:
         """Change what is given. Closing it wakes the run that waits. Raises `NotFound`, `Conflict`."""
@@ -142,7 +142,8 @@ class Tasks:
     async def _created(self, fields: Mapping[str, Any]) -> Document:
         async def work(session: Session) -> Document:
             task = await self._store.add(fields, session)
-            await self._events.record([_event("task.created", task, self._clock())], session)
+            by = (task.get("source") or {}).get("by") or _maker(task)
+            await self._events.record([_event("task.created", task, self._clock(), by)], session)
             return task
 
         task: Document = await self._database.in_transaction(work)
@@ -164,7 +165,7 @@ class Tasks:
         async def work(session: Session) -> Document | None:
             changed = await self._store.change(task["_id"], task["rev"], fields, session)
             if changed is not None and closes:
-                await self._events.record([_event("task.done", changed, now)], session)
+                await self._events.record([_event("task.done", changed, now, by)], session)
             return changed
 
         found: Document | None = await self._database.in_transaction(work)
@@ -177,7 +178,15 @@ class Tasks:
         return profile.owner_id if profile else None
 
 
-def _event(name: str, task: Document, at: datetime) -> NewEvent:
+def _maker(task: Document) -> str | None:
+    """The person or program that made it, or the journey."""
+    source = task.get("source") or {}
+    if source.get("kind") == "journey":
+        return f"journey:{source['id']}"
+    return source.get("id") if source.get("kind") == "person" else None
+
+
+def _event(name: str, task: Document, at: datetime, by: str | None) -> NewEvent:
     source = task.get("source") or {}
     return NewEvent(
         name=name,
@@ -188,5 +197,6 @@ def _event(name: str, task: Document, at: datetime) -> NewEvent:
         properties={
             "task_id": task["_id"], "text": task["text"], "assignee_id": task.get("assignee_id"),
             "state": task["state"], "result": task.get("result"), "enrolment_id": source.get("enrolment_id"),
+            "by": by,
         },
     )  # fmt: skip

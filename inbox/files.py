@@ -49,7 +49,8 @@ _ROUNDS = 5
 
 @dataclass(frozen=True)
 class KeptFile:
-    """A file as doors know it. `channel_id` None: an upload, seen by who brought it (`created_by`) alone."""
+    """A file as doors know it. With `profile_id` it is on a person; with neither that nor a `channel_id` it is an
+    upload, seen by who brought it (`created_by`) alone."""
 
     id: str
     state: str
@@ -61,6 +62,8 @@ class KeptFile:
     channel_id: str | None = None
     message_id: str | None = None
     created_by: str | None = None
+    profile_id: str | None = None
+    removed_at: datetime | None = None
     reason: Mapping[str, Any] | None = None
 
 
@@ -77,6 +80,8 @@ def kept_file_of(row: Document) -> KeptFile:
         channel_id=row.get("channel_id"),
         message_id=row.get("message_id"),
         created_by=row.get("created_by"),
+        profile_id=row.get("profile_id"),
+        removed_at=row.get("removed_at"),
         reason=row.get("reason"),
     )
 
@@ -174,7 +179,7 @@ class Files:
     async def _keep(self, row: Document, content: bytes, told: str | None) -> None:
         """Bytes first, then the row: what dies in between leaves bytes that nobody sees, and is done again."""
         media_type = type_of(content, told or row.get("media_type"), row["name"])
-        sha256 = await asyncio.to_thread(_sha256, content)
+        sha256 = await asyncio.to_thread(sha256_of, content)
         about: Document = {
             "state": "stored", "name": safe_name(row["name"], media_type, row.get("kind", "file")),
             "media_type": media_type, "size_bytes": len(content), "reason": None,
@@ -248,7 +253,7 @@ class Files:
         if len(content) > FILE_MAX_BYTES:
             raise TooLarge(TOO_LARGE.sentence)
         media_type = type_of(content, told, name)
-        sha256 = await asyncio.to_thread(_sha256, content)
+        sha256 = await asyncio.to_thread(sha256_of, content)
         row: Document = {
             "_id": new_id("fil"), "source": "upload", "state": "stored", "name": safe_name(name, media_type),
             "media_type": media_type, "size_bytes": len(content), "sha256": sha256, "created_by": by,
@@ -274,5 +279,6 @@ class Files:
         return await self._store.tidy(self._clock())
 
 
-def _sha256(content: bytes) -> str:
+def sha256_of(content: bytes) -> str:
+    """The name of these bytes."""
     return hashlib.sha256(content).hexdigest()

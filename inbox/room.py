@@ -24,6 +24,7 @@ from inbox.files import Files
 from inbox.handover import CALL_TIMEOUT_S, IN_FLIGHT, Handover
 from inbox.outbox import Outbox
 from inbox.presence import Presence
+from inbox.profile_files import ProfileFiles
 from inbox.receipts import Receipts
 from inbox.receive import REOPEN_WITHIN, Receiver
 from inbox.recovery import Recovery
@@ -51,6 +52,7 @@ class Inbox:
     files: Files
     continuity: Continuity
     presence: Presence
+    profile_files: ProfileFiles
 
 
 def open_inbox(
@@ -97,5 +99,6 @@ def open_inbox(
     delivery = Delivery(sends, channels, registry, handover, aftermath, recovery, sources, clock)
     actions = ConversationActions(database, conversations, messages, events, outbox, feed, doorbell, clock)
     return Inbox(
-        conversations, messages, sends, receiver, receipts, outbox, delivery, actions, files, continuity, presence
-    )
+        conversations, messages, sends, receiver, receipts, outbox, delivery, actions, files, continuity, presence,
+        ProfileFiles(messages.files, messages, profiles, events, clock),
+    )  # fmt: skip

@@ -45,7 +45,9 @@ class OrderBook:
         self._doorbell = doorbell
         self._clock = clock
 
-    async def record(self, news: OrderInput, source: str = "api") -> tuple[Order, bool]:
+    async def record(
+        self, news: OrderInput, source: str = "api", by: str | None = None
+    ) -> tuple[Order, bool]:  # fmt: skip
         """Upsert by (source, external id); the order and whether anything changed. May run twice for the same news.
 
         Raises `UnknownOrder` when the order is new and nobody is named.
@@ -54,7 +56,7 @@ class OrderBook:
         for _ in range(ROUNDS):
             known = await self._person(news, source)
             try:
-                row, raised = await self._database.in_transaction(partial(self._write, news, source, known))
+                row, raised = await self._database.in_transaction(partial(self._write, news, source, known, by=by))
             except DuplicateKeyError:
                 continue  # somebody else made the order in between: their row is updated now
             if raised is not None:
@@ -92,8 +94,8 @@ class OrderBook:
             await self._store.forget_early([row["_id"] for row in early])
         return order
 
-    async def advance(self, order_id: str, step: StatusInput) -> tuple[Order, bool]:
-        """One more milestone of a known order."""
+    async def advance(self, order_id: str, step: StatusInput, by: str | None = None) -> tuple[Order, bool]:
+        """One more milestone of a known order. `by`: who of us said so."""
         row = await self._store.row_by_id(order_id)
         if row is None:
             raise NotFound("There is no such order.")
@@ -101,7 +103,7 @@ class OrderBook:
         news = OrderInput(
             external_id=row["external_id"], status=step.status, occurred_at=step.occurred_at, **given
         )  # fmt: skip
-        return await self.record(news, row["source"])
+        return await self.record(news, row["source"], by)
 
     async def of_profile(self, profile_id: str) -> list[Order]:
         """All orders of a person, merges followed, the newest first."""
@@ -122,7 +124,7 @@ class OrderBook:
         return (await self._resolver.identify([asked]))[0]
 
     async def _write(
-        self, news: OrderInput, source: str, known: Known | None, session: Session
+        self, news: OrderInput, source: str, known: Known | None, session: Session, by: str | None = None
     ) -> tuple[Document, dict[str, datetime] | None]:
         now = self._clock()
         at = to_millisecond(news.occurred_at) if news.occurred_at else now
@@ -138,7 +140,7 @@ class OrderBook:
         else:
             await self._store.write(row["_id"], {k: v for k, v in after.items() if k != "_id"}, session)
         raised = {} if after.get("test") or after.get("removed") else progress.raised
-        await self._events.record(_events(after, raised), session)
+        await self._events.record(_events(after, raised, by), session)
         await self._count(session, after["profile_id"])
         return after, progress.raised
 
@@ -206,13 +208,13 @@ def _dedupe(order_id: str, name: str, at: datetime) -> str:
     return f"{order_id}:{name}:{at.isoformat()}" if name == "checkout.updated" else f"{order_id}:{name}"
 
 
-def _events(row: Document, raised: dict[str, datetime]) -> list[NewEvent]:
+def _events(row: Document, raised: dict[str, datetime], by: str | None = None) -> list[NewEvent]:
     properties = {
         "order_id": row["_id"], "external_id": row["external_id"],
         "number": row.get("number") or row["external_id"], "source": row["source"], "status": row["status"],
         "total": row["total"]["amount_minor"] if row["total"] else None, "currency": row["currency"],
         "products": [line["name"] for line in row["lines"][:20]],
-        "skus": [line.get("sku") for line in row["lines"][:20]],
+        "skus": [line.get("sku") for line in row["lines"][:20]], **({"by": by} if by else {}),
     }  # fmt: skip
     return [
         NewEvent(

@@ -155,7 +155,7 @@ class ProfileEditor:
         given = wanted.model_dump(include=wanted.model_fields_set - {"identities", "name"}, mode="python")
         patch = ProfilePatch.model_validate(given)
         agreed_patch(patch, await self._terms.now(), strict=True)  # before anybody is made
-        reference = Reference(wanted.identities, True, wanted.name, source)
+        reference = Reference(wanted.identities, True, wanted.name, source, by=by)
         known = _found((await self._resolver.identify([reference]))[0])
         return await self.patch(known.profile_id, patch, source=source, by=by), known.created
 

@@ -46,6 +46,8 @@ _OWN = frozenset(
      *REMADE}
 )  # fmt: skip
 _TIMES = ("created_at", "last_seen_at", "first_touch", "last_touch")
+#: Ruled by a room of its own: of two the earlier one stays, the other becomes a task (`campaigns.reminders`).
+_FOLLOW_UP = "next_follow_up"
 
 #: The most identities of a kind, and merges, that one profile may come to have.
 KINDS_MAX: Mapping[str, int] = {"customer_id": 1, "email": 5, "phone": 5}
@@ -143,6 +145,9 @@ def joined(
         after["attributes"] = attributes
     _unite(after, this, other, differences)
     after |= _times(this, other) | _filled(this, other)
+    first = earlier(this.get(_FOLLOW_UP), other.get(_FOLLOW_UP))
+    if first is not None:
+        after[_FOLLOW_UP] = first
     after["sources"] = sources
     after["search"] = tokens_of(after)
     fields = {name: value for name, value in after.items() if name not in this or this[name] != value}
@@ -233,6 +238,18 @@ def _token(entry: Any) -> Any:
     return entry.get("value") if isinstance(entry, Mapping) else entry
 
 
+def earlier(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Of two people's follow-ups the one that stands when they are one person."""
+    both = [each for each in (one, other) if each]
+    return min(both, key=lambda each: each["at"]) if both else None
+
+
+def left_over(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """The one that does not stand then, and must not be forgotten."""
+    both = [each for each in (one, other) if each]
+    return max(both, key=lambda each: each["at"]) if len(both) == 2 else None
+
+
 def _times(this: Mapping[str, Any], other: Mapping[str, Any]) -> Document:
     """Known since the earlier, seen at the later; the first touch of both, and the last that tells something."""
     seen = [each["last_seen_at"] for each in (this, other) if each.get("last_seen_at")]
@@ -250,7 +267,7 @@ def _times(this: Mapping[str, Any], other: Mapping[str, Any]) -> Document:
 
 def _filled(this: Mapping[str, Any], other: Mapping[str, Any]) -> Document:
     """Whatever else a room keeps on the profile: theirs where ours is empty."""
-    known = {*SINGLE, *UNITED, *_OWN, *_TIMES}
+    known = {*SINGLE, *UNITED, *_OWN, *_TIMES, _FOLLOW_UP}
     blank: tuple[Any, ...] = (None, "", [], {})
     return {
         name: value

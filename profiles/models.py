@@ -238,6 +238,17 @@ class Point(Stored):
     coordinates: tuple[float, float]
 
 
+class FollowUp(Stored):
+    """What is to be done next with a person. `assignee_id` None: whoever takes it; `by` set it."""
+
+    id: str
+    at: Moment
+    text: str
+    assignee_id: str | None = None
+    by: str | None = None
+    set_at: Moment | None = None
+
+
 class Profile(Stored):
     """One customer. `merged_from`: the id that was asked for, when it has been merged into this one."""
 
@@ -275,6 +286,7 @@ class Profile(Stored):
     segments: list[str] = Field(default_factory=list)
     first_touch: dict[str, Any] | None = None
     last_touch: dict[str, Any] | None = None
+    next_follow_up: FollowUp | None = None
     created_at: Moment
     updated_at: Moment
     last_seen_at: Moment | None = None

@@ -76,6 +76,8 @@ class Reference:
     source: Source = "api"
     at: datetime | None = None
     seen: bool = False
+    #: The person or program of ours that names them.
+    by: str | None = None
 
 
 class Resolver:
@@ -162,7 +164,7 @@ class Resolver:
         facts = Facts(
             at=reference.at or self._clock(), source=reference.source, name=reference.name,
             emails=contacts["email"], phones=contacts["phone"], seen=reference.seen,
-            reaches=_labels(keys),
+            reaches=_labels(keys), by=reference.by,
         )  # fmt: skip
         return Appearance(keys=tuple(dict.fromkeys(keys)), facts=facts, create=reference.create)
 
@@ -486,6 +488,7 @@ def _created(row: Document, decision: Decision | None, batch: _Batch | None) -> 
     properties = {
         "name": row.get("name"), "provider": primary.provider if primary else None,
         "source": decision.appearance.facts.source if decision else None,
+        "by": decision.appearance.facts.by if decision else None,
     }  # fmt: skip
     return NewEvent(
         "profile.created", f"profile.created:{row['_id']}", row["created_at"], row["_id"],

@@ -49,6 +49,8 @@ class Facts:
     reaches: tuple[str, ...] = ()
     touch: Mapping[str, Any] | None = None
     seen: bool = False
+    #: The person or program of ours that said so.
+    by: str | None = None
 
 
 def new_profile(profile_id: str, facts: Sequence[Facts]) -> Document:

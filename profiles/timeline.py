@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ from profiles.kinds import actor_of, kind_of
 from profiles.models import Event
 from profiles.store.events import EventStore, Position
 from profiles.store.profiles import ProfileStore
+from profiles.words import ReadWords, Words
 
 #: Properties that point to something else the desk can open.
 _REFS = (
@@ -20,20 +21,6 @@ _REFS = (
 )  # fmt: skip
 #: Sorts after every id: a position from which everything of its moment is older.
 _LAST = "~"
-
-
-@dataclass(frozen=True)
-class Words:
-    """What was said where an entry points to. `text` None and `gone`: it was taken back."""
-
-    text: str | None = None
-    by: str | None = None
-    gone: bool = False
-    more: Mapping[str, Any] = field(default_factory=dict)
-
-
-#: Ids of one kind of thing → their words, in one read; unknown ids are left out.
-ReadWords = Callable[[Sequence[str]], Awaitable[Mapping[str, Words]]]
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,7 @@ def all_holdings(database: Database, orders: OrderStore, desk: DeskStore, mentio
         Held(database, "consents"),
         Held(database, "stage_log"),
         Held(database, "relations", _relations),
+        Held(database, "notes"),
         Held(database, "tag_moves", _tag_moves),
         Held(database, "merges", _merges),
         Held(database, "suggestions", _pairs),

@@ -23,6 +23,7 @@ from campaigns.facts import FactReader
 from campaigns.journeys import Journeys
 from campaigns.lifecycle import Lifecycle
 from campaigns.live import LiveJourneys
+from campaigns.reminders import Reminders
 from campaigns.render import Renderer
 from campaigns.sending import JourneySource, PersonalLinks
 from campaigns.steps import Walker
@@ -43,11 +44,13 @@ from inbox.files import Files
 from inbox.opting import Confirmations, OptWords
 from inbox.outbox import Outbox
 from inbox.presence import Presence
+from inbox.profile_files import WITH_NAME as FILES_WITH_NAME
+from inbox.profile_files import ProfileFiles
 from inbox.receipts import Receipts
 from inbox.receive import Receiver
 from inbox.room import Inbox, open_inbox
 from inbox.store import ConversationStore, FileRoom, FileStore, MessageStore, SendStore
-from inbox.store.messages import WITH_TEXT
+from inbox.store.messages import WITH_TEXT as MESSAGES_WITH_TEXT
 from orders.record import OrderBook
 from orders.store import OrderStore
 from profiles.appraisal import Appraisal
@@ -59,16 +62,19 @@ from profiles.dossier import Dossiers
 from profiles.edit import ProfileEditor
 from profiles.erasure import Erasures
 from profiles.events import EventStore
+from profiles.follow_up import FollowUps
 from profiles.holdings import Traces
 from profiles.lookups import Lookups
 from profiles.membership import SegmentAppraiser, SegmentBuilder, Segments
 from profiles.merge import Merger
+from profiles.notes import WITH_TEXT as NOTES_WITH_TEXT
+from profiles.notes import Notes
 from profiles.privacy import Privacy
 from profiles.privacy_requests import PrivacyRequests
 from profiles.profiling import Profiling
 from profiles.relations import Relations
 from profiles.resolve import Resolver
-from profiles.store import BlockedStore, ConsentStore, MergeStore, ProfileStore
+from profiles.store import BlockedStore, ConsentStore, MergeStore, NoteStore, ProfileStore
 from profiles.store.dossiers import DossierStore
 from profiles.store.erasures import ErasureStore
 from profiles.store.privacy_requests import RequestStore
@@ -153,6 +159,9 @@ class People:
     relations: Relations
     relation_rows: RelationStore
     tags: TagSpace
+    notes: Notes
+    note_rows: NoteStore
+    follow_ups: FollowUps
 
 
 @dataclass(frozen=True)
@@ -208,6 +217,8 @@ class Runtime:
         self.relations: Relations = people.relations
         self.tags: TagSpace = people.tags
         self.segment_rows: SegmentStore = people.segment_rows
+        self.notes: Notes = people.notes
+        self.follow_ups: FollowUps = people.follow_ups
         self.merger: Merger = merger
         self.suggestions = Suggestions(people.profiles, plumbing.clock)
         self.visitors = Visitors(people.profiles, merger)
@@ -221,6 +232,7 @@ class Runtime:
         self.outbox: Outbox = inbox.outbox
         self.delivery: Delivery = inbox.delivery
         self.files: Files = inbox.files
+        self.profile_files: ProfileFiles = inbox.profile_files
         self.continuity: Continuity = inbox.continuity
         self.presence: Presence = inbox.presence
         self.desk_actions: ConversationActions = inbox.actions
@@ -277,6 +289,8 @@ class Runtime:
             Chore("look at everybody again", 1, self.valuing.sweep),
             Chore("learn the rhythm of orders", 60, self.valuing.learn),
             Chore("forget files that nobody holds", 600, self.files.tidy),
+            Chore("forget notes that were deleted", 600, self.notes.tidy),
+            Chore("forget files that were taken off people", 600, self.profile_files.tidy),
             Chore("age of the oldest duty", 10, self._measure_age),
         ]
 
@@ -316,7 +330,8 @@ async def open_runtime(settings: Settings) -> Runtime:
         doorbell=plumbing.doorbell, clock=plumbing.clock, reply_keys=[plumbing.box.signing_key],
         bus=plumbing.bus,
     )  # fmt: skip
-    people.timeline.join("message_id", WITH_TEXT, inbox.messages.words)
+    people.timeline.join("message_id", MESSAGES_WITH_TEXT, inbox.messages.words)
+    people.timeline.join("file_id", FILES_WITH_NAME, inbox.profile_files.words)
     campaigns = _campaigns(plumbing, people, order_store, inbox)
     journal = Journal(plumbing.db, plumbing.clock, kept=partial(plumbing.doorbell.soon, "ingest"))
     hands = owners(
@@ -359,7 +374,9 @@ def _people(plumbing: Plumbing) -> People:
     blocking = Blocking(
         BlockedStore(db), profiles, clock, staff=users.addresses, region=plumbing.settings.default_region
     )
-    registry, merges = plumbing.registry, MergeStore(db)
+    registry, merges, notes = plumbing.registry, MergeStore(db), NoteStore(db)
+    timeline = Timeline(events, profiles)
+    timeline.join("note_id", NOTES_WITH_TEXT, notes.words)
     values, zone = ValueSettingsStore(db), plumbing.settings.time_zone
     segments, members = SegmentStore(db, clock), MemberStore(db)
     terms, stage_log, relation_rows = Terms(db, clock), StageLogStore(db), RelationStore(db)
@@ -376,7 +393,7 @@ def _people(plumbing: Plumbing) -> People:
         consent=Consent(profiles, consents, events, db, clock),
         consent_links=ConsentLinks([plumbing.box.signing_key], plumbing.settings.base_url),
         editor=editor,
-        timeline=Timeline(events, profiles),
+        timeline=timeline,
         tracker=Tracker(profiles, resolver, events, clock),
         terms=terms,
         fields=CustomFields(db, clock, terms.forget),
@@ -398,6 +415,9 @@ def _people(plumbing: Plumbing) -> People:
         blocking=blocking,
         users=users,
         lookups=Lookups(profiles.identity_rows, plumbing.channels, registry, resolver, clock),
+        notes=Notes(db, notes, profiles, events, clock),
+        note_rows=notes,
+        follow_ups=FollowUps(db, profiles, events, clock),
     )
 
 
@@ -423,7 +443,8 @@ def _campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox: In
         people.profiles, people.consent, inbox.outbox, plumbing.channels, plumbing.registry, people.consent_links
     )
     lifecycle = Lifecycle(people.terms, people.editor, people.profiles, tasks, plumbing.feed)
-    listeners = [people.appraisal.hear, confirmations.ask, lifecycle.hear]
+    reminders = Reminders(tasks, people.merges)
+    listeners = [people.appraisal.hear, confirmations.ask, lifecycle.hear, reminders.tell]
     return Campaigns(
         journeys=Journeys(heads, runs, live, entrance, facts, template_rows, doorbell, clock, people.terms),
         templates=Templates(template_rows, renderer, facts),
@@ -451,6 +472,8 @@ def _merger(
         people.consents.belongings,
         people.stage_log.belongings,
         people.relation_rows.belongings,
+        people.note_rows.belongings,
+        inbox.messages.files.belongings,
         people.events.belongings,
     )
 

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -25,6 +25,7 @@ from base.errors import FieldError, NotFound, TooLarge, WrongInput
 from base.mongo import UNAVAILABLE
 from desk.api.contract import BASE, Call, Operations, json_response, not_there
 from desk.api.once import HEADER, once
+from desk.api.scope import must_see_person, reading, sees_person
 from desk.api.shapes import Time, View
 from desk.auth import Principal, principal_of, public, require
 from desk.keys import runtime_of
@@ -78,13 +79,17 @@ async def upload_file(call: Call) -> Any:
 async def seen_file(request: web.Request, file_id: str) -> KeptFile:
     """A file in the caller's scope. Raises `NotFound`."""
     file: KeptFile | None = await runtime_of(request).files.get(file_id)
-    if file is None or not may_see(principal_of(request), file):
+    if file is None or file.removed_at is not None or not await may_see(request, file):
         raise not_there()
     return file
 
 
-def may_see(principal: Principal, file: KeptFile) -> bool:
-    """A message's file is seen by whoever sees its channel; an upload by who brought it."""
+async def may_see(request: web.Request, file: KeptFile) -> bool:
+    """A message's file is seen by whoever sees its channel, a person's by who sees the person, an upload by who
+    brought it."""
+    principal: Principal = principal_of(request)
+    if file.profile_id is not None:
+        return await sees_person(runtime_of(request), principal, file.profile_id)
     return principal.may_see(file.channel_id) if file.channel_id is not None else file.created_by == principal.id
 
 
@@ -214,11 +219,26 @@ class Brought:
     media_type: str | None
 
 
+Keep = Callable[["Brought"], Awaitable[KeptFile]]
+
+
 async def _upload(slots: asyncio.Semaphore, request: web.Request) -> web.StreamResponse:
+    files: Files = runtime_of(request).files
+    by = principal_of(request).id
+    return await _taken(slots, request, lambda it: files.upload(it.content, it.name, it.media_type, by))
+
+
+async def _attach(slots: asyncio.Semaphore, request: web.Request) -> web.StreamResponse:
+    profile_id = await must_see_person(reading(request), request.match_info["id"])
+    files, by = runtime_of(request).profile_files, principal_of(request).id
+    return await _taken(slots, request, lambda it: files.attach(profile_id, it.content, it.name, it.media_type, by))
+
+
+async def _taken(slots: asyncio.Semaphore, request: web.Request, keep: Keep) -> web.StreamResponse:
     if (request.content_length or 0) > FILE_MAX_BYTES + 100_000:
         raise _too_large()
     async with slots:
-        return await _kept(request, await _read(request))
+        return await _kept(request, await _read(request), keep)
 
 
 async def _read(request: web.Request) -> Brought:
@@ -231,11 +251,9 @@ async def _read(request: web.Request) -> Brought:
         raise WrongInput("The upload cannot be read.") from None
 
 
-async def _kept(request: web.Request, brought: Brought) -> web.StreamResponse:
-    files: Files = runtime_of(request).files
-
+async def _kept(request: web.Request, brought: Brought, keep: Keep) -> web.StreamResponse:
     async def carry() -> web.StreamResponse:
-        file = await files.upload(brought.content, brought.name, brought.media_type, principal_of(request).id)
+        file = await keep(brought)
         view = FileView.model_validate(file)
         return json_response(view, 201, {"Location": f"{BASE}/files/{file.id}"})
 
@@ -285,9 +303,11 @@ def _too_large() -> TooLarge:
 
 def routes() -> list[web.AbstractRouteDef]:
     """What is not made from `operations`."""
-    upload = require("agent", "marketer")(partial(_upload, asyncio.Semaphore(UPLOADS_AT_ONCE)))
+    slots = asyncio.Semaphore(UPLOADS_AT_ONCE)
+    upload, attach = (require("agent", "marketer")(partial(each, slots)) for each in (_upload, _attach))
     return [
         web.get(f"{BASE}/files/{{id:fil_[0-9a-z]{{26}}}}", hand_out),
         web.post(f"{BASE}/files", upload),
+        web.post(f"{BASE}/profiles/{{id:prf_[0-9a-z]{{26}}}}/files", attach),
         web.get("/f/{token}", follow_link),
     ]

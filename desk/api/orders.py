@@ -116,7 +116,7 @@ async def record_order(call: Call) -> Any:
     before = await call.runtime.order_store.find(news.source or "api", news.external_id)
     if before is not None:
         await must_see_person(call, before.profile_id)
-    order, _ = await call.runtime.orders.record(news, "api")
+    order, _ = await call.runtime.orders.record(news, "api", call.principal.id)
     return Reply(order_view(order), 200 if before is not None else 201)
 
 
@@ -130,7 +130,7 @@ async def get_order(call: Call) -> Any:
 async def advance_order(call: Call) -> Any:
     """Tell that an order has reached a status. Coming late it is kept in the history and changes nothing else."""
     order = await _seen(call)
-    advanced, _ = await call.runtime.orders.advance(order.id, call.body)
+    advanced, _ = await call.runtime.orders.advance(order.id, call.body, call.principal.id)
     return order_view(advanced)
 
 

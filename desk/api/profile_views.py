@@ -111,6 +111,15 @@ class TierSpellView(View):
     by: str | None
     #: The marks that led to it.
     code: str | None
+class FollowUpView(View):
+    """What is to be done next with the person. `assignee_id` null: whoever takes it."""
+
+    id: str
+    at: Time
+    text: str
+    assignee_id: str | None
+    by: str | None
+    set_at: Time | None
 
 
 class ProfileView(View):
@@ -146,6 +155,7 @@ class ProfileView(View):
     reachable_on: list[str]
     first_touch: dict[str, Any] | None
     last_touch: dict[str, Any] | None
+    next_follow_up: FollowUpView | None
     created_at: Time
     updated_at: Time
     last_seen_at: Time | None

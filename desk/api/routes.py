@@ -15,14 +15,17 @@ from desk.api import (
     events,
     fields,
     files,
+    follow_ups,
     health,
     journeys,
     lifecycle,
     merges,
     messages,
+    notes,
     orders,
     people,
     privacy,
+    profile_files,
     profiles,
     segments,
     sends,
@@ -42,6 +45,8 @@ RESOURCES = (
     channels, deliveries, profiles, merges, lifecycle, fields, tags, segments, blocked_values, privacy, consent_groups,
     conversations, messages, files, events, orders, templates, journeys, enrolments, sends, tasks, people, stream,
     health,
+    channels, deliveries, profiles, notes, follow_ups, profile_files, merges, consent_groups, conversations, messages,
+    files, events, orders, templates, journeys, enrolments, sends, tasks, people, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 

@@ -7,16 +7,18 @@ they clash instead of passing each other, and no row is left without its bytes.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from pymongo import ASCENDING, IndexModel
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 
 from base.duty import DutyBook
-from base.mongo import Database, Document, Indexes, Session
+from base.mongo import Collection, Database, Document, Indexes, Session
+from base.pages import Page, bounded, cut, read_cursor, write_cursor
 from profiles.holdings import Traces, shown
+from profiles.store.belongings import Belongings
 
 #: Longer than the longest download (`inbox.files`) and the writing of its bytes.
 LEASE_S = 180
@@ -35,6 +37,12 @@ INDEXES: Indexes = {
         ),
         IndexModel([("grid_id", ASCENDING)], name="holders", partialFilterExpression={"grid_id": {"$exists": True}}),
         IndexModel([("created_at", ASCENDING)], name="uploads", partialFilterExpression={"source": "upload"}),
+        IndexModel(
+            [("profile_id", ASCENDING), ("_id", DESCENDING)],
+            name="by_profile",
+            partialFilterExpression={"profile_id": {"$exists": True}},
+        ),
+        IndexModel([("removed_at", ASCENDING)], name="removed", sparse=True),
     ],
     "blobs.files": [
         IndexModel([("uploadDate", ASCENDING)], name="loose", partialFilterExpression={"metadata.loose": True}),
@@ -63,6 +71,8 @@ class FileStore:
         self._blobs = database.collection("blobs.files")
         self._bucket = database.bucket("blobs")
         self.duties = DutyBook(self._rows, lease_s=LEASE_S)
+        #: Files on people; those of messages follow their message.
+        self.belongings = Belongings("files", self._rows, "fil", counted=True, by_identity="never")
 
     # -- reading -----------------------------------------------------------------------------------------------
 
@@ -78,6 +88,18 @@ class FileStore:
     async def of_message(self, message_id: str, position: int) -> Document | None:
         """A message's file."""
         return await self._rows.find_one({"message_id": message_id, "position": position}, {"content": 0})
+
+    async def of_profile(
+        self, profile_id: str, *, limit: int | None = None, cursor: str | None = None
+    ) -> Page[Document]:  # fmt: skip
+        """Files on a person, newest first; removed ones are left out."""
+        wanted: Document = {"profile_id": profile_id, "state": "stored", "removed_at": None}
+        if cursor is not None:
+            wanted["_id"] = {"$lt": read_cursor(cursor, str)[0]}
+        size = bounded(limit)
+        found = self._rows.find(wanted, {"content": 0}).sort("_id", DESCENDING).limit(size + 1)
+        rows, more = cut(await found.to_list(None), size)
+        return Page(rows, write_cursor(rows[-1]["_id"]) if more else None)
 
     async def read(self, row: Document, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
         """The bytes in pieces; those that came inside a webhook also before they are put away. `KeyError`: gone."""
@@ -103,14 +125,39 @@ class FileStore:
         await self._hold(shared, session)
         await self._rows.insert_many(rows, session=session)
 
-    async def add_upload(self, row: Document) -> None:
-        """A file that somebody brought, with the bytes `blob` has put there. Raises `BlobGone`."""
+    async def add_upload(self, row: Document, also: Callable[[Session], Awaitable[None]] | None = None) -> None:
+        """A file that somebody brought, with the bytes `blob` has put there; `also`: what else is written with it.
+        Raises `BlobGone`."""
 
         async def work(session: Session) -> None:
             await self._hold({row["grid_id"]}, session)
             await self._rows.insert_one(row, session=session)
+            if also is not None:
+                await also(session)
 
         await self._database.in_transaction(work)
+
+    async def mark_removed(
+        self, profile_id: str, file_id: str, at: datetime | None,
+        also: Callable[[Document, Session], Awaitable[None]],
+    ) -> Document | None:  # fmt: skip
+        """Take a file off its person, or (None) put it back; the row afterwards, None when there is none. `also` is
+        called where that was news."""
+
+        async def work(session: Session) -> Document | None:
+            wanted: Document = {"_id": file_id, "profile_id": profile_id, "state": "stored"}
+            news = {**wanted, "removed_at": None if at is not None else {"$ne": None}}
+            change = {"$set": {"removed_at": at}} if at is not None else {"$unset": {"removed_at": ""}}
+            row: Document | None = await self._rows.find_one_and_update(
+                news, {**change, "$inc": {"rev": 1}}, return_document=ReturnDocument.AFTER, session=session
+            )
+            if row is None:
+                return await self._rows.find_one(wanted, session=session)
+            await also(row, session)
+            return row
+
+        found: Document | None = await self._database.in_transaction(work)
+        return found
 
     async def blob(self, sha256: str, content: bytes) -> Any:
         """The id of these bytes, put there unless they are already. They stay for an hour until a row holds them."""
@@ -164,17 +211,15 @@ class FileStore:
         return len(file_ids)
 
     async def of_people(self, profile_ids: Sequence[str]) -> AsyncGenerator[list[Document], None]:
-        """The files of all messages of these people, some at a time, without their bytes."""
-        wanted, last = {"profile_id": {"$in": list(profile_ids)}}, ""
-        while True:
-            page = self._messages.find({**wanted, "_id": {"$gt": last}}, {"_id": 1}).sort("_id", ASCENDING).limit(1000)
-            ids = [row["_id"] async for row in page]
-            if not ids:
-                return
-            last = ids[-1]
+        """The files of all messages of these people, and those laid upon the people themselves; some at a time, without
+        their bytes."""
+        wanted = {"profile_id": {"$in": list(profile_ids)}}
+        async for ids in _in_parts(self._messages, wanted):
             found = await self._rows.find({"message_id": {"$in": ids}}, {"content": 0}).to_list(None)
             if found:
                 yield found
+        async for ids in _in_parts(self._rows, wanted):
+            yield await self._rows.find({"_id": {"$in": ids}}, {"content": 0}).to_list(None)
 
     async def drop(self, file_ids: Sequence[str]) -> int:
         """Erase these files with all that is left of their rows; how many rows went."""
@@ -206,7 +251,22 @@ class FileStore:
         if (await self._blobs.update_many(there, change, session=session)).matched_count < len(blob_ids):
             raise BlobGone
 
+    async def erase_of_profiles(self, profile_ids: Sequence[str]) -> int:
+        """Forget the files on these people and that there were any; how many. May run twice."""
+        theirs = {"profile_id": {"$in": list(profile_ids)}}
+        ids = [row["_id"] async for row in self._rows.find(theirs, {"_id": 1})]
+        await self.erase_files(ids)
+        await self._rows.delete_many({"_id": {"$in": ids}})
+        return len(ids)
+
     # -- tidying -----------------------------------------------------------------------------------------------
+
+    async def forget_removed(self, before: datetime, limit: int = 500) -> int:
+        """Forget files that were taken off a person before then; how many."""
+        old = {"removed_at": {"$lt": before}, "state": "stored"}
+        ids = [row["_id"] async for row in self._rows.find(old, {"_id": 1}).limit(limit)]
+        await self.erase_files(ids)
+        return len(ids)
 
     async def tidy(self, now: datetime, limit: int = 500) -> int:
         """Forget uploads that were never sent and bytes that nobody holds (a worker died in between); how many."""
@@ -230,6 +290,18 @@ def _update(change: Mapping[str, Any]) -> Document:
     if gone := {name: "" for name, value in change.items() if value is None}:
         update["$unset"] = gone
     return update
+
+
+async def _in_parts(rows: Collection, wanted: Document) -> AsyncGenerator[list[str], None]:
+    """Ids, a thousand at a time; what is taken away meanwhile is no hindrance."""
+    last = ""
+    while True:
+        page = rows.find({**wanted, "_id": {"$gt": last}}, {"_id": 1}).sort("_id", ASCENDING).limit(1000)
+        ids = [row["_id"] async for row in page]
+        if not ids:
+            return
+        last = ids[-1]
+        yield ids
 
 
 class FileRoom:

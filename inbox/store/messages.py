@@ -23,7 +23,7 @@ from inbox.models import Message, message_of
 from inbox.store.files import FileStore
 from inbox.store.inserting import insert_all
 from profiles.store.belongings import Belongings
-from profiles.timeline import Words
+from profiles.words import Words
 
 INDEXES: Indexes = {
     "messages": [
@@ -39,6 +39,11 @@ INDEXES: Indexes = {
         ),
         IndexModel([("profile_id", ASCENDING), ("_id", DESCENDING)], name="by_profile"),
         IndexModel([("channel_id", ASCENDING), ("_id", DESCENDING)], name="by_channel"),
+        IndexModel(
+            [("profile_id", ASCENDING), ("_id", DESCENDING)],
+            name="with_files",
+            partialFilterExpression={"attachments.file_id": {"$exists": True}},
+        ),
         IndexModel(
             [("conversation_id", ASCENDING), ("client_key", ASCENDING)],
             name="once_per_client_key",
@@ -158,6 +163,21 @@ class MessageStore:
         found = self._rows.find({"$and": [wanted, allowed]}).sort("_id", DESCENDING).limit(size + 1)
         rows, more = cut(await found.to_list(None), size)
         return Page([message_of(row) for row in rows], write_cursor(rows[-1]["_id"]) if more else None)
+
+    async def with_files(
+        self, profile_id: str, *, channels: Sequence[str] | None = None, limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page[Document]:  # fmt: skip
+        """{_id, attachments} of the person's messages that brought files, newest first."""
+        wanted: Document = {"profile_id": profile_id, "attachments.file_id": {"$exists": True}, "deleted_at": None}
+        if channels is not None:
+            wanted["channel_id"] = {"$in": list(channels)}
+        if cursor is not None:
+            wanted["_id"] = {"$lt": read_cursor(cursor, str)[0]}
+        size = bounded(limit)
+        found = self._rows.find(wanted, {"attachments.file_id": 1}).sort("_id", DESCENDING).limit(size + 1)
+        rows, more = cut(await found.to_list(None), size)
+        return Page(rows, write_cursor(rows[-1]["_id"]) if more else None)
 
     async def latest(
         self, conversation_id: str, directions: Sequence[str], *, after: datetime | None = None

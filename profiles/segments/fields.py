@@ -58,6 +58,8 @@ _PROFILE: dict[str, tuple[str, Kind]] = {
     "last_seen_at": ("last_seen_at", Kind.TIME),
     "first_touch.at": ("first_touch.at", Kind.TIME),
     "last_touch.at": ("last_touch.at", Kind.TIME),
+    "next_follow_up.at": ("next_follow_up.at", Kind.TIME),
+    "next_follow_up.assignee_id": ("next_follow_up.assignee_id", Kind.TEXT),
     "orders.count": ("orders.count", Kind.NUMBER),
     # any currency; `orders.revenue.EUR` asks for one
     "orders.revenue": ("orders.revenue_minor", Kind.NUMBER),

@@ -48,6 +48,12 @@ INDEXES: Indexes = {
         IndexModel([("location", GEOSPHERE)], name="location"),
         IndexModel([("merged_into", ASCENDING)], name="tombstones", sparse=True),
         IndexModel([("joined", ASCENDING)], name="joined", sparse=True),
+        IndexModel([("next_follow_up.at", ASCENDING)], name="follow_ups", sparse=True),
+        IndexModel(
+            [("next_follow_up.assignee_id", ASCENDING), ("next_follow_up.at", ASCENDING)],
+            name="follow_ups_of",
+            partialFilterExpression={"next_follow_up.at": {"$exists": True}},
+        ),
         IndexModel([("unannounced", ASCENDING)], name="unannounced", partialFilterExpression={"unannounced": True}),
         IndexModel([("appraise_at", ASCENDING)], name="appraisals", sparse=True),
     ]
@@ -172,10 +178,17 @@ class ProfileStore:
     async def stages_held(self) -> list[str]:
         """Every stage that somebody is in, by skipping through the index."""
         return [str(each) for each in await self._rows.distinct("stage") if each]
+
     async def unprofiled(self, profile_ids: Iterable[str]) -> frozenset[str]:
         """Those of these people from whose doings nothing is concluded."""
         wanted = {"_id": {"$in": list(set(profile_ids))}, "profiling_off": True}
         return frozenset([row["_id"] async for row in self._rows.find(wanted, {"_id": 1})])
+
+    async def to_follow_up(self, assignees: Sequence[str | None], until: datetime, limit: int) -> list[Document]:
+        """People with a follow-up of one of these (None: nobody's) due by then, the longest due first."""
+        due = {"next_follow_up.assignee_id": {"$in": list(assignees)}, "next_follow_up.at": {"$lte": until}}
+        found = self._rows.find({**due, "merged_into": None}).sort("next_follow_up.at", ASCENDING).limit(limit)
+        return await found.to_list(None)
 
     async def unannounced(self, limit: int = 500) -> list[Document]:
         """Profiles whose `profile.created` is not known to be kept: a process died in between."""

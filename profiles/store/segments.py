@@ -14,7 +14,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from base.clock import Clock
 from base.duty import DutyBook, due_index
-from base.ids import id_at
+from base.ids import id_before
 from base.mongo import Database, Document, Indexes, Session, whole
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
 
@@ -185,7 +185,7 @@ class MemberStore:
 
     async def lately(self, names: Collection[str], since: datetime) -> list[str]:
         """To whom one of these happened since then, by the time at which it was recorded."""
-        recent = {"_id": {"$gt": id_at("evt", since)}, "name": {"$in": sorted(names)}}
+        recent = {"_id": {"$gt": id_before("evt", since)}, "name": {"$in": sorted(names)}}
         found: list[str] = await self._events.distinct("profile_id", recent)
         return [each for each in found if each]
 

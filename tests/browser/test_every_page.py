@@ -162,9 +162,8 @@ async def test_no_page_stands_in_anybodys_way(
     page = await windows.open(colleagues.ada, color_scheme=theme)
     names = ("conversation", "profile", "journeys", "journey", "run", "channels", "channel", "orders", "today",
              "profile-consent", "consent-groups", "consent-group", "unsubscribe", "unsubscribed", "preferences",
-             "preferences-paused", "confirm", "duplicates", "merge", "score", "tiers")  # fmt: skip
-             "preferences-paused", "confirm", "duplicates", "merge", "board", "tags", "stages", "roles",
-             "fields", "new-field", "stage", "relate")  # fmt: skip
+             "preferences-paused", "confirm", "duplicates", "merge", "score", "tiers", "board", "tags", "stages",
+             "roles", "fields", "new-field", "stage", "relate")  # fmt: skip
     found = {name: await findings(page, places[name]) for name in names}
     assert not any(found.values()), "\n".join(f"{name}: {each}" for name, own in found.items() for each in own)
 

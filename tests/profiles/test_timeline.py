@@ -12,8 +12,9 @@ from base.errors import NotFound, WrongInput
 from base.mongo import DuplicateKeyError
 from profiles.events import NewEvent
 from profiles.models import parse_identity, plain, storable
-from profiles.timeline import Timeline, Wanted, Words
+from profiles.timeline import Timeline, Wanted
 from profiles.track import TrackedInput, Tracker
+from profiles.words import Words
 from tests.profiles.conftest import People
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)

@@ -14,7 +14,9 @@ from campaigns.tasks import TaskInput
 from desk.api.erasure import erase_everywhere
 from inbox.models import Actor, ReplyInput
 from profiles.edit import ProfilePatch
+from profiles.follow_up import FollowUpInput
 from profiles.models import Dispute
+from profiles.notes import NoteInput
 from profiles.store import ProfileFilter
 from tests.rapport.merging import ROOMS, Town, opened
 
@@ -41,6 +43,11 @@ async def furnished(town: Town) -> tuple[str, str]:
         await town.runtime.tasks.create(TaskInput(text=f"Call {name}", profile_id=who), None)
         await town.runtime.editor.patch(who, ProfilePatch(tags=[name, "both"], attributes={"city": name, name: 1}))
         await town.runtime.editor.patch(who, ProfilePatch(stage="lead"))
+        await town.runtime.notes.add(who, NoteInput(text=f"About {name}"), "usr_1")
+        await town.runtime.profile_files.attach(who, name.encode(), f"{name}.txt", None, "usr_1")
+        days = 2 if name == "anna" else 1
+        promise = FollowUpInput(at=now() + timedelta(days=days), text=f"Promised {name}", assignee_id="usr_1")
+        await town.runtime.follow_ups.set(who, promise, "usr_1")
         talk = (await town.rows("conversations", profile_id=who))[0]
         await town.runtime.outbox.reply(talk["_id"], Actor("usr_x", "Ada"), ReplyInput(text="Hi"), f"k-{who}")
     await town.runtime.relations.add(anna, "partner", double)
@@ -69,6 +76,32 @@ async def test_everything_goes_to_the_survivor_and_old_ids_lead_there(town: Town
     (told_event,) = await town.rows("events", name="profile.merged")
     assert (told_event["profile_id"], told_event["properties"]["other_id"]) == (anna, double)
     assert (await town.runtime.profiles.page(ProfileFilter())).data[0].id == anna
+
+
+async def test_of_two_follow_ups_the_earlier_stays_and_the_other_becomes_a_task(town: Town) -> None:
+    anna, double = await furnished(town)
+    kept = {who: (await town.runtime.profiles.get(who)).next_follow_up for who in (anna, double)}  # type: ignore[union-attr]
+    done = await town.runtime.merger.merge(anna, double, by="usr_1")
+    person = await town.runtime.profiles.get(anna)
+    assert person is not None and person.next_follow_up == kept[double]
+    while await town.runtime.reactor.react(100):
+        pass
+    await town.runtime.db.collection("events").update_many(
+        {"name": "profile.merged"}, {"$set": {"state": "pending", "due_at": now(), "attempts": 0}}
+    )  # who acted on it died before closing it
+    while await town.runtime.reactor.react(100):
+        pass
+    (task,) = await town.rows("tasks", **{"source.kind": "follow_up"})
+    assert (task["text"], task["due_at"], task["assignee_id"]) == ("Promised anna", kept[anna].at, "usr_1")
+    assert (task["profile_id"], task["state"]) == (anna, "open")
+
+    await town.runtime.merger.unmerge(str(done.merge_id), by="usr_2")
+    while await town.runtime.reactor.react(100):
+        pass
+    (task,) = await town.rows("tasks", **{"source.kind": "follow_up"})
+    assert task["state"] == "cancelled"
+    for who in (anna, double):
+        assert (await town.runtime.profiles.get(who)).next_follow_up == kept[who]  # type: ignore[union-attr]
 
 
 async def test_an_undone_merge_leaves_everything_as_it_was(town: Town) -> None:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -26,7 +27,9 @@ from orders.models import OrderInput
 from profiles.blocking import BlockInput
 from profiles.consent_groups import GroupInput
 from profiles.custom_fields import FieldInput
+from profiles.follow_up import FollowUpInput
 from profiles.membership import SegmentInput
+from profiles.notes import NoteInput
 from profiles.store.tags import TagStore
 from rapport.migrations import migrate
 from rapport.runtime import Runtime, open_runtime
@@ -51,6 +54,8 @@ class Side:
     order: str
     task: str
     enrolment: str
+    note: str
+    file: str
     #: Prefix → what belongs to no channel, and so to both sides.
     common: dict[str, str]
 
@@ -67,7 +72,7 @@ class Side:
         return {
             "chn": self.channel, "prf": self.profile, "idn": self.identity, "cnv": self.conversation,
             "msg": self.message, "snd": self.send, "ord": self.order, "tsk": self.task, "enr": self.enrolment,
-            **self.common,
+            "nte": self.note, "fil": self.file, **self.common,
         }  # fmt: skip
 
     def id_for(self, prefix: str) -> str:
@@ -198,7 +203,12 @@ async def _side(runtime: Runtime, name: str, common: dict[str, str]) -> Side:
     )  # fmt: skip
     task = await runtime.tasks.create(TaskInput(text="Call back", profile_id=talk.profile_id), None)
     run = (await runtime.journeys.enrol(common["jrn"], talk.profile_id, key="first")).run
+    note = await runtime.notes.add(talk.profile_id, NoteInput(text=f"About {name}"), "usr_x")
+    file = await runtime.profile_files.attach(talk.profile_id, name.encode(), f"{name}.txt", None, "usr_x")
+    await runtime.follow_ups.set(
+        talk.profile_id, FollowUpInput(at=now() + timedelta(days=90), text=f"Call {name}"), "usr_x"
+    )
     return Side(
         channel.id, talk.profile_id, talk.identity_id, talk.id, outcome.message_id, reply.send_id, order.id,
-        task["_id"], run["_id"], common,
+        task["_id"], run["_id"], note["_id"], file.id, common,
     )  # fmt: skip

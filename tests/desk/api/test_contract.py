@@ -266,7 +266,7 @@ async def test_pages_are_stable_under_inserts(world: World) -> None:
 LISTS = (
     "/channels", "/channels/providers", "/users", "/tokens", "/templates", "/journeys", "/journeys/recipes",
     "/journeys/{jrn}/enrolments", "/tasks", "/tasks/today", "/profiles", "/profiles/{prf}/consents",
-    "/profiles/{prf}/timeline", "/consent-groups",
+    "/profiles/{prf}/timeline", "/profiles/{prf}/notes", "/profiles/{prf}/files", "/consent-groups",
     "/conversations", "/conversations/{cnv}/messages", "/messages", "/orders", "/sends",
 )  # fmt: skip
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from base.ids import new_id
+from profiles.events import NewEvent
 from profiles.kinds import kind_of
 from tests.desk.api.conftest import World, answer_of
 
@@ -90,6 +91,12 @@ async def test_the_index_is_read_no_further_than_the_page(own_world: World, pers
         assert not each.get("hasSortStage"), each.get("command")
 
 
+async def world_goes_on(world: World, person: str) -> None:
+    """Something happens to them now."""
+    event = NewEvent("note.added", new_id("evt"), datetime.now(UTC), person, properties={"by": "usr_x"})
+    await world.runtime.events.record([event])
+
+
 async def test_both_ways_give_the_same_row_of_entries_while_more_come(own_world: World, person: str) -> None:
     path, kinds = f"/api/v1/profiles/{person}/timeline", {"kind": "note", "limit": 7}
     async with own_world.client() as client:
@@ -100,9 +107,12 @@ async def test_both_ways_give_the_same_row_of_entries_while_more_come(own_world:
         while down:
             part = await answer_of(await client.get(path, params={**kinds, "cursor": down}))
             seen, down = seen + part["data"], part["next_cursor"]
+            await world_goes_on(own_world, person)
         while True:
             part = await answer_of(await client.get(path, params={**kinds, "newer": up}))
             if not part["data"]:
                 break
             seen, up = part["data"] + seen, part["previous_cursor"]
-    assert [each["id"] for each in seen] == [each["id"] for each in whole] and len(whole) == RARE
+    known = {each["id"] for each in whole}
+    seen = [each for each in seen if each["id"] in known]  # what came meanwhile stands before all of them
+    assert [each["id"] for each in seen] == [each["id"] for each in whole] and len(whole) >= RARE
