@@ -36,6 +36,10 @@ from desk.pages import (
     orders,
     preferences,
     privacy,
+    profile_edit,
+    profile_files,
+    profile_follow_up,
+    profile_notes,
     profiles,
     score,
     tags,
@@ -54,11 +58,9 @@ from desk.widget import door
 #: Forms and JSON; files sent by agents come with their own limit later.
 MAX_BODY_BYTES = 2_000_000
 PAGES = (
-    entrance, today, inbox, profiles, merging, consent, journeys, orders, templates, channels, consent_groups,
-    blocked, deliveries, approved, unsubscribe, preferences, privacy, score, tiers, value_panel,
-    entrance, today, inbox, board, tags, profiles, lifecycle, term_lists, fields, merging, consent, journeys, orders,
-    templates, channels, consent_groups, blocked, deliveries, approved, unsubscribe, preferences,
-    privacy,
+    entrance, today, inbox, board, tags, profiles, profile_edit, profile_notes, profile_follow_up, profile_files,
+    lifecycle, value_panel, privacy, merging, consent, journeys, orders, templates, channels, deliveries, approved,
+    consent_groups, blocked, score, tiers, term_lists, fields, unsubscribe, preferences,
 )  # fmt: skip
 
 

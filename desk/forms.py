@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 BODY_TIMEOUT_S = 15.0
 
 
-async def read_form(request: web.Request) -> MultiDictProxy[str | bytes | bytearray | web.FileField]:
-    """The fields; read once, so asking again costs nothing.
+async def read_form(
+    request: web.Request, *, timeout_s: float = BODY_TIMEOUT_S
+) -> MultiDictProxy[str | bytes | bytearray | web.FileField]:
+    """The fields; read once, so asking again costs nothing. `timeout_s`: for forms that bring files.
 
     Raises `WrongInput` for bytes that are no form (packing, boundary, character set), 413, or 408 for who is too slow.
     """
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             return await request.post()
     except TimeoutError:
         raise web.HTTPRequestTimeout from None

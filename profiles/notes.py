@@ -17,6 +17,7 @@ from profiles.models import Input, Moment, NewEvent
 from profiles.store.events import EventStore
 from profiles.store.notes import PINNED_MAX, NoteStore
 from profiles.store.profiles import ProfileStore
+from profiles.words import Words
 
 TEXT_MAX = 10_000
 #: How long a deleted note can be brought back; then its text is gone for good.
@@ -159,6 +160,10 @@ class Notes:
     async def pinned(self, profile_id: str) -> list[Document]:
         """What stands on top, at most `PINNED_MAX`."""
         return (await self._store.page(profile_id, pinned=True, limit=PINNED_MAX)).data
+
+    async def words(self, note_ids: Sequence[str]) -> dict[str, Words]:
+        """What these notes say, in one read."""
+        return await self._store.words(note_ids)
 
     async def tidy(self) -> int:
         """Forget what was deleted a day ago. A chore, safe to be done by several at once."""

@@ -44,9 +44,10 @@ MOVES = {
     "conversations": (N_("Conversations"), "chat-bubble-left-right"),
     "messages": (N_("Messages"), "chat-bubble-bottom-center-text"), "sends": (N_("Messages sent"), "paper-airplane"),
     "orders": (N_("Orders"), "shopping-bag"), "enrolments": (N_("Runs of journeys"), "map"),
-    "tasks": (N_("Tasks"), "clipboard"), "consents": (N_("Answers about consent"), "hand-thumb-up"),
-    "events": (N_("Entries of the timeline"), "clock"), "stage_log": (N_("Moves between stages"), "view-columns"),
-    "relations": (N_("Relations"), "users"),
+    "tasks": (N_("Tasks"), "clipboard"), "notes": (N_("Notes"), "pencil"), "files": (N_("Files"), "paper-clip"),
+    "consents": (N_("Answers about consent"), "hand-thumb-up"),
+    "events": (N_("Entries of the timeline"), "clock"),
+    "stage_log": (N_("Moves between stages"), "view-columns"), "relations": (N_("Relations"), "users"),
 }  # fmt: skip
 REASONS = {
     "other_profile": N_("both gave %(value)s"),

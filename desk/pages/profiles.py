@@ -17,24 +17,60 @@ from desk.auth import principal_of, require
 from desk.i18n import N_, Formats
 from desk.keys import runtime_of
 from desk.pages.consent import consent_view
-from desk.pages.customer import Chip, chips_of, customer_view, facts_of, field_text, revenue_of, way_of, ways_of
+from desk.pages.customer import (
+    Chip,
+    chips_of,
+    customer_view,
+    facts_of,
+    field_text,
+    revenue_of,
+    way_of,
+    ways_of,
+)
+from desk.pages.faces import Face
 from desk.pages.inbox_rows import Asked, row_of
 from desk.pages.lifecycle import fields_panel, relations_panel, roles_panel, social_panel, stage_panel
 from desk.pages.merging import merge_rows, merged_notice
 from desk.pages.panels import Opened, Panel, Tab
+from desk.pages.profile_edit import edit_panel
+from desk.pages.profile_files import files_tab
+from desk.pages.profile_follow_up import follow_up_panel
+from desk.pages.profile_notes import note_count, notes_tab, pinned_panel
+from desk.pages.profile_timeline import audit_tab, timeline_tab
 from desk.pages.reads import faces_of, order_rows, run_briefs, together
 from desk.pages.terms import Words
-from desk.pages.timeline import timeline
 from desk.pages.value_panel import traits_panel, value_panel
 from desk.render import formats_of, page
-from inbox.models import Conversation
+from inbox.models import Conversation, Send
 from profiles.models import Profile
 from profiles.store.profiles import ProfileFilter
 from profiles.terms import Agreed
 
 routes = web.RouteTableDef()
-PER_PAGE, EVENTS = 50, 60
+PER_PAGE = 50
 TALKS, ORDERS, RUNS = 50, 100, 50
+
+
+#: State of a send → word and tone.
+SEND_WORDS = {
+    "planned": (N_("Planned"), ""), "deferred": (N_("Planned"), ""), "claimed": (N_("Planned"), ""),
+    "handed": (N_("Under way"), ""), "accepted": (N_("Sent"), "good"), "skipped": (N_("Not sent"), "warn"),
+    "delivered": (N_("Delivered"), "good"), "read": (N_("Read"), "good"), "failed": (N_("Failed"), "danger"),
+    "unknown": (N_("Perhaps sent"), "warn"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SendRow:
+    """One message of a campaign to this person."""
+
+    title: str
+    face: Face
+    word: str
+    tone: str
+    why: str
+    at: datetime
+    href: str
 
 
 @dataclass(frozen=True)
@@ -190,13 +226,6 @@ async def revenue_panel(opened: Opened) -> Any:
 # -- tabs ----------------------------------------------------------------------------------------------------------
 
 
-async def timeline_tab(opened: Opened) -> Any:
-    """What happened lately."""
-    events = await opened.runtime.events.for_profile(opened.person.id, EVENTS)
-    seen = [each for each in events if opened.principal.may_see(each.channel_id)]
-    return timeline(seen, opened.faces, opened.formats)
-
-
 async def _talks(opened: Opened, limit: int = TALKS) -> list[Conversation]:
     talks = await opened.runtime.conversations.of_profile(opened.person.id, limit=TALKS)
     return [each for each in talks if opened.principal.may_see(each.channel_id)][:limit]
@@ -224,8 +253,26 @@ async def order_count(opened: Opened) -> int:
 
 
 async def journeys_tab(opened: Opened) -> Any:
-    """The journeys the person is or was in."""
-    return await run_briefs(opened.runtime, opened.person.id, opened.formats, limit=RUNS)
+    """The journeys the person is or was in, and what campaigns sent them."""
+    runtime, formats, scope = opened.runtime, opened.formats, opened.principal.channels
+    runs = await run_briefs(runtime, opened.person.id, formats, limit=RUNS)
+    found = await runtime.sends.page(
+        profile_id=opened.person.id,
+        source_kind="journey",
+        channels=None if scope is None else sorted(scope),
+        limit=RUNS,
+    )
+    return {"runs": runs, "sends": [send_row(each, opened) for each in found.data]}
+
+
+def send_row(send: Send, opened: Opened) -> SendRow:
+    """One message of a campaign."""
+    word, tone = SEND_WORDS.get(send.state, (send.state, ""))
+    why = opened.formats.text(send.reason.sentence) if send.reason else ""
+    title = str(send.content.get("journey") or opened.formats.text(N_("Campaign")))
+    href = f"/inbox/{send.conversation_id}" if send.conversation_id else ""
+    at = send.accepted_at or send.updated_at or send.planned_at
+    return SendRow(title, opened.faces.of(send.channel_id), opened.formats.text(word), tone, why, at, href)
 
 
 async def run_count(opened: Opened) -> int:
@@ -246,6 +293,8 @@ async def identities_tab(opened: Opened) -> Any:
 
 #: The side from top to bottom.
 PANELS = (
+    Panel("follow_up", follow_up_panel),
+    Panel("pinned", pinned_panel),
     Panel("ways", ways_panel),
     Panel("stage", stage_panel),
     Panel("roles", roles_panel),
@@ -256,13 +305,17 @@ PANELS = (
     Panel("revenue", revenue_panel),
     Panel("value", value_panel),
     Panel("traits", traits_panel),
+    Panel("edit", edit_panel),
 )  # fmt: skip
 #: The first one is open where none is asked for.
 TABS = (
     Tab("timeline", N_("Timeline"), timeline_tab),
-    Tab("conversations", N_("Conversations"), conversations_tab, talk_count),
+    Tab("notes", N_("Notes"), notes_tab, note_count),
+    Tab("conversations", N_("Messages"), conversations_tab, talk_count),
     Tab("orders", N_("Orders"), orders_tab, order_count),
-    Tab("journeys", N_("Journeys"), journeys_tab, run_count),
+    Tab("journeys", N_("Campaigns"), journeys_tab, run_count),
+    Tab("files", N_("Files"), files_tab),
     Tab("consent", N_("Consent"), consent_tab),
     Tab("identities", N_("Identities"), identities_tab),
+    Tab("audit", N_("Changes"), audit_tab),
 )

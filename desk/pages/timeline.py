@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 from desk.i18n import N_, Formats
+from desk.mentions import Piece, pieces_of
 from desk.pages.faces import Face, Faces
-from profiles.models import Event
+from profiles.timeline import Entry
 
 #: Event → sentence and sign. Names with no entry show themselves, never nothing.
 SENTENCES: Mapping[str, tuple[str, str]] = {
@@ -51,6 +53,24 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "consent.requested": (N_("Was asked to confirm %(purpose)s"), "envelope"),
     "contact.left": (N_("Left the channel"), "arrow-right-start-on-rectangle"),
     "contact.returned": (N_("Came back"), "arrow-uturn-left"),
+    "profile.owner_changed": (N_("The owner changed"), "user"),
+    "note.added": (N_("Note"), "pencil"),
+    "note.changed": (N_("A note was edited"), "pencil"),
+    "note.deleted": (N_("A note was deleted"), "trash"),
+    "note.restored": (N_("A note was brought back"), "arrow-uturn-left"),
+    "call.logged": (N_("Call"), "phone"),
+    "meeting.logged": (N_("Meeting"), "users"),
+    "visit.logged": (N_("Visit"), "building-storefront"),
+    "follow_up.set": (N_("Follow-up planned for %(at)s"), "bell-alert"),
+    "follow_up.done": (N_("Followed up"), "check-circle"),
+    "follow_up.snoozed": (N_("Follow-up put off until %(at)s"), "bell-snooze"),
+    "follow_up.handed_over": (N_("Follow-up handed over"), "arrow-right-circle"),
+    "follow_up.cleared": (N_("Follow-up dropped"), "bell-slash"),
+    "file.attached": (N_("File attached"), "paper-clip"),
+    "file.removed": (N_("A file was removed"), "trash"),
+    "file.restored": (N_("A file was brought back"), "arrow-uturn-left"),
+    "segment.entered": (N_("Entered a segment"), "funnel"),
+    "segment.left": (N_("Left a segment"), "funnel"),
     "task.created": (N_("A task was made"), "clipboard"),
     "task.done": (N_("A task was done"), "clipboard-document-check"),
 }
@@ -72,6 +92,21 @@ STATUS_WORDS = {
 }
 
 
+#: Kinds of entries one may choose from, as the timeline offers them.
+KIND_LABELS: Mapping[str, str] = {
+    "message": N_("Messages"), "note": N_("Notes"), "call": N_("Calls and meetings"), "task": N_("Tasks"),
+    "order": N_("Orders"), "journey": N_("Campaigns"), "file": N_("Files"), "consent": N_("Consent"),
+    "profile": N_("Changes"), "conversation": N_("Conversations"), "event": N_("Other events"),
+}  # fmt: skip
+FIELD_LABELS: Mapping[str, str] = {
+    "name": N_("Name"), "avatar_url": N_("Picture"), "locale": N_("Language"), "time_zone": N_("Time zone"),
+    "location": N_("Place"), "owner_id": N_("Owner"), "stage": N_("Stage"), "tier": N_("Tier"), "score": N_("Score"),
+    "tags": N_("Tags"), "at": N_("When"), "assignee_id": N_("Who"),
+}  # fmt: skip
+#: Characters of a text that one entry shows.
+SHOWN = 700
+
+
 class _Lenient(dict[str, str]):
     """A property that an event does not carry is a dash, not a fault."""
 
@@ -80,8 +115,17 @@ class _Lenient(dict[str, str]):
 
 
 @dataclass(frozen=True)
+class Change:
+    """One field that was changed."""
+
+    label: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
 class Happening:
-    """One entry of the timeline."""
+    """One entry of the timeline. `said`: its words, safe to show; `by`: who of us did it."""
 
     id: str
     title: str
@@ -91,6 +135,11 @@ class Happening:
     at: datetime
     href: str
     face: Face | None
+    said: tuple[Piece, ...] = ()
+    by: str = ""
+    changes: tuple[Change, ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
+    gone: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,57 +150,132 @@ class DayOf:
     entries: tuple[Happening, ...]
 
 
-def timeline(events: Sequence[Event], faces: Faces, formats: Formats) -> list[DayOf]:
+@dataclass(frozen=True)
+class Known:
+    """What turns ids into words: channels, names of colleagues and programs, what stands after an @."""
+
+    faces: Faces
+    names: Mapping[str, str]
+    handles: Mapping[str, str]
+
+
+def timeline(entries: Sequence[Entry], known: Known, formats: Formats) -> list[DayOf]:
     """Newest first, by day of the reader's zone."""
-    days: list[DayOf] = []
-    group: list[Event] = []
-    for event in events:
-        if group and _day(event, formats) != _day(group[0], formats):
-            days.append(_day_of(group, faces, formats))
-            group = []
-        group.append(event)
-    return [*days, _day_of(group, faces, formats)] if group else days
+    days = groupby(entries, key=lambda entry: entry.at.astimezone(formats.zone).date())
+    found = [list(group) for _, group in days]
+    return [DayOf(group[0].at, tuple(happening(each, known, formats) for each in group)) for group in found]
 
 
-def _day(event: Event, formats: Formats) -> Any:
-    return event.occurred_at.astimezone(formats.zone).date()
+def ids_in(entries: Sequence[Entry]) -> list[str]:
+    """Ids of colleagues and programs whose names the entries need."""
+    found = {each.by for each in entries if each.by}
+    for entry in entries:
+        for change in _changed(entry).values():
+            found |= {each for each in change.values() if isinstance(each, str) and each.startswith("usr_")}
+    return sorted(found)
 
 
-def _day_of(events: Sequence[Event], faces: Faces, formats: Formats) -> DayOf:
-    return DayOf(events[0].occurred_at, tuple(happening(event, faces, formats) for event in events))
-
-
-def happening(event: Event, faces: Faces, formats: Formats) -> Happening:
-    """One event."""
-    msgid, symbol = SENTENCES.get(event.name, ("", "bolt"))
-    properties = dict(event.properties)
-    title = event.name
-    if msgid:
-        shown = {key: str(value) for key, value in properties.items() if isinstance(value, str | int | float)}
-        if event.name == "conversation.status_changed" and shown.get("to") in STATUS_WORDS:
-            shown["to"] = formats.text(STATUS_WORDS[shown["to"]])
-        title = formats.text(msgid, _Lenient(shown)) if "%(" in msgid else formats.text(msgid)
-    face = faces.of(event.channel_id) if event.channel_id else None
+def happening(entry: Entry, known: Known, formats: Formats) -> Happening:
+    """One entry."""
+    face = known.faces.of(entry.refs["channel_id"]) if "channel_id" in entry.refs else None
+    said = () if entry.gone or entry.text is None else tuple(pieces_of(_cut(entry.text), known.handles))
+    detail = _detail(entry, formats)
+    if entry.gone:
+        detail = formats.text(N_("It was taken back."))
+    files = tuple((str(each["id"]), str(each["name"] or "")) for each in entry.more.get("files", ()) if each.get("id"))
+    if entry.name.startswith("file."):
+        said = ()
     return Happening(
-        event.id, title, _detail(event, properties, formats), symbol, TONES.get(event.name, ""), event.occurred_at,
-        _href(event, properties), face,
+        entry.id, _title(entry, formats), detail, SENTENCES.get(entry.name, ("", "bolt"))[1],
+        TONES.get(entry.name, ""), entry.at, _href(entry), face, said, by_words(entry.by, known, formats),
+        changes_of(entry, known, formats), files, entry.gone,
     )  # fmt: skip
 
 
-def _detail(event: Event, properties: Mapping[str, Any], formats: Formats) -> str:
-    if event.name.startswith(("order.", "checkout.")):
-        nested = properties.get("order")
-        order: Mapping[str, Any] = nested if isinstance(nested, Mapping) else properties
-        number = order.get("external_id") or order.get("number") or ""
-        total = order.get("total")
-        money = formats.money(total["amount_minor"], total["currency"]) if isinstance(total, Mapping) else ""
+def by_words(by: str | None, known: Known, formats: Formats) -> str:
+    """Who of us did it: a name, "A journey", or nothing."""
+    if by is None:
+        return ""
+    if by.startswith("journey:"):
+        return formats.text(N_("A journey"))
+    return known.names.get(by) or (formats.text(N_("A former colleague")) if by.startswith("usr_") else by)
+
+
+def changes_of(entry: Entry, known: Known, formats: Formats) -> tuple[Change, ...]:
+    """Fields from → to, where an entry tells of them. Tags have entries of their own."""
+    result = []
+    for name, change in _changed(entry).items():
+        label = formats.text(FIELD_LABELS[name]) if name in FIELD_LABELS else name.replace("_", " ").capitalize()
+        old, new = (_shown(change.get(each), known, formats) for each in ("from", "to"))
+        result.append(Change(label, old, new))
+    return tuple(result)
+
+
+def _changed(entry: Entry) -> dict[str, Mapping[str, Any]]:
+    told = entry.properties.get("changes")
+    if entry.name.endswith("_changed") and "to" in entry.properties:
+        field = entry.name.partition(".")[2].removesuffix("_changed")
+        told = {field: {"from": entry.properties.get("from"), "to": entry.properties["to"]}}
+    found: dict[str, Mapping[str, Any]] = {}
+    for name, change in told.items() if isinstance(told, Mapping) else ():
+        nested = change if name == "attributes" and isinstance(change, Mapping) else {name: change}
+        found |= {key: each for key, each in nested.items() if isinstance(each, Mapping)}
+    return found
+
+
+def _shown(value: Any, known: Known, formats: Formats) -> str:
+    if value is None or value == []:
+        return "–"
+    if isinstance(value, datetime):
+        return formats.moment(value)
+    if isinstance(value, list):
+        return ", ".join(_shown(each, known, formats) for each in value)[:200]
+    text = str(value)
+    return (known.names.get(text) or text)[:200]
+
+
+def _title(entry: Entry, formats: Formats) -> str:
+    msgid, _ = SENTENCES.get(entry.name, ("", ""))
+    if not msgid:
+        return entry.name
+    shown = {key: str(value) for key, value in entry.properties.items() if isinstance(value, str | int | float)}
+    if entry.name == "conversation.status_changed" and shown.get("to") in STATUS_WORDS:
+        shown["to"] = formats.text(STATUS_WORDS[shown["to"]])
+    at = entry.properties.get("at")
+    if isinstance(at, datetime):
+        shown["at"] = formats.moment(at)
+    return formats.text(msgid, _Lenient(shown)) if "%(" in msgid else formats.text(msgid)
+
+
+def _detail(entry: Entry, formats: Formats) -> str:
+    properties = entry.properties
+    if entry.name.startswith(("order.", "checkout.")):
+        number = properties.get("number") or properties.get("external_id") or ""
+        total, currency = properties.get("total"), properties.get("currency")
+        money = formats.money(total, currency) if isinstance(total, int) and isinstance(currency, str) else ""
         return " · ".join(str(each) for each in (number, money) if each)
-    text = properties.get("text") or properties.get("reason") or properties.get("title")
-    return " ".join(str(text).split())[:160] if isinstance(text, str) else ""
+    words = []
+    if entry.more.get("subject"):
+        words.append(str(entry.more["subject"]))
+    if entry.more.get("direction") in ("in", "out") and entry.kind == "call":
+        words.append(formats.text(N_("They called") if entry.more["direction"] == "in" else N_("We called")))
+    if entry.more.get("minutes"):
+        words.append(formats.plural("%(num)s minute", "%(num)s minutes", int(entry.more["minutes"])))
+    for name in ("reason", "result", "title"):
+        if isinstance(properties.get(name), str):
+            words.append(" ".join(properties[name].split())[:160])
+    return " · ".join(words)
 
 
-def _href(event: Event, properties: Mapping[str, Any]) -> str:
-    if event.conversation_id:
-        return f"/inbox/{event.conversation_id}"
-    order_id = properties.get("order_id")
-    return f"/orders/{order_id}" if isinstance(order_id, str) and order_id.startswith("ord_") else ""
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN else text[:SHOWN].rstrip() + " …"
+
+
+def _href(entry: Entry) -> str:
+    if "conversation_id" in entry.refs:
+        return f"/inbox/{entry.refs['conversation_id']}"
+    if entry.kind == "order" and entry.refs.get("order_id", "").startswith("ord_"):
+        return f"/orders/{entry.refs['order_id']}"
+    if entry.refs.get("enrolment_id", "").startswith("enr_"):
+        return f"/journeys/runs/{entry.refs['enrolment_id']}"
+    return ""

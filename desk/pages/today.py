@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,17 +11,22 @@ from aiohttp import web
 
 from base.errors import NotFound
 from campaigns.lifecycle import HANDED_OVER
+from campaigns.reminders import MENTION
 from desk.api.merges import seen_pairs
-from desk.api.scope import reading, seen_tasks
+from desk.api.scope import reading, seen_ids, seen_tasks
 from desk.auth import principal_of, require
 from desk.i18n import N_, Formats
 from desk.keys import runtime_of
+from desk.pages.composer import snoozes
 from desk.pages.inbox_rows import Asked, row_of
 from desk.pages.merging import pair_rows
-from desk.pages.reads import faces_of, together
+from desk.pages.profile_follow_up import follow_up_view
+from desk.pages.reads import faces_of, people, together
 from desk.render import formats_of, page
 from inbox.models import Send
 from inbox.store import ConversationFilter
+from profiles.follow_up import follow_ups_of
+from profiles.words import Words
 
 routes = web.RouteTableDef()
 MOST = 12
@@ -40,6 +46,8 @@ class TaskRow:
     due_at: datetime | None
     late: bool
     mine: bool
+    #: The note in which one is mentioned.
+    said: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,15 +61,21 @@ class FailedRow:
     at: datetime
 
 
-def task_row(task: dict[str, Any], names: dict[str, str], me: str, formats: Formats) -> TaskRow:
+def task_row(
+    task: dict[str, Any], names: dict[str, str], notes: Mapping[str, Words], me: str, formats: Formats
+) -> TaskRow:
     """One task."""
     due, profile_id = task.get("due_at"), str(task.get("profile_id") or "")
     late = due is not None and due < formats.now
     mine, text = task.get("assignee_id") == me, str(task.get("text") or "")
-    if (task.get("source") or {}).get("kind") == HANDED_OVER and profile_id in names:
+    source = task.get("source") or {}
+    said = notes[source["id"]].text if source.get("kind") == MENTION and source.get("id") in notes else None
+    if source.get("kind") == MENTION:
+        text = formats.text(N_("You are mentioned in a note."))
+    if source.get("kind") == HANDED_OVER and profile_id in names:
         text = formats.text(N_("%(name)s was merged with another profile and has another owner now"),
                             name=names[profile_id])  # fmt: skip
-    return TaskRow(task["_id"], text, names.get(profile_id, ""), profile_id, due, late, mine)
+    return TaskRow(task["_id"], text, names.get(profile_id, ""), profile_id, due, late, mine, (said or "")[:300])
 
 
 def failed_row(send: Send, names: dict[str, str], formats: Formats) -> FailedRow:
@@ -85,6 +99,7 @@ async def today(request: web.Request) -> web.StreamResponse:
         tasks=runtime.tasks.due(principal.id, formats.now + timedelta(days=1), MOST),
         failed=runtime.sends.page(state="failed", channels=scope, since=formats.now - FAILED_WITHIN, limit=MOST),
         faces=faces_of(runtime), pairs=runtime.suggestions.page(limit=MOST),
+        due=runtime.follow_ups.due(principal.id, formats.now + timedelta(days=1), MOST), people=people(runtime),
     )  # fmt: skip
     pairs = await seen_pairs(reading(request), found["pairs"].data)
     waiting, failed = found["waiting"].data, found["failed"].data
@@ -92,9 +107,21 @@ async def today(request: web.Request) -> web.StreamResponse:
     ids = {str(task["profile_id"]) for task in tasks if task.get("profile_id")} | {send.profile_id for send in failed}
     names = {key: profile.display_name for key, profile in (await runtime.profiles.many(ids)).items()}
     assigned = await runtime.users.names(sorted({each.assignee_id for each in waiting if each.assignee_id}))
+    mentions = [task["source"]["id"] for task in tasks if (task.get("source") or {}).get("kind") == MENTION]
+    notes = await runtime.notes.words(mentions) if mentions else {}
+    seen = await seen_ids(reading(request), {each.id for each in found["due"]})
+    colleagues = {each.id: each.name or each.email for each in found["people"]}
     values = {
+        "follow_ups": [
+            follow_up_view(each, it, colleagues, principal.id, formats)
+            for each, it in follow_ups_of(found["due"])
+            if each.id in seen
+        ],
+        "people": list(colleagues.items()),
+        "snoozes": snoozes(formats),
+        "undo": {name: request.query.get(f"was_{name}", "") for name in ("at", "text", "assignee", "who")},
         "rows": [row_of(each, Asked("all"), found["faces"], assigned, principal.id, formats) for each in waiting],
-        "tasks": [task_row(each, names, principal.id, formats) for each in tasks],
+        "tasks": [task_row(each, names, notes, principal.id, formats) for each in tasks],
         "failed": [failed_row(each, names, formats) for each in failed],
         "pairs": await pair_rows(request, pairs[:PAIRS]),
     }
@@ -111,7 +138,9 @@ async def counts(request: web.Request) -> web.StreamResponse:
     own = ConversationFilter(status="open", assignee_id=principal.id, channels=scope)
     mine = await runtime.conversations.page(own, sort="waiting", limit=100)
     due = await seen_tasks(reading(request), await runtime.tasks.due(principal.id, now, 100))
-    return web.json_response({"inbox": len(mine.data), "today": len(due)})
+    follow_ups = await runtime.follow_ups.due(principal.id, now, 100)
+    seen = await seen_ids(reading(request), {each.id for each in follow_ups})
+    return web.json_response({"inbox": len(mine.data), "today": len(due) + len(seen)})
 
 
 @routes.post("/today/tasks/{task_id}")

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,13 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
     await world.runtime.profiles.suggestions.note([pair], now())
     public = await consents(world, person, talk["identity_id"])
     await lifecycle(world, person, other)
+    await remembered(world, person)
     yield {
         "today": "/today", "inbox": "/inbox?view=all", "conversation": f"/inbox/{talk['id']}?view=all",
         "profiles": "/profiles", "profile": f"/profiles/{person}",
         "profile-conversations": f"/profiles/{person}?tab=conversations",
+        "profile-notes": f"/profiles/{person}?tab=notes", "profile-files": f"/profiles/{person}?tab=files",
+        "profile-audit": f"/profiles/{person}?tab=audit", "profile-calls": f"/profiles/{person}?kind=call,note",
         "profile-orders": f"/profiles/{person}?tab=orders", "profile-journeys": f"/profiles/{person}?tab=journeys",
         "profile-identities": f"/profiles/{person}?tab=identities", "duplicates": "/profiles/duplicates",
         "merge": f"/profiles/{person}/merge?other={other}", "merge-search": f"/profiles/{person}/merge?q=que",
@@ -101,6 +105,23 @@ async def lifecycle(world: World, person: str, other: str) -> None:
     await world.api.post(f"/profiles/{other}/stage", {"stage": "lost", "reason": "price"})
     await world.api.post(f"/profiles/{person}/relations", {"kind": "referred_by", "other_id": other})
     await world.api.post("/tags/changes", {"what": "rename", "tag": "regulr", "to": "regular"})
+
+
+async def remembered(world: World, person: str) -> None:
+    """Notes, a call, a follow-up that is due, files and changes, so that there is something to look at."""
+    path = f"/profiles/{person}"
+    spring = "只在下午五点后接电话。@Ada 请跟进春茶，见 https://shop.example/spring"
+    await world.api.post(f"{path}/notes", {"text": spring, "pinned": True})
+    gift = "Wants the 0.6 l pot for a friend too; gift wrap, no invoice in the box."
+    await world.api.post(f"{path}/notes", {"text": gift})
+    call = {"text": "Agreed to send two samples of oolong. She decides by Friday.", "kind": "call", "minutes": 12}
+    at = (now() - timedelta(days=3)).isoformat()
+    await world.api.post(f"{path}/notes", {**call, "direction": "in", "at": at})
+    follow_up = {"at": (now() - timedelta(hours=2)).isoformat(), "text": "Ask whether the samples arrived"}
+    await world.api.call("PUT", f"{path}/follow-up", follow_up)
+    await world.runtime.profile_files.attach(person, b"%PDF-1.7\n" + b"0" * 48_000, "报价单 2026.pdf", None, "usr_x")
+    change = {"name": "Mei Tan 陈美", "add_tags": ["tea friend"], "attributes": {"city": "Leiden"}, "score": 42}
+    await world.api.call("PATCH", path, change)
 
 
 async def consents(world: World, person: str, identity: str) -> dict[str, str]:
@@ -163,7 +184,8 @@ async def test_no_page_stands_in_anybodys_way(
     names = ("conversation", "profile", "journeys", "journey", "run", "channels", "channel", "orders", "today",
              "profile-consent", "consent-groups", "consent-group", "unsubscribe", "unsubscribed", "preferences",
              "preferences-paused", "confirm", "duplicates", "merge", "score", "tiers", "board", "tags", "stages",
-             "roles", "fields", "new-field", "stage", "relate")  # fmt: skip
+             "roles", "fields", "new-field", "stage", "relate", "profile-notes", "profile-files",
+             "profile-audit")  # fmt: skip
     found = {name: await findings(page, places[name]) for name in names}
     assert not any(found.values()), "\n".join(f"{name}: {each}" for name, own in found.items() for each in own)
 

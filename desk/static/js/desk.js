@@ -47,6 +47,16 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => { label.textContent = before; }, 1600);
 });
 
+// A link to a part of the page opens what is folded there.
+function unfold() {
+  const folded = document.getElementById(location.hash.slice(1))?.querySelector("details:not(.menu)");
+  if (!folded) return;
+  folded.open = true;
+  folded.querySelector("input:not([type=hidden]), textarea")?.focus();
+}
+addEventListener("hashchange", unfold);
+unfold();
+
 // A theme shows at once; the form behind it keeps it.
 document.addEventListener("click", (event) => {
   const choice = event.target.closest?.("[data-theme-choice]");
