@@ -22,6 +22,9 @@ from desk.pages.faces import Faces
 from desk.pages.inbox_lines import Scene, lines_of
 from desk.pages.inbox_rows import STATUS_LABELS, VIEWS, Asked, list_view, name_of, open_view, row_of
 from desk.pages.mails import mail_response
+from desk.pages.panels import Opened
+from desk.pages.profile_follow_up import follow_up_panel
+from desk.pages.profile_notes import pinned_panel
 from desk.pages.reads import faces_of, journey_names, order_rows, people, run_briefs
 from desk.render import formats_of, page
 from desk.whispers import WHISPERS, Whisper
@@ -297,7 +300,14 @@ async def _customer_part(request: web.Request, found: Conversation) -> dict[str,
         owner=owner_name(profile, owner), faces=faces, formats=formats, agreed=await runtime_of(request).terms.now(),
     )  # fmt: skip
     brief = await consent_brief(request, profile.id, found.identity_id, formats) if profile else None
-    return {"customer": view, "consent": brief, "may_record": principal.may("agent", "marketer")}
+    panels = []
+    if profile is not None:
+        opened = Opened(request, profile, shown_identities(reading(request), identities), faces, formats)
+        panels = [("follow_up", await follow_up_panel(opened)), ("pinned", await pinned_panel(opened))]
+    return {
+        "customer": view, "consent": brief, "may_record": principal.may("agent", "marketer"),
+        "panels": [(name, shown) for name, shown in panels if shown is not None],
+    }  # fmt: skip
 
 
 async def _message(request: web.Request, found: Conversation) -> Message:

@@ -106,10 +106,12 @@ async def change(request: web.Request) -> web.StreamResponse:
 
 def _with_undo(back: str, who: str, before: FollowUp | None, formats: Formats) -> str:
     """What stood goes along, so that one press sets it again."""
-    if before is None or "?" in back:
+    if before is None:
         return back
+    back = back.partition("#")[0]
     was = {"at": local_value(before.at, formats.zone), "text": before.text[:500], "assignee": before.assignee_id or ""}
-    return f"{back}?{urlencode({**{f'was_{name}': value for name, value in was.items()}, 'was_who': who})}"
+    query = urlencode({**{f"was_{name}": value for name, value in was.items()}, "was_who": who})
+    return f"{back}{'&' if '?' in back else '?'}{query}"
 
 
 async def _require_colleague(request: web.Request, user_id: str | None) -> None:

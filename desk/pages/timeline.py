@@ -103,6 +103,8 @@ FIELD_LABELS: Mapping[str, str] = {
     "location": N_("Place"), "owner_id": N_("Owner"), "stage": N_("Stage"), "tier": N_("Tier"), "score": N_("Score"),
     "tags": N_("Tags"), "at": N_("When"), "assignee_id": N_("Who"),
 }  # fmt: skip
+#: Fields whose change has an entry of its own.
+_TOLD_APART = frozenset({"stage", "tier", "score", "tags"})
 #: Characters of a text that one entry shows.
 SHOWN = 700
 
@@ -161,7 +163,7 @@ class Known:
 
 def timeline(entries: Sequence[Entry], known: Known, formats: Formats) -> list[DayOf]:
     """Newest first, by day of the reader's zone."""
-    days = groupby(entries, key=lambda entry: entry.at.astimezone(formats.zone).date())
+    days = groupby(filter(tells, entries), key=lambda entry: entry.at.astimezone(formats.zone).date())
     found = [list(group) for _, group in days]
     return [DayOf(group[0].at, tuple(happening(each, known, formats) for each in group)) for group in found]
 
@@ -211,8 +213,16 @@ def changes_of(entry: Entry, known: Known, formats: Formats) -> tuple[Change, ..
     return tuple(result)
 
 
+def tells(entry: Entry) -> bool:
+    """Whether it is worth a line: a change of which every field has an entry of its own is not."""
+    changes = entry.properties.get("changes")
+    return entry.name != "profile.updated" or not isinstance(changes, Mapping) or not changes.keys() <= _TOLD_APART
+
+
 def _changed(entry: Entry) -> dict[str, Mapping[str, Any]]:
     told = entry.properties.get("changes")
+    if entry.name == "profile.updated" and isinstance(told, Mapping):
+        told = {name: change for name, change in told.items() if name not in _TOLD_APART}
     if entry.name.endswith("_changed") and "to" in entry.properties:
         field = entry.name.partition(".")[2].removesuffix("_changed")
         told = {field: {"from": entry.properties.get("from"), "to": entry.properties["to"]}}
