@@ -8,6 +8,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
+from campaigns.reminders import MENTIONED
 from desk.i18n import N_, Formats
 from desk.mentions import Piece, pieces_of
 from desk.pages.faces import Face, Faces
@@ -180,7 +181,8 @@ def ids_in(entries: Sequence[Entry]) -> list[str]:
 def happening(entry: Entry, known: Known, formats: Formats) -> Happening:
     """One entry."""
     face = known.faces.of(entry.refs["channel_id"]) if "channel_id" in entry.refs else None
-    said = () if entry.gone or entry.text is None else tuple(pieces_of(_cut(entry.text), known.handles))
+    text = formats.text(N_("You are mentioned in a note.")) if entry.text == MENTIONED else entry.text
+    said = () if entry.gone or text is None else tuple(pieces_of(_cut(text), known.handles))
     detail = _detail(entry, formats)
     if entry.gone:
         detail = formats.text(N_("It was taken back."))
