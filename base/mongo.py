@@ -127,6 +127,13 @@ class Database:
             if models:
                 await self.collection(name).create_indexes(list(models))
 
+    async def drop_indexes(self, names: Mapping[str, Sequence[str]]) -> None:
+        """Drop those that are there. Repeatable."""
+        for collection, indexes in names.items():
+            there = await self.collection(collection).index_information()
+            for name in set(indexes) & there.keys():
+                await self.collection(collection).drop_index(name)
+
     async def require_replica_set(self) -> Document:
         """Return the server's greeting, or raise `Misconfigured` for a standalone: transactions need a replica set."""
         hello = await self.client.admin.command("hello")

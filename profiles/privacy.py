@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from profiles.dossier import Dossiers
 from profiles.erasure import Erasures
+from profiles.holdings import Holdings
 from profiles.privacy_requests import PrivacyRequests
 
 
@@ -16,3 +17,4 @@ class Privacy:
     erasures: Erasures
     dossiers: Dossiers
     requests: PrivacyRequests
+    holdings: Holdings

@@ -34,9 +34,14 @@ def _modules() -> Iterator[str]:
                 yield module.name
 
 
+#: Indexes of former versions that would still do something: they go.
+RETIRED = {"deliveries": ["expiry"]}
+
+
 async def migrate(database: Database) -> int:
     """Create what is missing; the number of collections looked after."""
     indexes = declared_indexes()
+    await database.drop_indexes(RETIRED)
     await database.ensure_indexes(indexes)
     await EventStore(database, now).file_old()
     return len(indexes)

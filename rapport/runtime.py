@@ -75,10 +75,12 @@ from profiles.profiling import Profiling
 from profiles.relations import Relations
 from profiles.resolve import Resolver
 from profiles.store import BlockedStore, ConsentStore, MergeStore, NoteStore, ProfileStore
+from profiles.retention import Retention
 from profiles.store.dossiers import DossierStore
 from profiles.store.erasures import ErasureStore
 from profiles.store.privacy_requests import RequestStore
 from profiles.store.relations import RelationStore
+from profiles.store.retention import RetentionStore
 from profiles.store.segments import MemberStore, SegmentStore
 from profiles.store.stage_log import StageLogStore
 from profiles.store.tags import TagStore
@@ -92,6 +94,7 @@ from profiles.valuing import Valuing, appraisers
 from profiles.visitors import Visitors
 from rapport import keys
 from rapport.holdings import all_holdings
+from rapport.retention import kinds_of
 from webhooks.ingest import Ingest
 from webhooks.journal import Journal
 from webhooks.mentions import Mentions
@@ -205,6 +208,10 @@ class Runtime:
         self.timeline: Timeline = people.timeline
         self.tracker: Tracker = people.tracker
         self.privacy: Privacy = privacy
+        self.retention = Retention(
+            RetentionStore(plumbing.db), kinds_of(plumbing.db, journal, privacy.holdings), plumbing.clock,
+            time_zone=plumbing.settings.time_zone,
+        )  # fmt: skip
         self.profiling: Profiling = people.profiling
         self.lookups: Lookups = people.lookups
         self.appraisal: Appraisal = people.appraisal
@@ -284,6 +291,7 @@ class Runtime:
             Chore("announce unannounced profiles", 30, self.resolver.repair),
             Chore("mail answers to who has left the chat", 5, self.continuity.sweep),
             Chore("erase people", 1, self.privacy.erasures.drain),
+            Chore("let old rows go", 60, self.retention.drain),
             Chore("make exports of people", 2, self.privacy.dossiers.drain),
             Chore("end pauses of consent", 60, self.consent.end_pauses),
             Chore("look at everybody again", 1, self.valuing.sweep),
@@ -506,5 +514,6 @@ def _privacy(plumbing: Plumbing, people: People, orders: OrderStore, journal: Jo
     return Privacy(
         erasures=erasures,
         dossiers=Dossiers(DossierStore(db), holdings, erasures.traces, attached, feed, clock),
+        holdings=holdings,
         requests=PrivacyRequests(RequestStore(db), people.profiles.identity_rows, feed, clock),
     )

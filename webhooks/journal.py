@@ -32,8 +32,6 @@ from base.mongo import (
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
 from channels.adapter import Delivery
 
-#: Raw bodies of what has been carried out. Longer than any provider redelivers; effects have keys of their own.
-DONE_KEPT_S = 60 * 24 * 3600
 INDEXES: Indexes = {
     "deliveries": [
         IndexModel([("channel_id", ASCENDING), ("key", ASCENDING)], name="once", unique=True),
@@ -42,10 +40,6 @@ INDEXES: Indexes = {
         IndexModel(
             [("channel_id", ASCENDING), ("_id", DESCENDING)], name="trouble",
             partialFilterExpression={"reason": {"$type": "string"}},
-        ),
-        IndexModel(
-            [("received_at", ASCENDING)], name="expiry", expireAfterSeconds=DONE_KEPT_S,
-            partialFilterExpression={"state": "done"},
         ),
     ]
 }  # fmt: skip
@@ -184,6 +178,11 @@ class Journal:
         rows, more = cut(await found.to_list(None), size)
         return Page(rows, write_cursor(rows[-1]["_id"]) if more else None)
 
+    async def latest(self, channel_id: str, limit: int) -> list[Document]:
+        """The last deliveries of a channel with their bodies."""
+        found = self._rows.find({"channel_id": channel_id}).sort("_id", DESCENDING).limit(limit)
+        return await found.to_list(limit)
+
     async def one(self, channel_id: str, delivery_id: str) -> Document | None:
         """A delivery of a channel with its body."""
         return await self._rows.find_one({"_id": delivery_id, "channel_id": channel_id})
@@ -219,9 +218,35 @@ class Journal:
         """A provider's key that names somebody. The same delivery, coming again, would not be known by it."""
         await self._rows.update_one({"_id": delivery_id, "state": {"$ne": "pending"}}, {"$set": {"key": key}})
 
+    # -- by age: ids sort by time, so no further index is needed -----------------------------------------------------
+
+    async def count_bodies(self, before: datetime) -> int:
+        """How many worked-off deliveries older than that still say something, counted no further than 100,000."""
+        return await self._rows.count_documents(_old(before, erased_at=None), limit=100_000)
+
+    async def drop_bodies(self, before: datetime, limit: int) -> int:
+        """Take away what up to `limit` of them said; how many."""
+        found = self._rows.find(_old(before, erased_at=None), {"_id": 1}).sort("_id", ASCENDING).limit(limit)
+        return await self.forget([row["_id"] async for row in found])
+
+    async def count_old(self, before: datetime) -> int:
+        """How many worked-off deliveries are older than that."""
+        return await self._rows.count_documents(_old(before), limit=100_000)
+
+    async def drop_old(self, before: datetime, limit: int) -> int:
+        """Forget up to `limit` of them altogether: coming again they would be new, and their effects seen by their
+        own keys."""
+        found = self._rows.find(_old(before), {"_id": 1}).sort("_id", ASCENDING).limit(limit)
+        ids = [row["_id"] async for row in found]
+        return (await self._rows.delete_many({"_id": {"$in": ids}})).deleted_count
+
     async def idle(self) -> None:
         """Return when no write is under way; part of an orderly stop."""
         await self._group.idle()
+
+
+def _old(before: datetime, **more: Any) -> Document:
+    return {"_id": {"$lt": id_before("dlv", before)}, "state": "done", **more}
 
 
 def as_delivery(row: Document) -> Delivery:

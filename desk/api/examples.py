@@ -52,6 +52,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         "wording": "Yes, write to me",
     },
     "switch_profiling": {"on": False, "proof": "Asked for it on the phone"},
+    "choose_retention": {"days": {"deliveries": 60, "events": None}},
     "ask_for_export": {"language": "en"},
     "add_note": {"text": "Prefers to be called after five. @Ben, would you?", "pinned": True},
     "change_note": {"text": "Prefers to be called after six."},

@@ -129,6 +129,37 @@ async def send_dossier(request: web.Request, runtime: Any, profile_id: str, doss
     return response
 
 
+class KindView(View):
+    """One kind of data. `days`: null is for ever; `count`: rows that would go tonight, counted no further than
+    100,000."""
+
+    name: str
+    days: int | None
+    least: int
+    count: int
+
+
+class RetentionInput(Body):
+    """Days for which each kind is kept from now on; null: for ever. Kinds that are not named stay as they are."""
+
+    days: dict[str, int | None] = Field(max_length=50)
+
+
+@operations("GET", "/retention", roles=["admin"], query=PageQuery, returns=list[KindView])
+async def list_retention(call: Call) -> Any:
+    """List the kinds of data that can go by their age."""
+    refuse_scoped(call)
+    rows, following = sliced(await call.runtime.retention.outlook(), lambda row: row.name, call.query)
+    return page([KindView.model_validate(row) for row in rows], following)
+
+
+@operations("PUT", "/retention", roles=["admin"], body=RetentionInput)
+async def choose_retention(call: Call) -> None:
+    """Keep each kind so long; what is older goes in the next night, for good."""
+    refuse_scoped(call)
+    await call.runtime.retention.choose(call.body.days, call.principal.id)
+
+
 @operations("GET", "/erasures", roles=["admin"], query=PageQuery, returns=list[ErasureView])
 async def list_erasures(call: Call) -> Any:
     """The erasure log, newest first."""

@@ -68,6 +68,7 @@ BODIES: dict[str, Any] = {
     "enrol": {"profile_id": "{prf}"},
     "invite_user": {"email": "x@example.org", "role": "admin"},
     "switch_profiling": {"on": False},
+    "choose_retention": {"days": {"deliveries": 60}},
     "ask_for_export": {"language": "en"},
     "change_user": {"role": "admin"},
     "create_token": {"name": "n", "role": "admin"},
