@@ -41,17 +41,20 @@ from desk.pages import (
     profile_follow_up,
     profile_notes,
     profiles,
+    retention,
     score,
     tags,
     templates,
     term_lists,
     tiers,
     today,
+    tracking,
     unsubscribe,
     value_panel,
 )
 from desk.pages.errors import error_page
 from desk.render import RENDERER, Renderer
+from desk.tracking import door as tracking_door
 from desk.whispers import WHISPERS, Whispers, whispering
 from desk.widget import door
 
@@ -61,6 +64,9 @@ PAGES = (
     entrance, today, inbox, board, tags, profiles, profile_edit, profile_notes, profile_follow_up, profile_files,
     lifecycle, value_panel, privacy, merging, consent, journeys, orders, templates, channels, deliveries, approved,
     consent_groups, blocked, score, tiers, term_lists, fields, unsubscribe, preferences,
+    entrance, today, inbox, board, tags, profiles, lifecycle, term_lists, fields, merging, consent, journeys, orders,
+    templates, channels, consent_groups, blocked, deliveries, approved, unsubscribe, preferences, privacy, score,
+    tiers, value_panel, tracking, retention,
 )  # fmt: skip
 
 
@@ -88,10 +94,12 @@ def equip(app: web.Application, runtime: Any) -> None:
     app.cleanup_ctx.append(live.tailing)
     app.cleanup_ctx.append(whispering)
     door.equip(app, runtime)
+    tracking_door.equip(app)
     app.on_shutdown.append(live.close_streams)
     app.add_routes(assets.routes)
     app.add_routes(live.routes)
     for each in PAGES:
         app.add_routes(each.routes)
     app.add_routes(door.routes())
+    app.add_routes(tracking_door.routes())
     app.add_routes(api.routes())

@@ -24,6 +24,10 @@ ANONYMOUS_CHATS = frozenset({"webchat"})
 _PASSING = frozenset({"moving", "contended"})
 
 
+#: The reason of a pair that one browser has proved: it knows an id of both that is chance.
+SAME_BROWSER = "same_browser"
+
+
 class Merging(Protocol):
     """The part of `profiles.merge.Merger` that is needed here."""
 
@@ -41,6 +45,15 @@ def is_visitor(identities: Iterable[Identity]) -> bool:
 def is_known(identities: Iterable[Identity]) -> bool:
     """Whether something proves who this is."""
     return any(each.strength == "strong" for each in identities)
+
+
+def _by_one_browser(row: Document) -> bool:
+    return any(each["reason"] == SAME_BROWSER for each in row["evidence"])
+
+
+def _talks(identities: Iterable[Identity]) -> bool:
+    """Whether there is a conversation to go on with: its profile stays."""
+    return any(each.kind == "channel" for each in identities)
 
 
 class Visitors:
@@ -85,4 +98,6 @@ class Visitors:
             return one, other
         if is_known(held[other]) and held[one] and is_visitor(held[one]):
             return other, one
+        if _by_one_browser(row) and is_visitor(held[one]) and is_visitor(held[other]):
+            return (one, other) if _talks(held[one]) or not _talks(held[other]) else (other, one)
         return None

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from base.errors import FieldError, WrongInput
-from channels.vocabulary import CommerceEvent, ConsentChange, DeliveryUpdate, MessageReceived, Tracked
+from channels.vocabulary import CommerceEvent, ConsentChange, DeliveryUpdate, Identified, MessageReceived, Tracked
 from inbox.incoming import Arrival
 from inbox.opting import Heard, OptWords
 from inbox.receipts import Receipts
@@ -18,10 +18,13 @@ from orders.record import OrderBook
 from profiles.consent import Consent, ConsentAct
 from profiles.edit import ProfileEditor
 from profiles.events import EventStore, NewEvent
+from profiles.keys import key_of
+from profiles.models import Dispute, IdentityRef
 from profiles.profiling import kept_of
-from profiles.resolve import Known, Resolver, Sighting
+from profiles.resolve import Known, Reference, Resolver, Sighting
 from profiles.store import ProfileStore
 from profiles.track import RESERVED
+from profiles.visitors import SAME_BROWSER
 from webhooks.calls import patch_of, reference_of
 from webhooks.ingest import Item, Owners
 
@@ -62,6 +65,7 @@ def owners(
         known = await _whose(resolver, items)
         for item, who in zip(items, known, strict=True):
             await _note_traits(editor, item, who)
+            await _note_browser(resolver, profiles, item, who)
 
     return Owners(
         messages=messages, words=words, receipts=receive_receipts, people=identified, consents=consents,
@@ -109,6 +113,19 @@ async def _note_traits(editor: ProfileEditor, item: Item, who: Known | None) -> 
     if who is not None and patch is not None:
         key = f"{item.channel_id}:identified:{item.event.event_id}"
         await editor.patch(who.profile_id, patch, source="api", by=item.channel_id, key=key, strict=False)
+
+
+async def _note_browser(resolver: Resolver, profiles: ProfileStore, item: Item, who: Known | None) -> None:
+    """Somebody known by an address on the channel is the same browser as a tracked visitor: `profiles.visitors` joins
+    them, unless both are known to be somebody."""
+    event = item.event
+    if not isinstance(event, Identified) or event.address is None or who is None or event.anonymous_id is None:
+        return
+    ref = IdentityRef(kind="anonymous", value=event.anonymous_id, verified=False)
+    (other,) = await resolver.identify([Reference([ref], at=event.occurred_at)])
+    if other is not None and other.profile_id != who.profile_id:
+        pair = Dispute(who.profile_id, other.profile_id, "anonymous", key_of(ref).key, SAME_BROWSER, visitor=True)
+        await profiles.suggestions.note([pair], event.occurred_at)
 
 
 async def _whose(resolver: Resolver, items: Sequence[Item]) -> list[Known | None]:

@@ -54,6 +54,7 @@ REASONS = {
     "unverified": N_("%(value)s belongs to one and was said by the other"),
     "proved_elsewhere": N_("%(value)s was said by one and proved by the other"),
     "limit": N_("together they have too many identities"),
+    "same_browser": N_("one browser did what both did"),
 }
 
 

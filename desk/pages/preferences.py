@@ -75,7 +75,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         "topics": topics_of(await _groups(request, formats), places, own, _labels(request, formats), formats),
         "address": masked(stranger.identity), "paused": paused, "reasons": REASONS,
         "until": formats.date(general.until) if general is not None and paused and general.until else "",
-        "just_now": request.query.get("done", ""),
+        "just_now": request.query.get("done", ""), "profiled": not stranger.profile.profiling_off,
     }  # fmt: skip
     return open_page(request, "public/preferences.html", formats, values)
 
@@ -89,6 +89,9 @@ async def save(request: web.Request) -> web.StreamResponse:
         return nobody_page(request)
     await count_act(request, stranger)
     form, places = await read_form(request), await _places(request, stranger)
+    if "profiling" in form:
+        await _switch_profiling(request, stranger, on=form["profiling"] == "on")
+        return back_to(request, done="saved")
     reason = str(form.get("reason", ""))
     if "resume" in form:
         acts, done = resumed(places, stranger), "again"
@@ -135,6 +138,15 @@ async def confirm(request: web.Request) -> web.StreamResponse:
     await runtime.consent.confirm(stranger.link.about, formats_for(request, stranger).language)
     runtime.doorbell.soon("react")
     return back_to(request)
+
+
+async def _switch_profiling(request: web.Request, stranger: Stranger, *, on: bool) -> None:
+    """About the person, whichever of their addresses the link was sent to: nothing is sent because of it."""
+    await runtime_of(request).profiling.switch(
+        stranger.profile.id, on, source="preference_centre",
+        proof=stranger.link.about or f"link to {masked(stranger.identity)}",
+        language=formats_for(request, stranger).language,
+    )  # fmt: skip
 
 
 # -- what is chosen, pure ------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from base.errors import NotFound, RapportError, Refused, TooLarge, TooMany, Wron
 from base.ids import is_id
 from base.mongo import UNAVAILABLE
 from channels.adapter import Account, Unreadable
-from channels.providers.webchat.origins import is_allowed
+from channels.origins import is_allowed
 from channels.providers.webchat.settings import WebchatSettings
 from channels.reading import Json, mapping, read_json, text
 from desk import live

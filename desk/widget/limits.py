@@ -29,6 +29,7 @@ PACES: dict[str, tuple[Pace, Pace]] = {
     "note": (Pace(60, 5.0), Pace(400, 40.0)),  # receipts, typing, earlier lines
     "hello": (Pace(30, 0.5), Pace(120, 4.0)),
     "new": (Pace(30, 0.5), Pace(60, 1.0)),  # visitors nobody knows yet
+    "track": (Pace(2000, 200.0), Pace(60, 4.0)),  # batches of one website, and of one address
     "load": (Pace(120, 4.0), Pace(240, 8.0)),
 }
 #: Windows open at once.

@@ -13,9 +13,9 @@ from base.clock import Clock
 from base.errors import Unavailable, WrongInput
 from base.mongo import UNAVAILABLE, Document
 from channels.adapter import Account, Delivery
+from channels.identity import Proved, proved
 from channels.providers.webchat.adapter import TEXT_MAX
 from channels.providers.webchat.envelope import WIDGET, key_of, sealed
-from channels.providers.webchat.identity import Proved, proved
 from channels.reading import Json, identifier, instant, items, mapping, storable, text
 from channels.vocabulary import DeliveryStatus
 from desk.whispers import Whisper, Whispers
@@ -64,6 +64,8 @@ class Talk:
     address: str
     window: Window | None = None
     visitor: Visitor | None = None
+    #: The id under which the tracking script of the same page knows this browser.
+    anonymous: str | None = None
     person: dict[str, Any] = field(default_factory=dict)
     page: dict[str, Any] = field(default_factory=dict)
     conversations: list[str] = field(default_factory=list)
@@ -103,6 +105,7 @@ class Talk:
             if wait:
                 return [_refused(frame, "slow", wait)]
         self.visitor, self.person, self.page = visitor, _person(frame, claim, proof), _page(frame)
+        self.anonymous = _anonymous(frame)
         if self.window is not None and not self.room.hub.name(self.window, visitor.ids):
             return [_error("windows", "Too many windows are open.")]
         part, seen = await self._thread(identity_ids, instant(frame.get("after")))
@@ -225,6 +228,8 @@ class Talk:
             about["page"] = self.page
         if not await self._refresh():
             about["first"] = True
+        if self.anonymous is not None:
+            about["anonymous"] = self.anonymous
         return about
 
     async def _keep(self, head: Mapping[str, Any], file: bytes | None = None) -> None:
@@ -306,6 +311,12 @@ def _person(frame: Json, claim: Json, proof: Proved | None) -> dict[str, Any]:
     if proof.email is not None:
         told["email"] = proof.email
     return person | told | {"customer_id": proof.customer_id, "verified": proof.email is not None}
+
+
+def _anonymous(frame: Json) -> str | None:
+    """Long enough to be chance: whoever knows it is the browser that made it."""
+    given = text(frame.get("anonymous")) or ""
+    return given if re.fullmatch(r"[0-9a-f]{32}", given) else None
 
 
 def _claimed(given: Json) -> dict[str, Any]:

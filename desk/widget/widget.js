@@ -216,7 +216,7 @@
   const about = () => ({ page: { url: location.href.slice(0, 1000), title: document.title.slice(0, 200) }, me: kept().me });
   function hello() {
     const last = [...lines.values()].reduce((at, each) => (each.at > at ? each.at : at), "");
-    return { t: "hello", token: kept(common).token, after: last || undefined, identity: identity || undefined, lang: words === WORDS.zh ? "zh-CN" : "en", ...about() };
+    return { t: "hello", token: kept(common).token, after: last || undefined, identity: identity || undefined, anonymous: window.rapport?.anonymousId?.() || undefined, lang: words === WORDS.zh ? "zh-CN" : "en", ...about() };
   }
 
   setInterval(() => {

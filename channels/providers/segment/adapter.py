@@ -7,18 +7,20 @@ https://segment.com/docs/connections/sources/catalog/libraries/server/http-api/
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from base.signing import same
 from channels.adapter import Account, AccountSettings, Adapter, Answer, Card, Delivery, SetupStep, Unverified
 from channels.capabilities import Capabilities
 from channels.failures import Failure, SendFailed
+from channels.origins import normal_origin
 from channels.providers.segment.parse import CALL, MAX_BATCH_BYTES, parse_delivery
 from channels.reading import basic_auth
 from channels.vocabulary import AnyEvent, OutboundMessage, SendReceipt
 
+Origin = Annotated[str, AfterValidator(normal_origin)]
 _PAGE = "https://segment.com/docs/connections/sources/catalog/libraries/server/http-api/"
 
 
@@ -30,6 +32,37 @@ class SegmentSettings(AccountSettings):
         min_length=8,
         max_length=200,
         description="Your own choice, hard to guess. Your websites, apps and servers bring it with every call.",
+    )
+    allowed_origins: tuple[Origin, ...] = Field(
+        default=(),
+        max_length=100,
+        title="Websites with the tracking script",
+        description=(
+            "Pages that may send with this key, separated by commas: https://www.example.com, or https://*.example.com "
+            "for all hosts below it. Empty: none."
+        ),
+    )
+    identity_secret: SecretStr = Field(
+        default=SecretStr(""),
+        title="Identity secret",
+        description="Your server signs the id of a signed-in customer with it (HMAC-SHA256), as for the web chat.",
+    )
+    wait_for_consent: bool = Field(
+        True,
+        title="Wait for consent",
+        description="The script stores and sends nothing before the page has called rapport.consent(true).",
+    )
+    honour_signals: bool = Field(
+        True,
+        title="Honour Do Not Track and Global Privacy Control",
+        description="Such browsers are tracked only after rapport.consent(true).",
+        json_schema_extra={"advanced": True},
+    )
+    storage: Literal["local", "cookie"] = Field(
+        "local",
+        title="Where the visitor's id is kept",
+        description="local: in the browser's own storage; cookie: in a cookie of your website, shared by its pages.",
+        json_schema_extra={"advanced": True},
     )
     trusted: bool = Field(
         False,
@@ -82,7 +115,7 @@ class SegmentAdapter(Adapter):
     def parse(self, account: Account, delivery: Delivery) -> list[AnyEvent]:
         """See `channels.providers.segment.parse`."""
         settings: SegmentSettings = account.settings
-        return parse_delivery(delivery, trusted=settings.trusted)
+        return parse_delivery(delivery, trusted=settings.trusted, secrets=account.secrets("identity_secret"))
 
     def accepted(self, account: Account, delivery: Delivery) -> Answer:
         """What Segment's libraries expect."""

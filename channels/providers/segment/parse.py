@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,11 +16,14 @@ from typing import Any
 from base.ids import unique_key
 from channels.adapter import Delivery, Unreadable
 from channels.commerce import mail_address, phone_number, short, web_link
+from channels.identity import proved
 from channels.reading import Json, identifier, instant, items, mapping, read_json, text
 from channels.vocabulary import AnyEvent, Identified, Person, Tracked, Unrecognised
 
 #: The query parameter in which the door tells by which path a call came.
 CALL = "call"
+#: The query parameter by which our own door tells that a browser sent it.
+BROWSER = "browser"
 MAX_CALL_BYTES, MAX_BATCH_BYTES = 32 * 1024, 500 * 1024
 _ID_MAX, _NAME_MAX = 200, 100
 _NO_TIME = datetime.fromtimestamp(0, UTC)
@@ -55,8 +58,12 @@ class Frame:
         return Unrecognised(**self.shared, topic=self.kind or "untyped", reason=reason)
 
 
-def parse_delivery(delivery: Delivery, *, trusted: bool) -> list[AnyEvent]:
-    """Every call of the body; one that cannot be read harms no other. Raises `Unreadable`."""
+def parse_delivery(delivery: Delivery, *, trusted: bool, secrets: Iterable[str] = ()) -> list[AnyEvent]:
+    """Every call of the body; one that cannot be read harms no other. Raises `Unreadable`.
+
+    What came from a browser says who somebody is only as far as one of `secrets` has signed it.
+    """
+    signing = tuple(secrets) if delivery.param(BROWSER) else None
     body = read_json(delivery.body)
     if not isinstance(body, dict):
         raise Unreadable("The body is not an object.")
@@ -69,11 +76,29 @@ def parse_delivery(delivery: Delivery, *, trusted: bool) -> list[AnyEvent]:
     seen: Counter[str] = Counter()
     events: list[AnyEvent] = []
     for call in calls:
-        frame = _frame(call, kind, sent_at, received_at, trusted)
+        call, sure = (call, trusted) if signing is None else believed(mapping(call), signing)
+        frame = _frame(call, kind, sent_at, received_at, sure)
         seen[frame.event_id] += 1
         again = seen[frame.event_id] - 1
         events.append(_event(frame) if not again else _twin(frame, again))
     return events
+
+
+def believed(call: Json, secrets: tuple[str, ...]) -> tuple[Json, bool]:
+    """A browser's call without what nobody proved, and whether the mail address in it is proved.
+
+    The hashes are those of the web chat (`channels.identity`). A telephone number is never proved here.
+    """
+    context, traits = mapping(call.get("context")), mapping(call.get("traits"))
+    claim = {"user_id": call.get("userId"), "hash": context.get("hash"), "email": traits.get("email"),
+             "email_hash": context.get("email_hash")}  # fmt: skip
+    proof = proved(claim, secrets)
+    kept = {name: value for name, value in context.items() if name not in ("hash", "email_hash")}
+    after = {**call, "context": kept, "userId": proof.customer_id if proof is not None else None}
+    sure = proof is not None and proof.email is not None
+    if sure:
+        after["traits"] = {name: value for name, value in traits.items() if name != "phone"}
+    return after, sure
 
 
 def _frame(call: Any, kind: str, sent_at: datetime | None, received_at: datetime, trusted: bool) -> Frame:

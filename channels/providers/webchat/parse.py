@@ -16,6 +16,7 @@ from channels.vocabulary import (
     AttachmentKind,
     DeliveryStatus,
     DeliveryUpdate,
+    Identified,
     MessageReceived,
     Person,
     Postback,
@@ -74,6 +75,7 @@ def _message(said: _Said) -> list[AnyEvent]:
     payload, title = text(press.get("payload")), text(press.get("title"))
     message_id = f"{said.visitor}:{key}"
     return [
+        *_same_browser(said),
         MessageReceived(
             event_id=message_id,
             message_id=message_id,
@@ -87,8 +89,17 @@ def _message(said: _Said) -> list[AnyEvent]:
             referral=_referral(page) if said.head.get("first") is True else None,
             extra={"page": page} if page else {},
             raw=said.head,
-        )
+        ),
     ]
+
+
+def _same_browser(said: _Said) -> list[AnyEvent]:
+    """The tracking script of the page knows this browser, too, under an id that only the browser has."""
+    anonymous = identifier(said.head.get("anonymous"))
+    if anonymous is None:
+        return []
+    event_id = f"{said.visitor}:same:{anonymous}"
+    return [Identified(event_id=event_id, occurred_at=said.at, address=said.address, anonymous_id=anonymous)]
 
 
 def _receipt(said: _Said) -> list[AnyEvent]:

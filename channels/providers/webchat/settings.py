@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, SecretStr
 
 from channels.adapter import AccountSettings
-from channels.providers.webchat.origins import normal_origin
+from channels.origins import normal_origin
 
 Asked = Literal["no", "optional", "required"]
 Origin = Annotated[str, AfterValidator(normal_origin)]

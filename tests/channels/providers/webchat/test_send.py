@@ -10,9 +10,9 @@ from base.http import AddressGuard, HttpClient
 from base.signing import hmac_hex
 from channels.adapter import Account, Delivery, Unverified
 from channels.failures import Failure, SendFailed
+from channels.identity import proved
 from channels.providers.webchat.adapter import FILE_MAX_BYTES, WebchatAdapter
 from channels.providers.webchat.envelope import WIDGET, opened, sealed
-from channels.providers.webchat.identity import proved
 from channels.providers.webchat.parse import handle_of
 from channels.providers.webchat.settings import WebchatSettings
 from channels.vocabulary import Address, Attachment, AttachmentKind, Button, Location, OutboundMessage

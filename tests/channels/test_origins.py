@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from channels.providers.webchat.origins import is_allowed, normal_origin
+from channels.origins import is_allowed, normal_origin
 from channels.providers.webchat.settings import WebchatSettings
 
 

@@ -1,0 +1,1 @@
+"""The script that websites load: what visitors do there becomes events of anonymous people."""

@@ -1,0 +1,163 @@
+"""Privacy at the desk: erased with a typed word, exported, profiling switched with a way back, requests, retention."""
+
+import io
+import re
+import zipfile
+from datetime import timedelta
+
+import pytest
+
+from base.clock import now
+from channels.vocabulary import Tracked
+from profiles.consent_links import ConsentLink
+from profiles.track import TrackedInput
+from tests.desk.world import channel, wrote
+from webhooks.ingest import Item
+
+
+@pytest.fixture(scope="module")
+async def shop(desk):
+    return await channel(desk.runtime, name="Shop account")
+
+
+async def hurry(desk):
+    past = {"$set": {"due_at": now() - timedelta(seconds=1)}}
+    await desk.runtime.db.collection("erasures").update_many({"due_at": {"$exists": True}}, past)
+
+
+async def test_erasing_wants_the_word_and_shows_how_far_it_is(desk, shop):
+    talk = await wrote(desk.runtime, shop, "49151000001", "Hello", name="Mei  Tan")
+    ada, bo = await desk.person("admin", name="Ada Admin"), await desk.person("agent", name="Bo Agent")
+    here = f"/profiles/{talk.profile_id}/privacy"
+    page = await ada.page(here)
+    assert "Type Mei Tan to confirm" in page and 'data-testid="what-goes"' in page
+    assert "Erase for good" not in await bo.page(here)
+    await bo.post(f"{here}/erase", 403, word="Mei Tan")
+    assert "Type exactly what stands there." in await ada.post(f"{here}/erase", 422, True, word="mei")
+    assert await desk.runtime.profiles.get(talk.profile_id) is not None
+    progress = await ada.post(f"{here}/erase", word=" Mei Tan ")
+    assert await desk.runtime.profiles.get(talk.profile_id) is None
+    assert "Looked at once more" in await ada.page(progress)
+    await hurry(desk)
+    await desk.runtime.privacy.erasures.drain()
+    assert 'data-testid="state">Done' in await ada.page(progress)
+    log = await ada.page("/settings/privacy?identity=%2B49151000001")
+    assert "Mei" not in log and "Ada Admin" in log
+    await bo.page("/settings/privacy", 403)
+    await ada.page(here, 404)
+
+
+async def test_who_sees_only_some_channels_neither_exports_nor_erases(desk, shop):
+    other = await channel(desk.runtime, "email", "Mail")
+    talk = await wrote(desk.runtime, shop, "49151000002", "Hello", name="Ben Bos")
+    mail = await wrote(desk.runtime, other, "ben@example.org", "Hello", name="Ben Bos")
+    await desk.runtime.merger.merge(talk.profile_id, mail.profile_id, by=None)
+    limited = await desk.person("admin", channels=[shop.id], name="Lea Limited")
+    here = f"/profiles/{talk.profile_id}/privacy"
+    assert "Erase for good" not in await limited.page(here)
+    await limited.post(f"{here}/erase", 403, word="Ben Bos")
+    await limited.post(f"{here}/export", 403)
+    await limited.page("/settings/privacy", 403)
+    await limited.page("/settings/retention", 403)
+
+
+async def test_an_export_is_made_and_fetched_by_nobody_else(desk, shop):
+    talk = await wrote(desk.runtime, shop, "49151000003", "Where is my tea?", name="Cem Can")
+    ada, bo = await desk.person("admin", name="Ada Admin"), await desk.person("agent", name="Bo Agent")
+    here = f"/profiles/{talk.profile_id}/privacy"
+    await ada.post(f"{here}/export", language="zh_CN")
+    assert "Being made" in await ada.page(here)
+    await desk.runtime.privacy.dossiers.drain()
+    path = re.search(r'href="([^"]+)" data-testid="fetch-export"', await ada.page(here)).group(1)
+    async with ada.client.get(path) as answer:
+        assert answer.status == 200 and answer.headers["Cache-Control"] == "no-store"
+        pack = zipfile.ZipFile(io.BytesIO(await answer.read()))
+    assert "Where is my tea?" in pack.read("index.html").decode() and 'lang="zh-CN"' in pack.read("index.html").decode()
+    await bo.page(path, 403)
+    other = await wrote(desk.runtime, shop, "49151000004", "Hello", name="Dora Dom")
+    await ada.page(path.replace(talk.profile_id, other.profile_id), 404)
+
+
+async def test_profiling_off_keeps_only_what_orders_need(desk, shop):
+    talk = await wrote(desk.runtime, shop, "49151000005", "Hello", name="Eva Ems")
+    bo = await desk.person("agent", name="Bo Agent")
+    await desk.runtime.db.collection("profiles").update_one({"_id": talk.profile_id}, {"$set": {"score": 55}})
+    here = f"/profiles/{talk.profile_id}/privacy"
+    back = await bo.post(f"{here}/profiling", on="0", proof="On the phone")
+    assert "Profiling is off." in await bo.page(back)
+    profile = await desk.runtime.profiles.get(talk.profile_id)
+    assert profile.profiling_off and profile.score == 0
+    (act,) = [act for act in await desk.runtime.consent.ledger(talk.profile_id) if act["purpose"] == "profiling"]
+    assert (act["granted"], act["source"], act["proof"], act["by"]) == (False, "staff", "On the phone", bo.user_id)
+
+    for name in ("page.viewed", "order.note"):
+        await desk.runtime.tracker.record([TrackedInput(event=name, profile_id=talk.profile_id)])
+    event = Tracked(event_id="t1", occurred_at=now(), name="page.viewed", customer_id="c-1")
+    await desk.runtime.ingest._owners.tracked([Item("chn_x", "segment", event, "dlv_x")])  # somebody else's is kept
+    names = {each.name for each in await desk.runtime.events.for_profile(talk.profile_id, 100)}
+    assert "order.note" in names and "page.viewed" not in names and "profile.profiling_changed" in names
+    stranger = await desk.runtime.profiles.by_identity("customer_id:c-1")
+    assert "page.viewed" in {each.name for each in await desk.runtime.events.for_profile(stranger.id, 10)}
+
+    await bo.post(f"{here}/profiling", on="1")
+    assert not (await desk.runtime.profiles.get(talk.profile_id)).profiling_off
+    acts = [
+        act["granted"] for act in await desk.runtime.consent.ledger(talk.profile_id) if act["purpose"] == "profiling"
+    ]
+    assert sorted(acts) == [False, True]
+
+
+async def test_the_customer_switches_it_in_their_own_language(desk, shop):
+    talk = await wrote(desk.runtime, shop, "49151000006", "Hello", name="Fay Fox")
+    link = desk.runtime.consent_links.token(ConsentLink("preferences", talk.identity_id))
+    async with (await desk.person("viewer")).client.get(f"/p/{link}?lang=zh_CN") as answer:
+        assert answer.status == 200
+    client = (await desk.person("viewer")).client
+    async with client.post(f"/p/{link}?lang=zh_CN", data={"profiling": "off"}, allow_redirects=False) as answer:
+        assert answer.status == 303
+    (act,) = [act for act in await desk.runtime.consent.ledger(talk.profile_id) if act["purpose"] == "profiling"]
+    assert act["by_person"] and act["source"] == "preference_centre" and act["language"] == "zh_CN"
+    assert (await desk.runtime.profiles.get(talk.profile_id)).profiling_off
+
+
+async def test_a_shops_requests_wait_for_an_answer(desk, shop):
+    talk = await wrote(desk.runtime, shop, "49151000007", "Hello", name="Gus Gil")
+    await desk.runtime.resolver.refer("email", "gus@example.org", create=True)
+    note = desk.runtime.privacy.requests.note
+    details = {"email": "gus@example.org", "customer_id": "49151000007"}
+    for _ in range(2):
+        assert await note(shop.id, "customers/redact", "e1", details)
+    assert not await note(shop.id, "app/uninstalled", "e2", {})
+    ada = await desk.person("admin", name="Ada Admin")
+    page = await ada.page("/settings/privacy")
+    assert page.count('data-testid="request"') == 1 and f"/profiles/{talk.profile_id}/privacy" in page
+    ((row, whom),) = await desk.runtime.privacy.requests.open()
+    assert len(whom) == 2 and timedelta(days=29) < row["answer_by"] - now() < timedelta(days=31)
+    await ada.post(f"/settings/privacy/requests/{row['_id']}", how="declined")
+    assert 'data-testid="request"' not in await ada.page("/settings/privacy")
+    kept = await desk.runtime.privacy.requests.get(row["_id"])
+    assert kept["subject"] == {} and kept["keys"] == [] and kept["answer"] == "declined"
+
+
+async def test_retention_shows_what_would_go_saves_and_takes_back(desk):
+    ada = await desk.person("admin", name="Ada Admin")
+    assert 'data-testid="count-deliveries"' in await ada.page("/settings/retention")
+    assert "Not saved yet" in await ada.page("/settings/retention?deliveries=30&events=")
+    assert (await desk.runtime.retention.days())["deliveries"] == 60
+    assert "takes 7 to 3650 days" in await ada.post("/settings/retention", 422, True, deliveries="3")
+    assert "takes a whole number of days" in await ada.post("/settings/retention", 422, True, deliveries="soon")
+    saved = await ada.post("/settings/retention", deliveries="30", events="")
+    assert (await desk.runtime.retention.days())["deliveries"] == 30 and "Undo" in await ada.page(saved)
+    await ada.post("/settings/retention", deliveries="60")
+    assert (await desk.runtime.retention.days())["deliveries"] == 60
+
+
+async def test_the_tracking_page_gives_lines_to_copy(desk):
+    ada = await desk.person("admin", name="Ada Admin")
+    assert "No website is tracked yet" in await ada.page("/settings/tracking")
+    key = "public-key-of-the-shop"
+    given = {"write_key": key, "allowed_origins": ["https://shop.example"]}
+    await desk.runtime.channels.add("segment", "Shop site", given)
+    await desk.runtime.channels.add("segment", "Servers", {"write_key": "held-by-servers-alone", "trusted": True})
+    page = await ada.page("/settings/tracking")
+    assert f"/t/{key}.js" in page and "held-by-servers-alone" not in page and "Nothing has arrived yet" in page
