@@ -17,7 +17,7 @@ from profiles.store.identities import IdentityStore
 from profiles.store.privacy_requests import RequestStore
 
 #: Topic of a notice → what is asked for.
-#: https://shopify.dev/docs/apps/build/privacy-law-compliance (read 2026-11-28): within thirty days.
+#: Shopify wants them carried out within thirty days (see `channels/providers/shopify/customers.py`).
 TOPICS = {"customers/data_request": "show", "customers/redact": "erase", "shop/redact": "erase_shop"}
 LIMIT = timedelta(days=30)
 

@@ -74,8 +74,8 @@ from profiles.privacy_requests import PrivacyRequests
 from profiles.profiling import Profiling
 from profiles.relations import Relations
 from profiles.resolve import Resolver
-from profiles.store import BlockedStore, ConsentStore, MergeStore, NoteStore, ProfileStore
 from profiles.retention import Retention
+from profiles.store import BlockedStore, ConsentStore, MergeStore, NoteStore, ProfileStore
 from profiles.store.dossiers import DossierStore
 from profiles.store.erasures import ErasureStore
 from profiles.store.privacy_requests import RequestStore

@@ -169,9 +169,8 @@ async def switch_profiling(call: Call) -> Any:
     """
     profile_id = await must_see_person(call, call.path["id"])
     await _switch_profiling(call, profile_id, call.body.on, call.body.proof)
-    profile, identities = await seen_person(call, profile_id)
-    tiers = await call.runtime.valuing.tier_history(profile.id)
-    return profile_detail(scoped_profile(call, profile), identities, tiers)
+    profile, _ = await seen_person(call, profile_id)
+    return await _detail(call, profile)
 
 
 @operations("DELETE", "/profiles/{id:prf}", roles=["admin"])

@@ -18,6 +18,7 @@ from profiles.timeline import Entry
 SENTENCES: Mapping[str, tuple[str, str]] = {
     "profile.created": (N_("First seen"), "sparkles"),
     "profile.updated": (N_("Details changed"), "pencil-square"),
+    "profile.profiling_changed": (N_("Profiling switched"), "shield-check"),
     "profile.merged": (N_("Merged with another profile"), "arrows-pointing-in"),
     "profile.unmerged": (N_("A merge was undone"), "arrows-pointing-out"),
     "profile.stage_changed": (N_("Stage changed to %(to)s"), "arrow-trending-up"),

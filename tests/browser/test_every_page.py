@@ -84,6 +84,9 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         "board": "/profiles/board", "tags": "/profiles/tags", "stages": "/settings/stages", "roles": "/settings/roles",
         "fields": "/settings/fields", "new-field": "/settings/fields/new",
         "stage": f"/profiles/{person}/stage?to=lost", "relate": f"/profiles/{person}?relate=que",
+        "person-privacy": f"/profiles/{person}/privacy", "privacy": "/settings/privacy",
+        **await privacy(world, whatsapp),
+        "retention": "/settings/retention", "tracking": "/settings/tracking",
         "new-channel": "/settings/channels/new/email", "api-docs": "/api/docs",
     }  # fmt: skip
     await world.end_journeys()
@@ -122,6 +125,21 @@ async def remembered(world: World, person: str) -> None:
     await world.runtime.profile_files.attach(person, b"%PDF-1.7\n" + b"0" * 48_000, "报价单 2026.pdf", None, "usr_x")
     change = {"name": "Mei Tan 陈美", "add_tags": ["tea friend"], "attributes": {"city": "Leiden"}, "score": 42}
     await world.api.call("PATCH", path, change)
+
+
+async def privacy(world: World, whatsapp: Any) -> dict[str, str]:
+    """Somebody who was erased, a request that waits, an export, a website."""
+    gone, asks = (Person.number(world.number(), name) for name in ("Gone Girl", "Ask Wer"))
+    await whatsapp.says(gone, "Please forget me")
+    await whatsapp.says(asks, "Hello")
+    talk, other = await world.conversation(whatsapp.id, gone), await world.conversation(whatsapp.id, asks)
+    await world.api.call("DELETE", f"/profiles/{talk['profile_id']}", status=204)
+    (row, *_) = await world.api.rows("/erasures")
+    await world.api.post(f"/profiles/{other['profile_id']}/export", {"language": "en"}, status=202)
+    details = {"email": "ask@people.example", "phone": f"+{asks.phone}"}
+    await world.runtime.privacy.requests.note(whatsapp.id, "customers/redact", f"e{world.number()}", details)
+    await world.channel("segment", "harbour-tea.example", {"write_key": f"site-key-{world.number()}-0123456789"})
+    return {"erasure": f"/settings/privacy/{row['id']}", "export": f"/profiles/{other['profile_id']}/privacy"}
 
 
 async def consents(world: World, person: str, identity: str) -> dict[str, str]:
@@ -185,7 +203,7 @@ async def test_no_page_stands_in_anybodys_way(
              "profile-consent", "consent-groups", "consent-group", "unsubscribe", "unsubscribed", "preferences",
              "preferences-paused", "confirm", "duplicates", "merge", "score", "tiers", "board", "tags", "stages",
              "roles", "fields", "new-field", "stage", "relate", "profile-notes", "profile-files",
-             "profile-audit")  # fmt: skip
+             "profile-audit", "person-privacy", "privacy", "erasure", "export", "retention", "tracking")  # fmt: skip
     found = {name: await findings(page, places[name]) for name in names}
     assert not any(found.values()), "\n".join(f"{name}: {each}" for name, own in found.items() for each in own)
 
