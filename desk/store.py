@@ -406,6 +406,7 @@ class AnswerRoom:
     """Answers kept for repeated requests, as `profiles.holdings.Room`."""
 
     name = "idempotency"
+    read_whole = True
 
     def __init__(self, desk: DeskStore) -> None:
         self._desk = desk

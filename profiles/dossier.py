@@ -42,22 +42,25 @@ class Dossiers:
 
     def __init__(
         self, store: DossierStore, holdings: Holdings, traces: Callable[[str], Awaitable[Traces]], attached: Attached,
-        feed: Feed, clock: Clock,
+        feed: Feed, clock: Clock, *, effort: Callable[[Traces], Awaitable[int]],
     ) -> None:  # fmt: skip
+        """`effort`: how many rows have to be read that may be nobody's."""
         self._store = store
         self._holdings = holdings
         self._traces = traces
         self._attached = attached
         self._feed = feed
         self._clock = clock
+        self._effort = effort
 
     async def at_once(self, profile_id: str, *, by: str) -> Document:
         """All rows by room, as JSON values; noted as an export. Raises `NotFound`, `TooLarge` for a file's worth."""
         traces = await self._traces(profile_id)
         counts = await self._holdings.counts(traces)
-        if sum(counts.values()) > AT_ONCE_MAX:
+        if sum(counts.values()) + await self._effort(traces) > AT_ONCE_MAX:
             raise TooLarge("This is too much for one answer: ask for a file (POST to the same address).")
         rooms = {room.name: [row async for row in room.rows(traces)] for room in self._holdings.rooms}
+        counts = {name: len(rows) for name, rows in rooms.items() if rows}
         now = self._clock()
         await self._store.add(self._row(traces, by, "api", "en") | {"state": "shown", "counts": counts})
         kept = {name: rows for name, rows in rooms.items() if rows}

@@ -104,6 +104,11 @@ class Erasures:
         """How many finished ones may still have traces in the database's files."""
         return await self._store.unscrubbed()
 
+    async def begin(self, erasure_id: str) -> None:
+        """Do at once what somebody may wait for; the rest is left to `drain`."""
+        for row in await self._store.claim(self._clock(), 1, erasure_id):
+            await self._carry_on(row, waited_for=True)
+
     async def drain(self, limit: int = 4, *, only: str | None = None) -> int:
         """Carry on with due erasures; how many. A chore, safe to be done by several at once."""
         rows = await self._store.claim(self._clock(), limit, only)
@@ -111,7 +116,7 @@ class Erasures:
             await self._carry_on(row)
         return len(rows)
 
-    async def _carry_on(self, row: Document) -> None:
+    async def _carry_on(self, row: Document, *, waited_for: bool = False) -> None:
         traces = traces_from(row["traces"])
         if row["state"] == "settling":
             traces = replace(traces, until=row["emptied_at"])
@@ -129,6 +134,9 @@ class Erasures:
             for room in self._holdings.rooms:
                 if room.name in row.get("rooms_done", ()):
                     continue
+                if waited_for and room.read_whole:
+                    await self._store.rest(row, self._clock(), None)
+                    return
                 count = await room.erase(traces)
                 if not await self._store.emptied(row, room.name, count):
                     return  # somebody else has it now

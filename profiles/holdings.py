@@ -104,6 +104,8 @@ class Room(Protocol):
     """One place in which something of a person may be kept."""
 
     name: str
+    #: Nothing leads there from the person: all of it has to be read, which nobody waits for.
+    read_whole: bool
 
     def rows(self, traces: Traces) -> AsyncIterator[Document]:
         """What is kept, as it may be handed out: JSON values after `plain`."""
@@ -124,8 +126,8 @@ class Holdings:
     impersonal: Mapping[str, str] = field(default_factory=dict)
 
     async def counts(self, traces: Traces) -> dict[str, int]:
-        """Room → how much is kept there; empty ones are left out."""
-        found = {room.name: await room.count(traces) for room in self.rooms}
+        """Room → how much is kept there; empty ones, and those that would have to be read whole, are left out."""
+        found = {room.name: await room.count(traces) for room in self.rooms if not room.read_whole}
         return {name: count for name, count in found.items() if count}
 
 

@@ -78,11 +78,11 @@ def all_holdings(database: Database, orders: OrderStore, desk: DeskStore, mentio
         Held(database, "privacy_requests", _requests),
         Held(database, "events"),
         Held(database, "feed", _notices),
-        AnswerRoom(desk),
         DossierRoom(dossiers),
-        mentions,
         Held(database, "identities"),
         Held(database, "profiles", _profiles),
+        AnswerRoom(desk),  # these two are read whole: nobody waits for them
+        mentions,
     )
     return Holdings(rooms, IMPERSONAL)
 

@@ -14,8 +14,6 @@ from profiles.retention import Kind
 from profiles.store.retention import Aged
 from webhooks.journal import Journal
 
-#: Rooms in which nothing of a visitor is looked for by reading everything: their webhooks go by their own age.
-UNREAD = frozenset({"deliveries", "idempotency"})
 #: Runs that nothing will happen to any more.
 ENDED = ("ended",)
 VIEWS = ("page.viewed", "screen.viewed")
@@ -52,7 +50,7 @@ def kinds_of(database: Database, journal: Journal, holdings: Holdings) -> list[K
     async def forget_visitors(at: datetime, limit: int) -> int:
         ids = await visitors.ids(at, limit)
         for room in holdings.rooms if ids else ():
-            if room.name not in UNREAD:
+            if not room.read_whole:  # webhooks go by their own age
                 await room.erase(Traces(tuple(ids)))
         return len(ids)
 

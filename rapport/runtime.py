@@ -513,7 +513,7 @@ def _privacy(plumbing: Plumbing, people: People, orders: OrderStore, journal: Jo
     attached = FileRoom(FileStore(db)).contents
     return Privacy(
         erasures=erasures,
-        dossiers=Dossiers(DossierStore(db), holdings, erasures.traces, attached, feed, clock),
+        dossiers=Dossiers(DossierStore(db), holdings, erasures.traces, attached, feed, clock, effort=mentions.effort),
         holdings=holdings,
         requests=PrivacyRequests(RequestStore(db), people.profiles.identity_rows, feed, clock),
     )

@@ -201,6 +201,11 @@ class Journal:
                 return
             last = rows[-1]["_id"]
 
+    async def count_since(self, since: datetime | None) -> int:
+        """How many deliveries `bodies` would give, counted no further than 100,000."""
+        last = id_before("dlv", since) if since is not None else ""
+        return await self._rows.count_documents({"_id": {"$gt": last}}, limit=100_000)
+
     async def pending_until(self, at: datetime) -> AsyncIterator[Document]:
         """Deliveries received by then that were not worked off yet."""
         async for row in self._rows.find({"state": "pending", "received_at": {"$lte": at}}).hint("due"):

@@ -37,6 +37,7 @@ class Mentions:
     """As `profiles.holdings.Room`."""
 
     name = "deliveries"
+    read_whole = True
 
     def __init__(self, journal: Journal, registry: Registry, channels: ChannelStore) -> None:
         self._journal = journal
@@ -56,6 +57,10 @@ class Mentions:
     async def count(self, traces: Traces) -> int:
         """How many deliveries."""
         return sum([1 async for _ in self._mentioning(traces)])
+
+    async def effort(self, traces: Traces) -> int:
+        """How many deliveries have to be read for it, counted no further than 100,000."""
+        return await self._journal.count_since(traces.since - EARLIER if traces.since else None)
 
     async def erase(self, traces: Traces) -> int:
         """Bodies of what has ended. What still waits is left: `waits` has seen to it, or it came afterwards."""

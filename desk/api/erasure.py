@@ -13,5 +13,5 @@ async def erase_everywhere(
     """Ask for the erasure and carry on with it; when this returns it stands, and mostly the rooms are empty already.
     Raises `NotFound`."""
     row: Document = await runtime.privacy.erasures.ask(profile_id, by=by, source=source, reason=reason)
-    await runtime.privacy.erasures.drain(1, only=row["_id"])
+    await runtime.privacy.erasures.begin(row["_id"])
     return row

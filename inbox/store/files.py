@@ -308,6 +308,7 @@ class FileRoom:
     """The files of a person's messages, as `profiles.holdings.Room`. Emptied before the messages."""
 
     name = "files"
+    read_whole = False
 
     def __init__(self, files: FileStore) -> None:
         self._files = files

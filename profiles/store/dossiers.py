@@ -94,6 +94,7 @@ class DossierRoom:
     """That exports were made, as `profiles.holdings.Room`."""
 
     name = "dossiers"
+    read_whole = False
 
     def __init__(self, dossiers: DossierStore) -> None:
         self._dossiers = dossiers

@@ -72,7 +72,7 @@ class ErasureStore:
         change = {"$set": {"state": state, "attempts": 0, "rooms_done": [], **due, **fields}, "$unset": gone}
         return await self.duties.settle([settled(row, change)]) == 1
 
-    async def rest(self, row: Document, until: datetime, waits_for: str) -> None:
+    async def rest(self, row: Document, until: datetime, waits_for: str | None) -> None:
         """Not yet: look again then."""
         change = {"$set": {"due_at": until, "attempts": 0, "waits_for": waits_for}, "$unset": {"lease": ""}}
         await self.duties.settle([settled(row, change)])

@@ -23,6 +23,8 @@ def by_profile(traces: Traces) -> Document:
 class Held:
     """The rows of a collection that fit a condition made of a person's traces."""
 
+    read_whole = False
+
     def __init__(self, database: Database, name: str, where: Where = by_profile) -> None:
         self.name = name
         self._rows = database.collection(name)

@@ -326,7 +326,7 @@ async def test_an_erased_person_is_in_no_collection(world: World) -> None:
         await ask(client, "DELETE", f"/profiles/{victim.profile}", status=404)
         assert not (await ask(client, "GET", "/profiles?identity=email:boris@example.org"))["data"]
     database = world.runtime.db.handle
-    for _ in range(2):  # the second look, a minute later
+    for _ in range(3):  # webhooks, and the second look, a minute later
         await database.erasures.update_many(
             {"due_at": {"$exists": True}}, {"$set": {"due_at": datetime(2020, 1, 1, tzinfo=UTC)}}
         )
