@@ -163,3 +163,4 @@ async def test_the_tracking_page_gives_lines_to_copy(desk):
     await desk.runtime.channels.add("segment", "Servers", {"write_key": "held-by-servers-alone", "trusted": True})
     page = await ada.page("/settings/tracking")
     assert f"/t/{key}.js" in page and "held-by-servers-alone" not in page and "Nothing has arrived yet" in page
+    assert "&lt;form data-rapport" in page
