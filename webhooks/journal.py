@@ -203,7 +203,7 @@ class Journal:
 
     async def count_since(self, since: datetime | None) -> int:
         """How many deliveries `bodies` would give, counted no further than 100,000."""
-        last = id_at("dlv", since) if since is not None else ""
+        last = id_before("dlv", since) if since is not None else ""
         return await self._rows.count_documents({"_id": {"$gt": last}}, limit=100_000)
 
     async def pending_until(self, at: datetime) -> AsyncIterator[Document]:

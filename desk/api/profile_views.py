@@ -111,6 +111,8 @@ class TierSpellView(View):
     by: str | None
     #: The marks that led to it.
     code: str | None
+
+
 class FollowUpView(View):
     """What is to be done next with the person. `assignee_id` null: whoever takes it."""
 

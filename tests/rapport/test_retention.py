@@ -10,7 +10,7 @@ import pytest
 
 from base.clock import now
 from base.errors import WrongInput
-from base.ids import id_at
+from base.ids import id_before
 from channels.adapter import Delivery
 from profiles.models import IdentityRef
 from profiles.resolve import Reference
@@ -37,7 +37,7 @@ async def tonight(town: Town, turns: int = 20) -> int:
 
 async def aged(town: Town, name: str, prefix: Any, row: dict[str, Any], age: timedelta) -> str:
     """A copy of a row as if it had been made so long ago."""
-    made = id_at(prefix, now() - age)[:-4] + f"{next(town.numbers):04d}"
+    made = id_before(prefix, now() - age)[:-4] + f"{next(town.numbers):04d}"
     await town.runtime.db.collection(name).insert_one({**row, "_id": made})
     return made
 
