@@ -29,6 +29,7 @@ from desk.api.scope import must_see_person, reading, sees_person
 from desk.api.shapes import Time, View
 from desk.auth import Principal, principal_of, public, require
 from desk.keys import runtime_of
+from desk.news import tell_of
 from inbox.attached import FILE_MAX_BYTES
 from inbox.file_types import NEUTRAL, SHOWN, is_given
 from inbox.files import Files, KeptFile
@@ -231,7 +232,13 @@ async def _upload(slots: asyncio.Semaphore, request: web.Request) -> web.StreamR
 async def _attach(slots: asyncio.Semaphore, request: web.Request) -> web.StreamResponse:
     profile_id = await must_see_person(reading(request), request.match_info["id"])
     files, by = runtime_of(request).profile_files, principal_of(request).id
-    return await _taken(slots, request, lambda it: files.attach(profile_id, it.content, it.name, it.media_type, by))
+
+    async def keep(it: Brought) -> KeptFile:
+        kept: KeptFile = await files.attach(profile_id, it.content, it.name, it.media_type, by)
+        await tell_of(runtime_of(request), profile_id, "file.updated")
+        return kept
+
+    return await _taken(slots, request, keep)
 
 
 async def _taken(slots: asyncio.Semaphore, request: web.Request, keep: Keep) -> web.StreamResponse:

@@ -12,6 +12,7 @@ from desk.api.contract import Call, Operations
 from desk.api.profile_views import ProfileDetail, profile_detail
 from desk.api.scope import must_see_person, scoped_profile, shown_identities
 from desk.api.shapes import Body, UserId, When
+from desk.news import tell_of
 from profiles.follow_up import FollowUpInput
 from profiles.models import Profile
 
@@ -84,11 +85,11 @@ async def clear_follow_up(call: Call) -> None:
     """Take the follow-up away: there is nothing to be done after all. Twice is once."""
     profile_id = await must_see_person(call, call.path["id"])
     await call.runtime.follow_ups.clear(profile_id, call.principal.id)
-    call.runtime.doorbell.soon("react")
+    await tell_of(call.runtime, profile_id, "follow_up.updated")
 
 
 async def _shown(call: Call, profile: Profile) -> ProfileDetail:
-    call.runtime.doorbell.soon("react")
+    await tell_of(call.runtime, profile.id, "follow_up.updated")
     identities = await call.runtime.profiles.identities_of(profile.id)
     tiers = await call.runtime.valuing.tier_history(profile.id)
     return profile_detail(scoped_profile(call, profile), shown_identities(call, identities), tiers)

@@ -12,6 +12,7 @@ from desk.api.contract import Call, Operations
 from desk.api.scope import Asking, must_see_person
 from desk.api.shapes import PageQuery, Time, View, page
 from desk.mentions import handles_of, mentioned
+from desk.news import tell_of
 from profiles.notes import NoteInput, NoteKind, NotePatch
 
 operations = Operations("notes")
@@ -79,7 +80,7 @@ async def add_note(call: Call) -> Any:
     row = await call.runtime.notes.add(
         profile_id, wanted, call.principal.id, mentions=await mentions_in(call, wanted.text), key=key
     )
-    call.runtime.doorbell.soon("react")
+    await tell_of(call.runtime, profile_id, "note.updated")
     return note_view(row)
 
 
@@ -95,7 +96,7 @@ async def change_note(call: Call) -> Any:
     profile_id = await must_see_person(call, call.path["id"])
     mentions = await mentions_in(call, patch.text) if patch.text is not None else None
     row = await call.runtime.notes.change(profile_id, call.path["note_id"], patch, call.principal.id, mentions=mentions)
-    call.runtime.doorbell.soon("react")
+    await tell_of(call.runtime, profile_id, "note.updated")
     return note_view(row)
 
 
@@ -104,11 +105,13 @@ async def delete_note(call: Call) -> None:
     """Delete a note. For a day it can be restored, then its text is gone for good."""
     profile_id = await must_see_person(call, call.path["id"])
     await call.runtime.notes.delete(profile_id, call.path["note_id"], call.principal.id)
-    call.runtime.doorbell.soon("react")
+    await tell_of(call.runtime, profile_id, "note.updated")
 
 
 @operations("POST", "/profiles/{id:prf}/notes/{note_id:nte}/restore", roles=["agent", "marketer"], returns=NoteView)
 async def restore_note(call: Call) -> Any:
     """Bring a deleted note back."""
     profile_id = await must_see_person(call, call.path["id"])
-    return note_view(await call.runtime.notes.restore(profile_id, call.path["note_id"], call.principal.id))
+    row = await call.runtime.notes.restore(profile_id, call.path["note_id"], call.principal.id)
+    await tell_of(call.runtime, profile_id, "note.updated")
+    return note_view(row)

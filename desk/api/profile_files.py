@@ -8,6 +8,7 @@ from desk.api.contract import Call, Operations
 from desk.api.files import FileView
 from desk.api.scope import must_see_person
 from desk.api.shapes import PageQuery, page
+from desk.news import tell_of
 
 operations = Operations("files of people")
 
@@ -59,6 +60,7 @@ async def remove_file(call: Call) -> None:
     """Take a file off this person. For a day it can be restored, then its bytes go."""
     profile_id = await must_see_person(call, call.path["id"])
     await call.runtime.profile_files.remove(profile_id, call.path["file_id"], call.principal.id)
+    await tell_of(call.runtime, profile_id, "file.updated")
 
 
 @operations(
@@ -68,4 +70,5 @@ async def restore_file(call: Call) -> Any:
     """Bring a removed file back."""
     profile_id = await must_see_person(call, call.path["id"])
     file = await call.runtime.profile_files.restore(profile_id, call.path["file_id"], call.principal.id)
+    await tell_of(call.runtime, profile_id, "file.updated")
     return PersonFileView.model_validate(file)

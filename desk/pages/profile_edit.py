@@ -13,6 +13,7 @@ from desk.api.scope import must_see_person, reading
 from desk.auth import principal_of, require
 from desk.forms import read_form
 from desk.keys import runtime_of
+from desk.news import tell_of
 from desk.pages.customer import language_name
 from desk.pages.panels import Opened
 from profiles.edit import ProfilePatch
@@ -47,5 +48,5 @@ async def edit(request: web.Request) -> web.StreamResponse:
     except ValidationError as error:
         raise WrongInput("These values cannot be set.", faults(error)) from None
     await runtime_of(request).editor.patch(who, patch, source="person", by=principal_of(request).id)
-    runtime_of(request).doorbell.soon("react")
+    await tell_of(runtime_of(request), who)
     raise web.HTTPSeeOther(f"/profiles/{who}")

@@ -15,6 +15,7 @@ from desk.auth import authenticate, local_path, principal_of, require
 from desk.forms import read_form
 from desk.i18n import Formats
 from desk.keys import runtime_of
+from desk.news import tell_of
 from desk.pages.panels import Opened
 from inbox.attached import FILE_MAX_BYTES, TOO_LARGE
 from inbox.file_types import SHOWN
@@ -78,6 +79,7 @@ async def attach(request: web.Request) -> web.StreamResponse:
     files, by = runtime_of(request).profile_files, principal_of(request).id
     for each in chosen[:10]:
         await files.attach(who, each.file.read(), each.filename, each.content_type, by)
+    await tell_of(runtime_of(request), who, "file.updated")
     raise web.HTTPSeeOther(local_path(str(form.get("back") or f"/profiles/{who}?tab=files")))
 
 
@@ -109,6 +111,8 @@ async def change(request: web.Request) -> web.StreamResponse:
     files, by, file_id = runtime_of(request).profile_files, principal_of(request).id, request.match_info["file_id"]
     if form.get("act") == "restore":
         await files.restore(who, file_id, by)
+        await tell_of(runtime_of(request), who, "file.updated")
         raise web.HTTPSeeOther(f"/profiles/{who}?tab=files")
     await files.remove(who, file_id, by)
+    await tell_of(runtime_of(request), who, "file.updated")
     raise web.HTTPSeeOther(f"/profiles/{who}?tab=files&removed={file_id}")

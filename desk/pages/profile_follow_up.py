@@ -17,6 +17,7 @@ from desk.auth import local_path, principal_of, require
 from desk.forms import read_form
 from desk.i18n import Formats
 from desk.keys import runtime_of
+from desk.news import tell_of
 from desk.pages.composer import snoozes
 from desk.pages.moments import local_value, read_local
 from desk.pages.panels import Opened
@@ -100,7 +101,7 @@ async def change(request: web.Request) -> web.StreamResponse:
         before = (await runtime.profiles.get(who)).next_follow_up
         await (it.done(who, stands, by) if act == "done" else it.clear(who, by))
         back = _with_undo(back, who, before, formats)
-    runtime.doorbell.soon("react")
+    await tell_of(runtime, who, "follow_up.updated")
     raise web.HTTPSeeOther(local_path(back))
 
 

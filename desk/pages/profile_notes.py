@@ -20,6 +20,7 @@ from desk.forms import read_form
 from desk.i18n import N_, Formats
 from desk.keys import runtime_of
 from desk.mentions import Piece, handles_of, pieces_of
+from desk.news import tell_of
 from desk.pages.moments import read_local
 from desk.pages.panels import Opened
 from desk.render import formats_of
@@ -105,7 +106,7 @@ async def add(request: web.Request) -> web.StreamResponse:
     runtime = runtime_of(request)
     mentions = await mentions_in(reading(request), note.text)
     await runtime.notes.add(who, note, principal_of(request).id, mentions=mentions)
-    runtime.doorbell.soon("react")
+    await tell_of(runtime, who, "note.updated")
     raise web.HTTPSeeOther(_back(form, f"/profiles/{who}"))
 
 
@@ -127,7 +128,7 @@ async def change(request: web.Request) -> web.StreamResponse:
         patch = _checked(NotePatch, {"text": _text(form)})
         mentions = await mentions_in(reading(request), patch.text or "")
         await notes.change(who, note_id, patch, by, mentions=mentions)
-    runtime_of(request).doorbell.soon("react")
+    await tell_of(runtime_of(request), who, "note.updated")
     raise web.HTTPSeeOther(_back(form, back))
 
 

@@ -45,6 +45,8 @@ async def test_a_note_is_written_pinned_edited_deleted_and_brought_back(desk: An
     assert "It was taken back." in await ada.page(f"/profiles/{who}?kind=note")
     assert "Likes green tea" in await ada.page(await ada.post(path, act="restore"))
     await ada.post(f"/profiles/{who}/notes", 422, text="  ")
+    told = desk.runtime.db.collection("feed").find({"data.profile_id": who})
+    assert [row["type"] async for row in told].count("note.updated") == 5  # open pages look again
 
 
 async def test_a_mention_comes_to_the_colleagues_today(desk: Any) -> None:
