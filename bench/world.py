@@ -48,6 +48,8 @@ class World:
     ports: dict[str, int]
     token: str
     quick: bool
+    #: How large the crowd is that segments are tried on.
+    people: int
     whatsapp: Channel
     email: Channel
     processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
@@ -132,12 +134,12 @@ class World:
 
 
 @asynccontextmanager
-async def opened(folder: Path, *, quick: bool) -> AsyncIterator[World]:
+async def opened(folder: Path, *, quick: bool, people: int = 50_000) -> AsyncIterator[World]:
     """A world of its own in `folder`; nothing is left running."""
     servers = EmbeddedServers(folder / "data")
     addresses = await servers.start()
     try:
-        world = await _made(folder, addresses.mongo_url, addresses.redis_url, quick=quick)
+        world = await _made(folder, addresses.mongo_url, addresses.redis_url, quick=quick, people=people)
         try:
             yield world
         finally:
@@ -146,7 +148,7 @@ async def opened(folder: Path, *, quick: bool) -> AsyncIterator[World]:
         await servers.stop()
 
 
-async def _made(folder: Path, mongo_url: str, redis_url: str, *, quick: bool) -> World:
+async def _made(folder: Path, mongo_url: str, redis_url: str, *, quick: bool, people: int) -> World:
     key = SecretBox.new_key()
     settings = load(
         mongo_url=SecretStr(mongo_url), redis_url=SecretStr(redis_url), secret_keys=(SecretStr(key),),
@@ -164,7 +166,7 @@ async def _made(folder: Path, mongo_url: str, redis_url: str, *, quick: bool) ->
     }  # fmt: skip
     return World(
         runtime=runtime, mongo_url=mongo_url, environment=environment, log=folder / "processes.log", sinks=sinks,
-        ports=ports, token=await runtime.accounts.issue_token("bench", "admin"), quick=quick,
+        ports=ports, token=await runtime.accounts.issue_token("bench", "admin"), quick=quick, people=people,
         whatsapp=await _whatsapp(runtime, ports["http"]), email=await _email(runtime, ports["smtp"]),
         web_port=_free_port(),
     )  # fmt: skip

@@ -38,7 +38,8 @@ from profiles.store.segments import SEGMENTS_MAX, MemberStore, SegmentStore
 Name = Annotated[str, StringConstraints(min_length=1, max_length=120, pattern=r"\S")]
 #: How long a preview looks, and how many people it counts when that was too short.
 PREVIEW_S, COUNTED_MAX, SAMPLE = 1.5, 10_000, 5
-PREVIEW_STRETCH = 4000
+#: People of the first stretch of a preview, and of the largest.
+PREVIEW_STRETCH, STRETCH_MAX = 500, 8000
 
 
 class SegmentInput(Input):
@@ -215,10 +216,10 @@ class Segments:
 
     async def _along(self, rule: Rule) -> Preview:
         """What happened is asked stretch by stretch, the newest people last."""
-        count, after = 0, ""
+        count, after, size = 0, "", PREVIEW_STRETCH
         sample: list[Profile] = []
         end = time.monotonic() + self._preview_s
-        while (found := await self._members.stretch(after, PREVIEW_STRETCH)) is not None:
+        while (found := await self._members.stretch(after, size)) is not None:
             between = (after, found[0])
             wanted = await Stretch(self._members, between, self._clock()).filter(rule)
             people = {"$and": [{"_id": {"$gt": after, "$lte": found[0]}, "merged_into": None}, wanted]}
@@ -229,7 +230,7 @@ class Segments:
                     sample += [as_profile(row) for row in more]
             except ExecutionTimeout:
                 break
-            after = found[0]
+            after, size = found[0], min(size * 2, STRETCH_MAX)
             if time.monotonic() > end:
                 break
         else:
