@@ -8,7 +8,7 @@ between 0 and 100). What people and journeys add by hand is a part of its own th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -17,10 +17,10 @@ from pydantic import Field, StringConstraints, ValidationError, field_validator
 
 from base.errors import FieldError, WrongInput
 from profiles.models import Input, NewEvent
-from profiles.segments import EventFacts, Facts, Rule, event_names, matches, matches_event, parse
+from profiles.segments import EventFacts, Facts, Rule, event_names, matches_event, parse
+from profiles.segments.outlook import outlook
 from profiles.segments.rules import All, AnyOf, EventCount, FieldIs, InSegment, LastEvent, Not
 from profiles.segments.span import Span
-from profiles.segments.turning import turns_at
 
 SCORE_MAX, POINTS_MAX, RULES_MAX = 100, 100, 50
 #: What the part that was added by hand is called among the parts.
@@ -208,20 +208,20 @@ def score_of(document: Mapping[str, Any], events: EventFacts, card: ScoreCard, n
     if document.get("profiling_off"):
         return Score(0)
     facts = Facts(document, events)
-    parts = [part for rule in card.rules if (part := _part(rule, facts, now))]
+    looks = [(rule, *outlook(rule.rule, facts, now)) for rule in card.rules]
+    parts = [part for rule, holds, _ in looks if holds and (part := _part(rule, events, now))]
     by_hand = manual_points(document)
     if by_hand:
         parts.append(Part(MANUAL, "", by_hand))
     parts.sort(key=lambda part: (-abs(part.points), part.rule_id))
-    moments = [part.ends_at for part in parts] + [turns_at(each.rule, document, events, now) for each in card.rules]
+    moments = [part.ends_at for part in parts] + [until for _, _, until in looks]
     again = min((each for each in moments if each is not None), default=None)
     return Score(capped(sum(part.points for part in parts)), tuple(parts), again)
 
 
-def _part(rule: ParsedRule, facts: Facts, now: datetime) -> Part | None:
-    if not matches(rule.rule, facts, now):
-        return None
-    happened = last_time(rule.rule, facts.events, now) if rule.half_life else None
+def _part(rule: ParsedRule, events: EventFacts, now: datetime) -> Part | None:
+    """What a rule that holds gives."""
+    happened = last_time(rule.rule, events, now) if rule.half_life else None
     points = points_now(rule.points, happened, rule.half_life, now)
     ends = fewer_at(rule.points, happened, rule.half_life, now)
     return Part(rule.id, rule.name, points, ends) if points else None
@@ -235,8 +235,7 @@ def last_time(rule: Rule, events: EventFacts, now: datetime) -> datetime | None:
         return None
     if not rule.where:
         return events.last(rule.event)
-    listed: Sequence[Mapping[str, Any]] = getattr(events, "events", ())
-    fitting = (each for each in listed if each["name"] == rule.event and matches_event(rule.where, each, now))
+    fitting = (each for each in events.of(rule.event) if matches_event(rule.where, each, now))
     return max((each["occurred_at"] for each in fitting), default=None)
 
 

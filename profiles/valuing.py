@@ -6,7 +6,7 @@ one after the other, so that a worker that dies leaves a sweep that goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -337,7 +337,7 @@ def appraisers(store: ValueSettingsStore, zone: str) -> list[ValueAppraiser]:
     """Traits, score, tier: each sees what the former ones found."""
 
     def about_traits(definitions: Definitions, subject: Subject, now: datetime) -> Verdict:
-        events: Sequence[Mapping[str, Any]] = getattr(subject.events, "events", ())
+        events = [each for name in traits.EVENTS for each in subject.events.of(name)]
         found = traits.traits_of(subject.document, events, definitions.rhythm, zone, now)
         return Verdict({"traits": dict(found.fields)}, (), found.changes_at)
 

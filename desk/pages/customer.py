@@ -86,16 +86,16 @@ class CustomerView:
 def customer_view(
     profile: Profile | None, conversation: Conversation | None, identities: Sequence[Identity], *,
     orders: Sequence[OrderBrief], runs: Sequence[RunBrief], others: Sequence[Conversation], owner: str, faces: Faces,
-    formats: Formats, agreed: Agreed | None = None,
+    formats: Formats, agreed: Agreed | None = None, tiers: Mapping[str, str] | None = None,
 ) -> CustomerView:  # fmt: skip
-    """Everything the pane shows. `profile` None: it was erased while its conversation stayed."""
+    """Everything the pane shows. `profile` None: it was erased while its conversation stayed; `tiers`: their names."""
     fallback = (conversation.display_name or conversation.address.handle) if conversation else None
     return CustomerView(
         id=profile.id if profile else (conversation.profile_id if conversation else ""),
         name=(profile.display_name if profile else fallback) or formats.text(N_("Unknown person")),
         avatar_url=None,
         where=where_of(profile, formats) if profile else (),
-        chips=chips_of(profile, formats, agreed) if profile else (),
+        chips=chips_of(profile, formats, agreed, tiers) if profile else (),
         ways=ways_of(identities, faces, formats),
         facts=facts_of(profile, owner, faces, formats, agreed) if profile else (),
         revenue=revenue_of(profile, formats) if profile else "",
@@ -113,12 +113,14 @@ def where_of(profile: Profile, formats: Formats) -> tuple[str, ...]:
     return (*((str(city),) if isinstance(city, str) and city else ()), *there)
 
 
-def chips_of(profile: Profile, formats: Formats, agreed: Agreed | None = None) -> tuple[Chip, ...]:
-    """Stage, tier, score, then tags. `agreed`: what stages are called here."""
+def chips_of(
+    profile: Profile, formats: Formats, agreed: Agreed | None = None, tiers: Mapping[str, str] | None = None
+) -> tuple[Chip, ...]:  # fmt: skip
+    """Stage, tier, score, then tags. `agreed` and `tiers`: what stages and tiers are called here."""
     stage = formats.text(STAGE_LABELS.get(profile.stage, profile.stage.capitalize()))
     chips = [Chip(said_of(agreed.stages, profile.stage, formats.language) if agreed else stage, "accent")]
     if profile.tier:
-        chips.append(Chip(formats.text(profile.tier.capitalize()), "warn"))
+        chips.append(Chip((tiers or {}).get(profile.tier) or formats.text(profile.tier.capitalize()), "warn"))
     if profile.score:
         chips.append(Chip(formats.text(N_("Score %(score)s"), score=profile.score)))
     return (*chips, *(Chip(tag) for tag in profile.tags[:12]))

@@ -1,4 +1,4 @@
-"""What an edited score or tier would do, as a picture with words: bars before and after, people as examples. Pure."""
+"""What an edited score or tier would do, as a picture with words: bars before and after, people as examples."""
 
 from __future__ import annotations
 
@@ -91,6 +91,12 @@ def tier_name(key: str | None, settings: TierSettings, formats: Formats) -> str:
         return key.capitalize()
     said = tier.said(formats.language)
     return formats.text(said) if said == tier.name else said
+
+
+async def tier_names(runtime: Any, formats: Formats) -> dict[str, str]:
+    """Key → what the tier is called here."""
+    settings = (await runtime.valuing.tiers()).settings
+    return {each.key: tier_name(each.key, settings, formats) for each in settings.tiers}
 
 
 def score_effect(effect: Effect, formats: Formats) -> EffectView:

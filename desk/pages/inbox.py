@@ -18,6 +18,7 @@ from desk.keys import runtime_of
 from desk.pages.composer import capabilities_of, composer_of, snoozes
 from desk.pages.consent import consent_brief
 from desk.pages.customer import customer_view, owner_name
+from desk.pages.effects import tier_names
 from desk.pages.faces import Faces
 from desk.pages.inbox_lines import Scene, lines_of
 from desk.pages.inbox_rows import STATUS_LABELS, VIEWS, Asked, list_view, name_of, open_view, row_of
@@ -298,6 +299,7 @@ async def _customer_part(request: web.Request, found: Conversation) -> dict[str,
         scoped_profile(reading(request), profile) if profile else None, found,
         shown_identities(reading(request), identities), orders=orders, runs=runs, others=seen[:4],
         owner=owner_name(profile, owner), faces=faces, formats=formats, agreed=await runtime_of(request).terms.now(),
+        tiers=await tier_names(runtime, formats),
     )  # fmt: skip
     brief = await consent_brief(request, profile.id, found.identity_id, formats) if profile else None
     panels = []

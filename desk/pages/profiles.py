@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,16 +18,8 @@ from desk.auth import principal_of, require
 from desk.i18n import N_, Formats
 from desk.keys import runtime_of
 from desk.pages.consent import consent_view
-from desk.pages.customer import (
-    Chip,
-    chips_of,
-    customer_view,
-    facts_of,
-    field_text,
-    revenue_of,
-    way_of,
-    ways_of,
-)
+from desk.pages.customer import Chip, chips_of, customer_view, facts_of, field_text, revenue_of, way_of, ways_of
+from desk.pages.effects import tier_names
 from desk.pages.faces import Face
 from desk.pages.inbox_rows import Asked, row_of
 from desk.pages.lifecycle import fields_panel, relations_panel, roles_panel, social_panel, stage_panel
@@ -86,13 +79,15 @@ class ProfileRow:
     last_seen_at: datetime | None
 
 
-def profile_row(profile: Profile, formats: Formats, agreed: Agreed | None = None) -> ProfileRow:
+def profile_row(
+    profile: Profile, formats: Formats, agreed: Agreed | None = None, tiers: Mapping[str, str] | None = None
+) -> ProfileRow:  # fmt: skip
     """One row."""
     contact = profile.email or profile.phone or (profile.handles[0] if profile.handles else "")
     if contact == profile.display_name:
         contact = ""
     orders = formats.number(profile.orders.count) if profile.orders.count else ""
-    chips = list(chips_of(profile, formats, agreed)[:4])
+    chips = list(chips_of(profile, formats, agreed, tiers)[:4])
     for field in agreed.fields if agreed else ():
         value = profile.attributes.get(field.key)
         if "list" in field.shown and value not in (None, "", []):
@@ -132,8 +127,9 @@ async def profiles(request: web.Request) -> web.StreamResponse:
         "role": said.role(asked["role"]) if asked["role"] else "",
         "owner": formats.text(N_("Mine")) if mine else names.get(owner, owner),
     }  # fmt: skip
+    tiers = await tier_names(runtime, formats)
     values = {
-        "profiles": [profile_row(each, formats, agreed) for each in found.data if each.id in seen],
+        "profiles": [profile_row(each, formats, agreed, tiers) for each in found.data if each.id in seen],
         "q": q,
         "filters": [(name, value, shown[name]) for name, value in query.items() if name != "q"],
         "mine": mine,
@@ -171,7 +167,7 @@ async def profile(request: web.Request) -> web.StreamResponse:
         **found, "tab": tab.name, "undone": "undone" in request.query,
         "customer": customer_view(
             person, None, identities, orders=[], runs=[], others=[], owner="", faces=opened.faces, formats=formats,
-            agreed=await runtime.terms.now(),
+            agreed=await runtime.terms.now(), tiers=await tier_names(runtime, formats),
         ),
         "talk_href": f"/inbox/{talks[0].id}" if talks else "",
     }  # fmt: skip

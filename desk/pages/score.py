@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -98,8 +99,14 @@ async def undone(request: web.Request, name: Any) -> None:
 
 
 async def _sent(request: web.Request) -> tuple[tuple[Row, ...], str, Written]:
-    form = await read_form(request)
-    rows, hot = rows_of(form), str(form.get("hot", "")).strip()
+    form, formats = await read_form(request), reader_of(request)
+    names = {each.id: each.name for each in (await runtime_of(request).valuing.score()).settings.rules}
+    # a built-in name is shown in the reader's language and stays what it is
+    rows = tuple(
+        replace(row, name=names[row.id]) if row.name and row.name == formats.text(names.get(row.id, "")) else row
+        for row in rows_of(form)
+    )
+    hot = str(form.get("hot", "")).strip()
     return rows, hot, written(rows, hot)
 
 

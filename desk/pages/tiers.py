@@ -14,9 +14,9 @@ from base.errors import Conflict, FieldError, WrongInput
 from desk.api.scope import reading, refuse_scoped
 from desk.auth import principal_of, require
 from desk.forms import read_form
-from desk.i18n import LANGUAGES, N_, SOURCE
+from desk.i18n import LANGUAGES, N_, SOURCE, translations
 from desk.keys import runtime_of
-from desk.pages.effects import tier_effect, tier_name
+from desk.pages.effects import tier_effect, tier_names
 from desk.pages.score import CONTENDED, may_value, undone
 from desk.render import page, reader_of
 from profiles import rfm
@@ -225,11 +225,18 @@ async def _page(
         except WrongInput as error:
             rows, faults = with_faults(draft, read[1] if read else (), error.errors)
     wrong = bool(faults) or any(row.faults for row in rows)
+    said_names = await tier_names(runtime, formats)
     values = {
         "draft": draft, "rows": tuple(row for row in rows if row.key or row.name), "blank": Row(), "faults": faults,
         "effect": shown, "wrong": wrong, "held": held, "saved": saved and held.undoable, "may_change": may,
         "notice": notice, "further": FURTHER, "progress": await runtime.valuing.progress(),
-        "names": [(each, tier_name(each.key, held.settings, formats)) for each in held.settings.tiers],
-        "said_names": {each.key: tier_name(each.key, held.settings, formats) for each in held.settings.tiers},
+        "names": [(each, said_names[each.key]) for each in held.settings.tiers], "said_names": said_names,
+        "in_own": _in_own(rows),
     }  # fmt: skip
     return await page(request, "settings/tiers.html", values, status=422 if wrong and not quiet else status)
+
+
+def _in_own(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
+    """(name, language) → what a built-in tier is called there while nobody says otherwise."""
+    said = {(row.name, code): translations(code).gettext(row.name) for row in rows if row.name for code in FURTHER}
+    return {key: text for key, text in said.items() if text != key[0]}
