@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from base.errors import FieldError, WrongInput
 from profiles.models import ATTRIBUTES_MAX, SOURCE_RANK, STAGE_FIRST, Identity
+from profiles.scoring import manual_points
 from profiles.survivorship import CONTACTS_MAX, HANDLES_MAX, RANKED, tokens_of
 
 Document = dict[str, Any]
@@ -137,9 +138,9 @@ def joined(
         if not _empty(name, lost):
             aside[name] = lost
         differences.append(Difference(name, mine, theirs, side))
-    for name, more in _WITH.items():
+    for name in _WITH:
         if after.get(name) != this.get(name):
-            after |= {each: other.get(each) for each in more}
+            after |= _along(name, this, other)
     attributes = _attributes(this, other, choices, aside, differences)
     if attributes != (this.get("attributes") or {}):
         after["attributes"] = attributes
@@ -152,6 +153,17 @@ def joined(
     after["search"] = tokens_of(after)
     fields = {name: value for name, value in after.items() if name not in this or this[name] != value}
     return Joined(fields, aside, tuple(differences))
+
+
+def _along(name: str, this: Mapping[str, Any], other: Mapping[str, Any]) -> Document:
+    """What comes with a value that is the other's; nothing that neither of them has."""
+    known = [each for each in _WITH[name] if each in this or each in other]
+    if name != "score":
+        return {each: other.get(each) for each in known}
+    told = other.get("score_told", other.get("score"))
+    parts = list(other.get("score_parts") or ())
+    made = {"manual_points": manual_points(other), "score_parts": parts, "score_told": told}
+    return made if known else {}
 
 
 def _require_choices(choices: Mapping[str, Side], this: Mapping[str, Any], other: Mapping[str, Any]) -> None:

@@ -249,7 +249,7 @@ def manual_points(document: Mapping[str, Any]) -> int:
     held = document.get("manual_points")
     if held is not None:
         return int(held)
-    return 0 if "score_parts" in document else int(document.get("score") or 0)
+    return 0 if document.get("score_parts") is not None else int(document.get("score") or 0)
 
 
 def by_rules(document: Mapping[str, Any]) -> int:

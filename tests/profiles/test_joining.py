@@ -184,3 +184,21 @@ def test_limits_hold_for_what_both_bring() -> None:
     assert objections(several("anonymous", 30), several("anonymous", 21, first=50), 20) == [
         "too_many_identities", "too_many_merges",
     ]  # fmt: skip
+
+
+def test_points_by_hand_come_with_the_score_that_stays() -> None:
+    part = [{"rule_id": "bought", "name": "", "points": 30}]
+    one = {**person("prf_1", LATE, score=30), "score_parts": part, "manual_points": 0, "score_told": 30}
+    two = {**person("prf_2", score=45)}
+    found = joined(one, two, {}, LATE, {})
+    after = {**one, **found.fields}
+    assert (after["score"], after["manual_points"], after["score_parts"]) == (45, 45, [])
+    appraised = {**after, "score": 75, "score_parts": [*part, {"rule_id": "manual", "name": "", "points": 45}]}
+    back = parted(appraised, one, found.fields)
+    assert back.kept == {} and {**appraised, **back.fields}["manual_points"] == 0
+    edited = {**appraised, "score": 80, "manual_points": 50}
+    assert parted(edited, one, found.fields).kept == {"score": 30}
+    plain = {**one, "tier": None, "tier_source": "rule"}
+    found = joined(plain, {**one, "tier": "vip", "tier_source": "rule"}, {}, LATE, {})
+    moved = {**plain, **found.fields, "tier": "level1"}
+    assert "tier" not in parted(moved, plain, found.fields).kept
