@@ -164,7 +164,7 @@ class Valuing:
         row = await self._store.claim_sweep(self._clock())
         if row is None:
             return 0
-        after = await self._profiles.appraisals.due_where({}, row["after"])
+        after = await self._profiles.appraisals.due_where({}, row["after"], limit=BATCH)
         await self._store.advance_sweep(row, after, BATCH if after else 0, self._clock())
         return 1
 

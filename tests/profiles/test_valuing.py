@@ -152,7 +152,6 @@ async def test_settings_are_saved_once_and_taken_back(shop: Shop) -> None:
 
 
 async def test_everybody_is_looked_at_again_in_parts(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("profiles.store.appraisals.BATCH", 3)
     monkeypatch.setattr("profiles.valuing.BATCH", 3)
     everybody = [await shop.customer(orders=1) for _ in range(8)]
     await shop.settle()
