@@ -28,6 +28,8 @@ from profiles.store.profiles import ProfileFilter, as_profile
 routes = web.RouteTableDef()
 HERE = "/profiles/board"
 PER_COLUMN, COUNT_MAX = 25, 10_000
+#: A shorter stay says nothing.
+MEASURED_S = 60
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ async def board(request: web.Request) -> web.StreamResponse:
     keys = [each.key for each in said.agreed.stages]
     keys += [key for key in held if key not in keys]
     spent = await runtime.stage_log.spent(runtime.clock() - LOOKED_BACK)
+    spent = {key: each for key, each in spent.items() if each[0] >= MEASURED_S}
     slowest = max(spent, key=lambda key: spent[key][0], default=None) if len(spent) > 1 else None
     try:
         columns = await asyncio.gather(

@@ -150,6 +150,9 @@ def _input(given: Mapping[str, Any]) -> FieldInput:
         raise WrongInput("Please look at the marked fields.", faults) from None
 
 
+_BLANK: dict[str, Any] = {
+    "key": "", "labels": {}, "type": "text", "required": False, "personal": False, "shown": [], "options": [],
+}  # fmt: skip
 _SAYS = {
     "key": N_("1 to 64 characters without dots and dollar signs, not only digits."),
     "labels": N_("A field needs a name."),
@@ -167,7 +170,7 @@ async def _form(
     request: web.Request, field: CustomField | None, given: Mapping[str, Any], faults: Mapping[str, str]
 ) -> web.Response:  # fmt: skip
     values = {
-        "field": field, "given": given, "faults": faults, "types": TYPES, "shown": SHOWN, "may_change": _may(request),
+        "field": field, "given": {**_BLANK, **given}, "faults": faults, "types": TYPES, "shown": SHOWN, "may_change": _may(request),
         "languages_shown": LANGUAGES, "options_text": options_text(given.get("options")),
     }  # fmt: skip
     return await page(request, "settings/field.html", values, status=422 if faults else 200)

@@ -133,6 +133,7 @@ def test_rows_come_in_the_order_of_their_numbers_and_keep_what_is_not_shown():
 async def test_fields_are_defined_filled_in_and_taken_away(desk):
     mara, anna = await desk.person("marketer", name="Mara Marketer"), await somebody(desk, "anna")
     assert 'data-testid="empty"' in await mara.page("/settings/fields")
+    assert 'data-testid="field-form"' in await mara.page("/settings/fields/new")
     given = {"key": "tea", "label:en": "Favourite tea", "type": "choices", "options": "green = Green = 绿茶\nblack",
              "shown:profile": "1", "shown:list": "1"}  # fmt: skip
     await mara.post("/settings/fields/new", 303, **given)
