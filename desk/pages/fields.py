@@ -170,8 +170,8 @@ async def _form(
     request: web.Request, field: CustomField | None, given: Mapping[str, Any], faults: Mapping[str, str]
 ) -> web.Response:  # fmt: skip
     values = {
-        "field": field, "given": {**_BLANK, **given}, "faults": faults, "types": TYPES, "shown": SHOWN, "may_change": _may(request),
-        "languages_shown": LANGUAGES, "options_text": options_text(given.get("options")),
+        "field": field, "given": {**_BLANK, **given}, "faults": faults, "types": TYPES, "shown": SHOWN,
+        "may_change": _may(request), "languages_shown": LANGUAGES, "options_text": options_text(given.get("options")),
     }  # fmt: skip
     return await page(request, "settings/field.html", values, status=422 if faults else 200)
 
