@@ -143,8 +143,7 @@ async def _column(
 
 def card_of(row: Document, owners: Mapping[str, str], formats: Formats) -> Card:
     """One person."""
-    follow_up = row.get("follow_up") or {}
-    at = follow_up.get("at") or follow_up.get("due_at")
+    at = (row.get("next_follow_up") or {}).get("at")
     return Card(
         row["_id"], as_profile(row).display_name, row.get("tier") or "", row.get("score") or 0,
         owners.get(row.get("owner_id") or "", ""), row.get("stage_since"), at, at is not None and at < formats.now,
