@@ -51,7 +51,7 @@ async def test_the_board_shows_everybody_in_their_stage(desk):
     for query, shown in (("owner=me", ben), ("tag=vip", ben), ("tag=none", None), ("tier=gold", None)):
         narrowed = await ada.page(f"/profiles/board?{query}")
         assert (ben in narrowed, anna in narrowed) == (shown == ben, False), query
-    late = {"next_follow_up": {"at": desk.runtime.clock() - timedelta(days=3)}}
+    late = {"next_follow_up": {"id": "fup_1", "text": "Call", "at": desk.runtime.clock() - timedelta(days=3)}}
     await desk.runtime.db.collection("profiles").update_one({"_id": ben}, {"$set": {"stage": "former", **late}})
     assert "chip-danger" in column(await ada.page("/profiles/board"), "former")
     assert "No stage any more" in column(await ada.page("/profiles/board"), "former")
