@@ -101,6 +101,22 @@ def phone_number(raw: str, region: str | None = None) -> str | None:
     return text if phonenumbers.is_possible_number(phonenumbers.parse(text)) else None
 
 
+@lru_cache(maxsize=20_000)
+def listed_phone(raw: str, region: str | None = None) -> str | None:
+    """As `phone_number`, for lists: a spreadsheet that took a number for an amount has eaten its plus, which is put
+    back where the digits are a valid number with it and none without."""
+    digits = unicodedata.normalize("NFKC", raw).strip()
+    found = phone_number(digits, region)
+    if len(digits) < 10 or not (digits.isascii() and digits.isdigit()) or digits.startswith("0") or _is_valid(found):
+        return found
+    whole = phone_number(f"+{digits}")
+    return whole if _is_valid(whole) else found
+
+
+def _is_valid(e164: str | None) -> bool:
+    return e164 is not None and phonenumbers.is_valid_number(phonenumbers.parse(e164))
+
+
 def phone_key(e164: str) -> str:
     """The form of a number under which it is compared.
 
