@@ -16,6 +16,7 @@ Prefix = Literal[
     "prq",
     "evt", "usr", "tsk", "whk", "dlv", "ses", "tok", "sug", "nte", "lck", "fil", "mrg", "cgr", "fup",
     "stl", "rel", "fld", "tgc", "ers", "dos", "prq",
+    "evt", "usr", "tsk", "whk", "dlv", "ses", "tok", "sug", "nte", "lck", "fil", "mrg", "cgr", "imp", "exp",
 ]  # fmt: skip
 PREFIXES: frozenset[str] = frozenset(get_args(Prefix))
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"

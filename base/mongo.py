@@ -7,8 +7,10 @@ docs/decisions/0002-motor-behind-one-module.md for the way out.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
 from typing import IO, Any
 
 # Motor runs every call in a thread pool and sizes it once, when it is imported: five per core by default, which on a
@@ -179,6 +181,14 @@ class Bucket:
         It is seen (in `name.files`) only once all of it is on disk at a majority.
         """
         return await self._bucket.upload_from_stream(name, content, metadata=metadata)
+
+    async def put_file(self, name: str, path: Path, metadata: Document) -> Any:
+        """The same for a file on disk, of which no more than a piece is in memory."""
+        file = await asyncio.to_thread(path.open, "rb")
+        try:
+            return await self._bucket.upload_from_stream(name, file, metadata=metadata)
+        finally:
+            file.close()
 
     async def read(self, blob_id: Any, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """`length` bytes from `start`, or all that follow, in pieces. Raises `KeyError` when (part of) it is gone."""

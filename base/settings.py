@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     mail_protocol: Literal["smtp", "lmtp"] = Field("smtp", description="What the mail listener speaks: smtp or lmtp.")
     default_region: str = Field("US", pattern="^[A-Z]{2}$", description="Country for phone numbers without a prefix.")
     time_zone: str = Field("UTC", description="Zone used where a person's own is unknown, e.g. Europe/Berlin.")
+    agents_may_export: bool = Field(
+        False, description="true: agents may export lists of people too, not marketers and administrators alone."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
     log_format: Literal["text", "json"] = Field("text", description="text for people, json for machines.")
     max_inflight: int = Field(512, ge=8, le=10000, description="Webhook requests in work at once; beyond it 503.")

@@ -174,13 +174,13 @@ class DeskStore:
         row = await self._users.find_one({"email": fold_email(email)})
         return (_user(row), row.get("password_hash")) if row else None
 
-    async def addresses(self) -> list[str]:
-        """The mail addresses of everybody who works here, or did."""
-        return [row["email"] async for row in self._users.find({}, {"email": 1})]
-
     async def users(self) -> list[User]:
         """Everybody, by name."""
         return [_user(row) async for row in self._users.find({}).sort("name", ASCENDING)]
+
+    async def addresses(self) -> dict[str, str]:
+        """Everybody's id → mail address."""
+        return {row["_id"]: row["email"] async for row in self._users.find({}, {"email": 1})}
 
     async def names(self, user_ids: Sequence[str]) -> dict[str, str]:
         """Names of these people and programs; unknown ids are left out."""

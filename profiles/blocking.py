@@ -7,7 +7,7 @@ A new rule holds for what comes from then on; `holders` says beforehand who it c
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Literal
 
 from pydantic import Field
@@ -30,8 +30,8 @@ SHOWN = 20
 
 Kind = Literal["email", "phone", "customer_id"]
 Why = Literal["named", "many_people"]
-#: The addresses of our own people.
-Staff = Callable[[], Awaitable[Iterable[str]]]
+#: User id → mail address of our own people.
+Staff = Callable[[], Awaitable[Mapping[str, str]]]
 
 
 class BlockInput(Input):
@@ -53,9 +53,9 @@ class Blocked(Stored):
     at: Moment
 
 
-async def nobody() -> Iterable[str]:
+async def nobody() -> Mapping[str, str]:
     """For a house without people of its own."""
-    return ()
+    return {}
 
 
 class Blocking:
@@ -76,7 +76,7 @@ class Blocking:
     async def keys(self) -> frozenset[str]:
         """Keys of identities that decide nothing; as of at most `HEARD_S` ago."""
         if time.monotonic() >= self._known_until:
-            ours = (email_key(address, verified=True) for address in await self._staff())
+            ours = (email_key(address, verified=True) for address in (await self._staff()).values())
             self._known = await self._store.keys() | {key.key for key in ours if key is not None}
             self._known_until = time.monotonic() + HEARD_S
         return self._known

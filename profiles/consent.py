@@ -66,6 +66,17 @@ class ConsentAct:
     language: str | None = None
     reason: str | None = None
     if_news: bool = False
+    #: The act that is taken back by this one.
+    retracts: str | None = None
+
+
+@dataclass
+class Acted:
+    """What many acts come to: the rows added, what is to be told, and profile → what stands on it now."""
+
+    rows: list[Document] = field(default_factory=list)
+    events: list[NewEvent] = field(default_factory=list)
+    standing: dict[str, list[Document]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -138,6 +149,33 @@ class Consent:
         identity, owner = await self._whose(act.identity_id)
         group = await self.groups.of(act.purpose)
         return await self._added(self._row(act, identity, owner, group), identity, owner, if_news=act.if_news)
+
+    async def act_many(self, acts: Sequence[ConsentAct], session: Session) -> Acted:
+        """Add many acts to the ledger within the caller's transaction, which also writes what is answered: the events,
+        and `consents` on the profiles. Acts at addresses that are gone are passed over; a `key` that is kept already
+        raises `DuplicateKeyError`."""
+        identities = await self._profiles.identities({act.identity_id for act in acts})
+        owners = await self._profiles.current({each.profile_id for each in identities.values()})
+        groups = {purpose: await self.groups.of(purpose) for purpose in {act.purpose for act in acts}}
+        keys = {each.address_key for each in identities.values()}
+        ledger = _grouped(await self._rows.at(keys, groups, session))
+        acted, now = Acted(), self._clock()
+        for act in (act for act in acts if act.identity_id in identities):
+            identity = identities[act.identity_id]
+            owner = owners[identity.profile_id]
+            row = self._row(act, identity, owner, groups[act.purpose])
+            theirs = ledger.setdefault((identity.address_key, act.purpose), [])
+            if act.if_news and theirs and _says_the_same(theirs[-1], row):
+                continue
+            before, after = (standing(effective(each), now) for each in (theirs, [*theirs, row]))
+            theirs.append(row)
+            acted.rows.append(row)
+            if after is not None and (before is None or before.granted != after.granted):
+                name = "consent.granted" if after.granted else "consent.denied"
+                acted.events.append(_told(name, row, identity, owner))
+        await self._rows.add_many(acted.rows, session)
+        acted.standing.update(await self._standing({row["profile_id"] for row in acted.rows}, session))
+        return acted
 
     async def retract(self, act_id: str, by: str) -> Document:
         """Take back a no that somebody at the desk recorded by mistake; the act that says so. May run twice.
@@ -290,6 +328,8 @@ class Consent:
             row["reason"] = act.reason
         if not act.granted and act.until is not None:
             row |= {"until": act.until, "wake_at": act.until}
+        if act.retracts is not None:
+            row["retracts"] = act.retracts
         return row if act.key is None else {**row, "dedupe": act.key}
 
     async def _woken(self, row: Document, identity: Identity | None) -> None:
@@ -304,18 +344,28 @@ class Consent:
 
     async def _summarise(self, profile_id: str, session: Session) -> None:
         """Write on the profile what is effective at each of its addresses, for rules."""
-        identities = await self._profiles.identity_rows.of_profiles([profile_id])
-        labels: dict[str, set[str]] = {}
-        for identity in identities[profile_id]:
-            labels.setdefault(identity.address_key, set()).add(identity.channel_label)
-        acts, now = await self._rows.at(labels, session=session), self._clock()
-        entries = [
-            {"address_key": key, "channel": label, **entry}
-            for key, found in sorted(_entries(acts, now).items())
-            for entry in found
-            for label in sorted(labels[key])
-        ]
+        entries = (await self._standing([profile_id], session))[profile_id]
         await self._profiles.write(profile_id, {"consents": entries}, session)
+
+    async def _standing(self, profile_ids: Collection[str], session: Session) -> dict[str, list[Document]]:
+        """Profile → what is effective at each of its addresses."""
+        identities = await self._profiles.identity_rows.of_profiles(list(profile_ids))
+        labels: dict[str, dict[str, set[str]]] = {}
+        for profile_id, theirs in identities.items():
+            own = labels.setdefault(profile_id, {})
+            for identity in theirs:
+                own.setdefault(identity.address_key, set()).add(identity.channel_label)
+        keys = {key for own in labels.values() for key in own}
+        found = _entries(await self._rows.at(keys, session=session), self._clock())
+        return {
+            profile_id: [
+                {"address_key": key, "channel": label, **entry}
+                for key in sorted(own.keys() & found.keys())
+                for entry in found[key]
+                for label in sorted(own[key])
+            ]
+            for profile_id, own in labels.items()
+        }
 
 
 def _judged(

@@ -40,6 +40,8 @@ class Appearance:
     hints: tuple[Key, ...] = ()
     inbound: bool = False
     create: bool = True
+    #: The caller knows whose keys these are.
+    known: str | None = None
 
     @cached_property
     def primary(self) -> Key:
@@ -118,17 +120,22 @@ class _Decider:
     def decide(self, appearance: Appearance) -> Decision:
         decision = Decision(appearance)
         self._same_identity(decision)
-        chosen = self._deciding(appearance)
-        if chosen is None and not appearance.create:
+        chosen = self._deciding(appearance) if appearance.known is None else None
+        if chosen is None and appearance.known is None and not appearance.create:
             return decision
-        decision.minted = chosen is None
-        decision.profile_id = self.holders[chosen].profile_id if chosen else self._new_profile_id()
+        decision.minted = chosen is None and appearance.known is None
+        decision.profile_id = self._whose(appearance, chosen)
         decision.by = chosen
         for key in appearance.ordered:
             self._place(key, decision)
         decision.identity_id = self.holders[appearance.primary.key].identity_id
         self._hints(decision)
         return decision
+
+    def _whose(self, appearance: Appearance, chosen: str | None) -> str:
+        if appearance.known is not None:
+            return appearance.known
+        return self.holders[chosen].profile_id if chosen else self._new_profile_id()
 
     def _same_identity(self, decision: Decision) -> None:
         """Where one id of the channel identity is known, the others become aliases of it."""

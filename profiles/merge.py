@@ -53,6 +53,9 @@ class Mover(Protocol):
     async def count(self, profile_id: str) -> int:
         """How much the person has."""
 
+    async def holders(self, profile_ids: Sequence[str]) -> set[str]:
+        """Which of these people have anything."""
+
     async def carried(self, joining: Joining) -> int:
         """How much this merge has moved so far."""
 
@@ -94,6 +97,9 @@ class Undone:
     state: str
     kept: Document = field(default_factory=dict)
 
+#: What a person is, as against what was done with them.
+_OWN = frozenset({"identities", "consents", "events", "import_rows"})
+
 
 class _Overtaken(Exception):
     """One of the two was written in between: look again."""
@@ -118,6 +124,11 @@ class Merger:
         self._answered = answered
 
     # -- merging -----------------------------------------------------------------------------------------------
+
+    async def elsewhere(self, profile_ids: Sequence[str]) -> set[str]:
+        """Which of these people have anything beside who they are, what they allow and what happened to them."""
+        rooms = [mover for mover in self._movers if mover.name not in _OWN]
+        return set().union(*await asyncio.gather(*(room.holders(profile_ids) for room in rooms)))
 
     async def outlook(self, survivor_id: str, other_id: str, choices: Mapping[str, Side] | None = None) -> Outlook:
         """The dry run: what would move and which values would stay. Writes nothing. Raises `NotFound`, `WrongInput`."""

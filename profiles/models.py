@@ -448,6 +448,8 @@ class NewEvent:
     channel_id: str | None = None
     conversation_id: str | None = None
     properties: Mapping[str, Any] = field(default_factory=dict)
+    #: Kept on the timeline, and nothing begins because of it.
+    quiet: bool = False
 
 
 class Event(Stored):

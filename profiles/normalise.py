@@ -104,9 +104,10 @@ def phone_number(raw: str, region: str | None = None) -> str | None:
 @lru_cache(maxsize=20_000)
 def listed_phone(raw: str, region: str | None = None) -> str | None:
     """As `phone_number`, for lists: a spreadsheet that took a number for an amount has eaten its plus, which is put
-    back where the digits are a valid number with it and none without."""
+    back where the digits are a valid number with it and none without. Two or three digits are no number."""
     digits = unicodedata.normalize("NFKC", raw).strip()
     found = phone_number(digits, region)
+    found = found if found is not None and len(found) >= 8 else None
     if len(digits) < 10 or not (digits.isascii() and digits.isdigit()) or digits.startswith("0") or _is_valid(found):
         return found
     whole = phone_number(f"+{digits}")

@@ -78,6 +78,12 @@ class Reference:
     seen: bool = False
     #: The person or program of ours that names them.
     by: str | None = None
+    #: The caller knows the profile; what is new of the refs is joined to it.
+    profile_id: str | None = None
+    #: What brought this person, e.g. a row of an import: kept on the profile and identities that come of it.
+    made_by: str | None = None
+    #: Nothing begins because of it.
+    quiet: bool = False
 
 
 class Resolver:
@@ -164,9 +170,11 @@ class Resolver:
         facts = Facts(
             at=reference.at or self._clock(), source=reference.source, name=reference.name,
             emails=contacts["email"], phones=contacts["phone"], seen=reference.seen,
-            reaches=_labels(keys), by=reference.by,
+            reaches=_labels(keys), by=reference.by, made_by=reference.made_by, quiet=reference.quiet,
         )  # fmt: skip
-        return Appearance(keys=tuple(dict.fromkeys(keys)), facts=facts, create=reference.create)
+        return Appearance(
+            keys=tuple(dict.fromkeys(keys)), facts=facts, create=reference.create, known=reference.profile_id
+        )
 
     # -- what is done ---------------------------------------------------------------------------------------------
 
@@ -335,7 +343,9 @@ class _Batch:
             rest = decision.attach[len(chosen) :]
             for key in chosen if anchors else rest:
                 touch = touches.get(key.key) or Touch(decision.appearance.facts.at)
-                by = {"key": decision.by, "source": decision.appearance.facts.source, "at": touch.at}
+                facts = decision.appearance.facts
+                by = {"key": decision.by, "source": facts.source, "at": touch.at}
+                by |= {"made_by": facts.made_by} if facts.made_by else {}
                 holder = self.plan.holders[key.key]
                 profile_id = self.today(decision.profile_id or "")
                 row = identity_row(holder.identity_id, key, profile_id, touch, by)
@@ -466,6 +476,7 @@ def _to_count(appearances: Iterable[Appearance], holders: Mapping[str, Holder]) 
     wanted: set[str] = set()
     for each in appearances:
         held = {holders[key.key].profile_id for key in each.keys if key.key in holders}
+        held |= {each.known} if each.known else set()
         adds = any(key.key not in holders and key.strength == "strong" for key in each.keys)
         if held and (adds or any(key.kind == "anonymous" for key in each.keys)):
             wanted |= held
@@ -493,5 +504,5 @@ def _created(row: Document, decision: Decision | None, batch: _Batch | None) -> 
     return NewEvent(
         "profile.created", f"profile.created:{row['_id']}", row["created_at"], row["_id"],
         batch.identity(decision) if batch and decision else None, primary.channel_id if primary else None,
-        properties=properties,
+        properties=properties, quiet=bool(row.get("quiet")),
     )  # fmt: skip

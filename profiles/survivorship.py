@@ -51,6 +51,9 @@ class Facts:
     seen: bool = False
     #: The person or program of ours that said so.
     by: str | None = None
+    #: See `profiles.resolve.Reference`.
+    made_by: str | None = None
+    quiet: bool = False
 
 
 def new_profile(profile_id: str, facts: Sequence[Facts]) -> Document:
@@ -70,7 +73,8 @@ def new_profile(profile_id: str, facts: Sequence[Facts]) -> Document:
     }  # fmt: skip
     blank = {**blank, **changes(blank, facts)}
     blank["last_seen_at"] = max((each.at for each in facts if each.seen), default=None)
-    return blank
+    blank |= {"made_by": facts[0].made_by} if facts[0].made_by else {}
+    return blank | ({"quiet": True} if all(each.quiet for each in facts) else {})
 
 
 def changes(profile: Mapping[str, Any], facts: Iterable[Facts]) -> Document:

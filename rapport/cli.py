@@ -255,6 +255,49 @@ def replay(context: click.Context, /, data_here: Path | None, **chosen: Any) -> 
     click.echo(f"{_run(_with_runtime(settings, again))} deliveries are processed again.")
 
 
+@cli.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--existing", type=click.Choice(["fill", "overwrite", "skip"]), default="fill", show_default=True,
+              help="People whom we know: fill in what is empty, overwrite, or leave alone.")
+@click.option("--map", "mapped", multiple=True, metavar="COLUMN=TARGET", help="What a column is; repeatable.")
+@click.option("--tag", "tags", multiple=True, help="Tag for everybody in the file; repeatable.")
+@click.option("--region", default="", help="Country of phone numbers without one, e.g. DE.")
+@click.option("--evidence", default="", help="How people agreed, for columns of consent.")
+@click.option("--verified", is_flag=True, help="Addresses are proved: they come from accounts or orders.")
+@click.option("--journeys", is_flag=True, help="Let journeys begin because of it.")
+@click.option("--errors", type=click.Path(dir_okay=False, path_type=Path), help="Write rows that are not taken here.")
+@click.option("--dry-run", is_flag=True, help="Say what would change, change nothing.")
+@_data_option
+@click.pass_context
+def import_people(context: click.Context, /, file: Path, data_here: Path | None, **chosen: Any) -> None:
+    """Bring profiles from a CSV, XLSX, JSON-lines or vCard file. Exit 0: all rows taken; 3: some were not; 1: none."""
+    from rapport.lists import import_file
+
+    settings = settings_for(context, data_here)
+    sys.exit(_run(_with_runtime(settings, lambda runtime: import_file(runtime, file, click.echo, **chosen))))
+
+
+@cli.command("export")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--format", "kind", type=click.Choice(["csv", "xlsx", "jsonl", "vcf"]), help="Else by the file's name.")
+@click.option("--q", help="Beginnings of names, addresses, numbers.")
+@click.option("--tag", help="Only people with this tag.")
+@click.option("--stage", help="Only people in this stage.")
+@click.option("--tier", help="Only people in this tier.")
+@click.option("--owner", "owner_id", help="Only people of this colleague (usr_…).")
+@click.option("--segment", help="Only members of this segment (seg_…).")
+@_data_option
+@click.pass_context
+def export_people(
+    context: click.Context, /, file: Path, kind: str | None, data_here: Path | None, **narrowed: Any
+) -> None:
+    """Write profiles into FILE as CSV, XLSX, JSON lines or vCards. Exit 0: written; 1: not."""
+    from rapport.lists import export_file
+
+    settings = settings_for(context, data_here)
+    sys.exit(_run(_with_runtime(settings, lambda runtime: export_file(runtime, file, kind, narrowed, click.echo))))
+
+
 @cli.group()
 def demo() -> None:
     """Sample data and pretended providers."""

@@ -28,6 +28,7 @@ IMPERSONAL = {
     "dossiers.chunks": "bytes of exports: they go with the rows of `dossiers`",
     "dossiers.files": "heads of those bytes: size and time",
     "erasures": "while one is under way it names whom to look for, and forgets it with its last write; then the log",
+    "exports": "lists of people that were asked for: the filter and how many, by whom",
     "fields": "which attributes there are",
     "journey_counts": "how many passed a step",
     "journey_versions": "journeys as they were published",

@@ -36,6 +36,7 @@ from channels.approved.store import ApprovedStore
 from channels.registry import Registry
 from channels.store import ChannelStore
 from desk.accounts import Accounts
+from desk.api.erasure import erase_everywhere
 from desk.store import DeskStore
 from inbox.continuity import Continuity
 from inbox.conversations import ConversationActions
@@ -62,11 +63,16 @@ from profiles.dossier import Dossiers
 from profiles.edit import ProfileEditor
 from profiles.erasure import Erasures
 from profiles.events import EventStore
+from profiles.exports.book import Exports
 from profiles.follow_up import FollowUps
 from profiles.holdings import Traces
+from profiles.imports.book import Imports
+from profiles.imports.carrying import Carrier
+from profiles.imports.undoing import Undoer
 from profiles.lookups import Lookups
 from profiles.membership import SegmentAppraiser, SegmentBuilder, Segments
 from profiles.merge import Merger
+from profiles.normalise import folded
 from profiles.notes import WITH_TEXT as NOTES_WITH_TEXT
 from profiles.notes import Notes
 from profiles.privacy import Privacy
@@ -78,10 +84,13 @@ from profiles.retention import Retention
 from profiles.store import BlockedStore, ConsentStore, MergeStore, NoteStore, ProfileStore
 from profiles.store.dossiers import DossierStore
 from profiles.store.erasures import ErasureStore
+from profiles.store.exports import ExportStore
+from profiles.store.imports import ImportStore
 from profiles.store.privacy_requests import RequestStore
 from profiles.store.relations import RelationStore
 from profiles.store.retention import RetentionStore
 from profiles.store.segments import MemberStore, SegmentStore
+from profiles.store.sheets import SheetStore
 from profiles.store.stage_log import StageLogStore
 from profiles.store.tags import TagStore
 from profiles.store.value_settings import ValueSettingsStore
@@ -165,6 +174,7 @@ class People:
     notes: Notes
     note_rows: NoteStore
     follow_ups: FollowUps
+    import_rows: ImportStore
 
 
 @dataclass(frozen=True)
@@ -260,6 +270,7 @@ class Runtime:
         self.users: DeskStore = people.users
         self.accounts = Accounts(self.users, plumbing.clock)
         self.heartbeats = Heartbeats(plumbing.db, plumbing.clock)
+        self.imports, self.exports = _lists(self, plumbing, people)
 
     def drains(self) -> Drains:
         """The kinds of work a worker does."""
@@ -299,6 +310,10 @@ class Runtime:
             Chore("forget files that nobody holds", 600, self.files.tidy),
             Chore("forget notes that were deleted", 600, self.notes.tidy),
             Chore("forget files that were taken off people", 600, self.profile_files.tidy),
+            Chore("carry imports on", 1, self.imports.drain),
+            Chore("write exports", 1, self.exports.drain),
+            Chore("forget files of imports", 600, self.imports.tidy),
+            Chore("forget files of exports", 600, self.exports.tidy),
             Chore("age of the oldest duty", 10, self._measure_age),
         ]
 
@@ -422,11 +437,33 @@ def _people(plumbing: Plumbing) -> People:
         consents=consents,
         blocking=blocking,
         users=users,
+        import_rows=ImportStore(db),
         lookups=Lookups(profiles.identity_rows, plumbing.channels, registry, resolver, clock),
         notes=Notes(db, notes, profiles, events, clock),
         note_rows=notes,
         follow_ups=FollowUps(db, profiles, events, clock),
     )
+
+
+def _lists(runtime: Runtime, plumbing: Plumbing, people: People) -> tuple[Imports, Exports]:
+    """People who come and go as lists."""
+    db, clock, profiles = plumbing.db, plumbing.clock, people.profiles
+    rows, sheets = people.import_rows, SheetStore(db)
+
+    async def known_by() -> dict[str, str]:
+        users = await runtime.users.users()
+        return {folded(name): each.id for each in users for name in (each.name, each.id, each.email) if name}
+
+    carrier = Carrier(db, rows, profiles, people.resolver, people.consent, people.events, clock)
+    undoer = Undoer(
+        db, rows, profiles, people.consent, people.consents, people.events, clock,
+        erase=partial(erase_everywhere, runtime), elsewhere=runtime.merger.elsewhere,
+    )  # fmt: skip
+    imports = Imports(
+        rows, sheets, profiles, carrier, undoer, plumbing.feed, plumbing.doorbell, clock, known_by,
+        region=plumbing.settings.default_region,
+    )  # fmt: skip
+    return imports, Exports(ExportStore(db), sheets, profiles, plumbing.feed, clock, runtime.users.addresses)
 
 
 def _campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox: Inbox) -> Campaigns:
@@ -483,6 +520,7 @@ def _merger(
         people.note_rows.belongings,
         inbox.messages.files.belongings,
         people.events.belongings,
+        people.import_rows.belongings,
     )
 
     async def reach(profile_id: str) -> None:

@@ -24,11 +24,13 @@ COLUMNS = (
 #: Octets of a line, without its end. RFC 6350, 3.2.
 LINE_MAX = 75
 CARD_MAX_LINES = 5000
+#: Stands on a card whose `FN`, which there has to be, is no name.
+NAMELESS = "X-RAPPORT-NAMELESS"
 #: Simple properties: name on the card → column.
 _PLAIN = {
     "FN": "name", "NICKNAME": "nickname", "TITLE": "title", "BDAY": "birthday", "URL": "website", "NOTE": "note",
     "UID": "uid", "LANG": "locale", "TZ": "time_zone", "X-CUSTOMER-ID": "customer_id", "X-RAPPORT-STAGE": "stage",
-    "X-RAPPORT-TIER": "tier",
+    "X-RAPPORT-TIER": "tier", NAMELESS: "nameless",
 }  # fmt: skip
 
 
@@ -165,7 +167,9 @@ def card_cells(lines: Sequence[bytes]) -> dict[str, str]:
         else:
             for column, text in _compound(name, value).items():
                 single.setdefault(column, text)
-    if not single.get("name"):
+    if single.pop("nameless", ""):
+        single["name"] = ""
+    elif not single.get("name"):
         single["name"] = single.pop("names", "")
     single.pop("names", None)
     return {**single, **{column: listed(dict.fromkeys(values)) for column, values in several.items()}}

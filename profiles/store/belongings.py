@@ -54,6 +54,10 @@ class Belongings:
         """How many rows the person has."""
         return await self._rows.count_documents({"profile_id": profile_id})
 
+    async def holders(self, profile_ids: Sequence[str]) -> set[str]:
+        """Which of these people have any row."""
+        return set(await self._rows.distinct("profile_id", {"profile_id": {"$in": list(profile_ids)}}))
+
     async def carried(self, joining: Joining) -> int:
         """How many rows this merge has moved."""
         return await self._rows.count_documents({"profile_id": joining.to_id, "moved.by": joining.merge_id})

@@ -37,6 +37,11 @@ class ConsentStore:
         """Raises `DuplicateKeyError` when an act with this `dedupe` is kept already."""
         await self._rows.insert_one(act, session=session)
 
+    async def add_many(self, acts: Sequence[Document], session: Session) -> None:
+        """The same for many."""
+        if acts:
+            await self._rows.insert_many(list(acts), session=session)
+
     async def at(
         self, address_keys: Iterable[str], purposes: Iterable[str] | None = None, session: Session | None = None
     ) -> list[Document]:
@@ -51,6 +56,10 @@ class ConsentStore:
         """One act."""
         return await self._rows.find_one({"_id": act_id})
 
+    async def many(self, act_ids: Sequence[str]) -> list[Document]:
+        """Acts by their ids."""
+        return await whole(self._rows.find({"_id": {"$in": list(act_ids)}})) if act_ids else []
+
     async def pauses_over(self, now: datetime, limit: int) -> list[Document]:
         """Pauses that ended and whose profile does not say so yet."""
         return await self._rows.find({"wake_at": {"$lte": now}}).sort("wake_at", ASCENDING).limit(limit).to_list(limit)
@@ -64,6 +73,6 @@ class ConsentStore:
         found = self._rows.find({"profile_id": {"$in": list(profile_ids)}})
         return await found.sort([("at", DESCENDING), ("_id", DESCENDING)]).limit(limit).to_list(limit)
 
-    async def delete_of(self, profile_ids: Sequence[str]) -> int:
+    async def delete_of(self, profile_ids: Sequence[str], session: Session | None = None) -> int:
         """Erase the ledger of these people."""
-        return (await self._rows.delete_many({"profile_id": {"$in": list(profile_ids)}})).deleted_count
+        return (await self._rows.delete_many({"profile_id": {"$in": list(profile_ids)}}, session=session)).deleted_count

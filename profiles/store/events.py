@@ -134,6 +134,23 @@ class EventStore:
         wanted = {"profile_id": profile_id, "name": {"$in": list(names)}, **_between(since, until)}
         return await self._rows.find_one(wanted, {"_id": 1}) is not None
 
+    async def acted(self, profile_ids: Sequence[str]) -> set[str]:
+        """Those of these people with whom anything has happened but what an import, a segment or a change of the
+        profile itself tells."""
+        wanted: Document = {
+            "profile_id": {"$in": list(profile_ids)}, "name": {"$not": {"$regex": r"^(profile|segment)\."}},
+            "properties.source": {"$ne": "import"},
+        }  # fmt: skip
+        return set(await self._rows.distinct("profile_id", wanted))
+
+    async def talked(self, identity_ids: Sequence[str], profile_ids: Sequence[str]) -> set[str]:
+        """Those of these identities of these people by which anything was said."""
+        wanted: Document = {
+            "profile_id": {"$in": list(profile_ids)}, "identity_id": {"$in": list(identity_ids)},
+            "name": {"$regex": r"^(message|conversation|contact)\."},
+        }  # fmt: skip
+        return set(await self._rows.distinct("identity_id", wanted))
+
     async def count(self, profile_id: str, name: str, since: datetime | None = None) -> int:
         """How often it happened."""
         return await self._rows.count_documents({"profile_id": profile_id, "name": name, **_between(since, None)})
@@ -143,9 +160,9 @@ class EventStore:
         row = await self._rows.find_one({"_id": event_id})
         return Event.model_validate(row) if row else None
 
-    async def delete_of(self, profile_ids: Sequence[str]) -> int:
+    async def delete_of(self, profile_ids: Sequence[str], session: Session | None = None) -> int:
         """Erase the events of these people."""
-        return (await self._rows.delete_many({"profile_id": {"$in": list(profile_ids)}})).deleted_count
+        return (await self._rows.delete_many({"profile_id": {"$in": list(profile_ids)}}, session=session)).deleted_count
 
     async def file_old(self) -> int:
         """Write kind and doer on events of a version that did not; how many. Cheap where that was done."""
@@ -174,8 +191,8 @@ class EventStore:
             "_id": new_id("evt"), "name": event.name, "kind": kind_of(event.name), "dedupe": event.dedupe,
             "profile_id": event.profile_id, "identity_id": event.identity_id, "channel_id": event.channel_id,
             "conversation_id": event.conversation_id, "occurred_at": to_millisecond(event.occurred_at),
-            "received_at": now, "properties": storable(event.properties), "state": "pending", "due_at": now,
-            "lease": None, "fence": 0, "attempts": 0,
+            "received_at": now, "properties": storable(event.properties),
+            "state": "done" if event.quiet else "pending", "due_at": now, "lease": None, "fence": 0, "attempts": 0,
         }  # fmt: skip
         return row if by is None else {**row, "by": by}
 

@@ -153,6 +153,29 @@ class IdentityStore:
             counts[row["profile_id"]][row["kind"]] += 1
         return counts
 
+    async def made_by(self, profile_ids: Sequence[str], sources: Sequence[str], session: Session) -> list[Document]:
+        """Identities of these people that came of one of these `made_by`."""
+        wanted = {"profile_id": {"$in": list(profile_ids)}, "evidence.made_by": {"$in": list(sources)}}
+        return await whole(self._rows.find(wanted, session=session))
+
+    async def made_otherwise(self, profile_ids: Sequence[str], source: str) -> set[str]:
+        """Those of these people who have an identity whose `made_by` does not begin with `source`."""
+        wanted = {"profile_id": {"$in": list(profile_ids)}, "evidence.made_by": {"$not": {"$regex": f"^{source}:"}}}
+        return set(await self._rows.distinct("profile_id", wanted))
+
+    async def plain_of(self, profile_ids: Sequence[str], kinds: Sequence[str]) -> dict[str, list[Document]]:
+        """Profile → its identities of these kinds as stored, in the order in which they were first seen."""
+        result: dict[str, list[Document]] = {profile_id: [] for profile_id in profile_ids}
+        wanted = {"profile_id": {"$in": list(profile_ids)}, "kind": {"$in": list(kinds)}, "alias_of": None}
+        for row in await whole(self._rows.find(wanted).sort("_id", ASCENDING)):
+            result[row["profile_id"]].append(row)
+        return result
+
+    async def drop(self, identity_ids: Sequence[str], session: Session) -> None:
+        """Take identities away, with their further ids."""
+        ids = list(identity_ids)
+        await self._rows.delete_many({"$or": [{"_id": {"$in": ids}}, {"alias_of": {"$in": ids}}]}, session=session)
+
     async def of_profile(self, profile_id: str) -> list[Identity]:
         """In the order in which they were first seen."""
         return (await self.of_profiles([profile_id]))[profile_id]
@@ -242,11 +265,13 @@ class IdentityStore:
         change = {"$unset": {"lookup": ""}} if again_at is None else {"$set": {"lookup.at": again_at}}
         await self._rows.update_one({"_id": row["_id"], "lookup.lease": row["lookup"]["lease"]}, change)
 
-    async def delete_of(self, profile_ids: Sequence[str]) -> tuple[list[str], list[str]]:
+    async def delete_of(
+        self, profile_ids: Sequence[str], session: Session | None = None
+    ) -> tuple[list[str], list[str]]:
         """Erase all identities of these people; their ids and their keys."""
         wanted = {"profile_id": {"$in": list(profile_ids)}}
-        rows = await self._rows.find(wanted, {"key": 1}).to_list(None)
-        await self._rows.delete_many(wanted)
+        rows = await self._rows.find(wanted, {"key": 1}, session=session).to_list(None)
+        await self._rows.delete_many(wanted, session=session)
         return [row["_id"] for row in rows], [row["key"] for row in rows]
 
 

@@ -155,6 +155,22 @@ class ProfileStore:
         profiles = [as_profile(row) for row in rows]
         return Page(profiles, _cursor_at(rows[-1], sort) if more else None)
 
+    async def walk(self, wanted: ProfileFilter, before: str | None, size: int) -> list[Document]:
+        """The next `size` people of a list as stored, newest first, after the one with the id `before`."""
+        conditions = [await self._conditions(wanted), {"_id": {"$lt": before}} if before is not None else {}]
+        query = {"$and": [condition for condition in conditions if condition]}
+        return await whole(self._rows.find(query).sort([_NEWEST]).limit(size))
+
+    async def attribute_keys(self, wanted: ProfileFilter, limit: int) -> list[str]:
+        """The names of the attributes that these people have, by the alphabet; where there are more, those that most
+        people have."""
+        steps: list[Mapping[str, Any]] = [
+            {"$match": await self._conditions(wanted)},
+            {"$project": {"key": {"$map": {"input": {"$objectToArray": "$attributes"}, "in": "$$this.k"}}}},
+            {"$unwind": "$key"}, {"$sortByCount": "$key"}, {"$limit": limit},
+        ]  # fmt: skip
+        return sorted(row["_id"] for row in await self._database.aggregate(self._rows, steps, allowDiskUse=True))
+
     async def count(self, wanted: ProfileFilter, *, cap: int = 10_000) -> int:
         """How many, counted no further than `cap`."""
         return await self._rows.count_documents(await self._conditions(wanted), limit=cap)
@@ -213,7 +229,7 @@ class ProfileStore:
     async def announced(self, profile_ids: Sequence[str]) -> None:
         """Their `profile.created` is kept."""
         wanted = {"_id": {"$in": list(profile_ids)}, "unannounced": True}
-        await self._rows.update_many(wanted, {"$unset": {"unannounced": ""}})
+        await self._rows.update_many(wanted, {"$unset": {"unannounced": "", "quiet": ""}})
 
     async def locked(self, profile_id: str, session: Session) -> Document | None:
         """The survivor's document, read and claimed for writing in this transaction: two that claim the same profile
@@ -245,6 +261,18 @@ class ProfileStore:
         wanted = {"_id": row["_id"], "rev": row["rev"]}
         return (await self._rows.update_one(wanted, change, session=session)).matched_count == 1
 
+    async def rewrite(self, changes: Sequence[tuple[Document, Document]], session: Session) -> bool:
+        """(row as read, the row after): the fields that differ are written for many people at once; False when
+        somebody wrote in between."""
+        updates = [
+            UpdateOne({"_id": row["_id"], "rev": row["rev"]}, {"$set": fields, "$inc": {"rev": 1}})
+            for row, after in changes
+            if (fields := {name: after[name] for name in after if after[name] != row.get(name) and name != "rev"})
+        ]
+        if not updates:
+            return True
+        return (await self._rows.bulk_write(updates, ordered=False, session=session)).matched_count == len(updates)
+
     async def stones(self, profile_ids: Iterable[str], session: Session) -> dict[str, Document]:
         """Rows of these very ids, tombstones among them."""
         return await self._by_id(profile_ids, session)
@@ -273,7 +301,7 @@ class ProfileStore:
         if changes:
             await self._rows.bulk_write(changes, ordered=False)
 
-    async def delete(self, profile_ids: Sequence[str]) -> int:
+    async def delete(self, profile_ids: Sequence[str], session: Session | None = None) -> int:
         """Erase these documents."""
         wanted = {"_id": {"$in": list(profile_ids)}}
 
@@ -283,7 +311,7 @@ class ProfileStore:
             await self.tallies.shift([(memberships(row), []) for row in rows], session)
             return deleted
 
-        gone: int = await self._database.in_transaction(work)
+        gone: int = await (work(session) if session is not None else self._database.in_transaction(work))
         return gone
 
     async def tombstones_of(self, profile_id: str) -> list[str]:

@@ -94,9 +94,10 @@ class SuggestionStore:
         """Those that concern one person."""
         return await self._rows.find({"profile_ids": profile_id}).to_list(None)
 
-    async def delete_of(self, profile_ids: Sequence[str]) -> int:
+    async def delete_of(self, profile_ids: Sequence[str], session: Session | None = None) -> int:
         """Erase all that name one of these."""
-        return (await self._rows.delete_many({"profile_ids": {"$in": list(profile_ids)}})).deleted_count
+        wanted = {"profile_ids": {"$in": list(profile_ids)}}
+        return (await self._rows.delete_many(wanted, session=session)).deleted_count
 
 
 def _noting(dispute: Dispute, at: datetime) -> UpdateOne:

@@ -16,8 +16,8 @@ from tests.profiles.conftest import People
 AT = now()
 
 
-async def staff() -> list[str]:
-    return ["Ada@Shop.example"]
+async def staff() -> dict[str, str]:
+    return {"usr_1": "Ada@Shop.example"}
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Handing out a list of people as a file."""

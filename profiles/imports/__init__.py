@@ -1,0 +1,1 @@
+"""Bringing a list of people: read, mapped, looked at, carried out in batches, and taken back."""

@@ -1,0 +1,306 @@
+"""One batch of an import: who is meant is settled first, then profiles, events, consents and the rows' outcomes are
+written in one transaction together with how far the import has come.
+
+Settling makes people and joins addresses; it may run twice, and what it made carries the row's id (`made_by`), so that
+a batch whose worker died in between knows its own work again. A row that cannot be written is set aside alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from base.clock import Clock
+from base.errors import Unavailable
+from base.ids import unique_key
+from base.mongo import UNAVAILABLE, Database, Document, Session
+from profiles.consent import Consent, ConsentAct
+from profiles.edit import patched, told
+from profiles.imports.looking import Sight, look
+from profiles.imports.mapping import ImportOptions
+from profiles.imports.plan import Known, Plan, patch_of, planned
+from profiles.imports.rows import Fault, RowReader, Wanted
+from profiles.models import NewEvent
+from profiles.resolve import Reference, Resolver
+from profiles.store.events import EventStore
+from profiles.store.imports import ImportStore
+from profiles.store.profiles import ProfileStore
+
+log = logging.getLogger(__name__)
+
+#: What tells whether somebody changed a person since the import made them.
+CONTENT = (
+    "name", "avatar_url", "locale", "time_zone", "emails", "phones", "handles", "tags", "stage", "owner_id", "location",
+    "attributes",
+)  # fmt: skip
+#: Fields that are changed as a whole and restored as a whole.
+WHOLE = ("name", "locale", "time_zone", "stage", "tier", "owner_id", "location")
+
+
+class Lost(Exception):
+    """The lease is somebody else's now, or the import was cancelled: nothing more is written."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one import, in the order of the file, with what they say."""
+
+    head: Document
+    options: ImportOptions
+    rows: Sequence[Wanted]
+
+    def part(self, start: int, end: int) -> Batch:
+        """A part of it."""
+        return Batch(self.head, self.options, self.rows[start:end])
+
+
+class Carrier:
+    """Carries batches out."""
+
+    def __init__(
+        self, database: Database, store: ImportStore, profiles: ProfileStore, resolver: Resolver, consent: Consent,
+        events: EventStore, clock: Clock,
+    ) -> None:  # fmt: skip
+        self._database = database
+        self._store = store
+        self._profiles = profiles
+        self._resolver = resolver
+        self._consent = consent
+        self._events = events
+        self._clock = clock
+
+    async def carry(self, batch: Batch) -> None:
+        """Write all of it, and move the head's cursor and counts. Raises `Lost`; what else goes wrong costs one row."""
+        try:
+            await self._carry(batch)
+        except (Lost, Unavailable, *UNAVAILABLE):
+            raise
+        except Exception as error:
+            if len(batch.rows) > 1:
+                log.warning("a batch of an import failed, halving it", extra={"import": batch.head["_id"]})
+                middle = len(batch.rows) // 2
+                await self.carry(batch.part(0, middle))
+                await self.carry(batch.part(middle, len(batch.rows)))
+                return
+            log.exception("a row of an import cannot be written", extra={"import": batch.head["_id"]})
+            (row,) = batch.rows
+            row.fault = Fault("failed", value=type(error).__name__)
+            await self._carry(batch)
+
+    async def _carry(self, batch: Batch) -> None:
+        at = self._clock()
+        sight = await look(self._profiles, batch.rows)
+        plans = await asyncio.to_thread(
+            lambda: [planned(row, sight.known, batch.options.existing, at) for row in batch.rows]
+        )
+        owners = await self._settled(batch, plans, sight, at)
+        acts = await self._acts(batch, owners)
+        await self._database.in_transaction(partial(self._write, batch, plans, sight, owners, acts, at))
+
+    async def _settled(self, batch: Batch, plans: Sequence[Plan], sight: Sight, at: datetime) -> dict[str, str]:
+        """Row → the person it is about, who exists afterwards with all addresses."""
+        owners = {row.id: plan.profile_id for row, plan in zip(batch.rows, plans, strict=True) if plan.profile_id}
+        wanted = [
+            (row, plan)
+            for row, plan in zip(batch.rows, plans, strict=True)
+            if plan.outcome in ("created", "updated", "repeated") and (plan.fresh or plan.profile_id is None)
+        ]
+        taken: set[str] = set()
+        references = [_reference(row, plan, sight, batch.options, at, taken) for row, plan in wanted]
+        known = await self._resolver.identify(references)
+        for (row, _), found in zip(wanted, known, strict=True):
+            if found is not None:
+                owners[row.id] = found.profile_id
+        return owners
+
+    async def _acts(self, batch: Batch, owners: Mapping[str, str]) -> list[tuple[str, ConsentAct]]:
+        """(row, act) of all rows that say something of consent."""
+        saying = [row for row in batch.rows if row.consents and row.id in owners and row.fault is None]
+        if not saying:
+            return []
+        identities = await self._profiles.identity_rows.rows_by_key(key.key for row in saying for key in row.keys)
+        name, evidence = batch.head["name"], batch.options.evidence.strip()
+        return [
+            (row.id, ConsentAct(
+                identities[key.key]["_id"], said.purpose, said.granted, "import", by=batch.head["by"], if_news=True,
+                proof=f"{evidence} ({name}, row {row.number})", key=f"import:{row.id}:{said.purpose}:{key.key}",
+            ))
+            for row in saying
+            for said in row.consents
+            for key in row.keys
+            if key.kind == said.kind and key.key in identities
+        ]  # fmt: skip
+
+    async def _write(
+        self, batch: Batch, plans: Sequence[Plan], sight: Sight, owners: Mapping[str, str],
+        acts: Sequence[tuple[str, ConsentAct]], at: datetime, session: Session,
+    ) -> None:  # fmt: skip
+        found = await self._profiles.documents(set(owners.values()), session)
+        ledger = _Ledger(batch, {asked: row["_id"] for asked, row in found.items()}, at)
+        ledger.documents = {row["_id"]: row for row in found.values()}
+        before = dict(ledger.documents)
+        for row, plan in zip(batch.rows, plans, strict=True):
+            ledger.take(row, plan, owners.get(row.id), _joined_before(row, sight))
+        taken = [(row_id, act) for row_id, act in acts if ledger.marks[row_id]["outcome"] not in _NOT_TAKEN]
+        acted = await self._consent.act_many([act for _, act in taken], session)
+        ledger.consented(taken, acted.rows)
+        for profile_id, standing in acted.standing.items():
+            if profile_id in ledger.documents:
+                ledger.documents[profile_id] = {**ledger.documents[profile_id], "consents": standing}
+        changes = [(before[key], after) for key, after in ledger.documents.items() if after is not before[key]]
+        if not await self._profiles.rewrite(changes, session):
+            raise Unavailable("Somebody else was writing to the same people.")
+        quiet = not batch.options.journeys
+        await self._events.record([replace(each, quiet=quiet) for each in (*ledger.events, *acted.events)], session)
+        await self._store.mark(ledger.marks, session)
+        counts = _sum(batch.head["counts"], ledger.marks)
+        progress = {"cursor": batch.rows[-1].id, "counts": counts, "done_rows": sum(counts.values())}
+        if not await self._store.note(batch.head, progress, session):
+            raise Lost
+        batch.head.update(progress)
+
+
+_NOT_TAKEN = ("fault", "conflict", "skipped")
+
+
+def _sum(counts: Mapping[str, int], marks: Mapping[str, Document]) -> dict[str, int]:
+    total = dict(counts)
+    for mark in marks.values():
+        total[mark["outcome"]] = total.get(mark["outcome"], 0) + 1
+    return total
+
+
+def _joined_before(row: Wanted, sight: Sight) -> bool:
+    """Whether this very row has joined an address before its worker died."""
+    rows = (sight.identities.get(key.key) for key in row.keys)
+    return any(each is not None and (each.get("evidence") or {}).get("made_by") == row.id for each in rows)
+
+
+def _reference(
+    row: Wanted, plan: Plan, sight: Sight, options: ImportOptions, at: datetime, taken: set[str]
+) -> Reference:  # fmt: skip
+    """A mailbox that many share goes to whoever names it first, and tells nobody apart. `taken`: such mailboxes of
+    earlier rows; grows."""
+    mine, deciding = plan.profile_id, set(row.deciding)
+    free = []
+    for ref, key in zip(row.refs, row.keys, strict=True):
+        holder = sight.known.holders.get(key.key)
+        if key.key not in deciding:
+            if key.key in taken or holder not in (None, mine):
+                continue
+            taken.add(key.key)
+        elif mine is not None and holder not in (None, mine):
+            continue
+        free.append(ref)
+    name = row.fields.get("name") if plan.outcome == "created" else None
+    return Reference(
+        free, name=name, source="import", at=at, profile_id=mine, made_by=row.id, quiet=not options.journeys
+    )  # fmt: skip
+
+
+class _Ledger:
+    """What one batch writes, gathered row by row: two rows of one person see each other's changes."""
+
+    def __init__(self, batch: Batch, today: Mapping[str, str], at: datetime) -> None:
+        self._batch = batch
+        self._today = today
+        self._at = at
+        self.documents: dict[str, Document] = {}
+        self.events: list[NewEvent] = []
+        self.marks: dict[str, Document] = {}
+
+    def take(self, row: Wanted, plan: Plan, owner: str | None, joined: bool) -> None:
+        profile_id = self._today.get(owner or "")
+        if plan.outcome in _NOT_TAKEN or profile_id is None:
+            lost = None if plan.outcome in _NOT_TAKEN else Fault("unknown_profile", value=owner or "")
+            self._mark(row, plan.outcome if lost is None else "fault", plan.profile_id, fault=plan.fault or lost)
+            return
+        again = self._again(row, profile_id)
+        if again.outcome in _NOT_TAKEN:
+            self._mark(row, again.outcome, profile_id, fault=again.fault)
+            return
+        patch = patch_of(again.fields)
+        if isinstance(patch, Fault):
+            self._mark(row, "fault", profile_id, fault=patch)
+            return
+        before = self.documents[profile_id]
+        after = patched(before, patch, "import", self._at)
+        self.documents[profile_id] = after
+        if after is not before:
+            happened = told(before, after, patch, "import", self._batch.head["by"], row.id, self._at)
+            created = again.outcome == "created"
+            self.events += [each for each in happened if not (created and each.name == "profile.updated")]
+        joins = bool(plan.fresh) or joined
+        outcome = "updated" if again.outcome == "unchanged" and joins else again.outcome
+        self._mark(row, outcome, profile_id, changes=_changes(before, after), tags_added=_tags(before, after),
+                   joins=joins, left=content_mark(after) if outcome == "created" else None)  # fmt: skip
+
+    def _again(self, row: Wanted, profile_id: str) -> Plan:
+        """The plan by what stands there now, in this transaction."""
+        known = Known({key.key: profile_id for key in row.keys}, self.documents, {}, today=self._today)
+        return planned(row, known, self._batch.options.existing, self._at)
+
+    def _mark(self, row: Wanted, outcome: str, profile_id: str | None, *, fault: Fault | None = None,
+              **more: Any) -> None:  # fmt: skip
+        mark: Document = {"outcome": outcome, **{name: value for name, value in more.items() if value}}
+        if profile_id is not None and outcome != "fault":
+            mark["profile_id"] = profile_id
+        if fault is not None:
+            mark["reason"] = fault.document()
+        else:
+            mark["cells"] = []  # what was taken stands on the person now; what was not is given back as a file
+        self.marks[row.id] = mark
+
+    def consented(self, acts: Sequence[tuple[str, ConsentAct]], added: Sequence[Document]) -> None:
+        """Note which acts of consent each row has added."""
+        rows = {act.key: row_id for row_id, act in acts}
+        for each in added:
+            mark = self.marks[rows[each["dedupe"]]]
+            mark.setdefault("acts", []).append(each["_id"])
+            if mark["outcome"] == "unchanged":
+                mark["outcome"] = "updated"
+
+
+def _changes(before: Document, after: Document) -> Document:
+    """Field → from, to and whose word it was; attributes one by one."""
+    result: Document = {}
+    if after is before:
+        return result
+    for name in WHOLE:
+        if before.get(name) != after.get(name):
+            stamp = (before.get("sources") or {}).get(name)
+            result[name] = {"from": before.get(name), "to": after.get(name), "stamp": stamp}
+    held = before["attributes"]
+    changed = {key: value for key, value in after["attributes"].items() if key not in held or held[key] != value}
+    if changed:
+        result["attributes"] = [
+            {"key": key, "from": held.get(key), "to": value, "new": key not in held} for key, value in changed.items()
+        ]
+    return result
+
+
+def _tags(before: Document, after: Document) -> list[str]:
+    return [tag for tag in after["tags"] if tag not in before["tags"]]
+
+
+def content_mark(document: Mapping[str, Any]) -> str:
+    """The same as long as nobody has changed what people change."""
+    return unique_key(*(f"{name}={_plain(document.get(name))}" for name in CONTENT))
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{_plain(value[key])}" for key in sorted(value)) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(_plain(each) for each in value) + "]"
+    return repr(value) if value not in (None, "", []) else ""
+
+
+def read_rows(reader: RowReader, rows: Sequence[Document]) -> list[Wanted]:
+    """What these rows say. For a thread."""
+    return [reader.read(row["_id"], row["number"], row["cells"]) for row in rows]

@@ -1,0 +1,407 @@
+"""Lists of people brought in: who they are, what changes, what a crash leaves, and the way back."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from base.clock import now
+from base.errors import Conflict, WrongInput
+from channels.vocabulary import Address, MessageReceived
+from desk.api.erasure import erase_everywhere
+from inbox.incoming import Arrival
+from profiles.consent import ConsentAct
+from profiles.consent_groups import GroupInput
+from profiles.edit import ProfileInput, ProfilePatch
+from profiles.imports.carrying import Carrier
+from profiles.imports.mapping import ImportMapping, guessed
+from profiles.models import IdentityRef
+from profiles.resolve import Reference, Resolver
+from tests.rapport.lists import Lists, opened
+
+pytestmark = pytest.mark.timeout(300)
+
+PEOPLE = (
+    "Name,E-Mail,Phone,Tags,City,Customer number\n"
+    'Anna Visser,anna@example.org,0170 1234567,"tea, vip",Leiden,C1\n'
+    "王芳,wang@example.cn,+8613800138000,茶,上海,C2\n"
+    "Bo,bo@example.org,,,,\n"
+)
+
+
+@pytest.fixture(scope="module")
+async def _house(
+    mongo_url: str, redis_url: str, database_name: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Lists]:
+    async with opened(mongo_url, redis_url, database_name, tmp_path_factory.mktemp("lists")) as lists:
+        yield lists
+
+
+@pytest.fixture
+async def lists(_house: Lists) -> AsyncIterator[Lists]:
+    yield _house
+    await _house.empty()
+
+
+async def known(lists: Lists, **fields: Any) -> str:
+    """Somebody whom the shop knows."""
+    profile, _ = await lists.runtime.editor.upsert(ProfileInput.model_validate(fields), source="api")
+    return profile.id
+
+
+# -- what comes of a file ------------------------------------------------------------------------------------------
+
+
+async def test_a_list_becomes_people_once_however_often_it_is_brought(lists: Lists) -> None:
+    head = await lists.imported(PEOPLE)
+    assert (head["state"], head["counts"], head["outlook"]) == ("done", {"created": 3}, {"created": 3})
+    anna = await lists.person(name="Anna Visser")
+    assert [each["value"] for each in anna["phones"]] == ["+491701234567"] and anna["tags"] == ["tea", "vip"]
+    assert anna["attributes"] == {"city": "Leiden"} and anna["sources"]["name"]["rank"] == 4
+    keys = {row["key"]: row["strength"] for row in await lists.rows("identities", profile_id=anna["_id"])}
+    assert keys == {"customer_id:C1": "strong", "email:anna@example.org": "weak", "phone:+491701234567": "weak"}
+    before = await lists.state()
+    again = await lists.imported(PEOPLE)
+    assert again["counts"] == {"unchanged": 3} and await lists.state() == before
+    assert again["known_mapping"] and await lists.rows("sheets.files") == []
+
+
+async def test_nothing_begins_because_of_it_unless_it_is_wanted(lists: Lists) -> None:
+    await lists.imported(PEOPLE)
+    assert {row["state"] for row in await lists.rows("events")} == {"done"}
+    assert Counter(row["name"] for row in await lists.rows("events")) == {"profile.created": 3, "profile.tag_added": 3}
+    await lists.empty()
+    await lists.imported(PEOPLE, journeys=True)
+    assert {row["state"] for row in await lists.rows("events")} == {"pending"}
+
+
+@pytest.mark.parametrize(
+    ("existing", "counts", "city", "tier", "name"),
+    [("fill", {"updated": 1, "created": 2}, "Delft", "gold", "Anna"),
+     ("overwrite", {"updated": 1, "created": 2}, "Leiden", "silver", "Anna"),
+     ("skip", {"skipped": 1, "created": 2}, "Delft", None, "Anna")],
+)  # fmt: skip
+async def test_people_whom_we_know_are_filled_in_overwritten_or_left_alone(
+    lists: Lists, existing: Any, counts: dict[str, int], city: str, tier: str | None, name: str
+) -> None:
+    """A name that the shop has given stays in any case: an import is the weakest source."""
+    fields = {"tier": "gold"} if existing != "skip" else {}
+    who = await known(lists, identities=["customer_id:C1"], name="Anna", attributes={"city": "Delft"}, **fields)
+    text = PEOPLE.replace("City", "City,Tier").replace("Leiden", "Leiden,silver").replace("上海", "上海,")
+    head = await lists.imported(text, existing=existing)
+    person = await lists.person(_id=who)
+    assert head["counts"] == head["outlook"] == counts
+    assert (person["attributes"]["city"], person["tier"], person["name"]) == (city, tier, name)
+    assert ("tea" in person["tags"]) == (existing != "skip")
+
+
+async def test_rows_of_one_new_person_become_one_person(lists: Lists) -> None:
+    text = "email,phone,city,tags\na@x.de,,Leiden,one\nA@X.de,0170 1234567,Delft,two\n,+491701234567,,three\n"
+    head = await lists.imported(text)
+    assert head["counts"] == {"created": 1, "repeated": 2}
+    person = await lists.person()
+    assert person["attributes"]["city"] == "Leiden" and person["tags"] == ["one", "two", "three"]
+    assert len(await lists.rows("identities")) == 2
+
+
+async def test_a_row_that_speaks_for_two_people_or_another_customer_is_given_back(lists: Lists) -> None:
+    await known(lists, identities=["email:a@x.de"])
+    await known(lists, identities=["phone:+491701234567"])
+    await known(lists, identities=["email:c@x.de", "customer_id:C9"])
+    before = await lists.state()
+    head = await lists.imported("email,phone,customer_id\na@x.de,0170 1234567,\nc@x.de,,C8\n")
+    assert head["counts"] == {"conflict": 2} and await lists.refused(head) == [(2, "two_people"), (3, "other_customer")]
+    assert await lists.state() == before
+
+
+async def test_a_mailbox_that_many_share_makes_nobody_one_person(lists: Lists) -> None:
+    head = await lists.imported("name,email,phone\nAnna,info@shop.de,0170 1234567\nBo,info@shop.de,0170 1234568\n")
+    assert head["counts"] == {"created": 2} and await lists.rows("suggestions") == []
+
+
+async def test_each_fault_is_named_with_its_row_and_nobody_is_taken_by_halves(lists: Lists) -> None:
+    text = (
+        "email,phone,stage,owner,locale,latitude,longitude,points,news\n"
+        "no mail,,,,,,,,\n,12,,,,,,,\n,4.91701E+11,,,,,,,\n,,new,,,,,,\na@x.de,,!!,,,,,,\nb@x.de,,,nobody,,,,,\n"
+        "c@x.de,,,,english please,,,,\nd@x.de,,,,,99,1,,\ne@x.de,,,,,,,many,\nf@x.de,,,,,,,,perhaps\n"
+        "g@x.de,,,,,,,,,too much\n,0170 1234567,,,,,,,yes\nprf,,,,,,,,\nfine@x.de,-,,,,,,7,yes\n"
+    )
+    columns = ["email", "phone", "stage", "owner", "locale", "latitude", "longitude", "attributes.points",
+               "consent:news:email"]  # fmt: skip
+    head = await lists.brought(text)
+    mapping = [{"to": each, "type": "number" if "points" in each else "text"} for each in columns]
+    found = guessed(head["columns"], head["samples"], "DE")
+    assert [each.to for each in found][:2] == ["email", "phone"]
+    given = ImportMapping.model_validate({"columns": mapping, "options": {"evidence": "paper", "region": "DE"}})
+    await lists.runtime.imports.map(head["_id"], given)
+    head = await lists.runtime.imports.finish(head["_id"])
+    await lists.runtime.imports.run(head["_id"])
+    head = await lists.runtime.imports.finish(head["_id"])
+    assert await lists.refused(head) == [
+        (2, "bad_email"), (3, "bad_phone"), (4, "shortened"), (5, "no_identity"), (6, "bad_word"), (7, "unknown_owner"),
+        (8, "bad_locale"), (9, "bad_location"), (10, "bad_number"), (11, "bad_consent"), (12, "ragged"),
+        (13, "no_address"), (14, "bad_email"),
+    ]  # fmt: skip
+    assert head["counts"] == {"fault": 13, "created": 1} and len(await lists.rows("profiles")) == 1
+
+
+async def test_an_export_names_people_by_their_id_and_an_id_of_nobody_is_a_fault(lists: Lists) -> None:
+    who = await known(lists, identities=["anonymous:a1"], name="Anna")
+    head = await lists.imported(f"profile_id,city\n{who},Leiden\nprf_{'0' * 26},Delft\nnonsense,Gouda\n")
+    assert (await lists.person(_id=who))["attributes"] == {"city": "Leiden"}
+    assert await lists.refused(head) == [(3, "unknown_profile"), (4, "bad_profile_id")]
+
+
+async def test_an_address_is_joined_to_whoever_the_row_is_about(lists: Lists) -> None:
+    who = await known(lists, identities=["email:a@x.de"])
+    head = await lists.imported("customer_id,email,phone\nC7,a@x.de,0170 1234567\n")
+    assert head["counts"] == {"updated": 1} == head["outlook"]
+    keys = {row["key"] for row in await lists.rows("identities", profile_id=who)}
+    assert keys == {"customer_id:C7", "email:a@x.de", "phone:+491701234567"} and len(await lists.rows("profiles")) == 1
+    assert (await lists.imported("customer_id,email\nC7,a@x.de\n"))["counts"] == {"unchanged": 1}
+
+
+async def test_a_mapping_that_leads_nowhere_is_refused(lists: Lists) -> None:
+    head = await lists.brought(PEOPLE)
+    for columns, options in (
+        (["name", "ignore", "ignore", "tags", "ignore", "ignore"], {}), (["email"], {}),
+        (["name", "email", "consent:news:email", "tags", "ignore", "ignore"], {}),
+        (["latitude", "email", "ignore", "ignore", "ignore", "ignore"], {}),
+    ):  # fmt: skip
+        with pytest.raises(WrongInput):
+            given = ImportMapping.model_validate({"columns": [{"to": each} for each in columns], "options": options})
+            await lists.runtime.imports.map(head["_id"], given)
+    with pytest.raises(Conflict):
+        await lists.runtime.imports.run(head["_id"])
+
+
+async def test_a_file_that_cannot_be_read_says_why(lists: Lists) -> None:
+    head = await lists.brought(b"%PDF-1.7")
+    assert head["state"] == "failed" and "PDF" in head["fault"]
+    assert await lists.rows("import_rows") == []
+
+
+# -- consent -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_yes_is_kept_with_its_evidence_and_never_lifts_a_no(lists: Lists) -> None:
+    await lists.runtime.consent.groups.create(GroupInput(key="news", name="News", default="opt_in"))
+    who = await known(lists, identities=["email:a@x.de"])
+    (identity,) = await lists.rows("identities", profile_id=who)
+    await lists.runtime.consent.act(ConsentAct(identity["_id"], "news", False, "unsubscribe_link"))
+    text = "email,news\na@x.de,yes\nb@x.de,ja\nc@x.de,nein\nd@x.de,\n"
+    head = await lists.imported(text, ["email", "consent:news:email"], evidence="Fair in Leiden, on paper")
+    assert head["counts"] == {"updated": 1, "created": 3}
+    acts = await lists.rows("consents", source="import")
+    assert len(acts) == 3 and all("Fair in Leiden" in act["proof"] and "row" in act["proof"] for act in acts)
+    standing = {row["emails"][0]["value"]: [each["state"] for each in row["consents"]] for row in
+                await lists.rows("profiles")}  # fmt: skip
+    assert standing == {"a@x.de": ["denied"], "b@x.de": ["granted"], "c@x.de": ["denied"], "d@x.de": []}
+    again = await lists.imported(text, ["email", "consent:news:email"], evidence="Again")
+    assert again["counts"] == {"unchanged": 4} and len(await lists.rows("consents", source="import")) == 3
+
+
+async def test_consents_of_an_import_are_taken_back_by_acts_of_their_own(lists: Lists) -> None:
+    who = await known(lists, identities=["email:a@x.de"])
+    head = await lists.imported("email,news\na@x.de,yes\n", ["email", "consent:news:email"], evidence="paper")
+    assert [each["state"] for each in (await lists.person(_id=who))["consents"]] == ["granted"]
+    await lists.undone(head)
+    first, second = sorted(await lists.rows("consents"), key=lambda act: act["recorded_at"])
+    assert second["retracts"] == first["_id"] and second["source"] == "import"
+    assert (await lists.person(_id=who))["consents"] == []
+
+
+# -- the way back --------------------------------------------------------------------------------------------------
+
+
+async def test_an_import_that_was_taken_back_was_never_there(lists: Lists) -> None:
+    await known(lists, identities=["email:anna@example.org"], name="Anna", tags=["old"], attributes={"city": "Delft"})
+    before = await lists.state()
+    head = await lists.imported(PEOPLE, existing="overwrite")
+    assert head["counts"] == {"updated": 1, "created": 2} and await lists.state() != before
+    head = await lists.undone(head)
+    assert (head["state"], head["undo_counts"]) == ("undone", {"restored": 1, "erased": 2})
+    assert await lists.state() == before
+    assert len(await lists.rows("import_rows")) == 1
+    with pytest.raises(Conflict):
+        await lists.runtime.imports.undo(head["_id"], "usr_x")
+
+
+async def test_what_was_changed_since_stays_and_is_told(lists: Lists) -> None:
+    who = await known(lists, identities=["email:anna@example.org"], tags=["old"])
+    head = await lists.imported(PEOPLE)
+    await lists.runtime.editor.patch(who, ProfilePatch(attributes={"city": "Gouda"}))
+    bo = await lists.person(name="Bo")
+    await lists.runtime.editor.patch(bo["_id"], ProfilePatch(add_tags=["mine"]))
+    head = await lists.undone(head)
+    assert head["undo_counts"] == {"partly": 1, "kept": 1, "erased": 1}
+    anna = await lists.person(_id=who)
+    assert anna["attributes"] == {"city": "Gouda"} and anna["tags"] == ["old"] and anna["name"] is None
+    assert (await lists.person(_id=bo["_id"]))["tags"] == ["mine"]
+
+
+async def test_who_has_written_since_stays(lists: Lists) -> None:
+    secret = {"secret": "whsec_" + "QUFB" * 8, "send_url": "https://receiver.example.org/in"}
+    channel = await lists.runtime.channels.add("generic", "Own system", secret)
+    text = "email,id\na@x.de,u1\nb@x.de,u2\n"
+    head = await lists.imported(text, ["email", f"channel:{channel.id}"])
+    event = MessageReceived(
+        event_id="e1", message_id="m1", occurred_at=now(), text="Hello",
+        address=Address(channel_id=channel.id, external_id="u1"),
+    )  # fmt: skip
+    await lists.runtime.receiver.receive([Arrival(channel.id, "generic", event, "dlv_" + "0" * 26)])
+    head = await lists.undone(head)
+    assert head["undo_counts"] == {"kept": 1, "erased": 1}
+    (left,) = await lists.rows("profiles")
+    assert left["emails"][0]["value"] == "a@x.de" and len(await lists.rows("messages")) == 1
+
+
+async def test_rows_go_with_the_person_who_is_erased(lists: Lists) -> None:
+    await lists.imported(PEOPLE)
+    anna = await lists.person(name="Anna Visser")
+    await erase_everywhere(lists.runtime, anna["_id"])
+    assert await lists.rows("import_rows", profile_id=anna["_id"]) == []
+    assert "Visser" not in str(await lists.rows("import_rows"))
+
+
+# -- crashes -------------------------------------------------------------------------------------------------------
+
+
+def many(count: int) -> str:
+    lines = [f"Person {i},p{i}@example.org,+49170{2000000 + i},C{i},t{i % 3}" for i in range(count)]
+    return "\n".join(["name,email,phone,customer_id,tags", *lines, ""])
+
+
+async def whole(lists: Lists, count: int) -> None:
+    """Everybody once, with all that belongs to them."""
+    assert len(await lists.rows("profiles")) == count and len(await lists.rows("identities")) == 3 * count
+    names = Counter(row["name"] for row in await lists.rows("events"))
+    assert names == {"profile.created": count, "profile.tag_added": count}
+    assert all(row["tags"] and row["name"] for row in await lists.rows("profiles"))
+    assert {row["outcome"] for row in await lists.rows("import_rows")} == {"created"}
+
+
+@pytest.mark.parametrize("method", ["_write_profiles", "_write_identities", "_announce", "_touch"])
+async def test_a_worker_that_dies_while_people_are_made_loses_and_doubles_nobody(
+    lists: Lists, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    head = await lists.looked(many(30))
+    original, calls = getattr(Resolver, method), []
+
+    async def dies(self: Any, *args: Any) -> Any:
+        found = await original(self, *args) if method != "_write_profiles" else None
+        if not calls:
+            calls.append(1)
+            raise asyncio.CancelledError
+        return found if method != "_write_profiles" else await original(self, *args)
+
+    monkeypatch.setattr(Resolver, method, dies)
+    await lists.runtime.imports.run(head["_id"])
+    with pytest.raises(asyncio.CancelledError):
+        await lists.runtime.imports.drain()
+    await lists.due()
+    head = await lists.runtime.imports.finish(head["_id"])
+    assert head["counts"] == {"created": 30}
+    await lists.runtime.resolver.repair()
+    await whole(lists, 30)
+    head = await lists.undone(head)
+    assert head["undo_counts"] == {"erased": 30} and await lists.rows("profiles") == []
+
+
+async def test_a_row_that_cannot_be_written_is_set_aside_alone(lists: Lists, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Carrier._settled
+
+    async def poisoned(self: Any, batch: Any, *rest: Any) -> Any:
+        if any("Person 7" in str(row.fields) and row.fault is None for row in batch.rows):
+            raise RuntimeError("poison")
+        return await original(self, batch, *rest)
+
+    monkeypatch.setattr(Carrier, "_settled", poisoned)
+    head = await lists.imported(many(20))
+    assert head["counts"] == {"created": 19, "fault": 1} and await lists.refused(head) == [(9, "failed")]
+
+
+async def killed_after(lists: Lists, servers: Any, field: str, least: int) -> None:
+    """A worker of its own carries on until it has come so far; then it is killed."""
+    database = lists.runtime.settings.database
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.rapport.lists", servers.mongo_url, servers.redis_url, database,
+        stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    try:
+        for _ in range(3000):
+            (head,) = await lists.rows("imports")
+            if sum(head[field].values()) >= least:
+                break
+            await asyncio.sleep(0.01)
+        else:
+            raise AssertionError("the worker does not get on")
+    finally:
+        os.kill(worker.pid, signal.SIGKILL)
+        await worker.wait()
+    await lists.due()
+
+
+async def test_kill_9_in_the_middle_of_a_run_and_of_its_undo(lists: Lists, servers: Any) -> None:
+    count = 2500
+    head = await lists.looked(many(count))
+    await lists.runtime.imports.run(head["_id"])
+    await killed_after(lists, servers, "counts", 400)
+    (row,) = await lists.rows("imports")
+    assert row["state"] == "running" and 400 <= sum(row["counts"].values()) < count
+    head = await lists.runtime.imports.finish(head["_id"])
+    assert head["counts"] == {"created": count}
+    await lists.runtime.resolver.repair()
+    await whole(lists, count)
+
+    await lists.runtime.imports.undo(head["_id"], "usr_x")
+    await killed_after(lists, servers, "undo_counts", 200)
+    head = await lists.runtime.imports.finish(head["_id"])
+    assert head["state"] == "undone" and await lists.rows("profiles") == [] == await lists.rows("identities")
+
+
+async def test_two_workers_carry_on_one_import_without_doubling(lists: Lists) -> None:
+    head = await lists.looked(many(900))
+    await lists.runtime.imports.run(head["_id"])
+
+    async def late() -> None:
+        await asyncio.sleep(0.2)
+        await lists.due()
+        await lists.runtime.imports.drain()
+
+    await asyncio.gather(lists.runtime.imports.drain(), late(), late())
+    head = await lists.runtime.imports.finish(head["_id"])
+    assert head["counts"] == {"created": 900}
+    await whole(lists, 900)
+
+
+async def test_an_import_that_is_stopped_keeps_what_was_done_and_can_be_taken_back(lists: Lists) -> None:
+    head = await lists.looked(many(1500))
+    await lists.runtime.imports.run(head["_id"])
+    running = asyncio.create_task(lists.runtime.imports.drain())
+    while not (await lists.runtime.imports.get(head["_id"]))["counts"]:
+        await asyncio.sleep(0.01)
+    await lists.runtime.imports.cancel(head["_id"])
+    await running
+    head = await lists.runtime.imports.get(head["_id"])
+    assert head["state"] == "cancelled" and len(await lists.rows("profiles")) >= head["counts"]["created"]
+    assert head["counts"]["created"] < 1500
+    head = await lists.undone(head)
+    assert head["state"] == "undone"
+
+
+async def test_somebody_else_may_meet_the_same_people_at_the_same_time(lists: Lists) -> None:
+    head = await lists.looked(many(300))
+    await lists.runtime.imports.run(head["_id"])
+    refs = [Reference([IdentityRef(kind="customer_id", value=f"C{i}")], source="api") for i in range(0, 300, 3)]
+    await asyncio.gather(
+        lists.runtime.imports.drain(), *(lists.runtime.resolver.identify([each]) for each in refs)
+    )  # fmt: skip
+    head = await lists.runtime.imports.finish(head["_id"])
+    assert len(await lists.rows("profiles")) == 300 and sum(head["counts"].values()) == 300
