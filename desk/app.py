@@ -28,7 +28,9 @@ from desk.pages import (
     consent_groups,
     deliveries,
     entrance,
+    exports,
     fields,
+    imports,
     inbox,
     journeys,
     lifecycle,
@@ -61,12 +63,9 @@ from desk.widget import door
 #: Forms and JSON; files sent by agents come with their own limit later.
 MAX_BODY_BYTES = 2_000_000
 PAGES = (
-    entrance, today, inbox, board, tags, profiles, profile_edit, profile_notes, profile_follow_up, profile_files,
-    lifecycle, value_panel, privacy, merging, consent, journeys, orders, templates, channels, deliveries, approved,
-    consent_groups, blocked, score, tiers, term_lists, fields, unsubscribe, preferences,
-    entrance, today, inbox, board, tags, profiles, lifecycle, term_lists, fields, merging, consent, journeys, orders,
-    templates, channels, consent_groups, blocked, deliveries, approved, unsubscribe, preferences, privacy, score,
-    tiers, value_panel, tracking, retention,
+    entrance, today, inbox, board, tags, imports, exports, profiles, profile_edit, profile_notes, profile_follow_up,
+    profile_files, lifecycle, value_panel, privacy, merging, consent, journeys, orders, templates, channels, deliveries,
+    approved, tracking, consent_groups, blocked, score, tiers, term_lists, fields, retention, unsubscribe, preferences,
 )  # fmt: skip
 
 

@@ -242,10 +242,17 @@ def public(handler: Handler) -> Handler:
     return opened
 
 
-def require(*roles: Role) -> Callable[[Handler], Handler]:
+def check_token(request: web.Request, sent: str) -> None:
+    """For handlers marked `streamed`: raise `Refused` unless the form was made by a page of this session."""
+    if SESSION in request and not hmac.compare_digest(sent.encode(), csrf_of(request).encode()):
+        raise Refused("This page was open for too long. Load it again and repeat what you did.", code="csrf")
+
+
+def require(*roles: Role, streamed: bool = False) -> Callable[[Handler], Handler]:
     """Only for signed-in people and tokens whose role stands in for one of `roles`; `viewer` means everybody signed in.
 
     Unknown callers get 401 from the API and the sign-in page elsewhere; unsafe methods by cookie need the CSRF token.
+    `streamed`: the body is too large to be read here; the handler calls `check_token` with the form's first field.
     """
 
     def mark(handler: Handler) -> Handler:
@@ -254,7 +261,10 @@ def require(*roles: Role) -> Callable[[Handler], Handler]:
             principal = await authenticate(request)
             if principal is None:
                 return _to_sign_in(request)
-            await _check_forgery(request)
+            if streamed and CSRF_HEADER not in request.headers:
+                check_origin(request)
+            else:
+                await _check_forgery(request)
             if not principal.may(*roles):
                 raise Refused("Your role does not allow this.", code="forbidden")
             return await handler(request)

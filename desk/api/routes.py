@@ -13,10 +13,12 @@ from desk.api import (
     docs,
     enrolments,
     events,
+    exports,
     fields,
     files,
     follow_ups,
     health,
+    imports,
     journeys,
     lifecycle,
     merges,
@@ -42,6 +44,8 @@ RESOURCES = (
     channels, deliveries, profiles, notes, follow_ups, profile_files, merges, lifecycle, fields, tags, segments, values,
     blocked_values, privacy, consent_groups, conversations, messages, files, events, orders, templates, journeys,
     enrolments, sends, tasks, people, stream, health,
+    channels, deliveries, profiles, merges, imports, exports, consent_groups, conversations, messages, files, events,
+    orders, templates, journeys, enrolments, sends, tasks, people, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 
@@ -49,4 +53,4 @@ OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for eac
 def routes() -> list[web.AbstractRouteDef]:
     """For the application. `desk.live` serves the stream itself."""
     made = [each.route() for each in OPERATIONS if not each.elsewhere]
-    return [*made, *files.routes(), *health.routes(), *docs.routes(OPERATIONS)]
+    return [*made, *files.routes(), *imports.routes(), *health.routes(), *docs.routes(OPERATIONS)]

@@ -48,6 +48,7 @@ MOVES = {
     "consents": (N_("Answers about consent"), "hand-thumb-up"),
     "events": (N_("Entries of the timeline"), "clock"),
     "stage_log": (N_("Moves between stages"), "view-columns"), "relations": (N_("Relations"), "users"),
+    "import_rows": (N_("Rows of imports"), "arrow-up-tray"),
 }  # fmt: skip
 REASONS = {
     "other_profile": N_("both gave %(value)s"),

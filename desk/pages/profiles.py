@@ -18,8 +18,18 @@ from desk.auth import principal_of, require
 from desk.i18n import N_, Formats
 from desk.keys import runtime_of
 from desk.pages.consent import consent_view
-from desk.pages.customer import Chip, chips_of, customer_view, facts_of, field_text, revenue_of, way_of, ways_of
+from desk.pages.customer import (
+    Chip,
+    chips_of,
+    customer_view,
+    facts_of,
+    field_text,
+    revenue_of,
+    way_of,
+    ways_of,
+)
 from desk.pages.effects import tier_names
+from desk.pages.exports import exporting
 from desk.pages.faces import Face
 from desk.pages.inbox_rows import Asked, row_of
 from desk.pages.lifecycle import fields_panel, relations_panel, roles_panel, social_panel, stage_panel
@@ -128,7 +138,7 @@ async def profiles(request: web.Request) -> web.StreamResponse:
         "owner": formats.text(N_("Mine")) if mine else names.get(owner, owner),
     }  # fmt: skip
     tiers = await tier_names(runtime, formats)
-    values = {
+    values: dict[str, Any] = {
         "profiles": [profile_row(each, formats, agreed, tiers) for each in found.data if each.id in seen],
         "q": q,
         "filters": [(name, value, shown[name]) for name, value in query.items() if name != "q"],
@@ -136,6 +146,11 @@ async def profiles(request: web.Request) -> web.StreamResponse:
         "count": await _count(request, wanted, formats),
         "next_href": f"/profiles?{urlencode({**query, 'cursor': found.next_cursor})}" if found.next_cursor else "",
     }
+    principal = principal_of(request)
+    values |= {
+        "may_import": principal.may("marketer") and principal.channels is None, "may_export": exporting(request),
+        "export_href": f"/profiles/exports?{urlencode(query)}" if query else "/profiles/exports",
+    }  # fmt: skip
     return await page(request, "profiles/list.html", values)
 
 
