@@ -230,6 +230,7 @@ async def _list(request: web.Request, fault: str) -> web.Response:
 
 async def _page(request: web.Request, head: Document, fault: str) -> web.Response:
     formats = formats_of(request, principal_of(request))
+    head = {"kind": "", "fault": "", "known_mapping": False, **head}
     state = head["state"]
     total = head["rows"] or 0
     done = sum(head["undo_counts"].values()) if state == "undoing" else head["done_rows"]
@@ -293,7 +294,7 @@ async def _samples(
 def _sample(each: Look, formats: Formats) -> Sample:
     changes = tuple((label_of(name, formats), before, after) for name, before, after in differences(each))
     named = each.wanted.fields.get("name") or next((key.value for key in each.wanted.keys), "")
-    title = (each.before or {}).get("name") or named or formats.text(N_("Row %(number)s"), number=each.wanted.number)
+    title = (each.before or {}).get("name") or named
     reason = sentence_of(each.plan.fault.document(), formats) if each.plan.fault else ""
     kept = tuple(label_of(name, formats) for name in each.plan.kept)
     return Sample(each.wanted.number, title, each.plan.profile_id, changes, kept, reason)

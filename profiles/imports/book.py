@@ -239,7 +239,10 @@ class Imports:
             raise Unreadable("There are no rows in this file.")
         kept = await self.store.mapping_for(header_key(table.columns))
         columns = guessed(table.columns, first, self._region, headless=table.headless)
-        mapping = kept or {"columns": [each.model_dump() for each in columns], "options": {}}
+        mapping: Document = {"columns": [each.model_dump() for each in columns], "options": {}}
+        if kept is not None:  # how these people agreed is said anew each time
+            said = {name: kept["options"][name] for name in ("existing", "region")}
+            mapping = {"columns": kept["columns"], "options": said}
         change = {
             "state": "mapping", "columns": list(table.columns), "kind": table.kind, "encoding": table.encoding,
             "delimiter": table.delimiter, "rows": rows, "samples": first[:SAMPLES], "attempts": 0,

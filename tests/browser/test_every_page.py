@@ -2,6 +2,7 @@
 
 import os
 import re
+import tempfile
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from playwright.async_api import Page, expect
 
 from base.clock import now
 from profiles.consent_links import PATHS, ConsentLink
+from profiles.imports.mapping import ImportMapping
 from profiles.models import Dispute, IdentityRef
 from profiles.resolve import Reference
 from tests.browser.conftest import Colleagues
@@ -22,6 +24,11 @@ from tests.journeys.world import World
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
+LIST = (
+    "姓名,手机,邮箱,标签,城市,E-Mail 2\n梅坦,13800138001,mei.list@example.com,\"茶, 老客\",上海,\n"
+    "Quentin Moreau,+33612345678,quentin@example.fr,vip,Lyon,q.moreau@example.fr\n李雷,4.91701E+11,,,北京,\n"
+    "Ada,,no address,,,\n梅坦,13800138001,,再来,,\n"
+)
 SHOTS = os.environ.get("RAPPORT_TEST_SHOTS", "")
 #: What axe calls serious or critical stands between somebody and their work.
 GRAVE = ("serious", "critical")
@@ -61,9 +68,9 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
     other = (await world.conversation(whatsapp.id, other))["profile_id"]
     pair = Dispute(person, other, "email", "email:mei.tan@example.org", "unverified")
     await world.runtime.profiles.suggestions.note([pair], now())
-    public = await consents(world, person, talk["identity_id"])
     await lifecycle(world, person, other)
     await remembered(world, person)
+    public = {**await consents(world, person, talk["identity_id"]), **await lists(world)}
     yield {
         "today": "/today", "inbox": "/inbox?view=all", "conversation": f"/inbox/{talk['id']}?view=all",
         "profiles": "/profiles", "profile": f"/profiles/{person}",
@@ -142,6 +149,31 @@ async def privacy(world: World, whatsapp: Any) -> dict[str, str]:
     return {"erasure": f"/settings/privacy/{row['id']}", "export": f"/profiles/{other['profile_id']}/privacy"}
 
 
+async def lists(world: World) -> dict[str, str]:
+    """An import at each of its steps, and an export."""
+    book = world.runtime.imports
+    found = {"imports": "/profiles/imports", "exports": "/profiles/exports?tag=tea"}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "list"
+        for name in ("import-mapping", "import-preview", "import-done"):
+            own = LIST if name != "import-done" else LIST.replace("mei.list", "done").replace("001", "002")
+            path.write_text(own, encoding="gb18030")
+            head = await book.bring(path, "客户名单 2026.csv", "rapport", "Ada Admin")
+            found[name] = f"/profiles/imports/{head['_id']}"
+            head = await book.finish(head["_id"])
+            if name != "import-mapping":
+                columns = [{**each, "to": "attributes.city"} if each["to"] == "ignore" else each
+                           for each in head["mapping"]["columns"]]  # fmt: skip
+                given = {"columns": columns, "options": {"existing": "overwrite", "tags": ["fair"], "region": "CN"}}
+                await book.map(head["_id"], ImportMapping.model_validate(given))
+                await book.finish(head["_id"])
+            if name == "import-done":
+                await book.run(head["_id"])
+                await book.finish(head["_id"])
+    await world.runtime.exports.begin("csv", {}, "rapport", "Ada Admin")
+    return found
+
+
 async def consents(world: World, person: str, identity: str) -> dict[str, str]:
     """Groups to choose from, a history to look at, and the pages that the person reaches from a message."""
     chinese = {"name": "茶讯", "description": "每月一封，关于新茶。", "wording": "同意每月接收茶讯。"}
@@ -203,7 +235,8 @@ async def test_no_page_stands_in_anybodys_way(
              "profile-consent", "consent-groups", "consent-group", "unsubscribe", "unsubscribed", "preferences",
              "preferences-paused", "confirm", "duplicates", "merge", "score", "tiers", "board", "tags", "stages",
              "roles", "fields", "new-field", "stage", "relate", "profile-notes", "profile-files",
-             "profile-audit", "person-privacy", "privacy", "erasure", "export", "retention", "tracking")  # fmt: skip
+             "profile-audit", "person-privacy", "privacy", "erasure", "export", "retention", "tracking", "imports",
+             "import-mapping", "import-preview", "import-done", "exports")  # fmt: skip
     found = {name: await findings(page, places[name]) for name in names}
     assert not any(found.values()), "\n".join(f"{name}: {each}" for name, own in found.items() for each in own)
 
