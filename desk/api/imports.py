@@ -78,7 +78,7 @@ class LookView(View):
 class LookQuery(Query):
     """Which rows."""
 
-    outcome: Outcome
+    outcome: Outcome = "created"
     limit: int = Field(5, ge=1, le=20)
 
 
@@ -146,8 +146,11 @@ async def cancel_import(call: Call) -> Any:
 
 @operations("POST", "/imports/{id:imp}/undo", roles=["marketer"], returns=ImportView)
 async def undo_import(call: Call) -> Any:
-    """Take it back: people it made and nobody touched since are erased, what it changed and nobody changed since is
-    restored, its tags go, its consents are taken back by acts of their own. Within 30 days."""
+    """Take it back, within 30 days.
+
+    People it made and nobody touched since are erased, what it changed and nobody changed since is restored, its tags
+    go, its consents are taken back by acts of their own. `undo_counts` says what could not be undone.
+    """
     refuse_scoped(call)
     return _view(call, await call.runtime.imports.undo(call.path["id"], call.principal.id))
 

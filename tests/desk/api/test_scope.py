@@ -23,6 +23,8 @@ SCOPED = ("chn", "prf", "cnv", "msg", "snd", "ord", "tsk", "enr")
 
 #: A body with which the operation would succeed, were it allowed.
 BODIES: dict[str, Any] = {
+    "map_import": {"columns": [{"to": "email"}]},
+    "begin_export": {"format": "csv"},
     "create_channel": {"provider": "generic", "name": "n", "settings": {"secret": "whsec_" + "QUFB" * 8}},
     "change_channel": {"name": "Taken over"},
     "upsert_profile": {"identities": ["email:boris@example.org"], "name": "Taken over"},
