@@ -66,6 +66,9 @@ PAGES = (
     entrance, today, inbox, board, tags, imports, exports, profiles, profile_edit, profile_notes, profile_follow_up,
     profile_files, lifecycle, value_panel, privacy, merging, consent, journeys, orders, templates, channels, deliveries,
     approved, tracking, consent_groups, blocked, score, tiers, term_lists, fields, retention, unsubscribe, preferences,
+    entrance, today, inbox, board, tags, profiles, profile_edit, profile_notes, profile_follow_up, profile_files,
+    lifecycle, value_panel, privacy, merging, consent, journeys, orders, templates, channels, deliveries, approved,
+    consent_groups, blocked, score, tiers, term_lists, fields, tracking, retention, unsubscribe, preferences,
 )  # fmt: skip
 
 
