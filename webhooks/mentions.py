@@ -43,6 +43,7 @@ class Mentions:
         self._journal = journal
         self._registry = registry
         self._channels = channels
+        self._packed = frozenset(card.provider for card in registry.cards() if card.kind == "email")
 
     async def rows(self, traces: Traces) -> AsyncIterator[Document]:
         """When what was delivered, with the items that are this person's."""
@@ -98,11 +99,19 @@ class Mentions:
     async def _mentions(self, row: Document, traces: Traces, pattern: re.Pattern[bytes] | None) -> bool:
         if pattern is not None and any(pattern.search(text) for text in _raw(row)):
             return True
+        if self._is_plain(row):
+            return False
         events = await self._events(row)
         if any(_is_about(each, traces) for each in events):
             return True
         read = "\n".join(str(told(each)) for each in events)
         return pattern is not None and pattern.search(read.encode("utf-8", "replace")) is not None
+
+    def _is_plain(self, row: Document) -> bool:
+        """JSON as it is read: what is not in its bytes is not in it. Mail is packed once more, others are sealed."""
+        body = bytes(row["body"])
+        escaped = b"\\u" in body
+        return body[:1] in (b"{", b"[") and not escaped and row["provider"] not in self._packed
 
     async def _events(self, row: Document) -> list[AnyEvent]:
         """What the delivery says: some bodies are sealed or packed and can be read in no other way."""
