@@ -13,7 +13,9 @@ from inbox.store.early import early_of
 from orders.store import OrderStore
 from profiles.holdings import Holdings, Room, Traces
 from profiles.store.dossiers import DossierRoom, DossierStore
+from profiles.store.exports import ExportRoom, ExportStore
 from profiles.store.holdings import Held
+from profiles.store.sheets import SheetStore
 from webhooks.mentions import Mentions
 
 #: Collection → why nothing of a customer stands in it.
@@ -28,8 +30,9 @@ IMPERSONAL = {
     "dossiers.chunks": "bytes of exports: they go with the rows of `dossiers`",
     "dossiers.files": "heads of those bytes: size and time",
     "erasures": "while one is under way it names whom to look for, and forgets it with its last write; then the log",
-    "exports": "lists of people that were asked for: the filter and how many, by whom",
+    "exports": "who took out how many people, and of which list; their files go with any erasure",
     "fields": "which attributes there are",
+    "imports": "which lists were brought, what their columns are, and what became of how many rows",
     "journey_counts": "how many passed a step",
     "journey_versions": "journeys as they were published",
     "journeys": "journeys as they are written",
@@ -43,6 +46,8 @@ IMPERSONAL = {
     "sessions": "colleagues who are signed in",
     "tag_changes": "tags that are renamed or joined, and how far that has got",
     "tags": "every tag that was ever given",
+    "sheets.chunks": "bytes of lists: brought ones go once they are read, those taken out with any erasure",
+    "sheets.files": "heads of those bytes: size and time",
     "template_fetches": "when approved templates were last asked for",
     "templates": "texts before anybody's name is put in",
     "term_lists": "names of stages, roles, relations and reasons",
@@ -69,6 +74,8 @@ def all_holdings(database: Database, orders: OrderStore, desk: DeskStore, mentio
         Held(database, "orders"),
         Held(database, "receipts_early", early_of),
         Held(database, "changes_early", early_of),
+        Held(database, "import_rows", _import_rows),
+        ExportRoom(ExportStore(database), SheetStore(database)),
         Held(database, "consents"),
         Held(database, "stage_log"),
         Held(database, "relations", _relations),
@@ -106,6 +113,11 @@ def _relations(traces: Traces) -> Document:
 
 def _tag_moves(traces: Traces) -> Document:
     return {"person_id": {"$in": list(traces.profile_ids)}}
+
+
+def _import_rows(traces: Traces) -> Document:
+    """Rows that became this person, and rows of lists that wait with their addresses."""
+    return {"$or": [{"profile_id": {"$in": list(traces.profile_ids)}}, {"keys": {"$in": list(traces.keys)}}]}
 
 
 def _pairs(traces: Traces) -> Document:

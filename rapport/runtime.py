@@ -457,7 +457,7 @@ def _lists(runtime: Runtime, plumbing: Plumbing, people: People) -> tuple[Import
     carrier = Carrier(db, rows, profiles, people.resolver, people.consent, people.events, clock)
     undoer = Undoer(
         db, rows, profiles, people.consent, people.consents, people.events, clock,
-        erase=partial(erase_everywhere, runtime), elsewhere=runtime.merger.elsewhere,
+        erase=partial(erase_everywhere, runtime, by="import"), elsewhere=runtime.merger.elsewhere,
     )  # fmt: skip
     imports = Imports(
         rows, sheets, profiles, carrier, undoer, plumbing.feed, plumbing.doorbell, clock, known_by,

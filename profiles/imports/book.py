@@ -109,6 +109,8 @@ class Imports:
         found = await self.store.get(import_id) if is_id(import_id, "imp") else None
         if found is None:
             raise NotFound("There is no such import.")
+        if found["state"] == "mapping":  # not kept on the import: they are somebody's and go with the rows
+            found["samples"] = [row["cells"] for row in await self.store.first(import_id, SAMPLES)]
         return found
 
     async def page(self, limit: int | None = None, cursor: str | None = None) -> Page[Document]:
@@ -245,7 +247,7 @@ class Imports:
             mapping = {"columns": kept["columns"], "options": said}
         change = {
             "state": "mapping", "columns": list(table.columns), "kind": table.kind, "encoding": table.encoding,
-            "delimiter": table.delimiter, "rows": rows, "samples": first[:SAMPLES], "attempts": 0,
+            "delimiter": table.delimiter, "rows": rows, "attempts": 0,
             "mapping": mapping, "known_mapping": kept is not None,
         }  # fmt: skip
         if not await self.store.leave(head, change):

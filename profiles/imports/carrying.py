@@ -16,11 +16,11 @@ from functools import partial
 from typing import Any
 
 from base.clock import Clock
-from base.errors import Unavailable
+from base.errors import Unavailable, WrongInput
 from base.ids import unique_key
 from base.mongo import UNAVAILABLE, Database, Document, Session
 from profiles.consent import Consent, ConsentAct
-from profiles.edit import patched, told
+from profiles.edit import agreed_patch, move_of, patched, told
 from profiles.imports.looking import Sight, look
 from profiles.imports.mapping import ImportOptions
 from profiles.imports.plan import Known, Plan, patch_of, planned
@@ -30,6 +30,8 @@ from profiles.resolve import Reference, Resolver
 from profiles.store.events import EventStore
 from profiles.store.imports import ImportStore
 from profiles.store.profiles import ProfileStore
+from profiles.store.stage_log import StageLogStore
+from profiles.terms import Agreed, Terms
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +75,8 @@ class Carrier:
         self._consent = consent
         self._events = events
         self._clock = clock
+        self._stage_log = StageLogStore(database)
+        self._terms = Terms(database, clock)
 
     async def carry(self, batch: Batch) -> None:
         """Write all of it, and move the head's cursor and counts. Raises `Lost`; what else goes wrong costs one row."""
@@ -98,6 +102,8 @@ class Carrier:
         plans = await asyncio.to_thread(
             lambda: [planned(row, sight.known, batch.options.existing, at) for row in batch.rows]
         )
+        agreed = await self._terms.now()
+        plans = [_agreed(plan, agreed) for plan in plans]  # before anybody is made
         owners = await self._settled(batch, plans, sight, at)
         acts = await self._acts(batch, owners)
         await self._database.in_transaction(partial(self._write, batch, plans, sight, owners, acts, at))
@@ -141,7 +147,8 @@ class Carrier:
         acts: Sequence[tuple[str, ConsentAct]], at: datetime, session: Session,
     ) -> None:  # fmt: skip
         found = await self._profiles.documents(set(owners.values()), session)
-        ledger = _Ledger(batch, {asked: row["_id"] for asked, row in found.items()}, at)
+        agreed = await self._terms.now()
+        ledger = _Ledger(batch, {asked: row["_id"] for asked, row in found.items()}, at, agreed)
         ledger.documents = {row["_id"]: row for row in found.values()}
         before = dict(ledger.documents)
         for row, plan in zip(batch.rows, plans, strict=True):
@@ -157,6 +164,8 @@ class Carrier:
             raise Unavailable("Somebody else was writing to the same people.")
         quiet = not batch.options.journeys
         await self._events.record([replace(each, quiet=quiet) for each in (*ledger.events, *acted.events)], session)
+        for move in ledger.moves:
+            await self._stage_log.add(move, session)
         await self._store.mark(ledger.marks, session)
         counts = _sum(batch.head["counts"], ledger.marks)
         progress = {"cursor": batch.rows[-1].id, "counts": counts, "done_rows": sum(counts.values())}
@@ -173,6 +182,21 @@ def _sum(counts: Mapping[str, int], marks: Mapping[str, Document]) -> dict[str, 
     for mark in marks.values():
         total[mark["outcome"]] = total.get(mark["outcome"], 0) + 1
     return total
+
+
+def _agreed(plan: Plan, agreed: Agreed) -> Plan:
+    """A fault where a stage is not there, or a defined field does not take the value."""
+    if not plan.fields:
+        return plan
+    patch = patch_of(plan.fields)
+    if isinstance(patch, Fault):
+        return Plan("fault", fault=patch)
+    try:
+        agreed_patch(patch, agreed, strict=True)
+    except WrongInput as error:
+        first = error.errors[0] if error.errors else None
+        return Plan("fault", fault=Fault("failed", value=first.message if first else str(error)))
+    return plan
 
 
 def _joined_before(row: Wanted, sight: Sight) -> bool:
@@ -206,12 +230,14 @@ def _reference(
 class _Ledger:
     """What one batch writes, gathered row by row: two rows of one person see each other's changes."""
 
-    def __init__(self, batch: Batch, today: Mapping[str, str], at: datetime) -> None:
+    def __init__(self, batch: Batch, today: Mapping[str, str], at: datetime, agreed: Agreed) -> None:
         self._batch = batch
+        self._agreed = agreed
         self._today = today
         self._at = at
         self.documents: dict[str, Document] = {}
         self.events: list[NewEvent] = []
+        self.moves: list[Document] = []
         self.marks: dict[str, Document] = {}
 
     def take(self, row: Wanted, plan: Plan, owner: str | None, joined: bool) -> None:
@@ -228,11 +254,20 @@ class _Ledger:
         if isinstance(patch, Fault):
             self._mark(row, "fault", profile_id, fault=patch)
             return
+        try:
+            patch = agreed_patch(patch, self._agreed, strict=True)
+        except WrongInput as error:  # no such stage, or a value that a defined field does not take
+            first = error.errors[0] if error.errors else None
+            self._mark(row, "fault", profile_id, fault=Fault("failed", value=first.message if first else str(error)))
+            return
         before = self.documents[profile_id]
         after = patched(before, patch, "import", self._at)
         self.documents[profile_id] = after
         if after is not before:
             happened = told(before, after, patch, "import", self._batch.head["by"], row.id, self._at)
+            if after["stage"] != before["stage"]:
+                by = self._batch.head["by"]
+                self.moves.append(move_of(before, after, patch, "import", by, row.id, self._at))
             created = again.outcome == "created"
             self.events += [each for each in happened if not (created and each.name == "profile.updated")]
         joins = bool(plan.fresh) or joined

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
+from datetime import datetime
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
@@ -10,6 +11,8 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from base.duty import DutyBook, due_index, settled
 from base.mongo import Database, Document, Indexes
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from profiles.holdings import Traces
+from profiles.store.sheets import SheetStore
 
 INDEXES: Indexes = {
     "exports": [
@@ -59,11 +62,47 @@ class ExportStore:
         """Set fields and give the lease back; False when it was lost."""
         return await self.duties.settle([settled(row, {"$set": {**change, "lease": None}})]) == 1
 
-    async def with_files(self, before: Any, limit: int) -> list[Document]:
-        """Exports that ended before then and whose file is still there."""
-        wanted = {"sheet_id": {"$exists": True}, "ended_at": {"$lt": before}}
+    async def with_files(self, before: datetime | None, limit: int) -> list[Document]:
+        """Exports whose file is still there and that ended before then, or at any time."""
+        wanted: Document = {"sheet_id": {"$exists": True}, "ended_at": {"$exists": True}}
+        if before is not None:
+            wanted["ended_at"] = {"$lt": before}
         return await self._rows.find(wanted).limit(limit).to_list(limit)
 
     async def forget_file(self, export_id: str) -> None:
         """Its file is gone."""
         await self._rows.update_one({"_id": export_id}, {"$unset": {"sheet_id": ""}, "$set": {"state": "expired"}})
+
+
+class ExportRoom:
+    """The files of lists that were taken out, as `profiles.holdings.Room`.
+
+    Nobody knows who stands in which: with an erasure all that are still here go, and can be asked for again.
+    """
+
+    name = "export_files"
+    read_whole = False
+
+    def __init__(self, exports: ExportStore, sheets: SheetStore) -> None:
+        self._exports = exports
+        self._sheets = sheets
+
+    async def rows(self, traces: Traces) -> AsyncIterator[Document]:
+        """Nothing: what stands in them is handed out by the rooms it was taken from."""
+        nothing: list[Document] = []
+        for row in nothing:
+            yield row
+
+    async def count(self, traces: Traces) -> int:
+        """How many files."""
+        return len(await self._exports.with_files(traces.until, 1000))
+
+    async def erase(self, traces: Traces) -> int:
+        """Bytes; that they were taken out, by whom, stays."""
+        gone = 0
+        while rows := await self._exports.with_files(traces.until, 100):
+            for row in rows:
+                await self._sheets.delete(row["sheet_id"])
+                await self._exports.forget_file(row["_id"])
+            gone += len(rows)
+        return gone

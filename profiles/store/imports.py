@@ -28,7 +28,7 @@ INDEXES: Indexes = {
     "import_rows": [
         IndexModel([("import_id", ASCENDING), ("planned", ASCENDING), ("_id", ASCENDING)], name="by_plan"),
         IndexModel([("import_id", ASCENDING), ("outcome", ASCENDING), ("_id", ASCENDING)], name="by_outcome"),
-        IndexModel([("import_id", ASCENDING), ("keys", ASCENDING)], name="by_key", sparse=True),
+        IndexModel([("keys", ASCENDING), ("import_id", ASCENDING)], name="by_key", sparse=True),
         IndexModel(
             [("profile_id", ASCENDING)], name="by_profile", partialFilterExpression={"profile_id": {"$exists": True}}
         ),

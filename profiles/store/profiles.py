@@ -264,8 +264,9 @@ class ProfileStore:
     async def rewrite(self, changes: Sequence[tuple[Document, Document]], session: Session) -> bool:
         """(row as read, the row after): the fields that differ are written for many people at once; False when
         somebody wrote in between."""
+        at = self._clock()
         updates = [
-            UpdateOne({"_id": row["_id"], "rev": row["rev"]}, {"$set": fields, "$inc": {"rev": 1}})
+            UpdateOne({"_id": row["_id"], "rev": row["rev"]}, due_now(at, {"$set": fields, "$inc": {"rev": 1}}))
             for row, after in changes
             if (fields := {name: after[name] for name in after if after[name] != row.get(name) and name != "rev"})
         ]

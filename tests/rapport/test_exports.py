@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from base.clock import now
 from base.errors import NotFound
+from desk.api.erasure import erase_everywhere
 from profiles.edit import ProfileInput
 from rapport.cli import cli
 from rapport.lists import export_file, import_file
@@ -40,7 +41,7 @@ async def town(lists: Lists) -> list[str]:
     """People with everything that a cell can get wrong."""
     people: list[dict[str, Any]] = [
         {"identities": ["customer_id:007", "email:anna@example.org", "email:a2@example.org", "phone:+491701234567"],
-         "name": "=HYPERLINK(\"http://evil\")", "tags": ["tea, green", "a;b", "x\"y", "+plus"], "stage": "active",
+         "name": "=HYPERLINK(\"http://evil\")", "tags": ["tea, green", "a;b", "x\"y", "+plus"], "stage": "customer",
          "tier": "gold", "locale": "de-DE", "time_zone": "Europe/Berlin",
          "location": {"latitude": -52.123456789, "longitude": 4.5},
          "attributes": {"note": "two\nlines, \"quoted\"", "code": "007", "points": -5, "rate": 1.5, "big": 10**17,
@@ -109,6 +110,17 @@ async def test_only_the_people_of_the_list_go_out_and_it_stays_on_record(lists: 
         await lists.runtime.exports.file(row["_id"])
     (row,) = await lists.rows("exports")
     assert (row["state"], row["count"]) == ("expired", 1)
+
+
+async def test_with_an_erasure_the_files_of_all_exports_go(lists: Lists) -> None:
+    (anna, *_) = await town(lists)
+    row = await lists.runtime.exports.begin("csv", {}, "usr_1", "Ada")
+    await lists.runtime.exports.finish(row["_id"])
+    assert await lists.rows("sheets.files", filename=row["_id"])
+    await erase_everywhere(lists.runtime, anna, by="usr_1")
+    with pytest.raises(NotFound):
+        await lists.runtime.exports.file(row["_id"])
+    assert await lists.rows("sheets.files", filename=row["_id"]) == []
 
 
 async def test_an_export_whose_worker_died_is_written_again_and_one_that_was_stopped_is_not(lists: Lists) -> None:

@@ -265,7 +265,7 @@ async def test_who_has_written_since_stays(lists: Lists) -> None:
 async def test_rows_go_with_the_person_who_is_erased(lists: Lists) -> None:
     await lists.imported(PEOPLE)
     anna = await lists.person(name="Anna Visser")
-    await erase_everywhere(lists.runtime, anna["_id"])
+    await erase_everywhere(lists.runtime, anna["_id"], by="usr_x")
     assert await lists.rows("import_rows", profile_id=anna["_id"]) == []
     assert "Visser" not in str(await lists.rows("import_rows"))
 
