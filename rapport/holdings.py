@@ -40,6 +40,7 @@ IMPERSONAL = {
     "polls": "where asking an account for its news has got to",
     "retention": "for how long each kind is kept, and how many rows went",
     "segment_builds": "how far the search for members has got",
+    "segments_removed": "rules of segments taken away within the last day",
     "segment_edition": "a number that counts up with each change of a segment",
     "segment_tallies": "how many members a segment has",
     "segments": "rules by which people are found",

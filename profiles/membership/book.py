@@ -154,6 +154,33 @@ class Segments:
 
         await self._database.in_transaction(work)
 
+    async def removed(self, segment_id: str) -> Document | None:
+        """One that was taken away within the last day."""
+        return await self._store.removed(segment_id)
+
+    async def restore(self, segment_id: str) -> Document:
+        """Put back one that was taken away, under its id; its members are found anew. Raises `NotFound` after a day,
+        and `WrongInput` when a segment that it asks for is gone too."""
+
+        async def work(session: Session) -> None:
+            await self._store.next_edition(session)
+            rows = {each["_id"]: each for each in await self._store.all(session)}
+            if segment_id in rows:
+                return
+            row = await self._store.removed(segment_id, session)
+            if row is None:
+                raise NotFound("There is no such segment.")
+            if len(rows) >= SEGMENTS_MAX:
+                raise Conflict(f"There are {SEGMENTS_MAX} segments already.", code="too_many")
+            _require_known(parse(row["rule"], path="rule"), row["rule"], rows)
+            # the version counts on, so that keys of members that are still being cleared away stay apart
+            row |= {"live": None, "draft": None, "state": "building", "reason": None, "updated_at": self._clock()}
+            await self._store.put_back(row, session)
+            await self._rebuild([segment_id], {**rows, segment_id: row}, session)
+
+        await self._database.in_transaction(work)
+        return await self.get(segment_id)
+
     async def get(self, segment_id: str) -> Document:
         """One, with `members` and, while it is built, `progress` (0 to 1). Raises `NotFound`."""
         row = await self._store.get(segment_id)

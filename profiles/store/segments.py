@@ -18,11 +18,14 @@ from base.ids import id_before
 from base.mongo import Database, Document, Indexes, Session, whole
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
 
+#: For so long a segment that was taken away can be put back, seconds.
+REMOVED_S = 24 * 3600
 INDEXES: Indexes = {
     "segments": [
         IndexModel([("uses", ASCENDING)], name="used_by"),
         IndexModel([("live.key", ASCENDING)], name="by_key"),
     ],
+    "segments_removed": [IndexModel([("at", ASCENDING)], name="expiry", expireAfterSeconds=REMOVED_S)],
     "segment_builds": [due_index(), IndexModel([("parts.segment_id", ASCENDING)], name="by_segment")],
 }
 #: Segments of one deployment.
@@ -36,6 +39,7 @@ class SegmentStore:
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._rows = database.collection("segments")
+        self._removed = database.collection("segments_removed")
         self._editions = database.collection("segment_edition")
         self._clock = clock
         self.builds = BuildStore(database, clock)
@@ -62,8 +66,21 @@ class SegmentStore:
         await self._rows.update_one({"_id": segment_id}, {**change, "$inc": {"rev": 1}}, session=session)
 
     async def delete(self, segment_id: str, session: Session) -> None:
-        """Take it away."""
-        await self._rows.delete_one({"_id": segment_id}, session=session)
+        """Take it away, and keep it for a day in case it is put back."""
+        row = await self._rows.find_one_and_delete({"_id": segment_id}, session=session)
+        if row is not None:
+            kept = {"row": row, "at": self._clock()}
+            await self._removed.replace_one({"_id": segment_id}, kept, upsert=True, session=session)
+
+    async def removed(self, segment_id: str, session: Session | None = None) -> Document | None:
+        """One that was taken away within the last day, as it stood."""
+        kept = await self._removed.find_one({"_id": segment_id}, session=session)
+        return kept["row"] if kept else None
+
+    async def put_back(self, row: Document, session: Session) -> None:
+        """Make it one of the others again."""
+        await self._removed.delete_one({"_id": row["_id"]}, session=session)
+        await self._rows.insert_one(row, session=session)
 
     async def get(self, segment_id: str) -> Document | None:
         """One."""

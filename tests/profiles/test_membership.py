@@ -331,6 +331,28 @@ async def test_circles_are_refused_with_their_way_and_used_ones_stay(club: Club)
     assert await club.people.db.collection("profiles").count_documents({"segments": {"$ne": []}}) == 0
 
 
+async def test_what_was_taken_away_comes_back_under_its_id_and_is_found_anew(club: Club) -> None:
+    vip, other = await club.joins(tags=["vip"]), await club.joins()
+    inner = await club.made(VIP)
+    outer = await club.made({"not": {"segment": inner}})
+    await club.segments.delete(outer)
+    assert (await club.segments.removed(outer) or {})["name"] == "Some"
+    back = await club.segments.restore(outer)  # before its former members were cleared away
+    assert (back["state"], back["version"], back["live"]) == ("building", 2, None)
+    await club.segments.restore(outer)  # once more changes nothing
+    await club.builder.drain()
+    await club.settle()
+    assert await club.members(outer) == {other} and await club.members(inner) == {vip}
+    assert await club.segments.removed(outer) is None
+    await club.segments.delete(outer)
+    await club.segments.delete(inner)
+    with pytest.raises(WrongInput):
+        await club.segments.restore(outer)
+    with pytest.raises(NotFound):
+        await club.segments.restore("seg_" + "0" * 26)
+    assert await club.told() == []
+
+
 async def test_two_edits_at_once_make_no_circle(club: Club) -> None:
     first, second = await club.make(VIP, "First"), await club.make(VIP, "Second")
     done = await asyncio.gather(
