@@ -8,7 +8,8 @@ from typing import Any
 
 from desk.i18n import N_, Formats
 from desk.pages.flow import Exit
-from desk.pages.rules import cut, duration_words, event_words, field_words, rule_words
+from desk.pages.rules import cut, duration_words, event_words, field_words
+from desk.pages.sentences import rule_words
 
 SYMBOLS = {
     "send": "paper-airplane", "wait": "clock", "wait_event": "bell", "branch": "arrows-right-left", "split": "scale",

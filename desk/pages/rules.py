@@ -1,9 +1,9 @@
-"""Rules, durations and triggers of the public contract (sections 3 and 4) as sentences. Pure."""
+"""Words for the parts of rules, for durations and triggers of the public contract (sections 3 and 4). Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from desk.i18n import N_, NN_, Formats
@@ -32,6 +32,8 @@ FIELDS = {
     "traits.orders": N_("number of orders that stand"), "traits.days_between_orders": N_("days between orders"),
     "traits.next_order_at": N_("next order expected"), "traits.next_order_by": N_("whose rhythm says so"),
     "traits.churn_risk": N_("risk of leaving"), "traits.churn_reasons": N_("reasons for the risk of leaving"),
+    "handles": N_("public name"), "roles": N_("roles"), "location": N_("place"), "updated_at": N_("last change"),
+    "first_touch.at": N_("first contact"), "last_touch.at": N_("last contact"), "occurred_at": N_("when it happened"),
     "conversation.waiting": N_("the customer waits for our answer"), "conversation.open": N_("a conversation is open"),
 }  # fmt: skip
 EVENTS = {
@@ -72,8 +74,10 @@ EVENTS = {
     "consent.granted": N_("consent is given"),
     "task.done": N_("a task is done"),
 }
-DURATION = re.compile(r"^(-)?P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?$")
+DURATION = re.compile(r"^(-)?P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?$")
 PIECES = (
+    NN_("%(num)s year", "%(num)s years"),
+    NN_("%(num)s month", "%(num)s months"),
     NN_("%(num)s week", "%(num)s weeks"),
     NN_("%(num)s day", "%(num)s days"),
     NN_("%(num)s hour", "%(num)s hours"),
@@ -89,7 +93,7 @@ def duration_words(text: Any, formats: Formats) -> str:
     if not found or not any(found.groups()[1:]):
         return str(text)
     words = [formats.plural(*PIECES[i], int(n)) for i, n in enumerate(found.groups()[1:]) if n and int(n)]
-    return " ".join(words) or formats.plural(*PIECES[3], 0)
+    return " ".join(words) or formats.plural(*PIECES[5], 0)
 
 
 def event_words(name: str, formats: Formats) -> str:
@@ -101,66 +105,19 @@ def field_words(field: str, formats: Formats) -> str:
     """A field in words."""
     if field in FIELDS:
         return formats.text(FIELDS[field])
+    if field.startswith(("orders.revenue.", "traits.revenue.", "traits.average_order.")):
+        words = N_("average order in %(currency)s") if "average" in field else N_("revenue in %(currency)s")
+        return formats.text(words, currency=field.rpartition(".")[2])
+    if field.startswith(("first_touch.", "last_touch.")):
+        touch, _, name = field.partition(".")
+        words = N_("first contact: %(what)s") if touch == "first_touch" else N_("last contact: %(what)s")
+        return formats.text(words, what=name.replace("_", " "))
     return (
         field.removeprefix("attributes.")
         .removeprefix("event.properties.")
         .removeprefix("properties.")
         .replace("_", " ")
     )
-
-
-def rule_words(rule: Any, formats: Formats, depth: int = 0) -> str:
-    """A rule as a sentence, cut where it gets long."""
-    if not isinstance(rule, Mapping):
-        return str(rule)
-    for key, word in (("all", N_("and")), ("any", N_("or"))):
-        if key in rule:
-            parts = [rule_words(each, formats, depth + 1) for each in rule[key]]
-            joined = f" {formats.text(word)} ".join(parts)
-            return f"({joined})" if depth and len(parts) > 1 else joined
-    if "not" in rule:
-        return formats.text(N_("not: %(rule)s"), rule=rule_words(rule["not"], formats, depth + 1))
-    return _leaf(rule, formats)
-
-
-def _leaf(rule: Mapping[str, Any], formats: Formats) -> str:
-    if "field" in rule:
-        operator = str(rule.get("op", "eq"))
-        if operator == "eq" and isinstance(rule.get("value"), bool):
-            plain = field_words(str(rule["field"]), formats)
-            return plain if rule["value"] else formats.text(N_("not: %(rule)s"), rule=plain)
-        words = formats.text(OPERATORS.get(operator, operator))
-        value = "" if operator in ("exists", "missing") else value_words(rule.get("value"), formats, operator)
-        return " ".join(each for each in (field_words(str(rule["field"]), formats), words, value) if each)
-    if "event" in rule:
-        within = duration_words(rule["within"], formats) if rule.get("within") else ""
-        words = event_words(str(rule["event"]), formats)
-        return formats.text(N_("%(event)s within %(span)s"), event=words, span=within) if within else words
-    if "last_event" in rule:
-        span = duration_words(rule.get("value", ""), formats)
-        operator = formats.text(OPERATORS.get(str(rule.get("op")), "is"))
-        return f"{event_words(str(rule['last_event']), formats)} {operator} {span}"
-    if "consent" in rule:
-        granted = rule.get("is", "granted") == "granted"
-        return formats.text(
-            N_("agreed to %(purpose)s") if granted else N_("did not agree to %(purpose)s"), purpose=rule["consent"]
-        )
-    if "reachable" in rule:
-        return formats.text(N_("reachable on %(channel)s"), channel=rule["reachable"])
-    if "segment" in rule:
-        return formats.text(N_("in segment %(segment)s"), segment=rule["segment"])
-    return ", ".join(f"{key}: {value}" for key, value in rule.items())
-
-
-def value_words(value: Any, formats: Formats, operator: str = "eq") -> str:
-    """A value as it is read."""
-    if operator in ("within_last", "older_than"):
-        return duration_words(value, formats)
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(value_words(each, formats) for each in value)
-    if isinstance(value, bool):
-        return formats.text(N_("yes") if value else N_("no"))
-    return f"“{value}”" if isinstance(value, str) else str(value)
 
 
 def cut(text: str, most: int = MAX_WORDS) -> str:

@@ -15,7 +15,7 @@ from desk.i18n import N_
 from desk.keys import runtime_of
 from desk.pages.effects import reason_name, score_effect
 from desk.pages.rules import EVENTS as EVENT_WORDS
-from desk.pages.rules import OPERATORS, event_words, field_words, rule_words
+from desk.pages.rules import OPERATORS, event_words, field_words
 from desk.pages.score_form import (
     EVENTS,
     FIELDS,
@@ -30,6 +30,7 @@ from desk.pages.score_form import (
     with_faults,
     written,
 )  # fmt: skip
+from desk.pages.sentences import rule_words
 from desk.render import page, reader_of
 
 routes = web.RouteTableDef()

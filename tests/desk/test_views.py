@@ -15,10 +15,12 @@ from desk.pages.inbox_lines import Scene, file_size, file_view, lines_of, quoted
 from desk.pages.inbox_rows import Asked, list_view, row_of, wait_level
 from desk.pages.journey_steps import exits_of, step_words
 from desk.pages.mails import clean_mail
-from desk.pages.rules import duration_words, rule_words, trigger_words
+from desk.pages.rules import duration_words, trigger_words
+from desk.pages.sentences import Known, rule_words
 from desk.pages.settings_form import emptied, fields_of, settings_from
 from desk.render import hue_of, initials
 from inbox.models import Conversation, Message
+from profiles.segments.fields import ALL_OPERATORS
 
 NOW = datetime(2026, 11, 22, 14, 32, tzinfo=UTC)
 EN, ZH = Formats("en", ZoneInfo("UTC"), NOW), Formats("zh_CN", ZoneInfo("UTC"), NOW)
@@ -371,36 +373,75 @@ def test_durations(text, en, zh):
     assert (duration_words(text, EN), duration_words(text, ZH)) == (en, zh)
 
 
+KNOWN = Known(
+    {"attributes.size": "Shoe size"},
+    {"segment": {"seg_1": "Regulars"}, "consent": {"news": "Tea letter"}, "channel": {"whatsapp": "WhatsApp"},
+     "stage": {"customer": "First order"}},
+)  # fmt: skip
+SPOKEN = [
+    ({"field": "orders.count", "op": "gte", "value": 3}, "number of orders is at least 3"),
+    ({"field": "attributes.favourite_tea", "op": "eq", "value": "Sencha"}, "favourite tea is “Sencha”"),
+    ({"field": "attributes.size", "op": "exists"}, "Shoe size is known"),
+    ({"field": "attributes.member", "op": "eq", "value": True}, "member: yes"),
+    ({"field": "conversation.waiting", "op": "eq", "value": True}, "the customer waits for our answer"),
+    ({"field": "tags", "op": "any_of", "value": ["a", "b"]}, "tags include any of “a”, “b”"),
+    ({"field": "tags", "op": "missing"}, "has no tags"),
+    ({"field": "stage", "op": "in", "value": ["customer", "x"]}, "stage is one of First order, “x”"),
+    ({"field": "orders.revenue.EUR", "op": "gt", "value": 19900}, "revenue in EUR is above €199.00"),
+    ({"field": "score", "op": "between", "value": [10, 50]}, "score is between 10 and 50"),
+    ({"field": "last_seen_at", "op": "within_last", "value": "P1M"}, "last seen is within the last 1 month"),
+    ({"field": "created_at", "op": "before", "value": "2025-05-01"}, "first seen is before 1 May 2025"),
+    ({"field": "attributes.birthday", "op": "day_of_year", "value": {"from": "11-01", "to": "11-30"}},
+     "birthday falls on a day from 1 Nov to 30 Nov"),
+    ({"event": "order.paid", "within": "P30D"}, "paid for an order in the last 30 days"),
+    ({"event": "order.paid", "count": {"gte": 2, "lte": 5}}, "paid for an order at least 2 times and at most 5 times"),
+    ({"event": "my.event", "count": {"eq": 0}}, "never had “my.event”"),
+    ({"not": {"event": "order.paid", "within": "P90D"}}, "never paid for an order in the last 90 days"),
+    ({"event": "order.paid", "where": [{"field": "properties.total", "op": "gte", "value": 5000}]},
+     "paid for an order (where total is at least 5,000)"),
+    ({"all": [{"field": "score", "op": "gt", "value": 1}, {"any": [{"event": "order.paid"}, {"consent": "news"}]}]},
+     "score is above 1 and (paid for an order or agreed to Tea letter)"),
+    ({"consent": "news", "channel": "whatsapp", "is": "denied"}, "said no to Tea letter by WhatsApp"),
+    ({"not": {"reachable": "whatsapp"}}, "not reachable on WhatsApp"),
+    ({"not": {"segment": "seg_1"}}, "not in segment “Regulars”"),
+    ({"last_event": "order.paid", "op": "older_than", "value": "P90D"},
+     "last paid for an order more than 90 days ago"),
+    ({"near": {"lat": 52.1, "lon": 4.5, "km": 25}}, "within 25 km of 52.1, 4.5"),
+    ({"bucket": {"salt": "x", "from": 0, "to": 20}}, "in the random share “x” from 0 % to 20 %"),
+    ({"all": []}, "everybody"),
+    ("odd", "odd"),
+    ({"strange": 1}, "strange: 1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "words"), SPOKEN)
+def test_rules_read_as_sentences(rule, words):
+    assert rule_words(rule, EN, KNOWN) == words
+
+
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
-        ({"field": "orders.count", "op": "gte", "value": 3}, "number of orders is at least 3"),
-        ({"field": "attributes.favourite_tea", "op": "eq", "value": "Sencha"}, "favourite tea is “Sencha”"),
-        ({"field": "conversation.waiting", "op": "eq", "value": True}, "the customer waits for our answer"),
-        ({"field": "tags", "op": "any_of", "value": ["a", "b"]}, "tags has any of “a”, “b”"),
-        ({"field": "phones", "op": "exists"}, "phone number is known"),
-        ({"event": "order.paid", "within": "P30D"}, "the order is paid within 30 days"),
-        ({"event": "my.event"}, "“my.event” happens"),
-        (
-            {
-                "all": [
-                    {"field": "score", "op": "gt", "value": 1},
-                    {"any": [{"event": "order.paid"}, {"consent": "news"}]},
-                ]
-            },
-            "score is above 1 and (the order is paid or agreed to news)",
-        ),
-        ({"not": {"reachable": "whatsapp"}}, "not: reachable on whatsapp"),
-        (
-            {"last_event": "order.paid", "op": "older_than", "value": "P90D"},
-            "the order is paid was longer ago than 90 days",
-        ),
-        ("odd", "odd"),
-        ({"strange": 1}, "strange: 1"),
+        ({"field": "tags", "op": "any_of", "value": ["a", "b"]}, "标签至少包括其一：“a”、“b”"),
+        ({"field": "attributes.member", "op": "ne", "value": True}, "member：否"),
+        ({"field": "score", "op": "between", "value": [10, 50]}, "评分介于 10 与 50 之间"),
+        ({"field": "last_seen_at", "op": "older_than", "value": "P1M"}, "最近出现距今超过 1 个月"),
+        ({"not": {"event": "order.paid", "within": "P90D"}}, "最近 90 天内从未付过款"),
+        ({"consent": "news", "channel": "whatsapp", "is": "denied"}, "拒绝通过WhatsApp接收Tea letter"),
+        ({"not": {"segment": "seg_1"}}, "不属于分群 “Regulars”"),
+        ({"last_event": "order.paid", "op": "older_than", "value": "P90D"}, "上次付过款距今超过 90 天"),
     ],
 )
-def test_rules_read_as_sentences(rule, words):
-    assert rule_words(rule, EN) == words
+def test_rules_read_as_sentences_in_chinese(rule, words):
+    assert rule_words(rule, ZH, KNOWN) == words
+
+
+def test_every_operator_of_every_kind_has_its_sentence():
+    for op in ALL_OPERATORS:
+        rule = {"field": "tags", "op": op, "value": "P3D" if op in ("within_last", "older_than") else "05-17"}
+        for name in ("tags", "created_at", "attributes.x"):
+            for formats in (EN, ZH):
+                assert "_" not in rule_words({**rule, "field": name}, formats), (op, name)
 
 
 @pytest.mark.parametrize(
