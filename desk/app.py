@@ -45,6 +45,7 @@ from desk.pages import (
     profiles,
     retention,
     score,
+    segments,
     tags,
     templates,
     term_lists,
@@ -64,11 +65,9 @@ from desk.widget import door
 MAX_BODY_BYTES = 2_000_000
 PAGES = (
     entrance, today, inbox, board, tags, imports, exports, profiles, profile_edit, profile_notes, profile_follow_up,
-    profile_files, lifecycle, value_panel, privacy, merging, consent, journeys, orders, templates, channels, deliveries,
-    approved, tracking, consent_groups, blocked, score, tiers, term_lists, fields, retention, unsubscribe, preferences,
-    entrance, today, inbox, board, tags, profiles, profile_edit, profile_notes, profile_follow_up, profile_files,
-    lifecycle, value_panel, privacy, merging, consent, journeys, orders, templates, channels, deliveries, approved,
-    consent_groups, blocked, score, tiers, term_lists, fields, tracking, retention, unsubscribe, preferences,
+    profile_files, lifecycle, value_panel, privacy, merging, consent, segments, journeys, orders, templates, channels,
+    deliveries, approved, tracking, consent_groups, blocked, score, tiers, term_lists, fields, retention, unsubscribe,
+    preferences,
 )  # fmt: skip
 
 

@@ -58,6 +58,10 @@ class TagSpace:
         counts = await asyncio.gather(*(self._store.count(tag) for tag in found.data))
         return Page([TagCount(*each) for each in zip(found.data, counts, strict=True)], found.next_cursor)
 
+    async def names(self, most: int) -> list[str]:
+        """The first of them in order of the alphabet, not counted."""
+        return (await self._store.page(limit=most)).data
+
     async def changes(self) -> list[Document]:
         """The latest changes: `{_id, what, tag, to, state, done, total, by, at}`."""
         return await self._store.latest()

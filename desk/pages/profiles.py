@@ -51,6 +51,7 @@ from profiles.terms import Agreed
 
 routes = web.RouteTableDef()
 PER_PAGE = 50
+FILTERS = ("tag", "stage", "tier", "role", "owner", "segment")
 TALKS, ORDERS, RUNS = 50, 100, 50
 
 
@@ -115,12 +116,13 @@ async def profiles(request: web.Request) -> web.StreamResponse:
     runtime, formats = runtime_of(request), formats_of(request, principal_of(request))
     q = request.query.get("q", "").strip()[:200]
     agreed = await runtime.terms.now()
-    asked = {name: request.query.get(name, "").strip()[:64] for name in ("tag", "stage", "tier", "role", "owner")}
+    asked = {name: request.query.get(name, "").strip()[:64] for name in FILTERS}
     mine = asked["owner"] == "me"
     owner = principal_of(request).id if mine else asked["owner"]
     wanted = ProfileFilter(
         q=q or None, tag=asked["tag"] or None, stage=asked["stage"] or None, tier=asked["tier"] or None,
         role=asked["role"] or None, owner_id=owner or None,
+        segment=await runtime.segments.key(asked["segment"]) if asked["segment"] else None,
     )  # fmt: skip
     try:
         found = await runtime.profiles.page(
@@ -136,6 +138,7 @@ async def profiles(request: web.Request) -> web.StreamResponse:
         **asked, "stage": said.stage(asked["stage"]) if asked["stage"] else "",
         "role": said.role(asked["role"]) if asked["role"] else "",
         "owner": formats.text(N_("Mine")) if mine else names.get(owner, owner),
+        "segment": await _segment_name(runtime, asked["segment"]),
     }  # fmt: skip
     tiers = await tier_names(runtime, formats)
     values: dict[str, Any] = {
@@ -152,6 +155,11 @@ async def profiles(request: web.Request) -> web.StreamResponse:
         "export_href": f"/profiles/exports?{urlencode(query)}" if query else "/profiles/exports",
     }  # fmt: skip
     return await page(request, "profiles/list.html", values)
+
+
+async def _segment_name(runtime: Any, segment_id: str) -> str:
+    rows = await runtime.segment_rows.many([segment_id]) if segment_id else []
+    return str(rows[0]["name"]) if rows else segment_id
 
 
 async def _count(request: web.Request, wanted: ProfileFilter, formats: Formats) -> str:

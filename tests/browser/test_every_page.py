@@ -32,9 +32,26 @@ LIST = (
 SHOTS = os.environ.get("RAPPORT_TEST_SHOTS", "")
 #: What axe calls serious or critical stands between somebody and their work.
 GRAVE = ("serious", "critical")
+#: Pages of which nothing may stand beyond the edge of their content.
+SCROLLED = frozenset({"segments", "segment", "new-segment", "segment-example"})
 #: With RAPPORT_TEST_SHOTS a whole tour is made: both themes at both widths in both languages.
 THEMES = ("light", "dark")
 LOCALES = ("en-GB", "zh-CN")
+
+SEGMENT = {
+    "all": [
+        {"field": "locale", "op": "starts_with", "value": "zh"},
+        {"any": [
+            {"event": "order.paid", "count": {"gte": 2}, "within": "P90D",
+             "where": [{"field": "properties.total", "op": "gte", "value": 50}]},
+            {"field": "orders.revenue.EUR", "op": "between", "value": [5000, 20000]},
+            {"any": [{"all": [{"reachable": "line"}, {"field": "score", "op": "gte", "value": 3}]}]},
+        ]},
+        {"field": "stage", "op": "in", "value": ["customer", "repeat"]}, {"not": {"reachable": "email"}},
+        {"consent": "marketing", "is": "granted"}, {"near": {"lat": 52.1, "lon": 4.5, "km": 25}},
+        {"last_event": "order.paid", "op": "older_than", "value": "P30D"},
+    ]
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +88,10 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
     await lifecycle(world, person, other)
     await remembered(world, person)
     public = {**await consents(world, person, talk["identity_id"]), **await lists(world)}
+    tea = await world.api.post("/segments", {"name": "Tea letter readers", "rule": SEGMENT})
     yield {
+        "segments": "/segments", "segment": f"/segments/{tea['id']}", "new-segment": "/segments/new",
+        "segment-example": "/segments/new?example=vip", "segment-members": f"/segments/{tea['id']}/members",
         "today": "/today", "inbox": "/inbox?view=all", "conversation": f"/inbox/{talk['id']}?view=all",
         "profiles": "/profiles", "profile": f"/profiles/{person}",
         "profile-conversations": f"/profiles/{person}?tab=conversations",
@@ -221,6 +241,9 @@ async def test_every_page_opens_without_a_complaint_and_fits(
         await expect(page.get_by_role("heading", level=1).first).to_be_attached()
         too_wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert too_wide <= 0, f"{name} is {too_wide} px wider than the window"
+        if name in SCROLLED:
+            cut_off = await page.evaluate("(at => at.scrollWidth - at.clientWidth)(document.querySelector('.content'))")
+            assert cut_off <= 0, f"{name} is cut off by {cut_off} px"
         if locale == "zh-CN" and name != "api-docs":
             assert await page.locator("html").get_attribute("lang") == "zh-CN", name
         assert not windows.faults, (name, windows.faults)
@@ -231,7 +254,8 @@ async def test_no_page_stands_in_anybodys_way(
     windows: Windows, colleagues: Colleagues, places: dict[str, str], theme: Any
 ) -> None:
     page = await windows.open(colleagues.ada, color_scheme=theme)
-    names = ("conversation", "profile", "journeys", "journey", "run", "channels", "channel", "orders", "today",
+    names = ("segments", "segment", "segment-members", "new-segment",
+             "conversation", "profile", "journeys", "journey", "run", "channels", "channel", "orders", "today",
              "profile-consent", "consent-groups", "consent-group", "unsubscribe", "unsubscribed", "preferences",
              "preferences-paused", "confirm", "duplicates", "merge", "score", "tiers", "board", "tags", "stages",
              "roles", "fields", "new-field", "stage", "relate", "profile-notes", "profile-files",
