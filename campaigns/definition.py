@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from base.errors import FieldError, WrongInput
 from campaigns.conditions import RuleFault
-from campaigns.models import LATER_STEPS, LATER_TRIGGERS, STEPS, TRIGGERS, Definition, Step
+from campaigns.models import LATER_STEPS, LATER_TRIGGERS, STEPS, TRIGGERS, Definition
 
 #: Bytes of JSON, levels, members: what a stored definition may be at most.
 MAX_DEPTH = 30
@@ -180,11 +180,3 @@ def _joined(path: str, inside: str) -> str:
 
 def _once_each(faults: Sequence[FieldError]) -> tuple[FieldError, ...]:
     return tuple(dict.fromkeys(faults))
-
-
-def step_at(definition: Definition, step_id: str) -> tuple[int, Step]:
-    """The place of a step in the list, and the step."""
-    for place, step in enumerate(definition.steps):
-        if step.id == step_id:
-            return place, step
-    raise KeyError(step_id)

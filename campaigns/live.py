@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from base.mongo import Document
 from campaigns.definition import read
@@ -98,9 +97,3 @@ class LiveJourneys:
             begun_by={name: tuple(found) for name, found in begun.items()},
             heads=by_id,
         )
-
-
-def paused_since(head: Document) -> datetime | None:
-    """When the journey was paused; None while it is not."""
-    found: datetime | None = head.get("paused_at")
-    return found

@@ -135,10 +135,6 @@ class Tasks:
         """What a person has to do by `until`: their own open tasks and those nobody has taken."""
         return await self._store.due(assignee_id, until, limit)
 
-    async def erase(self, profile_ids: Sequence[str]) -> int:
-        """Forget the tasks about these people; how many."""
-        return await self._store.delete_of(profile_ids)
-
     async def _created(self, fields: Mapping[str, Any]) -> Document:
         async def work(session: Session) -> Document:
             task = await self._store.add(fields, session)

@@ -30,11 +30,6 @@ WRONG = N_("The address or the password is not right.")
 NO_LINK = N_("This link is used up or too old. Ask an administrator for a new one.")
 
 
-def link_path(secret: str) -> str:
-    """Where a first-administrator or set-password link leads, below the address of the deployment."""
-    return f"/welcome/{secret}"
-
-
 def new_secret() -> str:
     """256 random bits, URL-safe."""
     return secrets.token_urlsafe(32)

@@ -83,18 +83,6 @@ class ApiToken:
 
 
 @dataclass(frozen=True)
-class SessionRow:
-    """One signed-in browser. `id` is the hash, safe to show in a list of devices."""
-
-    id: str
-    user_id: str
-    created_at: datetime
-    last_seen_at: datetime
-    agent: str
-    address: str
-
-
-@dataclass(frozen=True)
 class Replay:
     """What an idempotency key stands for: `new` (yours to do), `running`, `done` (answer kept), `other_body`."""
 
@@ -162,11 +150,6 @@ class DeskStore:
     async def user(self, user_id: str) -> User | None:
         """One person, or None."""
         row = await self._users.find_one({"_id": user_id})
-        return _user(row) if row else None
-
-    async def user_by_email(self, email: str) -> User | None:
-        """One person by address, or None."""
-        row = await self._users.find_one({"email": fold_email(email)})
         return _user(row) if row else None
 
     async def password_of(self, email: str) -> tuple[User, str | None] | None:
@@ -256,15 +239,6 @@ class DeskStore:
         """Sign a person out everywhere; how many sessions that were."""
         result = await self._sessions.delete_many({"user_id": user_id})
         return int(result.deleted_count)
-
-    async def sessions_of(self, user_id: str) -> list[SessionRow]:
-        """The person's signed-in browsers, latest first."""
-        rows = self._sessions.find({"user_id": user_id, "expires_at": {"$gt": self._clock()}})
-        found = [
-            SessionRow(r["_id"], r["user_id"], r["created_at"], r["last_seen_at"], r["agent"], r["address"])
-            async for r in rows
-        ]
-        return sorted(found, key=lambda row: row.last_seen_at, reverse=True)
 
     # -- tokens --------------------------------------------------------------------------------------------------
 

@@ -270,10 +270,6 @@ class Files:
 
     # -- tidying -----------------------------------------------------------------------------------------------
 
-    async def erase_messages(self, message_ids: list[str]) -> int:
-        """Forget the files of these messages (a person is erased); how many."""
-        return await self._store.erase(message_ids)
-
     async def tidy(self) -> int:
         """Forget uploads never sent and bytes that nobody holds. A chore, safe to be done by several at once."""
         return await self._store.tidy(self._clock())

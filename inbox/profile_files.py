@@ -100,10 +100,6 @@ class ProfileFiles:
         """Forget what was removed a day ago. A chore, safe to be done by several at once."""
         return await self._store.forget_removed(self._clock() - UNDO_WITHIN)
 
-    async def erase(self, profile_ids: Sequence[str]) -> int:
-        """Forget the files on these people; how many."""
-        return await self._store.erase_of_profiles(profile_ids)
-
     async def _marked(self, profile_id: str, file_id: str, by: str, *, removed: bool) -> KeptFile:
         now = self._clock()
 

@@ -308,10 +308,6 @@ class Order(Stored):
         settled = self.is_paid or self.is_called_off or "authorised" in self.reached
         return not settled and not self.removed and self.status != "checkout"
 
-    def reached_at(self, status: str) -> datetime | None:
-        """When a milestone was reached."""
-        return next((step.at for step in self.status_history if step.status == status), None)
-
 
 def as_order(row: dict[str, Any]) -> Order:
     """From the database."""

@@ -70,11 +70,6 @@ class OrderStore:
             found[row["profile_id"]].append(as_order(row))
         return found
 
-    async def placed_since(self, profile_id: str, since: datetime) -> bool:
-        """Whether the person ordered after `since` (a checkout is no order)."""
-        wanted = {"profile_id": profile_id, "placed_at": {"$gt": since}, "status": {"$ne": "checkout"}}
-        return await self._rows.find_one(wanted, {"_id": 1}) is not None
-
     async def page(
         self, *, status: str | None = None, profile_id: str | None = None, since: datetime | None = None,
         cursor: str | None = None, limit: int = 50,
@@ -153,10 +148,6 @@ class OrderStore:
         names = ("status", "status_history", "total", "placed_at", "test", "removed", "refunds")
         fields = dict.fromkeys(names, 1)
         return await self._rows.find({"profile_id": profile_id}, fields, session=session).to_list(None)
-
-    async def delete_of(self, profile_ids: Sequence[str]) -> int:
-        """Erase the orders of these people."""
-        return (await self._rows.delete_many({"profile_id": {"$in": list(profile_ids)}})).deleted_count
 
 
 def _cursor(row: Document) -> str:

@@ -169,10 +169,6 @@ class Notes:
         """Forget what was deleted a day ago. A chore, safe to be done by several at once."""
         return await self._store.forget_deleted(self._clock() - UNDO_WITHIN)
 
-    async def erase(self, profile_ids: Sequence[str]) -> int:
-        """Forget all notes about these people; how many."""
-        return await self._store.delete_of(profile_ids)
-
     async def _person(self, profile_id: str) -> str:
         profile = await self._profiles.get(profile_id)
         if profile is None:

@@ -265,21 +265,10 @@ class EnrolmentStore:
             await self.wake_queued([run_id], now)
         return row
 
-    async def some_live(self, journey_id: str, limit: int) -> list[str]:
-        """Ids of some runs of a journey that are not over."""
-        wanted = {"journey_id": journey_id, "state": {"$in": list(LIVE)}}
-        return [row["_id"] async for row in self._rows.find(wanted, {"_id": 1}).limit(limit)]
-
     async def revive(self, run_id: str, now: datetime) -> bool:
         """Try a run again that was set aside as poison."""
         back = {"$set": {"state": "waiting", "due_at": now, "attempts": 0}, "$unset": {"end": ""}}
         return (await self._rows.update_one({"_id": run_id, "state": "dead"}, back)).modified_count == 1
-
-    async def delete_of(self, profile_ids: Sequence[str]) -> int:
-        """Erase the runs of these people with their log. The counts of steps stay: they name nobody."""
-        ids = [row["_id"] async for row in self._rows.find({"profile_id": {"$in": list(profile_ids)}}, {"_id": 1})]
-        await self._log.delete_many({"enrolment_id": {"$in": ids}})
-        return (await self._rows.delete_many({"_id": {"$in": ids}})).deleted_count
 
     # -- reading -----------------------------------------------------------------------------------------------
 

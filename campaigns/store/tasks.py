@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -82,10 +82,6 @@ class TaskStore:
         found = await self._rows.find(wanted).sort("_id", DESCENDING).limit(size + 1).to_list(None)
         rows, more = cut(found, size)
         return Page(rows, write_cursor(rows[-1]["_id"]) if more else None)
-
-    async def delete_of(self, profile_ids: Sequence[str]) -> int:
-        """Erase the tasks about these people."""
-        return (await self._rows.delete_many({"profile_id": {"$in": list(profile_ids)}})).deleted_count
 
     async def due(self, assignee_id: str, until: datetime, limit: int = 100) -> list[Document]:
         """A person's open tasks and those nobody has taken, due by `until` or without a due time; urgent ones first."""

@@ -247,10 +247,6 @@ class ConversationStore:
                     {"_id": row["_id"]}, {**change, "$unset": {"open": "", "waiting_since": ""}}
                 )
 
-    async def delete_of(self, profile_ids: Sequence[str]) -> int:
-        """Erase the conversations of these people."""
-        return (await self._rows.delete_many({"profile_id": {"$in": list(profile_ids)}})).deleted_count
-
     async def raw(self, wanted: Mapping[str, Any]) -> list[Document]:
         """Rows by an exact condition of ours. For tests and reports, never with input from outside."""
         return await self._rows.find(dict(wanted)).sort("_id", ASCENDING).to_list(None)

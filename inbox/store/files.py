@@ -251,14 +251,6 @@ class FileStore:
         if (await self._blobs.update_many(there, change, session=session)).matched_count < len(blob_ids):
             raise BlobGone
 
-    async def erase_of_profiles(self, profile_ids: Sequence[str]) -> int:
-        """Forget the files on these people and that there were any; how many. May run twice."""
-        theirs = {"profile_id": {"$in": list(profile_ids)}}
-        ids = [row["_id"] async for row in self._rows.find(theirs, {"_id": 1})]
-        await self.erase_files(ids)
-        await self._rows.delete_many({"_id": {"$in": ids}})
-        return len(ids)
-
     # -- tidying -----------------------------------------------------------------------------------------------
 
     async def forget_removed(self, before: datetime, limit: int = 500) -> int:

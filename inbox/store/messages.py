@@ -272,14 +272,6 @@ class MessageStore:
             await self.files.erase([row["_id"] for row in found])
         return found
 
-    async def ids_of(self, profile_ids: Sequence[str]) -> list[str]:
-        """The messages of these people."""
-        return [row["_id"] async for row in self._rows.find({"profile_id": {"$in": list(profile_ids)}}, {"_id": 1})]
-
-    async def delete_of(self, profile_ids: Sequence[str]) -> int:
-        """Erase the messages of these people. Their files go first (`inbox.files`)."""
-        return (await self._rows.delete_many({"profile_id": {"$in": list(profile_ids)}})).deleted_count
-
     async def count(self, wanted: Mapping[str, Any]) -> int:
         """Rows by an exact condition of ours."""
         return await self._rows.count_documents(dict(wanted))

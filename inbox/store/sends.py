@@ -286,10 +286,6 @@ class SendStore:
         rows = await self._database.aggregate(self._rows, steps, hint="by_lane")
         return min((row["due_at"] for row in rows), default=None)
 
-    async def delete_of(self, profile_ids: Sequence[str]) -> int:
-        """Erase the sends of these people; what waits is not sent."""
-        return (await self._rows.delete_many({"profile_id": {"$in": list(profile_ids)}})).deleted_count
-
     async def raw(self, wanted: Mapping[str, Any]) -> list[Document]:
         """Rows by an exact condition of ours. For tests and reports, never with input from outside."""
         return await self._rows.find(dict(wanted)).sort("_id", ASCENDING).to_list(None)

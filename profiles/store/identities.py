@@ -197,11 +197,6 @@ class IdentityStore:
         found = self._rows.find({"_id": {"$in": list(set(identity_ids))}, "alias_of": None})
         return {row["_id"]: Identity.model_validate(row) for row in await whole(found)}
 
-    async def at_address(self, address_key: str) -> list[Identity]:
-        """All identities on which the consent of this address hangs."""
-        found = self._rows.find({"address_key": address_key, "alias_of": None})
-        return [Identity.model_validate(row) async for row in found]
-
     async def set_reachable(
         self, identity_id: str, reachable: bool, at: datetime, session: Session | None = None
     ) -> bool:
@@ -228,12 +223,6 @@ class IdentityStore:
         wanted = _same_box(identity)
         await self._rows.update_many(wanted, {"$set": {"suppressed": None}})
         return await self._rows.distinct("profile_id", wanted)
-
-    async def count_window_send(self, identity_ids: Sequence[str]) -> None:
-        """Messages of ours since the person's last one; set to 0 when the person writes."""
-        changes = [UpdateOne({"_id": identity_id}, {"$inc": {"window_sends": 1}}) for identity_id in identity_ids]
-        if changes:
-            await self._rows.bulk_write(changes, ordered=False)
 
     async def labels_of(self, profile_ids: Sequence[str], session: Session | None = None) -> dict[str, list[str]]:
         """Profile → the channels on which it can be reached now."""

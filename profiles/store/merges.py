@@ -94,9 +94,3 @@ class MergeStore:
         due = {} if "due_at" in fields else {"due_at": ""}
         change = settled(row, {"$set": {**fields, "attempts": 0}, "$unset": {"lease": "", **due}})
         return (await self._rows.bulk_write([change], session=session)).matched_count == 1
-
-    async def delete_of(self, profile_ids: Sequence[str]) -> int:
-        """Erase every merge that names one of these people: it holds what they were."""
-        ids = list(profile_ids)
-        wanted = {"$or": [{"survivor_id": {"$in": ids}}, {"other_id": {"$in": ids}}]}
-        return (await self._rows.delete_many(wanted)).deleted_count

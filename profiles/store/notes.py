@@ -89,10 +89,6 @@ class NoteStore:
         gone = {"_id": {"$in": ids}, "deleted_at": {"$lt": before}}
         return (await self._rows.delete_many(gone)).deleted_count if ids else 0
 
-    async def delete_of(self, profile_ids: Sequence[str]) -> int:
-        """Erase the notes about these people."""
-        return (await self._rows.delete_many({"profile_id": {"$in": list(profile_ids)}})).deleted_count
-
 
 def _words(row: Document) -> Words:
     if row.get("deleted_at") is not None:

@@ -58,9 +58,3 @@ class RelationStore:
         fields = {**({"removed_at": removed_at} if removed_at else {}), **({"note": note} if note else {})}
         change: Document = {**gone, "$inc": {"rev": 1}, **({"$set": fields} if fields else {})}
         return (await self._rows.update_many(wanted, change, session=session)).modified_count > 0
-
-    async def delete_of(self, profile_ids: Sequence[str]) -> int:
-        """Erase all that these people are to others, and others to them."""
-        ids = list(profile_ids)
-        links = await self._rows.distinct("link", {"$or": [{"profile_id": {"$in": ids}}, {"other_id": {"$in": ids}}]})
-        return (await self._rows.delete_many({"link": {"$in": links}})).deleted_count

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -72,7 +71,3 @@ class StageLogStore:
         ]
         found = await self._database.aggregate(self._rows, steps, hint="reasons")
         return {str(row["_id"]): row["count"] for row in found if row["_id"]}
-
-    async def delete_of(self, profile_ids: Sequence[str]) -> int:
-        """Erase the moves of these people."""
-        return (await self._rows.delete_many({"profile_id": {"$in": list(profile_ids)}})).deleted_count

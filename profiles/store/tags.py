@@ -150,10 +150,6 @@ class TagStore:
         """It is taken back."""
         await self._moves.delete_one({"_id": move_id})
 
-    async def delete_of(self, profile_ids: Sequence[str]) -> int:
-        """Erase what changes remember of these people."""
-        return (await self._moves.delete_many({"person_id": {"$in": list(profile_ids)}})).deleted_count
-
 
 def _only_doubles(error: Exception) -> bool:
     details = getattr(error, "details", None) or {}

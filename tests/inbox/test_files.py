@@ -444,8 +444,8 @@ async def test_an_erasure_that_dies_at_any_step_is_finished_by_the_next(house: H
         row = await arrived(house, picture("a"), picture("b"), message_id=f"m{step}", channel_id=channel_id)
         await house.inbox.files.fetch(10)
         with dying_at(house, step) as names, contextlib.suppress(asyncio.CancelledError):
-            await house.inbox.files.erase_messages([row["_id"]])
-        await house.inbox.files.erase_messages([row["_id"]])
+            await house.inbox.messages.files.erase([row["_id"]])
+        await house.inbox.messages.files.erase([row["_id"]])
         assert [await house.inbox.files.get(shown(row, i)["file_id"]) for i in (0, 1)] == [None, None]
         await house.database.collection("blobs.files").update_many({}, {"$set": {"uploadDate": LONG_AGO}})
         await house.inbox.files.tidy()
@@ -508,9 +508,9 @@ async def test_the_same_file_twice_is_kept_once_until_the_last_holder_is_gone(ho
     ids = [shown(each)["file_id"] for each in (one, two)]
     assert await blobs(house) == (1, 1)
     assert [await content_of(house, each) for each in ids] == [PNG, PNG]
-    assert await house.inbox.files.erase_messages([one["_id"]]) == 1
+    assert await house.inbox.messages.files.erase([one["_id"]]) == 1
     assert await house.inbox.files.get(ids[0]) is None and await content_of(house, ids[1]) == PNG
-    assert await house.inbox.files.erase_messages([one["_id"], two["_id"]]) == 1
+    assert await house.inbox.messages.files.erase([one["_id"], two["_id"]]) == 1
     assert await blobs(house) == (0, 0)
 
 
@@ -521,7 +521,7 @@ async def test_sharing_and_letting_go_at_the_same_time_leaves_nobody_without_byt
     for i in range(12):
         row = await arrived(house, picture(), message_id=f"m{i}", channel_id=channel_id)
         erase = [last["_id"]] if last else []
-        await asyncio.gather(house.inbox.files.fetch(10), house.inbox.files.erase_messages(erase))
+        await asyncio.gather(house.inbox.files.fetch(10), house.inbox.messages.files.erase(erase))
         assert await content_of(house, shown(row)["file_id"]) == PNG
         last = row
     assert (await blobs(house))[0] == 1
@@ -670,7 +670,7 @@ async def test_a_file_that_is_gone_is_no_reason_to_send_the_rest(house: House) -
     takes_files(house)
     upload = await house.inbox.files.upload(PNG, "a.png", None, AGENT.id or "")
     message = await sent(house, await house.channel(), ChosenFile(file_id=upload.id), text="As agreed")
-    await house.inbox.files.erase_messages([message.id])
+    await house.inbox.messages.files.erase([message.id])
     await house.inbox.delivery.deliver(10)
     (send,) = await house.inbox.sends.raw({})
     assert (send["state"], send["reason"]["code"]) == ("failed", "content_rejected")
