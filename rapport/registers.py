@@ -1,0 +1,113 @@
+"""What reaches into every room: merging, lists of people, privacy."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from campaigns.store import RunBelongings
+from inbox.room import Inbox
+from inbox.store import FileRoom, FileStore
+from orders.record import OrderBook
+from orders.store import OrderStore
+from profiles.dossier import Dossiers
+from profiles.erasure import Erasures
+from profiles.exports.book import Exports
+from profiles.holdings import Traces
+from profiles.imports.book import Imports
+from profiles.imports.carrying import Carrier
+from profiles.imports.undoing import Undoer
+from profiles.merge import Merger
+from profiles.normalise import folded
+from profiles.privacy import Privacy
+from profiles.privacy_requests import PrivacyRequests
+from profiles.store.dossiers import DossierStore
+from profiles.store.erasures import ErasureStore
+from profiles.store.exports import ExportStore
+from profiles.store.privacy_requests import RequestStore
+from profiles.store.sheets import SheetStore
+from rapport.campaigning import Campaigns
+from rapport.holdings import all_holdings
+from rapport.people import People
+from rapport.plumbing import Plumbing
+from webhooks.journal import Journal
+from webhooks.mentions import Mentions
+
+
+def open_lists(plumbing: Plumbing, people: People, merger: Merger, privacy: Privacy) -> tuple[Imports, Exports]:
+    """People who come and go as lists."""
+    db, clock, profiles = plumbing.db, plumbing.clock, people.profiles
+    rows, sheets = people.import_rows, SheetStore(db)
+
+    async def known_by() -> dict[str, str]:
+        users = await people.users.users()
+        return {folded(name): each.id for each in users for name in (each.name, each.id, each.email) if name}
+
+    async def erase(profile_id: str) -> None:
+        row = await privacy.erasures.ask(profile_id, by="import", source="api")
+        await privacy.erasures.begin(row["_id"])
+
+    carrier = Carrier(db, rows, profiles, people.resolver, people.consent, people.events, clock)
+    undoer = Undoer(
+        db, rows, profiles, people.consent, people.consents, people.events, clock,
+        erase=erase, elsewhere=merger.elsewhere,
+    )  # fmt: skip
+    imports = Imports(
+        rows, sheets, profiles, carrier, undoer, plumbing.feed, plumbing.doorbell, clock, known_by,
+        region=plumbing.settings.default_region,
+    )  # fmt: skip
+    return imports, Exports(ExportStore(db), sheets, profiles, plumbing.feed, clock, people.users.addresses)
+
+
+def open_merger(
+    plumbing: Plumbing, people: People, orders: OrderBook, order_store: OrderStore, inbox: Inbox, campaigns: Campaigns
+) -> Merger:
+    """Every room that keeps something of a person says here how it follows when two turn out to be one."""
+    movers = (
+        people.profiles.identity_rows.belongings,
+        inbox.conversations.belongings,
+        inbox.messages.belongings,
+        inbox.sends.belongings,
+        order_store.belongings,
+        RunBelongings(plumbing.db, campaigns.enrolments, plumbing.clock),
+        campaigns.task_rows.belongings,
+        people.consents.belongings,
+        people.stage_log.belongings,
+        people.relation_rows.belongings,
+        people.note_rows.belongings,
+        inbox.messages.files.belongings,
+        people.events.belongings,
+        people.import_rows.belongings,
+    )
+
+    async def reach(profile_id: str) -> None:
+        await people.profiles.refresh_reach([profile_id])
+
+    async def due(profile_id: str) -> None:
+        await people.profiles.appraisals.due([profile_id])
+
+    return Merger(
+        plumbing.db, people.profiles, people.merges, people.events, plumbing.feed, plumbing.clock, movers=movers,
+        recounts=(orders.recount, people.consent.summarise, reach, due), answered=inbox.conversations.last_answered,
+    )  # fmt: skip
+
+
+def open_privacy(plumbing: Plumbing, people: People, orders: OrderStore, journal: Journal) -> Privacy:
+    """Everything held on a person, by the one list of rooms (`rapport.holdings`)."""
+    db, clock, feed = plumbing.db, plumbing.clock, plumbing.feed
+    mentions = Mentions(journal, plumbing.registry, plumbing.channels)
+    holdings = all_holdings(db, orders, people.users, mentions)
+
+    async def merging(traces: Traces, asked_at: datetime) -> str | None:
+        return "merges" if await people.merges.under_way(traces.profile_ids) else None
+
+    erasures = Erasures(
+        people.profiles, ErasureStore(db), holdings, feed, clock, key=plumbing.box.signing_key,
+        waits=[merging, mentions.waits],
+    )  # fmt: skip
+    attached = FileRoom(FileStore(db)).contents
+    return Privacy(
+        erasures=erasures,
+        dossiers=Dossiers(DossierStore(db), holdings, erasures.traces, attached, feed, clock, effort=mentions.effort),
+        holdings=holdings,
+        requests=PrivacyRequests(RequestStore(db), people.profiles.identity_rows, feed, clock),
+    )
