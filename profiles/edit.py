@@ -52,6 +52,16 @@ class Place(Input):
     longitude: float = Field(ge=-180, le=180, allow_inf_nan=False)
 
 
+class PostalAddressInput(Input):
+    """Replaces the whole address. `street` may have lines."""
+
+    street: Annotated[str, StringConstraints(max_length=300)] | None = None
+    postal_code: Annotated[str, StringConstraints(max_length=20)] | None = None
+    city: Annotated[str, StringConstraints(max_length=100)] | None = None
+    region: Annotated[str, StringConstraints(max_length=100)] | None = None
+    country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] | None = None
+
+
 class ProfileFields(Input):
     """What may be set on a profile. Only fields that are given count; null empties one."""
 
@@ -62,6 +72,7 @@ class ProfileFields(Input):
     )
     time_zone: Annotated[str, StringConstraints(max_length=60, pattern=r"^[A-Za-z0-9_+\-/]+$")] | None = None
     location: Place | None = None
+    address: PostalAddressInput | None = None
     owner_id: ShortText | None = None
     tier: Word | None = None
     stage: Word | None = None
@@ -241,6 +252,8 @@ def patched(row: Document, patch: ProfilePatch, source: Source, at: datetime) ->
             after[name] = clean_text(value, 2000) if value is not None else None
     if "location" in given:
         after["location"] = _point(patch.location)
+    if "address" in given:
+        after["address"] = _address(patch.address)
     if patch.stage is not None and patch.stage != row["stage"]:
         after |= {"stage": patch.stage, "stage_since": at}
     if "tier" in given:
@@ -285,8 +298,16 @@ def _point(place: Place | None) -> Document | None:
     return None if place is None else {"type": "Point", "coordinates": [place.longitude, place.latitude]}
 
 
+def _address(given: PostalAddressInput | None) -> Document | None:
+    """None where nothing is left of it."""
+    parts = {} if given is None else given.model_dump()
+    lines = "\n".join(filter(None, (clean_text(line, 300) for line in (parts.pop("street", None) or "").splitlines())))
+    kept = {"street": lines or None, **{name: clean_text(value, 100) for name, value in parts.items()}}
+    return kept if any(kept.values()) else None
+
+
 #: Fields whose change is told in `profile.updated`.
-_TOLD = (*RANKED, "location", "owner_id", "tier", "stage", "score", "tags", "roles")
+_TOLD = (*RANKED, "location", "address", "owner_id", "tier", "stage", "score", "tags", "roles")
 
 
 def agreed_patch(patch: ProfilePatch, agreed: Agreed, *, strict: bool) -> ProfilePatch:

@@ -22,7 +22,7 @@ Document = dict[str, Any]
 Side = Literal["this", "other"]
 
 #: Fields of which one value stays.
-SINGLE = (*RANKED, "location", "owner_id", "stage", "tier", "score")
+SINGLE = (*RANKED, "location", "address", "owner_id", "stage", "tier", "score")
 #: United: field → most entries, and what makes two of them one.
 UNITED: Mapping[str, int] = {
     "emails": CONTACTS_MAX,

@@ -249,6 +249,17 @@ class FollowUp(Stored):
     set_at: Moment | None = None
 
 
+class PostalAddress(Stored):
+    """Where post goes, taken as a whole: parts of two addresses are no address. `street` may have lines; `country` is
+    two letters (ISO 3166-1)."""
+
+    street: str | None = None
+    postal_code: str | None = None
+    city: str | None = None
+    region: str | None = None
+    country: str | None = None
+
+
 class Profile(Stored):
     """One customer. `merged_from`: the id that was asked for, when it has been merged into this one."""
 
@@ -273,6 +284,7 @@ class Profile(Stored):
     locale: str | None = None
     time_zone: str | None = None
     location: Point | None = None
+    address: PostalAddress | None = None
     owner_id: str | None = None
     attributes: dict[str, Any] = Field(default_factory=dict)
     orders: OrderSummary = Field(default_factory=OrderSummary)

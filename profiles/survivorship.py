@@ -65,7 +65,7 @@ def new_profile(profile_id: str, facts: Sequence[Facts]) -> Document:
         "_id": profile_id, "name": None, "emails": [], "phones": [], "handles": [], "avatar_url": None, "tags": [],
         "roles": [],
         "stage": STAGE_FIRST, "stage_since": at, "tier": None, "score": 0, "locale": None, "time_zone": None,
-        "location": None, "owner_id": None, "attributes": {},
+        "location": None, "address": None, "owner_id": None, "attributes": {},
         "orders": {"count": 0, "revenue": {}, "revenue_minor": [], "first_at": None, "last_at": None},
         "consents": [], "reachable_on": [], "segments": [], "search": [], "sources": {},
         "first_touch": None, "last_touch": None, "created_at": at, "updated_at": at, "last_seen_at": None,

@@ -91,7 +91,7 @@ async def ask_for_export(call: Call) -> Any:
 
 
 @operations("GET", "/profiles/{id:prf}/exports", roles=["admin"], query=PageQuery, returns=list[ExportView])
-async def list_exports(call: Call) -> Any:
+async def list_exports_of_person(call: Call) -> Any:
     """List a person's exports, newest first."""
     profile_id = await must_see_whole(call, call.path["id"])
     rows = await call.runtime.privacy.dossiers.of_profile(profile_id)

@@ -74,6 +74,16 @@ class ConsentStateView(View):
     until: Time | None
 
 
+class PostalAddressView(View):
+    """Where post goes. `street` may have lines; `country` is two letters."""
+
+    street: str | None
+    postal_code: str | None
+    city: str | None
+    region: str | None
+    country: str | None
+
+
 class PlaceView(View):
     """Degrees."""
 
@@ -150,6 +160,7 @@ class ProfileView(View):
     locale: str | None
     time_zone: str | None
     location: PlaceView | None
+    address: PostalAddressView | None
     owner_id: str | None
     attributes: dict[str, Any]
     orders: OrdersView

@@ -152,6 +152,8 @@ def facts_of(
     """What is known beyond the name, in a fixed order, then the defined fields of this place, then free attributes."""
     _ = formats.text
     facts = [(_("Owner"), owner), (_("Language"), language_name(profile.locale, formats))]
+    if profile.address:
+        facts.append((_("Address"), ", ".join(address_lines(profile.address.model_dump()))))
     facts.append((_("First seen"), formats.date(profile.created_at)))
     if profile.last_seen_at:
         facts.append((_("Last seen"), formats.date(profile.last_seen_at)))
@@ -168,6 +170,13 @@ def facts_of(
         if key != "city" and key not in defined and isinstance(value, str | int | float | bool):
             facts.append((key.replace("_", " ").capitalize(), str(value)))
     return tuple(Fact(label, value) for label, value in facts if value)[:14]
+
+
+def address_lines(address: Mapping[str, Any]) -> list[str]:
+    """An address from the street to the country."""
+    town = " ".join(filter(None, (address.get("postal_code"), address.get("city"))))
+    street = str(address.get("street") or "").splitlines()
+    return [line for line in (*street, town, address.get("region"), address.get("country")) if line]
 
 
 def field_text(field: CustomField, value: Any, formats: Formats) -> str:

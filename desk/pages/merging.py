@@ -19,7 +19,7 @@ from desk.auth import principal_of, require
 from desk.forms import read_form
 from desk.i18n import N_, Formats
 from desk.keys import runtime_of
-from desk.pages.customer import STAGE_LABELS, Way, language_name, revenue_of, ways_of
+from desk.pages.customer import STAGE_LABELS, Way, address_lines, language_name, revenue_of, ways_of
 from desk.pages.faces import Faces
 from desk.pages.reads import faces_of
 from desk.render import formats_of, page
@@ -35,8 +35,8 @@ MERGE_ID = re.compile(r"mrg_[0-9a-z]{26}")
 
 LABELS = {
     "name": N_("Name"), "avatar_url": N_("Picture"), "locale": N_("Language"), "time_zone": N_("Time zone"),
-    "location": N_("Place"), "owner_id": N_("Owner"), "stage": N_("Stage"), "tier": N_("Tier"),
-    "score": N_("Score"), "emails": N_("E-mail addresses"), "phones": N_("Phone numbers"),
+    "location": N_("Place"), "address": N_("Address"), "owner_id": N_("Owner"), "stage": N_("Stage"),
+    "tier": N_("Tier"), "score": N_("Score"), "emails": N_("E-mail addresses"), "phones": N_("Phone numbers"),
     "handles": N_("Public names"), "tags": N_("Tags"), "roles": N_("Roles"),
 }  # fmt: skip
 MOVES = {
@@ -148,6 +148,8 @@ def value_words(path: str, value: Any, owners: Mapping[str, str], formats: Forma
         return language_name(value, formats)
     if path == "location" and isinstance(value, Mapping):
         return ", ".join(f"{each:.4f}" for each in reversed(value["coordinates"]))
+    if path == "address" and isinstance(value, Mapping):
+        return ", ".join(address_lines(value))
     return formats.moment(value) if isinstance(value, datetime) else str(value)[:200]
 
 

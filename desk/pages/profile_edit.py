@@ -17,8 +17,11 @@ from desk.news import tell_of
 from desk.pages.customer import language_name
 from desk.pages.panels import Opened
 from profiles.edit import ProfilePatch
+from profiles.models import PostalAddress
 
 routes = web.RouteTableDef()
+#: Parts of the address, as they stand in the form.
+ADDRESS = ("street", "postal_code", "city", "region", "country")
 LANGUAGES = ("en", "zh-CN", "zh-TW", "de", "fr", "es", "it", "nl", "pt-BR", "ja", "ko", "ru", "ar", "tr", "pl", "vi")
 
 
@@ -30,6 +33,7 @@ async def edit_panel(opened: Opened) -> dict[str, Any] | None:
     codes = dict.fromkeys([*LANGUAGES, *([person.locale] if person.locale else [])])
     return {
         "name": person.name or "", "locale": person.locale or "", "time_zone": person.time_zone or "",
+        "address": (person.address or PostalAddress()).model_dump(),
         "tags": ", ".join(person.tags), "languages": [(code, language_name(code, formats), code) for code in codes],
     }  # fmt: skip
 
@@ -41,6 +45,9 @@ async def edit(request: web.Request) -> web.StreamResponse:
     who, form = await must_see_person(reading(request), request.match_info["profile_id"]), await read_form(request)
     given: dict[str, Any] = {name: str(form[name]).strip() or None for name in ("name", "locale", "time_zone")
                              if name in form}  # fmt: skip
+    if "city" in form:
+        parts = {name: str(form.get(name, "")).strip() or None for name in ADDRESS}
+        given["address"] = {**parts, "country": (parts["country"] or "").upper() or None}
     if "tags" in form:
         given["tags"] = [each.strip() for each in str(form["tags"]).replace("，", ",").split(",") if each.strip()]
     try:

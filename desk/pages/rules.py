@@ -32,7 +32,9 @@ FIELDS = {
     "traits.orders": N_("number of orders that stand"), "traits.days_between_orders": N_("days between orders"),
     "traits.next_order_at": N_("next order expected"), "traits.next_order_by": N_("whose rhythm says so"),
     "traits.churn_risk": N_("risk of leaving"), "traits.churn_reasons": N_("reasons for the risk of leaving"),
-    "handles": N_("public name"), "roles": N_("roles"), "location": N_("place"), "updated_at": N_("last change"),
+    "handles": N_("public name"), "roles": N_("roles"), "location": N_("place"),
+    "address.city": N_("city"), "address.postal_code": N_("postcode"), "address.region": N_("region"),
+    "address.country": N_("country"), "updated_at": N_("last change"),
     "first_touch.at": N_("first contact"), "last_touch.at": N_("last contact"), "occurred_at": N_("when it happened"),
     "conversation.waiting": N_("the customer waits for our answer"), "conversation.open": N_("a conversation is open"),
 }  # fmt: skip

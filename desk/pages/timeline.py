@@ -11,6 +11,7 @@ from typing import Any
 from campaigns.reminders import MENTIONED
 from desk.i18n import N_, Formats
 from desk.mentions import Piece, pieces_of
+from desk.pages.customer import address_lines
 from desk.pages.faces import Face, Faces
 from profiles.timeline import Entry
 
@@ -102,7 +103,8 @@ KIND_LABELS: Mapping[str, str] = {
 }  # fmt: skip
 FIELD_LABELS: Mapping[str, str] = {
     "name": N_("Name"), "avatar_url": N_("Picture"), "locale": N_("Language"), "time_zone": N_("Time zone"),
-    "location": N_("Place"), "owner_id": N_("Owner"), "stage": N_("Stage"), "tier": N_("Tier"), "score": N_("Score"),
+    "location": N_("Place"), "address": N_("Address"), "owner_id": N_("Owner"), "stage": N_("Stage"),
+    "tier": N_("Tier"), "score": N_("Score"),
     "tags": N_("Tags"), "at": N_("When"), "assignee_id": N_("Who"),
 }  # fmt: skip
 #: Fields whose change has an entry of its own.
@@ -243,6 +245,9 @@ def _shown(value: Any, known: Known, formats: Formats) -> str:
         return formats.moment(value)
     if isinstance(value, list):
         return ", ".join(_shown(each, known, formats) for each in value)[:200]
+    if isinstance(value, Mapping):
+        place = [f"{each:.4f}" for each in reversed(value.get("coordinates") or ())]
+        return ", ".join(place or address_lines(value))[:200]
     text = str(value)
     return (known.names.get(text) or text)[:200]
 

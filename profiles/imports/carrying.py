@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 #: What tells whether somebody changed a person since the import made them.
 CONTENT = (
     "name", "avatar_url", "locale", "time_zone", "emails", "phones", "handles", "tags", "stage", "owner_id", "location",
-    "attributes",
+    "address", "attributes",
 )  # fmt: skip
 #: Fields that are changed as a whole and restored as a whole.
 WHOLE = ("name", "locale", "time_zone", "stage", "tier", "owner_id", "location")

@@ -8,8 +8,11 @@ from pydantic import ValidationError
 
 from base.errors import NotFound, WrongInput
 from profiles.edit import ProfileEditor, ProfileInput, ProfilePatch, patch_from_paths
+from profiles.segments import Facts, matches, parse, to_filter
 from profiles.store import ProfileFilter
 from tests.profiles.conftest import People
+
+DELFT = {"field": "address.city", "op": "eq", "value": "Delft"}
 
 
 @pytest.fixture
@@ -62,6 +65,23 @@ async def test_a_patch_tells_each_change_once(people: People, editor: ProfileEdi
     count = len(await people.events.for_profile(profile_id, 100))
     await editor.patch(profile_id, ProfilePatch(stage="customer", tier="gold", add_tags=["b"]))
     assert len(await people.events.for_profile(profile_id, 100)) == count
+
+
+async def test_an_address_is_replaced_as_a_whole(people: People, editor: ProfileEditor) -> None:
+    profile_id = await made(editor)
+    first = {"street": " Breestraat 1 \n c/o Bos ", "postal_code": "2311 CJ", "city": "Leiden", "country": "NL"}
+    after = await editor.patch(profile_id, ProfilePatch.model_validate({"address": first}), by="usr_1")
+    assert after.address is not None and after.address.street == "Breestraat 1\nc/o Bos"
+    after = await editor.patch(profile_id, ProfilePatch.model_validate({"address": {"city": "Delft"}}), by="usr_1")
+    assert after.address is not None and (after.address.city, after.address.country) == ("Delft", None)
+    found = (await people.profiles.page(ProfileFilter(where=to_filter(parse(DELFT), people.clock())))).data
+    assert [each.id for each in found] == [profile_id]
+    assert matches(parse(DELFT), Facts(after.document()), people.clock())
+    after = await editor.patch(profile_id, ProfilePatch.model_validate({"address": {"city": "  "}}), by="usr_1")
+    assert after.address is None
+    for wrong in ({"country": "Netherlands"}, {"town": "Delft"}, "Delft"):
+        with pytest.raises(ValidationError):
+            ProfilePatch.model_validate({"address": wrong})
 
 
 async def test_a_keyed_change_takes_effect_once(people: People, editor: ProfileEditor) -> None:

@@ -140,6 +140,15 @@ def test_merges_are_undone_in_any_order_as_if_they_had_never_been(people: list[A
     assert shown(now) == shown(first)
 
 
+def test_of_two_addresses_one_stays_whole_and_the_other_is_set_aside() -> None:
+    leiden, delft = {"city": "Leiden", "country": "NL"}, {"city": "Delft", "street": "Markt 1"}
+    one, two = person("prf_1", LATE, address=leiden), person("prf_2", address=delft)
+    assert merged(one, {**two, "address": None})["address"] == leiden
+    assert merged({**one, "address": None}, two)["address"] == delft
+    assert joined(one, two, {}, LATE, {}).set_aside["address"] == delft
+    assert joined(one, two, {"address": "other"}, LATE, {}).fields["address"] == delft
+
+
 def test_what_was_edited_between_and_after_merges_stays() -> None:
     one, two = person("prf_1", LATE, tags=["a"]), person("prf_2", tags=["b"], attributes={"size": 4})
     three = person("prf_3", tags=["c"], attributes={"colour": "red"})

@@ -170,7 +170,7 @@ async def test_nothing_of_it_is_left_after_erasure(world: World) -> None:
         body = {"at": iso_ms(now()), "text": "CANARYNOTE"}
         await ask(client, "PUT", f"/profiles/{who}/follow-up", json=body)
     await reacted(world)
-    await erase_everywhere(runtime, who)
+    await erase_everywhere(runtime, who, by="usr_x")
     for name in await runtime.db.handle.list_collection_names():
         async for row in runtime.db.collection(name).find({}):
             assert "CANARYNOTE" not in repr(row), name
