@@ -14,7 +14,8 @@ from orders.store import OrderStore
 from profiles.holdings import Holdings, Room, Traces
 from profiles.store.dossiers import DossierRoom, DossierStore
 from profiles.store.exports import ExportRoom, ExportStore
-from profiles.store.holdings import Held
+from profiles.store.holdings import Held, PeopleRoom
+from profiles.store.profiles import ProfileStore
 from profiles.store.sheets import SheetStore
 from webhooks.mentions import Mentions
 
@@ -89,15 +90,11 @@ def all_holdings(database: Database, orders: OrderStore, desk: DeskStore, mentio
         Held(database, "feed", _notices),
         DossierRoom(dossiers),
         Held(database, "identities"),
-        Held(database, "profiles", _profiles),
+        PeopleRoom(database, ProfileStore(database)),
         AnswerRoom(desk),  # these two are read whole: nobody waits for them
         mentions,
     )
     return Holdings(rooms, IMPERSONAL)
-
-
-def _profiles(traces: Traces) -> Document:
-    return {"_id": {"$in": list(traces.profile_ids)}}
 
 
 def _merges(traces: Traces) -> Document:

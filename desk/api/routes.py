@@ -42,8 +42,8 @@ from desk.api.contract import Operation
 #: In the order in which the document shows them.
 RESOURCES = (
     channels, deliveries, profiles, notes, follow_ups, profile_files, merges, lifecycle, fields, tags, segments, values,
-    blocked_values, imports, exports, privacy, consent_groups, conversations, messages, files, events, orders, templates,
-    journeys, enrolments, sends, tasks, people, stream, health,
+    blocked_values, imports, exports, privacy, consent_groups, conversations, messages, files, events, orders,
+    templates, journeys, enrolments, sends, tasks, people, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 

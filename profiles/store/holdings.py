@@ -9,6 +9,7 @@ from pymongo import ASCENDING
 
 from base.mongo import Database, Document
 from profiles.holdings import Traces, shown
+from profiles.store.profiles import ProfileStore
 
 #: Rows taken away in one write, so that nobody waits long for a person with very many.
 BATCH = 1000
@@ -51,3 +52,15 @@ class Held:
     async def _wanted(self, traces: Traces) -> Document:
         made = self._where(traces)
         return await made if isawaitable(made) else made
+
+
+class PeopleRoom(Held):
+    """The profiles, with those merged into them. They leave their segments as they go."""
+
+    def __init__(self, database: Database, profiles: ProfileStore) -> None:
+        super().__init__(database, "profiles", lambda traces: {"_id": {"$in": list(traces.profile_ids)}})
+        self._profiles = profiles
+
+    async def erase(self, traces: Traces) -> int:
+        """As `profiles.holdings.Room`."""
+        return await self._profiles.delete(traces.profile_ids)

@@ -94,7 +94,7 @@ async def test_merged_parted_and_erased_people_are_counted_rightly(town: Town) -
     assert (await members(town, vip), await members(town, twice)) == ({double}, set())
     assert await told(town, twice) == [("segment.entered", anna), ("segment.left", anna)]
     assert await told(town, vip) == [("segment.entered", anna), ("segment.left", anna)]
-    await erase_everywhere(town.runtime, double)
+    await erase_everywhere(town.runtime, double, by="usr_1")
     await settled(town)
     assert (await members(town, vip), await members(town, twice)) == (set(), set())
     await town.done()

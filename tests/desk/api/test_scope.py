@@ -89,9 +89,10 @@ def filled(value: Any, side: Side) -> Any:
 def path_of(operation: Operation, side: Side) -> str:
     """Its path with the ids of a side; of what has none, an id that is nobody's."""
     path = operation.plain_path
+    word = "stages" if "/terms/" in path else "welcome"
     for name, pattern in operation.parameters.items():
         prefix = pattern[:3]
-        known = side.known().get(prefix) or (f"{prefix}_{NOWHERE}" if pattern[3:4] == "_" else "welcome")
+        known = side.known().get(prefix) or (f"{prefix}_{NOWHERE}" if pattern[3:4] == "_" else word)
         path = path.replace(f"{{{name}}}", known)
     return path
 
