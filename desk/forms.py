@@ -18,14 +18,14 @@ BODY_TIMEOUT_S = 15.0
 
 
 async def read_form(
-    request: web.Request, *, timeout_s: float = BODY_TIMEOUT_S
+    request: web.Request, *, timeout_s: float | None = None
 ) -> MultiDictProxy[str | bytes | bytearray | web.FileField]:
     """The fields; read once, so asking again costs nothing. `timeout_s`: for forms that bring files.
 
     Raises `WrongInput` for bytes that are no form (packing, boundary, character set), 413, or 408 for who is too slow.
     """
     try:
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(timeout_s or BODY_TIMEOUT_S):
             return await request.post()
     except TimeoutError:
         raise web.HTTPRequestTimeout from None

@@ -93,7 +93,7 @@ async def tools(mongo_url: str, redis_url: str, fresh_database_name: str) -> Asy
     hands = owners(
         receiver=nothing, receipts=nothing, consent=Consent(people, ConsentStore(db), log, db, now),
         orders=OrderBook(db, order_store, resolver, people, log, feed, doorbell, now), resolver=resolver,
-        editor=ProfileEditor(people, log, resolver, db, now), events=log, opt_words=nothing,
+        editor=ProfileEditor(people, log, resolver, db, now), events=log, opt_words=nothing, profiles=people,
     )  # fmt: skip
     ingest = Ingest(journal, registry, accounts, hands, feed, now, want_poll=nothing, want_templates=nothing)
     refusals = Refusals(bus)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -120,12 +120,15 @@ async def test_a_system_outside_cannot_tell_what_only_we_can_have_seen() -> None
         async def identify(self, references: Sequence[Any]) -> list[Any]:
             return []
 
+        async def unprofiled(self, profile_ids: Iterable[str]) -> frozenset[str]:
+            return frozenset()
+
     absent: Any = None
     events: Any = Events()
     resolver: Any = Nobody()
     hands = owners(
         receiver=absent, receipts=absent, consent=absent, orders=absent, resolver=resolver, editor=absent,
-        events=events, opt_words=absent,
+        events=events, opt_words=absent, profiles=resolver,
     )  # fmt: skip
     for name in ("profile.merged", "message.received", "task.done", "sofa.delivered"):
         event = Tracked(event_id="1", occurred_at=datetime(2026, 1, 1, tzinfo=UTC), name=name, properties={})
