@@ -13,9 +13,12 @@ from typing import Any, Protocol
 
 from base.mongo import Document
 from profiles.models import Profile, plain
+from profiles.normalise import folded
 
 #: Shorter words would be found in everything.
 WORD_MIN, NAME_MIN = 4, 6
+#: So many digits are a number of somebody.
+NUMBER_MIN = 7
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,24 @@ def _long_enough(texts: Iterable[str | None], least: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for text in texts if text and len(text.strip()) >= least))
 
 
+def speaks_of(text: str, traces: Traces) -> bool:
+    """Whether a short text that somebody typed names this person: an address, a number however it is written, a name,
+    or the better part of one. Pure."""
+    said, digits = folded(text), _digits(text)
+    for word in (*traces.words, *traces.names):
+        plain = folded(word)
+        if plain in said or (len(said) >= WORD_MIN and said in plain):
+            return True
+        number = _digits(word)
+        if len(digits) >= NUMBER_MIN and len(number) >= NUMBER_MIN and number.endswith(digits[-9:]):
+            return True
+    return False
+
+
+def _digits(text: str) -> str:
+    return "".join(character for character in text if character in "0123456789")
+
+
 class Room(Protocol):
     """One place in which something of a person may be kept."""
 
@@ -155,4 +176,4 @@ def _shown(value: Any) -> Any:
     return made if isinstance(made, str | int | float | bool) or made is None else str(made)
 
 
-__all__ = ["Holdings", "Room", "Traces", "shown", "traces_from", "traces_of"]
+__all__ = ["Holdings", "Room", "Traces", "shown", "speaks_of", "traces_from", "traces_of"]

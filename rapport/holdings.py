@@ -15,6 +15,7 @@ from profiles.holdings import Holdings, Room, Traces
 from profiles.store.dossiers import DossierRoom, DossierStore
 from profiles.store.exports import ExportRoom, ExportStore
 from profiles.store.holdings import Held, PeopleRoom
+from profiles.store.imports import CellRoom
 from profiles.store.profiles import ProfileStore
 from profiles.store.sheets import SheetStore
 from webhooks.mentions import Mentions
@@ -91,7 +92,8 @@ def all_holdings(database: Database, orders: OrderStore, desk: DeskStore, mentio
         DossierRoom(dossiers),
         Held(database, "identities"),
         PeopleRoom(database, ProfileStore(database)),
-        AnswerRoom(desk),  # these two are read whole: nobody waits for them
+        CellRoom(database),
+        AnswerRoom(desk),  # these three are read whole: nobody waits for them
         mentions,
     )
     return Holdings(rooms, IMPERSONAL)

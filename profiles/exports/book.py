@@ -71,7 +71,7 @@ class Exports:
         row: Document = {
             "_id": new_id("exp"), "state": "running", "due_at": now, "lease": None, "fence": 0, "attempts": 0,
             "format": kind, "version": version, "filter": {name: wanted[name] for name in FILTERS if wanted.get(name)},
-            "by": by, "by_name": by_name, "created_at": now, "count": 0, "total": None,
+            "by": by, "by_name": by_name, "created_at": now, "begun_at": now, "count": 0, "total": None,
         }  # fmt: skip
         await self._store.add(row)
         log.info("people are exported", extra={"export": row["_id"], "by": by, "format": kind})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
@@ -11,9 +11,11 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from base.duty import DutyBook, due_index, settled
 from base.mongo import Database, Document, Indexes
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
-from profiles.holdings import Traces
+from profiles.holdings import Traces, speaks_of
 from profiles.store.sheets import SheetStore
 
+#: Stands in the place of a search that named somebody who was erased.
+FORGOTTEN = "…"
 INDEXES: Indexes = {
     "exports": [
         due_index(),
@@ -69,6 +71,26 @@ class ExportStore:
             wanted["ended_at"] = {"$lt": before}
         return await self._rows.find(wanted).limit(limit).to_list(limit)
 
+    async def written_from(self, before: datetime | None, limit: int) -> list[Document]:
+        """Exports whose file is still there and was begun before then, or at any time."""
+        wanted: Document = {"sheet_id": {"$exists": True}, **_begun(before)}
+        return await self._rows.find(wanted).limit(limit).to_list(limit)
+
+    async def begin_anew(self, before: datetime | None) -> int:
+        """Those that are being written, and were begun before then, or at any time: whoever writes loses the lease."""
+        change = {"$set": {"lease": None, "count": 0}, "$currentDate": {"begun_at": True, "due_at": True}}
+        return (await self._rows.update_many({"state": "running", **_begun(before)}, change)).modified_count
+
+    async def asking(self) -> AsyncIterator[Document]:
+        """Exports of people who were searched for."""
+        async for row in self._rows.find({"filter.q": {"$exists": True}}, {"filter.q": 1}):
+            yield row
+
+    async def forget_search(self, export_id: str) -> None:
+        """What was searched for is not told any more; one that is still being written is stopped."""
+        await self._rows.update_one({"_id": export_id}, {"$set": {"filter.q": FORGOTTEN}})
+        await self.change(export_id, ["running"], {"state": "cancelled", "ended_at": datetime.now(UTC)})
+
     async def forget_file(self, export_id: str) -> None:
         """Its file is gone."""
         await self._rows.update_one({"_id": export_id}, {"$unset": {"sheet_id": ""}, "$set": {"state": "expired"}})
@@ -95,14 +117,22 @@ class ExportRoom:
 
     async def count(self, traces: Traces) -> int:
         """How many files."""
-        return len(await self._exports.with_files(traces.until, 1000))
+        return len(await self._exports.written_from(traces.until, 1000))
 
     async def erase(self, traces: Traces) -> int:
-        """Bytes; that they were taken out, by whom, stays."""
-        gone = 0
-        while rows := await self._exports.with_files(traces.until, 100):
+        """Bytes, of what is being written too, and the person's address where it was searched for; that they were
+        taken out, by whom, stays."""
+        gone = await self._exports.begin_anew(traces.until)
+        while rows := await self._exports.written_from(traces.until, 100):
             for row in rows:
                 await self._sheets.delete(row["sheet_id"])
                 await self._exports.forget_file(row["_id"])
             gone += len(rows)
+        async for row in self._exports.asking():
+            if speaks_of(row["filter"]["q"], traces):
+                await self._exports.forget_search(row["_id"])
         return gone
+
+
+def _begun(before: datetime | None) -> Document:
+    return {"$nor": [{"begun_at": {"$gte": before}}]} if before is not None else {}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+import re
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,10 +20,13 @@ from base.mongo import (
     whole,
 )
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from profiles.holdings import Traces
 from profiles.store.belongings import Belongings
+from profiles.store.holdings import Held
 
 #: How long the rows of an import are kept, and with them the way back.
 ROWS_KEPT = timedelta(days=30)
+_TELLING = 9
 INDEXES: Indexes = {
     "imports": [due_index(), IndexModel([("header_key", ASCENDING), ("_id", DESCENDING)], name="by_header")],
     "import_rows": [
@@ -35,6 +39,37 @@ INDEXES: Indexes = {
         IndexModel([("expires_at", ASCENDING)], name="expiry", expireAfterSeconds=0),
     ],
 }
+
+
+class CellRoom(Held):
+    """Rows of lists that nobody has taken yet, or that were given back: only their cells say whom they name."""
+
+    read_whole = True
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, "import_rows", _naming)
+        self.name = "import_cells"
+
+
+def _naming(traces: Traces) -> Document:
+    patterns = [re.compile(each, re.IGNORECASE) for each in patterns_of(traces.words)]
+    wanted: Document = {"$or": [{"cells": {"$in": patterns}}, {"reason.value": {"$in": patterns}}]}
+    return wanted if traces.until is None else {"expires_at": {"$lte": expiry(traces.until)}, **wanted}
+
+
+def patterns_of(words: Iterable[str]) -> list[str]:
+    """Finds an address, or a number however it is written, in a cell. Pure.
+
+    Of a number the last nine digits tell whose it is: whether the country stands before it is the list's own habit.
+    """
+    found: dict[str, None] = {}
+    for word in words:
+        digits = word[1:] if word.startswith("+") and word[1:].isdecimal() else ""
+        if len(digits) >= _TELLING:
+            found[r"[\s()./-]*".join(digits[-_TELLING:]) + "(?![0-9])"] = None
+        else:
+            found[rf"(?<![0-9A-Za-z]){re.escape(word)}(?![0-9A-Za-z])"] = None
+    return list(found)
 
 
 class ImportRowBelongings(Belongings):

@@ -123,6 +123,30 @@ async def test_with_an_erasure_the_files_of_all_exports_go(lists: Lists) -> None
     assert await lists.rows("sheets.files", filename=row["_id"]) == []
 
 
+async def test_an_export_that_is_being_written_while_somebody_is_erased_begins_anew(lists: Lists) -> None:
+    (anna, *_) = await town(lists)
+    exports = lists.runtime.exports
+    row = await exports.begin("csv", {}, "usr_1", "Ada")
+    (held,) = await exports._store.duties.claim(["running"], now(), limit=1)
+    await erase_everywhere(lists.runtime, anna, by="usr_1")
+    assert not await exports._store.note(held, {"count": 1})  # whoever had read the person may not go on
+    await lists.runtime.db.collection("exports").update_one({"_id": row["_id"]}, {"$set": {"due_at": now()}})
+    assert (await exports.finish(row["_id"]))["state"] == "done"
+    _, pieces = await exports.file(row["_id"])
+    assert b"anna@example.org" not in b"".join([piece async for piece in pieces])
+
+
+async def test_with_an_erasure_goes_what_was_searched_for(lists: Lists) -> None:
+    (anna, *_) = await town(lists)
+    searches = ("Anna@example.org", "0170 1234567", "anna@exam", "example of tea", "wang@example.cn")
+    rows = [await lists.runtime.exports.begin("csv", {"q": each}, "usr_1") for each in searches]
+    for row in rows:
+        await lists.runtime.exports.finish(row["_id"])
+    await erase_everywhere(lists.runtime, anna, by="usr_1")
+    left = [(await lists.runtime.exports.get(row["_id"]))["filter"]["q"] for row in rows]
+    assert left == ["…", "…", "…", "example of tea", "wang@example.cn"]
+
+
 async def test_an_export_whose_worker_died_is_written_again_and_one_that_was_stopped_is_not(lists: Lists) -> None:
     await town(lists)
     book = lists.runtime.exports

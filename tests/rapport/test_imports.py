@@ -6,6 +6,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -268,6 +269,39 @@ async def test_rows_go_with_the_person_who_is_erased(lists: Lists) -> None:
     await erase_everywhere(lists.runtime, anna["_id"], by="usr_x")
     assert await lists.rows("import_rows", profile_id=anna["_id"]) == []
     assert "Visser" not in str(await lists.rows("import_rows"))
+
+
+WAITING = """name,email,phone
+Anna Visser,a@x.de,
+Anna V.,ANNA.v@x.de,+49 170 765 43 21
+Ben,ben@x.de,0170/7654321
+Cleo,cleo@x.de,+491709999999
+Dora,no address,
+"""
+
+
+@pytest.mark.parametrize("until", ["mapping", "ready", "done"])
+async def test_rows_that_wait_or_were_given_back_go_too(lists: Lists, until: str) -> None:
+    head = await lists.imported("email,phone\nanna.v@x.de,+491707654321\n")
+    anna = (await lists.person())["_id"]
+    if until == "mapping":
+        head = await lists.brought(WAITING)
+    else:
+        head = await (lists.looked(WAITING) if until == "ready" else lists.imported(WAITING))
+    await erased_wholly(lists, anna)
+    cells = str([row["cells"] for row in await lists.rows("import_rows", import_id=head["_id"])])
+    assert "765" not in cells and "ANNA" not in cells and "no address" in cells
+    assert ("Cleo" in cells) is (until != "done")
+
+
+async def erased_wholly(lists: Lists, profile_id: str) -> None:
+    erasures = lists.runtime.privacy.erasures
+    row = await erasures.ask(profile_id, by="usr_x")
+    for _ in range(3):
+        await erasures.drain(only=row["_id"])
+        past = {"$set": {"due_at": now() - timedelta(seconds=1)}}
+        await lists.runtime.db.collection("erasures").update_many({"due_at": {"$exists": True}}, past)
+    assert (await erasures.get(row["_id"]))["state"] == "done"
 
 
 # -- crashes -------------------------------------------------------------------------------------------------------
