@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from profiles.sheets.table import Row, Table, Unreadable, table_of
 
@@ -16,6 +17,8 @@ DELIMITERS = ",;\t|"
 LOOK = 65_536
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _PIECE = 1_000_000
+#: Characters of one row, however many lines of the file it takes.
+RECORD_MAX = 4_000_000
 _SEP_LINE = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
 
 # The csv module's own limit of a field is that of the whole process.
@@ -36,14 +39,37 @@ def read_delimited(path: Path) -> Table:
         with path.open(encoding=encoding, errors="replace", newline="") as file:
             if told:
                 file.readline()
-            reader = csv.reader(file, delimiter=delimiter)
+            lines = _Lines(file)
+            reader = csv.reader(lines, delimiter=delimiter)
             try:
-                yield from enumerate(reader, 2 if told else 1)
+                for row in enumerate(reader, 2 if told else 1):
+                    lines.taken = 0
+                    yield row
             except csv.Error as error:
                 sentence = f"The file cannot be read from line {reader.line_num} on: is a quotation mark not closed?"
                 raise Unreadable(sentence) from error
 
     return table_of("csv", records, encoding, delimiter)
+
+
+class _Lines:
+    """The lines of a file. `taken`: characters since the row began; what has no end is not held in memory."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self.taken = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._file.readline(RECORD_MAX + 1 - self.taken)
+        self.taken += len(line)
+        if self.taken > RECORD_MAX:
+            raise Unreadable("A row of this file has no end: is a quotation mark not closed?")
+        if not line:
+            raise StopIteration
+        return line
 
 
 def encoding_of(path: Path) -> str:

@@ -44,8 +44,8 @@ def table_of(kind: Kind, records: Callable[[], Iterator[Row]], encoding: str = "
 
     Raises `Unreadable` when there is nothing in it, or too many columns.
     """
-    first = next((row for row in records() if any(cell.strip() for cell in row[1])), None)
-    if first is None:
+    first = next((row for row in records() if row[0] > ROWS_MAX or any(cell.strip() for cell in row[1])), None)
+    if first is None or first[0] > ROWS_MAX:
         raise Unreadable("There is nothing in this file.")
     number, head = first
     if len(head) > COLUMNS_MAX:

@@ -24,6 +24,8 @@ COLUMNS = (
 #: Octets of a line, without its end. RFC 6350, 3.2.
 LINE_MAX = 75
 CARD_MAX_LINES = 5000
+#: Octets that are kept of a property.
+UNFOLDED_MAX = 100_000
 #: Stands on a card whose `FN`, which there has to be, is no name.
 NAMELESS = "X-RAPPORT-NAMELESS"
 #: Simple properties: name on the card → column.
@@ -136,19 +138,23 @@ def _cards(path: Path) -> Iterator[list[bytes]]:
 
 def _unfolded(file: Iterable[bytes]) -> Iterator[bytes]:
     """Continued lines put together, those of quoted-printable too. A picture of megabytes is cut, not kept."""
-    line: bytes | None = None
+    line: bytearray | None = None
+    packed = ended = False  # quoted-printable; its last piece ends with a sign that it goes on
     for raw in file:
         piece = raw.rstrip(b"\r\n")
         if line is not None and piece[:1] in (b" ", b"\t"):
-            line = line + piece[1:] if len(line) < 100_000 else line
-        elif line is not None and line.endswith(b"=") and b"QUOTED-PRINTABLE" in line.partition(b":")[0].upper():
-            line = line[:-1] + piece
+            more = piece[1:]
+        elif line is not None and packed and not ended:
+            more = piece
         else:
             if line is not None:
-                yield line
-            line = piece
+                yield bytes(line)
+            line, packed, more = bytearray(), b"QUOTED-PRINTABLE" in piece.partition(b":")[0].upper(), piece
+        ended = not more.endswith(b"=")
+        kept = more if ended or not packed else more[:-1]
+        line += kept[: max(0, UNFOLDED_MAX - len(line))]
     if line is not None:
-        yield line
+        yield bytes(line)
 
 
 def card_cells(lines: Sequence[bytes]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
@@ -18,7 +19,13 @@ from profiles.sheets.table import COLUMNS_MAX, ROWS_MAX, Row, Table, Unreadable,
 #: What may come out of the packed file, bytes: all of it, and the list of texts, which is held in memory.
 UNPACKED_MAX, TEXTS_MAX = 600_000_000, 80_000_000
 PARTS_MAX = 2000
+#: Bytes of a part that the library reads as a whole: everything but the sheets and the list of texts.
+WHOLE_MAX = 8_000_000
 SHEET_ROWS_MAX = 1_048_576
+_TYPES = "[Content_Types].xml"
+_PICTURES = (".png", ".jpeg", ".jpg", ".gif", ".emf", ".wmf", ".bin")
+_OVERRIDE = re.compile(rb"<(?:\w+:)?Override\b([^>]*)>")
+_ATTRIBUTE = re.compile(rb"""(\w+)\s*=\s*["']([^"']*)["']""")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 #: The number of digits that a spreadsheet keeps.
 _EXACT = 1e15
@@ -50,12 +57,24 @@ def _check_size(path: Path) -> None:
     """By the sizes that the archive declares: more than these the unpacking never gives."""
     try:
         with zipfile.ZipFile(path) as archive:
-            parts = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            sizes = {each.filename: each.file_size for each in archive.infolist()}
+            types = archive.read(_TYPES) if 0 < sizes.get(_TYPES, 0) <= WHOLE_MAX else b""
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError, NotImplementedError) as error:
         raise Unreadable("This is no XLSX workbook.") from error
-    texts = max((each.file_size for each in parts if "sharedstrings" in each.filename.lower()), default=0)
-    if len(parts) > PARTS_MAX or sum(each.file_size for each in parts) > UNPACKED_MAX or texts > TEXTS_MAX:
+    large = {name for name, size in sizes.items() if size > WHOLE_MAX and not name.lower().endswith(_PICTURES)}
+    sheets, texts = (set(_named(types, kind)) for kind in (b"worksheet+xml", b"sharedStrings+xml"))
+    fits = large <= (sheets | texts) - set(_named(types, b"main+xml")) - {"xl/styles.xml"}
+    strings = max((sizes.get(name, 0) for name in texts), default=0)
+    if len(sizes) > PARTS_MAX or sum(sizes.values()) > UNPACKED_MAX or strings > TEXTS_MAX or not fits:
         raise Unreadable("This workbook is too large when it is unpacked. Save it as CSV, or in parts.")
+
+
+def _named(types: bytes, kind: bytes) -> Iterator[str]:
+    """The parts that the archive says are of this kind, by the end of its name."""
+    for override in _OVERRIDE.findall(types):
+        told = dict(_ATTRIBUTE.findall(override))
+        if told.get(b"ContentType", b"").endswith(kind):
+            yield told.get(b"PartName", b"").decode("utf-8", "replace").lstrip("/")
 
 
 @contextmanager
@@ -81,6 +100,8 @@ def _sheet_with_rows(path: Path) -> str:
 
 
 def _texts(cells: tuple[Any, ...]) -> list[str]:
+    if not any(cells) and all(cell is None for cell in cells):  # of these there may be a million
+        return []
     texts = [cell_text(cell) for cell in cells]
     while texts and not texts[-1]:
         texts.pop()

@@ -130,6 +130,41 @@ def test_a_zip_bomb_is_refused_before_it_unpacks(tmp_path: Path) -> None:
         read_table(path)
 
 
+@pytest.mark.parametrize("name", ["xl/styles.xml", "xl/workbook.xml", "docProps/core.xml", "xl/worksheets/sheet9.xml"])
+def test_a_part_that_is_read_as_a_whole_may_not_unpack_far(tmp_path: Path, name: str) -> None:
+    good, path = tmp_path / "good", tmp_path / "list"
+    writer = WorkbookWriter(good, ("name",))
+    writer.write(["Anna"])
+    writer.close()
+    assert rows(read_table(good)) == [["Anna"]]
+    with zipfile.ZipFile(good) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for part in old.infolist():
+            if part.filename != name:
+                archive.writestr(part.filename, old.read(part.filename))
+        archive.writestr(name, b"<styleSheet>" + b"<xf/>" * 2_000_000 + b"</styleSheet>")
+    with pytest.raises(Unreadable, match="too large"):
+        read_table(path)
+
+
+def test_a_row_without_an_end_and_a_file_of_nothing_are_not_held_in_memory(tmp_path: Path) -> None:
+    with pytest.raises(Unreadable, match="no end"):
+        rows(table(tmp_path, "name,email\nAnna,a@x.de\n" + "," * 5_000_000))
+    with pytest.raises(Unreadable, match="no end"):
+        rows(table(tmp_path, "name,email\n" + '"\n",' * 2_000_000))
+    with pytest.raises(Unreadable, match="nothing"):
+        table(tmp_path, "\n" * 3_000_000)
+
+
+def test_a_card_that_goes_on_for_ever_is_cut(tmp_path: Path) -> None:
+    for goes_on in ("A=\n", " A\n"):
+        long = f"BEGIN:VCARD\nNOTE;ENCODING=QUOTED-PRINTABLE:A=\n{goes_on * 400_000}\nEND:VCARD\n"
+        content = f"{long}BEGIN:VCARD\nNOTE;ENCODING=QUOTED-PRINTABLE:a=3D=\nb\nFN:Anna\n  B\nEND:VCARD\n"
+        found = table(tmp_path, content)
+        first, second = rows(found)
+        note, name = found.columns.index("note"), found.columns.index("name")
+        assert len(first[note]) <= 100_000 and (second[note], second[name]) == ("a=b", "Anna B")
+
+
 # -- the guard -----------------------------------------------------------------------------------------------------
 
 RISKY = (
