@@ -65,12 +65,13 @@ async def refused_answer(
         }
     )  # fmt: skip
     await response.prepare(request)
-    header = [*head["columns"], formats.text(N_("Row")), formats.text(N_("Reason"))]
+    header = [*(guarded(name) for name in head["columns"]), formats.text(N_("Row")), formats.text(N_("Reason"))]
     await response.write(b"\xef\xbb\xbf" + _line(header))
     width = len(head["columns"])
     async for cells, reason, number in runtime.imports.refused(head["_id"]):
         padded = [*cells, *[""] * (width - len(cells))][:width]
-        await response.write(_line([*(guarded(cell) for cell in padded), str(number), sentence_of(reason, formats)]))
+        said = guarded(sentence_of(reason, formats))  # it may begin with the name of a column
+        await response.write(_line([*(guarded(cell) for cell in padded), str(number), said]))
     await response.write_eof()
     return response
 

@@ -12,7 +12,7 @@ from tests.desk.conftest import Browser, Desk
 
 pytestmark = pytest.mark.timeout(240)
 
-LIST = b"Name,E-Mail,City,News\nAnna,anna-list@example.org,Leiden,yes\nBo,nonsense,Delft,no\n"
+LIST = b"Name,E-Mail,City,=News\nAnna,anna-list@example.org,Leiden,yes\nBo,nonsense,Delft,no\n"
 
 
 async def upload(browser: Browser, content: bytes, token: str | None = None, status: int = 303) -> str:
@@ -47,6 +47,7 @@ async def test_a_list_goes_all_the_way_by_forms_alone(desk: Desk) -> None:
     page = await browser.page(path)
     assert 'data-testid="undo"' in page and 'data-testid="errors"' in page
     rows = list(csv.reader(io.StringIO((await browser.page(f"{path}/errors.csv")).lstrip("\ufeff"))))
+    assert rows[0][:4] == ["Name", "E-Mail", "City", "'=News"]
     assert rows[1] == ["Bo", "nonsense", "Delft", "no", "3", "E-Mail: nonsense is no mail address."]
     assert "anna-list@example.org" in await browser.page("/profiles?q=anna-list")
     await browser.post(f"{path}/undo")
