@@ -265,6 +265,7 @@ class Merger:
             raise _Overtaken
         if not await self._profiles.replace(stone, other, session):
             raise _Overtaken
+        await self._merges.forget_images(survivor_id, merge_id, row["before"]["survivor"], session)
         await self._profiles.realign(other_id, session)
         parting = Parting(merge_id, survivor_id, other_id)
         ids = await self._profiles.identity_rows.belongings.returning(parting, session)

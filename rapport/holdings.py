@@ -14,7 +14,7 @@ from orders.store import OrderStore
 from profiles.holdings import Holdings, Room, Traces
 from profiles.store.dossiers import DossierRoom, DossierStore
 from profiles.store.exports import ExportRoom, ExportStore
-from profiles.store.holdings import Held, PeopleRoom
+from profiles.store.holdings import Held, MergeRoom, PeopleRoom
 from profiles.store.imports import CellRoom
 from profiles.store.profiles import ProfileStore
 from profiles.store.sheets import SheetStore
@@ -84,7 +84,7 @@ def all_holdings(database: Database, orders: OrderStore, desk: DeskStore, mentio
         Held(database, "relations", _relations),
         Held(database, "notes"),
         Held(database, "tag_moves", _tag_moves),
-        Held(database, "merges", _merges),
+        MergeRoom(database, "merges", _merges),
         Held(database, "suggestions", _pairs),
         Held(database, "privacy_requests", _requests),
         Held(database, "events"),

@@ -64,3 +64,21 @@ class PeopleRoom(Held):
     async def erase(self, traces: Traces) -> int:
         """As `profiles.holdings.Room`."""
         return await self._profiles.delete(traces.profile_ids)
+
+
+class MergeRoom(Held):
+    """Merges. A copy of one that was undone shows this person alone: the other is somebody else."""
+
+    async def rows(self, traces: Traces) -> AsyncIterator[Document]:
+        """As `profiles.holdings.Room`."""
+        own = set(traces.profile_ids)
+        async for row in self._rows.find(await self._wanted(traces)).sort("_id", ASCENDING):
+            if {row["survivor_id"], row["other_id"]} <= own:
+                yield shown(row)
+                continue
+            before = {side: each for side, each in row["before"].items() if each["_id"] in own}
+            yield shown({name: value for name, value in row.items() if name not in _OF_BOTH} | {"before": before})
+
+
+#: What a merge keeps of both together.
+_OF_BOTH = frozenset({"changed", "set_aside", "kept", "choices", "identity_ids"})

@@ -75,6 +75,18 @@ class MergeStore:
         """What an earlier merge had to do with it is taken out of its record."""
         await self._rows.update_one({"_id": merge_id}, {"$set": dict(fields)}, session=session)
 
+    async def forget_images(self, profile_id: str, since: str, image: Mapping[str, Any], session: Session) -> None:
+        """Merges of this person after that one which were undone already hold no more what the person was in between,
+        which is somebody else's again, but `image`."""
+        wanted = {
+            "$or": [{"survivor_id": profile_id}, {"other_id": profile_id}], "_id": {"$gt": since},
+            "state": {"$in": ["resettling", "undone"]},
+        }  # fmt: skip
+        for row in await self._rows.find(wanted, {"survivor_id": 1}, session=session).to_list(None):
+            side = "survivor" if row["survivor_id"] == profile_id else "other"
+            fields = {f"before.{side}": dict(image), "changed": {}, "set_aside": [], "kept": []}
+            await self._rows.update_one({"_id": row["_id"]}, {"$set": fields}, session=session)
+
     async def turn(
         self, merge_id: str, from_states: Sequence[str], to_state: str, at: datetime, fields: Mapping[str, Any],
         session: Session,

@@ -320,6 +320,28 @@ async def test_an_erased_person_leaves_no_before_image(town: Town) -> None:
     assert not await town.rows("merges") and not await town.rows("profiles")
 
 
+async def test_an_undone_merge_holds_nothing_of_who_was_parted_later(town: Town) -> None:
+    anna, clara = await town.says("anna"), await town.says("clara")
+    berta = await town.says("berta", email="berta@example.org")
+    first = await town.runtime.merger.merge(anna, berta, by=None)
+    second = await town.runtime.merger.merge(anna, clara, by=None)
+    third = await town.runtime.merger.merge(await town.says("dora"), anna, by=None)
+    for each in (third, second, first):
+        await town.done()
+        await town.runtime.merger.unmerge(str(each.merge_id), by=None)
+    await town.done()
+    told = await town.runtime.privacy.dossiers.at_once(anna, by="usr_x")
+    assert len(told["rooms"]["merges"]) == 3 and "berta" not in str(told["rooms"]["merges"]).lower()
+    assert "anna" in str(told["rooms"]["merges"]).lower()
+    row = await erase_everywhere(town.runtime, berta, by="usr_tester")
+    await town.done()
+    past = {"$set": {"due_at": now() - timedelta(seconds=1)}}
+    await town.runtime.db.collection("erasures").update_one({"_id": row["_id"]}, past)
+    await town.runtime.privacy.erasures.drain()
+    left = await town.rows("merges")
+    assert len(left) == 2 and "berta" not in str(left).lower()
+
+
 class _Died(BaseException):
     """As `kill -9` looks from inside."""
 
