@@ -86,7 +86,7 @@ def segment_view(call: Call, row: Document) -> SegmentView:
 def sample_view(profile: Profile) -> SampleView:
     """One of five."""
     known = (profile.email, profile.phone, *profile.handles, profile.attributes.get("city"), profile.stage)
-    line = next(str(each) for each in known if each and str(each) != profile.display_name)
+    line = next((str(each) for each in known if each and str(each) != profile.display_name), "")
     return SampleView(id=profile.id, display_name=profile.display_name, avatar_url=profile.avatar_url, line=line)
 
 

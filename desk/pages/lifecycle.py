@@ -124,6 +124,8 @@ def field_row(field: CustomField, value: Any, formats: Formats) -> FieldRow:
         raw = value if isinstance(value, list) else []
     elif value is None or isinstance(value, dict | list):
         raw = ""
+    elif field.type in ("url", "file"):
+        raw = str(value)  # written before it was defined, it may be anything
     options = tuple((each.value, field.option_said(each.value, formats.language)) for each in field.options)
     text = "" if value in (None, "", []) else field_text(field, value, formats)
     return FieldRow(field, field.said(formats.language), text, raw, options)

@@ -133,6 +133,15 @@ def test_rows_come_in_the_order_of_their_numbers_and_keep_what_is_not_shown():
     assert (key_of("Too expensive!", 3), key_of("太贵", 3)) == ("too_expensive", "term_4")
 
 
+@pytest.mark.parametrize("value", [5, True, 1.5, "javascript:alert(1)", ["http://x"], {"a": 1}])
+async def test_what_stood_there_before_the_field_was_defined_breaks_no_page(desk, value):
+    mara, anna = await desk.person("marketer", name="Mara Marketer"), await somebody(desk, "anna")
+    await desk.runtime.editor.patch(anna, ProfilePatch(attributes={"site": value}))
+    given = {"key": "site", "label:en": "Site", "type": "url", "shown:profile": "1"}
+    await mara.post("/settings/fields/new", 303, **given)
+    assert 'href="javascript:' not in await mara.page(f"/profiles/{anna}")
+
+
 async def test_fields_are_defined_filled_in_and_taken_away(desk):
     mara, anna = await desk.person("marketer", name="Mara Marketer"), await somebody(desk, "anna")
     assert 'data-testid="empty"' in await mara.page("/settings/fields")

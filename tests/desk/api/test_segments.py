@@ -63,6 +63,10 @@ async def test_a_preview(world: World) -> None:
         assert (seen["count"], seen["at_least"]) == (7, False)
         assert len(seen["sample"]) == 5 and {each["id"] for each in seen["sample"]} <= set(ids)
         assert all(each["line"].endswith("@example.net") for each in seen["sample"])
+        named = {"identities": ["anonymous:nobody-else"], "name": "new"}  # as the stage is called, and no address
+        await ask(client, "POST", "/profiles", named, 201)
+        seen = await ask(client, "POST", "/segments/preview", {"rule": {"field": "name", "op": "eq", "value": "new"}})
+        assert [each["line"] for each in seen["sample"]] == [""]
         ever = {"any": [rule, {"event": "order.paid", "count": {"gte": 99}}]}
         assert (await ask(client, "POST", "/segments/preview", {"rule": ever}))["count"] == 7
         inner = {"all": [rule, {"segment": world.ours.common["seg"]}]}
