@@ -44,6 +44,8 @@ async def receive(
         async with asyncio.timeout(TIMEOUT_S):
             if request.content_type == "multipart/form-data":
                 return await _from_form(request, path, max_bytes, check)
+            if check is not None:
+                check({})  # bytes by themselves bring no fields
             name = unquote(request.headers.get(NAME_HEADER, ""))
             size, digest = await _written(partial(request.content.read, 262_144), path, max_bytes)
             return Upload(_named(name), size, digest)

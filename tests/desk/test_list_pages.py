@@ -56,6 +56,17 @@ async def test_a_list_goes_all_the_way_by_forms_alone(desk: Desk) -> None:
     assert "people.csv" in await browser.page("/profiles/imports")
 
 
+async def test_bytes_without_the_token_of_a_form_bring_nothing(desk: Desk) -> None:
+    browser = await desk.person("marketer", name="Mia")
+    before = len((await desk.runtime.imports.page()).data)
+    for kind in ("application/x-www-form-urlencoded", "text/plain", "text/csv"):
+        sent = {"data": LIST, "headers": {"Content-Type": kind}, "allow_redirects": False}
+        async with browser.client.post("/profiles/imports", **sent) as answer:
+            assert answer.status == 403
+    await upload(browser, LIST, token="wrong", status=403)
+    assert len((await desk.runtime.imports.page()).data) == before
+
+
 async def test_faults_of_a_file_stand_on_its_page(desk: Desk) -> None:
     browser = await desk.person("marketer", name="Max")
     assert "The file is empty." in await upload(browser, b"", status=422)
@@ -114,7 +125,7 @@ async def test_the_api_goes_the_same_way(desk: Desk) -> None:
     await call("POST", f"{path}/run", None, 409)
     await desk.runtime.imports.finish(made["id"])
     found = await call("GET", path)
-    assert found["state"] == "mapping" and found["columns"] == ["Name", "E-Mail", "City", "News"]
+    assert found["state"] == "mapping" and found["columns"] == ["Name", "E-Mail", "City", "=News"]
     await call("PUT", f"{path}/mapping", {"columns": [{"to": "email"}]}, 422)
     options = {"tags": ["api"], "evidence": "By phone"}
     await call("PUT", f"{path}/mapping", {"columns": found["mapping"]["columns"], "options": options})
