@@ -113,9 +113,12 @@ class SegmentAdapter(Adapter):
         return f"{call[:20]}:{key}" if call else key
 
     def parse(self, account: Account, delivery: Delivery) -> list[AnyEvent]:
-        """See `channels.providers.segment.parse`."""
+        """See `channels.providers.segment.parse`. A key that stands in the pages of our script is everybody's: whoever
+        brings it, by whatever path, proves who somebody is by the hash alone."""
         settings: SegmentSettings = account.settings
-        return parse_delivery(delivery, trusted=settings.trusted, secrets=account.secrets("identity_secret"))
+        public = bool(settings.allowed_origins) and not settings.trusted
+        secrets = account.secrets("identity_secret")
+        return parse_delivery(delivery, trusted=settings.trusted, secrets=secrets, public=public)
 
     def accepted(self, account: Account, delivery: Delivery) -> Answer:
         """What Segment's libraries expect."""

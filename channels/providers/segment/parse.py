@@ -58,12 +58,15 @@ class Frame:
         return Unrecognised(**self.shared, topic=self.kind or "untyped", reason=reason)
 
 
-def parse_delivery(delivery: Delivery, *, trusted: bool, secrets: Iterable[str] = ()) -> list[AnyEvent]:
+def parse_delivery(
+    delivery: Delivery, *, trusted: bool, secrets: Iterable[str] = (), public: bool = False
+) -> list[AnyEvent]:  # fmt: skip
     """Every call of the body; one that cannot be read harms no other. Raises `Unreadable`.
 
-    What came from a browser says who somebody is only as far as one of `secrets` has signed it.
+    What came from a browser, or with a key that is `public`, says who somebody is only as far as one of `secrets` has
+    signed it.
     """
-    signing = tuple(secrets) if delivery.param(BROWSER) else None
+    signing = tuple(secrets) if public or delivery.param(BROWSER) else None
     body = read_json(delivery.body)
     if not isinstance(body, dict):
         raise Unreadable("The body is not an object.")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from base.signing import hmac_hex
 from channels.adapter import Unreadable
 from channels.failures import Failure, SendFailed
 from channels.providers.segment.adapter import SegmentAdapter
@@ -54,6 +55,17 @@ def test_a_wrong_clock_is_put_right(call: dict[str, Any], happened: str | None) 
     assert event.occurred_at <= NOW
     if happened is not None:
         assert event.occurred_at.isoformat() == f"2026-11-22T{happened}+00:00"
+
+
+def test_a_key_of_the_tracking_script_says_of_nobody_who_they_are_unless_signed() -> None:
+    public = {"allowed_origins": ["https://shop.example"], "identity_secret": "s" * 32}
+    body = {"userId": "1", "anonymousId": "a", "traits": {"email": "anna@example.com"}}
+    (event,) = parsed("identify", body, **public)
+    assert isinstance(event, Identified) and (event.customer_id, event.anonymous_id) == (None, "a")
+    signed = {**body, "context": {"hash": hmac_hex("s" * 32, b"1")}}
+    assert parsed("identify", signed, **public)[0].customer_id == "1"
+    assert parsed("identify", body, **{**public, "trusted": True})[0].customer_id == "1"
+    assert isinstance(parsed("alias", {"userId": "1", "previousId": "a"}, **public)[0], Unrecognised)
 
 
 def test_only_a_key_that_servers_alone_hold_proves_an_address() -> None:
