@@ -21,6 +21,7 @@ from profiles.store.profiles import ProfileStore
 #: Names that only the application itself may raise: they stand for things it has seen happen.
 RESERVED = (
     "profile.", "message.", "conversation.", "consent.", "contact.", "segment.", "task.", "csat.", "sla.", "journey.",
+    "note.", "file.", "follow_up.", "broadcast.", "call.logged", "meeting.logged", "visit.logged",
 )  # fmt: skip
 #: A clock that runs ahead of ours further than this is not believed.
 AHEAD = timedelta(minutes=5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -71,6 +71,10 @@ def owners(
         messages=messages, words=words, receipts=receive_receipts, people=identified, consents=consents,
         orders=record_orders, tracked=tracked,
     )  # fmt: skip
+
+
+#: How ids of people, programs and journeys of ours begin.
+_OURS = ("usr_", "tok_", "journey:", "rule:")
 
 
 def _sighting(item: Item) -> Sighting:
@@ -145,5 +149,12 @@ def _event(item: Item, who: Known | None) -> NewEvent:
     return NewEvent(
         name=event.name, dedupe=f"{item.channel_id}:{event.name}:{event.event_id}", occurred_at=event.occurred_at,
         profile_id=who.profile_id if who else None, identity_id=who.identity_id if who else None,
-        channel_id=item.channel_id, properties=event.properties,
+        channel_id=item.channel_id, properties=_as_theirs(event.properties),
     )  # fmt: skip
+
+
+def _as_theirs(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Without a doer who is one of us: what comes from outside nobody of ours has done."""
+    by = properties.get("by")
+    ours = isinstance(by, str) and by.startswith(_OURS)
+    return {name: value for name, value in properties.items() if name != "by" or not ours}

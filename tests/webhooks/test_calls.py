@@ -93,7 +93,8 @@ async def tools(mongo_url: str, redis_url: str, fresh_database_name: str) -> Asy
     hands = owners(
         receiver=nothing, receipts=nothing, consent=Consent(people, ConsentStore(db), log, db, now),
         orders=OrderBook(db, order_store, resolver, people, log, feed, doorbell, now), resolver=resolver,
-        editor=ProfileEditor(people, log, resolver, db, now), events=log, opt_words=nothing, profiles=people,
+        editor=ProfileEditor(people, log, resolver, db, now), events=log, opt_words=nothing,
+        profiles=people,
     )  # fmt: skip
     ingest = Ingest(journal, registry, accounts, hands, feed, now, want_poll=nothing, want_templates=nothing)
     refusals = Refusals(bus)
@@ -208,6 +209,18 @@ async def test_alias_joins_a_session_and_a_customer(door: Any, tools: Tools) -> 
     await call(door, "alias", {"previousId": "old", "userId": "11", "messageId": "a1"})
     await tools.drained()
     assert (await tools.person("customer_id", "11")).id == (await tools.person("anonymous", "old")).id
+
+
+async def test_what_comes_from_outside_nobody_of_ours_has_done(door: Any, tools: Tools) -> None:
+    for place, by in enumerate(("usr_" + "0" * 26, "journey:jrn_1", "a friend", {"x": 1})):
+        said = {"event": "gift.sent", "userId": "c-9", "messageId": f"by-{place}", "properties": {"by": by, "to": "Bo"}}
+        assert (await call(door, "track", said)).status == 200
+    await tools.drained()
+    who = await tools.person("customer_id", "c-9")
+    rows = tools.db.collection("events").find({"profile_id": who.id, "name": "gift.sent"}).sort("_id", 1)
+    told = [row["properties"] async for row in rows]
+    assert all(each["to"] == "Bo" for each in told)
+    assert sorted(str(each.get("by")) for each in told) == ["None", "None", "a friend", "{'x': 1}"]
 
 
 async def test_a_batch_sent_again_and_cut_otherwise_changes_nothing(door: Any, tools: Tools) -> None:

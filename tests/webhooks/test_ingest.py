@@ -120,17 +120,22 @@ async def test_a_system_outside_cannot_tell_what_only_we_can_have_seen() -> None
         async def identify(self, references: Sequence[Any]) -> list[Any]:
             return []
 
+    class People:
         async def unprofiled(self, profile_ids: Iterable[str]) -> frozenset[str]:
             return frozenset()
 
     absent: Any = None
     events: Any = Events()
+    people: Any = People()
     resolver: Any = Nobody()
     hands = owners(
         receiver=absent, receipts=absent, consent=absent, orders=absent, resolver=resolver, editor=absent,
-        events=events, opt_words=absent, profiles=resolver,
+        events=events, opt_words=absent, profiles=people,
     )  # fmt: skip
-    for name in ("profile.merged", "message.received", "task.done", "sofa.delivered"):
+    for name in (
+        "profile.merged", "message.received", "task.done", "note.added", "call.logged", "file.attached",
+        "sofa.delivered",
+    ):  # fmt: skip
         event = Tracked(event_id="1", occurred_at=datetime(2026, 1, 1, tzinfo=UTC), name=name, properties={})
         item = Item("chn_x", "generic", event, "dlv_1")
         if name == "sofa.delivered":
