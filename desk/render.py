@@ -20,6 +20,7 @@ from desk.auth import PRINCIPAL, Principal, authenticate, csrf_of
 from desk.i18n import LANGUAGES, Formats, chosen_language, zone_of
 from desk.keys import runtime_of
 from desk.middleware import NONCE, POSITION
+from desk.sections import profile_sections, settings_menu
 
 FOLDER = Path(__file__).parent / "templates"
 LANGUAGE_COOKIE = "rapport-language"
@@ -50,6 +51,7 @@ def _environment(language: str, assets: Assets) -> Environment:
     )  # fmt: skip
     environment.install_gettext_translations(i18n.translations(language), newstyle=True)  # type: ignore[attr-defined]
     environment.globals.update(asset=assets.url, icon=icon, hue_of=hue_of, initials=initials, said=said)
+    environment.globals.update(settings_menu=settings_menu, profile_sections=profile_sections)
     return environment
 
 
@@ -123,6 +125,7 @@ async def page(
         "csrf": csrf_of(request),
         "path": request.path,
         "position": request.get(POSITION, 0),
+        "agents_export": getattr(getattr(runtime_of(request), "settings", None), "agents_may_export", False),
         "fragment": request.headers.get("HX-Request") == "true",
     }
     text = request.config_dict[RENDERER].draw(template, formats.language, {**known, **(values or {})})

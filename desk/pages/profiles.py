@@ -144,17 +144,21 @@ async def profiles(request: web.Request) -> web.StreamResponse:
     values: dict[str, Any] = {
         "profiles": [profile_row(each, formats, agreed, tiers) for each in found.data if each.id in seen],
         "q": q,
-        "filters": [(name, value, shown[name]) for name, value in query.items() if name != "q"],
-        "mine": mine,
+        "filters": [(name, value, shown[name], _list_path(query, without=name)) for name, value in query.items()
+                    if name != "q"],
+        "mine": mine, "all_href": _list_path(query, without="owner"),
+        "mine_href": _list_path({**query, "owner": "me"}),
         "count": await _count(request, wanted, formats),
-        "next_href": f"/profiles?{urlencode({**query, 'cursor': found.next_cursor})}" if found.next_cursor else "",
-    }
-    principal = principal_of(request)
-    values |= {
-        "may_import": principal.may("marketer") and principal.channels is None, "may_export": exporting(request),
-        "export_href": f"/profiles/exports?{urlencode(query)}" if query else "/profiles/exports",
+        "next_href": _list_path({**query, "cursor": found.next_cursor}) if found.next_cursor else "",
+        "export_href": f"/profiles/exports?{urlencode(query)}" if query and exporting(request) else "",
     }  # fmt: skip
     return await page(request, "profiles/list.html", values)
+
+
+def _list_path(query: Mapping[str, str], without: str = "") -> str:
+    """The list narrowed like this, one filter left out."""
+    left = urlencode({name: value for name, value in query.items() if name != without})
+    return f"/profiles?{left}" if left else "/profiles"
 
 
 async def _segment_name(runtime: Any, segment_id: str) -> str:
@@ -228,7 +232,7 @@ async def _twins(request: web.Request, profile_id: str) -> list[tuple[str, str]]
 
 async def ways_panel(opened: Opened) -> Any:
     """How the person can be reached."""
-    return ways_of(opened.identities, opened.faces, opened.formats)
+    return ways_of(opened.identities, opened.faces, opened.formats) or None
 
 
 async def facts_panel(opened: Opened) -> Any:
@@ -310,19 +314,19 @@ async def identities_tab(opened: Opened) -> Any:
     return {"identities": ways, "merges": await merge_rows(opened.request, opened.person.id)}
 
 
-#: The side from top to bottom.
+#: The side from top to bottom: what is to be done, how to reach them, where they stand, what they are worth, the rest.
 PANELS = (
     Panel("follow_up", follow_up_panel),
     Panel("pinned", pinned_panel),
     Panel("ways", ways_panel),
     Panel("stage", stage_panel),
+    Panel("revenue", revenue_panel),
     Panel("value", value_panel),
-    Panel("roles", roles_panel),
     Panel("fields", fields_panel),
     Panel("facts", facts_panel),
     Panel("relations", relations_panel),
+    Panel("roles", roles_panel),
     Panel("social", social_panel),
-    Panel("revenue", revenue_panel),
     Panel("traits", traits_panel),
     Panel("edit", edit_panel),
 )  # fmt: skip

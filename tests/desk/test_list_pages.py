@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from aiohttp import FormData
 
+from profiles.edit import ProfilePatch
+from profiles.models import IdentityRef
+from profiles.resolve import Reference
 from tests.desk.conftest import Browser, Desk
 
 pytestmark = pytest.mark.timeout(240)
@@ -84,10 +87,14 @@ async def test_only_marketers_import_and_agents_export_where_they_may(desk: Desk
             await browser.page(path, 403)
         await upload(browser, LIST, status=403)
         page = await browser.page("/profiles")
-        assert 'data-testid="import"' not in page and 'data-testid="export"' not in page
+        assert "/profiles/imports" not in page and "/profiles/exports" not in page
     marketer = await desk.person("marketer", name="Mo")
-    page = await marketer.page("/profiles?tag=tea")
-    assert "/profiles/exports?tag=tea" in page and 'data-testid="import"' in page
+    anna = Reference([IdentityRef(kind="email", value="anna-tea@example.org")])
+    (known,) = await desk.runtime.resolver.identify([anna])
+    await desk.runtime.editor.patch(known.profile_id, ProfilePatch(add_tags=["tea"]))
+    assert "/profiles/exports?tag=none" not in await marketer.page("/profiles?tag=none")
+    page = await marketer.page("/profiles?tag=tea&q=anna-tea")
+    assert "/profiles/exports?q=anna-tea&amp;tag=tea" in page and 'href="/profiles/imports"' in page
 
 
 async def test_an_export_is_asked_for_and_fetched(desk: Desk) -> None:

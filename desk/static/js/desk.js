@@ -57,6 +57,12 @@ function unfold() {
 addEventListener("hashchange", unfold);
 unfold();
 
+// A strip that is wider than the window shows where one is.
+for (const strip of document.querySelectorAll(".strip")) {
+  const here = strip.querySelector("[aria-current]");
+  if (here) strip.scrollLeft = here.offsetLeft - strip.offsetLeft - (strip.clientWidth - here.offsetWidth) / 2;
+}
+
 // A theme shows at once; the form behind it keeps it.
 document.addEventListener("click", (event) => {
   const choice = event.target.closest?.("[data-theme-choice]");
