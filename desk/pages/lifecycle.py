@@ -80,11 +80,13 @@ async def own(request: web.Request) -> web.StreamResponse:
 
 
 async def roles_panel(opened: Opened) -> Any:
-    """What the person is to us."""
+    """What the person is to us; nothing for who may only look where it is not said."""
     said = await words(opened.runtime, opened.formats)
     held = opened.person.roles
     known = [each.key for each in said.agreed.roles]
     listed = [(key, said.role(key), key in held) for key in [*known, *(key for key in held if key not in known)]]
+    if not _may(opened) and not held:
+        return None
     return {"roles": listed, "held": [said.role(key) for key in held], "may": _may(opened)}
 
 
@@ -132,11 +134,13 @@ def field_row(field: CustomField, value: Any, formats: Formats) -> FieldRow:
 
 
 async def fields_panel(opened: Opened) -> Any:
-    """The defined fields; nothing where none is shown on profiles."""
+    """The defined fields; nothing where none is shown here, or none is filled in and the reader may only look."""
     fields = [each for each in (await opened.runtime.terms.now()).fields if "profile" in each.shown]
     if not fields:
         return None
     rows = [field_row(each, opened.person.attributes.get(each.key), opened.formats) for each in fields]
+    if not _may(opened) and not any(row.text for row in rows):
+        return None
     return {"rows": rows, "may": _may(opened), "faults": {}}
 
 
@@ -188,7 +192,7 @@ _FAULTS = {
 
 
 async def relations_panel(opened: Opened) -> Any:
-    """What the person is to others, and a search for whom to add."""
+    """What the person is to others, and a search for whom to add; nothing where both are empty."""
     runtime, query = opened.runtime, opened.request.query
     said = await words(runtime, opened.formats)
     found = await runtime.relations.of_profile(opened.person.id)
@@ -206,6 +210,8 @@ async def relations_panel(opened: Opened) -> Any:
         may_see = await seen_ids(opened.reader, {each.id for each in page_of.data})
         people = [(each.id, each.display_name) for each in page_of.data
                   if each.id in may_see and each.id != opened.person.id][:FOUND]  # fmt: skip
+    if not rows and not _may(opened):
+        return None
     return {
         "rows": rows, "kinds": said.relations, "q": q, "people": people, "may": _may(opened),
         "removed": removed if is_id(removed, "rel") and _may(opened) else "",

@@ -14,6 +14,9 @@ async function again() {
     const fresh = (await part(root.dataset.liveHref ?? location.href)).querySelector("[data-live-page]");
     for (const each of fresh?.querySelectorAll("[data-live]") ?? []) {
       const old = root.querySelector(`[data-live="${CSS.escape(each.dataset.live)}"]`);
+      // What somebody has unfolded stays open.
+      const open = new Set([...(old?.querySelectorAll("details[open] > summary") ?? [])].map((one) => one.textContent));
+      for (const one of each.querySelectorAll("details > summary")) if (open.has(one.textContent)) one.parentElement.open = true;
       if (old && old.innerHTML !== each.innerHTML) old.innerHTML = each.innerHTML;
     }
     age();
