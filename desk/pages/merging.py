@@ -19,9 +19,10 @@ from desk.auth import principal_of, require
 from desk.forms import read_form
 from desk.i18n import N_, Formats
 from desk.keys import runtime_of
-from desk.pages.customer import STAGE_LABELS, Way, address_lines, language_name, revenue_of, ways_of
+from desk.pages.customer import Way, address_lines, language_name, revenue_of, ways_of
 from desk.pages.faces import Faces
 from desk.pages.reads import faces_of
+from desk.pages.value_names import ValueNames, value_names
 from desk.render import formats_of, page
 from profiles.joining import OBJECTIONS, Difference
 from profiles.merge import STATES
@@ -114,43 +115,42 @@ def side_of(profile: Profile, identities: Sequence[Identity], faces: Faces, form
     )  # fmt: skip
 
 
-def choices_of(differences: Sequence[Difference], owners: Mapping[str, str], formats: Formats) -> list[Choice]:
+def choices_of(
+    differences: Sequence[Difference], owners: Mapping[str, str], terms: ValueNames, formats: Formats
+) -> list[Choice]:  # fmt: skip
     """The fields to choose first, then what goes together by itself."""
-    rows = [
-        Choice(
-            each.field, label_of(each.field, formats), value_words(each.field, each.this, owners, formats),
-            value_words(each.field, each.other, owners, formats), each.stays, each.free,
-        )
-        for each in differences
-    ]  # fmt: skip
+    rows = []
+    for each in differences:
+        this, other = (value_words(each.field, value, owners, terms, formats) for value in (each.this, each.other))
+        rows.append(Choice(each.field, label_of(each.field, terms, formats), this, other, each.stays, each.free))
     return sorted(rows, key=lambda row: not row.free)
 
 
-def label_of(path: str, formats: Formats) -> str:
+def label_of(path: str, terms: ValueNames, formats: Formats) -> str:
     """A field as people call it."""
     head, _, key = path.partition(".")
-    return key.replace("_", " ").capitalize() if head == "attributes" else formats.text(LABELS.get(path, path))
+    return terms.label(key) if head == "attributes" else formats.text(LABELS.get(path, path))
 
 
-def value_words(path: str, value: Any, owners: Mapping[str, str], formats: Formats) -> str:
+def value_words(path: str, value: Any, owners: Mapping[str, str], terms: ValueNames, formats: Formats) -> str:
     """A value as people read it; empty is a dash."""
     if value in (None, "", [], {}):
         return "–"
+    name = path.removeprefix("attributes.")
     if isinstance(value, list):
-        return ", ".join(
-            str(each["value"] if isinstance(each, Mapping) and "value" in each else each) for each in value
-        )
+        plain = (str(each["value"] if isinstance(each, Mapping) and "value" in each else each) for each in value)
+        return ", ".join(terms.value(name, each) for each in plain)
+    if isinstance(value, bool):
+        return formats.text(N_("yes") if value else N_("no"))
     if path == "owner_id":
         return owners.get(value, value)
-    if path == "stage":
-        return formats.text(STAGE_LABELS.get(value, str(value).capitalize()))
     if path == "locale":
         return language_name(value, formats)
     if path == "location" and isinstance(value, Mapping):
         return ", ".join(f"{each:.4f}" for each in reversed(value["coordinates"]))
     if path == "address" and isinstance(value, Mapping):
         return ", ".join(address_lines(value))
-    return formats.moment(value) if isinstance(value, datetime) else str(value)[:200]
+    return formats.moment(value) if isinstance(value, datetime) else terms.value(name, str(value))[:200]
 
 
 def moves_of(moves: Mapping[str, int], formats: Formats) -> list[tuple[str, str, str]]:
@@ -255,7 +255,7 @@ async def compare(request: web.Request) -> web.StreamResponse:
         await must_see_all(asking, each)
     outlook = await runtime.merger.outlook(this.id, other.id)
     owners = await runtime.users.names([each.owner_id for each in (this, other) if each.owner_id])
-    choices = choices_of(outlook.differences, owners, formats)
+    choices = choices_of(outlook.differences, owners, await value_names(runtime, formats), formats)
     values |= {
         "other": side_of(other, others, faces, formats), "moves": moves_of(outlook.moves, formats),
         "choices": [each for each in choices if each.free], "together": [each for each in choices if not each.free],

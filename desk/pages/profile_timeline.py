@@ -12,6 +12,7 @@ from desk.mentions import handles_of
 from desk.pages.moments import local_value, read_day
 from desk.pages.panels import Opened
 from desk.pages.timeline import KIND_LABELS, DayOf, Known, ids_in, timeline
+from desk.pages.value_names import value_names
 from profiles.timeline import Entry, Wanted
 
 PER_PAGE = 60
@@ -56,7 +57,8 @@ async def known_of(opened: Opened, entries: Sequence[Entry]) -> Known:
     """What the entries need to be put into words."""
     runtime = opened.runtime
     names = await runtime.users.names(ids_in(entries))
-    return Known(opened.faces, names, handles_of(await runtime.users.users()))
+    terms = await value_names(runtime, opened.formats)
+    return Known(opened.faces, names, handles_of(await runtime.users.users()), terms)
 
 
 async def _view(opened: Opened, tab: str, kinds: Sequence[str], *, by_somebody: bool = False) -> TimelineView:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -13,6 +13,7 @@ from desk.i18n import N_, Formats
 from desk.mentions import Piece, pieces_of
 from desk.pages.customer import address_lines
 from desk.pages.faces import Face, Faces
+from desk.pages.value_names import ValueNames
 from profiles.timeline import Entry
 
 #: Event → sentence and sign. Names with no entry show themselves, never nothing.
@@ -105,7 +106,7 @@ FIELD_LABELS: Mapping[str, str] = {
     "name": N_("Name"), "avatar_url": N_("Picture"), "locale": N_("Language"), "time_zone": N_("Time zone"),
     "location": N_("Place"), "address": N_("Address"), "owner_id": N_("Owner"), "stage": N_("Stage"),
     "tier": N_("Tier"), "score": N_("Score"),
-    "tags": N_("Tags"), "at": N_("When"), "assignee_id": N_("Who"),
+    "tags": N_("Tags"), "roles": N_("Roles"), "at": N_("When"), "assignee_id": N_("Who"),
 }  # fmt: skip
 #: Fields whose change has an entry of its own.
 _TOLD_APART = frozenset({"stage", "tier", "score", "tags"})
@@ -158,11 +159,12 @@ class DayOf:
 
 @dataclass(frozen=True)
 class Known:
-    """What turns ids into words: channels, names of colleagues and programs, what stands after an @."""
+    """What turns ids into words: channels, names of colleagues and programs, what stands after an @, own terms."""
 
     faces: Faces
     names: Mapping[str, str]
     handles: Mapping[str, str]
+    terms: ValueNames = field(default_factory=ValueNames)
 
 
 def timeline(entries: Sequence[Entry], known: Known, formats: Formats) -> list[DayOf]:
@@ -193,7 +195,7 @@ def happening(entry: Entry, known: Known, formats: Formats) -> Happening:
     if entry.name.startswith("file."):
         said = ()
     return Happening(
-        entry.id, _title(entry, formats), detail, SENTENCES.get(entry.name, ("", "bolt"))[1],
+        entry.id, _title(entry, known, formats), detail, SENTENCES.get(entry.name, ("", "bolt"))[1],
         TONES.get(entry.name, ""), entry.at, _href(entry), face, said, by_words(entry.by, known, formats),
         changes_of(entry, known, formats), files, entry.gone,
     )  # fmt: skip
@@ -212,8 +214,8 @@ def changes_of(entry: Entry, known: Known, formats: Formats) -> tuple[Change, ..
     """Fields from → to, where an entry tells of them. Tags have entries of their own."""
     result = []
     for name, change in _changed(entry).items():
-        label = formats.text(FIELD_LABELS[name]) if name in FIELD_LABELS else name.replace("_", " ").capitalize()
-        old, new = (_shown(change.get(each), known, formats) for each in ("from", "to"))
+        label = formats.text(FIELD_LABELS[name]) if name in FIELD_LABELS else known.terms.label(name)
+        old, new = (_shown(name, change.get(each), known, formats) for each in ("from", "to"))
         result.append(Change(label, old, new))
     return tuple(result)
 
@@ -238,27 +240,33 @@ def _changed(entry: Entry) -> dict[str, Mapping[str, Any]]:
     return found
 
 
-def _shown(value: Any, known: Known, formats: Formats) -> str:
+def _shown(name: str, value: Any, known: Known, formats: Formats) -> str:
     if value is None or value == []:
         return "–"
     if isinstance(value, datetime):
         return formats.moment(value)
+    if isinstance(value, bool):
+        return formats.text(N_("yes") if value else N_("no"))
     if isinstance(value, list):
-        return ", ".join(_shown(each, known, formats) for each in value)[:200]
+        return ", ".join(_shown(name, each, known, formats) for each in value)[:200]
     if isinstance(value, Mapping):
         place = [f"{each:.4f}" for each in reversed(value.get("coordinates") or ())]
         return ", ".join(place or address_lines(value))[:200]
-    text = str(value)
+    text = known.terms.value(name, str(value))
     return (known.names.get(text) or text)[:200]
 
 
-def _title(entry: Entry, formats: Formats) -> str:
+def _title(entry: Entry, known: Known, formats: Formats) -> str:
     msgid, _ = SENTENCES.get(entry.name, ("", ""))
     if not msgid:
         return entry.name
     shown = {key: str(value) for key, value in entry.properties.items() if isinstance(value, str | int | float)}
     if entry.name == "conversation.status_changed" and shown.get("to") in STATUS_WORDS:
         shown["to"] = formats.text(STATUS_WORDS[shown["to"]])
+    if entry.name in ("profile.stage_changed", "profile.tier_changed") and "to" in shown:
+        shown["to"] = known.terms.value(entry.name[8:].removesuffix("_changed"), shown["to"])
+    if "purpose" in shown:
+        shown["purpose"] = known.terms.value("purpose", shown["purpose"])
     at = entry.properties.get("at")
     if isinstance(at, datetime):
         shown["at"] = formats.moment(at)
