@@ -49,6 +49,31 @@ class CellRoom(Held):
     def __init__(self, database: Database) -> None:
         super().__init__(database, "import_rows", _naming)
         self.name = "import_cells"
+        self._heads = database.collection("imports")
+
+    async def erase(self, traces: Traces) -> int:
+        """As `profiles.holdings.Room`. Of a list without a header the first row has become the names of columns."""
+        erased = await super().erase(traces)
+        async for head in self._heads.find({}, {"name": 1, "columns": 1, "mapping.columns": 1}):
+            change = without(head, traces)
+            if change:
+                await self._heads.update_one({"_id": head["_id"]}, {"$set": change})
+                erased += 1
+        return erased
+
+
+def without(head: Mapping[str, Any], traces: Traces) -> Document:
+    """The fields of an import that name this person, as they are without it; empty when none does. Pure."""
+    pattern = re.compile("|".join(patterns_of([*traces.words, *traces.names])) or r"(?!)", re.IGNORECASE)
+    change: Document = {"name": "list"} if pattern.search(head["name"]) else {}
+    chosen = (head.get("mapping") or {}).get("columns") or []
+    for place, column in enumerate(head.get("columns") or ()):
+        if not pattern.search(column):
+            continue
+        change[f"columns.{place}"] = f"Column {place + 1}"
+        if place < len(chosen) and chosen[place]["to"].startswith("attributes."):
+            change[f"mapping.columns.{place}.to"] = "ignore"
+    return change
 
 
 def _naming(traces: Traces) -> Document:

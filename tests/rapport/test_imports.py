@@ -294,6 +294,15 @@ async def test_rows_that_wait_or_were_given_back_go_too(lists: Lists, until: str
     assert ("Cleo" in cells) is (until != "done")
 
 
+async def test_a_first_row_that_was_taken_for_a_header_names_nobody_who_is_erased(lists: Lists) -> None:
+    await lists.imported("email,name,phone\nanna.v@x.de,Anna Visser,+491707654321\n")
+    head = await lists.brought("Anna Visser,0170 7654321,Delft\nBen Bo,+491701111111,Gouda\n", "Anna Visser.csv")
+    await erased_wholly(lists, (await lists.person())["_id"])
+    (left,) = await lists.rows("imports", _id=head["_id"])
+    assert (left["name"], left["columns"]) == ("list", ["Column 1", "Column 2", "Delft"])
+    assert "visser" not in str(left).lower() and "7654321" not in str(left)
+
+
 async def erased_wholly(lists: Lists, profile_id: str) -> None:
     erasures = lists.runtime.privacy.erasures
     row = await erasures.ask(profile_id, by="usr_x")
