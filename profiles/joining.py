@@ -54,6 +54,7 @@ _FOLLOW_UP = "next_follow_up"
 KINDS_MAX: Mapping[str, int] = {"customer_id": 1, "email": 5, "phone": 5}
 PER_CHANNEL_MAX, IDENTITIES_MAX, MERGES_MAX = 2, 50, 20
 OBJECTIONS: Mapping[str, str] = {
+    "being_erased": "One of them is being erased.",
     "different_customers": "They have different customer numbers.",
     "too_many_emails": "Together they would have more than five e-mail addresses.",
     "too_many_phones": "Together they would have more than five phone numbers.",

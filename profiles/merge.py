@@ -180,6 +180,8 @@ class Merger:
         return joined(this, other, choices, self._clock(), answered)
 
     async def _against(self, this: str, other: str) -> list[str]:
+        if await self._merges.being_erased([this, other]):
+            return ["being_erased"]  # else the erasure would go on with the survivor
         held: dict[str, list[Identity]] = await self._profiles.identity_rows.of_profiles([this, other])
         return objections(held[this], held[other], len(await self._merges.standing(this)))
 

@@ -36,6 +36,7 @@ class MergeStore:
 
     def __init__(self, database: Database, *, lease_s: int = LEASE_S) -> None:
         self._rows = database.collection("merges")
+        self._erasures = database.collection("erasures")
         self.duties = DutyBook(self._rows, lease_s=lease_s)
 
     async def add(self, row: Document, session: Session) -> None:
@@ -70,6 +71,10 @@ class MergeStore:
             "state": {"$in": list(UNDER_WAY)},
         }
         return [row["_id"] async for row in self._rows.find(wanted, {"_id": 1}, session=session)]
+
+    async def being_erased(self, profile_ids: Sequence[str]) -> bool:
+        """Whether an erasure of one of these people is under way."""
+        return await self._erasures.find_one({"profile_id": {"$in": list(profile_ids)}}, {"_id": 1}) is not None
 
     async def rewrite(self, merge_id: str, fields: Mapping[str, Any], session: Session) -> None:
         """What an earlier merge had to do with it is taken out of its record."""

@@ -320,6 +320,16 @@ async def test_an_erased_person_leaves_no_before_image(town: Town) -> None:
     assert not await town.rows("merges") and not await town.rows("profiles")
 
 
+async def test_who_is_being_erased_takes_nobody_along(town: Town) -> None:
+    anna, double = await town.says("anna"), await town.says("double")
+    row = await town.runtime.privacy.erasures.ask(double, by="usr_tester")  # it waits for something
+    for one, other in ((anna, double), (double, anna)):
+        with pytest.raises(Conflict, match="being erased"):
+            await town.runtime.merger.merge(one, other, by=None)
+    await town.runtime.privacy.erasures.drain(only=row["_id"])
+    assert await town.runtime.profiles.get(anna) is not None and await town.runtime.profiles.get(double) is None
+
+
 async def test_an_undone_merge_holds_nothing_of_who_was_parted_later(town: Town) -> None:
     anna, clara = await town.says("anna"), await town.says("clara")
     berta = await town.says("berta", email="berta@example.org")
