@@ -11,6 +11,9 @@ from desk.pages.effects import tier_names
 from desk.pages.reads import together
 from profiles.verdicts import MARKETING
 
+#: Fields whose values are keys of a list of the deployment.
+LISTS = frozenset({"stage", "tier", "roles", "purpose"})
+
 
 @dataclass(frozen=True)
 class ValueNames:
@@ -24,8 +27,11 @@ class ValueNames:
         return self.labels.get(name) or name.replace("_", " ").capitalize()
 
     def value(self, name: str, value: str) -> str:
-        """A value as people call it; itself where it has no name."""
-        return self.values.get(name, {}).get(value, value)
+        """A value as people call it; one that is in its list no more is made readable, any other stands as it is."""
+        said = self.values.get(name, {}).get(value)
+        if said is None and name in self.values and name in LISTS:
+            return value.replace("_", " ").capitalize()
+        return value if said is None else said
 
 
 async def value_names(runtime: Any, formats: Formats) -> ValueNames:

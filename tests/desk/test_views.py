@@ -18,6 +18,7 @@ from desk.pages.mails import clean_mail
 from desk.pages.rules import duration_words, trigger_words
 from desk.pages.sentences import Known, rule_words
 from desk.pages.settings_form import emptied, fields_of, settings_from
+from desk.pages.value_names import ValueNames
 from desk.render import hue_of, initials
 from inbox.models import Conversation, Message
 from profiles.segments.fields import ALL_OPERATORS
@@ -488,3 +489,11 @@ def test_marks_and_names():
     ]  # fmt: skip
     assert all(0 <= hue_of(str(i)) < 24 and 0 <= hue_step(i) < 24 for i in range(360))
     assert FACES.of("chn_gone", "telegram").label == "telegram"
+
+
+def test_values_are_called_as_the_deployment_calls_them():
+    names = ValueNames({"size": "Shoe size"}, {"stage": {"customer": "First order"}, "size": {"l": "Large"}})
+    said = [names.value(*each) for each in (("stage", "customer"), ("stage", "old_one"), ("size", "l"), ("size", "x"))]
+    assert said == ["First order", "Old one", "Large", "x"]
+    assert (names.label("size"), names.label("home_town")) == ("Shoe size", "Home town")
+    assert ValueNames().value("stage", "customer") == "customer"
