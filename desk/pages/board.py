@@ -20,6 +20,7 @@ from desk.auth import local_path, principal_of, require
 from desk.forms import read_form
 from desk.i18n import Formats
 from desk.keys import runtime_of
+from desk.pages.effects import tier_names
 from desk.pages.terms import Words, words
 from desk.render import formats_of, page
 from profiles.edit import patch_from_paths
@@ -115,6 +116,7 @@ async def board(request: web.Request) -> web.StreamResponse:
         "words": said, "moved": await _moved(request, said), "may_move": reader.may("agent", "marketer"),
         "here": request.path_qs if "moved" not in request.query else _back(narrowed), "me": reader.id,
         "empty": not any(each.cards for each in columns) and not narrowed.query,
+        "tiers": await tier_names(runtime, formats),
     }  # fmt: skip
     return await page(request, "profiles/board.html", values)
 

@@ -28,7 +28,15 @@ from base.pages import Page
 from base.queue import Doorbell
 from profiles.imports.carrying import Batch, Carrier, Lost, read_rows
 from profiles.imports.looking import look
-from profiles.imports.mapping import Existing, ImportMapping, ImportOptions, checked, guessed, header_key
+from profiles.imports.mapping import (
+    Existing,
+    ImportMapping,
+    ImportOptions,
+    checked,
+    guessed,
+    guessed_region,
+    header_key,
+)
 from profiles.imports.plan import Known, Plan, planned
 from profiles.imports.rows import RowReader, Wanted
 from profiles.imports.undoing import Undoer
@@ -240,8 +248,10 @@ class Imports:
         if not first:
             raise Unreadable("There are no rows in this file.")
         kept = await self.store.mapping_for(header_key(table.columns))
-        columns = guessed(table.columns, first, self._region, headless=table.headless)
-        mapping: Document = {"columns": [each.model_dump() for each in columns], "options": {}}
+        region = guessed_region(table.columns)
+        columns = guessed(table.columns, first, region or self._region, headless=table.headless)
+        options = {"existing": "fill", "region": region} if region else {}
+        mapping: Document = {"columns": [each.model_dump() for each in columns], "options": options}
         if kept is not None:  # how these people agreed is said anew each time
             said = {name: kept["options"][name] for name in ("existing", "region")}
             mapping = {"columns": kept["columns"], "options": said}

@@ -33,6 +33,7 @@ READ_ONLY = frozenset({
 })  # fmt: skip
 
 _ALREADY = frozenset((*SINGLE, *MANY))
+_HAN = re.compile(r"[\u4e00-\u9fff]")
 _CONSENT = re.compile(r"consent:([\w.-]{1,60}):(email|phone)")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2})?.*)?", re.ASCII)
 
@@ -147,6 +148,11 @@ def guessed(
         taken.add(target)
         result.append(ColumnMapping(to=target, type=_type_of(values) if target.startswith("attributes.") else "text"))
     return result
+
+
+def guessed_region(columns: Sequence[str]) -> str:
+    """`CN` for a list whose header is in Chinese; else empty: somebody has to say it."""
+    return "CN" if sum(bool(_HAN.search(name)) for name in columns) * 2 > len(columns) else ""
 
 
 def _cell(row: Sequence[str], place: int) -> str:

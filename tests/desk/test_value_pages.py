@@ -70,6 +70,7 @@ async def test_rules_show_their_effect_are_saved_and_taken_back(desk, marketer):
     at = next(name[7:] for name, value in fields.items() if name.startswith("points-") and value == "+30")
     changed = {**fields, f"points-{at}": "+80", f"within-{at}": "P30D", f"half-{at}": "10"}
     shown = await marketer.post("/settings/score/effect", 200, **changed)
+    assert '<form method="post" action="/settings/score"' in shown, "Save saves from there as well"
     assert 'data-testid="risen">1<' in shown and "Bought recently" in shown and "before" in shown
     rules = (await desk.runtime.valuing.score()).settings.rules
     assert rules[0].points == 30

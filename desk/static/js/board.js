@@ -6,10 +6,19 @@ const root = document.querySelector("[data-board]");
 const dialog = document.getElementById("reason-dialog");
 let dragged = null;
 
-async function reason(column) {
+// One of the two has to be given; the browser says so at the field.
+function needed() {
+  const [chosen, words] = dialog.querySelectorAll("select, input");
+  chosen.required = !words.value.trim();
+}
+dialog?.addEventListener("input", needed);
+
+async function reason(card, column) {
   if (!("asksReason" in column.dataset)) return {};
-  dialog.querySelector("[data-reason-words]").textContent = column.getAttribute("aria-label");
+  const name = card.querySelector("a b").textContent;
+  dialog.querySelector("[data-reason-words]").textContent = `${name} → ${column.getAttribute("aria-label")}`;
   dialog.querySelector("form").reset();
+  needed();
   dialog.returnValue = "";
   dialog.showModal();
   await new Promise((done) => dialog.addEventListener("close", done, { once: true }));
@@ -20,7 +29,7 @@ async function reason(column) {
 
 async function move(card, column) {
   if (!column || "gone" in column.dataset || column.contains(card)) return;
-  const why = await reason(column);
+  const why = await reason(card, column);
   if (why === null) return;
   const id = card.dataset.card;
   const home = card.parentElement;
