@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import web
@@ -65,6 +67,27 @@ async def undo(request: web.Request) -> web.StreamResponse:
     raise web.HTTPSeeOther(HERE)
 
 
+def tags_named(rule: Any) -> set[str]:
+    """The tags that a rule asks for, in whatever depth. Pure."""
+    if isinstance(rule, list):
+        return {tag for each in rule for tag in tags_named(each)}
+    if not isinstance(rule, Mapping):
+        return set()
+    if rule.get("field") == "tags":
+        value = rule.get("value")
+        return {str(each) for each in (value if isinstance(value, list) else [value])}
+    return tags_named(list(rule.values()))
+
+
+async def _segments_naming(runtime: Any) -> dict[str, list[tuple[str, str]]]:
+    """Tag → (id, name) of the segments whose rules ask for it: they do not follow when it is renamed."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in (await runtime.segments.page(limit=200)).data:
+        for tag in tags_named(row["rule"]):
+            found.setdefault(tag, []).append((row["_id"], row["name"]))
+    return found
+
+
 async def _page(request: web.Request, fault: str) -> web.Response:
     runtime, reader = runtime_of(request), principal_of(request)
     formats, q = formats_of(request, reader), request.query.get("q", "").strip()[:64]
@@ -88,7 +111,8 @@ async def _page(request: web.Request, fault: str) -> web.Response:
         })  # fmt: skip
     more = {**({"q": q} if q else {}), "cursor": found.next_cursor}
     values = {
-        "tags": rows, "q": q, "changes": changes[:5], "fault": fault, "may_change": reader.may("marketer") and whole,
+        "tags": rows, "q": q, "naming": await _segments_naming(runtime),
+        "changes": changes[:5], "fault": fault, "may_change": reader.may("marketer") and whole,
         "next_href": f"{HERE}?{urlencode(more)}" if found.next_cursor else "",
         "busy": any(each["running"] for each in changes),
     }  # fmt: skip

@@ -11,6 +11,7 @@ from desk.pages.fields import written as written_field
 from desk.pages.lifecycle import typed
 from desk.pages.term_lists import key_of, written
 from profiles.edit import ProfilePatch
+from profiles.membership import SegmentInput
 from profiles.models import IdentityRef
 from profiles.resolve import Reference
 from tests.profiles.test_life import OPTIONS, definition
@@ -226,7 +227,10 @@ async def test_relations_are_added_removed_and_put_back(desk):
 async def test_tags_are_renamed_across_people_with_a_way_back(desk):
     ids = [await somebody(desk, name, tags=["tee"]) for name in ("anna", "ben")]
     mara = await desk.person("marketer", name="Mara Marketer")
-    assert ">2</td>" in await mara.page("/profiles/tags")
+    rule = {"any": [{"not": {"field": "tags", "op": "any_of", "value": ["tee", "x"]}}]}
+    await desk.runtime.segments.create(SegmentInput(name="Drinkers", rule=rule))
+    text = await mara.page("/profiles/tags")
+    assert ">2</td>" in text and "Drinkers" in text and "change their rules as well" in text
     await mara.post("/profiles/tags", 303, tag="tee", to="tea", what="rename")
     assert "<progress" in await mara.page("/profiles/tags")
     assert "being changed just now" in await mara.post("/profiles/tags", 422, tag="tee", what="delete")
