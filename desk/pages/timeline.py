@@ -188,7 +188,7 @@ def happening(entry: Entry, known: Known, formats: Formats) -> Happening:
     face = known.faces.of(entry.refs["channel_id"]) if "channel_id" in entry.refs else None
     text = formats.text(N_("You are mentioned in a note.")) if entry.text == MENTIONED else entry.text
     said = () if entry.gone or text is None else tuple(pieces_of(_cut(text), known.handles))
-    detail = _detail(entry, formats)
+    detail = _detail(entry, known, formats)
     if entry.gone:
         detail = formats.text(N_("It was taken back."))
     files = tuple((str(each["id"]), str(each["name"] or "")) for each in entry.more.get("files", ()) if each.get("id"))
@@ -207,6 +207,8 @@ def by_words(by: str | None, known: Known, formats: Formats) -> str:
         return ""
     if by.startswith("journey:"):
         return formats.text(N_("A journey"))
+    if by.startswith("rule:"):
+        return formats.text(N_("A rule of the stages"))
     return known.names.get(by) or (formats.text(N_("A former colleague")) if by.startswith("usr_") else by)
 
 
@@ -273,7 +275,7 @@ def _title(entry: Entry, known: Known, formats: Formats) -> str:
     return formats.text(msgid, _Lenient(shown)) if "%(" in msgid else formats.text(msgid)
 
 
-def _detail(entry: Entry, formats: Formats) -> str:
+def _detail(entry: Entry, known: Known, formats: Formats) -> str:
     properties = entry.properties
     if entry.name.startswith(("order.", "checkout.")):
         number = properties.get("number") or properties.get("external_id") or ""
@@ -289,7 +291,7 @@ def _detail(entry: Entry, formats: Formats) -> str:
         words.append(formats.plural("%(num)s minute", "%(num)s minutes", int(entry.more["minutes"])))
     for name in ("reason", "result", "title"):
         if isinstance(properties.get(name), str):
-            words.append(" ".join(properties[name].split())[:160])
+            words.append(known.terms.value(name, " ".join(properties[name].split())[:160]))
     return " · ".join(words)
 
 

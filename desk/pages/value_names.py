@@ -49,6 +49,7 @@ async def value_names(runtime: Any, formats: Formats) -> ValueNames:
         {
             **options,
             "stage": {each.key: each.said(language) for each in agreed.stages},
+            "reason": {each.key: each.said(language) for each in agreed.reasons},
             "roles": {each.key: each.said(language) for each in agreed.roles},
             "tier": found["tiers"],
             "purpose": {MARKETING: formats.text(N_("All marketing"))} | groups,
