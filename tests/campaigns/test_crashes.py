@@ -112,7 +112,8 @@ async def _day(world: World, dying: _Dying | None) -> int:
     """One journey for two people from the event to the end, with one death on the way; the writes it took."""
     for name in ("enrolments", "enrolment_log", "journey_counts", "sends", "events", "tasks", "messages", "journeys"):
         await world.db.collection(name).delete_many({})
-    await world.db.collection("profiles").update_many({}, {"$set": {"score": 0, "tags": []}})
+    blank = {"score": 0, "score_parts": [], "score_told": 0, "manual_points": 0, "tags": []}
+    await world.db.collection("profiles").update_many({}, {"$set": blank})
     world.provider().sent.clear()
     world.provider().accepted.clear()
     people = [row["_id"] async for row in world.db.collection("profiles").find({}, {"_id": 1})]
