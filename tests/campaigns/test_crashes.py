@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from base.clock import now
-from base.mongo import Collection, Database
+from base.mongo import Database
 from tests.campaigns.conftest import World
+from tests.dying import Died, Dying
 
 HELLO: dict[str, Any] = {
     "id": "hello",
@@ -79,36 +80,7 @@ async def test_two_walkers_at_once_take_each_step_once(world: World) -> None:
     assert counts["hello"].passed == counts["bye"].passed == 300
 
 
-class _Died(BaseException):
-    """As `kill -9` looks from inside: nothing after it runs."""
-
-
-class _Dying:
-    """Counts the awaits on the database that change something, and dies before or after the one that is named."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.count, self.at, self.after = 0, -1, False
-        self.armed = False
-        for name in ("update_many", "update_one", "bulk_write", "insert_many", "insert_one", "find_one_and_update"):
-            monkeypatch.setattr(Collection, name, self._wrapped(getattr(Collection, name)))
-
-    def _wrapped(self, real: Any) -> Any:
-        async def call(collection: Any, *args: Any, **more: Any) -> Any:
-            if not self.armed:
-                return await real(collection, *args, **more)
-            self.count += 1
-            mine = self.count == self.at
-            if mine and not self.after:
-                raise _Died
-            result = await real(collection, *args, **more)
-            if mine:
-                raise _Died
-            return result
-
-        return call
-
-
-async def _day(world: World, dying: _Dying | None) -> int:
+async def _day(world: World, dying: Dying | None) -> int:
     """One journey for two people from the event to the end, with one death on the way; the writes it took."""
     for name in ("enrolments", "enrolment_log", "journey_counts", "sends", "events", "tasks", "messages", "journeys"):
         await world.db.collection(name).delete_many({})
@@ -127,7 +99,7 @@ async def _day(world: World, dying: _Dying | None) -> int:
         await world.worker.reactor.react(100)
         for _ in range(4):
             await world.worker.walker.advance(100)
-    except _Died:
+    except Died:
         pass
     finally:
         if dying is not None:
@@ -145,7 +117,7 @@ async def _day(world: World, dying: _Dying | None) -> int:
 async def test_killed_at_every_write_and_resumed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Die right before and right after each write of react and advance; afterwards everything happened once."""
     await world.people(2)
-    dying = _Dying(monkeypatch)
+    dying = Dying(monkeypatch)
     writes = await _day(world, dying)
     assert writes > 10
     places = [(at, after) for at in range(1, writes + 1) for after in (False, True)]

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from base.mongo import Collection as Rows
 from base.mongo import Document
 from channels.vocabulary import Address, Person
 from profiles.appraisal import EVENTS_MAX, Appraisal, Appraiser, Subject, Verdict, value_at, with_fields
 from profiles.models import NewEvent
 from profiles.resolve import Sighting
+from tests.dying import Dying
 from tests.profiles.conftest import People
 
 
@@ -310,10 +310,6 @@ async def test_many_workers_and_writers_at_once_count_everything_once(people: Pe
         last[who] = count
 
 
-class _Died(BaseException):
-    """As `kill -9` looks from inside."""
-
-
 WRITES_AND_READS = ("update_many", "update_one", "bulk_write", "insert_many", "find_one")
 
 
@@ -321,24 +317,7 @@ WRITES_AND_READS = ("update_many", "update_one", "bulk_write", "insert_many", "f
 async def test_dying_at_any_await_loses_and_doubles_nothing(
     people: People, monkeypatch: pytest.MonkeyPatch, after: bool
 ) -> None:
-    count, at = 0, -1
-
-    def wrapped(real: Any) -> Any:
-        async def call(rows: Any, *args: Any, **more: Any) -> Any:
-            nonlocal count
-            count += 1
-            mine = count == at
-            if mine and not after:
-                raise _Died
-            result = await real(rows, *args, **more)
-            if mine:
-                raise _Died
-            return result
-
-        return call
-
-    for name in WRITES_AND_READS:
-        monkeypatch.setattr(Rows, name, wrapped(getattr(Rows, name)))
+    dying = Dying(monkeypatch, WRITES_AND_READS)
     looking, deaths = appraisal(people, Counting(), Doubling()), 0
     steady = await person(people, "steady")
     await settled(people, looking)
@@ -348,18 +327,13 @@ async def test_dying_at_any_await_loses_and_doubles_nothing(
             await pays(people, each, each)
         await people.profiles.write(steady, {"tags": ["nothing follows"]})
         before = len(await told(people))
-        count, at = 0, death
-        try:
-            await looking.drain(100)
-        except _Died:
-            deaths += 1
-        at = -1
+        deaths += await dying.on(death, after, lambda: looking.drain(100))
         await settled(people, looking)
         assert [(await row(people, each)).get("rfm") for each in ids] == [
             {"paid": 1, "double": 2}, {"paid": 1, "double": 2}, {"double": 0},
         ]  # fmt: skip
         assert len(await told(people)) == before + 2
-        if count and deaths < death:
+        if dying.count and deaths < death:
             break
     assert deaths >= 4
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from base.errors import Conflict, NotFound, WrongInput
-from base.mongo import Collection as Rows
 from base.mongo import Document
 from profiles.appraisal import Appraisal
 from profiles.membership import SegmentAppraiser, SegmentBuilder, SegmentInput, SegmentPatch, Segments
@@ -20,6 +19,7 @@ from profiles.store import segments as segment_rows
 from profiles.store.segments import MemberStore, SegmentStore
 from profiles.survivorship import Facts as Said
 from profiles.survivorship import new_profile
+from tests.dying import Dying
 from tests.profiles.conftest import People
 
 VIP = {"field": "tags", "op": "eq", "value": "vip"}
@@ -437,10 +437,6 @@ async def test_a_preview_that_would_take_too_long_says_at_least(club: Club, monk
 # -- races and deaths -----------------------------------------------------------------------------------------------
 
 
-class _Died(BaseException):
-    """As `kill -9` looks from inside."""
-
-
 WRITES = ("update_many", "update_one", "bulk_write", "insert_many", "insert_one", "delete_one", "delete_many")
 Step = Callable[[Club, str], Awaitable[object]]
 
@@ -449,24 +445,7 @@ Step = Callable[[Club, str], Awaitable[object]]
 async def test_a_builder_that_dies_anywhere_is_carried_on(
     club: Club, monkeypatch: pytest.MonkeyPatch, after: bool
 ) -> None:
-    count, at = 0, -1
-
-    def wrapped(real: Any) -> Any:
-        async def call(rows: Any, *args: Any, **more: Any) -> Any:
-            nonlocal count
-            count += 1
-            mine = count == at
-            if mine and not after:
-                raise _Died
-            result = await real(rows, *args, **more)
-            if mine:
-                raise _Died
-            return result
-
-        return call
-
-    for name in WRITES:
-        monkeypatch.setattr(Rows, name, wrapped(getattr(Rows, name)))
+    dying = Dying(monkeypatch, WRITES)
     for n in range(7):
         await club.joins(tags=["vip"] if n % 2 else ["eu"], score=n)
     inner = await club.made(VIP)
@@ -476,12 +455,7 @@ async def test_a_builder_that_dies_anywhere_is_carried_on(
     for death in range(1, 60):
         old = [await club.members(each) for each in (inner, outer)]
         await club.edit(inner, rules[death % 2])
-        count, at = 0, death
-        try:
-            await club.builder.drain()
-        except _Died:
-            deaths += 1
-        at = -1
+        deaths += await dying.on(death, after, club.builder.drain)
         row = await club.segments.get(inner)
         if row["state"] == "building":
             assert [await club.members(each) for each in (inner, outer)] == old
