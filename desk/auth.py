@@ -56,6 +56,10 @@ class Principal:
         """True when this role stands in for one of them."""
         return not STANDS_FOR[self.role].isdisjoint(roles)
 
+    def may_everywhere(self, *roles: str) -> bool:
+        """The same, for what counts on every channel: not for who is limited to some."""
+        return self.channels is None and self.may(*roles)
+
     def may_see(self, channel_id: str | None) -> bool:
         """True when things of this channel account are in scope; what belongs to no channel is everybody's."""
         return self.channels is None or channel_id is None or channel_id in self.channels

@@ -29,7 +29,7 @@ WHY = {"named": N_("Named by an administrator"), "many_people": N_("Given by too
 async def values(request: web.Request) -> web.StreamResponse:
     """The list; with `kind` and `value`, who goes by that value today, for those who may block it."""
     asked = {name: request.query.get(name, "").strip() for name in ("kind", "value")}
-    if not asked["value"] or not _may(request):
+    if not asked["value"] or not principal_of(request).may_everywhere("admin"):
         return await _page(request, asked, {})
     try:
         holders = await runtime_of(request).blocking.holders(_input(asked))
@@ -71,18 +71,13 @@ def _input(given: dict[str, str]) -> BlockInput:
         raise WrongInput("Please look at the marked fields.", [FieldError("value", N_("Please check this."))]) from None
 
 
-def _may(request: web.Request) -> bool:
-    principal = principal_of(request)
-    return principal.may("admin") and principal.channels is None
-
-
 async def _page(
     request: web.Request, given: dict[str, str], faults: dict[str, str], holders: Any = None
 ) -> web.Response:  # fmt: skip
     found = await runtime_of(request).blocking.page(cursor=request.query.get("cursor"))
     shown = {
         "values": found.data, "next_cursor": found.next_cursor, "kinds": KINDS, "why": WHY, "given": given,
-        "faults": faults, "holders": holders, "may_change": _may(request),
+        "faults": faults, "holders": holders, "may_change": principal_of(request).may_everywhere("admin"),
         "removed": {"value": request.query.get("removed", "")[:200], "kind": request.query.get("removed_kind", "")},
     }  # fmt: skip
     return await page(request, "settings/blocked.html", shown, status=422 if faults else 200)

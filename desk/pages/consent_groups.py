@@ -34,7 +34,8 @@ DEFAULTS = {
 async def groups(request: web.Request) -> web.StreamResponse:
     """The list, in the order in which customers see it."""
     values = {
-        "groups": await runtime_of(request).consent.groups.all(), "defaults": DEFAULTS, "may_change": _may(request),
+        "groups": await runtime_of(request).consent.groups.all(), "defaults": DEFAULTS,
+        "may_change": principal_of(request).may_everywhere("marketer"),
         "removed": await _removed(request),
     }  # fmt: skip
     return await page(request, "settings/consent_groups.html", values)
@@ -153,14 +154,9 @@ async def _form(
 ) -> web.Response:  # fmt: skip
     values = {
         "group": group, "given": given, "faults": faults, "defaults": DEFAULTS, "further": FURTHER,
-        "may_change": _may(request),
+        "may_change": principal_of(request).may_everywhere("marketer"),
     }  # fmt: skip
     return await page(request, "settings/consent_group.html", values, status=422 if faults else 200)
-
-
-def _may(request: web.Request) -> bool:
-    principal = principal_of(request)
-    return principal.may("marketer") and principal.channels is None
 
 
 def _id(request: web.Request) -> str:
@@ -178,4 +174,4 @@ async def _group(request: web.Request) -> ConsentGroup:
 async def _removed(request: web.Request) -> str:
     """The group that was just taken away, for the way back."""
     group_id = request.query.get("removed", "")
-    return group_id if is_id(group_id, "cgr") and _may(request) else ""
+    return group_id if is_id(group_id, "cgr") and principal_of(request).may_everywhere("marketer") else ""

@@ -34,8 +34,9 @@ async def fields(request: web.Request) -> web.StreamResponse:
     """The list, in the order in which people see it."""
     removed = request.query.get("removed", "")
     values = {
-        "fields": await runtime_of(request).fields.all(), "types": TYPES, "may_change": _may(request),
-        "removed": removed if is_id(removed, "fld") and _may(request) else "",
+        "fields": await runtime_of(request).fields.all(), "types": TYPES,
+        "may_change": principal_of(request).may_everywhere("marketer"),
+        "removed": removed if is_id(removed, "fld") and principal_of(request).may_everywhere("marketer") else "",
     }  # fmt: skip
     return await page(request, "settings/fields.html", values)
 
@@ -171,14 +172,10 @@ async def _form(
 ) -> web.Response:  # fmt: skip
     values = {
         "field": field, "given": {**_BLANK, **given}, "faults": faults, "types": TYPES, "shown": SHOWN,
-        "may_change": _may(request), "languages_shown": LANGUAGES, "options_text": options_text(given.get("options")),
+        "may_change": principal_of(request).may_everywhere("marketer"),
+        "languages_shown": LANGUAGES, "options_text": options_text(given.get("options")),
     }  # fmt: skip
     return await page(request, "settings/field.html", values, status=422 if faults else 200)
-
-
-def _may(request: web.Request) -> bool:
-    principal = principal_of(request)
-    return principal.may("marketer") and principal.channels is None
 
 
 def _id(request: web.Request) -> str:

@@ -40,8 +40,7 @@ CONTENDED = N_("Somebody has changed this meanwhile. Below stands what you wrote
 
 def may_value(request: web.Request) -> bool:
     """Whether the reader may change how customers are valued: it concerns all channels."""
-    principal = principal_of(request)
-    return principal.may("marketer") and principal.channels is None
+    return principal_of(request).may_everywhere("marketer")
 
 
 @routes.get(HERE)

@@ -129,7 +129,9 @@ async def segments(request: web.Request) -> web.StreamResponse:
         for row in rows
     ]  # fmt: skip
     values = {
-        "segments": shown, "may_change": _may(request), "examples": examples(formats, _purpose(choices)),
+        "segments": shown,
+        "may_change": principal_of(request).may_everywhere("marketer"),
+        "examples": examples(formats, _purpose(choices)),
         "removed": await _removed(request),
     }  # fmt: skip
     return await page(request, "segments/list.html", values)
@@ -270,7 +272,7 @@ class Draft:
 
     async def page(self, status: int = 200) -> web.Response:
         """The page with a look at whom the rule finds."""
-        may_change = _may(self.request)
+        may_change = principal_of(self.request).may_everywhere("marketer")
         seen = await self._seen() if may_change else Seen(rule_words(self.row_rule, self.formats, self.choices.known))
         counted = principal_of(self.request).channels is None
         values = {
@@ -439,11 +441,6 @@ async def restore(request: web.Request) -> web.StreamResponse:
     raise web.HTTPSeeOther(f"{HERE}/{segment_id}")
 
 
-def _may(request: web.Request) -> bool:
-    principal = principal_of(request)
-    return principal.may("marketer") and principal.channels is None
-
-
 def _id(request: web.Request) -> str:
     segment_id: str = request.match_info["segment_id"]
     if not is_id(segment_id, "seg"):
@@ -465,7 +462,7 @@ def _purpose(choices: Choices) -> str:
 async def _removed(request: web.Request) -> tuple[str, str] | None:
     """Id and name of the segment that was just taken away, for the way back."""
     segment_id = request.query.get("removed", "")
-    if not is_id(segment_id, "seg") or not _may(request):
+    if not is_id(segment_id, "seg") or not principal_of(request).may_everywhere("marketer"):
         return None
     row = await runtime_of(request).segments.removed(segment_id)
     return (segment_id, row["name"]) if row else None

@@ -112,7 +112,7 @@ async def _page(request: web.Request, fault: str) -> web.Response:
     more = {**({"q": q} if q else {}), "cursor": found.next_cursor}
     values = {
         "tags": rows, "q": q, "naming": await _segments_naming(runtime),
-        "changes": changes[:5], "fault": fault, "may_change": reader.may("marketer") and whole,
+        "changes": changes[:5], "fault": fault, "may_change": reader.may_everywhere("marketer"),
         "next_href": f"{HERE}?{urlencode(more)}" if found.next_cursor else "",
         "busy": any(each["running"] for each in changes),
     }  # fmt: skip

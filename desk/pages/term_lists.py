@@ -123,7 +123,7 @@ async def _page(
     ]  # fmt: skip
     values = {
         "here": f"/settings/{place}", "lists": lists, "languages_shown": LANGUAGES, "new_rows": NEW_ROWS,
-        "may_change": reader.may("marketer") and reader.channels is None, "figures": await _figures(request, place),
+        "may_change": reader.may_everywhere("marketer"), "figures": await _figures(request, place),
     }  # fmt: skip
     return await page(request, "settings/terms.html", values, status=422 if fault else 200)
 
