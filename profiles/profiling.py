@@ -88,7 +88,7 @@ def switched(row: Document, on: bool, now: datetime) -> tuple[Document, list[str
     """Fields to set and to take away. Off: what was concluded goes at once; nothing is kept to be put back. Pure."""
     if on:
         return {"updated_at": now}, ["profiling_off"]
-    return {"profiling_off": True, "score": 0, "rfm": None, "updated_at": now}, ["traits", "score_reasons"]
+    return {"profiling_off": True, "score": 0, "rfm": None, "updated_at": now}, ["traits"]
 
 
 def kept_of(events: Iterable[NewEvent], off: frozenset[str]) -> list[NewEvent]:
