@@ -104,10 +104,15 @@ class Erasures:
         """How many finished ones may still have traces in the database's files."""
         return await self._store.unscrubbed()
 
-    async def begin(self, erasure_id: str) -> None:
-        """Do at once what somebody may wait for; the rest is left to `drain`."""
-        for row in await self._store.claim(self._clock(), 1, erasure_id):
+    async def at_once(
+        self, profile_id: str, *, by: str, source: str = "api", reason: str | None = None
+    ) -> Document:  # fmt: skip
+        """Ask for it and do what somebody may wait for; the rest is left to `drain`. When this returns it stands, and
+        mostly the rooms are empty already. Raises `NotFound`."""
+        asked = await self.ask(profile_id, by=by, source=source, reason=reason)
+        for row in await self._store.claim(self._clock(), 1, asked["_id"]):
             await self._carry_on(row, waited_for=True)
+        return asked
 
     async def drain(self, limit: int = 4, *, only: str | None = None) -> int:
         """Carry on with due erasures; how many. A chore, safe to be done by several at once."""

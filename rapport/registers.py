@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
 from campaigns.store import RunBelongings
 from inbox.room import Inbox
@@ -42,14 +43,10 @@ def open_lists(plumbing: Plumbing, people: People, merger: Merger, privacy: Priv
         users = await people.users.users()
         return {folded(name): each.id for each in users for name in (each.name, each.id, each.email) if name}
 
-    async def erase(profile_id: str) -> None:
-        row = await privacy.erasures.ask(profile_id, by="import", source="api")
-        await privacy.erasures.begin(row["_id"])
-
     carrier = Carrier(db, rows, profiles, people.resolver, people.consent, people.events, clock)
     undoer = Undoer(
         db, rows, profiles, people.consent, people.consents, people.events, clock,
-        erase=erase, elsewhere=merger.elsewhere,
+        erase=partial(privacy.erasures.at_once, by="import"), elsewhere=merger.elsewhere,
     )  # fmt: skip
     imports = Imports(
         rows, sheets, profiles, carrier, undoer, plumbing.feed, plumbing.doorbell, clock, known_by,

@@ -10,7 +10,6 @@ from base.errors import FieldError, WrongInput
 from base.ids import is_id
 from base.mongo import Document
 from desk.api.contract import Call, Operations, Reply
-from desk.api.erasure import erase_everywhere
 from desk.api.profile_views import (
     ConsentActView,
     EntryView,
@@ -181,7 +180,7 @@ async def erase_profile(call: Call) -> None:
     every channel the person is on. It cannot be undone. What is left is a line in the erasure log.
     """
     profile_id = await must_see_whole(call, call.path["id"])
-    await erase_everywhere(call.runtime, profile_id, by=call.principal.id)
+    await call.runtime.privacy.erasures.at_once(profile_id, by=call.principal.id)
 
 
 @operations(

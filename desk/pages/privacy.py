@@ -12,7 +12,6 @@ from aiohttp import web
 from base.errors import Refused, WrongInput
 from base.ids import is_id
 from base.mongo import Document
-from desk.api.erasure import erase_everywhere
 from desk.api.privacy import send_dossier
 from desk.api.scope import must_see_whole, reading, refuse_scoped, seen_person
 from desk.auth import principal_of, require
@@ -155,7 +154,7 @@ async def erase(request: web.Request) -> web.StreamResponse:
     typed = " ".join(str((await read_form(request)).get("word", "")).split())
     if typed != word_of(person):
         return await _person_page(request, person, N_("Type exactly what stands there."), 422)
-    row = await erase_everywhere(runtime_of(request), profile_id, by=principal_of(request).id, source="desk")
+    row = await runtime_of(request).privacy.erasures.at_once(profile_id, by=principal_of(request).id, source="desk")
     raise web.HTTPSeeOther(f"{HERE}/{row['_id']}")
 
 

@@ -6,7 +6,6 @@ import pytest
 from aiohttp import ClientSession
 
 from channels.vocabulary import Address, Person
-from desk.api.erasure import erase_everywhere
 from profiles.consent import ConsentAct
 from profiles.consent_groups import GroupInput
 from profiles.consent_links import ConsentLink
@@ -160,7 +159,7 @@ async def test_a_link_that_is_none_opens_nothing_and_guessing_is_slowed_down(des
 async def test_an_erased_person_leaves_a_page_behind(desk, stranger):
     who = await somebody(desk, "gone@example.com")
     where = path(desk, "unsubscribe", who, "marketing")
-    await erase_everywhere(desk.runtime, who.profile_id, by="usr_tester")
+    await desk.runtime.privacy.erasures.at_once(who.profile_id, by="usr_tester")
     async with stranger.get(where) as answer:
         assert answer.status in (404, 429)
     async with stranger.post(where, data=ONE_CLICK) as answer:

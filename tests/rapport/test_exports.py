@@ -14,7 +14,6 @@ from click.testing import CliRunner
 
 from base.clock import now
 from base.errors import NotFound
-from desk.api.erasure import erase_everywhere
 from profiles.edit import ProfileInput
 from rapport.cli import cli
 from rapport.lists import export_file, import_file
@@ -117,7 +116,7 @@ async def test_with_an_erasure_the_files_of_all_exports_go(lists: Lists) -> None
     row = await lists.runtime.exports.begin("csv", {}, "usr_1", "Ada")
     await lists.runtime.exports.finish(row["_id"])
     assert await lists.rows("sheets.files", filename=row["_id"])
-    await erase_everywhere(lists.runtime, anna, by="usr_1")
+    await lists.runtime.privacy.erasures.at_once(anna, by="usr_1")
     with pytest.raises(NotFound):
         await lists.runtime.exports.file(row["_id"])
     assert await lists.rows("sheets.files", filename=row["_id"]) == []
@@ -128,7 +127,7 @@ async def test_an_export_that_is_being_written_while_somebody_is_erased_begins_a
     exports = lists.runtime.exports
     row = await exports.begin("csv", {}, "usr_1", "Ada")
     (held,) = await exports._store.duties.claim(["running"], now(), limit=1)
-    await erase_everywhere(lists.runtime, anna, by="usr_1")
+    await lists.runtime.privacy.erasures.at_once(anna, by="usr_1")
     assert not await exports._store.note(held, {"count": 1})  # whoever had read the person may not go on
     await lists.runtime.db.collection("exports").update_one({"_id": row["_id"]}, {"$set": {"due_at": now()}})
     assert (await exports.finish(row["_id"]))["state"] == "done"
@@ -142,7 +141,7 @@ async def test_with_an_erasure_goes_what_was_searched_for(lists: Lists) -> None:
     rows = [await lists.runtime.exports.begin("csv", {"q": each}, "usr_1") for each in searches]
     for row in rows:
         await lists.runtime.exports.finish(row["_id"])
-    await erase_everywhere(lists.runtime, anna, by="usr_1")
+    await lists.runtime.privacy.erasures.at_once(anna, by="usr_1")
     left = [(await lists.runtime.exports.get(row["_id"]))["filter"]["q"] for row in rows]
     assert left == ["…", "…", "…", "example of tea", "wang@example.cn"]
 

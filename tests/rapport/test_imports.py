@@ -15,7 +15,6 @@ import pytest
 from base.clock import now
 from base.errors import Conflict, WrongInput
 from channels.vocabulary import Address, MessageReceived
-from desk.api.erasure import erase_everywhere
 from inbox.incoming import Arrival
 from profiles.consent import ConsentAct
 from profiles.consent_groups import GroupInput
@@ -266,7 +265,7 @@ async def test_who_has_written_since_stays(lists: Lists) -> None:
 async def test_rows_go_with_the_person_who_is_erased(lists: Lists) -> None:
     await lists.imported(PEOPLE)
     anna = await lists.person(name="Anna Visser")
-    await erase_everywhere(lists.runtime, anna["_id"], by="usr_x")
+    await lists.runtime.privacy.erasures.at_once(anna["_id"], by="usr_x")
     assert await lists.rows("import_rows", profile_id=anna["_id"]) == []
     assert "Visser" not in str(await lists.rows("import_rows"))
 

@@ -3,21 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from base.clock import now
 from base.errors import Conflict
-from base.mongo import Collection
 from campaigns.tasks import TaskInput
-from desk.api.erasure import erase_everywhere
 from inbox.models import Actor, ReplyInput
 from profiles.edit import ProfilePatch
 from profiles.follow_up import FollowUpInput
 from profiles.models import Dispute
 from profiles.notes import NoteInput
 from profiles.store import ProfileFilter
+from tests.dying import WRITES, Dying
 from tests.rapport.merging import ROOMS, Town, opened
 
 
@@ -312,7 +310,7 @@ async def test_the_owner_who_was_last_in_touch_stays(town: Town) -> None:
 async def test_an_erased_person_leaves_no_before_image(town: Town) -> None:
     anna, double = await furnished(town)
     await town.runtime.merger.merge(anna, double, by=None)
-    row = await erase_everywhere(town.runtime, double, by="usr_tester")
+    row = await town.runtime.privacy.erasures.at_once(double, by="usr_tester")
     await town.done()
     past = {"$set": {"due_at": now() - timedelta(seconds=1)}}
     await town.runtime.db.collection("erasures").update_one({"_id": row["_id"]}, past)
@@ -343,7 +341,7 @@ async def test_an_undone_merge_holds_nothing_of_who_was_parted_later(town: Town)
     told = await town.runtime.privacy.dossiers.at_once(anna, by="usr_x")
     assert len(told["rooms"]["merges"]) == 3 and "berta" not in str(told["rooms"]["merges"]).lower()
     assert "anna" in str(told["rooms"]["merges"]).lower()
-    row = await erase_everywhere(town.runtime, berta, by="usr_tester")
+    row = await town.runtime.privacy.erasures.at_once(berta, by="usr_tester")
     await town.done()
     past = {"$set": {"due_at": now() - timedelta(seconds=1)}}
     await town.runtime.db.collection("erasures").update_one({"_id": row["_id"]}, past)
@@ -352,53 +350,13 @@ async def test_an_undone_merge_holds_nothing_of_who_was_parted_later(town: Town)
     assert len(left) == 2 and "berta" not in str(left).lower()
 
 
-class _Died(BaseException):
-    """As `kill -9` looks from inside."""
-
-
-class _Dying:
-    """Counts the writes to the database, and dies before or after the one that is named."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.count, self.at, self.after, self.armed = 0, -1, False, False
-        for name in ("update_many", "update_one", "bulk_write", "insert_many", "insert_one", "find_one_and_update",
-                     "replace_one"):  # fmt: skip
-            monkeypatch.setattr(Collection, name, self._wrapped(getattr(Collection, name)))
-
-    def _wrapped(self, real: Any) -> Any:
-        async def call(collection: Any, *args: Any, **more: Any) -> Any:
-            if not self.armed:
-                return await real(collection, *args, **more)
-            self.count += 1
-            mine = self.count == self.at
-            if mine and not self.after:
-                raise _Died
-            result = await real(collection, *args, **more)
-            if mine:
-                raise _Died
-            return result
-
-        return call
-
-    async def on(self, at: int, after: bool, work: Any) -> bool:
-        """Do it and die at that write; whether it died."""
-        self.count, self.at, self.after, self.armed = 0, at, after, True
-        try:
-            await work()
-        except _Died:
-            return True
-        finally:
-            self.armed = False
-        return False
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_dying_at_any_write_leaves_a_merge_that_is_carried_on(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Merge and unmerge, each killed before and after every single write; afterwards it is whole, or never was."""
-    dying, merger = _Dying(monkeypatch), town.runtime.merger
+    dying, merger = Dying(monkeypatch, (*WRITES, "replace_one")), town.runtime.merger
     anna, double = await furnished(town)
     before = await town.everything(anna, double)
     deaths = 0

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from campaigns.facts import FactReader
-from desk.api.erasure import erase_everywhere
 from profiles.edit import ProfilePatch
 from profiles.membership import SegmentInput, SegmentPatch
 from profiles.segments import matches, parse
@@ -94,7 +93,7 @@ async def test_merged_parted_and_erased_people_are_counted_rightly(town: Town) -
     assert (await members(town, vip), await members(town, twice)) == ({double}, set())
     assert await told(town, twice) == [("segment.entered", anna), ("segment.left", anna)]
     assert await told(town, vip) == [("segment.entered", anna), ("segment.left", anna)]
-    await erase_everywhere(town.runtime, double, by="usr_1")
+    await town.runtime.privacy.erasures.at_once(double, by="usr_1")
     await settled(town)
     assert (await members(town, vip), await members(town, twice)) == (set(), set())
     await town.done()

@@ -7,7 +7,6 @@ import pytest
 
 from base.clock import now
 from campaigns.reminders import MENTIONED
-from desk.api.erasure import erase_everywhere
 from profiles.models import IdentityRef, iso_ms
 from profiles.resolve import Reference
 from tests.desk.api.conftest import World, answer_of
@@ -170,7 +169,7 @@ async def test_nothing_of_it_is_left_after_erasure(world: World) -> None:
         body = {"at": iso_ms(now()), "text": "CANARYNOTE"}
         await ask(client, "PUT", f"/profiles/{who}/follow-up", json=body)
     await reacted(world)
-    await erase_everywhere(runtime, who, by="usr_x")
+    await runtime.privacy.erasures.at_once(who, by="usr_x")
     while await runtime.privacy.erasures.drain():
         pass
     for name in await runtime.db.handle.list_collection_names():
