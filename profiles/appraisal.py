@@ -12,6 +12,7 @@ people as they still were, and one that was claimed later knew.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,8 +29,8 @@ from profiles.store.profiles import ProfileStore
 
 log = logging.getLogger(__name__)
 
-#: People written in one transaction.
-TOGETHER = 100
+#: People looked at together, and written in one transaction.
+TOGETHER = 250
 #: Events read at once for the people of one claim; who has more is looked at alone.
 EVENTS_MAX = 20_000
 #: When somebody is looked at again whom an appraiser cannot read.
@@ -126,28 +127,43 @@ class Appraisal:
         return frozenset(name for appraiser in self._appraisers for name in appraiser.event_names())
 
     async def _look(self, rows: Sequence[Document], names: Collection[str]) -> None:
-        """All of them; halved where they have more events than are read at once."""
-        if not rows:
-            return
-        found = await self._happened(rows, names, EVENTS_MAX if len(rows) > 1 else None)
-        if found is None:
+        """All of them, in shares: while the database takes what was found of one, the next is looked at."""
+        writing: asyncio.Task[None] | None = None
+        try:
+            for start in range(0, len(rows), TOGETHER):
+                found = await self._found(rows[start : start + TOGETHER], names)
+                if writing is not None:
+                    await writing
+                writing = asyncio.create_task(self._write(found))
+        finally:
+            if writing is not None:
+                await writing
+
+    async def _found(
+        self, rows: Sequence[Document], names: Collection[str]
+    ) -> list[tuple[Appraised, Sequence[NewEvent]]]:  # fmt: skip
+        """What the appraisers make of them; halved where they have more events than are read at once."""
+        happened = await self._happened(rows, names, EVENTS_MAX if len(rows) > 1 else None)
+        if happened is None:
             middle = len(rows) // 2
-            for part in (rows[:middle], rows[middle:]):
-                await self._look(part, names)
-            return
+            return [*await self._found(rows[:middle], names), *await self._found(rows[middle:], names)]
         now = self._clock()
-        looks, faulty = [], []
+        looks: list[tuple[Appraised, Sequence[NewEvent]]] = []
+        faulty = []
         for row in rows:
             try:
-                looks.append(_appraised(row, ListedEvents(found[row["_id"]], now), self._appraisers, now))
+                looks.append(_appraised(row, ListedEvents(happened[row["_id"]], now), self._appraisers, now))
             except Exception:  # one person nobody can read must not keep the others waiting
                 log.exception("a profile cannot be appraised", extra={"profile": row["_id"]})
                 faulty.append(row)
         await self._book.put_off(faulty, now + AFTER_A_FAULT)
+        return looks
+
+    async def _write(self, looks: Sequence[tuple[Appraised, Sequence[NewEvent]]]) -> None:
         await self._book.write([look for look, _ in looks if not look.changed])
         changed = [(look, events) for look, events in looks if look.changed]
-        for start in range(0, len(changed), TOGETHER):
-            await self._keep(changed[start : start + TOGETHER])
+        if changed:
+            await self._keep(changed)
 
     async def _happened(
         self, rows: Sequence[Document], names: Collection[str], most: int | None

@@ -178,7 +178,7 @@ class Runtime:
             "deliver": told(self.delivery.deliver, self.feed, "channel.updated"),
             "fetch": self.files.fetch,
             "poll": self.polling.drain,
-            "appraise": self.appraisal.drain,
+            "appraise": lambda limit: self.appraisal.drain(2 * limit),  # one half is looked at as the other is written
         }
         return Drains(work, self.doorbell, batch=self.settings.worker_batch)
 

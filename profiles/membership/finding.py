@@ -14,11 +14,13 @@ from base.mongo import Document, Session
 from profiles.segments import Rule, is_profiling, matches_event, tells_time, to_filter
 from profiles.segments.fields import Kind
 from profiles.segments.memory import Facts, ListedEvents, matches
-from profiles.segments.outlook import UNSURE
+from profiles.segments.outlook import TICK, UNSURE, outlook, passing
 from profiles.segments.rules import EventCount, FieldIs, LastEvent, leaves
 from profiles.segments.span import Span
 from profiles.store.segments import MemberStore
 
+#: A stretch's people are made due in so many groups at most.
+TURNS = 24
 Filter = dict[str, Any]
 Between = tuple[str, str]
 _OPS: Mapping[str, Callable[[int, int], bool]] = {
@@ -50,11 +52,32 @@ class Stretch:
             if isinstance(each, FieldIs) and each.field.kind is Kind.TIME and isinstance(each.value, Span):
                 result.append(_passing(each, each.value, self._now))
             elif isinstance(each, FieldIs):
-                result.append(([self._now], {each.field.path: {"$exists": True, "$ne": None}}))
+                result += _in_turn(await self._by_field(each))
             elif isinstance(each, EventCount | LastEvent):
-                ids = sorted({row["_id"] for row in await self._counted(each.event, None)})
-                result.append(([self._now], {"_id": {"$in": ids}}))
+                result += _in_turn(await self._by_events(each))
         return result
+
+    async def _by_field(self, leaf: FieldIs) -> dict[str, datetime]:
+        """Person → when the leaf may change for them."""
+        rows = await self._members.having(self.between, leaf.field.path, self._session)
+        looks = {row["_id"]: outlook(leaf, Facts(row), self._now)[1] for row in rows}
+        return {key: at for key, at in looks.items() if at is not None}
+
+    async def _by_events(self, leaf: EventCount | LastEvent) -> dict[str, datetime]:
+        """Person → when the leaf may change for them by what has happened so far."""
+        now = self._now
+        within = leaf.within if isinstance(leaf, EventCount) else None
+        rows = await self._counted(leaf.event, within)
+        if isinstance(leaf, EventCount) and any(tells_time(each) for each in leaf.where):
+            return {row["_id"]: now for row in rows}
+        looks = {}
+        for row in rows:
+            span, begins = (leaf.value, row["last"]) if isinstance(leaf, LastEvent) else (within, row["first"])
+            ends = passing(span, begins + TICK, now) if isinstance(span, Span) and begins is not None else ()
+            times = [at for at in (*ends, row["ahead"]) if at is not None and at > now]
+            if times:
+                looks[row["_id"]] = min(times)
+        return looks
 
     async def _whom(self, leaf: EventCount | LastEvent) -> Filter:
         if isinstance(leaf, LastEvent):
@@ -84,6 +107,14 @@ class Stretch:
             since = within.before(self._now) if within else None
             self._known[key] = await self._members.counted(self.between, event, since, self._now, self._session)
         return self._known[key]
+
+
+def _in_turn(looks: Mapping[str, datetime]) -> list[tuple[list[Any], Filter]]:
+    """Those who are due first come first, some together: a little early for most of them, and late for none."""
+    ordered = sorted(looks, key=lambda key: looks[key])
+    size = max(1, -(-len(ordered) // TURNS))
+    parts = [ordered[start : start + size] for start in range(0, len(ordered), size)]
+    return [([looks[part[0]]], {"_id": {"$in": sorted(part)}}) for part in parts]
 
 
 def _enough(leaf: EventCount, count: int) -> bool:

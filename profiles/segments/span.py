@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 from dateutil.relativedelta import relativedelta
 
@@ -46,10 +47,15 @@ class Span:
 
     def before(self, now: datetime) -> datetime:
         """The instant this long ago."""
-        try:
-            return max(now - relativedelta(months=self.months) - self.rest, EARLIEST)
-        except (OverflowError, ValueError):
-            return EARLIEST
+        return _before(self.months, self.rest, now)
+
+
+@lru_cache(maxsize=1024)  # thousands of people are asked about one instant
+def _before(months: int, rest: timedelta, now: datetime) -> datetime:
+    try:
+        return max(now - relativedelta(months=months) - rest, EARLIEST)
+    except (OverflowError, ValueError):
+        return EARLIEST
 
 
 def parse_instant(text: str) -> datetime:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from pymongo import ASCENDING
+from pymongo import ASCENDING, DESCENDING
 
 from base.clock import Clock
 from base.mongo import Database, Document, Session, UpdateOne, whole
@@ -70,10 +70,16 @@ class AppraisalBook:
         self._lease = timedelta(seconds=lease_s)
 
     async def claim(self, limit: int) -> list[Document]:
-        """Up to `limit` profiles that are due, those longest due first; nobody else gets them for a while."""
+        """Up to `limit` profiles that are due; nobody else gets them for a while.
+
+        One half are those longest due, the other those due last: who was changed just now does not wait behind a
+        crowd that time made due, and the crowd goes on being looked at.
+        """
         now = self._clock()
-        head = self._rows.find({"appraise_at": {"$lte": now}}, {"_id": 1}).sort("appraise_at", ASCENDING).limit(limit)
-        ids = [row["_id"] for row in await whole(head)]
+        due = self._rows.find({"appraise_at": {"$lte": now}}, {"_id": 1})
+        longest = await whole(due.clone().sort("appraise_at", ASCENDING).limit(limit))
+        latest = await whole(due.sort("appraise_at", DESCENDING).limit(limit // 2)) if len(longest) == limit else []
+        ids = list(dict.fromkeys(row["_id"] for row in (*latest, *longest)))[:limit]
         if not ids:
             return []
         token = secrets.token_hex(8)

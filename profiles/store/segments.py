@@ -232,16 +232,30 @@ class MemberStore:
         self, between: tuple[str, str], name: str, since: datetime | None, now: datetime,
         session: Session | None = None,
     ) -> list[Document]:  # fmt: skip
-        """`{_id: profile, count, last}` of the people of this stretch to whom it ever happened, counted since then and
-        up to now, or ever; read in the index alone."""
-        recent = [{"$lte": ["$occurred_at", now]}, {"$gte": ["$occurred_at", since]}] if since is not None else [True]
-        once = {"$cond": [{"$and": recent}, 1, 0]}
+        """`{_id: profile, count, first, last, ahead}` of the people of this stretch to whom it ever happened: counted
+        since then and up to now (or ever), the first of those, the last of all, and the first after now (or None);
+        read in the index alone."""
+        at = "$occurred_at"
+        recent = {"$and": [{"$lte": [at, now]}, {"$gte": [at, since]}] if since is not None else [True]}
         steps: list[Document] = [
             {"$match": {"profile_id": _within(between), "name": name}},
             {"$project": {"_id": 0, "profile_id": 1, "occurred_at": 1}},
-            {"$group": {"_id": "$profile_id", "count": {"$sum": once}, "last": {"$max": "$occurred_at"}}},
+            {
+                "$group": {
+                    "_id": "$profile_id",
+                    "count": {"$sum": {"$cond": [recent, 1, 0]}},
+                    "first": {"$min": {"$cond": [recent, at, None]}},
+                    "last": {"$max": at},
+                    "ahead": {"$min": {"$cond": [{"$gt": [at, now]}, at, None]}},
+                }
+            },
         ]
         return await self._database.aggregate(self._events, steps, session=session)
+
+    async def having(self, between: tuple[str, str], path: str, session: Session | None = None) -> list[Document]:
+        """People of this stretch who have something at that path, and nothing else of them."""
+        wanted = {"_id": _within(between), "merged_into": None, path: {"$ne": None}}
+        return await whole(self._rows.find(wanted, {path: 1}, session=session))
 
     async def quick_count(self, wanted: Mapping[str, Any], *, limit: int | None = None, time_ms: int) -> int:
         """How many profiles a filter finds. Raises `ExecutionTimeout` after that time."""

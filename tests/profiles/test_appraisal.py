@@ -160,6 +160,16 @@ async def test_every_write_makes_due_also_somebody_who_is_being_looked_at(
     assert claimed["appraise_by"]
 
 
+async def test_who_was_changed_just_now_does_not_wait_behind_a_crowd_and_the_crowd_goes_on(people: People) -> None:
+    crowd = [await person(people, f"p{number}") for number in range(9)]
+    long_ago = people.clock() - timedelta(hours=1)
+    await people.db.collection("profiles").update_many({}, {"$set": {"appraise_at": long_ago}})
+    anna = await person(people)
+    claimed = [each["_id"] for each in await people.profiles.appraisals.claim(4)]
+    assert anna in claimed
+    assert len(set(claimed) & set(crowd)) == 3
+
+
 async def test_a_tombstone_is_never_due(people: People) -> None:
     anna = await person(people)
 
