@@ -8,8 +8,12 @@ paused beyond its lease matches nothing.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import secrets
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +21,8 @@ from pymongo import ASCENDING, IndexModel
 from pymongo.operations import UpdateOne
 
 from base.mongo import Collection, Document, whole
+
+log = logging.getLogger(__name__)
 
 #: A row whose worker died this often is poison: set aside for a person instead of being tried for ever.
 MAX_CRASHES = 8
@@ -85,6 +91,10 @@ class DutyBook:
         )
         return result.modified_count
 
+    def held(self, row: Document) -> AbstractAsyncContextManager[None]:
+        """Keep the lease of a claimed row while a body runs; see `held`."""
+        return held(lambda: self.renew([row["_id"]], row["lease"]), self.lease_s)
+
     async def settle(self, changes: Sequence[UpdateOne]) -> int:
         """Carry out `settled(...)` operations in one unordered write; the number that still held their lease."""
         if not changes:
@@ -130,3 +140,52 @@ class DutyBook:
 def settled(row: Document, change: Mapping[str, Any]) -> UpdateOne:
     """An update of a claimed row that takes effect only while its lease is still ours."""
     return UpdateOne({"_id": row["_id"], "lease": row["lease"]}, change)
+
+
+class LeaseLost(Exception):
+    """The row is somebody else's now: nothing more may be done or written."""
+
+
+#: Lengthens the lease; how many rows are still ours.
+Renew = Callable[[], Awaitable[int]]
+
+
+@asynccontextmanager
+async def held(renew: Renew, lease_s: float) -> AsyncIterator[None]:
+    """Keep a lease for as long as the body takes. When it is lost, or could not be renewed until it ended, the body is
+    cancelled where it stands and `LeaseLost` is raised."""
+    loop = asyncio.get_running_loop()
+    limit = asyncio.timeout_at(loop.time() + lease_s)
+    try:
+        async with limit, beating(renew, lease_s, lambda left_s: limit.reschedule(loop.time() + left_s)):
+            yield
+    except TimeoutError as error:
+        if limit.expired():
+            raise LeaseLost("The lease was lost.") from error
+        raise
+
+
+@asynccontextmanager
+async def beating(renew: Renew, lease_s: float, told: Callable[[float], None]) -> AsyncIterator[None]:
+    """Renew a lease three times in its length and tell for how many seconds it is certainly ours (0: it is lost), for
+    bodies that must bring to an end what they have begun. A beat that fails says nothing: the next may succeed."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(lease_s / 3)
+            begun = time.monotonic()
+            try:
+                ours = await renew()
+            except Exception as error:
+                log.warning("lease not renewed", extra={"error": type(error).__name__})
+                continue
+            told(begun + lease_s - time.monotonic() if ours else 0.0)
+            if not ours:
+                return
+
+    beats = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beats.cancel()
+        await asyncio.wait([beats])

@@ -7,17 +7,16 @@ a row says how far it had come: `claimed` has not been called, `handed` may have
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from base.clock import Clock
-from base.duty import MAX_CRASHES
+from base.duty import MAX_CRASHES, beating
 from base.mongo import UNAVAILABLE, Document, UpdateOne
 from channels.adapter import Account, Adapter
 from channels.capabilities import Idempotency
@@ -91,6 +90,10 @@ class Claim:
         """Messages per second this account may send."""
         return self.channel.rate_per_s or self.adapter.capabilities.rate_per_s
 
+    def lives_for(self, left_s: float) -> None:
+        """The lease is ours for so long. What is on its way when it ends is still recorded."""
+        self.alive_until = time.monotonic() + left_s
+
     def fresh(self) -> bool:
         """Whether what the gates said still counts. For the first calls it always does, or none would ever begin."""
         return self.calls == 0 or time.monotonic() < self.judged_at + JUDGED_FOR_S
@@ -126,32 +129,11 @@ class Handover:
 
     async def carry(self, claim: Claim) -> None:
         """Take every row of the claim to a result, or back. Results are listed in the claim."""
-        async with self._kept_alive(claim):
+        ids, lease = [row["_id"] for row in claim.rows], claim.lease
+        async with beating(lambda: self._sends.renew(ids, lease), claim.lease_s, claim.lives_for):
             ready = await self._gated(claim)
             await self._put_lines(claim, ready)
             await self._drive(claim, deque(ready))
-
-    # -- the lease ---------------------------------------------------------------------------------------------
-
-    @contextlib.asynccontextmanager
-    async def _kept_alive(self, claim: Claim) -> AsyncIterator[None]:
-        beating = asyncio.create_task(self._beat(claim))
-        try:
-            yield
-        finally:
-            beating.cancel()
-            await asyncio.wait([beating])
-
-    async def _beat(self, claim: Claim) -> None:
-        ids = [row["_id"] for row in claim.rows]
-        while True:
-            await asyncio.sleep(claim.lease_s / 3)
-            begun = time.monotonic()
-            try:
-                if await self._sends.renew(ids, claim.lease):
-                    claim.alive_until = begun + claim.lease_s
-            except Exception as error:  # the next beat may succeed; if none does, the lease simply ends
-                log.warning("lease not renewed", extra={"error": type(error).__name__})
 
     # -- the gates ---------------------------------------------------------------------------------------------
 

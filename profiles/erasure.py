@@ -7,15 +7,13 @@ Then the row forgets whom it was about, and is the log.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from base.clock import Clock
-from base.duty import settled
+from base.duty import LeaseLost, settled
 from base.errors import NotFound
 from base.feed import Feed, Notice
 from base.ids import new_id
@@ -24,7 +22,7 @@ from base.pages import Page
 from base.signing import hmac_hex
 from profiles.holdings import Holdings, Traces, traces_from, traces_of
 from profiles.normalise import clean_text
-from profiles.store.erasures import LEASE_S, ErasureStore
+from profiles.store.erasures import ErasureStore
 from profiles.store.profiles import ProfileStore
 
 log = logging.getLogger(__name__)
@@ -135,19 +133,28 @@ class Erasures:
             fresh = {"traces": traces.as_document(), "hashes": [self.hash_of(key) for key in traces.keys]}
             if not await self._store.duties.settle([settled(row, {"$set": fresh})]):
                 return
-        async with self._held(row):
-            for room in self._holdings.rooms:
-                if room.name in row.get("rooms_done", ()):
-                    continue
-                if waited_for and room.read_whole:
-                    await self._store.rest(row, self._clock(), None)
-                    return
-                count = await room.erase(traces)
-                if not await self._store.emptied(row, room.name, count):
-                    return  # somebody else has it now
-                if count:
-                    await self._feed.append([Notice("erasure.updated", {"erasure_id": row["_id"]})])
-        await self._end(row)
+        try:
+            async with self._store.duties.held(row):
+                emptied = await self._emptied(row, traces, waited_for)
+        except LeaseLost:
+            return
+        if emptied:
+            await self._end(row)
+
+    async def _emptied(self, row: Document, traces: Traces, waited_for: bool) -> bool:
+        """Go through the rooms; False when it is not for us to go on."""
+        for room in self._holdings.rooms:
+            if room.name in row.get("rooms_done", ()):
+                continue
+            if waited_for and room.read_whole:
+                await self._store.rest(row, self._clock(), None)
+                return False
+            count = await room.erase(traces)
+            if not await self._store.emptied(row, room.name, count):
+                return False  # somebody else has it now
+            if count:
+                await self._feed.append([Notice("erasure.updated", {"erasure_id": row["_id"]})])
+        return True
 
     async def _traces_now(self, traces: Traces) -> Traces:
         try:
@@ -163,20 +170,3 @@ class Erasures:
             await self._store.turn(row, "done", None, {"done_at": now})
             log.info("a person was erased", extra={"erasure": row["_id"]})
         await self._feed.append([Notice("erasure.updated", {"erasure_id": row["_id"]})])
-
-    @contextlib.asynccontextmanager
-    async def _held(self, row: Document) -> AsyncIterator[None]:
-        """Keep the lease while it takes."""
-
-        async def renew() -> None:
-            while True:
-                await asyncio.sleep(LEASE_S / 4)
-                await self._store.duties.renew([row["_id"]], row["lease"])
-
-        renewing = asyncio.create_task(renew())
-        try:
-            yield
-        finally:
-            renewing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await renewing

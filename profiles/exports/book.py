@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from base.clock import Clock
-from base.duty import MAX_CRASHES
+from base.duty import MAX_CRASHES, LeaseLost
 from base.errors import Conflict, NotFound
 from base.feed import Feed, Notice
 from base.ids import is_id, new_id
@@ -40,10 +40,6 @@ FILTERS = ("q", "tag", "stage", "tier", "owner_id", "segment")
 
 #: Id of a colleague → mail address.
 Addresses = Callable[[], Awaitable[Mapping[str, str]]]
-
-
-class _Lost(Exception):
-    """Somebody else writes this file now, or it was cancelled."""
 
 
 class Exports:
@@ -109,8 +105,9 @@ class Exports:
         rows = await self._store.duties.claim(["running"], self._clock(), limit=1)
         for row in rows:
             try:
-                await self._write(row)
-            except _Lost:
+                async with self._store.duties.held(row):
+                    await self._write(row)
+            except LeaseLost:
                 log.info("an export went on elsewhere", extra={"export": row["_id"]})
             except Unreadable as error:
                 await self._store.leave(row, {"state": "failed", "fault": str(error), "ended_at": self._clock()})
@@ -134,7 +131,7 @@ class Exports:
         wanted = ProfileFilter(**row["filter"])
         total = await self._profiles.count(wanted, cap=10_000_000)
         if not await self._store.note(row, {"total": total}):
-            raise _Lost
+            raise LeaseLost
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "people"
             count = await self._written(row, wanted, path)
@@ -143,7 +140,7 @@ class Exports:
                       "ended_at": self._clock()}  # fmt: skip
             if not await self._store.leave(row, change):
                 await self._sheets.delete(sheet_id)
-                raise _Lost
+                raise LeaseLost
         log.info("people were exported", extra={"export": row["_id"], "by": row["by"], "count": count})
 
     async def _written(self, row: Document, wanted: ProfileFilter, path: Path) -> int:
@@ -156,7 +153,7 @@ class Exports:
                 last, count = people[-1]["_id"], count + len(people)
                 await self._add(writer, people, owners)
                 if not await self._store.note(row, {"count": count}):
-                    raise _Lost
+                    raise LeaseLost
                 await self._tell_sometimes(row)
         finally:
             await asyncio.to_thread(writer.close)

@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from base.clock import Clock
-from base.duty import MAX_CRASHES
+from base.duty import MAX_CRASHES, LeaseLost
 from base.errors import Conflict, NotFound, Unavailable, WrongInput
 from base.feed import Feed, Notice
 from base.ids import is_id, new_id
 from base.mongo import Document
 from base.pages import Page
 from base.queue import Doorbell
-from profiles.imports.carrying import Batch, Carrier, Lost, read_rows
+from profiles.imports.carrying import Batch, Carrier, read_rows
 from profiles.imports.looking import look
 from profiles.imports.mapping import (
     Existing,
@@ -200,8 +200,9 @@ class Imports:
         rows = await self.store.duties.claim(WORKING, self._clock(), limit=1)
         for head in rows:
             try:
-                await self._turn(head)
-            except Lost:
+                async with self.store.duties.held(head):
+                    await self._turn(head)
+            except LeaseLost:
                 log.info("an import went on elsewhere", extra={"import": head["_id"]})
             await self._tell(head["_id"])
         return len(rows)
@@ -261,7 +262,7 @@ class Imports:
             "mapping": mapping, "known_mapping": kept is not None,
         }  # fmt: skip
         if not await self.store.leave(head, change):
-            raise Lost
+            raise LeaseLost
         await self._sheets.delete(head["sheet_id"])
 
     async def _keep(self, head: Document, table: Table) -> int:
@@ -297,7 +298,6 @@ class Imports:
         reader, options = await self._reader(head)
         end = time.monotonic() + self._turn_s
         while rows := await self.store.after(head["_id"], head["cursor"], RUN_BATCH):
-            await self.store.duties.renew([head["_id"]], head["lease"])
             wanted = await asyncio.to_thread(read_rows, reader, rows)
             try:
                 await self._carrier.carry(Batch(head, options, wanted))
@@ -315,7 +315,6 @@ class Imports:
     async def _undo(self, head: Document) -> None:
         end = time.monotonic() + self._turn_s
         while rows := await self.store.before(head["_id"], head["undo_cursor"], UNDO_BATCH):
-            await self.store.duties.renew([head["_id"]], head["lease"])
             try:
                 await self._undoer.undo(head, rows)
             except Unavailable:
@@ -336,7 +335,7 @@ class Imports:
 
     async def _noted(self, head: Document, change: Mapping[str, Any]) -> None:
         if not await self.store.note(head, change):
-            raise Lost
+            raise LeaseLost
         head.update(change)
         await self._tell_sometimes(head)
 

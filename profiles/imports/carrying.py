@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from base.clock import Clock
+from base.duty import LeaseLost
 from base.errors import Unavailable, WrongInput
 from base.ids import unique_key
 from base.mongo import UNAVAILABLE, Database, Document, Session
@@ -42,10 +43,6 @@ CONTENT = (
 )  # fmt: skip
 #: Fields that are changed as a whole and restored as a whole.
 WHOLE = ("name", "locale", "time_zone", "stage", "tier", "owner_id", "location")
-
-
-class Lost(Exception):
-    """The lease is somebody else's now, or the import was cancelled: nothing more is written."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +76,11 @@ class Carrier:
         self._terms = Terms(database, clock)
 
     async def carry(self, batch: Batch) -> None:
-        """Write all of it, and move the head's cursor and counts. Raises `Lost`; what else goes wrong costs one row."""
+        """Write all of it, and move the head's cursor and counts. Raises `LeaseLost`; what else goes wrong costs a
+        row."""
         try:
             await self._carry(batch)
-        except (Lost, Unavailable, *UNAVAILABLE):
+        except (LeaseLost, Unavailable, *UNAVAILABLE):
             raise
         except Exception as error:
             if len(batch.rows) > 1:
@@ -170,7 +168,7 @@ class Carrier:
         counts = _sum(batch.head["counts"], ledger.marks)
         progress = {"cursor": batch.rows[-1].id, "counts": counts, "done_rows": sum(counts.values())}
         if not await self._store.note(batch.head, progress, session):
-            raise Lost
+            raise LeaseLost
         batch.head.update(progress)
 
 

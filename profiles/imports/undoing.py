@@ -15,11 +15,12 @@ from functools import partial
 from typing import Any
 
 from base.clock import Clock
+from base.duty import LeaseLost
 from base.errors import NotFound, Unavailable
 from base.mongo import Database, Document, Session
 from profiles.consent import Consent, ConsentAct
 from profiles.edit import ProfilePatch, told
-from profiles.imports.carrying import Lost, content_mark
+from profiles.imports.carrying import content_mark
 from profiles.models import NewEvent
 from profiles.store.consents import ConsentStore
 from profiles.store.events import EventStore
@@ -53,7 +54,7 @@ class Undoer:
         self._elsewhere = elsewhere
 
     async def undo(self, head: Document, rows: Sequence[Document]) -> None:
-        """All of these rows, and move the head's cursor and counts. Raises `Lost`."""
+        """All of these rows, and move the head's cursor and counts. Raises `LeaseLost`."""
         changed = [row for row in rows if row["outcome"] in ("updated", "repeated") and "undone" not in row]
         created = [row for row in rows if row["outcome"] == "created" and "undone" not in row]
         if changed:
@@ -66,7 +67,7 @@ class Undoer:
                 counts[row["undone"]] = counts.get(row["undone"], 0) + 1
         progress = {"undo_cursor": rows[-1]["_id"], "undo_counts": counts}
         if not await self._store.note(head, progress):
-            raise Lost
+            raise LeaseLost
         head.update(progress)
 
     # -- who was created -------------------------------------------------------------------------------------------
@@ -176,9 +177,7 @@ def _as_left(document: Mapping[str, Any] | None, row: Document) -> bool:
     return document.get("last_seen_at") is None and content_mark(document) == row.get("left")
 
 
-def restored(
-    document: Document, row: Mapping[str, Any], values: Sequence[str], at: datetime
-) -> tuple[Document, bool]:
+def restored(document: Document, row: Mapping[str, Any], values: Sequence[str], at: datetime) -> tuple[Document, bool]:
     """The profile without what the row did, and whether that was all of it; the same document when nothing is left to
     undo. `values`: addresses that are taken away. Pure."""
     changes = dict(row.get("changes") or {})

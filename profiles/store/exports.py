@@ -55,9 +55,7 @@ class ExportStore:
         return (await self._rows.update_one(wanted, {"$set": {**change, "lease": None}})).matched_count == 1
 
     async def note(self, row: Document, change: Mapping[str, Any]) -> bool:
-        """Set fields while the lease is ours, which begins anew; False when it is not any more."""
-        if not await self.duties.renew([row["_id"]], row["lease"]):
-            return False
+        """Set fields while the lease is ours; False when it is not any more."""
         return await self.duties.settle([settled(row, {"$set": dict(change)})]) == 1
 
     async def leave(self, row: Document, change: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from base.clock import now
-from base.duty import ALONE_AFTER, MAX_CRASHES, DutyBook, due_index, settled
+from base.duty import ALONE_AFTER, MAX_CRASHES, DutyBook, LeaseLost, Renew, beating, due_index, held, settled
 from base.mongo import Database
 
 
@@ -91,3 +91,69 @@ async def test_a_claim_is_bounded_by_weight(book: DutyBook) -> None:
     while taken := await weighed.claim(["pending"], now(), limit=5):
         claims.append([row["_id"] for row in taken])
     assert claims == [["0", "1"], ["2"], ["3"], ["4", "5", "6"]]
+
+
+async def test_a_lease_is_kept_for_as_long_as_the_work_takes(book: DutyBook) -> None:
+    await fill(book, 1)
+    (row,) = await book.claim(["pending"], now(), limit=1)
+    async with book.held(row):
+        await asyncio.sleep(1.6)
+        assert await book.claim(["pending"], now(), limit=1) == []
+    await asyncio.sleep(1.2)
+    assert len(await book.claim(["pending"], now(), limit=1)) == 1
+
+
+async def test_who_lost_the_lease_is_stopped_where_it_stands(book: DutyBook) -> None:
+    await fill(book, 1)
+    (row,) = await book.claim(["pending"], now(), limit=1)
+    reached: list[str] = []
+    with pytest.raises(LeaseLost):
+        async with book.held(row):
+            await book.collection.update_one({"_id": row["_id"]}, {"$set": {"lease": "somebody else's"}})
+            try:
+                await asyncio.sleep(5)
+            finally:
+                reached.append("tidied")
+            reached.append("went on")
+    assert reached == ["tidied"]
+
+
+async def test_a_lease_that_cannot_be_renewed_ends_the_work() -> None:
+    async def away() -> int:
+        raise ConnectionError
+
+    begun = asyncio.get_running_loop().time()
+    with pytest.raises(LeaseLost):
+        async with held(away, 0.3):
+            await asyncio.sleep(5)
+    assert asyncio.get_running_loop().time() - begun < 2
+
+
+async def test_what_the_work_raises_is_its_own() -> None:
+    async def ours() -> int:
+        return 1
+
+    with pytest.raises(TimeoutError, match="mine"):
+        async with held(ours, 0.3):
+            raise TimeoutError("mine")
+    task = asyncio.create_task(_asleep(ours))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def _asleep(renew: Renew) -> None:
+    async with held(renew, 0.3):
+        await asyncio.sleep(5)
+
+
+async def test_who_may_not_stop_is_told_how_long_it_is_theirs() -> None:
+    answers, told = [1, 0], []
+
+    async def renew() -> int:
+        return answers.pop(0)
+
+    async with beating(renew, 0.3, told.append):
+        await asyncio.sleep(0.5)
+    assert len(told) == 2 and 0 < told[0] <= 0.3 and told[1] == 0
