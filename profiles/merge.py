@@ -29,6 +29,7 @@ from profiles.store.belongings import Joining, Parting
 from profiles.store.events import EventStore
 from profiles.store.merges import STANDING, UNDER_WAY, MergeStore
 from profiles.store.profiles import ProfileStore
+from profiles.store.stage_log import StageLogStore, move_row
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +98,7 @@ class Undone:
     state: str
     kept: Document = field(default_factory=dict)
 
+
 #: What a person is, as against what was done with them.
 _OWN = frozenset({"identities", "consents", "events", "import_rows"})
 
@@ -116,6 +118,7 @@ class Merger:
         self._database = database
         self._profiles = profiles
         self._merges = merges
+        self._stage_log = StageLogStore(database)
         self._events = events
         self._feed = feed
         self._clock = clock
@@ -215,6 +218,7 @@ class Merger:
             if await self._merges.under_way(ids, session):
                 raise _Overtaken
             await self._merges.add(row, session)
+            await self._moved(this, fields, row, merge_id, by, session)
             await self._profiles.suggestions.merged(family, merge_id, session)
 
         try:
@@ -267,6 +271,7 @@ class Merger:
             raise _Overtaken
         if not await self._profiles.replace(stone, other, session):
             raise _Overtaken
+        await self._moved(survivor, back.fields, row, f"{merge_id}:undone", by, session)
         await self._merges.forget_images(survivor_id, merge_id, row["before"]["survivor"], session)
         await self._profiles.realign(other_id, session)
         parting = Parting(merge_id, survivor_id, other_id)
@@ -275,6 +280,23 @@ class Merger:
         if not await self._merges.turn(merge_id, STANDING[1:], "returning", now, fields, session):
             raise _Overtaken
         await self._profiles.suggestions.reopen(merge_id, session)
+
+    async def _moved(
+        self, before: Document, fields: Mapping[str, Any], row: Document, key: str, by: str | None, session: Session
+    ) -> None:  # fmt: skip
+        """Log and tell that the survivor stands in another stage by this merge or by its undoing, once each. The one
+        who returns stands where they stood: that is no move."""
+        if fields.get("stage", before["stage"]) == before["stage"]:
+            return
+        now = self._clock()
+        move = {**move_row(before, fields, now, key=key, by=by, source="merge"), "merge_id": row["_id"]}
+        await self._stage_log.add(move, session)
+        properties = {
+            "from": move["from"], "to": move["to"], "reason": None, "source": "merge", "by": by, "merge_id": row["_id"],
+        }  # fmt: skip
+        name = "profile.stage_changed"
+        event = NewEvent(name, f"{name}:{key}", now, before["_id"], properties=properties)
+        await self._events.record([event], session)
 
     async def _taken_out(self, row: Document, survivor: Document, session: Session) -> Parted:
         """The survivor without this merge; the records of later ones become what they would have been without it."""

@@ -1,12 +1,17 @@
-"""Every move from stage to stage, with how long the former one lasted. Rows are added, never changed."""
+"""Every move from stage to stage, with how long the former one lasted. Rows are added, never changed.
+
+A merge or its undoing moves people, too: such a row has its id in `merge_id`, and nobody gave a reason.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
+from base.ids import new_id
 from base.mongo import Database, Document, Indexes, Session
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
 from profiles.store.belongings import Belongings
@@ -23,7 +28,7 @@ INDEXES: Indexes = {
 
 
 class StageLogStore:
-    """Rows are `{_id, key, profile_id, from, to, at, since, spent_s, by, source, reason}`."""
+    """Rows are `{_id, key, profile_id, from, to, at, since, spent_s, by, source, reason}`, some with `merge_id`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -71,3 +76,16 @@ class StageLogStore:
         ]
         found = await self._database.aggregate(self._rows, steps, hint="reasons")
         return {str(row["_id"]): row["count"] for row in found if row["_id"]}
+
+
+def move_row(
+    before: Mapping[str, Any], after: Mapping[str, Any], at: datetime, *, key: str, by: str | None, source: str,
+    reason: str | None = None,
+) -> Document:  # fmt: skip
+    """The row for a person's move from the stage of `before` to that of `after`. Pure; unique by `key`."""
+    since = before.get("stage_since") or before.get("created_at") or at
+    return {
+        "_id": new_id("stl"), "key": key, "profile_id": before["_id"], "from": before["stage"], "to": after["stage"],
+        "at": at, "since": since, "spent_s": max(0, round((at - since).total_seconds())), "by": by, "source": source,
+        "reason": reason,
+    }  # fmt: skip

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -381,3 +382,69 @@ async def test_dying_at_any_write_leaves_a_merge_that_is_carried_on(
             assert await town.everything(anna, double) == before, at
             deaths += died + undone
     assert deaths > 60
+
+
+async def stages(town: Town) -> list[tuple[str, str, bool]]:
+    return [(row["from"], row["to"], "merge_id" in row) for row in await town.rows("stage_log")]
+
+
+async def told_of_stages(town: Town) -> list[tuple[str, str, bool]]:
+    rows = await town.rows("events", name="profile.stage_changed")
+    return [(row["properties"]["from"], row["properties"]["to"], "merge_id" in row["properties"]) for row in rows]
+
+
+async def test_a_merge_that_moves_the_survivor_is_logged_and_told_once_and_taken_back(town: Town) -> None:
+    anna, double = await town.says("anna"), await town.says("double")
+    await town.runtime.editor.patch(double, ProfilePatch(stage="customer"))
+    done = await town.runtime.merger.merge(anna, double, by="usr_1")
+    await town.done()
+    person = await town.runtime.profiles.get(anna)
+    assert person is not None and person.stage == "customer"
+    assert await stages(town) == await told_of_stages(town) == [("new", "customer", False), ("new", "customer", True)]
+    row = (await town.rows("stage_log", merge_id=done.merge_id))[0]
+    assert (row["profile_id"], row["source"], row["by"]) == (anna, "merge", "usr_1")
+    for _ in range(2):
+        await town.runtime.merger.unmerge(str(done.merge_id), by="usr_2")
+        await town.done()
+    back = ("customer", "new", True)
+    assert (await stages(town))[-1] == (await told_of_stages(town))[-1] == back and len(await stages(town)) == 3
+    for who, stage in ((anna, "new"), (double, "customer")):
+        person = await town.runtime.profiles.get(who)
+        assert person is not None and person.stage == stage
+    assert [each["to"] for each in await town.rows("stage_log", profile_id=double)] == ["customer"]
+    again = await town.runtime.merger.merge(anna, double, by="usr_1")
+    assert again.merge_id != done.merge_id and len(await stages(town)) == 4
+
+
+async def test_a_stage_that_was_changed_since_stays_and_is_no_move(town: Town) -> None:
+    anna, double = await town.says("anna"), await town.says("double")
+    await town.runtime.editor.patch(double, ProfilePatch(stage="customer"))
+    done = await town.runtime.merger.merge(anna, double, by=None)
+    await town.runtime.editor.patch(anna, ProfilePatch(stage="repeat"))
+    undone = await town.runtime.merger.unmerge(str(done.merge_id), by=None)
+    assert undone.kept["stage"] == "new"
+    assert [each[1] for each in await stages(town)] == ["customer", "customer", "repeat"]
+    same = await town.runtime.merger.merge(double, anna, by=None, choices={"stage": "this"})
+    assert same.state == "done" and len(await stages(town)) == 3
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_whoever_dies_a_move_by_merge_is_logged_once(
+    town: Town, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    dying = Dying(monkeypatch, WRITES)
+    for place in (2, 5, 9, 20):
+        await town.empty()
+        anna, double = await town.says("anna"), await town.says("double")
+        await town.runtime.editor.patch(double, ProfilePatch(stage="customer"))
+        await dying.on(place, after, partial(town.runtime.merger.merge, anna, double, by=None))
+        await town.later()
+        await town.runtime.merger.merge(anna, double, by=None)
+        await town.done()
+        assert len(await stages(town)) == len(await told_of_stages(town)) == 2
+        (merge,) = await town.rows("merges")
+        await dying.on(place, after, partial(town.runtime.merger.unmerge, merge["_id"], by=None))
+        await town.later()
+        await town.runtime.merger.unmerge(merge["_id"], by=None)
+        await town.done()
+        assert len(await stages(town)) == len(await told_of_stages(town)) == 3
