@@ -37,14 +37,15 @@ class GroupWords(Input):
 
 
 class GroupInput(Input):
-    """A group as it is made. `wording`: the sentence people agree to; `key` stays for ever."""
+    """A group as it is made. `key` is the purpose in the ledger and in journeys, for ever; `wording` what people agree
+    to."""
 
     key: Key
     name: Title
     description: Words = ""
     wording: Words = ""
-    default: Default = "opt_in"
-    double_opt_in: bool = False
+    default: Default = Field("opt_in", description="`opt_in`: nothing is sent without a yes; `opt_out`: until a no.")
+    double_opt_in: bool = Field(False, description="A yes by form, staff or program counts when it was confirmed.")
     locales: dict[LocaleCode, GroupWords] = Field(default_factory=dict, max_length=60)
     position: int = Field(0, ge=0, le=10_000)
 

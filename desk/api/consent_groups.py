@@ -8,31 +8,10 @@ from pydantic import Field
 
 from desk.api.contract import Call, Operations
 from desk.api.scope import refuse_scoped
-from desk.api.shapes import Body, PageQuery, Patch, Time, View, page, sliced
-from profiles.consent_groups import ConsentGroup, Default, GroupInput, Key, LocaleCode, Title, Words
+from desk.api.shapes import PageQuery, Patch, Time, View, page, sliced
+from profiles.consent_groups import ConsentGroup, Default, GroupInput, GroupWords, LocaleCode, Title, Words
 
 operations = Operations("consent groups")
-
-
-class GroupWordsBody(Body):
-    """What the group is called in a further language. What is empty is said in the main one."""
-
-    name: Title | None = None
-    description: Words = ""
-    wording: Words = ""
-
-
-class ConsentGroupBody(Body):
-    """A group. `key` is the purpose in the ledger and in journeys, for ever; `wording` what people agree to."""
-
-    key: Key
-    name: Title
-    description: Words = ""
-    wording: Words = ""
-    default: Default = Field("opt_in", description="`opt_in`: nothing is sent without a yes; `opt_out`: until a no.")
-    double_opt_in: bool = Field(False, description="A yes by form, staff or program counts when it was confirmed.")
-    locales: dict[LocaleCode, GroupWordsBody] = Field(default_factory=dict, max_length=60)
-    position: int = Field(0, ge=0, le=10_000)
 
 
 class ConsentGroupPatch(Patch):
@@ -43,7 +22,7 @@ class ConsentGroupPatch(Patch):
     wording: Words = ""
     default: Default = "opt_in"
     double_opt_in: bool = False
-    locales: dict[LocaleCode, GroupWordsBody] = Field(default_factory=dict, max_length=60)
+    locales: dict[LocaleCode, GroupWords] = Field(default_factory=dict, max_length=60)
     position: int = Field(0, ge=0, le=10_000)
 
 
@@ -85,7 +64,7 @@ async def list_consent_groups(call: Call) -> Any:
 
 
 @operations(
-    "POST", "/consent-groups", roles=["marketer"], body=ConsentGroupBody, returns=ConsentGroupView, status=201
+    "POST", "/consent-groups", roles=["marketer"], body=GroupInput, returns=ConsentGroupView, status=201
 )  # fmt: skip
 async def create_consent_group(call: Call) -> Any:
     """Make a group. The key of one that was taken away brings that one back.
@@ -93,7 +72,7 @@ async def create_consent_group(call: Call) -> Any:
     Groups count on every channel: who is limited to some may not make, change or take away any.
     """
     refuse_scoped(call)
-    return group_view(await call.runtime.consent.groups.create(GroupInput.model_validate(call.body.model_dump())))
+    return group_view(await call.runtime.consent.groups.create(call.body))
 
 
 @operations("GET", "/consent-groups/{id:cgr}", roles=["viewer"], returns=ConsentGroupView)

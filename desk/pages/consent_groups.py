@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
-from pydantic import ValidationError
 
-from base.errors import Conflict, FieldError, NotFound, WrongInput
-from base.ids import is_id
+from base.errors import Conflict, WrongInput
 from desk.api.scope import reading, refuse_scoped
 from desk.auth import principal_of, require
 from desk.forms import read_form
 from desk.i18n import LANGUAGES, N_, SOURCE
 from desk.keys import runtime_of
+from desk.pages.definition_forms import checked, faults_of, id_in, removed_id
 from desk.render import page
 from profiles.consent_groups import ConsentGroup, GroupInput
 
@@ -36,7 +35,7 @@ async def groups(request: web.Request) -> web.StreamResponse:
     values = {
         "groups": await runtime_of(request).consent.groups.all(), "defaults": DEFAULTS,
         "may_change": principal_of(request).may_everywhere("marketer"),
-        "removed": await _removed(request),
+        "removed": removed_id(request, "cgr"),
     }  # fmt: skip
     return await page(request, "settings/consent_groups.html", values)
 
@@ -56,9 +55,9 @@ async def create(request: web.Request) -> web.StreamResponse:
     refuse_scoped(reading(request))
     given = written(await read_form(request))
     try:
-        await runtime_of(request).consent.groups.create(_input(given))
+        await runtime_of(request).consent.groups.create(checked(GroupInput, given, _SAYS))
     except (WrongInput, Conflict) as error:
-        return await _form(request, None, given, faults_of(error))
+        return await _form(request, None, given, faults_of(error, TAKEN))
     raise web.HTTPSeeOther(HERE)
 
 
@@ -79,10 +78,10 @@ async def change(request: web.Request) -> web.StreamResponse:
     kept = {code: each.model_dump() for code, each in group.locales.items() if code not in FURTHER}
     given = {**given, "key": group.key, "locales": {**kept, **given["locales"]}}
     try:
-        _input(given)
+        checked(GroupInput, given, _SAYS)
         await runtime_of(request).consent.groups.change(group.id, given)
     except (WrongInput, Conflict) as error:
-        return await _form(request, group, given, faults_of(error))
+        return await _form(request, group, given, faults_of(error, TAKEN))
     raise web.HTTPSeeOther(HERE)
 
 
@@ -127,26 +126,11 @@ def written(form: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _input(given: Mapping[str, Any]) -> GroupInput:
-    try:
-        return GroupInput.model_validate(dict(given))
-    except ValidationError as error:
-        faults = [FieldError(".".join(map(str, each["loc"])), _SAYS.get(str(each["loc"][0]), N_("Please check this.")))
-                  for each in error.errors()]  # fmt: skip
-        raise WrongInput("Please look at the marked fields.", faults) from None
-
-
+TAKEN = N_("There is a group with this key already.")
 _SAYS = {
     "key": N_("Small letters, digits, - and _, beginning with a letter."),
     "name": N_("A group needs a name."),
 }
-
-
-def faults_of(error: WrongInput | Conflict) -> dict[str, str]:
-    """Field → what is wrong with it."""
-    if isinstance(error, Conflict):
-        return {"key": N_("There is a group with this key already.")}
-    return {fault.path: fault.message for fault in error.errors} or {"": str(error)}
 
 
 async def _form(
@@ -160,18 +144,9 @@ async def _form(
 
 
 def _id(request: web.Request) -> str:
-    group_id = request.match_info["group_id"]
-    if not is_id(group_id, "cgr"):
-        raise NotFound("There is no such consent group.")
-    return group_id
+    return id_in(request, "group_id", "cgr", "There is no such consent group.")
 
 
 async def _group(request: web.Request) -> ConsentGroup:
     found: ConsentGroup = await runtime_of(request).consent.groups.get(_id(request))
     return found
-
-
-async def _removed(request: web.Request) -> str:
-    """The group that was just taken away, for the way back."""
-    group_id = request.query.get("removed", "")
-    return group_id if is_id(group_id, "cgr") and principal_of(request).may_everywhere("marketer") else ""

@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
-from pydantic import ValidationError
 
-from base.errors import Conflict, FieldError, NotFound, WrongInput
-from base.ids import is_id
+from base.errors import Conflict, WrongInput
 from desk.api.scope import reading, refuse_scoped
 from desk.auth import principal_of, require
 from desk.forms import read_form
 from desk.i18n import LANGUAGES, N_
 from desk.keys import runtime_of
+from desk.pages.definition_forms import checked, faults_of, id_in, removed_id
 from desk.render import page
 from profiles.custom_fields import CustomField, FieldInput
 
@@ -32,11 +31,10 @@ SHOWN = {"profile": N_("Profile"), "inbox": N_("Beside a conversation"), "list":
 @require("viewer")
 async def fields(request: web.Request) -> web.StreamResponse:
     """The list, in the order in which people see it."""
-    removed = request.query.get("removed", "")
     values = {
         "fields": await runtime_of(request).fields.all(), "types": TYPES,
         "may_change": principal_of(request).may_everywhere("marketer"),
-        "removed": removed if is_id(removed, "fld") and principal_of(request).may_everywhere("marketer") else "",
+        "removed": removed_id(request, "fld"),
     }  # fmt: skip
     return await page(request, "settings/fields.html", values)
 
@@ -56,9 +54,9 @@ async def create(request: web.Request) -> web.StreamResponse:
     refuse_scoped(reading(request))
     given = written(await read_form(request))
     try:
-        await runtime_of(request).fields.create(_input(given))
+        await runtime_of(request).fields.create(checked(FieldInput, given, _SAYS))
     except (WrongInput, Conflict) as error:
-        return await _form(request, None, given, faults_of(error))
+        return await _form(request, None, given, faults_of(error, TAKEN))
     raise web.HTTPSeeOther(HERE)
 
 
@@ -79,10 +77,10 @@ async def change(request: web.Request) -> web.StreamResponse:
     kept = {code: label for code, label in field.labels.items() if code not in LANGUAGES}
     given = {**given, "key": field.key, "position": field.position, "labels": {**kept, **given["labels"]}}
     try:
-        _input(given)
+        checked(FieldInput, given, _SAYS)
         await runtime_of(request).fields.change(field.id, given)
     except (WrongInput, Conflict) as error:
-        return await _form(request, field, given, faults_of(error))
+        return await _form(request, field, given, faults_of(error, TAKEN))
     raise web.HTTPSeeOther(HERE)
 
 
@@ -142,29 +140,14 @@ def options_text(options: Any) -> str:
     return "\n".join(lines)
 
 
-def _input(given: Mapping[str, Any]) -> FieldInput:
-    try:
-        return FieldInput.model_validate(dict(given))
-    except ValidationError as error:
-        faults = [FieldError(str(each["loc"][0]), _SAYS.get(str(each["loc"][0]), N_("Please check this.")))
-                  for each in error.errors()]  # fmt: skip
-        raise WrongInput("Please look at the marked fields.", faults) from None
-
-
 _BLANK: dict[str, Any] = {
     "key": "", "labels": {}, "type": "text", "required": False, "personal": False, "shown": [], "options": [],
 }  # fmt: skip
+TAKEN = N_("There is a field with this key already.")
 _SAYS = {
     "key": N_("1 to 64 characters without dots and dollar signs, not only digits."),
     "labels": N_("A field needs a name."),
 }
-
-
-def faults_of(error: WrongInput | Conflict) -> dict[str, str]:
-    """Field → what is wrong with it."""
-    if isinstance(error, Conflict):
-        return {"key": N_("There is a field with this key already.")}
-    return {fault.path.partition(".")[0]: fault.message for fault in error.errors} or {"": str(error)}
 
 
 async def _form(
@@ -179,10 +162,7 @@ async def _form(
 
 
 def _id(request: web.Request) -> str:
-    field_id = request.match_info["field_id"]
-    if not is_id(field_id, "fld"):
-        raise NotFound("There is no such field.")
-    return field_id
+    return id_in(request, "field_id", "fld", "There is no such field.")
 
 
 async def _field(request: web.Request) -> CustomField:

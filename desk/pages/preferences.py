@@ -21,12 +21,11 @@ from desk.pages.strangers import (
     TOKEN,
     Stranger,
     back_to,
-    count_act,
+    for_stranger,
     formats_for,
     masked,
     nobody_page,
     open_page,
-    stranger_of,
 )
 from desk.pages.unsubscribe import REASONS, name_of
 from profiles.consent import MARKETING, AddressConsent, ConsentAct
@@ -62,11 +61,9 @@ class Topic:
 
 @routes.get("/p/" + TOKEN)
 @public
-async def show(request: web.Request) -> web.StreamResponse:
+@for_stranger("preferences")
+async def show(request: web.Request, stranger: Stranger) -> web.StreamResponse:
     """The choices as they stand."""
-    stranger = await stranger_of(request, "preferences")
-    if stranger is None:
-        return nobody_page(request)
     formats, places = formats_for(request, stranger), await _places(request, stranger)
     own = next((each for each in places if each.identity.id == stranger.identity.id), places[0])
     general = own.states.get(MARKETING)
@@ -82,12 +79,9 @@ async def show(request: web.Request) -> web.StreamResponse:
 
 @routes.post("/p/" + TOKEN)
 @public
-async def save(request: web.Request) -> web.StreamResponse:
+@for_stranger("preferences", acts=True)
+async def save(request: web.Request, stranger: Stranger) -> web.StreamResponse:
     """Save the switches that were moved; pause everything; or end a pause."""
-    stranger = await stranger_of(request, "preferences")
-    if stranger is None:
-        return nobody_page(request)
-    await count_act(request, stranger)
     form, places = await read_form(request), await _places(request, stranger)
     if "profiling" in form:
         await _switch_profiling(request, stranger, on=form["profiling"] == "on")
@@ -111,10 +105,10 @@ async def save(request: web.Request) -> web.StreamResponse:
 
 @routes.get("/confirm/" + TOKEN)
 @public
-async def ask(request: web.Request) -> web.StreamResponse:
+@for_stranger("confirm")
+async def ask(request: web.Request, stranger: Stranger) -> web.StreamResponse:
     """What is to be confirmed. Looking confirms nothing: programs look, too."""
-    stranger = await stranger_of(request, "confirm")
-    if stranger is None or stranger.link.about is None:
+    if stranger.link.about is None:
         return nobody_page(request)
     runtime, formats = runtime_of(request), formats_for(request, stranger)
     group = await runtime.consent.groups.of(stranger.link.purpose)
@@ -128,12 +122,11 @@ async def ask(request: web.Request) -> web.StreamResponse:
 
 @routes.post("/confirm/" + TOKEN)
 @public
-async def confirm(request: web.Request) -> web.StreamResponse:
+@for_stranger("confirm", acts=True)
+async def confirm(request: web.Request, stranger: Stranger) -> web.StreamResponse:
     """The yes counts from now on. May be posted twice."""
-    stranger = await stranger_of(request, "confirm")
-    if stranger is None or stranger.link.about is None:
+    if stranger.link.about is None:
         return nobody_page(request)
-    await count_act(request, stranger)
     runtime = runtime_of(request)
     await runtime.consent.confirm(stranger.link.about, formats_for(request, stranger).language)
     runtime.doorbell.soon("react")

@@ -6,14 +6,15 @@ mail programs and scanners look at everything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 from aiohttp import web
 
 from base.errors import TooMany
-from desk.auth import address_of
+from desk.auth import Handler, address_of
 from desk.i18n import LANGUAGES, Formats, chosen_language, zone_of
 from desk.keys import runtime_of
 from desk.render import RENDERER
@@ -50,6 +51,9 @@ class Stranger:
     profile: Profile
 
 
+ForStranger = Callable[[web.Request, Stranger], Awaitable[web.StreamResponse]]
+
+
 async def stranger_of(request: web.Request, kind: Kind) -> Stranger | None:
     """Who came by this link; None when it opens nothing, or the person was erased. Raises `TooMany`."""
     runtime = runtime_of(request)
@@ -60,6 +64,25 @@ async def stranger_of(request: web.Request, kind: Kind) -> Stranger | None:
     identity = await runtime.profiles.identity(link.identity_id)
     profile = await runtime.profiles.get(identity.profile_id) if identity else None
     return Stranger(link, identity, profile) if identity and profile else None
+
+
+def for_stranger(kind: Kind, *, acts: bool = False) -> Callable[[ForStranger], Handler]:
+    """The handler is given who came by the link; a link that opens nothing gets a page that says so. `acts`: it is
+    counted, and refused when there are too many."""
+
+    def wrapped(handler: ForStranger) -> Handler:
+        @wraps(handler)
+        async def opened(request: web.Request) -> web.StreamResponse:
+            stranger = await stranger_of(request, kind)
+            if stranger is None:
+                return nobody_page(request)
+            if acts:
+                await count_act(request, stranger)
+            return await handler(request, stranger)
+
+        return opened
+
+    return wrapped
 
 
 async def count_act(request: web.Request, stranger: Stranger) -> None:

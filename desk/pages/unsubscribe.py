@@ -22,6 +22,7 @@ from desk.pages.strangers import (
     Stranger,
     back_to,
     count_act,
+    for_stranger,
     formats_for,
     masked,
     nobody_page,
@@ -45,11 +46,9 @@ REASONS = {
 
 @routes.get("/u/" + TOKEN)
 @public
-async def show(request: web.Request) -> web.StreamResponse:
+@for_stranger("unsubscribe")
+async def show(request: web.Request, stranger: Stranger) -> web.StreamResponse:
     """What the link does, and how it stands."""
-    stranger = await stranger_of(request, "unsubscribe")
-    if stranger is None:
-        return nobody_page(request)
     formats, own = formats_for(request, stranger), await own_consent(request, stranger)
     purpose = stranger.link.purpose or MARKETING
     values = {
