@@ -11,7 +11,10 @@ from base.mongo import Document
 from campaigns.definition import read
 from campaigns.matching import names_of
 from campaigns.models import Definition
+from campaigns.naming import with_tag_names
 from campaigns.store import JourneyStore
+from profiles.segments import TagNames
+from profiles.terms import Terms
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +48,10 @@ class Picture:
 class LiveJourneys:
     """Reads heads every two seconds, and each version once."""
 
-    def __init__(self, store: JourneyStore) -> None:
+    def __init__(self, store: JourneyStore, terms: Terms) -> None:
         self._store = store
+        self._terms = terms
+        self._names = TagNames()
         self._definitions: dict[tuple[str, int], Definition | None] = {}
         self._picture = Picture()
         self._until = 0.0
@@ -63,7 +68,10 @@ class LiveJourneys:
         return self._picture
 
     async def definition(self, journey_id: str, version: int) -> Definition | None:
-        """A version, read once; None when it is gone or can no longer be read."""
+        """A version, read once with the names that tags have; None when it is gone or can no longer be read."""
+        names = (await self._terms.now()).tags
+        if names.rev != self._names.rev:
+            self._definitions, self._names = {}, names
         key = (journey_id, version)
         if key not in self._definitions:
             raw = await self._store.version(journey_id, version)
@@ -72,7 +80,8 @@ class LiveJourneys:
                 log.error("a journey's version cannot be read", extra={"journey": journey_id, "version": version})
             if len(self._definitions) >= DEFINITIONS_KEPT:
                 self._definitions.pop(next(iter(self._definitions)))
-            self._definitions[key] = reading.definition if reading else None
+            definition = reading.definition if reading else None
+            self._definitions[key] = with_tag_names(definition, names) if definition else None
         return self._definitions[key]
 
     async def definitions(self, keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Definition | None]:

@@ -123,11 +123,16 @@ def _change_begins(trigger: ChangedTrigger, event: Happened) -> bool:
     for name, before, after in changes_in(event):
         if name != trigger.field or before == after:
             continue
-        if trigger.from_ is not None and before != trigger.from_:
+        if trigger.from_ is not None and not _is(trigger.from_, before):
             continue
-        if trigger.to is None or after == trigger.to:
+        if trigger.to is None or _is(trigger.to, after):
             return True
     return False
+
+
+def _is(wanted: Any, value: Any) -> bool:
+    """A tuple holds all names of one tag (`campaigns.naming`)."""
+    return value in wanted if isinstance(wanted, tuple) else bool(value == wanted)
 
 
 def changes_in(event: Happened) -> list[tuple[str, Any, Any]]:

@@ -22,6 +22,7 @@ from base.errors import (
 )
 from base.mongo import UNAVAILABLE
 from desk.i18n import N_
+from profiles.uses import InUse
 
 #: The first that fits decides, so the narrower stand before the wider.
 STATUS: tuple[tuple[type[RapportError], int], ...] = (
@@ -39,6 +40,8 @@ class Problem:
     detail: str
     errors: tuple[tuple[str, str], ...] = ()
     headers: dict[str, str] = field(default_factory=dict)
+    #: (kind, id, name) of what has to let go of it first.
+    uses: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def title(self) -> str:
@@ -56,6 +59,9 @@ def problem_of(error: BaseException) -> Problem:
         return Problem(500, "internal", "Something broke on our side. It has been logged.")
     status = next(status for family, status in STATUS if isinstance(error, family))
     errors = tuple((each.path, each.message) for each in getattr(error, "errors", ()))
+    if isinstance(error, InUse):
+        uses = tuple((each.kind, each.id, each.name) for each in error.uses)
+        return Problem(status, error.code, str(error), uses=uses)
     return Problem(status, error.code, str(error), errors, _headers(error))
 
 
@@ -86,6 +92,8 @@ def problem_response(problem: Problem, request_id: str = "") -> web.Response:
     }  # fmt: skip
     if problem.errors:
         body["errors"] = [{"path": path, "message": message} for path, message in problem.errors]
+    if problem.uses:
+        body["uses"] = [{"kind": kind, "id": each, "name": name} for kind, each, name in problem.uses]
     if request_id:
         body["request_id"] = request_id
     return web.Response(

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from base.clock import Clock
 from base.mongo import Database, Document, DuplicateKeyError, Session
 from profiles.models import Event, NewEvent
-from profiles.segments.memory import EventFacts, ListedEvents
+from profiles.segments import EventFacts, ListedEvents, Needs, joint_needs
 from profiles.store.appraisals import AppraisalBook, Appraised
 from profiles.store.events import EventStore
 from profiles.store.profiles import ProfileStore
@@ -31,8 +31,10 @@ log = logging.getLogger(__name__)
 
 #: People looked at together, and written in one transaction.
 TOGETHER = 250
-#: Events read at once for the people of one claim; who has more is looked at alone.
+#: Events read at once for the people of one claim.
 EVENTS_MAX = 20_000
+#: To whom more has happened, of them only as much is read as the answers need.
+MUCH = 2_000
 #: When somebody is looked at again whom an appraiser cannot read.
 AFTER_A_FAULT = timedelta(minutes=10)
 
@@ -64,8 +66,9 @@ class Appraiser(Protocol):
         """Read the definitions. Called for every batch, and must see what is stored by now: keep what you made of
         them only as long as their revision is the same."""
 
-    def event_names(self) -> Collection[str]:
-        """Events that make a person due, and that `Subject.events` must know. By the last `prepare`."""
+    def event_needs(self) -> Needs:
+        """Events that make a person due and that `Subject.events` must know, and how many of the latest are enough to
+        answer (None: all). By the last `prepare`."""
 
     def appraise(self, subject: Subject, now: datetime) -> Verdict:
         """Pure."""
@@ -101,12 +104,12 @@ class Appraisal:
         rows = await self._book.claim(limit)
         if not rows:
             return 0
-        names = await self.prepared()
+        needs = await self.prepared()
         stones = [row for row in rows if row.get("merged_into")]
         await self._book.forget(stones)
         busy = set(await self._busy())
         await self._book.put_off([row for row in rows if row["_id"] in busy], self._clock() + timedelta(seconds=5))
-        await self._look([row for row in rows if not row.get("merged_into") and row["_id"] not in busy], names)
+        await self._look([row for row in rows if not row.get("merged_into") and row["_id"] not in busy], needs)
         return len(rows)
 
     async def hear(self, events: Sequence[Event]) -> None:
@@ -114,24 +117,24 @@ class Appraisal:
         heard of again until all that follows from it is done, so none is missed."""
         if not events:
             return
-        names = await self.prepared()
-        concerned = {event.profile_id for event in events if event.profile_id and event.name in names}
+        needs = await self.prepared()
+        concerned = {event.profile_id for event in events if event.profile_id and event.name in needs}
         if concerned:
             today = await self._profiles.current(concerned)
             await self._book.due(today.values())
 
-    async def prepared(self) -> frozenset[str]:
+    async def prepared(self) -> Needs:
         """All definitions as they are stored by now; the events that somebody asks about."""
         for appraiser in self._appraisers:
             await appraiser.prepare()
-        return frozenset(name for appraiser in self._appraisers for name in appraiser.event_names())
+        return joint_needs(appraiser.event_needs() for appraiser in self._appraisers)
 
-    async def _look(self, rows: Sequence[Document], names: Collection[str]) -> None:
+    async def _look(self, rows: Sequence[Document], needs: Needs) -> None:
         """All of them, in shares: while the database takes what was found of one, the next is looked at."""
         writing: asyncio.Task[None] | None = None
         try:
             for start in range(0, len(rows), TOGETHER):
-                found = await self._found(rows[start : start + TOGETHER], names)
+                found = await self._found(rows[start : start + TOGETHER], needs)
                 if writing is not None:
                     await writing
                 writing = asyncio.create_task(self._write(found))
@@ -139,20 +142,32 @@ class Appraisal:
             if writing is not None:
                 await writing
 
-    async def _found(
-        self, rows: Sequence[Document], names: Collection[str]
+    async def _found(self, rows: Sequence[Document], needs: Needs) -> list[tuple[Appraised, Sequence[NewEvent]]]:
+        """As many at once as have few enough events; whoever has very many alone."""
+        ids = [row["_id"] for row in rows]
+        found = await self._events.facts(ids, needs, min(EVENTS_MAX, MUCH * len(ids))) if needs and ids else {}
+        if found is not None:
+            return await self._judged(rows, found)
+        numbers = await self._events.numbers(ids, needs)
+        looks: list[tuple[Appraised, Sequence[NewEvent]]] = []
+        for part in _parts(rows, numbers):
+            if numbers.get(part[0]["_id"], 0) > MUCH:
+                events = await self._events.latest(part[0]["_id"], needs, self._clock())
+                looks += await self._judged(part, {part[0]["_id"]: events})
+            else:
+                looks += await self._judged(part, await self._events.facts([row["_id"] for row in part], needs) or {})
+        return looks
+
+    async def _judged(
+        self, rows: Sequence[Document], found: Mapping[str, Sequence[Document]]
     ) -> list[tuple[Appraised, Sequence[NewEvent]]]:  # fmt: skip
-        """What the appraisers make of them; halved where they have more events than are read at once."""
-        happened = await self._happened(rows, names, EVENTS_MAX if len(rows) > 1 else None)
-        if happened is None:
-            middle = len(rows) // 2
-            return [*await self._found(rows[:middle], names), *await self._found(rows[middle:], names)]
+        """What the appraisers make of them."""
         now = self._clock()
         looks: list[tuple[Appraised, Sequence[NewEvent]]] = []
         faulty = []
         for row in rows:
             try:
-                looks.append(_appraised(row, ListedEvents(happened[row["_id"]], now), self._appraisers, now))
+                looks.append(_appraised(row, ListedEvents(found.get(row["_id"], ()), now), self._appraisers, now))
             except Exception:  # one person nobody can read must not keep the others waiting
                 log.exception("a profile cannot be appraised", extra={"profile": row["_id"]})
                 faulty.append(row)
@@ -164,12 +179,6 @@ class Appraisal:
         changed = [(look, events) for look, events in looks if look.changed]
         if changed:
             await self._keep(changed)
-
-    async def _happened(
-        self, rows: Sequence[Document], names: Collection[str], most: int | None
-    ) -> dict[str, list[Document]] | None:
-        ids = [row["_id"] for row in rows]
-        return await self._events.facts(ids, names, most) if names else {each: [] for each in ids}
 
     async def _keep(self, changed: Sequence[tuple[Appraised, Sequence[NewEvent]]]) -> None:
         try:
@@ -189,6 +198,20 @@ class Appraisal:
         ours = [(look, events) for look, events in changed if look.row["_id"] in held]
         await self._book.write([look for look, _ in ours], session)
         await self._events.record([event for _, events in ours for event in events], session)
+
+
+def _parts(rows: Sequence[Document], numbers: Mapping[str, int]) -> list[list[Document]]:
+    """The rows in parts with few enough events to be read at once; who has very many stands alone."""
+    parts: list[list[Document]] = []
+    room = 0
+    for row in sorted(rows, key=lambda each: numbers.get(each["_id"], 0)):
+        number = numbers.get(row["_id"], 0)
+        if not parts or number > room or number > MUCH:
+            parts.append([])
+            room = EVENTS_MAX
+        parts[-1].append(row)
+        room -= number
+    return parts
 
 
 def _appraised(

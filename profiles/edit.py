@@ -14,7 +14,6 @@ from pydantic import Field, StringConstraints, ValidationError, field_validator,
 
 from base.clock import Clock
 from base.errors import FieldError, NotFound, WrongInput
-from base.ids import new_id
 from base.mongo import Database, Document, DuplicateKeyError, Session
 from profiles import rfm, scoring
 from profiles.custom_fields import fitted
@@ -30,9 +29,10 @@ from profiles.models import (
 )  # fmt: skip
 from profiles.normalise import clean_text
 from profiles.resolve import Known, Reference, Resolver
+from profiles.segments.tag_names import TagNames
 from profiles.store.events import EventStore
 from profiles.store.profiles import ProfileStore, as_profile
-from profiles.store.stage_log import StageLogStore
+from profiles.store.stage_log import StageLogStore, move_row
 from profiles.store.tags import TagStore
 from profiles.survivorship import RANKED, tokens_of
 from profiles.terms import Agreed, Terms
@@ -211,6 +211,32 @@ class ProfileEditor:
                 raise NotFound("There is no such profile.") from None
             return found
 
+    async def retag(
+        self, profile_id: str, tag: str, to: str, *, keep: bool = False, source: Source = "person",
+        by: str | None = None,
+    ) -> None:  # fmt: skip
+        """The person's tag is called otherwise now; with `keep` they keep the former one as well. No tag was given or
+        taken, so that is not told: `profile.tag_renamed` is. Who has not the tag is left alone. Raises `NotFound`."""
+
+        async def work(session: Session) -> None:
+            row = await self._store.locked(profile_id, session)
+            if row is None:
+                raise NotFound("There is no such profile.")
+            if tag not in row["tags"]:
+                return
+            kept = [each for each in row["tags"] if keep or each != tag]
+            now = self._clock()
+            fields = {"tags": list(dict.fromkeys([*kept, to])), "updated_at": now}
+            if fields["tags"] == row["tags"]:
+                return
+            await self._store.write(row["_id"], fields, session)
+            properties = {"tag": to, "former": tag, "source": source, "by": by}
+            mark = f"profile.tag_renamed:{row['_id']}:{row['rev']}"
+            event = NewEvent("profile.tag_renamed", mark, now, row["_id"], properties=properties)
+            await self._events.record([event], session)
+
+        await self._database.in_transaction(work)
+
     async def put_back(self, profile_id: str, move: Document, *, by: str | None) -> Profile:
         """Undo a move from stage to stage: back to where the person was, for no reason asked, once. What they had
         spent there counts on, and a stage that is in the list no more can be gone back to. Raises `NotFound`."""
@@ -316,6 +342,8 @@ def agreed_patch(patch: ProfilePatch, agreed: Agreed, *, strict: bool) -> Profil
     attributes, faults = fitted(agreed.fields, patch.attributes, strict=strict)
     known = {each.key for each in agreed.roles}
     update: Document = {"attributes": attributes, "stage_reason": agreed.reason(patch.stage_reason)}
+    if agreed.tags.renamed:
+        update |= _by_todays_names(patch, agreed.tags)
     for name in ("roles", "add_roles"):
         given: list[str] | None = getattr(patch, name)
         faults += [FieldError(f"{name}.{i}", "is no role") for i, each in enumerate(given or ()) if each not in known]
@@ -334,6 +362,16 @@ def agreed_patch(patch: ProfilePatch, agreed: Agreed, *, strict: bool) -> Profil
     return patch.model_copy(update=changed) if changed else patch
 
 
+def _by_todays_names(patch: ProfilePatch, names: TagNames) -> Document:
+    """Tags that are given by a former name are given by that of today; those taken away, by every name they had."""
+    update: Document = {"remove_tags": list(names.spellings(patch.remove_tags))}
+    for name in ("tags", "add_tags"):
+        given: list[str] | None = getattr(patch, name)
+        if given is not None:
+            update[name] = list(dict.fromkeys(names.today(each) for each in given))
+    return update
+
+
 def require_reason(row: Document, patch: ProfilePatch, agreed: Agreed) -> None:
     """Raise `WrongInput` when the person is moved to a stage that asks for a reason, and none is given. Pure."""
     stage = agreed.stage(patch.stage)
@@ -347,13 +385,8 @@ def move_of(
     at: datetime,
 ) -> Document:  # fmt: skip
     """The row of the stage log for a change of stage. Pure; unique as the events of the change are."""
-    since = before.get("stage_since") or before.get("created_at") or at
-    return {
-        "_id": new_id("stl"), "key": key or f"{before['_id']}:{before['rev']}", "profile_id": before["_id"],
-        "from": before["stage"], "to": after["stage"], "at": at, "since": since,
-        "spent_s": max(0, round((at - since).total_seconds())), "by": by, "source": source,
-        "reason": patch.stage_reason,
-    }  # fmt: skip
+    mark = key or f"{before['_id']}:{before['rev']}"
+    return move_row(before, after, at, key=mark, by=by, source=source, reason=patch.stage_reason)
 
 
 def told(

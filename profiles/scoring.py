@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -17,7 +17,19 @@ from pydantic import Field, StringConstraints, ValidationError, field_validator
 
 from base.errors import FieldError, WrongInput
 from profiles.models import Input, NewEvent
-from profiles.segments import EventFacts, Facts, Rule, event_names, matches_event, parse
+from profiles.segments import (
+    EventFacts,
+    Facts,
+    Needs,
+    Rule,
+    TagNames,
+    event_names,
+    event_needs,
+    joint_needs,
+    matches_event,
+    parse,
+    with_tags,
+)
 from profiles.segments.outlook import outlook
 from profiles.segments.rules import All, AnyOf, EventCount, FieldIs, InSegment, LastEvent, Not
 from profiles.segments.span import Span
@@ -83,6 +95,14 @@ class ScoreCard:
     def event_names(self) -> frozenset[str]:
         """What must be known of a person to score them."""
         return frozenset().union(*(event_names(each.rule) for each in self.rules))
+
+    def event_needs(self) -> Needs:
+        """The same with how many of each are enough."""
+        return joint_needs(event_needs(each.rule) for each in self.rules)
+
+    def with_tags(self, names: TagNames) -> ScoreCard:
+        """The same rules with all names of the tags they name."""
+        return replace(self, rules=tuple(replace(each, rule=with_tags(each.rule, names)) for each in self.rules))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from base.errors import Conflict, FieldError, WrongInput
 from base.mongo import Database
 from profiles.custom_fields import CustomField
 from profiles.models import STAGE_FIRST, Input
-from profiles.store.terms import TermStore
+from profiles.segments.tag_names import TagNames
+from profiles.store.terms import TAG_NAMES, TermStore, tag_names
 
 Key = Annotated[str, StringConstraints(pattern=r"^[\w][\w .\-]{0,63}$")]
 TermName = Annotated[str, StringConstraints(min_length=1, max_length=80, strip_whitespace=True)]
@@ -180,6 +181,8 @@ class Agreed:
     relations: tuple[RelationKind, ...]
     fields: tuple[CustomField, ...] = ()
     revs: Mapping[str, int] = field(default_factory=dict)
+    #: What tags were called before: who writes an old name means the tag as it is called now.
+    tags: TagNames = field(default_factory=TagNames)
 
     def stage(self, key: str | None) -> Stage | None:
         """The stage of that key."""
@@ -233,6 +236,7 @@ class Terms:
             relations=tuple(RelationKind.model_validate(each) for each in entries["relations"]),
             fields=tuple(CustomField.model_validate(row) for row in fields),
             revs={name: rows[name]["rev"] if name in rows else 0 for name in DEFAULTS},
+            tags=tag_names(rows.get(TAG_NAMES)),
         )
         self._known = (time.monotonic(), agreed)
         return agreed

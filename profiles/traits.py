@@ -16,11 +16,13 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 RECEIVED, SENT = "message.received", "message.sent"
-#: Events that traits are read from.
-EVENTS = frozenset({
-    RECEIVED, SENT, "message.complained", "contact.left", "contact.returned", "consent.denied", "order.refunded",
-    "csat.submitted",
-})  # fmt: skip
+#: Of messages the latest so many each way are looked at: habits of long ago are none.
+MESSAGES_MOST = 1000
+#: Events that traits are read from, and how many of the latest; None: all.
+NEEDS: Mapping[str, int | None] = {
+    RECEIVED: MESSAGES_MOST, SENT: MESSAGES_MOST, "message.complained": None, "contact.left": None,
+    "contact.returned": None, "consent.denied": None, "order.refunded": None, "csat.submitted": None,
+}  # fmt: skip
 #: A habit needs so many signs, and the latest so many are looked at.
 HABIT_LEAST, HABIT_MOST = 3, 200
 #: Longer than this after our message, theirs is no answer to it.
@@ -90,7 +92,7 @@ def traits_of(
     """The traits; none for who is not to be profiled. `zone`: the deployment's, for who has none."""
     if document.get("profiling_off"):
         return Traits({})
-    past = in_order(each for each in events if each["occurred_at"] <= now)
+    past = latest(in_order(each for each in events if each["occurred_at"] <= now))
     risk = churn_risk(document, past, rhythm, now)
     answers = answer_minutes(past)
     fields = {
@@ -103,6 +105,18 @@ def traits_of(
 def in_order(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """By time; those of one moment by id, so that everybody reads them alike."""
     return sorted(events, key=lambda each: (each["occurred_at"], str(each.get("_id", ""))))
+
+
+def latest(past: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of each name as many of the latest as count (`NEEDS`), in order."""
+    left = dict(NEEDS)
+    kept = []
+    for each in reversed(past):
+        most = left.get(each["name"], 0)
+        if most is None or most > 0:
+            kept.append(each)
+            left[each["name"]] = None if most is None else most - 1
+    return kept[::-1]
 
 
 # -- where and when ------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ one after the other, so that a worker that dies leaves a sweep that goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,10 +17,11 @@ from base.mongo import Document
 from profiles import rfm, scoring, traits
 from profiles.appraisal import Subject, Verdict
 from profiles.models import Profile
-from profiles.segments import EventFacts, ListedEvents
+from profiles.segments import EventFacts, ListedEvents, Needs, TagNames
 from profiles.store.appraisals import BATCH
 from profiles.store.events import EventStore
 from profiles.store.profiles import ProfileStore, as_profile
+from profiles.store.tags import TagStore
 from profiles.store.value_settings import RHYTHM, SWEEP, Name, ValueSettingsStore
 
 #: How many people an effect is computed on.
@@ -89,11 +90,13 @@ class Valuing:
     """The use cases."""
 
     def __init__(
-        self, store: ValueSettingsStore, profiles: ProfileStore, events: EventStore, clock: Clock, *, zone: str = "UTC"
-    ) -> None:
+        self, store: ValueSettingsStore, profiles: ProfileStore, events: EventStore, tags: TagStore, clock: Clock, *,
+        zone: str = "UTC",
+    ) -> None:  # fmt: skip
         self._store = store
         self._profiles = profiles
         self._events = events
+        self._tags = tags
         self._clock = clock
         self.zone = zone
         self._shown: tuple[datetime, list[str]] | None = None
@@ -196,6 +199,8 @@ class Valuing:
         """What these rules would do (None: those that stand). Raises `WrongInput` with paths."""
         old = scoring.score_card((await self.score()).settings)
         new = old if given is None else scoring.score_card(scoring.read_settings(given))
+        names = await self._tags.names()
+        old, new = old.with_tags(names), new.with_tags(names)
         rows, facts, now = await self._look(old.event_names() | new.event_names())
         pairs = [(row, _score(row, facts, old, now), _score(row, facts, new, now)) for row in rows]
         bins = tuple(
@@ -288,9 +293,12 @@ class Definitions:
     """What the appraisers go by, read once for all of them and parsed again only where it changed."""
 
     store: ValueSettingsStore
+    tags: TagStore
     card: scoring.ScoreCard = field(default_factory=lambda: scoring.score_card(scoring.DEFAULT))
     tiers: rfm.TierSettings = field(default_factory=lambda: rfm.DEFAULT)
     rhythm: traits.Rhythm = field(default_factory=traits.Rhythm)
+    _rules: scoring.ScoreCard = field(default_factory=lambda: scoring.score_card(scoring.DEFAULT))
+    _names: TagNames = field(default_factory=TagNames)
     _revs: tuple[int, int] = (0, 0)
 
     async def read(self) -> None:
@@ -298,9 +306,12 @@ class Definitions:
         rows = await self.store.all()
         revs = tuple(rows[name]["rev"] if name in rows else 0 for name in ("score", "tiers"))
         if revs[0] != self._revs[0]:
-            self.card = scoring.score_card(_held(rows.get("score"), scoring.ScoreSettings, scoring.DEFAULT).settings)
+            self._rules = scoring.score_card(_held(rows.get("score"), scoring.ScoreSettings, scoring.DEFAULT).settings)
         if revs[1] != self._revs[1]:
             self.tiers = _held(rows.get("tiers"), rfm.TierSettings, rfm.DEFAULT).settings
+        names = await self.tags.names()
+        if revs[0] != self._revs[0] or names != self._names:
+            self.card, self._names = self._rules.with_tags(names), names
         self._revs = (revs[0], revs[1])
         learned = rows.get(RHYTHM)
         self.rhythm = traits.Rhythm(learned["median_days"], learned["people"]) if learned else traits.Rhythm()
@@ -310,12 +321,12 @@ class ValueAppraiser:
     """One of the three: traits, score, tier, in this order."""
 
     def __init__(
-        self, definitions: Definitions, names: Callable[[Definitions], Collection[str]],
+        self, definitions: Definitions, needs: Callable[[Definitions], Needs],
         look: Callable[[Definitions, Subject, datetime], Verdict], *, reads: bool = False,
     ) -> None:  # fmt: skip
         """`reads`: the first of them reads for all."""
         self._definitions = definitions
-        self._names = names
+        self._needs = needs
         self._look = look
         self._reads = reads
 
@@ -324,20 +335,20 @@ class ValueAppraiser:
         if self._reads:
             await self._definitions.read()
 
-    def event_names(self) -> Collection[str]:
+    def event_needs(self) -> Needs:
         """See `profiles.appraisal.Appraiser`."""
-        return self._names(self._definitions)
+        return self._needs(self._definitions)
 
     def appraise(self, subject: Subject, now: datetime) -> Verdict:
         """See `profiles.appraisal.Appraiser`."""
         return self._look(self._definitions, subject, now)
 
 
-def appraisers(store: ValueSettingsStore, zone: str) -> list[ValueAppraiser]:
+def appraisers(store: ValueSettingsStore, tags: TagStore, zone: str) -> list[ValueAppraiser]:
     """Traits, score, tier: each sees what the former ones found."""
 
     def about_traits(definitions: Definitions, subject: Subject, now: datetime) -> Verdict:
-        events = [each for name in traits.EVENTS for each in subject.events.of(name)]
+        events = [each for name in traits.NEEDS for each in subject.events.of(name)]
         found = traits.traits_of(subject.document, events, definitions.rhythm, zone, now)
         return Verdict({"traits": dict(found.fields)}, (), found.changes_at)
 
@@ -349,9 +360,9 @@ def appraisers(store: ValueSettingsStore, zone: str) -> list[ValueAppraiser]:
         found = rfm.ranked(subject.document, definitions.tiers, now)
         return Verdict(found.fields, found.events, found.again_at)
 
-    shared = Definitions(store)
+    shared = Definitions(store, tags)
     return [
-        ValueAppraiser(shared, lambda _: traits.EVENTS, about_traits, reads=True),
-        ValueAppraiser(shared, lambda definitions: definitions.card.event_names(), about_score),
-        ValueAppraiser(shared, lambda _: (), about_tier),
+        ValueAppraiser(shared, lambda _: traits.NEEDS, about_traits, reads=True),
+        ValueAppraiser(shared, lambda definitions: definitions.card.event_needs(), about_score),
+        ValueAppraiser(shared, lambda _: {}, about_tier),
     ]

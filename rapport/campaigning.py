@@ -10,6 +10,7 @@ from campaigns.facts import FactReader
 from campaigns.journeys import Journeys
 from campaigns.lifecycle import Lifecycle
 from campaigns.live import LiveJourneys
+from campaigns.naming import JourneyUses
 from campaigns.reminders import Reminders
 from campaigns.render import Renderer
 from campaigns.sending import JourneySource, PersonalLinks
@@ -44,7 +45,8 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
     zone = plumbing.settings.time_zone
     heads, runs = JourneyStore(db, clock), EnrolmentStore(db, clock)
     task_rows, template_rows = TaskStore(db, clock), TemplateStore(db, clock)
-    live, renderer = LiveJourneys(heads), Renderer(project_zone=zone)
+    live, renderer = LiveJourneys(heads, people.terms), Renderer(project_zone=zone)
+    people.uses.join(JourneyUses(heads, runs))
     facts = FactReader(
         people.profiles, people.events, orders, inbox.conversations, plumbing.channels, plumbing.registry, clock,
         project_zone=zone, segments=people.segment_rows,

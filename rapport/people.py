@@ -31,6 +31,7 @@ from profiles.tags import TagSpace
 from profiles.terms import Terms
 from profiles.timeline import Timeline
 from profiles.track import Tracker
+from profiles.uses import ScoreUses, SegmentUses, StageUses, Uses
 from profiles.valuing import Valuing, appraisers
 from rapport.plumbing import Plumbing
 
@@ -68,6 +69,7 @@ class People:
     note_rows: NoteStore
     follow_ups: FollowUps
     import_rows: ImportStore
+    uses: Uses
 
 
 def open_people(plumbing: Plumbing) -> People:
@@ -84,6 +86,7 @@ def open_people(plumbing: Plumbing) -> People:
     segments, members = SegmentStore(db, clock), MemberStore(db)
     terms, stage_log, relation_rows = Terms(db, clock), StageLogStore(db), RelationStore(db)
     tag_rows = TagStore(db)
+    uses = Uses(SegmentUses(segments), ScoreUses(values), StageUses(terms))
     resolver = Resolver(
         profiles, events, clock, region=plumbing.settings.default_region, blocking=blocking,
         looked_up=registry.looking_up(),
@@ -103,15 +106,20 @@ def open_people(plumbing: Plumbing) -> People:
         stage_log=stage_log,
         relations=Relations(db, relation_rows, profiles, events, terms, clock),
         relation_rows=relation_rows,
-        tags=TagSpace(tag_rows, editor, plumbing.feed, clock),
+        tags=TagSpace(tag_rows, editor, profiles.appraisals, uses, plumbing.feed, clock),
         # asked in this order, each on what the former ones found
         appraisal=Appraisal(
-            db, profiles, events, clock, (*appraisers(values, zone), SegmentAppraiser(segments)), busy=merges.busy
+            db,
+            profiles,
+            events,
+            clock,
+            (*appraisers(values, tag_rows, zone), SegmentAppraiser(segments, tag_rows)),
+            busy=merges.busy,
         ),
-        segments=Segments(db, segments, members, profiles, clock),
+        segments=Segments(db, segments, members, profiles, clock, uses),
         segment_rows=segments,
         segment_builder=SegmentBuilder(db, segments, members, profiles, clock),
-        valuing=Valuing(values, profiles, events, clock, zone=zone),
+        valuing=Valuing(values, profiles, events, tag_rows, clock, zone=zone),
         profiling=Profiling(profiles, consents, events, db, clock),
         merges=merges,
         consents=consents,
@@ -122,4 +130,5 @@ def open_people(plumbing: Plumbing) -> People:
         notes=Notes(db, notes, profiles, events, clock),
         note_rows=notes,
         follow_ups=FollowUps(db, profiles, events, clock),
+        uses=uses,
     )

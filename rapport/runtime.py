@@ -69,6 +69,7 @@ from profiles.tags import TagSpace
 from profiles.terms import Terms
 from profiles.timeline import Timeline
 from profiles.track import Tracker
+from profiles.uses import Uses
 from profiles.valuing import Valuing
 from profiles.visitors import Visitors
 from rapport.campaigning import Campaigns, open_campaigns
@@ -130,6 +131,7 @@ class Runtime:
         self.stage_log: StageLogStore = people.stage_log
         self.relations: Relations = people.relations
         self.tags: TagSpace = people.tags
+        self.uses: Uses = people.uses
         self.segment_rows: SegmentStore = people.segment_rows
         self.notes: Notes = people.notes
         self.follow_ups: FollowUps = people.follow_ups
@@ -196,6 +198,7 @@ class Runtime:
             Chore("join visitors who said who they are", 2, self.visitors.drain),
             Chore("change tags across people", 1, self.tags.drain),
             Chore("gather tags", 300, self.tags.gather),
+            Chore("call tags by their names of today", 60, self.tags.straighten),
             Chore("announce unannounced profiles", 30, self.resolver.repair),
             Chore("mail answers to who has left the chat", 5, self.continuity.sweep),
             Chore("erase people", 1, self.privacy.erasures.drain),

@@ -75,6 +75,7 @@ async def begin_export(call: Call) -> Any:
     may_export(call)
     wanted = call.body.filter.model_dump()
     wanted["owner_id"] = wanted.pop("owner")
+    wanted["tag"] = await call.runtime.tags.today(wanted["tag"])
     principal = call.principal
     row = await call.runtime.exports.begin(
         call.body.format, wanted, principal.id, principal.name, version=call.body.version

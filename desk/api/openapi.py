@@ -31,6 +31,15 @@ PROBLEM = {
                 "required": ["path", "message"],
             },
         },
+        "uses": {
+            "type": "array",
+            "description": "With `in_use`: what has to let go of it first.",
+            "items": {
+                "type": "object",
+                "properties": {"kind": {"type": "string"}, "id": {"type": "string"}, "name": {"type": "string"}},
+                "required": ["kind", "id", "name"],
+            },
+        },
         "request_id": {"type": "string"},
     },
 }

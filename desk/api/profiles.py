@@ -117,7 +117,8 @@ async def list_profiles(call: Call) -> Any:
     wanted: ProfileQuery = call.query
     key = identity_key(call, parse_identity(wanted.identity)) if wanted.identity else None
     narrowed = ProfileFilter(
-        q=wanted.q, tag=wanted.tag, stage=wanted.stage, tier=wanted.tier, role=wanted.role, identity_key=key,
+        q=wanted.q, tag=await call.runtime.tags.today(wanted.tag), stage=wanted.stage, tier=wanted.tier,
+        role=wanted.role, identity_key=key,
         segment=await call.runtime.segments.key(wanted.segment) if wanted.segment else None,
         owner_id=call.principal.id if wanted.owner == "me" else wanted.owner,
     )  # fmt: skip

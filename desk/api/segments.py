@@ -139,7 +139,10 @@ async def change_segment(call: Call) -> Any:
 
 @operations("DELETE", "/segments/{id:seg}", roles=["marketer"])
 async def delete_segment(call: Call) -> None:
-    """Take a segment away. 409 `in_use` while others ask for its members."""
+    """Take a segment away.
+
+    409 `in_use` while others ask for its members: `uses` lists segments, journeys and stages.
+    """
     refuse_scoped(call)
     await call.runtime.segments.delete(call.path["id"])
 

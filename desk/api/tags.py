@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field
@@ -10,6 +11,9 @@ from base.mongo import Document
 from desk.api.contract import Call, Operations, Reply
 from desk.api.scope import refuse_scoped
 from desk.api.shapes import Body, PageQuery, Time, View, listed, page, sliced
+from profiles.segments import TagNames
+from profiles.tags import TagCount
+from profiles.uses import Use
 
 operations = Operations("tags")
 
@@ -20,11 +24,22 @@ class TagQuery(PageQuery):
     q: str | None = Field(None, min_length=1, max_length=64, description="Beginning of the tag.")
 
 
+class UseView(View):
+    """Who names it: a segment, a journey, a rule of the score, or a stage with the key `id`."""
+
+    kind: Literal["segment", "journey", "score_rule", "stage"]
+    id: str
+    name: str
+
+
 class TagView(View):
-    """A tag. `count` stops at 10,000, and is None for a caller limited to channels."""
+    """A tag. `count` stops at 10,000, and is None for a caller limited to channels. `former`: what it was called
+    before; `uses`: who names it, by whatever name."""
 
     name: str
     count: int | None
+    former: list[str]
+    uses: list[UseView]
 
 
 class TagChangeBody(Body):
@@ -49,6 +64,12 @@ class TagChangeView(View):
     at: Time
 
 
+def _tag(tag: TagCount, names: TagNames, uses: Sequence[Use], *, whole: bool) -> TagView:
+    shown = [UseView(kind=each.kind, id=each.id, name=each.name) for each in uses]
+    former = list(names.spellings([tag.name])[1:])
+    return TagView(name=tag.name, count=tag.count if whole else None, former=former, uses=shown)
+
+
 def _view(row: Document) -> TagChangeView:
     return TagChangeView.model_validate({**row, "id": row["_id"]})
 
@@ -57,8 +78,9 @@ def _view(row: Document) -> TagChangeView:
 async def list_tags(call: Call) -> Any:
     """List tags in order of the alphabet."""
     found = await call.runtime.tags.page(starting=call.query.q or "", limit=call.query.limit, cursor=call.query.cursor)
-    whole = call.principal.channels is None
-    return listed(found, [TagView(name=each.name, count=each.count if whole else None) for each in found.data])
+    whole, names = call.principal.channels is None, await call.runtime.tags.former_names()
+    uses = await call.runtime.tags.named_by([each.name for each in found.data])
+    return listed(found, [_tag(each, names, uses[each.name], whole=whole) for each in found.data])
 
 
 @operations("GET", "/tags/changes", roles=["viewer"], query=PageQuery, returns=list[TagChangeView])
@@ -72,7 +94,8 @@ async def list_tag_changes(call: Call) -> Any:
 async def change_tag(call: Call) -> Any:
     """Rename a tag, join it with another or take it away, across all people. It is done in the background.
 
-    Journeys and segments that name the old tag go on naming it.
+    Segments, journeys, rules of the score and programs that name the old tag mean the new one from then on, until the
+    change is undone. `GET /tags` says beforehand who names it.
     """
     refuse_scoped(call)
     row = await call.runtime.tags.change(call.body.what, call.body.tag, call.body.to, by=call.principal.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -98,6 +98,7 @@ async def board(request: web.Request) -> web.StreamResponse:
     runtime, reader = runtime_of(request), principal_of(request)
     formats, narrowed = formats_of(request, reader), narrowed_by(request.query)
     said = await words(runtime, formats)
+    narrowed = replace(narrowed, tag=said.agreed.tags.today(narrowed.tag))
     held = await runtime.profiles.stages_held()
     keys = [each.key for each in said.agreed.stages]
     keys += [key for key in held if key not in keys]

@@ -65,6 +65,7 @@ async def begin(request: web.Request) -> web.StreamResponse:
     if kind not in FORMATS:
         raise WrongInput("There is no such format.")
     wanted = {name: str(form.get(name) or "").strip()[:200] or None for name in FILTERS}
+    wanted["tag"] = await runtime_of(request).tags.today(wanted["tag"])
     await runtime_of(request).exports.begin(kind, wanted, principal.id, principal.name)
     raise web.HTTPSeeOther(HERE)
 

@@ -120,8 +120,8 @@ async def profiles(request: web.Request) -> web.StreamResponse:
     mine = asked["owner"] == "me"
     owner = principal_of(request).id if mine else asked["owner"]
     wanted = ProfileFilter(
-        q=q or None, tag=asked["tag"] or None, stage=asked["stage"] or None, tier=asked["tier"] or None,
-        role=asked["role"] or None, owner_id=owner or None,
+        q=q or None, tag=agreed.tags.today(asked["tag"]) or None, stage=asked["stage"] or None,
+        tier=asked["tier"] or None, role=asked["role"] or None, owner_id=owner or None,
         segment=await runtime.segments.key(asked["segment"]) if asked["segment"] else None,
     )  # fmt: skip
     try:

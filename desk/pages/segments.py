@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
@@ -39,10 +38,12 @@ from desk.pages.segment_choices import choices_of
 from desk.pages.segment_examples import examples
 from desk.pages.segment_rows import Choices, adopted, rows_view
 from desk.pages.sentences import rule_words
+from desk.pages.uses import UseLink, links
 from desk.render import page, reader_of
 from profiles.membership import Preview, SegmentInput, SegmentPatch
 from profiles.models import Profile
 from profiles.segments.fields import Scope
+from profiles.uses import Asked, InUse
 
 routes = web.RouteTableDef()
 HERE, PER_PAGE = "/segments", 50
@@ -73,7 +74,7 @@ class SegmentRow:
     description: str
     words: str
     standing: Standing
-    users: tuple[tuple[str, str], ...]
+    users: list[UseLink]
 
 
 @dataclass(frozen=True)
@@ -121,11 +122,12 @@ async def segments(request: web.Request) -> web.StreamResponse:
     """All of them, newest first, with who asks for their members."""
     runtime, formats = runtime_of(request), reader_of(request)
     rows = await _rows(runtime)
-    choices, uses = await asyncio.gather(choices_of(runtime, formats, rows), _uses(runtime, rows))
+    asked = {row["_id"]: Asked(segment_id=row["_id"]) for row in rows}
+    choices, uses = await asyncio.gather(choices_of(runtime, formats, rows), runtime.uses.of_each(asked))
     counted = principal_of(request).channels is None
     shown = [
         SegmentRow(row["_id"], row["name"], row["description"], rule_words(row["rule"], formats, choices.known),
-                   standing_of(row, formats, counted=counted), uses.get(row["_id"], ()))
+                   standing_of(row, formats, counted=counted), links(uses[row["_id"]], formats))
         for row in rows
     ]  # fmt: skip
     values = {
@@ -154,21 +156,6 @@ async def _rows(runtime: Any) -> list[Document]:
         rows += found.data
         if (cursor := found.next_cursor) is None:
             return rows
-
-
-async def _uses(runtime: Any, rows: Sequence[Document]) -> dict[str, tuple[tuple[str, str], ...]]:
-    """Segment → (name, address) of what asks for its members: other segments, journeys."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    for row in rows:
-        for each in row["uses"]:
-            found.setdefault(each, []).append((row["name"], f"{HERE}/{row['_id']}"))
-    ids = [row["_id"] for row in rows]
-    for head in (await runtime.journeys.page(limit=200)).data if ids else ():
-        written = orjson.dumps(head["draft"], default=str).decode()
-        for each in ids:
-            if each in written and head["status"] != "archived":
-                found.setdefault(each, []).append((head["name"], f"/journeys/{head['_id']}"))
-    return {key: tuple(each) for key, each in found.items()}
 
 
 # -- the builder ---------------------------------------------------------------------------------------------------
@@ -251,6 +238,7 @@ class Draft:
         self.node = empty()
         self.name, self.description, self.act, self.seen = "", "", "", _seen(row) if row else ""
         self.faults: dict[str, str] = {}
+        self.users: list[UseLink] = []
         self.examples = examples(self.formats, _purpose(choices))
 
     def require_whole(self, built: Built) -> None:
@@ -279,7 +267,7 @@ class Draft:
             "segment": self.row, "name": self.name, "description": self.description, "faults": self.faults,
             "group": rows_view(self.node, self.choices, self.faults, self.formats), "seen": seen,
             "version": self.seen, "may_change": may_change, "tags": self.choices.tags,
-            "examples": self.examples if not self.row else [], "tab": "rule",
+            "examples": self.examples if not self.row else [], "tab": "rule", "users": self.users,
             "standing": standing_of(self.row, self.formats, counted=counted) if self.row else None,
         }  # fmt: skip
         return await page(self.request, "segments/segment.html", values, status=status)
@@ -427,7 +415,14 @@ async def delete(request: web.Request) -> web.StreamResponse:
     """Take it away; the list offers to put it back."""
     refuse_scoped(reading(request))
     segment_id = _id(request)
-    await runtime_of(request).segments.delete(segment_id)
+    try:
+        await runtime_of(request).segments.delete(segment_id)
+    except InUse as error:
+        row = await runtime_of(request).segments.get(segment_id)
+        draft = await _draft(request, row)
+        draft.node, draft.name, draft.description = form_of(row["rule"]), row["name"], row["description"]
+        draft.users = links(error.uses, draft.formats)
+        return await draft.page(409)
     raise web.HTTPSeeOther(f"{HERE}?removed={segment_id}")
 
 
@@ -466,5 +461,3 @@ async def _removed(request: web.Request) -> tuple[str, str] | None:
         return None
     row = await runtime_of(request).segments.removed(segment_id)
     return (segment_id, row["name"]) if row else None
-
-

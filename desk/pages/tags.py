@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import web
@@ -12,8 +10,9 @@ from base.errors import Conflict, WrongInput
 from desk.api.scope import reading, refuse_scoped
 from desk.auth import principal_of, require
 from desk.forms import read_form
-from desk.i18n import N_
+from desk.i18n import N_, Formats
 from desk.keys import runtime_of
+from desk.pages.uses import counted, links
 from desk.render import formats_of, page
 from profiles.store.tags import COUNT_MAX
 
@@ -67,27 +66,6 @@ async def undo(request: web.Request) -> web.StreamResponse:
     raise web.HTTPSeeOther(HERE)
 
 
-def tags_named(rule: Any) -> set[str]:
-    """The tags that a rule asks for, in whatever depth. Pure."""
-    if isinstance(rule, list):
-        return {tag for each in rule for tag in tags_named(each)}
-    if not isinstance(rule, Mapping):
-        return set()
-    if rule.get("field") == "tags":
-        value = rule.get("value")
-        return {str(each) for each in (value if isinstance(value, list) else [value])}
-    return tags_named(list(rule.values()))
-
-
-async def _segments_naming(runtime: Any) -> dict[str, list[tuple[str, str]]]:
-    """Tag → (id, name) of the segments whose rules ask for it: they do not follow when it is renamed."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    for row in (await runtime.segments.page(limit=200)).data:
-        for tag in tags_named(row["rule"]):
-            found.setdefault(tag, []).append((row["_id"], row["name"]))
-    return found
-
-
 async def _page(request: web.Request, fault: str) -> web.Response:
     runtime, reader = runtime_of(request), principal_of(request)
     formats, q = formats_of(request, reader), request.query.get("q", "").strip()[:64]
@@ -96,10 +74,16 @@ async def _page(request: web.Request, fault: str) -> web.Response:
     except WrongInput:
         raise web.HTTPSeeOther(HERE) from None
     whole = reader.channels is None
+    names = [each.name for each in found.data]
+    uses, former = await runtime.tags.named_by(names), await runtime.tags.former_names()
     rows = [
-        (each.name, (formats.number(each.count) + ("+" if each.count >= COUNT_MAX else "")) if whole else "")
+        {
+            "name": each.name, "count": _count(each.count, formats) if whole else "",
+            "uses": links(uses[each.name], formats), "used": counted(uses[each.name], formats),
+            "former": former.spellings([each.name])[1:],
+        }
         for each in found.data
-    ]
+    ]  # fmt: skip
     changes = []
     for row in await runtime.tags.changes() if whole else ():
         running = row["state"] in ("running", "undoing")
@@ -111,9 +95,12 @@ async def _page(request: web.Request, fault: str) -> web.Response:
         })  # fmt: skip
     more = {**({"q": q} if q else {}), "cursor": found.next_cursor}
     values = {
-        "tags": rows, "q": q, "naming": await _segments_naming(runtime),
-        "changes": changes[:5], "fault": fault, "may_change": reader.may_everywhere("marketer"),
+        "tags": rows, "q": q, "changes": changes[:5], "fault": fault, "may_change": reader.may_everywhere("marketer"),
         "next_href": f"{HERE}?{urlencode(more)}" if found.next_cursor else "",
         "busy": any(each["running"] for each in changes),
     }  # fmt: skip
     return await page(request, "profiles/tags.html", values, status=422 if fault else 200)
+
+
+def _count(people: int, formats: Formats) -> str:
+    return formats.number(people) + ("+" if people >= COUNT_MAX else "")

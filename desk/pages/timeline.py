@@ -27,6 +27,7 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "profile.tier_changed": (N_("Tier changed to %(to)s"), "trophy"),
     "profile.tag_added": (N_("Tag %(tag)s added"), "tag"),
     "profile.tag_removed": (N_("Tag %(tag)s removed"), "tag"),
+    "profile.tag_renamed": (N_("Tag renamed to %(tag)s"), "tag"),
     "profile.relation_added": (N_("A relation was added"), "users"),
     "profile.relation_removed": (N_("A relation was removed"), "users"),
     "profile.score_changed": (N_("Score changed to %(to)s"), "chart-bar"),

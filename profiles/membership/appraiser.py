@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import datetime
 
 from profiles.appraisal import Subject, Verdict
 from profiles.membership.versions import Version, versions
 from profiles.models import NewEvent
-from profiles.segments import Facts, outlook
+from profiles.segments import Facts, Needs, joint_needs, outlook
 from profiles.store.segments import SegmentStore
+from profiles.store.tags import TagStore
 
 ENTERED, LEFT = "segment.entered", "segment.left"
 
@@ -17,21 +17,23 @@ ENTERED, LEFT = "segment.entered", "segment.left"
 class SegmentAppraiser:
     """The last appraiser: it sees score, tier and traits as the others found them."""
 
-    def __init__(self, store: SegmentStore) -> None:
+    def __init__(self, store: SegmentStore, tags: TagStore) -> None:
         self._store = store
-        self._edition = -1
+        self._tags = tags
+        self._edition = (-1, -1)
         self._versions: tuple[Version, ...] = ()
 
     async def prepare(self) -> None:
-        """Read the definitions anew when any has changed."""
-        edition = await self._store.edition()
+        """Read the definitions anew when any has changed, or what a tag is called."""
+        names = await self._tags.names()
+        edition = (await self._store.edition(), names.rev)
         if edition != self._edition:
-            self._versions = versions(await self._store.all())
+            self._versions = versions(await self._store.all(), names)
             self._edition = edition
 
-    def event_names(self) -> Collection[str]:
+    def event_needs(self) -> Needs:
         """Events that some segment asks about."""
-        return frozenset().union(*(each.names for each in self._versions))
+        return joint_needs(each.needs for each in self._versions)
 
     def appraise(self, subject: Subject, now: datetime) -> Verdict:
         """Inner segments come before those that ask for them, so a change reaches all at once."""

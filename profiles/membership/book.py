@@ -28,12 +28,16 @@ from profiles.segments import (
     parse,
     segments_of,
     to_filter,
+    todays,
     uses_events,
     with_segments,
+    with_tags,
 )
 from profiles.store import ProfileFilter, ProfileStore
 from profiles.store.profiles import as_profile
 from profiles.store.segments import SEGMENTS_MAX, MemberStore, SegmentStore
+from profiles.store.tags import TagStore
+from profiles.uses import InUse, Use, Uses
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=120, pattern=r"\S")]
 #: How long a preview looks, and how many people it counts when that was too short.
@@ -72,9 +76,11 @@ class Segments:
 
     def __init__(
         self, database: Database, store: SegmentStore, members: MemberStore, profiles: ProfileStore, clock: Clock,
-        *, preview_s: float = PREVIEW_S,
+        uses: Uses, *, preview_s: float = PREVIEW_S,
     ) -> None:  # fmt: skip
         self._database = database
+        self._tags = TagStore(database)
+        self._uses = uses
         self._store = store
         self._members = members
         self._profiles = profiles
@@ -110,6 +116,7 @@ class Segments:
         Raises `NotFound`, and `WrongInput` for a rule that does not make sense or asks for itself.
         """
         rule = parse(patch.rule, path="rule") if patch.rule is not None else None
+        names = await self._tags.names()
 
         async def work(session: Session) -> None:
             await self._store.next_edition(session)
@@ -118,7 +125,9 @@ class Segments:
                 raise NotFound("There is no such segment.")
             fields: Document = {"updated_at": self._clock()}
             fields |= {name: value for name in ("name", "description") if (value := getattr(patch, name)) is not None}
-            same = rule is None or (patch.rule == rows[segment_id]["rule"] and rows[segment_id]["state"] != "failed")
+            before = rows[segment_id]
+            unlike = todays(patch.rule, names) != todays(before["rule"], names)
+            same = rule is None or (not unlike and before["state"] != "failed")
             if rule is not None and not same:
                 _require_known(rule, patch.rule, rows)
                 fields |= {"rule": patch.rule, "uses": sorted(segments_of(rule))}
@@ -134,17 +143,19 @@ class Segments:
         return await self.get(segment_id)
 
     async def delete(self, segment_id: str) -> None:
-        """Take it away; nobody is told of having left. Raises `NotFound`, and `Conflict` while others ask for it."""
+        """Take it away; nobody is told of having left. Raises `NotFound`, and `InUse` while others ask for it."""
+        others = [each for each in await self._uses.of_segment(segment_id) if each.kind != "segment"]
 
         async def work(session: Session) -> None:
             await self._store.next_edition(session)
             rows = {each["_id"]: each for each in await self._store.all(session)}
             if segment_id not in rows:
                 raise NotFound("There is no such segment.")
-            users = [each["name"] for each in rows.values() if segment_id in each["uses"]]
+            asking = [each for each in rows.values() if segment_id in each["uses"]]
+            users = [*(Use("segment", each["_id"], each["name"]) for each in asking), *others]
             if users:
-                named = ", ".join(f"“{name}”" for name in users[:10])
-                raise Conflict(f"Other segments ask for its members: {named}.", code="in_use")
+                named = ", ".join(f"“{each.name}”" for each in users[:10])
+                raise InUse(f"Others ask for its members: {named}.", users)
             await self._store.delete(segment_id, session)
             row = rows.pop(segment_id)
             stopped = await self._stopped({segment_id}, rows, session)
@@ -217,7 +228,7 @@ class Segments:
         unknown = asked - {each["_id"] for each in await self._store.many(asked)}
         if unknown:
             raise WrongInput("The rule does not make sense.", [_unknown(rule, sorted(unknown)[0])])
-        bound = with_segments(parsed, keys)
+        bound = with_tags(with_segments(parsed, keys), await self._tags.names())
         return await (self._along(bound) if uses_events(bound) else self._at_once(bound))
 
     async def _at_once(self, rule: Rule) -> Preview:
@@ -304,11 +315,13 @@ class Segments:
         return _Stopped(frozenset(parts), retired)
 
     async def _shown(self, rows: Sequence[Document]) -> list[Document]:
+        names = await self._tags.names()
         tallies = await self._profiles.tallies.of(row["live"]["key"] for row in rows if row["live"])
         builds = await self._store.builds.progress(row["_id"] for row in rows if row["draft"])
         return [
             {
                 **row,
+                "rule": todays(row["rule"], names) if names.renamed else row["rule"],
                 "members": tallies.get(row["live"]["key"], 0) if row["live"] else None,
                 "progress": _share(*builds[row["_id"]]) if row["draft"] and row["_id"] in builds else None,
             }

@@ -17,6 +17,7 @@ from profiles.membership.finding import Between, Stretch
 from profiles.membership.versions import Version, versions
 from profiles.store.profiles import ProfileStore
 from profiles.store.segments import MemberStore, SegmentStore
+from profiles.store.tags import TagStore
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class SegmentBuilder:
         *, stretch: int = STRETCH,
     ) -> None:  # fmt: skip
         self._database = database
+        self._tags = TagStore(database)
         self._store = store
         self._members = members
         self._profiles = profiles
@@ -75,7 +77,7 @@ class SegmentBuilder:
 
     async def _find(self, row: Document) -> None:
         keys = [part["key"] for part in row["parts"]]
-        wanted = [each for each in versions(await self._store.all()) if each.key in keys]
+        wanted = [each for each in versions(await self._store.all(), await self._tags.names()) if each.key in keys]
         if len(wanted) < len(keys):
             await self._unreadable(row, keys, wanted)
         after, seen, total = row["after"], row["seen"], await self._members.total()

@@ -8,7 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from base.errors import WrongInput
-from profiles.segments import Rule, event_names, is_profiling, parse, segments_of, tells_time, with_segments
+from profiles.segments import (
+    Needs,
+    Rule,
+    TagNames,
+    event_needs,
+    is_profiling,
+    parse,
+    segments_of,
+    tells_time,
+    with_segments,
+    with_tags,
+)
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +36,12 @@ class Version:
     told: bool
     timely: bool
     profiling: bool
-    names: frozenset[str]
+    needs: Needs
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The events it asks about."""
+        return frozenset(self.needs)
 
 
 def key_of(segment_id: str, number: int) -> str:
@@ -33,15 +49,15 @@ def key_of(segment_id: str, number: int) -> str:
     return segment_id if number == 1 else f"{segment_id}.{number}"
 
 
-def versions(rows: Sequence[Mapping[str, Any]]) -> tuple[Version, ...]:
-    """Of these segments the live and the draft versions, each after those it asks for. What cannot be read is left
-    out."""
+def versions(rows: Sequence[Mapping[str, Any]], names: TagNames) -> tuple[Version, ...]:
+    """Of these segments the live and the draft versions, each after those it asks for, with all names of the tags they
+    name. What cannot be read is left out."""
     live = {row["_id"]: row["live"]["key"] for row in rows if row.get("live")}
     latest = live | {row["_id"]: row["draft"]["key"] for row in rows if row.get("draft")}
     found: dict[str, Version] = {}
     for row in rows:
         for name, keys in (("live", live), ("draft", latest)):
-            if row.get(name) and (read := _version(row, name, keys)) is not None:
+            if row.get(name) and (read := _version(row, name, keys, names)) is not None:
                 found[read.key] = read
     ordered: dict[str, Version] = {}
     for key in found:
@@ -49,16 +65,16 @@ def versions(rows: Sequence[Mapping[str, Any]]) -> tuple[Version, ...]:
     return tuple(ordered.values())
 
 
-def _version(row: Mapping[str, Any], name: str, keys: Mapping[str, str]) -> Version | None:
+def _version(row: Mapping[str, Any], name: str, keys: Mapping[str, str], names: TagNames) -> Version | None:
     stored = row[name]
     try:
-        rule = with_segments(parse(stored["rule"]), keys)
+        rule = with_tags(with_segments(parse(stored["rule"]), keys), names)
     except WrongInput:
         log.error("the rule of a segment cannot be read", extra={"segment": row["_id"], "version": stored["version"]})
         return None
     return Version(
         row["_id"], stored["key"], stored["version"], rule, name == "live", tells_time(rule), is_profiling(rule),
-        event_names(rule),
+        event_needs(rule),
     )  # fmt: skip
 
 

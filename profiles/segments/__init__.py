@@ -4,18 +4,22 @@ from profiles.segments.memory import EventFacts, Facts, ListedEvents, NoEvents, 
 from profiles.segments.mongo import finds_no_tombstone, to_filter
 from profiles.segments.outlook import outlook, tells_time
 from profiles.segments.rules import (
+    Needs,
     Rule,
     event_names,
+    event_needs,
     is_profiling,
+    joint_needs,
     parse,
     parse_where,
     segments_of,
     uses_events,
     with_segments,
 )
+from profiles.segments.tag_names import TagNames, todays, with_tags
 
 __all__ = [
-    "EventFacts", "Facts", "ListedEvents", "NoEvents", "Rule", "event_names", "finds_no_tombstone", "is_profiling",
-    "matches", "matches_event", "outlook", "parse", "parse_where", "segments_of", "tells_time", "to_filter",
-    "uses_events", "with_segments",
+    "EventFacts", "Facts", "ListedEvents", "Needs", "NoEvents", "Rule", "TagNames", "event_names", "event_needs",
+    "finds_no_tombstone", "is_profiling", "joint_needs", "matches", "matches_event", "outlook", "parse",
+    "parse_where", "segments_of", "tells_time", "to_filter", "todays", "uses_events", "with_segments", "with_tags",
 ]  # fmt: skip

@@ -6,7 +6,7 @@ What does not make sense is refused with the path of each fault. Sizes are bound
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -147,6 +147,34 @@ def event_names(rule: Rule) -> frozenset[str]:
             return frozenset({name})
         case _:
             return frozenset()
+
+
+#: How many of a person's latest events of a name are enough to answer; None: all of them.
+Needs = Mapping[str, int | None]
+
+
+def event_needs(rule: Rule) -> Needs:
+    """The same with how many of each: a count up to a number is answered by one event more than that number, the time
+    of the last by one. Filters on events need them all."""
+    return joint_needs(_need(each) for each in leaves(rule))
+
+
+def _need(leaf: Rule) -> Needs:
+    if isinstance(leaf, LastEvent):
+        return {leaf.event: 1}
+    if isinstance(leaf, EventCount):
+        return {leaf.event: None if leaf.where else 1 + max((number for _, number in leaf.counts), default=1)}
+    return {}
+
+
+def joint_needs(needs: Iterable[Needs]) -> Needs:
+    """What is enough for all of them."""
+    found: dict[str, int | None] = {}
+    for each in needs:
+        for name, most in each.items():
+            other = found.get(name, 0)
+            found[name] = None if most is None or other is None else max(most, other)
+    return found
 
 
 def segments_of(rule: Rule) -> frozenset[str]:

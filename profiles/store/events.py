@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
@@ -54,6 +55,7 @@ class EventStore:
     """Keeps each event once. A kept event is `pending` until `campaigns.triggers` has acted on it."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
         self._rows = database.collection("events")
         self._clock = clock
         self.duties = DutyBook(self._rows, lease_s=30)
@@ -122,6 +124,35 @@ class EventStore:
         for row in rows:
             result[row["profile_id"]].append(row)
         return result
+
+    async def latest(
+        self, profile_id: str, needs: Mapping[str, int | None], now: datetime
+    ) -> list[Document]:  # fmt: skip
+        """The same for one person to whom much has happened: of each name as many of the latest as are needed up to
+        `now` (None: all), those of the same moment as the last of them, and what is said to happen later. Each name is
+        one stretch of the index, so the cost follows what is needed and not what there is."""
+        rows: list[Document] = []
+        for name, most in needs.items():
+            wanted: Document = {"profile_id": profile_id, "name": name}
+            if most is None:
+                rows += await whole(self._rows.find(wanted, _FACT))
+                continue
+            past = self._rows.find({**wanted, "occurred_at": {"$lte": now}}, _FACT).sort("occurred_at", DESCENDING)
+            found = await whole(past.limit(most))
+            if len(found) == most:
+                edge = self._rows.find({**wanted, "occurred_at": found[-1]["occurred_at"]}, _FACT)
+                found = [each for each in found if each["occurred_at"] > found[-1]["occurred_at"]] + await whole(edge)
+            rows += [*found, *await whole(self._rows.find({**wanted, "occurred_at": {"$gt": now}}, _FACT))]
+        return rows
+
+    async def numbers(self, profile_ids: Sequence[str], names: Iterable[str]) -> dict[str, int]:
+        """How many of these happened to each of them. Reads the index alone."""
+        wanted = {"profile_id": {"$in": list(profile_ids)}, "name": {"$in": list(names)}}
+        steps: list[Mapping[str, Any]] = [
+            {"$match": wanted}, {"$group": {"_id": "$profile_id", "count": {"$sum": 1}}},
+        ]  # fmt: skip
+        found = await self._database.aggregate(self._rows, steps, hint="by_name")
+        return {row["_id"]: row["count"] for row in found}
 
     async def kept(self, dedupes: Iterable[str]) -> set[str]:
         """Which of these `dedupe` keys are there."""

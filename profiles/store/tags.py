@@ -11,6 +11,8 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from base.duty import DutyBook, due_index
 from base.mongo import Database, Document, DuplicateKeyError, Indexes, UpdateOne
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from profiles.segments.tag_names import TagNames
+from profiles.store.terms import TAG_NAMES, tag_names
 
 INDEXES: Indexes = {
     "tag_changes": [
@@ -40,6 +42,7 @@ class TagStore:
         self._people = database.collection("profiles")
         self._changes = database.collection("tag_changes")
         self._moves = database.collection("tag_moves")
+        self._lists = database.collection("term_lists")
         self.duties = DutyBook(self._changes, lease_s=60)
 
     # -- names --------------------------------------------------------------------------------------------------
@@ -90,6 +93,26 @@ class TagStore:
         """Some people who have it: `{_id, tags}`."""
         return await self._people.find({"tags": tag}, {"tags": 1}).limit(limit).to_list(limit)
 
+    # -- former names -------------------------------------------------------------------------------------------
+
+    async def names(self) -> TagNames:
+        """What tags were called before, as it stands now."""
+        return tag_names(await self._lists.find_one({"_id": TAG_NAMES}))
+
+    async def keep_name(self, change: Document) -> None:
+        """From now on the tag's name leads to the other. May run twice."""
+        entry = {"change_id": change["_id"], "tag": change["tag"], "to": change["to"]}
+        wanted = {"_id": TAG_NAMES, "entries.change_id": {"$ne": change["_id"]}}
+        try:
+            await self._lists.update_one(wanted, {"$push": {"entries": entry}, "$inc": {"rev": 1}}, upsert=True)
+        except DuplicateKeyError:
+            return  # kept before
+
+    async def drop_name(self, change_id: str) -> None:
+        """Its name is its own again. May run twice."""
+        wanted = {"_id": TAG_NAMES, "entries.change_id": change_id}
+        await self._lists.update_one(wanted, {"$pull": {"entries": {"change_id": change_id}}, "$inc": {"rev": 1}})
+
     # -- changes ------------------------------------------------------------------------------------------------
 
     async def add_change(self, row: Document) -> bool:
@@ -103,6 +126,22 @@ class TagStore:
     async def change(self, change_id: str) -> Document | None:
         """One."""
         return await self._changes.find_one({"_id": change_id})
+
+    async def standing(self) -> list[Document]:
+        """Changes that are done and whose former names lead to another, oldest first."""
+        row = await self._lists.find_one({"_id": TAG_NAMES})
+        ids = [each["change_id"] for each in row["entries"]] if row else []
+        found = self._changes.find({"_id": {"$in": ids}, "state": "done"})
+        return await found.sort("at", ASCENDING).to_list(None)
+
+    async def later(self, row: Document) -> Document | None:
+        """A later change of one of its tags that stands."""
+        tags = [each for each in (row["tag"], row["to"]) if each]
+        wanted = {
+            "at": {"$gte": row["at"]}, "_id": {"$ne": row["_id"]}, "state": {"$ne": "undone"},
+            "$or": [{"tag": {"$in": tags}}, {"to": {"$in": tags}}],
+        }  # fmt: skip
+        return await self._changes.find_one(wanted)
 
     async def latest(self, limit: int = 10) -> list[Document]:
         """The latest changes."""

@@ -8,6 +8,7 @@ from typing import Any
 from pymongo import ASCENDING, IndexModel, ReturnDocument
 
 from base.mongo import Database, Document, DuplicateKeyError, Indexes
+from profiles.segments.tag_names import TagNames
 
 INDEXES: Indexes = {
     "fields": [
@@ -15,6 +16,16 @@ INDEXES: Indexes = {
         IndexModel([("archived_at", ASCENDING), ("position", ASCENDING), ("_id", ASCENDING)], name="in_order"),
     ]
 }
+
+#: The list of former names of tags, which `profiles.store.tags` writes.
+TAG_NAMES = "tag_names"
+
+
+def tag_names(row: Document | None) -> TagNames:
+    """What that list says; nothing was ever renamed where there is none. Pure."""
+    if row is None:
+        return TagNames()
+    return TagNames(tuple((each["tag"], each["to"]) for each in row["entries"]), row["rev"])
 
 
 class TermStore:

@@ -51,6 +51,7 @@ from profiles.edit import ProfileEditor
 from profiles.events import EventStore, NewEvent
 from profiles.resolve import Resolver, Sighting
 from profiles.store import ConsentStore, ProfileStore, consents, events, identities, profiles, suggestions
+from profiles.terms import Terms
 
 PROFILE_INDEXES = [module.INDEXES for module in (consents, events, identities, profiles, suggestions)]
 #: What the links of this world are sealed with.
@@ -339,7 +340,7 @@ def _world(db: Database) -> World:
     entrance = Entrance(runs, now)
 
     def worker() -> Worker:
-        live = LiveJourneys(heads)
+        live = LiveJourneys(heads, Terms(db, now))
         source = JourneySource(
             heads, runs, live, facts, template_rows, people, channels, registry, renderer, bell, now,
             links=PersonalLinks(LINKS),

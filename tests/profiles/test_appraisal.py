@@ -13,6 +13,7 @@ from channels.vocabulary import Address, Person
 from profiles.appraisal import EVENTS_MAX, Appraisal, Appraiser, Subject, Verdict, value_at, with_fields
 from profiles.models import NewEvent
 from profiles.resolve import Sighting
+from profiles.segments import Needs
 from tests.dying import Dying
 from tests.profiles.conftest import People
 
@@ -30,8 +31,8 @@ class Counting:
     async def prepare(self) -> None:
         self.prepared += 1
 
-    def event_names(self) -> Collection[str]:
-        return self.names
+    def event_needs(self) -> Needs:
+        return dict.fromkeys(self.names)
 
     def appraise(self, subject: Subject, now: datetime) -> Verdict:
         person = subject.document
@@ -53,8 +54,8 @@ class Doubling:
     async def prepare(self) -> None:
         return
 
-    def event_names(self) -> Collection[str]:
-        return ()
+    def event_needs(self) -> Needs:
+        return {}
 
     def appraise(self, subject: Subject, now: datetime) -> Verdict:
         return Verdict({"rfm.double": 2 * (value_at(subject.document, "rfm.paid") or 0)})
@@ -353,3 +354,26 @@ def test_paths() -> None:
     after = with_fields(document, {"a.b": 5, "d.e.f": 6, "g": 7})
     assert after == {"a": {"b": 5, "c": 2}, "d": {"e": {"f": 6}}, "g": 7} and document["a"] == {"b": 1, "c": 2}
     assert value_at(after, "d.e.f") == 6 and value_at(after, "a.x.y") is None
+
+
+async def test_of_who_has_very_much_only_the_latest_are_read(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has few is read whole beside them; what the store gives answers like all there is."""
+    monkeypatch.setattr("profiles.appraisal.MUCH", 3)
+    talker, other = await person(people, "talker"), await person(people, "other")
+    at = people.clock()
+    says = [
+        NewEvent("message.received", f"m{n}", at - timedelta(minutes=n // 3), talker, None, properties={"n": n})
+        for n in range(30)
+    ]
+    ahead = NewEvent("message.received", "ahead", at + timedelta(days=1), talker, None)
+    await people.events.record([*says, ahead])
+    await pays(people, talker, *(f"t{n}" for n in range(5)))
+    await pays(people, other, "o1")
+    needs = {"message.received": 4, "order.paid": None}
+    latest = await people.events.latest(talker, needs, at)
+    found = [each["properties"].get("n") for each in latest if each["name"] == "message.received"]
+    assert sorted(each for each in found if each is not None) == [0, 1, 2, 3, 4, 5] and found.count(None) == 1
+    assert sum(each["name"] == "order.paid" for each in latest) == 5
+    assert await people.events.numbers([talker, other], needs) == {talker: 36, other: 1}
+    await appraisal(people, Counting()).drain(10)
+    assert [(await row(people, each))["rfm"]["paid"] for each in (talker, other)] == [5, 1]

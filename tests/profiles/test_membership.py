@@ -17,8 +17,10 @@ from profiles.models import NewEvent
 from profiles.segments import Facts, ListedEvents, matches, parse, with_segments
 from profiles.store import segments as segment_rows
 from profiles.store.segments import MemberStore, SegmentStore
+from profiles.store.tags import TagStore
 from profiles.survivorship import Facts as Said
 from profiles.survivorship import new_profile
+from profiles.uses import SegmentUses, Uses
 from tests.dying import Dying
 from tests.profiles.conftest import People
 
@@ -108,9 +110,11 @@ class Club:
 async def club(people: People) -> AsyncIterator[Club]:
     await people.db.ensure_indexes(segment_rows.INDEXES)
     store, members = SegmentStore(people.db, people.clock), MemberStore(people.db)
-    segments = Segments(people.db, store, members, people.profiles, people.clock)
+    segments = Segments(people.db, store, members, people.profiles, people.clock, Uses(SegmentUses(store)))
     builder = SegmentBuilder(people.db, store, members, people.profiles, people.clock, stretch=3)
-    appraisal = Appraisal(people.db, people.profiles, people.events, people.clock, (SegmentAppraiser(store),))
+    appraisal = Appraisal(
+        people.db, people.profiles, people.events, people.clock, (SegmentAppraiser(store, TagStore(people.db)),)
+    )
     yield Club(people, store, segments, builder, appraisal)
     for name in ("segments", "segment_builds", "segment_tallies", "segment_edition"):
         await people.db.collection(name).delete_many({})

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from base.errors import WrongInput
 from profiles import rfm, scoring, traits
-from profiles.segments import ListedEvents
+from profiles.segments import Facts, ListedEvents, event_needs, joint_needs, matches, outlook, parse
 
 NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)
-NAMES = sorted({*traits.EVENTS, "order.paid", "checkout.started", "message.clicked", "message.opened", "message.read"})
+NAMES = sorted({*traits.NEEDS, "order.paid", "checkout.started", "message.clicked", "message.opened", "message.read"})
 TIMES = st.integers(-400 * 86400, 0).map(lambda seconds: NOW + timedelta(seconds=seconds))
 
 
@@ -289,3 +289,71 @@ def test_the_deployment_learns_from_enough_people(gaps: list[float]) -> None:
     rhythm = traits.learned(gaps)
     assert (rhythm.median_days is None) == (len(gaps) < traits.LEARNED_LEAST)
     assert rhythm.median_days is None or 1 <= rhythm.median_days <= 900.1
+
+
+def needed(events: list[dict[str, Any]], needs: Any) -> list[dict[str, Any]]:
+    """As `EventStore.latest` reads them: of each name the latest, and those of the same moment as the last of them."""
+    kept = []
+    for name, most in needs.items():
+        rows = sorted((each for each in events if each["name"] == name), key=lambda each: each["occurred_at"])[::-1]
+        past = [each for each in rows if each["occurred_at"] <= NOW]
+        edge = past[most - 1]["occurred_at"] if most is not None and len(past) >= most else None
+        kept += [each for each in rows if edge is None or each["occurred_at"] >= edge]
+    return kept
+
+
+FEW_TIMES = st.integers(-30, 3).map(lambda days: NOW + timedelta(days=days))
+
+
+@st.composite
+def counting_rules(draw: Any) -> dict[str, Any]:
+    name, number = draw(st.sampled_from(["message.received", "message.sent"])), draw(st.integers(0, 4))
+    count = {draw(st.sampled_from(["eq", "ne", "lt", "lte", "gt", "gte"])): number}
+    within = draw(st.sampled_from([{}, {"within": "P5D"}, {"within": "P1M"}]))
+    leaf = draw(st.sampled_from([
+        {"event": name, "count": count, **within},
+        {"event": name, "count": count, "where": {"field": "conversation_id", "op": "eq", "value": "c1"}},
+        {"last_event": name, "op": "within_last", "value": "P5D"}, {"last_event": name, "op": "missing"},
+    ]))  # fmt: skip
+    return {"not": leaf} if draw(st.booleans()) else leaf
+
+
+@given(
+    st.lists(counting_rules(), min_size=1, max_size=4),
+    st.lists(st.tuples(st.sampled_from(["message.received", "message.sent"]), FEW_TIMES, st.sampled_from(["c1", "c2"])),
+             max_size=30),
+    st.integers(0, 40),
+)  # fmt: skip
+@settings(max_examples=300)
+def test_as_much_as_is_needed_answers_like_all_there_is(
+    rules: list[dict[str, Any]], rows: list[tuple[str, datetime, str]], days: int
+) -> None:
+    """Rules over what happened: the same answer, and none that time alone changes before it was said to."""
+    events = [
+        {"_id": f"evt_{place:03}", "name": name, "occurred_at": at, "conversation_id": talk}
+        for place, (name, at, talk) in enumerate(rows)
+    ]
+    later = NOW + timedelta(days=days)
+    parsed = [parse(each) for each in rules]
+    part = needed(events, joint_needs(event_needs(each) for each in parsed))
+    for rule in parsed:
+        person = {"_id": "prf_1"}
+        holds, until = outlook(rule, Facts(person, ListedEvents(part, NOW)), NOW)
+        assert holds is matches(rule, Facts(person, ListedEvents(events, NOW)), NOW)
+        if until is None or later < until:
+            assert matches(rule, Facts(person, ListedEvents(events, later)), later) is holds
+
+
+@given(people(), happenings(), st.integers(1, 6))
+@settings(max_examples=150)
+def test_traits_of_the_latest_messages_are_those_of_all(
+    person: dict[str, Any], events: list[dict[str, Any]], most: int
+) -> None:
+    needs = {**traits.NEEDS, traits.RECEIVED: most, traits.SENT: most}
+    learned = traits.Rhythm(40.0, 99)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(traits, "NEEDS", needs)
+        part = needed([each for each in events if each["name"] in needs], needs)
+        assert traits.traits_of(person, part, learned, "UTC", NOW) == traits.traits_of(
+            person, events, learned, "UTC", NOW
+        )

@@ -13,6 +13,7 @@ from profiles.appraisal import Appraisal
 from profiles.edit import ProfileEditor, ProfilePatch
 from profiles.models import IdentityRef, NewEvent
 from profiles.resolve import Reference
+from profiles.store.tags import TagStore
 from profiles.store.value_settings import SWEEP, ValueSettingsStore
 from profiles.valuing import Valuing, appraisers
 from tests.profiles.conftest import People
@@ -63,8 +64,10 @@ async def shop(people: People) -> AsyncIterator[Shop]:
     for name in ("profiles", "identities", "events", "value_settings"):
         await people.db.collection(name).delete_many({})
     store = ValueSettingsStore(people.db)
-    valuing = Valuing(store, people.profiles, people.events, people.clock)
-    appraisal = Appraisal(people.db, people.profiles, people.events, people.clock, appraisers(store, "UTC"))
+    valuing = Valuing(store, people.profiles, people.events, TagStore(people.db), people.clock)
+    appraisal = Appraisal(
+        people.db, people.profiles, people.events, people.clock, appraisers(store, TagStore(people.db), "UTC")
+    )
     editor = ProfileEditor(people.profiles, people.events, people.resolver, people.db, people.clock)
     yield Shop(people, valuing, appraisal, editor, store)
 

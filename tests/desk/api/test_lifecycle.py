@@ -66,9 +66,14 @@ async def test_relations_and_tags(own_world: World) -> None:
         (back,) = (await ask(client, "GET", f"/profiles/{foreign}/relations"))["data"]
         assert back["way"] == "back"
         await ask(client, "PATCH", f"/profiles/{ours}", {"tags": ["tee"]})
-        assert (await ask(client, "GET", "/tags?q=te"))["data"] == [{"name": "tee", "count": 1}]
+        assert (await ask(client, "GET", "/tags?q=te"))["data"] == [
+            {"name": "tee", "count": 1, "former": [], "uses": []}
+        ]
         change = await ask(client, "POST", "/tags/changes", {"what": "rename", "tag": "tee", "to": "tea"}, 202)
         await own_world.runtime.tags.drain()
+        (tea,) = (await ask(client, "GET", "/tags?q=tea"))["data"]
+        assert tea["former"] == ["tee"]
+        assert [each["id"] for each in (await ask(client, "GET", "/profiles?tag=tee"))["data"]] == [ours]
         assert (await ask(client, "GET", f"/profiles/{ours}"))["tags"] == ["tea"]
         await ask(client, "POST", f"/tags/changes/{change['id']}/undo")
         (shown,) = (await ask(client, "GET", "/tags/changes"))["data"]

@@ -50,6 +50,15 @@ async def test_a_segment(world: World) -> None:
         assert (changed["name"], changed["state"], changed["members"]) == ("All", "building", 2)
         assert changed["uses"] == [seg]
         assert "“All”" in (await ask(client, "DELETE", f"/segments/{world.ours.id_for('seg')}", status=409))["detail"]
+        journey = {"name": "Waits for them", "trigger": {"type": "api"}, "entry_filter": {"segment": made["id"]},
+                   "steps": [{"id": "end", "type": "exit"}]}  # fmt: skip
+        waiting = await ask(client, "POST", "/journeys", journey, 201)
+        (named,) = (await ask(client, "GET", "/tags?q=vip"))["data"]
+        assert {each["kind"] for each in named["uses"]} <= {"segment"}
+        problem = await ask(client, "DELETE", path, status=409)
+        assert problem["code"] == "in_use"
+        assert problem["uses"] == [{"kind": "journey", "id": waiting["id"], "name": "Waits for them"}]
+        await ask(client, "PATCH", f"/journeys/{waiting['id']}", {"entry_filter": None})
         await ask(client, "DELETE", path, status=204)
         await ask(client, "GET", path, status=404)
         assert (await ask(client, "GET", f"/profiles?segment={made['id']}"))["data"] == []
