@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from base.errors import FieldError, WrongInput
 from channels.vocabulary import Address
@@ -30,6 +30,8 @@ class Key:
     verified: bool = True
     #: A role box, or a value that is blocked: an address of somebody, and no word on who it is.
     shared: bool = False
+    #: As it was said, before it was made to compare.
+    raw: str | None = field(default=None, compare=False)
 
     @property
     def order(self) -> tuple[int, int]:
@@ -68,13 +70,15 @@ def number_in(external_id: str) -> str | None:
 def email_key(raw: str, *, verified: bool) -> Key | None:
     """None when it is no address."""
     value = email_address(raw)
-    return _plain("email", value, value, verified=verified) if value else None
+    return replace(_plain("email", value, value, verified=verified), raw=raw[:VALUE_MAX]) if value else None
 
 
 def phone_key_of(raw: str, region: str | None, *, verified: bool) -> Key | None:
     """None when it is no number."""
     value = phone_number(raw, region)
-    return _plain("phone", phone_key(value), value, verified=verified) if value else None
+    if not value:
+        return None
+    return replace(_plain("phone", phone_key(value), value, verified=verified), raw=raw[:VALUE_MAX])
 
 
 def joining_keys(phone: str | None, email: str | None, region: str | None, blocked: frozenset[str]) -> tuple[Key, ...]:

@@ -51,6 +51,7 @@ class MoveView(View):
     by: str | None
     source: str
     reason: str | None
+    merge_id: str | None = Field(None, description="The merge that moved the person, or whose undoing did.")
 
 
 class TermView(View):

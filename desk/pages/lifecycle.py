@@ -11,6 +11,7 @@ from aiohttp import web
 
 from base.errors import FieldError, NotFound, WrongInput
 from base.ids import is_id
+from base.mongo import Document
 from desk.api.scope import must_see_person, reading, seen_ids, seen_person
 from desk.auth import principal_of, require
 from desk.forms import read_form
@@ -18,7 +19,7 @@ from desk.i18n import N_, Formats
 from desk.keys import runtime_of
 from desk.pages.customer import Way, field_text, way_of
 from desk.pages.panels import Opened
-from desk.pages.terms import RULES, words
+from desk.pages.terms import RULES, Words, words
 from desk.render import formats_of, page
 from profiles.custom_fields import CustomField, coerced_value
 from profiles.edit import ProfilePatch
@@ -46,12 +47,18 @@ async def stage_panel(opened: Opened) -> Any:
         "moves": [
             {
                 "to": said.stage(row["to"]), "from": said.stage(row["from"]), "at": row["at"],
-                "spent": formats.span(row["spent_s"], parts=2), "reason": said.reason(row.get("reason")),
+                "spent": formats.span(row["spent_s"], parts=2), "reason": _reason(row, said, formats),
                 "by": names.get(str(row.get("by")), "") or _by(str(row.get("by") or ""), formats),
             }
             for row in moves
         ],
     }  # fmt: skip
+
+
+def _reason(row: Document, said: Words, formats: Formats) -> str:
+    if row.get("merge_id"):
+        return formats.text(N_("two profiles were merged or parted"))
+    return said.reason(row.get("reason"))
 
 
 def _by(by: str, formats: Formats) -> str:

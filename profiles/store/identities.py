@@ -52,8 +52,8 @@ class Touch:
 
 
 def identity_row(identity_id: str, key: Key, profile_id: str, touch: Touch, evidence: Mapping[str, Any]) -> Document:
-    """A new identity as stored."""
-    return {
+    """A new identity as stored. `raw`: as it was said first, where that is not its value."""
+    row = {
         "_id": identity_id, "key": key.key, "address_key": key.address_key, "kind": key.kind,
         "strength": key.strength, "verified": key.verified, "profile_id": profile_id, "channel_id": key.channel_id,
         "provider": touch.provider or key.provider, "external_id": key.external_id, "value": key.value,
@@ -61,6 +61,7 @@ def identity_row(identity_id: str, key: Key, profile_id: str, touch: Touch, evid
         "reachable": True, "left_at": None, "suppressed": None, "last_inbound_at": touch.inbound_at,
         "window_sends": 0, "first_seen_at": touch.at, "last_seen_at": touch.at, "evidence": dict(evidence),
     }  # fmt: skip
+    return row if key.raw in (None, key.value) else {**row, "raw": key.raw}
 
 
 def alias_row(row_id: str, key: Key, canonical: Mapping[str, Any], at: datetime) -> Document:

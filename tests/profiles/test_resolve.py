@@ -123,6 +123,30 @@ async def test_the_strongest_identity_decides_for_a_caller(people: People) -> No
     assert (await people.profiles.suggestions.open())[0]["evidence"][0]["kind"] == "email"
 
 
+async def test_what_was_said_is_kept_beside_what_is_compared(people: People) -> None:
+    number = IdentityRef(kind="phone", value="+49 170 123-45 67")
+    refs = [IdentityRef(kind="email", value=" Anna@Shop.Example "), number]
+    (first,) = await people.resolver.identify([Reference(refs)])
+    (again,) = await people.resolver.identify([Reference([IdentityRef(kind="email", value="anna@shop.example")])])
+    assert first is not None and again is not None and first.profile_id == again.profile_id
+    rows = {row["kind"]: row async for row in people.db.collection("identities").find({})}
+    assert (rows["email"]["value"], rows["email"]["raw"].strip()) == ("anna@shop.example", "Anna@Shop.Example")
+    assert (rows["phone"]["value"], rows["phone"]["raw"]) == ("+491701234567", "+49 170 123-45 67")
+
+
+async def test_beyond_the_limit_nothing_more_is_gathered(people: People) -> None:
+    """A customer number, five addresses, five numbers: a sixth address stands beside them and joins nobody."""
+    who = IdentityRef(kind="customer_id", value="42")
+    for n in range(7):
+        mail = IdentityRef(kind="email", value=f"a{n}@shop.example", verified=True)
+        (known,) = await people.resolver.identify([Reference([who, mail])])
+    assert known is not None
+    held = people.db.collection("identities")
+    assert await held.count_documents({"profile_id": known.profile_id, "kind": "email"}) == 5
+    other = await people.resolver.refer("email", "a6@shop.example", create=True)
+    assert other is not None and other.profile_id != known.profile_id
+
+
 async def test_a_new_customer_id_never_lands_on_another_customer(people: People) -> None:
     first = [IdentityRef(kind="customer_id", value="1"), IdentityRef(kind="email", value="family@home.example")]
     second = [IdentityRef(kind="customer_id", value="2"), IdentityRef(kind="email", value="family@home.example")]
