@@ -72,6 +72,12 @@ class Conflict(RapportError):
     code = "conflict"
 
 
+class TooSlow(Conflict):
+    """It would take the database longer than one question may take; nothing was done (HTTP 409)."""
+
+    code = "too_slow"
+
+
 class TooMany(RapportError):
     """Asked too often (HTTP 429)."""
 

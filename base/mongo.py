@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -43,7 +44,7 @@ from pymongo.operations import InsertOne, UpdateMany, UpdateOne
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from base.errors import Misconfigured
+from base.errors import Misconfigured, TooSlow
 
 Document = dict[str, Any]
 Collection = AsyncIOMotorCollection[Document]
@@ -56,6 +57,11 @@ DUTY = WriteConcern(w="majority", j=True, wtimeout=5000)
 #: Rows of one trip where all of them are wanted; the server's own first trip brings 101.
 TRIP = 1000
 
+#: How long the server works on one question. A little less than we wait for it, so that nothing goes on unheard.
+WAIT_MS = 28_000
+#: The same for what somebody looks at and may ask again, and who waits for it with others beside them.
+LOOK_MS = 8_000
+
 #: What a caller sees when the database is away or too busy; a door answers 503 and the sender comes again.
 UNAVAILABLE = (
     ServerSelectionTimeoutError, WaitQueueTimeoutError, NetworkTimeout, AutoReconnect, ConnectionFailure,
@@ -63,9 +69,10 @@ UNAVAILABLE = (
 )  # fmt: skip
 
 __all__ = [
-    "ASCENDING", "DESCENDING", "DUTY", "UNAVAILABLE", "Bucket", "BulkWriteError", "Collection", "Database",
-    "Document", "DuplicateKeyError", "ExecutionTimeout", "IndexModel", "Indexes", "InsertOne", "OperationFailure",
-    "Session", "UpdateMany", "UpdateOne", "duplicates_only", "inserted_apart_from_duplicates", "whole",
+    "ASCENDING", "DESCENDING", "DUTY", "LOOK_MS", "UNAVAILABLE", "WAIT_MS", "Bucket", "BulkWriteError", "Collection",
+    "Database", "Document", "DuplicateKeyError", "ExecutionTimeout", "IndexModel", "Indexes", "InsertOne",
+    "OperationFailure", "Session", "UpdateMany", "UpdateOne", "duplicates_only", "in_time",
+    "inserted_apart_from_duplicates", "whole",
 ]  # fmt: skip
 
 
@@ -118,10 +125,15 @@ class Database:
             )
 
     async def aggregate(
-        self, collection: Collection, pipeline: Sequence[Mapping[str, Any]], **options: Any
-    ) -> list[Document]:
-        """All results of a pipeline. Keep them few: the pipeline should end in a limit or a group."""
-        return await collection.aggregate(list(pipeline), **options).to_list(None)
+        self, collection: Collection, pipeline: Sequence[Mapping[str, Any]], *, time_ms: int | None = None,
+        **options: Any,
+    ) -> list[Document]:  # fmt: skip
+        """All results of a pipeline. Keep them few: the pipeline should end in a limit or a group.
+
+        The server gives up after `time_ms` (`ExecutionTimeout`), and always before we stop waiting for it.
+        """
+        limited = {"maxTimeMS": WAIT_MS if time_ms is None else min(time_ms, WAIT_MS), **options}
+        return await collection.aggregate(list(pipeline), **limited).to_list(None)
 
     async def ensure_indexes(self, indexes: Indexes) -> None:
         """Create what is missing. Repeatable; an index of the same name with other keys is an error."""
@@ -213,6 +225,15 @@ class Bucket:
             await self._bucket.delete(blob_id)
         except NoFile:
             return
+
+
+@contextmanager
+def in_time(sentence: str) -> Iterator[None]:
+    """What took the server longer than it was given becomes `TooSlow` with this sentence: what to do about it."""
+    try:
+        yield
+    except ExecutionTimeout as error:
+        raise TooSlow(sentence) from error
 
 
 async def whole(cursor: AsyncIOMotorCursor[Document]) -> list[Document]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from base.clock import Clock
-from base.errors import FieldError, WrongInput
+from base.errors import FieldError, TooSlow, WrongInput
 from base.metrics import AGED_OUT
 from base.mongo import Document
 from profiles.store.retention import RetentionStore
@@ -37,12 +37,13 @@ class Kind:
 
 @dataclass(frozen=True)
 class Outlook:
-    """One kind as it stands: how long it is kept, and how many rows would go tonight."""
+    """One kind as it stands: how long it is kept, and how many rows would go tonight; None where counting them takes
+    too long."""
 
     name: str
     days: int | None
     least: int
-    count: int
+    count: int | None
 
 
 class Retention:
@@ -105,18 +106,25 @@ class Retention:
             log.info("old rows went", extra={"counts": counts})
         return total
 
-    def _checked(self, days: Mapping[str, int | None]) -> dict[str, int | None]:
+    def faults(self, days: Mapping[str, int | None]) -> list[FieldError]:
+        """What stands against keeping each kind so long; the path is `days.` and the kind."""
         known = {kind.name: kind for kind in self._kinds}
         faults = [FieldError(f"days.{name}", "is no kind of data") for name in days if name not in known]
         for name, wanted in days.items():
             if name in known and wanted is not None and not known[name].least <= wanted <= DAYS_MAX:
                 faults.append(FieldError(f"days.{name}", f"takes {known[name].least} to {DAYS_MAX} days"))
-        if faults:
+        return faults
+
+    def _checked(self, days: Mapping[str, int | None]) -> dict[str, int | None]:
+        if faults := self.faults(days):
             raise WrongInput("These times cannot be kept.", faults)
         return dict(days)
 
-    async def _count(self, kind: Kind, days: int | None) -> int:
-        return 0 if days is None else await kind.count(self._clock() - timedelta(days=days))
+    async def _count(self, kind: Kind, days: int | None) -> int | None:
+        try:
+            return 0 if days is None else await kind.count(self._clock() - timedelta(days=days))
+        except TooSlow:
+            return None
 
     def _next_night(self, now: datetime) -> datetime:
         there = now.astimezone(self._zone)

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from base.errors import WrongInput
+from base.errors import TooSlow, WrongInput
 from desk.api.merges import seen_pairs
 from desk.api.scope import reading, scoped_profile, seen_ids, seen_person
 from desk.auth import principal_of, require
@@ -167,10 +167,13 @@ async def _segment_name(runtime: Any, segment_id: str) -> str:
 
 
 async def _count(request: web.Request, wanted: ProfileFilter, formats: Formats) -> str:
-    """How many there are; not said to who sees only some of them."""
+    """How many there are; not said to who sees only some of them, and where counting would take too long."""
     if principal_of(request).channels is not None:
         return ""
-    count = await runtime_of(request).profiles.count(wanted)
+    try:
+        count = await runtime_of(request).profiles.count(wanted)
+    except TooSlow:
+        return ""
     return f"{formats.number(count)}+" if count >= 10_000 else formats.number(count)
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
-from base.errors import FieldError, WrongInput
 from desk.api.scope import reading, refuse_scoped
 from desk.auth import principal_of, require
 from desk.forms import read_form
-from desk.i18n import N_
+from desk.i18n import N_, Formats
 from desk.keys import runtime_of
 from desk.render import formats_of, page
 from profiles.store.retention import COUNT_MAX
@@ -46,17 +46,22 @@ KINDS = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Form:
+    """What was written into the fields: kind → text. `days` of those that can be read; `faults` of those that cannot be
+    kept. An empty field means for ever."""
+
+    texts: Mapping[str, str]
+    days: Mapping[str, int | None]
+    faults: Mapping[str, str]
+
+
 @routes.get(HERE)
 @require("admin")
 async def show(request: web.Request) -> web.StreamResponse:
     """All kinds. With figures in the address (`?kind=days`) it shows what those would take, and changes nothing."""
     refuse_scoped(reading(request))
-    tried = {name: value for name, value in request.query.items() if name in KINDS}
-    try:
-        days = written(tried)
-        return await _page(request, days, {})
-    except WrongInput as error:
-        return await _page(request, {}, _faults(error))
+    return await _page(request, _form(request, request.query.items()))
 
 
 @routes.post(HERE)
@@ -65,49 +70,48 @@ async def save(request: web.Request) -> web.StreamResponse:
     """Keep so long from now on. The next night takes what is older."""
     refuse_scoped(reading(request))
     runtime = runtime_of(request)
-    form = {name: str(value) for name, value in (await read_form(request)).items() if name in KINDS}
+    form = _form(request, (await read_form(request)).items())
+    if form.faults:
+        return await _page(request, form)
     before = await runtime.retention.days()
-    try:
-        await runtime.retention.choose(written(form), principal_of(request).id)
-    except WrongInput as error:
-        return await _page(
-            request, {}, {fault.path.removeprefix("days."): fault.message for fault in error.errors}, 422
-        )
+    await runtime.retention.choose(form.days, principal_of(request).id)
     undo = "&".join(f"{name}={'' if days is None else days}" for name, days in before.items())
     raise web.HTTPSeeOther(f"{HERE}?saved=1&{undo}" if before != await runtime.retention.days() else HERE)
 
 
-def written(form: Mapping[str, str]) -> dict[str, int | None]:
-    """Kind → days of a form; an empty field means for ever. Raises `WrongInput`."""
+def written(texts: Mapping[str, str]) -> tuple[dict[str, int | None], dict[str, str]]:
+    """(kind → days, kind → what is wrong with the text). Pure."""
     days: dict[str, int | None] = {}
-    for name, text in form.items():
+    faults: dict[str, str] = {}
+    for name, text in texts.items():
         plain = text.strip()
-        if plain and not (plain.isascii() and plain.isdigit() and len(plain) < 6):
-            raise _no_number(name)
-        days[name] = int(plain) if plain else None
-    return days
+        if not plain:
+            days[name] = None
+        elif plain.isascii() and plain.isdigit() and len(plain) < 6:
+            days[name] = int(plain)
+        else:
+            faults[name] = N_("takes a whole number of days")
+    return days, faults
 
 
-def _no_number(name: str) -> WrongInput:
-    return WrongInput("These times cannot be kept.", [FieldError(f"days.{name}", N_("takes a whole number of days"))])
+def _form(request: web.Request, fields: Iterable[tuple[str, Any]]) -> Form:
+    texts = {name: str(value)[:40] for name, value in fields if name in KINDS}
+    days, faults = written(texts)
+    kept = {fault.path.removeprefix("days."): fault.message for fault in runtime_of(request).retention.faults(days)}
+    return Form(texts, days, {**faults, **kept})
 
 
-def _faults(error: WrongInput) -> dict[str, str]:
-    return {fault.path.removeprefix("days."): fault.message for fault in error.errors}
-
-
-async def _page(
-    request: web.Request, tried: Mapping[str, int | None], faults: Mapping[str, str], status: int = 200
-) -> web.Response:
+async def _page(request: web.Request, form: Form) -> web.Response:
     runtime, formats = runtime_of(request), formats_of(request, principal_of(request))
-    saved = "saved" in request.query
-    outlook = await runtime.retention.outlook(None if saved else tried or None)
+    saved = "saved" in request.query and not form.faults
+    good = {name: days for name, days in form.days.items() if name not in form.faults}
+    outlook = await runtime.retention.outlook(None if saved else good or None)
     rows: list[dict[str, Any]] = [
         {
             "name": each.name, "label": formats.text(KINDS[each.name][0]), "hint": formats.text(KINDS[each.name][1]),
-            "days": "" if each.days is None else str(each.days), "least": each.least,
-            "fault": faults.get(each.name, ""),
-            "count": f"{formats.number(each.count)}{'+' if each.count >= COUNT_MAX else ''}",
+            "days": _days(each.days) if saved else form.texts.get(each.name, _days(each.days)), "least": each.least,
+            "fault": form.faults.get(each.name, ""),
+            "count": _counted(each.count, formats),
         }
         for each in outlook
     ]  # fmt: skip
@@ -117,7 +121,17 @@ async def _page(
         for night in await runtime.retention.nights()
     ]  # fmt: skip
     values = {
-        "rows": rows, "nights": nights, "saved": saved, "before": tried if saved else {},
-        "tried": bool(tried) and not saved,
+        "rows": rows, "nights": nights, "saved": saved, "before": form.days if saved else {},
+        "tried": bool(form.texts) and not saved and not form.faults, "faulty": bool(form.faults),
     }  # fmt: skip
-    return await page(request, "settings/retention.html", values, status=status)
+    return await page(request, "settings/retention.html", values, status=422 if form.faults else 200)
+
+
+def _counted(count: int | None, formats: Formats) -> str:
+    if count is None:
+        return formats.text(N_("too many to count now"))
+    return f"{formats.number(count)}{'+' if count >= COUNT_MAX else ''}"
+
+
+def _days(days: int | None) -> str:
+    return "" if days is None else str(days)

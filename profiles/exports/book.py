@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from base.clock import Clock
-from base.duty import MAX_CRASHES, LeaseLost
-from base.errors import Conflict, NotFound
+from base.duty import LeaseLost, MAX_CRASHES
+from base.errors import Conflict, NotFound, TooSlow
 from base.feed import Feed, Notice
 from base.ids import is_id, new_id
 from base.mongo import Document
@@ -129,7 +129,10 @@ class Exports:
         if row["attempts"] > MAX_CRASHES:
             raise Unreadable("It was begun too often without an end. Look at the worker's log.")
         wanted = ProfileFilter(**row["filter"])
-        total = await self._profiles.count(wanted, cap=10_000_000)
+        try:
+            total: int | None = await self._profiles.count(wanted, cap=10_000_000)
+        except TooSlow:
+            total = None  # then nobody sees how far it is
         if not await self._store.note(row, {"total": total}):
             raise LeaseLost
         with tempfile.TemporaryDirectory() as folder:

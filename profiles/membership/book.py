@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
 from base.clock import Clock
-from base.errors import Conflict, FieldError, NotFound, WrongInput
+from base.errors import Conflict, FieldError, NotFound, TooSlow, WrongInput
 from base.ids import new_id
 from base.mongo import Database, Document, ExecutionTimeout, Session
 from base.pages import Page
@@ -259,9 +260,10 @@ class Segments:
         end = time.monotonic() + self._preview_s
         while (found := await self._members.stretch(after, size)) is not None:
             between = (after, found[0])
-            wanted = await Stretch(self._members, between, self._clock()).filter(rule)
-            people = {"$and": [{"_id": {"$gt": after, "$lte": found[0]}, "merged_into": None}, wanted]}
+            asked = Stretch(self._members, between, self._clock(), left_ms=partial(_left_ms, end))
             try:
+                wanted = await asked.filter(rule)
+                people = {"$and": [{"_id": {"$gt": after, "$lte": found[0]}, "merged_into": None}, wanted]}
                 count += await self._members.quick_count(people, time_ms=_left_ms(end))
                 if len(sample) < SAMPLE:
                     more = await self._members.first(people, SAMPLE - len(sample), time_ms=_left_ms(end))
@@ -343,9 +345,10 @@ def _share(seen: int, total: int) -> float:
     return round(min(seen / total, 0.99), 3) if total else 0.0
 
 
-def _too_slow() -> Conflict:
-    return Conflict(
-        "Nobody was found in the time that a preview may take. Save the segment to find all.", code="too_slow"
+def _too_slow() -> TooSlow:
+    return TooSlow(
+        "This is too large to preview now: nobody was found in the time that a preview may take. Save the segment to "
+        "find all."
     )
 
 

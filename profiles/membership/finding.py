@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from base.mongo import Document, Session
+from base.mongo import Document, ExecutionTimeout, Session
 from profiles.segments import Rule, is_profiling, matches_event, tells_time, to_filter
 from profiles.segments.fields import Kind
 from profiles.segments.memory import Facts, ListedEvents, matches
@@ -21,6 +21,8 @@ from profiles.store.segments import MemberStore
 
 #: A stretch's people are made due in so many groups at most.
 TURNS = 24
+#: Whole events read of one stretch while somebody waits.
+LOOKED_MAX = 20_000
 Filter = dict[str, Any]
 Between = tuple[str, str]
 _OPS: Mapping[str, Callable[[int, int], bool]] = {
@@ -31,7 +33,12 @@ _OPS: Mapping[str, Callable[[int, int], bool]] = {
 class Stretch:
     """Rules asked of the people whose ids lie between two."""
 
-    def __init__(self, members: MemberStore, between: Between, now: datetime, session: Session | None = None) -> None:
+    def __init__(
+        self, members: MemberStore, between: Between, now: datetime, session: Session | None = None, *,
+        left_ms: Callable[[], int] | None = None,
+    ) -> None:  # fmt: skip
+        """`left_ms`: what is left of the time in which somebody waits for the answer; then `ExecutionTimeout`."""
+        self._left_ms = left_ms
         self._members = members
         self._session = session
         self._now = now
@@ -95,7 +102,7 @@ class Stretch:
     async def _listed(self, leaf: EventCount) -> dict[str, int]:
         since = leaf.within.before(self._now) if leaf.within else None
         counts: dict[str, int] = {}
-        for row in await self._members.happened(self.between, leaf.event, self._session):
+        for row in await self._happened(leaf.event):
             recent = since is None or since <= row["occurred_at"] <= self._now
             if recent and matches_event(leaf.where, row, self._now):
                 counts[row["profile_id"]] = counts.get(row["profile_id"], 0) + 1
@@ -105,8 +112,22 @@ class Stretch:
         key = (event, within)
         if key not in self._known:
             since = within.before(self._now) if within else None
-            self._known[key] = await self._members.counted(self.between, event, since, self._now, self._session)
+            self._known[key] = await self._members.counted(
+                self.between, event, since, self._now, self._session, time_ms=self._time_ms()
+            )
         return self._known[key]
+
+    async def _happened(self, event: str) -> list[Document]:
+        most = LOOKED_MAX + 1 if self._left_ms else None
+        rows = await self._members.happened(
+            self.between, event, self._session, time_ms=self._time_ms(), most=most
+        )  # fmt: skip
+        if most is not None and len(rows) == most:
+            raise ExecutionTimeout("more events than are read while somebody waits")
+        return rows
+
+    def _time_ms(self) -> int | None:
+        return self._left_ms() if self._left_ms else None
 
 
 def _in_turn(looks: Mapping[str, datetime]) -> list[tuple[list[Any], Filter]]:

@@ -7,7 +7,7 @@ from inspect import isawaitable
 
 from pymongo import ASCENDING
 
-from base.mongo import Database, Document
+from base.mongo import WAIT_MS, Database, Document
 from profiles.holdings import Traces, shown
 from profiles.store.profiles import ProfileStore
 
@@ -38,7 +38,7 @@ class Held:
 
     async def count(self, traces: Traces) -> int:
         """As `profiles.holdings.Room`."""
-        return await self._rows.count_documents(await self._wanted(traces))
+        return await self._rows.count_documents(await self._wanted(traces), maxTimeMS=WAIT_MS)
 
     async def erase(self, traces: Traces) -> int:
         """As `profiles.holdings.Room`."""

@@ -10,7 +10,17 @@ from typing import Any, Literal
 from pymongo import ASCENDING, DESCENDING, GEOSPHERE, IndexModel
 
 from base.clock import Clock, now
-from base.mongo import Database, Document, Indexes, Session, UpdateOne, inserted_apart_from_duplicates, whole
+from base.mongo import (
+    LOOK_MS,
+    Database,
+    Document,
+    Indexes,
+    Session,
+    UpdateOne,
+    in_time,
+    inserted_apart_from_duplicates,
+    whole,
+)
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
 from profiles.models import Identity, Profile
 from profiles.search import query_tokens
@@ -77,6 +87,8 @@ class ProfileFilter:
     segment: str | None = None
     identity_key: str | None = None
     where: Mapping[str, Any] = field(default_factory=dict)
+
+TOO_MANY = "These are too many to count now. Narrow the list down."
 
 
 class ProfileStore:
@@ -172,8 +184,9 @@ class ProfileStore:
         return sorted(row["_id"] for row in await self._database.aggregate(self._rows, steps, allowDiskUse=True))
 
     async def count(self, wanted: ProfileFilter, *, cap: int = 10_000) -> int:
-        """How many, counted no further than `cap`."""
-        return await self._rows.count_documents(await self._conditions(wanted), limit=cap)
+        """How many, counted no further than `cap`. Raises `TooSlow`."""
+        with in_time(TOO_MANY):
+            return await self._rows.count_documents(await self._conditions(wanted), limit=cap, maxTimeMS=LOOK_MS)
 
     async def column(
         self, wanted: ProfileFilter, *, limit: int | None = None, cursor: str | None = None
@@ -189,7 +202,8 @@ class ProfileStore:
     async def column_count(self, wanted: ProfileFilter, *, cap: int = 10_000) -> int:
         """How many are in the column, counted in its index and no further than `cap`. Tombstones have no stage."""
         query = {name: value for name, value in _named(wanted).items() if value is not None}
-        return await self._rows.count_documents(query, limit=cap)
+        with in_time(TOO_MANY):
+            return await self._rows.count_documents(query, limit=cap, maxTimeMS=LOOK_MS)
 
     async def stages_held(self) -> list[str]:
         """Every stage that somebody is in, by skipping through the index."""

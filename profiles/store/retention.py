@@ -9,7 +9,7 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING
 
 from base.duty import DutyBook, due_index, settled
-from base.mongo import Database, Document, Indexes
+from base.mongo import LOOK_MS, Database, Document, Indexes, in_time
 
 #: Longer than one batch takes.
 LEASE_S = 120
@@ -90,8 +90,9 @@ class Aged:
         self._where = where
 
     async def count(self, before: datetime) -> int:
-        """How many are older, counted no further than `COUNT_MAX`."""
-        return await self._rows.count_documents(self._where(before), limit=COUNT_MAX)
+        """How many are older, counted no further than `COUNT_MAX`. Raises `TooSlow`."""
+        with in_time("There is too much to count now. Try again in a while."):
+            return await self._rows.count_documents(self._where(before), limit=COUNT_MAX, maxTimeMS=LOOK_MS)
 
     async def remove(self, before: datetime, limit: int) -> int:
         """Take up to `limit` away, the oldest first; how many."""

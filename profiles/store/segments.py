@@ -223,18 +223,23 @@ class MemberStore:
             await self._rows.update_many({"_id": {"$in": ids}, "segments": key}, change)
         return len(ids)
 
-    async def happened(self, between: tuple[str, str], name: str, session: Session | None = None) -> list[Document]:
-        """Events of that name of this stretch of people, whole."""
-        wanted = {"profile_id": _within(between), "name": name}
-        return await whole(self._events.find(wanted, session=session))
+    async def happened(
+        self, between: tuple[str, str], name: str, session: Session | None = None, *, time_ms: int | None = None,
+        most: int | None = None,
+    ) -> list[Document]:  # fmt: skip
+        """Events of that name of this stretch of people, whole, at most so many. Raises `ExecutionTimeout` after that
+        time."""
+        found = self._events.find({"profile_id": _within(between), "name": name}, session=session)
+        found = found if time_ms is None else found.max_time_ms(time_ms)
+        return await whole(found if most is None else found.limit(most))
 
     async def counted(
         self, between: tuple[str, str], name: str, since: datetime | None, now: datetime,
-        session: Session | None = None,
+        session: Session | None = None, *, time_ms: int | None = None,
     ) -> list[Document]:  # fmt: skip
         """`{_id: profile, count, first, last, ahead}` of the people of this stretch to whom it ever happened: counted
         since then and up to now (or ever), the first of those, the last of all, and the first after now (or None);
-        read in the index alone."""
+        read in the index alone. Raises `ExecutionTimeout` after that time."""
         at = "$occurred_at"
         recent = {"$and": [{"$lte": [at, now]}, {"$gte": [at, since]}] if since is not None else [True]}
         steps: list[Document] = [
@@ -250,7 +255,7 @@ class MemberStore:
                 }
             },
         ]
-        return await self._database.aggregate(self._events, steps, session=session)
+        return await self._database.aggregate(self._events, steps, time_ms=time_ms, session=session)
 
     async def having(self, between: tuple[str, str], path: str, session: Session | None = None) -> list[Document]:
         """People of this stretch who have something at that path, and nothing else of them."""

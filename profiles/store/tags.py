@@ -9,7 +9,7 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 
 from base.duty import DutyBook, due_index
-from base.mongo import Database, Document, DuplicateKeyError, Indexes, UpdateOne
+from base.mongo import LOOK_MS, Database, Document, DuplicateKeyError, Indexes, UpdateOne
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
 from profiles.segments.tag_names import TagNames
 from profiles.store.terms import TAG_NAMES, tag_names
@@ -82,7 +82,7 @@ class TagStore:
 
     async def count(self, tag: str, cap: int = COUNT_MAX) -> int:
         """How many people have it, counted in the index and no further than `cap`."""
-        return await self._people.count_documents({"tags": tag}, limit=cap)
+        return await self._people.count_documents({"tags": tag}, limit=cap, maxTimeMS=LOOK_MS)
 
     async def forget(self, tag: str) -> None:
         """Take a name that nobody has out of the space."""

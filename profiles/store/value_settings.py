@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pymongo import ReturnDocument
 
-from base.mongo import Database, Document, DuplicateKeyError
+from base.mongo import LOOK_MS, Database, Document, DuplicateKeyError, in_time
 
 Name = Literal["score", "tiers"]
 SWEEP, RHYTHM = "sweep", "rhythm"
@@ -96,9 +96,10 @@ class ValueSettingsStore:
     # -- looks at people ----------------------------------------------------------------------------------------------
 
     async def sample(self, wanted: Mapping[str, Any], size: int) -> list[Document]:
-        """Some people, by chance, as stored."""
+        """Some people, by chance, as stored. Raises `TooSlow`."""
         steps = [{"$match": {"merged_into": None, **wanted}}, {"$sample": {"size": size}}]
-        return await self._database.aggregate(self._people, steps)
+        with in_time("There are too many people to look at now. Try again in a while."):
+            return await self._database.aggregate(self._people, steps, time_ms=LOOK_MS)
 
     async def rows(self, profile_ids: list[str]) -> list[Document]:
         """These people as they are now."""
@@ -110,4 +111,4 @@ class ValueSettingsStore:
 
     async def waiting(self, now: datetime, cap: int) -> int:
         """How many are to be looked at by now, counted no further than `cap`."""
-        return int(await self._people.count_documents({"appraise_at": {"$lte": now}}, limit=cap))
+        return int(await self._people.count_documents({"appraise_at": {"$lte": now}}, limit=cap, maxTimeMS=LOOK_MS))

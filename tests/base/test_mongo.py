@@ -10,7 +10,17 @@ from pymongo import ReadPreference
 from pymongo.errors import ServerSelectionTimeoutError, WaitQueueTimeoutError
 from pymongo.read_concern import ReadConcern
 
-from base.mongo import DUTY, UNAVAILABLE, BulkWriteError, Database, IndexModel, inserted_apart_from_duplicates
+from base.errors import TooSlow
+from base.mongo import (
+    DUTY,
+    UNAVAILABLE,
+    WAIT_MS,
+    BulkWriteError,
+    Database,
+    IndexModel,
+    in_time,
+    inserted_apart_from_duplicates,
+)
 
 
 @pytest.mark.parametrize("options", ["", "?w=1&journal=false&readPreference=secondary&readConcernLevel=available"])
@@ -95,4 +105,20 @@ async def test_a_replica_set_is_known_by_its_name(mongo_url: str) -> None:
     database = Database(mongo_url, "nowhere")
     assert (await database.require_replica_set())["setName"]
     assert not await database.speaks_zlib()
+    database.close()
+
+
+async def test_the_server_itself_ends_what_takes_too_long(mongo_url: str, fresh_database_name: str) -> None:
+    """Who waits gives up after half a minute; the server would go on for as long as it takes."""
+    database = Database(mongo_url, fresh_database_name)
+    rows = database.collection("rows")
+    await rows.insert_many([{"n": n} for n in range(200)])
+    body = {"body": "function() { sleep(20); return true; }", "args": [], "lang": "js"}
+    slow = [{"$match": {"$expr": {"$function": body}}}, {"$count": "n"}]
+    begun = time.monotonic()
+    with pytest.raises(TooSlow, match="Ask for less"), in_time("Ask for less."):
+        await database.aggregate(rows, slow, time_ms=100)
+    assert time.monotonic() - begun < 2
+    assert (database.client.delegate.options.pool_options.socket_timeout or 0) > WAIT_MS / 1000
+    assert await database.aggregate(rows, [{"$count": "n"}]) == [{"n": 200}]
     database.close()

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from base.errors import Conflict, NotFound, WrongInput
-from base.mongo import Document
+from base.errors import Conflict, NotFound, TooSlow, WrongInput
+from base.mongo import Document, ExecutionTimeout
 from profiles.appraisal import Appraisal
 from profiles.membership import SegmentAppraiser, SegmentBuilder, SegmentInput, SegmentPatch, Segments
 from profiles.models import NewEvent
@@ -436,6 +436,31 @@ async def test_a_preview_that_would_take_too_long_says_at_least(club: Club, monk
         assert error.code == "too_slow"
     else:
         assert seen.at_least and 0 < seen.count < 30
+
+
+@pytest.mark.parametrize("where", [False, True])
+async def test_a_preview_by_events_is_stopped_by_the_server_itself(
+    club: Club, monkeypatch: pytest.MonkeyPatch, where: bool
+) -> None:
+    """The events of one stretch may be many: reading them has its limit, too, and the answer says what to do."""
+    for _ in range(5):
+        await club.does(await club.joins(tags=["vip"]))
+    rule: dict[str, Any] = {"event": "order.paid"}
+    if where:
+        rule["where"] = [{"field": "properties.total", "op": "exists"}]
+    given: list[int] = []
+    members, reads = club.segments._members, "happened" if where else "counted"
+    read = getattr(members, reads)
+
+    async def slow(*asked: Any, time_ms: int, **more: Any) -> Any:
+        given.append(time_ms)
+        await read(*asked, time_ms=time_ms, **more)
+        raise ExecutionTimeout("operation exceeded time limit", 50)
+
+    monkeypatch.setattr(members, reads, slow)
+    with pytest.raises(TooSlow, match="too large to preview now") as refused:
+        await club.segments.preview(rule)
+    assert refused.value.code == "too_slow" and len(given) == 1 and 0 < given[0] <= 1500
 
 
 # -- races and deaths -----------------------------------------------------------------------------------------------
