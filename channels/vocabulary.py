@@ -287,6 +287,13 @@ class CommerceEvent(ChannelEvent):
     order: dict[str, Any]
 
 
+#: Names that only the application itself may raise: they stand for things it has seen happen.
+RESERVED = (
+    "profile.", "message.", "conversation.", "consent.", "contact.", "segment.", "task.", "csat.", "sla.", "journey.",
+    "note.", "file.", "follow_up.", "broadcast.", "call.logged", "meeting.logged", "visit.logged",
+)  # fmt: skip
+
+
 class Tracked(ChannelEvent):
     """Any other named event (tracking calls, generic channel). Names as in the public contract, section 4."""
 

@@ -12,17 +12,13 @@ from pydantic import Field, StringConstraints, model_validator
 from base.clock import Clock
 from base.errors import FieldError, NotFound, WrongInput
 from base.ids import new_id, unique_key
+from channels.vocabulary import RESERVED
 from profiles.models import AnyIdentity, Input, Moment, NewEvent
 from profiles.profiling import kept_of
 from profiles.resolve import Known, Reference, Resolver
 from profiles.store.events import EventStore
 from profiles.store.profiles import ProfileStore
 
-#: Names that only the application itself may raise: they stand for things it has seen happen.
-RESERVED = (
-    "profile.", "message.", "conversation.", "consent.", "contact.", "segment.", "task.", "csat.", "sla.", "journey.",
-    "note.", "file.", "follow_up.", "broadcast.", "call.logged", "meeting.logged", "visit.logged",
-)  # fmt: skip
 #: A clock that runs ahead of ours further than this is not believed.
 AHEAD = timedelta(minutes=5)
 

@@ -8,7 +8,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from base.errors import FieldError, WrongInput
-from channels.vocabulary import CommerceEvent, ConsentChange, DeliveryUpdate, Identified, MessageReceived, Tracked
+from channels.vocabulary import (
+    RESERVED,
+    CommerceEvent,
+    ConsentChange,
+    DeliveryUpdate,
+    Identified,
+    MessageReceived,
+    Tracked,
+)
 from inbox.incoming import Arrival
 from inbox.opting import Heard, OptWords
 from inbox.receipts import Receipts
@@ -23,7 +31,6 @@ from profiles.models import Dispute, IdentityRef
 from profiles.profiling import kept_of
 from profiles.resolve import Known, Reference, Resolver, Sighting
 from profiles.store import ProfileStore
-from profiles.track import RESERVED
 from profiles.visitors import SAME_BROWSER
 from webhooks.calls import patch_of, reference_of
 from webhooks.ingest import Item, Owners

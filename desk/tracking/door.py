@@ -4,6 +4,7 @@ the page's origin, and who somebody is by a hash that the operator's server made
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import orjson
 from aiohttp import web
@@ -13,6 +14,7 @@ from base.mongo import UNAVAILABLE
 from channels.adapter import Account, Delivery, Unreadable
 from channels.origins import is_allowed
 from channels.providers.segment.adapter import SegmentSettings
+from channels.providers.segment.browsers import CODE, refused_calls
 from channels.providers.segment.parse import BROWSER, CALL
 from channels.reading import read_json
 from desk.auth import address_of, public
@@ -74,13 +76,15 @@ async def take(request: web.Request) -> web.StreamResponse:
             raise Refused("This website is not among the allowed ones.", code="origin")
         headers["Access-Control-Allow-Origin"] = origin
         _hold_back(request, account.channel_id)
-        await _keep(request, account, await _body(request))
+        body, refused = await _body(request)
+        await _keep(request, account, body)
     except (RapportError, *UNAVAILABLE) as error:
         problem = problem_of(error)
         told = orjson.dumps({"code": problem.code, "detail": problem.detail})
         more = {**headers, **problem.headers, "Cache-Control": "no-store"}
         return web.Response(body=told, status=problem.status, content_type="application/json", headers=more)
-    return web.Response(body=b'{"success":true}', content_type="application/json", headers=headers)
+    answer = orjson.dumps({"success": True, **({"refused": refused} if refused else {})})
+    return web.Response(body=answer, content_type="application/json", headers=headers)
 
 
 async def _keep(request: web.Request, account: Account, body: bytes) -> None:
@@ -91,8 +95,9 @@ async def _keep(request: web.Request, account: Account, body: bytes) -> None:
     await runtime.journal.keep(account.channel_id, PROVIDER, adapter.delivery_key(account, delivery), delivery)
 
 
-async def _body(request: web.Request) -> bytes:
-    """Raises `TooLarge`, and `WrongInput` for what is no batch."""
+async def _body(request: web.Request) -> tuple[bytes, list[dict[str, Any]]]:
+    """The batch, and which of its calls a browser may not make. Raises `TooLarge`, `WrongInput` for what is no batch,
+    and `Refused` when no other call is in it."""
     if (request.content_length or 0) > BODY_MAX:
         raise TooLarge("This is too large.")
     content = bytearray()
@@ -110,7 +115,11 @@ async def _body(request: web.Request) -> bytes:
     calls = batch.get("batch") if isinstance(batch, dict) else None
     if not isinstance(calls, list) or not 0 < len(calls) <= CALLS_MAX:
         raise WrongInput("Send a batch of 1 to 100 calls.")
-    return bytes(content)
+    refused = refused_calls(batch)
+    if len(refused) == len(calls):
+        names = ", ".join(dict.fromkeys(each["event"] for each in refused[:5]))
+        raise Refused(f"A browser cannot know this, only your servers: {names}.", code=CODE)
+    return bytes(content), refused
 
 
 def _hold_back(request: web.Request, channel_id: str) -> None:

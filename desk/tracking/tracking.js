@@ -84,7 +84,8 @@
     try {
       const answer = await fetch(home, { method: "POST", keepalive: true, credentials: "omit", headers: { "Content-Type": "text/plain" }, body: packed(calls) });
       done = answer.ok || (answer.status < 500 && answer.status !== 429 && answer.status !== 408);
-      if (!answer.ok) console.warn(`Rapport: tracking is refused (${answer.status}). Is ${location.origin} among the allowed websites?`);
+      const told = await answer.json().catch(() => ({}));
+      if (told.code || told.refused) console.warn("Rapport:", told.detail ?? told.refused);
     } catch { /* no network: later */ }
     sending = false;
     failures = done ? 0 : failures + 1;

@@ -74,6 +74,8 @@ async def test_an_export_is_made_and_fetched_by_nobody_else(desk, shop):
     path = re.search(r'href="([^"]+)" data-testid="fetch-export"', await ada.page(here)).group(1)
     async with ada.client.get(path) as answer:
         assert answer.status == 200 and answer.headers["Cache-Control"] == "no-store"
+        named = answer.headers["Content-Disposition"]
+        assert re.fullmatch(r'attachment; filename="([a-z0-9-]+-)?personal-data-\d{4}-\d\d-\d\d\.zip"', named), named
         pack = zipfile.ZipFile(io.BytesIO(await answer.read()))
     assert "Where is my tea?" in pack.read("index.html").decode() and 'lang="zh-CN"' in pack.read("index.html").decode()
     await bo.page(path, 403)
@@ -148,10 +150,82 @@ async def test_retention_shows_what_would_go_saves_and_takes_back(desk):
     assert (await desk.runtime.retention.days())["deliveries"] == 60
     assert "takes 7 to 3650 days" in await ada.post("/settings/retention", 422, True, deliveries="3")
     assert "takes a whole number of days" in await ada.post("/settings/retention", 422, True, deliveries="soon")
+    wrong = await ada.post("/settings/retention", 422, deliveries="soon", events="3", runs="120")
+    for name, typed in (("deliveries", "soon"), ("events", "3"), ("runs", "120")):
+        assert re.search(rf'name="{name}" value="{typed}"', wrong), f"what was typed for {name} is still there"
+    assert re.findall(r'data-testid="fault-(\w+)"', wrong) == ["deliveries", "events"]
+    assert wrong.count('aria-invalid="true"') == 2 and 'aria-describedby="fault-deliveries"' in wrong
+    tried = await ada.page("/settings/retention?deliveries=1.5", 422)
+    assert 'name="deliveries" value="1.5"' in tried and 'data-testid="fault-deliveries"' in tried
     saved = await ada.post("/settings/retention", deliveries="30", events="")
     assert (await desk.runtime.retention.days())["deliveries"] == 30 and "Undo" in await ada.page(saved)
     await ada.post("/settings/retention", deliveries="60")
     assert (await desk.runtime.retention.days())["deliveries"] == 60
+
+
+@pytest.mark.parametrize("path", ["/settings/retention", "/settings/who-is-who"])
+async def test_no_form_that_is_sent_by_get_carries_the_token(desk, path):
+    """Neither the button that only looks nor the Enter key puts it into an address, where logs would keep it."""
+    ada = await desk.person("admin", name="Ada Admin")
+    page = await ada.page(path)
+    for form in re.findall(r"<form.*?</form>", page, re.DOTALL):
+        if "formmethod=" in form or 'method="get"' in form:
+            fields = re.findall(r"<(?:input|select|textarea)[^>]*>", form)
+            assert not [each for each in fields if 'name="csrf"' in each], form[:300]
+            (first, *_) = re.findall(r"<button[^>]*>", form)
+            assert 'formmethod="get"' in first and "csrf" not in first  # the one that Enter presses
+
+
+async def test_profiling_off_takes_what_was_concluded_at_once(desk, shop):
+    talk = await wrote(desk.runtime, shop, "49151000015", "Hello", name="Ida Ims")
+    people = desk.runtime.db.collection("profiles")
+    concluded = {
+        "score": 55, "score_parts": [{"rule_id": "wrote", "name": "Wrote to us", "points": 55}], "score_told": 55,
+        "rfm": {"r": 5, "f": 1, "m": 2, "total": 8, "code": "512"}, "traits": {"churn_risk": 10}, "tier": "vip",
+        "tier_source": "rule", "tier_by_rule": "vip", "manual_points": 0,
+    }  # fmt: skip
+    await people.update_one({"_id": talk.profile_id}, {"$set": concluded})
+    await desk.runtime.profiling.switch(talk.profile_id, False, source="api")
+    row = await people.find_one({"_id": talk.profile_id})  # no appraisal has been in between
+    assert (row["score"], row["score_parts"], row["rfm"], row["tier"], row["tier_by_rule"]) == (0, [], None, None, None)
+    assert "traits" not in row and row["score_told"] == 0
+    moved = [each for each in await desk.runtime.events.for_profile(talk.profile_id, 20) if "tier" in each.name]
+    assert [each.properties["to"] for each in moved] == [None]
+    given = {"tier": "vip", "tier_source": "person", "score": 9, "manual_points": 9}
+    await people.update_one({"_id": talk.profile_id}, {"$set": given, "$unset": {"profiling_off": ""}})
+    await desk.runtime.profiling.switch(talk.profile_id, False, source="api")
+    row = await people.find_one({"_id": talk.profile_id})
+    assert row["tier"] == "vip" and row["manual_points"] == 9, "what somebody gave by hand stays theirs"
+
+
+async def tracked_by_browser(desk, key, *calls):
+    who = {"type": "track", "anonymousId": "a" * 32}
+    batch = [{**who, "messageId": f"{key}-{n}-{len(calls)}", **call} for n, call in enumerate(calls)]
+    client = (await desk.person("viewer")).client
+    headers = {"Origin": "https://shop.example", "Content-Type": "text/plain"}
+    async with client.post(f"/t/{key}", json={"batch": batch}, headers=headers) as answer:
+        return answer.status, await answer.json(content_type=None)
+
+
+async def test_a_browser_tells_only_what_a_browser_may_know(desk):
+    settings = {"write_key": "public-key-of-a-page", "allowed_origins": ["https://shop.example"]}
+    await desk.runtime.channels.add("segment", "Page", settings)
+    key = settings["write_key"]
+    names = ("order.paid", "Order.Refunded", "checkout.completed", "consent.granted", "profile.merged", "payment.taken")
+    for name in names:
+        status, told = await tracked_by_browser(desk, key, {"event": name})
+        assert (status, told["code"]) == (403, "not_for_browsers") and name in told["detail"], name
+    assert await desk.runtime.db.collection("deliveries").count_documents({"provider": "segment"}) == 0
+    status, told = await tracked_by_browser(
+        desk, key, {"event": "order.paid"}, {"event": "checkout.started"}, {"event": "wish.made"}
+    )
+    assert status == 200
+    assert told["refused"] == [{"index": 0, "event": "order.paid", "code": "not_for_browsers"}]
+    await desk.runtime.ingest.drain(100)
+    visitor = await desk.runtime.profiles.by_identity("anonymous:" + "a" * 32)
+    names = {each.name for each in await desk.runtime.events.for_profile(visitor.id, 20)}
+    assert {"checkout.started", "wish.made"} <= names and "order.paid" not in names
+    assert visitor.emails == [] and visitor.phones == []
 
 
 async def test_the_tracking_page_gives_lines_to_copy(desk):

@@ -6,18 +6,30 @@ https://segment.com/docs/connections/sources/catalog/libraries/server/http-api/
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
 from base.signing import same
-from channels.adapter import Account, AccountSettings, Adapter, Answer, Card, Delivery, SetupStep, Unverified
+from channels.adapter import (
+    Account,
+    AccountSettings,
+    Adapter,
+    Answer,
+    Card,
+    Delivery,
+    SetupStep,
+    Unreadable,
+    Unverified,
+)
 from channels.capabilities import Capabilities
 from channels.failures import Failure, SendFailed
 from channels.origins import normal_origin
+from channels.providers.segment.browsers import refused_calls
 from channels.providers.segment.parse import CALL, MAX_BATCH_BYTES, parse_delivery
-from channels.reading import basic_auth
+from channels.reading import Json, basic_auth, read_json
 from channels.vocabulary import AnyEvent, OutboundMessage, SendReceipt
 
 Origin = Annotated[str, AfterValidator(normal_origin)]
@@ -70,6 +82,11 @@ class SegmentSettings(AccountSettings):
         description="Then mail addresses and numbers in traits count as proved. A key in a web page proves nothing.",
     )
 
+    @property
+    def public(self) -> bool:
+        """Whether the key stands in web pages, where everybody reads it."""
+        return bool(self.allowed_origins) and not self.trusted
+
 
 class SegmentAdapter(Adapter):
     """One write key is one account."""
@@ -116,17 +133,26 @@ class SegmentAdapter(Adapter):
         """See `channels.providers.segment.parse`. A key that stands in the pages of our script is everybody's: whoever
         brings it, by whatever path, proves who somebody is by the hash alone."""
         settings: SegmentSettings = account.settings
-        public = bool(settings.allowed_origins) and not settings.trusted
         secrets = account.secrets("identity_secret")
-        return parse_delivery(delivery, trusted=settings.trusted, secrets=secrets, public=public)
+        return parse_delivery(delivery, trusted=settings.trusted, secrets=secrets, public=settings.public)
 
     def accepted(self, account: Account, delivery: Delivery) -> Answer:
-        """What Segment's libraries expect."""
-        return Answer(body=b'{"success":true}', content_type="application/json")
+        """What Segment's libraries expect; with a public key also which calls are kept as refused, and why."""
+        told: Json = {"success": True}
+        if account.settings.public and (refused := _refused(delivery.body)):
+            told["refused"] = refused
+        return Answer(body=json.dumps(told, separators=(",", ":")).encode(), content_type="application/json")
 
     async def send(self, account: Account, message: OutboundMessage) -> SendReceipt:
         """Refused with a sentence."""
         raise SendFailed(Failure.NOT_SUPPORTED, "Segment only receives: it is a source of events, not a way to write.")
+
+
+def _refused(body: bytes) -> list[Json]:
+    try:
+        return refused_calls(read_json(body))
+    except Unreadable:
+        return []
 
 
 ADAPTER = SegmentAdapter

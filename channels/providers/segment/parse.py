@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from base.ids import unique_key
 from channels.adapter import Delivery, Unreadable
 from channels.commerce import mail_address, phone_number, short, web_link
 from channels.identity import proved
+from channels.providers.segment.browsers import CODE, is_for_servers
 from channels.reading import Json, identifier, instant, items, mapping, read_json, text
 from channels.vocabulary import AnyEvent, Identified, Person, Tracked, Unrecognised
 
@@ -35,13 +36,15 @@ _OWN_PLACE = frozenset({
 
 @dataclass(frozen=True)
 class Frame:
-    """One call taken apart as far as all kinds share it. `trusted`: the key is held by the operator's servers alone."""
+    """One call taken apart as far as all kinds share it. `trusted`: the key is held by the operator's servers alone;
+    `browser`: it came from a browser, or with a key that stands in pages."""
 
     kind: str
     event_id: str
     at: datetime
     call: Json
     trusted: bool
+    browser: bool = False
 
     @property
     def shared(self) -> Json:
@@ -64,7 +67,7 @@ def parse_delivery(
     """Every call of the body; one that cannot be read harms no other. Raises `Unreadable`.
 
     What came from a browser, or with a key that is `public`, says who somebody is only as far as one of `secrets` has
-    signed it.
+    signed it, and nothing that only servers may tell (`segment.browsers`).
     """
     signing = tuple(secrets) if public or delivery.param(BROWSER) else None
     body = read_json(delivery.body)
@@ -80,7 +83,7 @@ def parse_delivery(
     events: list[AnyEvent] = []
     for call in calls:
         call, sure = (call, trusted) if signing is None else believed(mapping(call), signing)
-        frame = _frame(call, kind, sent_at, received_at, sure)
+        frame = replace(_frame(call, kind, sent_at, received_at, sure), browser=signing is not None)
         seen[frame.event_id] += 1
         again = seen[frame.event_id] - 1
         events.append(_event(frame) if not again else _twin(frame, again))
@@ -154,6 +157,8 @@ def _track(frame: Frame) -> AnyEvent:
     name = short(frame.call.get("event"), _NAME_MAX)
     if name is None:
         return frame.unrecognised("a track call without an event")
+    if frame.browser and is_for_servers(name):
+        return frame.unrecognised(f"{CODE}: only servers may tell {name}")
     return _tracked(frame, name, mapping(frame.call.get("properties")))
 
 

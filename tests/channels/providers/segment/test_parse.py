@@ -68,6 +68,28 @@ def test_a_key_of_the_tracking_script_says_of_nobody_who_they_are_unless_signed(
     assert isinstance(parsed("alias", {"userId": "1", "previousId": "a"}, **public)[0], Unrecognised)
 
 
+@pytest.mark.parametrize("name", ["order.paid", "ORDER.created", "checkout.completed", "consent.granted", "task.done"])
+def test_a_key_that_stands_in_pages_tells_nothing_that_only_servers_know(name: str) -> None:
+    public = {"allowed_origins": ["https://shop.example"], "identity_secret": "s" * 32}
+    call = {"event": name, "anonymousId": "a", "userId": "1", "context": {"hash": hmac_hex("s" * 32, b"1")}}
+    (event,) = parsed("track", call, **public)
+    assert isinstance(event, Unrecognised) and event.reason.startswith("not_for_browsers")
+    account, delivery = CONTRACT.account(public), CONTRACT.called("track", json.dumps(call).encode())
+    told = json.loads(ADAPTER.accepted(account, delivery).body)
+    assert told["refused"] == [{"index": 0, "event": name, "code": "not_for_browsers"}]
+    for secret in ({"trusted": True}, {}, {**public, "trusted": True}):
+        assert isinstance(parsed("track", call, **secret)[0], Tracked), "a server's key tells everything"
+        told = json.loads(ADAPTER.accepted(CONTRACT.account(secret), delivery).body)
+        assert told == {"success": True}
+
+
+def test_a_browser_begins_a_checkout_and_proves_nobody_by_it() -> None:
+    public = {"allowed_origins": ["https://shop.example"], "identity_secret": "s" * 32}
+    for name in ("checkout.started", "checkout.updated", "cart.changed"):
+        (event,) = parsed("track", {"event": name, "anonymousId": "a", "userId": "victim"}, **public)
+        assert isinstance(event, Tracked) and (event.customer_id, event.anonymous_id) == (None, "a")
+
+
 def test_only_a_key_that_servers_alone_hold_proves_an_address() -> None:
     body = {"userId": "1", "traits": {"email": "anna@example.com"}}
     for trusted in (False, True):
