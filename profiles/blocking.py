@@ -7,7 +7,7 @@ A new rule holds for what comes from then on; `holders` says beforehand who it c
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -17,12 +17,14 @@ from base.errors import NotFound
 from base.ids import new_id
 from base.pages import Page
 from profiles.keys import email_key, key_of
-from profiles.models import IdentityRef, Input, Moment, Profile, Stored
+from profiles.models import Dispute, IdentityRef, Input, Moment, Profile, Stored
 from profiles.store.blocked import BlockedStore, blocked_row
 from profiles.store.profiles import ProfileFilter, ProfileStore
 
 #: So many pairs of people may be suggested because of one value; then it blocks itself.
 PAIRS_MAX = 10
+#: Kinds that block themselves.
+GUARDED = ("email", "phone")
 #: What another process blocked is heard of within this time.
 HEARD_S = 5.0
 #: People shown who hold a value today.
@@ -111,11 +113,19 @@ class Blocking:
         found = {each.id: each for each in (holder, *shown) if each is not None}
         return list(found.values())[:SHOWN]
 
+    async def worth_noting(self, disputes: Sequence[Dispute]) -> list[Dispute]:
+        """Without those of which somebody only *said* the value, once as many pairs were suggested by it as by any: who
+        names an address again and again fills no list with it. What was proved is always noted."""
+        said = {one.key for one in disputes if not one.proved and one.kind in GUARDED}
+        worn = {key for key in said if await self._profiles.suggestions.pairs_by(key, proved=False) > PAIRS_MAX}
+        return [one for one in disputes if one.proved or one.key not in worn]
+
     async def heard(self, keys: Collection[str]) -> None:
-        """These values have just spoken for two people at once. Who does that too often is blocked from now on."""
+        """These values have just spoken for two people at once, each from where it was proved. What does that too often
+        is blocked from now on. What people only say never blocks: else anybody could shut out an address of others."""
         for key in keys:
             kind, _, value = key.partition(":")
-            if kind not in ("email", "phone") or await self._profiles.suggestions.pairs_by(key) <= PAIRS_MAX:
+            if kind not in GUARDED or await self._profiles.suggestions.pairs_by(key, proved=True) <= PAIRS_MAX:
                 continue
             await self._store.add(blocked_row(new_id("blk"), key, kind, value, "many_people", None, self._clock()))
             await self._profiles.suggestions.withdraw(key)

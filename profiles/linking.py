@@ -219,7 +219,8 @@ class _Decider:
         self, profile_id: str, other_id: str, key: Key, reason: str = "other_profile", *, visitor: bool = False
     ) -> None:
         if profile_id != other_id:
-            self.disputes.append(Dispute(profile_id, other_id, key.kind, key.key, reason, visitor))
+            proved = key.strength == "strong" and reason != "unverified"
+            self.disputes.append(Dispute(profile_id, other_id, key.kind, key.key, reason, proved, visitor))
 
 
 def _says_who(key: Key, appearance: Appearance) -> bool:

@@ -498,5 +498,7 @@ class Dispute:
     kind: str
     key: str
     reason: str = "other_profile"
+    #: The key came from where it was proved, and not from whoever wrote it down.
+    proved: bool = False
     #: Somebody who was only a visitor so far may have said who it is: see `profiles.visitors`.
     visitor: bool = False

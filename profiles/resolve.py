@@ -236,7 +236,7 @@ class Resolver:
             await self._rows.point(batch.keys_inserted_for(ours), ours, theirs)
             batch.give_way(ours, theirs)
             return
-        batch.raced.append(Dispute(ours, theirs, row["kind"], row["key"]))
+        batch.raced.append(Dispute(ours, theirs, row["kind"], row["key"], proved=row["strength"] == "strong"))
         if row["kind"] == "channel":
             batch.rebind(row["key"], theirs)
 
@@ -274,9 +274,11 @@ class Resolver:
             for one in disputes
             if one.profile_id in there and one.other_id in there
         ]
+        if self._blocking is not None:
+            named = await self._blocking.worth_noting(named)
         await self._store.suggestions.note(named, self._clock())
         if self._blocking is not None:
-            await self._blocking.heard({one.key for one in named})
+            await self._blocking.heard({one.key for one in named if one.proved})
 
     async def _announce(self, rows: Mapping[str, Document], batch: _Batch | None = None) -> None:
         if not rows:

@@ -88,7 +88,8 @@ class Suggestions:
             if len(pair) < 2 or pair[0].id == pair[1].id:
                 continue
             one, other = sorted(pair, key=lambda each: (each.created_at, each.id))
-            evidence = tuple(Evidence(each["kind"], each["key"], each["reason"]) for each in row.get("evidence") or ())
+            said = (Evidence(each["kind"], each["key"], each["reason"]) for each in row.get("evidence") or ())
+            evidence = tuple(dict.fromkeys(said))  # the same may have been said first, and proved later
             shown = Suggestion(row["_id"], one, other, evidence, row["state"], row["created_at"])
             found.setdefault((one.id, other.id), shown)
         return list(found.values())

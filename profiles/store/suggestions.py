@@ -72,9 +72,12 @@ class SuggestionStore:
         change = {"$set": {"state": "open", "parted": True}, "$unset": {"merge_id": ""}}
         await self._rows.update_many(wanted, change, session=session)
 
-    async def pairs_by(self, key: str) -> int:
-        """How many pairs this key spoke for, whatever was answered; counted no further than 100."""
-        return await self._rows.count_documents({"evidence.key": key}, limit=100)
+    async def pairs_by(self, key: str, *, proved: bool) -> int:
+        """How many pairs this key spoke for, whatever was answered; counted no further than 100. `proved`: only those
+        of which it came from where it was proved."""
+        said: Document = {"key": key, "proved": True} if proved else {"key": key}
+        wanted: Document = {"evidence": {"$elemMatch": said}}
+        return await self._rows.count_documents(wanted, limit=100)
 
     async def withdraw(self, key: str) -> None:
         """Nothing but this key spoke for these pairs, and it says nothing."""
@@ -102,11 +105,12 @@ class SuggestionStore:
 
 def _noting(dispute: Dispute, at: datetime) -> UpdateOne:
     pair = sorted((dispute.profile_id, dispute.other_id))
+    evidence: Document = {"kind": dispute.kind, "key": dispute.key, "reason": dispute.reason}
     return UpdateOne(
         {"pair": "|".join(pair)},
         {
             "$setOnInsert": {"_id": new_id("sug"), "profile_ids": pair, "state": "open", "created_at": at},
-            "$addToSet": {"evidence": {"kind": dispute.kind, "key": dispute.key, "reason": dispute.reason}},
+            "$addToSet": {"evidence": {**evidence, "proved": True} if dispute.proved else evidence},
             "$max": {"updated_at": at},
             **({"$set": {"visitor": True}} if dispute.visitor else {}),
         },

@@ -92,16 +92,38 @@ async def test_a_blocked_customer_number_is_left_out_and_alone_names_somebody_st
 async def test_a_value_that_speaks_for_too_many_blocks_itself(
     people: People, blocking: Blocking, resolver: Resolver
 ) -> None:
+    """A till at which every customer is given the same address, told by the operator's own server."""
     await named(resolver, mail("till@shop2.example"))
-    for number in range(PAIRS_MAX + 1):
-        address = Address(channel_id="chn_w", external_id=f"v-{number}")
-        person = Person(email="till@shop2.example", verified=False)
-        await resolver.resolve([Sighting(address, "webchat", AT, person, inbound=True)])
+    for number in range(PAIRS_MAX + 2):
+        await named(resolver, customer(f"till-{number}"), mail("till@shop2.example"))
     (only,) = (await blocking.page()).data
     assert (only.value, only.why, only.by) == ("till@shop2.example", "many_people", None)
     assert await people.profiles.suggestions.open() == []
     await writes(resolver, "one-more", email="till@shop2.example")
     assert await people.profiles.suggestions.open() == []
+
+
+@pytest.mark.parametrize("path", ["chat", "tracking"])
+async def test_naming_an_address_over_and_over_blocks_nobody_else(
+    people: People, blocking: Blocking, resolver: Resolver, path: str
+) -> None:
+    """The attack: a script opens one chat (or sends one tracking call) after the other and says it is the victim."""
+    victim = await named(resolver, customer("victim"), mail("victim@example.com"))
+    for number in range(3 * PAIRS_MAX):
+        if path == "chat":
+            address = Address(channel_id="chn_w", external_id=f"v-{number}")
+            person = Person(email="victim@example.com", verified=False)
+            await resolver.resolve([Sighting(address, "webchat", AT, person, inbound=True)])
+        else:
+            said = IdentityRef(kind="email", value="victim@example.com", verified=False)
+            await named(resolver, IdentityRef(kind="anonymous", value=f"browser-{number}", verified=False), said)
+    assert (await blocking.page()).data == [] and "email:victim@example.com" not in await blocking.keys()
+    assert len(await people.profiles.suggestions.open()) <= PAIRS_MAX + 1, "nor does it fill the list of pairs"
+    again = await named(resolver, mail("victim@example.com"))
+    assert again.profile_id == victim.profile_id
+    proved = await named(resolver, customer("other"), mail("victim@example.com"))
+    pairs = [set(row["profile_ids"]) for row in await people.profiles.suggestions.open(100)]
+    assert {victim.profile_id, proved.profile_id} in pairs, "who proves it is still suggested"
 
 
 async def test_who_is_concerned_is_said_and_nothing_changes_for_them(
