@@ -14,8 +14,10 @@ from base.clock import Clock
 from base.errors import NotFound
 from base.ids import new_id
 from base.mongo import Database, Document, DuplicateKeyError, Session
+from profiles import rfm, scoring
 from profiles.models import NewEvent, Profile
 from profiles.normalise import clean_text
+from profiles.segments.memory import ListedEvents
 from profiles.store.consents import ConsentStore
 from profiles.store.events import EventStore
 from profiles.store.profiles import ProfileStore, as_profile
@@ -55,11 +57,11 @@ class Profiling:
             if bool(row.get("profiling_off")) == (not on):
                 return row
             now = self._clock()
-            change, gone = switched(row, on, now)
+            change, gone, events = switched(row, on, now)
             if not await self._profiles.amend(row, change, gone, session):
                 raise NotFound("There is no such profile.")
             await self._consents.add(self._act(row, on, source, by, proof, language, now, key), session)
-            await self._events.record([_told(row, on, source, by, now)], session)
+            await self._events.record([_told(row, on, source, by, now), *events], session)
             kept = {name: value for name, value in row.items() if name not in gone}
             return {**kept, **change}
 
@@ -84,11 +86,15 @@ class Profiling:
         return {**act, "dedupe": f"profiling:{key}"} if key else act
 
 
-def switched(row: Document, on: bool, now: datetime) -> tuple[Document, list[str]]:
-    """Fields to set and to take away. Off: what was concluded goes at once; nothing is kept to be put back. Pure."""
+def switched(row: Document, on: bool, now: datetime) -> tuple[Document, list[str], list[NewEvent]]:
+    """Fields to set and to take away, and events of what ends. Off: all that was concluded goes at once, as an
+    appraisal of somebody who is not profiled would have it; what somebody gave by hand stays. Pure."""
     if on:
-        return {"updated_at": now}, ["profiling_off"]
-    return {"profiling_off": True, "score": 0, "rfm": None, "updated_at": now}, ["traits"]
+        return {"updated_at": now}, ["profiling_off"], []
+    unprofiled = {**row, "profiling_off": True}
+    scored = scoring.scored(unprofiled, ListedEvents([], now), scoring.ScoreCard(), now)
+    ranked = rfm.ranked(unprofiled, rfm.DEFAULT, now)
+    return {"profiling_off": True, "updated_at": now, **scored.fields, **ranked.fields}, ["traits"], [*ranked.events]
 
 
 def kept_of(events: Iterable[NewEvent], off: frozenset[str]) -> list[NewEvent]:
