@@ -162,17 +162,29 @@ def migrate(context: click.Context, data_here: Path | None) -> None:
 
 
 @cli.command()
+@click.option("--into", help="Your own MongoDB: an empty server (mongodb://…) that takes the place of the present one.")
 @_data_option
 @click.pass_context
-def scrub(context: click.Context, data_here: Path | None) -> None:
-    """Write the private database anew, so that erased people are in none of its files. Stop `up` first."""
+def scrub(context: click.Context, into: str | None, data_here: Path | None) -> None:
+    """Write the database anew, so that erased people are in none of its files. Stop everything else first."""
     from rapport.scrub import scrub as write_anew
+    from rapport.scrub import scrub_into
 
     settings = load(data=data_here or context.obj["data"])
     logs.configure(settings.log_level, settings.log_format)
-    if settings.mongo_url is not None:
-        raise Misconfigured("RAPPORT_MONGO_URL names your own MongoDB: see docs/privacy.md for what to do there.")
-    done = _run(write_anew(settings.data, settings.database, click.echo))
+    if settings.mongo_url is None and into is not None:
+        raise Misconfigured("--into is for a MongoDB of your own (RAPPORT_MONGO_URL): the private one needs no other.")
+    if settings.mongo_url is None:
+        done = _run(write_anew(settings.data, settings.database, click.echo))
+    elif into is not None:
+        url = settings.mongo_url.get_secret_value()
+        done = _run(scrub_into(url, into, settings.database, click.echo))
+        click.echo("Now set RAPPORT_MONGO_URL to the new server, start everything, delete the files of the former one.")
+    else:
+        raise Misconfigured(
+            "RAPPORT_MONGO_URL names your own MongoDB: give an empty server with --into mongodb://…, or see "
+            "docs/privacy.md for other ways."
+        )
     size = f"{done.bytes_before / 1e6:.0f} MB before, {done.bytes_after / 1e6:.0f} MB now"
     click.echo(f"{done.documents} documents in {done.seconds:.0f} s ({size}). {done.erasures} erasures are complete.")
 

@@ -110,6 +110,8 @@ class EmbeddedServers:
         self._lock: IO[str] | None = None
         self._mongod: _Child | None = None
         self._valkey: _Child | None = None
+        #: What the start had to mend, in a sentence for who started it.
+        self.mended: str | None = None
         self.servers = Servers("", "", base_url, mail_listen)
 
     @property
@@ -132,7 +134,9 @@ class EmbeddedServers:
         _make_folder(self.data_dir)
         self._lock = _take_lock(self.data_dir)
         try:
-            remove_former(self.data_dir)
+            self.mended = end_swap(self.data_dir)
+            if self.mended:
+                log.warning(self.mended)
             mongod = _Mongod(self.data_dir / "mongod") if self._with_mongo else None
             valkey = _Valkey(self.data_dir / "valkey") if self._with_redis else None
             self._mongod = _Child(mongod, self._record) if mongod else None
@@ -147,15 +151,18 @@ class EmbeddedServers:
         self._record()
         return self.servers
 
-    async def stop(self) -> None:
-        """Valkey first, so that nothing is woken any more, then mongod. May be called twice."""
+    async def stop(self, *, keep: bool = False) -> None:
+        """Valkey first, so that nothing is woken any more, then mongod. May be called twice. `keep`: the directory
+        stays ours until the next call, so that no other supervisor starts on it."""
         if self._lock is None:
             return  # what lies there belongs to the supervisor that has the lock
         (self.data_dir / "servers.json").unlink(missing_ok=True)
         for child in self._children():
             await child.stop()
-        self._lock.close()
-        self._lock = None
+        self._mongod = self._valkey = None
+        if not keep:
+            self._lock.close()
+            self._lock = None
 
     def _children(self) -> list["_Child"]:
         """In the order of stopping."""
@@ -171,13 +178,13 @@ class EmbeddedServers:
         _write_private(self.data_dir / "servers.json", json.dumps(state))
 
 
-#: The database's folder while another one takes its place (`rapport.scrub`).
-FORMER = "mongod.former"
+#: The database's folder while another one takes its place (`rapport.scrub`), and where that one is made.
+FORMER, COPY = "mongod.former", "scrub"
 
 
 def swap_in(data_dir: Path, fresh: Path) -> None:
-    """Put the folder `fresh` in the place of the database's; no server may run. `remove_former` ends it, or mends what
-    was cut short."""
+    """Put the folder `fresh` in the place of the database's; no server may run. `end_swap` ends it, or mends what was
+    cut short."""
     _sync_tree(fresh)
     (data_dir / "mongod").rename(data_dir / FORMER)
     _sync(data_dir)
@@ -185,16 +192,32 @@ def swap_in(data_dir: Path, fresh: Path) -> None:
     _sync(data_dir)
 
 
-def remove_former(data_dir: Path) -> None:
-    """Delete the folder that another one has replaced; put it back when the other never came."""
-    former, present = data_dir / FORMER, data_dir / "mongod"
-    if not former.exists():
-        return
-    if not present.exists():
+def end_swap(data_dir: Path) -> str | None:
+    """Delete the folder that another one has replaced, or put it back when the other never came; with what else is left
+    of `rapport scrub`. Returns what was found, in a sentence; None where all was in order."""
+    former, present, copy = data_dir / FORMER, data_dir / "mongod", data_dir / COPY
+    if former.exists() and not present.exists():
         former.rename(present)
-    else:
-        shutil.rmtree(former)
-    _sync(data_dir)
+        _sync(data_dir)
+        shutil.rmtree(copy, ignore_errors=True)
+        return "`rapport scrub` was cut short: the former database is in place again, unchanged. Run it once more."
+    if former.exists():
+        forget_bells(data_dir / "valkey")
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.rmtree(former)  # last: as long as it is there, it is known how far this has got
+        _sync(data_dir)
+        return "`rapport scrub` was cut short at its end: the new database is in place, the former one is deleted now."
+    if copy.exists():
+        shutil.rmtree(copy)
+        return "`rapport scrub` was cut short while it copied: nothing has changed. Run it once more."
+    return None
+
+
+def forget_bells(folder: Path) -> None:
+    """The other server holds bells and counters of minutes, no duty: what is due is found in the database."""
+    for name in ("appendonlydir", "dump.rdb", "valkey.log", "valkey.log.1"):
+        path = folder / name
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def find_running(data_dir: Path) -> Servers | None:

@@ -13,19 +13,20 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient
+from pymongo.errors import OperationFailure
 
 from base import clock
 from base.errors import Misconfigured
 from base.mongo import Database
 from profiles.store.erasures import ErasureStore
-from rapport.embedded import FORMER, EmbeddedServers, remove_former, swap_in
+from rapport.embedded import COPY, FORMER, EmbeddedServers, end_swap, swap_in
 
 #: Databases of the server's own: users, replica set, sessions. The new one makes its own.
 OWN = ("admin", "local", "config")
@@ -33,7 +34,6 @@ OWN = ("admin", "local", "config")
 BATCH_BYTES = 8_000_000
 #: Free space wanted beside the present size.
 MARGIN = 1.2
-COPY = "scrub"
 
 Client = AsyncMongoClient[Any]
 
@@ -55,9 +55,10 @@ async def scrub(data: Path, database: str, say: Callable[[str], None]) -> Scrubb
     begun, started = clock.now(), time.monotonic()
     if not (data / "mongod" / "db").is_dir() and not (data / FORMER).is_dir():
         raise Misconfigured(f"There is no private database in {data}.")
-    shutil.rmtree(data / COPY, ignore_errors=True)  # of a run that was killed
     old = EmbeddedServers(data, redis=False)
     await old.start()
+    if old.mended:
+        say(old.mended)
     new = EmbeddedServers(data / COPY, redis=False)
     try:
         before = _size(data / "mongod")
@@ -73,20 +74,76 @@ async def scrub(data: Path, database: str, say: Callable[[str], None]) -> Scrubb
         await old.stop()
         shutil.rmtree(data / COPY, ignore_errors=True)
         raise
-    await old.stop()
-    after = _size(data / COPY / "mongod")
-    swap_in(data, data / COPY / "mongod")
-    say("Deleting the former files …")
-    remove_former(data)
-    shutil.rmtree(data / COPY, ignore_errors=True)
-    _forget_bells(data / "valkey")
+    await old.stop(keep=True)
+    try:
+        after = _size(data / COPY / "mongod")
+        swap_in(data, data / COPY / "mongod")
+        say("Deleting the former files …")
+        end_swap(data)
+    finally:
+        await old.stop()
     return Scrubbed(documents, before, after, time.monotonic() - started, completed)
+
+
+async def scrub_into(source: str, target: str, database: str, say: Callable[[str], None]) -> Scrubbed:
+    """The same for a MongoDB of one's own: the database is copied from the server `source` into the empty one `target`
+    and compared; whose files then hold only what was there. Web and worker processes are stopped meanwhile, and turn to
+    the new server afterwards. Raises `Misconfigured` when the target is not empty, is the same server, is no replica
+    set, or when the copy differs; the source is never changed."""
+    begun, started = clock.now(), time.monotonic()
+    async with _raw(source) as old, _raw(target) as new:
+        await _require_empty(old, new, database)
+        before = await _stored_bytes(old, database)
+        say("Copying what is there …")
+        await _pause_expiry(old, new, needed=False)
+        try:
+            documents = await _copy_database(old[database], new[database])
+        except BaseException:
+            await new.drop_database(database)
+            raise
+        finally:
+            await _resume_expiry(old, new)
+        after = await _stored_bytes(new, database)
+    completed = await _noted(target, database, begun)
+    return Scrubbed(documents, before, after, time.monotonic() - started, completed)
+
+
+async def _require_empty(old: Client, new: Client, database: str) -> None:
+    hello = [dict(await server.admin.command("hello")) for server in (old, new)]
+    if not hello[1].get("setName"):
+        raise Misconfigured("The new server is no replica set: start it with --replSet and run rs.initiate() once.")
+    ids = [each.get("topologyVersion", {}).get("processId") for each in hello]
+    if ids[0] == ids[1]:
+        raise Misconfigured("The new server is the one that is used now: nothing would be written anew.")
+    if database in await new.list_database_names():
+        raise Misconfigured(f"There is a database {database} on the new server already: it has to be empty.")
+
+
+async def _stored_bytes(server: Client, database: str) -> int:
+    stats = dict(await server[database].command("dbStats"))
+    return int(stats.get("storageSize", 0)) + int(stats.get("indexSize", 0))
+
+
+async def _pause_expiry(*servers: Client, needed: bool = True) -> None:
+    """Nothing goes by its age while two are compared. Not `needed`: where nobody lets us, a row that goes meanwhile
+    makes the comparison fail."""
+    for server in servers:
+        try:
+            await server.admin.command({"setParameter": 1, "ttlMonitorEnabled": False})
+        except OperationFailure:
+            if needed:
+                raise
+
+
+async def _resume_expiry(*servers: Client) -> None:
+    for server in servers:
+        with suppress(OperationFailure):
+            await server.admin.command({"setParameter": 1, "ttlMonitorEnabled": True})
 
 
 async def _copied(old_url: str, new_url: str) -> int:
     async with _raw(old_url) as old, _raw(new_url) as new:
-        for server in (old, new):  # nothing goes by its age while the two are compared
-            await server.admin.command({"setParameter": 1, "ttlMonitorEnabled": False})
+        await _pause_expiry(old, new)
         documents = 0
         for name in await old.list_database_names():
             if name not in OWN:
@@ -140,13 +197,6 @@ async def _noted(new_url: str, database: str, begun: Any) -> int:
         return await ErasureStore(opened).scrubbed(begun, clock.now())
     finally:
         opened.close()
-
-
-def _forget_bells(folder: Path) -> None:
-    """The other server holds bells and counters of minutes, no duty: what is due is found in the database."""
-    for name in ("appendonlydir", "dump.rdb", "valkey.log", "valkey.log.1"):
-        path = folder / name
-        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _size(folder: Path) -> int:

@@ -112,6 +112,8 @@ async def run(settings: Settings, *, demo: bool, prepare: Prepare, say: Callable
     roles: list[Role] = []
     try:
         servers = _addresses(settings, await embedded.start())
+        if embedded.mended:
+            say(embedded.mended)
         greeting = await prepare(settings, servers)
         roles = _roles(settings, servers, demo=demo)
         roles[0].start()  # the others would take half of a small machine while somebody waits for a page
