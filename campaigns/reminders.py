@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from base.ids import unique_key
+from base.ids import is_id, unique_key
 from base.mongo import Document
 from campaigns.store.tasks import OPEN
 from campaigns.tasks import TaskPatch, Tasks
@@ -16,7 +16,9 @@ from profiles.store.merges import STANDING
 #: What such a task says; the note itself is shown beside it, so that its words stand in one place alone.
 MENTIONED = "You are mentioned in a note."
 #: `source.kind` of these tasks.
-MENTION, FOLLOW_UP = "mention", "follow_up"
+MENTION, FOLLOW_UP, ERASURE = "mention", "follow_up", "erasure"
+#: What such a task says; the places stand in the log of the erasure.
+STILL_NAMED = "Somebody was erased; some of our own texts may still name them. Please look at them."
 _MENTIONING = frozenset({"note.added", "note.changed", "call.logged", "meeting.logged", "visit.logged"})
 
 
@@ -48,6 +50,15 @@ class Reminders:
                 await self._merged(event)
             elif event.name == "profile.unmerged":
                 await self._cancel([merge_key(str(event.properties.get("merge_id")))], event)
+
+    async def erased(self, erasure: Document) -> None:
+        """Whoever asked for an erasure sees to the places that still name the person; anybody where a program asked."""
+        by = str(erasure["asked_by"])
+        await self._tasks.create_once({
+            "key": unique_key("places of erasure", erasure["_id"]), "text": STILL_NAMED, "due_at": None,
+            "assignee_id": by if is_id(by, "usr") else None, "profile_id": None, "conversation_id": None,
+            "order_id": None, "source": {"kind": ERASURE, "id": erasure["_id"]},
+        })  # fmt: skip
 
     async def _mentioned(self, event: Event) -> None:
         note_id, by = str(event.properties.get("note_id")), event.properties.get("by")

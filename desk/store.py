@@ -6,6 +6,7 @@ Nothing here keeps a secret: of sessions, tokens and links only the SHA-256 of t
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,13 +33,19 @@ INDEXES: Indexes = {
         IndexModel([("user_id", ASCENDING)], name="user"),
     ],
     "throttle": [IndexModel([("expires_at", ASCENDING)], name="expiry", expireAfterSeconds=0)],
-    "idempotency": [IndexModel([("expires_at", ASCENDING)], name="expiry", expireAfterSeconds=0)],
+    "idempotency": [
+        IndexModel([("expires_at", ASCENDING)], name="expiry", expireAfterSeconds=0),
+        IndexModel([("about", ASCENDING)], name="about", sparse=True),
+    ],
 }
 
 SESSION_IDLE = timedelta(days=14)
 SESSION_SEEN_EVERY = timedelta(minutes=5)
 LINK_LIFE = timedelta(days=7)
 IDEMPOTENCY_LIFE = timedelta(hours=48)
+#: Ids of people and their identities in an answer; more than so many of one answer are found by reading it.
+_PEOPLE = re.compile(rb"\b(?:prf|idn)_[0-9a-z]{26}\b")
+ABOUT_MAX = 200
 #: Somebody who can come in and let others in.
 ABLE: Mapping[str, Any] = {"role": "admin", "active": True, "channels": None, "password_hash": {"$ne": None}}
 #: What takes rights away or gives them.
@@ -354,8 +361,9 @@ class DeskStore:
         return Replay("new" if result.modified_count else "running")
 
     async def finish_once(self, owner: str, key: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        """Keep the answer for whoever asks again."""
-        change = {"state": "done", "status": status, "headers": dict(headers), "body": body}
+        """Keep the answer for whoever asks again, with the people it names by their ids."""
+        about = sorted({each.decode() for each in _PEOPLE.findall(body)})[:ABOUT_MAX]
+        change = {"state": "done", "status": status, "headers": dict(headers), "body": body, "about": about}
         await self._idempotency.update_one({"_id": f"{owner}:{fingerprint(key)}"}, {"$set": change})
 
     async def drop_once(self, owner: str, key: str) -> None:
@@ -363,6 +371,11 @@ class DeskStore:
         await self._idempotency.delete_one({"_id": f"{owner}:{fingerprint(key)}", "state": "running"})
 
     # -- what is kept of customers ---------------------------------------------------------------------------------
+
+    async def answers_of(self, ids: Sequence[str]) -> list[str]:
+        """Ids of kept answers that name one of these people by an id, found by an index."""
+        kept = self._idempotency.find({"about": {"$in": list(ids)}, "body": {"$ne": b""}}, {"_id": 1})
+        return [row["_id"] async for row in kept]
 
     async def answers_about(self, words: Sequence[str]) -> list[str]:
         """Ids of kept answers in which one of these words stands. Looks at all of them: they live for a day."""
@@ -372,15 +385,15 @@ class DeskStore:
 
     async def empty_answers(self, ids: Sequence[str]) -> int:
         """Take what they said away. The keys stay used: a request that is repeated is not carried out again."""
-        change = {"$set": {"body": b"", "headers": {}}}
+        change = {"$set": {"body": b"", "headers": {}}, "$unset": {"about": ""}}
         return (await self._idempotency.update_many({"_id": {"$in": list(ids)}}, change)).modified_count
 
 
 class AnswerRoom:
-    """Answers kept for repeated requests, as `profiles.holdings.Room`."""
+    """Answers kept for repeated requests that name the person by an id, as `profiles.holdings.Room`."""
 
     name = "idempotency"
-    read_whole = True
+    read_whole = False
 
     def __init__(self, desk: DeskStore) -> None:
         self._desk = desk
@@ -399,4 +412,16 @@ class AnswerRoom:
         return await self._desk.empty_answers(await self._found(traces))
 
     async def _found(self, traces: Traces) -> list[str]:
-        return await self._desk.answers_about([*traces.profile_ids, *traces.identity_ids, *traces.words])
+        return await self._desk.answers_of([*traces.profile_ids, *traces.identity_ids])
+
+
+class AnswerTextRoom(AnswerRoom):
+    """The other answers in which the person is named: nothing but reading them tells."""
+
+    name = "idempotency_texts"
+    read_whole = True
+
+    async def _found(self, traces: Traces) -> list[str]:
+        told = [*traces.profile_ids, *traces.identity_ids, *traces.words, *traces.names]
+        known = set(await super()._found(traces))
+        return [each for each in await self._desk.answers_about(told) if each not in known]

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
+import re
 import tempfile
+import unicodedata
 import zipfile
-from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import IO, Any
+from zoneinfo import ZoneInfo
 
 from base.clock import Clock
 from base.duty import MAX_CRASHES
@@ -21,6 +24,7 @@ from base.feed import Feed, Notice
 from base.ids import new_id
 from base.mongo import UNAVAILABLE, Document
 from profiles import dossier_page as page
+from profiles.dossier_rows import Names, Reader, entry
 from profiles.holdings import Holdings, Room, Traces
 from profiles.models import iso_ms
 from profiles.store.dossiers import KEPT, DossierStore
@@ -33,8 +37,16 @@ AT_ONCE_MAX = 20_000
 IN_MEMORY_BYTES = 8_000_000
 TRY_AGAIN = timedelta(seconds=30)
 
-#: (name, its bytes in pieces) of each file of a person.
-Attached = Callable[[Traces], AsyncIterator[tuple[str, AsyncIterator[bytes]]]]
+PIECE_BYTES = 1_000_000
+#: The room of which the bytes are in the zip, too.
+FILES = "files"
+
+#: (id, name, its bytes in pieces) of each file of a person.
+Attached = Callable[[Traces], AsyncIterator[tuple[str, str, AsyncIterator[bytes]]]]
+#: What the ids of the house are called in a language.
+NamesOf = Callable[[str], Awaitable[Names]]
+#: Somebody's language (locale) and time zone, as far as they are known.
+Ways = Callable[[str], Awaitable[tuple[str | None, str | None]]]
 
 
 class Dossiers:
@@ -42,9 +54,13 @@ class Dossiers:
 
     def __init__(
         self, store: DossierStore, holdings: Holdings, traces: Callable[[str], Awaitable[Traces]], attached: Attached,
-        feed: Feed, clock: Clock, *, effort: Callable[[Traces], Awaitable[int]],
+        feed: Feed, clock: Clock, *, effort: Callable[[Traces], Awaitable[int]], names: NamesOf, ways: Ways,
+        time_zone: str = "UTC",
     ) -> None:  # fmt: skip
-        """`effort`: how many rows have to be read that may be nobody's."""
+        """`effort`: how many rows have to be read that may be nobody's. `time_zone`: for whom none is known."""
+        self._names = names
+        self._ways = ways
+        self._time_zone = time_zone
         self._store = store
         self._holdings = holdings
         self._traces = traces
@@ -66,9 +82,12 @@ class Dossiers:
         kept = {name: rows for name, rows in rooms.items() if rows}
         return {"profile_id": traces.profile_ids[0], "made_at": iso_ms(now), "rooms": kept}
 
-    async def ask(self, profile_id: str, *, by: str, source: str = "desk", language: str = "en") -> Document:
-        """A file is wanted; its row. Raises `NotFound`."""
-        row = self._row(await self._traces(profile_id), by, source, language)
+    async def ask(self, profile_id: str, *, by: str, source: str = "desk", language: str | None = None) -> Document:
+        """A file is wanted; its row. Without a `language` the page speaks the person's own, where we know it. Raises
+        `NotFound`."""
+        traces = await self._traces(profile_id)
+        locale, zone = await self._ways(traces.profile_ids[0])
+        row = self._row(traces, by, source, language or language_of(locale)) | {"zone": zone or self._time_zone}
         await self._store.add(row)
         return row
 
@@ -115,7 +134,7 @@ class Dossiers:
         try:
             traces = await self._traces(row["profile_id"])
             with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as file:
-                counts = await self._write(file, traces, row["language"])
+                counts = await self._write(file, traces, row)
                 size = file.tell()
                 file.seek(0)
                 grid_id = await self._store.keep(f"{row['_id']}.zip", file)
@@ -135,9 +154,11 @@ class Dossiers:
             await self._store.forget(grid_id)
         await self._feed.append([Notice("dossier.updated", {"dossier_id": row["_id"]})])
 
-    async def _write(self, file: Any, traces: Traces, language: str) -> dict[str, int]:
+    async def _write(self, file: Any, traces: Traces, row: Document) -> dict[str, int]:
         """Each room is read once: its rows go to the data and, by a detour, to the page."""
-        made_at, counts = iso_ms(self._clock()), {}
+        made_at, counts, told = iso_ms(self._clock()), {}, _Told({}, {})
+        files: dict[str, str] = {}
+        reader = Reader(row["language"], row.get("zone", "UTC"), await self._names(row["language"]), files)
         with (
             zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as pack,
             tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as text,
@@ -146,32 +167,80 @@ class Dossiers:
                 _say(data, f'{{"profile_id": {json.dumps(traces.profile_ids[0])}, "made_at": "{made_at}", "rooms": {{')
                 for number, room in enumerate(self._holdings.rooms):
                     _say(data, f'{", " if number else ""}"{room.name}": [')
-                    if count := await self._room(room, traces, language, data, text):
+                    if count := await self._room(room, traces, reader, files, data, text, told):
                         counts[room.name] = count
                     _say(data, "]")
-                _say(data, "}}")
+                _say(data, f'}}, "files": {json.dumps(files, ensure_ascii=False)}}}')
             with pack.open("index.html", "w", force_zip64=True) as shown:
-                _say(shown, page.head(language, made_at, counts))
-                text.seek(0)
-                shutil.copyfileobj(text, shown)
-                _say(shown, page.END)
-            async for name, pieces in self._attached(traces):
-                with pack.open(f"files/{name}", "w", force_zip64=True) as inside:
+                _page(shown, reader, made_at, counts, told, text)
+            async for file_id, name, pieces in self._attached(traces):
+                inside_name = files.get(file_id) or _file_name(len(files) + 1, name)
+                files[file_id] = inside_name
+                with pack.open(f"files/{inside_name}", "w", force_zip64=True) as inside:
                     async for piece in pieces:
                         inside.write(piece)
         return counts
 
-    async def _room(self, room: Room, traces: Traces, language: str, data: IO[bytes], text: Any) -> int:
-        count = 0
+    async def _room(
+        self, room: Room, traces: Traces, reader: Reader, files: dict[str, str], data: IO[bytes], text: Any,
+        told: _Told,
+    ) -> int:  # fmt: skip
+        count, shown, begin = 0, 0, text.tell()
         async for row in room.rows(traces):
             _say(data, ("," if count else "") + "\n" + json.dumps(row, ensure_ascii=False))
-            if not count:
-                _say(text, page.room_head(language, room.name))
-            _say(text, page.entry(row))
             count += 1
-        if count:
-            _say(text, page.ROOM_END)
+            if room.name == FILES and row.get("state") == "stored":
+                files[str(row["id"])] = _file_name(len(files) + 1, str(row.get("name") or "file"))
+            if room.name in page.ORDER and (said := entry(reader, room.name, row)):
+                _say(text, said)
+                shown += 1
+        if shown:
+            told.places[room.name], told.counts[room.name] = (begin, text.tell()), shown
         return count
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What is on the page so far: room → (begin, end) of its entries, and how many they are."""
+
+    places: dict[str, tuple[int, int]]
+    counts: dict[str, int]
+
+
+def _page(
+    shown: IO[bytes], reader: Reader, made_at: str, counts: Mapping[str, int], told: _Told, text: Any
+) -> None:  # fmt: skip
+    order = [name for name in page.ORDER if name in told.places]
+    _say(shown, page.head(reader, made_at, {name: told.counts[name] for name in order}))
+    for name in order:
+        _say(shown, page.room_head(reader, name))
+        begin, end = told.places[name]
+        text.seek(begin)
+        while begin < end and (piece := text.read(min(PIECE_BYTES, end - begin))):
+            shown.write(piece)
+            begin += len(piece)
+        _say(shown, page.ROOM_END)
+    _say(shown, page.technical(reader, {name: count for name, count in counts.items() if name not in page.ORDER}))
+    _say(shown, page.END)
+
+
+def _file_name(number: int, name: str) -> str:
+    """Unique in the folder, without an id."""
+    plain = name.replace("/", "_").replace("\\", "_").strip(". ") or "file"
+    return f"{number:03d}-{plain}"
+
+
+def file_name(business: str, made_at: datetime, zone: str) -> str:
+    """What the zip is called: of whom it comes and of which day. Plain letters, so that any system takes it."""
+    letters = unicodedata.normalize("NFKD", business).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9]+", "-", letters).strip("-")[:40]
+    day = made_at.astimezone(ZoneInfo(zone)).date().isoformat()
+    return f"{slug}-personal-data-{day}.zip" if slug else f"personal-data-{day}.zip"
+
+
+def language_of(locale: str | None) -> str:
+    """The language of a dossier for somebody with this locale."""
+    return "zh_CN" if (locale or "").lower().startswith("zh") else "en"
 
 
 def _say(file: IO[bytes], text: str) -> None:

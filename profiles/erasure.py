@@ -2,7 +2,8 @@
 
 First what speaks of the person and still waits to be worked off is waited for, so that it is theirs and goes with them.
 Then the rooms are emptied. A minute later all are looked at once more, for what was written by who had not heard of it.
-Then the row forgets whom it was about, and is the log.
+Where colleagues' own words may still name the person is noted for one of them to decide (`profiles.places`). Then the
+row forgets whom it was about, and is the log.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from base.pages import Page
 from base.signing import hmac_hex
 from profiles.holdings import Holdings, Traces, traces_from, traces_of
 from profiles.normalise import clean_text
+from profiles.places import Places, pattern_of, words_of
 from profiles.store.erasures import ErasureStore
 from profiles.store.profiles import ProfileStore
 
@@ -35,6 +37,10 @@ _HASH_LENGTH = 40
 
 #: Whether something that has to be done first is still under way; its name, or None.
 Wait = Callable[[Traces, datetime], Awaitable[str | None]]
+#: Where colleagues' own words name the person.
+Look = Callable[[Traces], Awaitable[Places]]
+#: Somebody is asked to see to the places of this erasure. May be called twice.
+Remind = Callable[[Document], Awaitable[None]]
 
 
 class Erasures:
@@ -42,7 +48,8 @@ class Erasures:
 
     def __init__(
         self, profiles: ProfileStore, store: ErasureStore, holdings: Holdings, feed: Feed, clock: Clock, *,
-        key: str | bytes, waits: Sequence[Wait] = (), settle: timedelta = SETTLE,
+        key: str | bytes, waits: Sequence[Wait] = (), settle: timedelta = SETTLE, look: Look | None = None,
+        remind: Remind | None = None,
     ) -> None:  # fmt: skip
         """`key` makes the hashes of the log: without it nobody can tell whose they are."""
         self._profiles = profiles
@@ -53,6 +60,8 @@ class Erasures:
         self._key = key
         self._waits = waits
         self._settle = settle
+        self._look = look
+        self._remind = remind
 
     async def traces(self, profile_id: str) -> Traces:
         """By what everything on this person is found. Raises `NotFound`."""
@@ -136,10 +145,11 @@ class Erasures:
         try:
             async with self._store.duties.held(row):
                 emptied = await self._emptied(row, traces, waited_for)
+                places = await self._places(row, traces) if emptied else Places()
         except LeaseLost:
             return
         if emptied:
-            await self._end(row)
+            await self._end(row, traces, places)
 
     async def _emptied(self, row: Document, traces: Traces, waited_for: bool) -> bool:
         """Go through the rooms; False when it is not for us to go on."""
@@ -162,11 +172,20 @@ class Erasures:
         except NotFound:  # its profile is gone already: this is a second try
             return traces
 
-    async def _end(self, row: Document) -> None:
+    async def _places(self, row: Document, traces: Traces) -> Places:
+        """Where colleagues' own words still name the person; looked for when all else is done."""
+        return await self._look(traces) if self._look and row["state"] != "erasing" else Places()
+
+    async def _end(self, row: Document, traces: Traces, places: Places) -> None:
         now = self._clock()
         if row["state"] == "erasing":
             await self._store.turn(row, "settling", now + self._settle, {"emptied_at": now, "waits_for": None})
         else:
-            await self._store.turn(row, "done", None, {"done_at": now})
+            told: Document = {"places": [each.stored() for each in places.found], "all_read": places.all_read}
+            if (pattern := pattern_of(traces)) and pattern.search(words_of(row.get("reason"))):
+                told["reason"] = None  # whoever asked wrote down of whom
+            if self._remind and (places.found or not places.all_read):
+                await self._remind({**row, **told})
+            await self._store.turn(row, "done", None, {"done_at": now, **told})
             log.info("a person was erased", extra={"erasure": row["_id"]})
         await self._feed.append([Notice("erasure.updated", {"erasure_id": row["_id"]})])

@@ -38,6 +38,7 @@ class Campaigns:
     enrolments: EnrolmentStore
     renderer: Renderer
     task_rows: TaskStore
+    reminders: Reminders
 
 
 def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox: Inbox) -> Campaigns:
@@ -74,4 +75,5 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
         enrolments=runs,
         renderer=renderer,
         task_rows=task_rows,
+        reminders=reminders,
     )

@@ -7,15 +7,17 @@ fails for one that stands in neither.
 from __future__ import annotations
 
 from base.mongo import Database, Document
-from desk.store import AnswerRoom, DeskStore
+from desk.store import AnswerRoom, AnswerTextRoom, DeskStore
 from inbox.store import FileRoom, FileStore
 from inbox.store.early import early_of
 from orders.store import OrderStore
 from profiles.holdings import Holdings, Room, Traces
+from profiles.places import Written
 from profiles.store.dossiers import DossierRoom, DossierStore
 from profiles.store.exports import ExportRoom, ExportStore
 from profiles.store.holdings import Held, MergeRoom, PeopleRoom
 from profiles.store.imports import CellRoom
+from profiles.store.places import Texts
 from profiles.store.profiles import ProfileStore
 from profiles.store.sheets import SheetStore
 from webhooks.mentions import Mentions
@@ -62,6 +64,32 @@ IMPERSONAL = {
 }
 
 
+def colleagues_words(database: Database) -> tuple[Written, ...]:
+    """Where our own people write, so that one of them can see to what still names somebody who was erased. What leads
+    to nothing but a list (of `tags` the id would be the words) is told once, without an id."""
+    return (
+        Texts(database, "segments"),
+        Texts(database, "tags", id_of=lambda _: ""),
+        Texts(database, "tasks", fields=("text", "result")),
+        Texts(database, "notes", fields=("text",), more=("profile_id",), id_of=lambda row: str(row.get("profile_id"))),
+        Texts(
+            database, "messages", fields=("text",), more=("conversation_id",), where={"direction": "note"},
+            id_of=lambda row: str(row["conversation_id"]),
+        ),
+        Texts(database, "templates"),
+        Texts(database, "journeys"),
+        Texts(database, "journey_versions", id_of=lambda row: str(row["journey_id"])),
+        Texts(database, "consent_groups"),
+        Texts(database, "fields"),
+        Texts(database, "term_lists", id_of=lambda _: ""),
+        Texts(database, "value_settings", id_of=lambda _: ""),
+        Texts(database, "blocked_values", fields=("value",), id_of=lambda _: ""),
+        Texts(database, "imports", fields=("name",)),
+        Texts(database, "exports", fields=("filter",), id_of=lambda _: ""),
+        Texts(database, "channels", fields=("name",)),
+    )  # fmt: skip
+
+
 def all_holdings(database: Database, orders: OrderStore, desk: DeskStore, mentions: Mentions) -> Holdings:
     """In the order in which they are emptied: what could still act first; what others are found by after them."""
     dossiers = DossierStore(database)
@@ -89,11 +117,12 @@ def all_holdings(database: Database, orders: OrderStore, desk: DeskStore, mentio
         Held(database, "privacy_requests", _requests),
         Held(database, "events"),
         Held(database, "feed", _notices),
+        AnswerRoom(desk),
         DossierRoom(dossiers),
         Held(database, "identities"),
         PeopleRoom(database, ProfileStore(database)),
         CellRoom(database),
-        AnswerRoom(desk),  # these three are read whole: nobody waits for them
+        AnswerTextRoom(desk),  # these three are read whole: nobody waits for them
         mentions,
     )
     return Holdings(rooms, IMPERSONAL)

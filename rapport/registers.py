@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from functools import partial
 
+from campaigns.reminders import Reminders
 from campaigns.store import RunBelongings
+from campaigns.store.journeys import JourneyStore
 from inbox.room import Inbox
 from inbox.store import FileRoom, FileStore
 from orders.record import OrderBook
 from orders.store import OrderStore
+from profiles.consent_groups import ConsentGroups
 from profiles.dossier import Dossiers
 from profiles.erasure import Erasures
 from profiles.exports.book import Exports
@@ -19,15 +22,18 @@ from profiles.imports.carrying import Carrier
 from profiles.imports.undoing import Undoer
 from profiles.merge import Merger
 from profiles.normalise import folded
+from profiles.places import places_of
 from profiles.privacy import Privacy
 from profiles.privacy_requests import PrivacyRequests
+from profiles.store.consent_groups import ConsentGroupStore
 from profiles.store.dossiers import DossierStore
 from profiles.store.erasures import ErasureStore
 from profiles.store.exports import ExportStore
 from profiles.store.privacy_requests import RequestStore
 from profiles.store.sheets import SheetStore
 from rapport.campaigning import Campaigns
-from rapport.holdings import all_holdings
+from rapport.holdings import all_holdings, colleagues_words
+from rapport.naming import Naming
 from rapport.people import People
 from rapport.plumbing import Plumbing
 from webhooks.journal import Journal
@@ -88,7 +94,9 @@ def open_merger(
     )  # fmt: skip
 
 
-def open_privacy(plumbing: Plumbing, people: People, orders: OrderStore, journal: Journal) -> Privacy:
+def open_privacy(
+    plumbing: Plumbing, people: People, orders: OrderStore, journal: Journal, reminders: Reminders
+) -> Privacy:
     """Everything held on a person, by the one list of rooms (`rapport.holdings`)."""
     db, clock, feed = plumbing.db, plumbing.clock, plumbing.feed
     mentions = Mentions(journal, plumbing.registry, plumbing.channels)
@@ -99,12 +107,21 @@ def open_privacy(plumbing: Plumbing, people: People, orders: OrderStore, journal
 
     erasures = Erasures(
         people.profiles, ErasureStore(db), holdings, feed, clock, key=plumbing.box.signing_key,
-        waits=[merging, mentions.waits],
+        waits=[merging, mentions.waits], look=partial(places_of, colleagues_words(db)), remind=reminders.erased,
     )  # fmt: skip
+    async def ways(profile_id: str) -> tuple[str | None, str | None]:
+        person = await people.profiles.get(profile_id)
+        return (person.locale, person.time_zone) if person is not None else (None, None)
+
+    groups = ConsentGroups(ConsentGroupStore(db), clock)
+    naming = Naming(people, plumbing.channels, JourneyStore(db, clock), groups, plumbing.settings.business_name)
     attached = FileRoom(FileStore(db)).contents
     return Privacy(
         erasures=erasures,
-        dossiers=Dossiers(DossierStore(db), holdings, erasures.traces, attached, feed, clock, effort=mentions.effort),
+        dossiers=Dossiers(
+            DossierStore(db), holdings, erasures.traces, attached, feed, clock, effort=mentions.effort,
+            names=naming.names, ways=ways, time_zone=plumbing.settings.time_zone,
+        ),
         holdings=holdings,
         requests=PrivacyRequests(RequestStore(db), people.profiles.identity_rows, feed, clock),
     )

@@ -266,7 +266,7 @@ async def open_runtime(settings: Settings) -> Runtime:
     )  # fmt: skip
     polls = PollStore(plumbing.db, plumbing.clock, wanted=partial(plumbing.doorbell.soon, "poll"))
     polling = Polling(polls, plumbing.channels, plumbing.registry, journal, plumbing.clock)
-    privacy = open_privacy(plumbing, people, order_store, journal)
+    privacy = open_privacy(plumbing, people, order_store, journal, campaigns.reminders)
     ingest = Ingest(
         journal, plumbing.registry, plumbing.channels, hands, plumbing.feed, plumbing.clock, want_poll=polls.want,
         want_templates=plumbing.approved.want_now, note_request=privacy.requests.note,

@@ -111,6 +111,10 @@ class JourneyStore:
         wanted = {"_id": {"$in": list(set(journey_ids))}}
         return {row["_id"]: row["status"] async for row in self._heads.find(wanted, {"status": 1})}
 
+    async def all_names(self) -> dict[str, str]:
+        """Every journey → its name."""
+        return {row["_id"]: row["name"] async for row in self._heads.find({}, {"name": 1})}
+
     async def names(self, journey_ids: Iterable[str]) -> dict[str, str]:
         """Journey → its name."""
         wanted = {"_id": {"$in": list(set(journey_ids))}}

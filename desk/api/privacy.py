@@ -11,6 +11,7 @@ from base.mongo import Document
 from desk.api.contract import Call, Operations, not_there
 from desk.api.scope import must_see_whole, refuse_scoped
 from desk.api.shapes import Body, PageQuery, Time, View, listed, page, sliced
+from profiles.dossier import file_name
 
 operations = Operations("privacy")
 
@@ -24,9 +25,9 @@ class DossierView(View):
 
 
 class ExportInput(Body):
-    """In which language the page is."""
+    """In which language the page is; without one in the person's own, where it is known."""
 
-    language: Literal["en", "zh_CN"] = "en"
+    language: Literal["en", "zh_CN"] | None = None
 
 
 class ExportView(View):
@@ -44,8 +45,17 @@ class ExportView(View):
     expires_at: Time | None = None
 
 
+class PlaceView(View):
+    """Where a text of a colleague may still name who was erased. `id`: of the row, or of the person, conversation or
+    journey it belongs to; empty where the row's id would be the words themselves."""
+
+    room: str
+    id: str
+
+
 class ErasureView(View):
-    """A line of the erasure log; it names nobody. `held`: rows per room when it was asked for; `erased`: what went."""
+    """A line of the erasure log; it names nobody. `held`: rows per room when it was asked for; `erased`: what went.
+    `places`: at most 100; not `all_read`: there was more than could be read."""
 
     id: str
     state: Literal["erasing", "settling", "done"]
@@ -56,6 +66,8 @@ class ErasureView(View):
     held: dict[str, int]
     erased: dict[str, int]
     waits_for: str | None = None
+    places: list[PlaceView] = Field(default_factory=list)
+    all_read: bool = True
     done_at: Time | None
     scrubbed_at: Time | None = Field(description="When the private server's files were written anew without it.")
 
@@ -115,10 +127,12 @@ async def send_dossier(request: web.Request, runtime: Any, profile_id: str, doss
     if row["profile_id"] not in (await runtime.privacy.erasures.traces(profile_id)).profile_ids:
         raise not_there()
     pieces = runtime.privacy.dossiers.read(row)
+    settings = runtime.settings
+    name = file_name(settings.business_name, row["made_at"], settings.time_zone)
     first = await anext(pieces, b"")  # what is missing is said before the first header goes out
     response = web.StreamResponse(headers={
         "Content-Type": "application/zip", "Cache-Control": "no-store",
-        "Content-Disposition": f'attachment; filename="{row["_id"]}.zip"',
+        "Content-Disposition": f'attachment; filename="{name}"',
     })  # fmt: skip
     response.content_length = row["size_bytes"]
     await response.prepare(request)
@@ -131,12 +145,12 @@ async def send_dossier(request: web.Request, runtime: Any, profile_id: str, doss
 
 class KindView(View):
     """One kind of data. `days`: null is for ever; `count`: rows that would go tonight, counted no further than
-    100,000."""
+    100,000; null where counting them takes too long."""
 
     name: str
     days: int | None
     least: int
-    count: int
+    count: int | None
 
 
 class RetentionInput(Body):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,9 +17,10 @@ from desk.api.privacy import send_dossier
 from desk.api.scope import must_see_whole, reading, refuse_scoped, seen_person
 from desk.auth import principal_of, require
 from desk.forms import read_form
-from desk.i18n import N_, Formats
+from desk.i18n import LANGUAGES, N_, Formats
 from desk.keys import runtime_of
 from desk.render import formats_of, page
+from profiles.dossier import language_of
 from profiles.keys import key_of
 from profiles.models import Profile, parse_identity
 
@@ -33,6 +35,22 @@ ROOMS = {
     "merges": N_("Merges"), "dossiers": N_("Exports"), "notes": N_("Notes"),
 }  # fmt: skip
 REST = N_("Other entries")
+#: Room in which colleagues write → what its rows are called, and where one is seen.
+PLACES = {
+    "segments": (N_("Rule of a segment"), "/segments/{id}"), "tags": (N_("Name of a tag"), "/profiles/tags"),
+    "tasks": (N_("Text of a task"), "/today"), "notes": (N_("Note about somebody else"), "/profiles/{id}"),
+    "messages": (N_("Note in a conversation"), "/inbox/{id}"), "templates": (N_("Text of a template"), "/templates"),
+    "journeys": (N_("Journey"), "/journeys/{id}"),
+    "journey_versions": (N_("Published version of a journey"), "/journeys/{id}"),
+    "consent_groups": (N_("Kind of consent"), "/settings/consent/{id}"),
+    "fields": (N_("Field"), "/settings/fields/{id}"),
+    "term_lists": (N_("Name of a stage, role, relation or reason"), "/settings/stages"),
+    "value_settings": (N_("Rule of the score or of tiers"), "/settings/score"),
+    "blocked_values": (N_("Value that joins nobody"), "/settings/who-is-who"),
+    "imports": (N_("Name of an imported file"), "/profiles/imports/{id}"),
+    "exports": (N_("Filter of an export"), "/profiles/exports"),
+    "channels": (N_("Name of a channel"), "/settings/channels/{id}"),
+}  # fmt: skip
 STATES = {
     "erasing": (N_("Under way"), "warn"), "settling": (N_("Looked at once more"), "warn"), "done": (N_("Done"), "good")
 }  # fmt: skip
@@ -65,6 +83,14 @@ class ExportRow:
 
 
 @dataclass(frozen=True)
+class PlaceRow:
+    """Where texts of ours may still name who was erased. `href` is empty where no page shows them."""
+
+    label: str
+    href: str
+
+
+@dataclass(frozen=True)
 class LogRow:
     """One line of the erasure log."""
 
@@ -80,6 +106,8 @@ class LogRow:
     percent: int
     scrubbed: bool
     waits: bool
+    places: tuple[PlaceRow, ...] = ()
+    all_read: bool = True
 
 
 # -- one person ------------------------------------------------------------------------------------------------------
@@ -107,7 +135,7 @@ async def _person_page(request: web.Request, person: Profile, fault: str = "", s
         "parts": parts_of(held, formats), "total": formats.number(sum(held.values())),
         "exports": [_export_row(row, names, formats) for row in rows], "fault": fault,
         "may_switch": principal.may("agent", "marketer"), "word": word_of(person),
-        "languages": {"en": "English", "zh_CN": "简体中文"},
+        "languages": LANGUAGES, "language": language_of(person.locale),
         "switched": request.query.get("switched", ""),
     }  # fmt: skip
     return await page(request, "profiles/privacy.html", values, status=status)
@@ -130,9 +158,9 @@ async def switch(request: web.Request) -> web.StreamResponse:
 async def export(request: web.Request) -> web.StreamResponse:
     """Ask for a file with everything."""
     profile_id = await must_see_whole(reading(request), request.match_info["profile_id"])
-    language = str((await read_form(request)).get("language", "en"))
+    language = str((await read_form(request)).get("language", ""))
     await runtime_of(request).privacy.dossiers.ask(
-        profile_id, by=principal_of(request).id, language=language if language == "zh_CN" else "en"
+        profile_id, by=principal_of(request).id, language=language if language in LANGUAGES else None
     )
     raise web.HTTPSeeOther(f"/profiles/{profile_id}/privacy#exports")
 
@@ -278,4 +306,10 @@ def _log_row(row: Document, names: dict[str, str], formats: Formats) -> LogRow:
         row["_id"], formats.text(label), tone, by, formats.text(SOURCES.get(row["source"], str(row["source"]))),
         row["asked_at"], row.get("done_at"), parts_of(row["erased"], formats), formats.number(gone), percent,
         row.get("scrubbed_at") is not None, bool(row.get("waits_for")),
+        tuple(_place(each, formats) for each in row.get("places") or ()), row.get("all_read", True),
     )  # fmt: skip
+
+
+def _place(place: Mapping[str, str], formats: Formats) -> PlaceRow:
+    label, where = PLACES.get(place["room"], (REST, ""))
+    return PlaceRow(formats.text(label), where.format(id=place["id"]))

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from base.errors import NotFound
 from campaigns.lifecycle import HANDED_OVER
-from campaigns.reminders import MENTION
+from campaigns.reminders import ERASURE, MENTION
 from desk.api.merges import seen_pairs
 from desk.api.scope import reading, seen_ids, seen_tasks
 from desk.auth import principal_of, require
@@ -48,6 +48,8 @@ class TaskRow:
     mine: bool
     #: The note in which one is mentioned.
     said: str = ""
+    #: Where it leads, when it is about nobody.
+    href: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,11 @@ def task_row(
     if source.get("kind") == HANDED_OVER and profile_id in names:
         text = formats.text(N_("%(name)s was merged with another profile and has another owner now"),
                             name=names[profile_id])  # fmt: skip
-    return TaskRow(task["_id"], text, names.get(profile_id, ""), profile_id, due, late, mine, (said or "")[:300])
+    href = ""
+    if source.get("kind") == ERASURE:
+        text = formats.text(N_("Somebody was erased; some of our own texts may still name them. Please look at them."))
+        href = f"/settings/privacy/{source['id']}"
+    return TaskRow(task["_id"], text, names.get(profile_id, ""), profile_id, due, late, mine, (said or "")[:300], href)
 
 
 def failed_row(send: Send, names: dict[str, str], formats: Formats) -> FailedRow:

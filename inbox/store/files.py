@@ -312,12 +312,12 @@ class FileRoom:
                 if row["state"] != "erased":
                     yield shown({name: value for name, value in row.items() if name not in ("grid_id", "attachment")})
 
-    async def contents(self, traces: Traces) -> AsyncGenerator[tuple[str, AsyncGenerator[bytes, None]], None]:
-        """(name, bytes in pieces) of each file that is here."""
+    async def contents(self, traces: Traces) -> AsyncGenerator[tuple[str, str, AsyncGenerator[bytes, None]], None]:
+        """(id, name, bytes in pieces) of each file that is here."""
         async for page in self._files.of_people(traces.profile_ids):
             for row in page:
                 if row["state"] == "stored":
-                    yield f"{row['_id']}-{row.get('name') or 'file'}", self._files.read(row)
+                    yield row["_id"], str(row.get("name") or "file"), self._files.read(row)
 
     async def count(self, traces: Traces) -> int:
         """How many files."""

@@ -1,0 +1,39 @@
+"""Where colleagues' words still name somebody: what counts as naming, and what does not."""
+
+from __future__ import annotations
+
+import pytest
+
+from profiles.holdings import Traces
+from profiles.places import Places, pattern_of, places_of, words_of
+
+ANNA = Traces(
+    ("prf_1",),
+    words=("anna.bee@example.com", "+4915123456789", "4915123456789", "4711", "customer-9-77"),
+    names=("Anna Bee", "Annabella", "@annabee", "王 小明"),
+)
+
+
+@pytest.mark.parametrize("text", [
+    "Call anna.bee@example.com", "ANNA.BEE@EXAMPLE.COM said no", "rule: <anna.bee@example.com>", "+49 151 2345 6789",
+    "0151-23456789 is hers", "(0151) 234 567 89", "Anna Bee wants tea", "anna  BEE", "Ａｎｎａ Ｂｅｅ",
+    "as @annabee wrote", "with annabee", "customer-9-77", "问 王 小明",
+])  # fmt: skip
+def test_these_name_her(text: str) -> None:
+    pattern = pattern_of(ANNA)
+    assert pattern is not None and pattern.search(words_of({"all": [{"field": "email", "value": text}]})), text
+
+
+@pytest.mark.parametrize("text", [
+    "Anna wants tea", "Bee Anna", "Joanna Beetle", "annabelle", "Annabella", "order 4711", "my.anna.bee@example.com",
+    "anna.bee@example.community", "5123456789012345", "customer-9-771", "",
+])  # fmt: skip
+def test_these_do_not(text: str) -> None:
+    """One word of a name is anybody's; so are short numbers, and what only begins or ends alike."""
+    pattern = pattern_of(ANNA)
+    assert pattern is not None and not pattern.search(words_of({"text": text})), text
+
+
+async def test_of_nobody_nothing_is_looked_for() -> None:
+    assert pattern_of(Traces(("prf_1",), words=("abc",), names=("Anna",))) is None
+    assert await places_of([], ANNA) == Places()
