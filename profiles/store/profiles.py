@@ -88,8 +88,6 @@ class ProfileFilter:
     identity_key: str | None = None
     where: Mapping[str, Any] = field(default_factory=dict)
 
-TOO_MANY = "These are too many to count now. Narrow the list down."
-
 
 class ProfileStore:
     """Reads for everybody; writes for the use cases of this package.
@@ -185,7 +183,7 @@ class ProfileStore:
 
     async def count(self, wanted: ProfileFilter, *, cap: int = 10_000) -> int:
         """How many, counted no further than `cap`. Raises `TooSlow`."""
-        with in_time(TOO_MANY):
+        with in_time("These are too many to count now. Narrow the list down."):
             return await self._rows.count_documents(await self._conditions(wanted), limit=cap, maxTimeMS=LOOK_MS)
 
     async def column(
@@ -202,7 +200,7 @@ class ProfileStore:
     async def column_count(self, wanted: ProfileFilter, *, cap: int = 10_000) -> int:
         """How many are in the column, counted in its index and no further than `cap`. Tombstones have no stage."""
         query = {name: value for name, value in _named(wanted).items() if value is not None}
-        with in_time(TOO_MANY):
+        with in_time("These are too many to count now. Narrow the list down."):
             return await self._rows.count_documents(query, limit=cap, maxTimeMS=LOOK_MS)
 
     async def stages_held(self) -> list[str]:
