@@ -12,6 +12,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from base.clock import now
+from base.ids import new_id
 from profiles.consent_links import PATHS, ConsentLink
 from profiles.imports.mapping import ImportMapping
 from profiles.models import Dispute, IdentityRef
@@ -166,7 +167,21 @@ async def privacy(world: World, whatsapp: Any) -> dict[str, str]:
     details = {"email": "ask@people.example", "phone": f"+{asks.phone}"}
     await world.runtime.privacy.requests.note(whatsapp.id, "customers/redact", f"e{world.number()}", details)
     await world.channel("segment", "harbour-tea.example", {"write_key": f"site-key-{world.number()}-0123456789"})
-    return {"erasure": f"/settings/privacy/{row['id']}", "export": f"/profiles/{other['profile_id']}/privacy"}
+    return {"erasure": f"/settings/privacy/{row['id']}", "export": f"/profiles/{other['profile_id']}/privacy",
+            "erasure-places": f"/settings/privacy/{await still_named(world, talk['profile_id'])}"}  # fmt: skip
+
+
+async def still_named(world: World, somebody: str) -> str:
+    """An erasure that has ended, after which texts of colleagues may still name the person."""
+    rooms = ("segments", "tags", "tasks", "templates", "journeys", "blocked_values")
+    places = [{"room": room, "id": f"{room[:3]}_x" if room in ("segments", "journeys") else ""} for room in rooms]
+    row = {
+        "_id": new_id("ers"), "state": "done", "asked_by": "usr_x", "asked_at": now(), "source": "desk", "reason": None,
+        "held": {"messages": 3}, "erased": {"messages": 3, "profiles": 1}, "hashes": [], "done_at": now(),
+        "scrubbed_at": None, "places": [*places, {"room": "notes", "id": somebody}], "all_read": False,
+    }  # fmt: skip
+    await world.runtime.db.collection("erasures").insert_one(row)
+    return str(row["_id"])
 
 
 async def lists(world: World) -> dict[str, str]:

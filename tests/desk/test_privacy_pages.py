@@ -198,6 +198,18 @@ async def test_profiling_off_takes_what_was_concluded_at_once(desk, shop):
     assert row["tier"] == "vip" and row["manual_points"] == 9, "what somebody gave by hand stays theirs"
 
 
+async def test_the_tracking_page_gives_lines_to_copy(desk):
+    ada = await desk.person("admin", name="Ada Admin")
+    assert "No website is tracked yet" in await ada.page("/settings/tracking")
+    key = "public-key-of-the-shop"
+    given = {"write_key": key, "allowed_origins": ["https://shop.example"]}
+    await desk.runtime.channels.add("segment", "Shop site", given)
+    await desk.runtime.channels.add("segment", "Servers", {"write_key": "held-by-servers-alone", "trusted": True})
+    page = await ada.page("/settings/tracking")
+    assert f"/t/{key}.js" in page and "held-by-servers-alone" not in page and "Nothing has arrived yet" in page
+    assert "&lt;form data-rapport" in page
+
+
 async def tracked_by_browser(desk, key, *calls):
     who = {"type": "track", "anonymousId": "a" * 32}
     batch = [{**who, "messageId": f"{key}-{n}-{len(calls)}", **call} for n, call in enumerate(calls)]
@@ -226,15 +238,3 @@ async def test_a_browser_tells_only_what_a_browser_may_know(desk):
     names = {each.name for each in await desk.runtime.events.for_profile(visitor.id, 20)}
     assert {"checkout.started", "wish.made"} <= names and "order.paid" not in names
     assert visitor.emails == [] and visitor.phones == []
-
-
-async def test_the_tracking_page_gives_lines_to_copy(desk):
-    ada = await desk.person("admin", name="Ada Admin")
-    assert "No website is tracked yet" in await ada.page("/settings/tracking")
-    key = "public-key-of-the-shop"
-    given = {"write_key": key, "allowed_origins": ["https://shop.example"]}
-    await desk.runtime.channels.add("segment", "Shop site", given)
-    await desk.runtime.channels.add("segment", "Servers", {"write_key": "held-by-servers-alone", "trusted": True})
-    page = await ada.page("/settings/tracking")
-    assert f"/t/{key}.js" in page and "held-by-servers-alone" not in page and "Nothing has arrived yet" in page
-    assert "&lt;form data-rapport" in page
