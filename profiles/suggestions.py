@@ -30,7 +30,8 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """Two people of today. `one` is known longer, so it is the one into which the other would be merged."""
+    """Two people of today. `one` is known longer, so it is the one into which the other would be merged. `parted`: they
+    were one, and a person has taken that back."""
 
     id: str
     one: Profile
@@ -38,6 +39,7 @@ class Suggestion:
     evidence: tuple[Evidence, ...]
     state: str
     created_at: datetime
+    parted: bool = False
 
 
 class Suggestions:
@@ -90,6 +92,7 @@ class Suggestions:
             one, other = sorted(pair, key=lambda each: (each.created_at, each.id))
             said = (Evidence(each["kind"], each["key"], each["reason"]) for each in row.get("evidence") or ())
             evidence = tuple(dict.fromkeys(said))  # the same may have been said first, and proved later
-            shown = Suggestion(row["_id"], one, other, evidence, row["state"], row["created_at"])
+            parted = bool(row.get("parted"))
+            shown = Suggestion(row["_id"], one, other, evidence, row["state"], row["created_at"], parted)
             found.setdefault((one.id, other.id), shown)
         return list(found.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,7 +24,7 @@ from desk.pages.faces import Faces
 from desk.pages.reads import faces_of
 from desk.pages.value_names import ValueNames, value_names
 from desk.render import formats_of, page
-from profiles.joining import OBJECTIONS, Difference
+from profiles.joining import OBJECTIONS, Difference, objections
 from profiles.merge import STATES
 from profiles.models import Identity, Profile
 from profiles.store.profiles import ProfileFilter
@@ -60,6 +60,18 @@ REASONS = {
 }
 
 
+#: The same reasons → why nobody but a person joins them.
+APART = {
+    "other_profile": N_(
+        "Both were known already when the same value came; people who are known are never joined unasked."
+    ),
+    "unverified": N_("Nobody has proved that the value is theirs."),
+    "proved_elsewhere": N_("One has proved the value, the other has only said it."),
+    "limit": N_("Together they have too many identities."),
+    "same_browser": N_("A browser may be used by several people."),
+}
+
+
 @dataclass(frozen=True)
 class Side:
     """One of the two."""
@@ -87,12 +99,13 @@ class Choice:
 
 @dataclass(frozen=True)
 class PairRow:
-    """Two that may be one person."""
+    """Two that may be one person: what speaks for it, and why they were not joined by themselves."""
 
     id: str
     one: Side
     other: Side
     why: tuple[str, ...]
+    apart: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -164,6 +177,24 @@ def why_of(pair: Suggestion, evidence: Sequence[Any], formats: Formats) -> tuple
     return tuple(formats.text(REASONS.get(each.reason, each.reason), value=each.value) for each in evidence[:4])
 
 
+def apart_of(
+    pair: Suggestion, evidence: Sequence[Any], held: Mapping[str, Sequence[Identity]], blocked: Collection[str],
+    formats: Formats,
+) -> tuple[str, ...]:  # fmt: skip
+    """Why the two did not join by themselves. Pure; `held`: identities by profile, as far as the reader sees them."""
+    found = [formats.text(N_("They were one person until somebody parted them."))] if pair.parted else []
+    found += [formats.text(OBJECTIONS[code]) for code in objections(held[pair.one.id], held[pair.other.id], 0)]
+    silent = [each for each in evidence if each.key in blocked]
+    found += [
+        formats.text(N_("%(value)s joins nobody: it is listed under Who is who."), value=each.value)
+        for each in silent[:2]
+    ]
+    reasons = dict.fromkeys(each.reason for each in evidence if each not in silent)
+    if not found:
+        found = [formats.text(APART[reason]) for reason in reasons if reason in APART]
+    return tuple(found)
+
+
 # -- the queue -----------------------------------------------------------------------------------------------------
 
 
@@ -192,12 +223,14 @@ async def pair_rows(request: web.Request, pairs: Sequence[Suggestion]) -> list[P
     ids = sorted({each.id for pair in pairs for each in (pair.one, pair.other)})
     held = await runtime.profiles.identity_rows.of_profiles(ids)
     faces, asking = await faces_of(runtime), reading(request)
+    blocked = await runtime.blocking.keys()
     seen = {key: [each for each in own if asking.principal.may_see(each.channel_id)] for key, own in held.items()}
     return [
         PairRow(
             pair.id, side_of(pair.one, seen[pair.one.id], faces, formats),
             side_of(pair.other, seen[pair.other.id], faces, formats),
             why_of(pair, seen_evidence(asking, pair), formats),
+            apart_of(pair, seen_evidence(asking, pair), seen, blocked, formats),
         )
         for pair in pairs
     ]  # fmt: skip
@@ -345,7 +378,7 @@ async def merged_notice(request: web.Request) -> MergedNotice | None:
         person, _ = await seen_person(reading(request), row["survivor_id"])
     except NotFound:
         return None
-    return MergedNotice(merge_id, row["survivor_id"], person.display_name, _called(row["before"]["other"]))
+    return MergedNotice(merge_id, row["survivor_id"], person.display_name, called(row["before"]["other"]))
 
 
 async def merge_rows(request: web.Request, profile_id: str) -> list[MergeRow]:
@@ -357,13 +390,14 @@ async def merge_rows(request: web.Request, profile_id: str) -> list[MergeRow]:
     return [
         MergeRow(
             row["_id"],
-            formats.text(N_("%(other)s was merged into %(name)s"), other=_called(row["before"]["other"]),
-                         name=_called(row["before"]["survivor"])),
+            formats.text(N_("%(other)s was merged into %(name)s"), other=called(row["before"]["other"]),
+                         name=called(row["before"]["survivor"])),
             row["at"], STATES[row["state"]], row["undoable"],
         )
         for row in rows
     ]  # fmt: skip
 
 
-def _called(row: Mapping[str, Any]) -> str:
+def called(row: Mapping[str, Any]) -> str:
+    """The name of somebody as they were before a merge."""
     return Profile.model_validate(row).display_name

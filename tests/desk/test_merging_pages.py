@@ -7,6 +7,7 @@ import pytest
 
 from base.clock import now
 from channels.vocabulary import Address
+from profiles.blocking import BlockInput
 from profiles.edit import ProfilePatch
 from profiles.models import Dispute
 from profiles.resolve import Sighting
@@ -68,6 +69,28 @@ async def test_the_queue_is_answered_with_one_press_and_taken_back(desk: Any) ->
     assert 'data-testid="undo-merge"' in page and 'data-testid="pair"' not in page
     back = await ada.post(f"/profiles/merges/{merged.partition('merged=')[2]}/undo", back="duplicates")
     assert 'data-testid="pair"' in await ada.page(back)
+
+
+async def test_the_queue_says_why_a_pair_did_not_join_by_itself(desk: Any) -> None:
+    _, anna, double = await two(desk)
+    ada = await desk.person("agent", name="Ada Agent")
+    note, at = desk.runtime.profiles.suggestions.note, now()
+
+    async def why() -> str:
+        queue = await ada.page("/profiles/duplicates")
+        (pair,) = [each for each in queue.split("<article")[1:] if anna in each and double in each]
+        return pair.split('data-testid="apart">', 1)[1].split("</dd>", 1)[0]
+
+    await note([Dispute(anna, double, "phone", "phone:+4915112347", "other_profile")], at)
+    assert "never joined unasked" in await why()
+    await desk.runtime.blocking.add(BlockInput(kind="phone", value="+4915112347"), None)
+    assert "+4915112347 joins nobody" in await why()
+    merged = await ada.post(f"/profiles/{anna}/merge", other=double)
+    await ada.post(f"/profiles/merges/{merged.partition('merged=')[2]}/undo")
+    assert "until somebody parted them" in await why()
+    known = [await desk.runtime.resolver.refer("customer_id", each, create=True) for each in ("K-1", "K-2")]
+    await note([Dispute(known[0].profile_id, known[1].profile_id, "email", "email:x@example.org")], at)
+    assert "They have different customer numbers." in await ada.page("/profiles/duplicates")
 
 
 async def test_who_sees_only_a_part_merges_nothing_and_a_viewer_only_reads(desk: Any) -> None:
