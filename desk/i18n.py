@@ -108,6 +108,10 @@ class Formats:
         """The date with its weekday."""
         return _date(at.astimezone(self.zone).date(), self.language, True)
 
+    def day_full(self, at: datetime) -> str:
+        """The date with weekday and year."""
+        return _full_date(at.astimezone(self.zone).date(), self.language)
+
     def date(self, at: datetime) -> str:
         """A short date."""
         there = at.astimezone(self.zone).date()
@@ -179,6 +183,12 @@ def _moment(naive: datetime, language: str) -> str:
 def _date(day: date, language: str, this_year: bool) -> str:
     pattern = {"en": "EEEE, d MMMM", "zh_CN": "M月d日 EEEE"}[language]
     return str(format_date(day, pattern if this_year else "long", locale=language))
+
+
+@lru_cache(maxsize=2048)
+def _full_date(day: date, language: str) -> str:
+    pattern = {"en": "EEEE, d MMMM y", "zh_CN": "y年M月d日 EEEE"}[language]
+    return str(format_date(day, pattern, locale=language))
 
 
 @lru_cache(maxsize=2048)

@@ -20,6 +20,7 @@ from desk.auth import PRINCIPAL, Principal, authenticate, csrf_of
 from desk.i18n import LANGUAGES, Formats, chosen_language, zone_of
 from desk.keys import runtime_of
 from desk.middleware import NONCE, POSITION
+from desk.pages.moments import value_words
 from desk.sections import profile_sections, settings_menu
 
 FOLDER = Path(__file__).parent / "templates"
@@ -52,6 +53,7 @@ def _environment(language: str, assets: Assets) -> Environment:
     environment.install_gettext_translations(i18n.translations(language), newstyle=True)  # type: ignore[attr-defined]
     environment.globals.update(asset=assets.url, icon=icon, hue_of=hue_of, initials=initials, said=said)
     environment.globals.update(settings_menu=settings_menu, profile_sections=profile_sections)
+    environment.globals.update(value_words=value_words)
     return environment
 
 
@@ -109,6 +111,13 @@ def reader_of(request: web.Request) -> Formats:
     return formats_of(request, request[PRINCIPAL])
 
 
+def arriving_of(request: web.Request) -> int | None:
+    """How many percent of the sample data are there while it is loaded; else None."""
+    asked = getattr(runtime_of(request), "arriving", None)
+    percent: int | None = asked() if asked is not None else None
+    return percent
+
+
 async def page(
     request: web.Request, template: str, values: Mapping[str, Any] | None = None, *, status: int = 200
 ) -> web.Response:
@@ -125,6 +134,7 @@ async def page(
         "csrf": csrf_of(request),
         "path": request.path,
         "position": request.get(POSITION, 0),
+        "arriving": arriving_of(request),
         "agents_export": getattr(getattr(runtime_of(request), "settings", None), "agents_may_export", False),
         "fragment": request.headers.get("HX-Request") == "true",
     }

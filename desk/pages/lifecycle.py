@@ -18,6 +18,7 @@ from desk.forms import read_form
 from desk.i18n import N_, Formats
 from desk.keys import runtime_of
 from desk.pages.customer import Way, field_text, way_of
+from desk.pages.moments import read_date
 from desk.pages.panels import Opened
 from desk.pages.terms import RULES, Words, words
 from desk.render import formats_of, page
@@ -159,7 +160,7 @@ async def fill_in(request: web.Request) -> web.StreamResponse:
     formats = formats_of(request, principal_of(request))
     person, _ = await seen_person(reading(request), request.match_info["profile_id"])
     fields = [each for each in (await runtime.terms.now()).fields if "profile" in each.shown]
-    given, faults = typed(fields, form)
+    given, faults = typed(fields, form, formats)
     if not faults:
         return await _patched(request, person.id, ProfilePatch(attributes=given))
     rows = [field_row(each, given.get(each.key), formats) for each in fields]
@@ -167,7 +168,7 @@ async def fill_in(request: web.Request) -> web.StreamResponse:
     return await page(request, "profiles/fields.html", {"person": person, "panel": panel}, status=422)
 
 
-def typed(fields: list[CustomField], form: Any) -> tuple[dict[str, Any], dict[str, str]]:
+def typed(fields: list[CustomField], form: Any, formats: Formats) -> tuple[dict[str, Any], dict[str, str]]:
     """Attributes as the form gives them, and key → fault. Pure; what has a fault stays as it was written."""
     given: dict[str, Any] = {}
     faults: dict[str, str] = {}
@@ -177,6 +178,8 @@ def typed(fields: list[CustomField], form: Any) -> tuple[dict[str, Any], dict[st
         if field.type == "choices":
             said = [str(each) for each in form.getall(name, ())]
         try:
+            if field.type == "date" and said:
+                said = read_date(said, formats).isoformat()
             given[field.key] = coerced_value(field, said) if said not in ("", []) else None
         except ValueError:
             given[field.key] = said
@@ -187,7 +190,7 @@ def typed(fields: list[CustomField], form: Any) -> tuple[dict[str, Any], dict[st
 
 
 _FAULTS = {
-    "number": N_("This is to be a number."), "date": N_("This is to be a date."),
+    "number": N_("This is to be a number."), "date": N_("This is to be a date, such as 2026-12-01 or 1 Dec 2026."),
     "rating": N_("This is to be a whole number from 1 to 5."), "text": N_("This is too long."),
     "long_text": N_("This is too long."), "choice": N_("Choose one of the list."),
     "choices": N_("Choose from the list."), "url": N_("This is to be an address that begins with https://"),

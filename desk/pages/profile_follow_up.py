@@ -86,7 +86,7 @@ async def change(request: web.Request) -> web.StreamResponse:
     if act in ("set", "hand_over"):
         await _require_colleague(request, assignee)
     if act == "set":
-        at = read_local(str(form.get("at") or ""), formats.zone, "at")
+        at = read_local(str(form.get("at") or ""), formats, "at")
         text = str(form.get("text") or "").replace("\r\n", "\n").strip()
         try:
             wanted = FollowUpInput(at=at, text=text, assignee_id=assignee)
@@ -94,7 +94,7 @@ async def change(request: web.Request) -> web.StreamResponse:
             raise WrongInput("Say when, and what is to be done.", faults(error)) from None
         await it.set(who, wanted, by)
     elif act == "snooze":
-        await it.snooze(who, stands, read_local(str(form.get("until") or ""), formats.zone, "until"), by)
+        await it.snooze(who, stands, read_local(str(form.get("until") or ""), formats, "until"), by)
     elif act == "hand_over":
         await it.hand_over(who, stands, assignee, by)
     else:

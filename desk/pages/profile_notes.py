@@ -96,7 +96,7 @@ async def add(request: web.Request) -> web.StreamResponse:
     given: dict[str, Any] = {"text": _text(form), "kind": str(form.get("kind") or "note")}
     if given["kind"] != "note":
         if form.get("at"):
-            given["at"] = read_local(str(form["at"]), formats.zone, "at")
+            given["at"] = read_local(str(form["at"]), formats, "at")
         minutes = str(form.get("minutes") or "")
         given |= {"minutes": int(minutes)} if minutes.isascii() and minutes.isdigit() else {}
         direction = str(form.get("direction") or "")

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from base.errors import WrongInput
 from desk.mentions import handles_of
+from desk.pages.merging import called
 from desk.pages.moments import local_value, read_day
 from desk.pages.panels import Opened
 from desk.pages.timeline import KIND_LABELS, DayOf, Known, ids_in, timeline
@@ -58,12 +59,21 @@ async def known_of(opened: Opened, entries: Sequence[Entry]) -> Known:
     runtime = opened.runtime
     names = await runtime.users.names(ids_in(entries))
     terms = await value_names(runtime, opened.formats)
-    return Known(opened.faces, names, handles_of(await runtime.users.users()), terms)
+    handles = handles_of(await runtime.users.users())
+    return Known(opened.faces, names, handles, terms, opened.principal.id, await _merges(opened, entries))
+
+
+async def _merges(opened: Opened, entries: Sequence[Entry]) -> Mapping[str, Mapping[str, str]]:
+    """Merge → person → name, where an entry tells of one; for who sees all of the person, as everywhere."""
+    if opened.principal.channels is not None or not any("merge_id" in each.refs for each in entries):
+        return {}
+    rows = await opened.runtime.merger.of_profile(opened.person.id)
+    return {row["_id"]: {each["_id"]: called(each) for each in row["before"].values() if "_id" in each} for row in rows}
 
 
 async def _view(opened: Opened, tab: str, kinds: Sequence[str], *, by_somebody: bool = False) -> TimelineView:
     query = opened.request.query
-    day = read_day(query.get("day", ""), opened.formats.zone)
+    day = read_day(query.get("day", ""), opened.formats)
     older, newer = query.get("older"), query.get("newer")
     wanted = Wanted(kinds, by_somebody=by_somebody)
     try:
@@ -79,7 +89,7 @@ async def _view(opened: Opened, tab: str, kinds: Sequence[str], *, by_somebody: 
     return TimelineView(
         days=timeline(seen, await known_of(opened, seen), opened.formats),
         kinds=_choices(opened, tab, kinds) if tab == "timeline" else (),
-        day=query.get("day", "") if day else "",
+        day=local_value(day[0], opened.formats.zone)[:10] if day else "",
         hidden=tuple(asked.items()),
         newer_href=_href(opened, {**asked, "newer": found.newer}) if has_newer and found.newer else "",
         older_href=_href(opened, {**asked, "older": found.older}) if found.older else "",

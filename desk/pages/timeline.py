@@ -23,14 +23,14 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "profile.profiling_changed": (N_("Profiling switched"), "shield-check"),
     "profile.merged": (N_("Merged with another profile"), "arrows-pointing-in"),
     "profile.unmerged": (N_("A merge was undone"), "arrows-pointing-out"),
-    "profile.stage_changed": (N_("Stage changed to %(to)s"), "arrow-trending-up"),
-    "profile.tier_changed": (N_("Tier changed to %(to)s"), "trophy"),
+    "profile.stage_changed": (N_("Stage changed"), "arrow-trending-up"),
+    "profile.tier_changed": (N_("Tier changed"), "trophy"),
     "profile.tag_added": (N_("Tag %(tag)s added"), "tag"),
     "profile.tag_removed": (N_("Tag %(tag)s removed"), "tag"),
     "profile.tag_renamed": (N_("Tag renamed to %(tag)s"), "tag"),
     "profile.relation_added": (N_("A relation was added"), "users"),
     "profile.relation_removed": (N_("A relation was removed"), "users"),
-    "profile.score_changed": (N_("Score changed to %(to)s"), "chart-bar"),
+    "profile.score_changed": (N_("Score changed"), "chart-bar"),
     "message.received": (N_("Wrote"), "chat-bubble-left"),
     "message.sent": (N_("We wrote"), "paper-airplane"),
     "message.delivered": (N_("A message was delivered"), "check"),
@@ -111,6 +111,12 @@ FIELD_LABELS: Mapping[str, str] = {
 }  # fmt: skip
 #: Fields whose change has an entry of its own.
 _TOLD_APART = frozenset({"stage", "tier", "score", "tags"})
+#: Of a merge whose people are known to the reader.
+_MERGES = {
+    "profile.merged": N_("Merged with %(other)s"), "profile.unmerged": N_("The merge with %(other)s was undone"),
+}  # fmt: skip
+#: Events whose sentence says already what became of it.
+_SAID = frozenset({"conversation.status_changed"})
 #: Characters of a text that one entry shows.
 SHOWN = 700
 
@@ -124,7 +130,7 @@ class _Lenient(dict[str, str]):
 
 @dataclass(frozen=True)
 class Change:
-    """One field that was changed."""
+    """One field that was changed; without a label where the entry itself names it."""
 
     label: str
     old: str
@@ -160,12 +166,17 @@ class DayOf:
 
 @dataclass(frozen=True)
 class Known:
-    """What turns ids into words: channels, names of colleagues and programs, what stands after an @, own terms."""
+    """What turns ids into words: channels, names of colleagues and programs, what stands after an @, own terms.
+
+    `reader`: who reads it; `merges`: merge → person → name, of those the reader may see.
+    """
 
     faces: Faces
     names: Mapping[str, str]
     handles: Mapping[str, str]
     terms: ValueNames = field(default_factory=ValueNames)
+    reader: str = ""
+    merges: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def timeline(entries: Sequence[Entry], known: Known, formats: Formats) -> list[DayOf]:
@@ -179,6 +190,8 @@ def ids_in(entries: Sequence[Entry]) -> list[str]:
     """Ids of colleagues and programs whose names the entries need."""
     found = {each.by for each in entries if each.by}
     for entry in entries:
+        if entry.text == MENTIONED and entry.properties.get("assignee_id"):
+            found.add(str(entry.properties["assignee_id"]))
         for change in _changed(entry).values():
             found |= {each for each in change.values() if isinstance(each, str) and each.startswith("usr_")}
     return sorted(found)
@@ -187,7 +200,7 @@ def ids_in(entries: Sequence[Entry]) -> list[str]:
 def happening(entry: Entry, known: Known, formats: Formats) -> Happening:
     """One entry."""
     face = known.faces.of(entry.refs["channel_id"]) if "channel_id" in entry.refs else None
-    text = formats.text(N_("You are mentioned in a note.")) if entry.text == MENTIONED else entry.text
+    text = _mention(entry, known, formats) if entry.text == MENTIONED else entry.text
     said = () if entry.gone or text is None else tuple(pieces_of(_cut(text), known.handles))
     detail = _detail(entry, known, formats)
     if entry.gone:
@@ -197,9 +210,18 @@ def happening(entry: Entry, known: Known, formats: Formats) -> Happening:
         said = ()
     return Happening(
         entry.id, _title(entry, known, formats), detail, SENTENCES.get(entry.name, ("", "bolt"))[1],
-        TONES.get(entry.name, ""), entry.at, _href(entry), face, said, by_words(entry.by, known, formats),
+        TONES.get(entry.name, ""), entry.at, _href(entry, known), face, said, by_words(entry.by, known, formats),
         changes_of(entry, known, formats), files, entry.gone,
     )  # fmt: skip
+
+
+def _mention(entry: Entry, known: Known, formats: Formats) -> str:
+    """Who is called to a note: the reader, or whom it is."""
+    who = str(entry.properties.get("assignee_id") or "")
+    if who == known.reader:
+        return formats.text(N_("You are mentioned in a note."))
+    name = known.names.get(who) or formats.text(N_("A former colleague"))
+    return formats.text(N_("%(name)s is mentioned in a note."), name=name)
 
 
 def by_words(by: str | None, known: Known, formats: Formats) -> str:
@@ -216,8 +238,9 @@ def by_words(by: str | None, known: Known, formats: Formats) -> str:
 def changes_of(entry: Entry, known: Known, formats: Formats) -> tuple[Change, ...]:
     """Fields from → to, where an entry tells of them. Tags have entries of their own."""
     result = []
+    alone = entry.name.endswith("_changed")
     for name, change in _changed(entry).items():
-        label = formats.text(FIELD_LABELS[name]) if name in FIELD_LABELS else known.terms.label(name)
+        label = "" if alone else formats.text(FIELD_LABELS[name]) if name in FIELD_LABELS else known.terms.label(name)
         old, new = (_shown(name, change.get(each), known, formats) for each in ("from", "to"))
         result.append(Change(label, old, new))
     return tuple(result)
@@ -233,6 +256,8 @@ def _changed(entry: Entry) -> dict[str, Mapping[str, Any]]:
     told = entry.properties.get("changes")
     if entry.name == "profile.updated" and isinstance(told, Mapping):
         told = {name: change for name, change in told.items() if name not in _TOLD_APART}
+    if entry.name in _SAID:
+        return {}
     if entry.name.endswith("_changed") and "to" in entry.properties:
         field = entry.name.partition(".")[2].removesuffix("_changed")
         told = {field: {"from": entry.properties.get("from"), "to": entry.properties["to"]}}
@@ -263,11 +288,12 @@ def _title(entry: Entry, known: Known, formats: Formats) -> str:
     msgid, _ = SENTENCES.get(entry.name, ("", ""))
     if not msgid:
         return entry.name
+    other = known.merges.get(entry.refs.get("merge_id", ""), {}).get(str(entry.properties.get("other_id")))
+    if other and entry.name in _MERGES:
+        return formats.text(_MERGES[entry.name], other=other)
     shown = {key: str(value) for key, value in entry.properties.items() if isinstance(value, str | int | float)}
     if entry.name == "conversation.status_changed" and shown.get("to") in STATUS_WORDS:
         shown["to"] = formats.text(STATUS_WORDS[shown["to"]])
-    if entry.name in ("profile.stage_changed", "profile.tier_changed") and "to" in shown:
-        shown["to"] = known.terms.value(entry.name[8:].removesuffix("_changed"), shown["to"])
     if "purpose" in shown:
         shown["purpose"] = known.terms.value("purpose", shown["purpose"])
     at = entry.properties.get("at")
@@ -300,7 +326,9 @@ def _cut(text: str) -> str:
     return text if len(text) <= SHOWN else text[:SHOWN].rstrip() + " …"
 
 
-def _href(entry: Entry) -> str:
+def _href(entry: Entry, known: Known) -> str:
+    if entry.refs.get("merge_id") in known.merges:
+        return f"?tab=identities#{entry.refs['merge_id']}"
     if "conversation_id" in entry.refs:
         return f"/inbox/{entry.refs['conversation_id']}"
     if entry.kind == "order" and entry.refs.get("order_id", "").startswith("ord_"):

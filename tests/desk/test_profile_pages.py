@@ -9,6 +9,7 @@ import pytest
 from aiohttp import FormData
 
 from base.clock import now
+from profiles.edit import ProfilePatch
 from tests.desk.world import channel, wrote
 
 pytestmark = pytest.mark.timeout(240)
@@ -59,6 +60,9 @@ async def test_a_mention_comes_to_the_colleagues_today(desk: Any) -> None:
     assert "You are mentioned in a note." in today and "please call back" in today
     assert "please call back" not in await ada.page("/today")
     assert '<mark class="mention">@Benedict Boss</mark>' in await ada.page(f"/profiles/{who}?tab=notes")
+    own, hers = [await each.page(f"/profiles/{who}?kind=task") for each in (ben, ada)]
+    assert "You are mentioned in a note." in own and "Benedict Boss is mentioned in a note." not in own
+    assert "Benedict Boss is mentioned in a note." in hers and "You are mentioned" not in hers
 
 
 async def test_a_call_is_logged_where_it_happened(desk: Any) -> None:
@@ -133,6 +137,33 @@ async def test_the_audit_says_what_was_changed_by_whom(desk: Any) -> None:
     assert "Tag vip added" in page and "· Ada Agent" in page
     assert "Hello from Audrey" not in page and "Hello from Audrey" in await ada.page(f"/profiles/{who}")
     await ada.post(f"/profiles/{who}/edit", 422, locale="not a language")
+
+
+async def test_a_change_is_said_once(desk: Any) -> None:
+    _, who = await somebody(desk, "Stella")
+    ada = await desk.person("agent", name="Ada Agent")
+    await ada.post(f"/profiles/{who}/stage", stage="lead", back="")
+    await desk.runtime.editor.patch(who, ProfilePatch(score=40), source="person", by=ada.user_id)
+    page = await ada.page(f"/profiles/{who}?kind=profile")
+    trail = page.split('data-testid="timeline"', 1)[1].split("</ol>", 1)[0]
+    assert trail.count("Stage changed") == 1 and trail.count("Lead") == 1 and "<dt>Stage" not in trail
+    assert trail.count("Score changed") == 1 and trail.count("40") == 1
+
+
+async def test_a_merge_names_who_it_was_and_leads_to_its_undo(desk: Any) -> None:
+    account, who = await somebody(desk, "Merle")
+    _, other = await somebody(desk, "Double")
+    ada = await desk.person("agent", name="Ada Agent")
+    merge_id = (await ada.post(f"/profiles/{who}/merge", other=other)).partition("merged=")[2]
+    page = await ada.page(f"/profiles/{who}?kind=profile")
+    assert "Merged with Double" in page and f'href="?tab=identities#{merge_id}"' in page
+    assert f'<li id="{merge_id}">' in await ada.page(f"/profiles/{who}?tab=identities")
+    limited = await desk.person("agent", [account.id], name="Lena Limited")
+    seen = await limited.page(f"/profiles/{who}?kind=profile")
+    assert "Merged with another profile" in seen and merge_id not in seen
+    await ada.post(f"/profiles/merges/{merge_id}/undo")
+    assert "The merge with Double was undone" in await ada.page(f"/profiles/{who}?kind=profile")
+    assert "The merge with Merle was undone" in await ada.page(f"/profiles/{other}?kind=profile")
 
 
 async def test_pages_of_the_timeline_lead_both_ways(desk: Any) -> None:
