@@ -61,6 +61,9 @@ class Column:
     cards: tuple[Card, ...]
     more_href: str
     paged: bool
+    #: The one that is shown where there is room for one alone.
+    is_open: bool
+    open_href: str
 
 
 @dataclass(frozen=True)
@@ -70,11 +73,18 @@ class Narrowed:
     owner: str = ""
     tier: str = ""
     tag: str = ""
+    #: The stage that a narrow window shows.
+    open: str = ""
 
     @property
     def query(self) -> dict[str, str]:
         """Only what is given."""
-        return {name: value for name in ("owner", "tier", "tag") if (value := getattr(self, name))}
+        return {name: value for name in ("owner", "tier", "tag", "open") if (value := getattr(self, name))}
+
+    @property
+    def narrows(self) -> bool:
+        """Whether somebody is left out."""
+        return bool(self.owner or self.tier or self.tag)
 
     def filter(self, stage: str, me: str) -> ProfileFilter:
         """For one column."""
@@ -87,7 +97,7 @@ def narrowed_by(query: Mapping[str, str]) -> Narrowed:
     owner = query.get("owner", "")
     return Narrowed(
         owner if owner == "me" or is_id(owner, "usr") else "", query.get("tier", "").strip()[:64],
-        query.get("tag", "").strip()[:64],
+        query.get("tag", "").strip()[:64], query.get("open", "").strip()[:64],
     )  # fmt: skip
 
 
@@ -104,10 +114,11 @@ async def board(request: web.Request) -> web.StreamResponse:
     keys += [key for key in held if key not in keys]
     spent = await runtime.stage_log.spent(runtime.clock() - LOOKED_BACK)
     spent = {key: each for key, each in spent.items() if each[0] >= MEASURED_S}
+    shown = narrowed.open if narrowed.open in keys else next(iter(keys), "")
     slowest = max(spent, key=lambda key: spent[key][0], default=None) if len(spent) > 1 else None
     try:
         columns = await asyncio.gather(
-            *(_column(request, key, said, narrowed, formats, spent, slowest) for key in keys)
+            *(_column(request, key, said, narrowed, formats, spent, slowest, key == shown) for key in keys)
         )
     except WrongInput:
         raise web.HTTPSeeOther(HERE) from None
@@ -116,7 +127,7 @@ async def board(request: web.Request) -> web.StreamResponse:
         "columns": columns, "narrowed": narrowed, "people": [(each.id, each.name) for each in people],
         "words": said, "moved": await _moved(request, said), "may_move": reader.may("agent", "marketer"),
         "here": request.path_qs if "moved" not in request.query else _back(narrowed), "me": reader.id,
-        "empty": not any(each.cards for each in columns) and not narrowed.query,
+        "empty": not any(each.cards for each in columns) and not narrowed.narrows,
         "tiers": await tier_names(runtime, formats),
     }  # fmt: skip
     return await page(request, "profiles/board.html", values)
@@ -124,7 +135,7 @@ async def board(request: web.Request) -> web.StreamResponse:
 
 async def _column(
     request: web.Request, key: str, said: Words, narrowed: Narrowed, formats: Formats,
-    spent: Mapping[str, tuple[float, int]], slowest: str | None,
+    spent: Mapping[str, tuple[float, int]], slowest: str | None, is_open: bool,
 ) -> Column:  # fmt: skip
     runtime, reader = runtime_of(request), principal_of(request)
     wanted = narrowed.filter(key, reader.id)
@@ -134,13 +145,14 @@ async def _column(
     seen = await seen_ids(reading(request), {row["_id"] for row in found.data})
     rows = [row for row in found.data if row["_id"] in seen]
     owners = await runtime.users.names(sorted({row["owner_id"] for row in rows if row.get("owner_id")}))
-    more = {**narrowed.query, "column": key, "cursor": found.next_cursor}
+    more = {**narrowed.query, "open": key, "column": key, "cursor": found.next_cursor}
     mean = spent.get(key)
     return Column(
         key, said.stage(key), await _count(request, wanted, formats), formats.span(mean[0], parts=2) if mean else "",
         key == slowest, key in said.asking, said.agreed.stage(key) is not None,
         tuple(card_of(row, owners, formats) for row in rows),
-        f"{HERE}?{urlencode(more)}" if found.next_cursor else "", paged,
+        f"{HERE}?{urlencode(more)}" if found.next_cursor else "", paged, is_open,
+        f"{HERE}?{urlencode({**narrowed.query, 'open': key})}",
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ let timer = 0;
 
 async function again() {
   timer = 0;
-  if (document.hidden || "busy" in root.dataset || root.contains(document.activeElement?.closest?.("form"))) return;
+  if (document.hidden || root.contains(document.activeElement?.closest?.("form"))) return;
   try {
     const fresh = (await part(root.dataset.liveHref ?? location.href)).querySelector("[data-live-page]");
     for (const each of fresh?.querySelectorAll("[data-live]") ?? []) {
