@@ -53,6 +53,7 @@ SETTINGS: tuple[tuple[str, tuple[Section, ...]], ...] = (
         Section("/settings/privacy", N_("Privacy"), ("admin",), whole=True),
         Section("/settings/retention", N_("Retention"), ("admin",), whole=True),
     )),
+    (N_("Programs"), (Section("/api/docs", N_("API")),)),
 )  # fmt: skip
 PROFILES: tuple[Section, ...] = (
     Section("/profiles", N_("Profiles")),

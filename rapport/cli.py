@@ -323,7 +323,7 @@ def demo_play(context: click.Context, parent: int | None, data_here: Path | None
     """Play the providers and the customers of the demo (started by `up --demo`)."""
     from rapport.demo.play import play
 
-    _run(play(need_servers(settings_for(context, data_here)), parent=parent))
+    _run(play(need_servers(settings_for(context, data_here)), parent=parent, say=click.echo))
 
 
 @demo.command("simulate")

@@ -72,6 +72,7 @@ from profiles.track import Tracker
 from profiles.uses import Uses
 from profiles.valuing import Valuing
 from profiles.visitors import Visitors
+from rapport import arriving
 from rapport.campaigning import Campaigns, open_campaigns
 from rapport.people import People, open_people
 from rapport.plumbing import Plumbing, open_plumbing
@@ -98,6 +99,7 @@ class Runtime:
     ) -> None:  # fmt: skip
         self._plumbing = plumbing
         self.settings: Settings = plumbing.settings
+        self.arriving = arriving.reader(plumbing.settings.data)
         self.clock: Clock = plumbing.clock
         self.db: Database = plumbing.db
         self.bus: Bus = plumbing.bus

@@ -22,7 +22,7 @@ from desk.pages.inbox_rows import Asked, row_of
 from desk.pages.merging import pair_rows
 from desk.pages.profile_follow_up import follow_up_view
 from desk.pages.reads import faces_of, people, together
-from desk.render import formats_of, page
+from desk.render import arriving_of, formats_of, page
 from inbox.models import Send
 from inbox.store import ConversationFilter
 from profiles.follow_up import follow_ups_of
@@ -146,7 +146,7 @@ async def counts(request: web.Request) -> web.StreamResponse:
     due = await seen_tasks(reading(request), await runtime.tasks.due(principal.id, now, 100))
     follow_ups = await runtime.follow_ups.due(principal.id, now, 100)
     seen = await seen_ids(reading(request), {each.id for each in follow_ups})
-    return web.json_response({"inbox": len(mine.data), "today": len(due) + len(seen)})
+    return web.json_response({"inbox": len(mine.data), "today": len(due) + len(seen), "arriving": arriving_of(request)})
 
 
 @routes.post("/today/tasks/{task_id}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from channels.vocabulary import Address, MailParts, MessageReceived, Person
@@ -25,12 +25,14 @@ SYSTEM = Actor(None, "Harbour Tea", "system")
 CLOSED_AFTER = timedelta(hours=20)
 
 
-async def load_past(runtime: Runtime, held: Stage) -> None:
-    """Load everybody, those with the freshest news first. May run again: nothing is doubled."""
+async def load_past(runtime: Runtime, held: Stage, told: Callable[[int], None] = lambda percent: None) -> None:
+    """Load everybody, those with the freshest news first. May run again: nothing is doubled. `told`: how far it is."""
     now = runtime.clock()
     people = sorted(map(cast.person, range(cast.PEOPLE)), key=lambda one: cast.exchanges(one, now)[-1].asked_at)
     for start in range(0, len(people), BATCH):
+        told(start * 100 // len(people))
         await _load(runtime, held, people[::-1][start : start + BATCH], now)
+    told(100)
     log.info("the demo's past is loaded", extra={"people": len(people)})
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Callable
+from pathlib import Path
 
 from base.settings import Settings
+from rapport import arriving
 from rapport.demo import cast, stage
 from rapport.demo.page import shop_page
 from rapport.demo.past import load_past
@@ -76,8 +79,22 @@ def _ids_of(one: cast.Person) -> tuple[str, ...]:
     return (one.phone.removeprefix("+"), one.telegram_id, one.email, f"app-{one.number}")
 
 
-async def play(settings: Settings, *, parent: int | None = None) -> None:
-    """Set the stage (once), load the past (once), then play until told to stop."""
+def _progress(folder: Path, say: Callable[[str], None]) -> Callable[[int], None]:
+    """Tells the pages of each step, and who looks at the terminal of every tenth."""
+    said = -1
+
+    def told(percent: int) -> None:
+        nonlocal said
+        arriving.tell(folder, percent)
+        if percent // 10 > said:
+            said = percent // 10
+            say(f"Sample data is arriving: {percent} %" if percent < 100 else "All sample data is there.")
+
+    return told
+
+
+async def play(settings: Settings, *, parent: int | None = None, say: Callable[[str], None] = log.info) -> None:
+    """Set the stage (once), load the past (once), then play until told to stop. `say`: a line for who waits."""
     stop = stop_event(parent)
     runtime = await open_runtime(settings)
     held = stage.load(settings.data, settings.database)
@@ -93,7 +110,7 @@ async def play(settings: Settings, *, parent: int | None = None) -> None:
         await prepare_stage(runtime, held)
         stage.save(settings.data, held)
         log.info("a shop's page with the chat on it: %s", held.shop_urls[0])
-        playing = asyncio.create_task(_perform(runtime, held, posting, acts, waiting))
+        playing = asyncio.create_task(_perform(runtime, held, posting, acts, waiting, say))
         await asyncio.wait([playing, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
         playing.cancel()
         await asyncio.gather(playing, return_exceptions=True)
@@ -113,13 +130,14 @@ async def _listen(providers: PretendedProviders, held: stage.Stage) -> None:
 
 
 async def _perform(
-    runtime: Runtime, held: stage.Stage, posting: Posting, acts: list[Play], waiting: list[Delivered]
-) -> None:
+    runtime: Runtime, held: stage.Stage, posting: Posting, acts: list[Play], waiting: list[Delivered],
+    say: Callable[[str], None],
+) -> None:  # fmt: skip
     acts.append(Play(posting, runtime))
     for message in waiting:
         acts[0].delivered(message)
     if not held.past_loaded:
-        await load_past(runtime, held)
+        await load_past(runtime, held, _progress(runtime.settings.data, say))
         held.past_loaded = True
         stage.save(runtime.settings.data, held)
     await acts[0].run()

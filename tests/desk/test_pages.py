@@ -10,6 +10,7 @@ from campaigns.tasks import TaskInput
 from desk.app import build
 from inbox.models import Actor
 from orders.models import OrderInput
+from rapport import arriving
 from tests.desk.conftest import PASSWORD
 from tests.desk.world import MAIL, WHATSAPP, channel, wrote
 
@@ -409,3 +410,12 @@ async def test_signing_in_sounds_the_same_for_known_and_unknown_people(desk):
             text = re.sub(r'value="[^"]*"|nonce="[^"]*"', "", await answer.text())
             said.add((answer.status, text))
     assert len(said) == 1
+
+
+async def test_sample_data_that_is_still_arriving_says_so(desk, tmp_path, monkeypatch):
+    ada = await desk.person("agent", name="Ada Agent")
+    assert 'data-testid="arriving"' not in await ada.page("/today")
+    arriving.tell(tmp_path, 62)
+    monkeypatch.setattr(desk.runtime, "arriving", arriving.reader(tmp_path))
+    assert "Sample data is still arriving: 62 %" in await ada.page("/today")
+    assert '"arriving": 62' in await ada.page("/counts")

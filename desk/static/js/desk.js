@@ -87,6 +87,19 @@ document.addEventListener("htmx:sendError", () => toast(word("offline")));
 
 // The figures on the rail follow the stream, at most once in three seconds.
 let counting = 0;
+// Sample data that is still on its way says how far it is, until all is there.
+function arrives(percent) {
+  const box = document.querySelector(".arriving");
+  if (!box) return;
+  if (percent === null) {
+    box.remove();
+    return;
+  }
+  box.querySelector("progress").value = percent;
+  const words = box.querySelector("[data-words]");
+  words.textContent = words.dataset.words.replace("#", percent);
+  counting ||= setTimeout(counts, 3000);
+}
 async function counts() {
   counting = 0;
   if (document.hidden) return;
@@ -97,6 +110,7 @@ async function counts() {
       each.hidden = !count;
       each.textContent = count > 99 ? "99+" : count;
     }
+    arrives(found.arriving);
   } catch { /* the next notice tries again */ }
 }
 on("*", (_, type) => {
@@ -109,6 +123,17 @@ document.addEventListener("visibilitychange", () => { if (!document.hidden) coun
 const stage = document.querySelector(".flow-stage");
 if (stage) stage.scrollLeft = (stage.scrollWidth - stage.clientWidth) / 2;
 
+// A day that is chosen is said in words too: browsers show numbers in an order of their own.
+document.addEventListener("input", (event) => {
+  const says = event.target.matches?.(".day") && document.querySelector(`[data-says="${CSS.escape(event.target.id)}"]`);
+  if (!says) return;
+  const { value, type } = event.target;
+  const style = { dateStyle: "full", ...(type === "date" ? {} : { timeStyle: "short" }) };
+  const at = new Date(type === "date" ? `${value}T00:00` : value);
+  const language = document.documentElement.lang === "en" ? "en-GB" : document.documentElement.lang;
+  says.textContent = Number.isNaN(at.valueOf()) ? "" : new Intl.DateTimeFormat(language, style).format(at);
+});
+
 age();
 setInterval(age, 20000);
 
@@ -119,3 +144,4 @@ if (document.querySelector("[data-inbox]")) import("./inbox.js");
 else if (document.querySelector("[data-live-page]")) import("./watch.js");
 if (document.querySelector("[data-board]")) import("./board.js");
 if (document.querySelector("[data-builder]")) import("./segments.js");
+if (document.querySelector("[data-key-of]")) import("./keys.js");
