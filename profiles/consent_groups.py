@@ -16,6 +16,7 @@ from base.errors import Conflict, FieldError, NotFound, WrongInput
 from base.ids import new_id
 from base.mongo import Document, DuplicateKeyError
 from profiles.models import Input, Moment, Stored
+from profiles.naming import free_key
 from profiles.store.consent_groups import ConsentGroupStore
 from profiles.verdicts import SERVICE
 
@@ -37,10 +38,10 @@ class GroupWords(Input):
 
 
 class GroupInput(Input):
-    """A group as it is made. `key` is the purpose in the ledger and in journeys, for ever; `wording` what people agree
-    to."""
+    """A group as it is made. `wording`: the sentence people agree to; `key` stays for ever, and is made from the name
+    where none is given."""
 
-    key: Key
+    key: Key | None = None
     name: Title
     description: Words = ""
     wording: Words = ""
@@ -112,6 +113,23 @@ class ConsentGroups:
     async def create(self, wanted: GroupInput) -> ConsentGroup:
         """A new group. A key that was used before comes back to life. Raises `WrongInput`, `Conflict`."""
         _require_sense(wanted)
+        for _ in range(ROUNDS):
+            key = wanted.key or await self._key_for(wanted.name)
+            try:
+                return await self._created(wanted.model_copy(update={"key": key}), key)
+            except Conflict:
+                if wanted.key:
+                    raise
+        raise Conflict("Consent groups are being made too often just now.", code="contended")
+
+    async def _key_for(self, name: str) -> str:
+        return free_key(name, *await self.keys(), otherwise="group")
+
+    async def keys(self) -> tuple[set[str], set[str]]:
+        """Keys that no new group may have, and all there ever were."""
+        return {row["key"] for row in await self._store.all()} | SERVICE, await self._store.keys()
+
+    async def _created(self, wanted: GroupInput, key: str) -> ConsentGroup:
         now = self._clock()
         row: Document = {
             "_id": new_id("cgr"), **wanted.model_dump(mode="json"), "wording_version": 1, "archived_at": None,
@@ -121,7 +139,7 @@ class ConsentGroups:
             await self._store.insert(row)
             return ConsentGroup.model_validate(row)
         except DuplicateKeyError:
-            return await self._revived(wanted)
+            return await self._revived(wanted, key)
 
     async def change(self, group_id: str, fields: Mapping[str, Any]) -> ConsentGroup:
         """Change what is given. Raises `NotFound`, `WrongInput`, `Conflict`."""
@@ -150,10 +168,10 @@ class ConsentGroups:
             raise Conflict("This consent group is being changed too often just now.", code="contended")
         return ConsentGroup.model_validate(saved)
 
-    async def _revived(self, wanted: GroupInput) -> ConsentGroup:
-        known = await self.of(wanted.key)
+    async def _revived(self, wanted: GroupInput, key: str) -> ConsentGroup:
+        known = await self.of(key)
         if known is None or known.archived_at is None:
-            raise Conflict(f"There is a consent group {wanted.key} already.", code="key_taken")
+            raise Conflict(f"There is a consent group {key} already.", code="key_taken")
         saved = await self._saved(known, {**wanted.model_dump(exclude={"key"}), "archived_at": None})
         if saved is None:
             raise Conflict("This consent group is being changed too often just now.", code="contended")

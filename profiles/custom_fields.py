@@ -19,6 +19,7 @@ from base.errors import Conflict, FieldError, NotFound, WrongInput
 from base.ids import new_id
 from base.mongo import Database, Document, DuplicateKeyError
 from profiles.models import Input, Moment, Stored, is_safe_key
+from profiles.naming import free_key
 from profiles.store.terms import TermStore
 
 FieldType = Literal["text", "long_text", "number", "boolean", "date", "choice", "choices", "rating", "url", "file"]
@@ -54,9 +55,10 @@ def _on_the_profile() -> list[Place]:
 
 
 class FieldInput(Input):
-    """A definition as it is made. `personal`: it tells something private, and is left out where people are counted."""
+    """A definition as it is made; without a `key` one is made from its name. `personal`: it tells something private,
+    and is left out where people are counted."""
 
-    key: FieldKey
+    key: FieldKey | None = None
     labels: Labels
     type: FieldType = "text"
     options: Annotated[list[Option], Field(max_length=200)] = Field(default_factory=list)
@@ -276,6 +278,25 @@ class CustomFields:
         """A new definition, last in order unless said otherwise. One that was taken away comes back to life under its
         key. Raises `WrongInput`, `Conflict`."""
         _require_sense(wanted)
+        for _ in range(ROUNDS):
+            key = wanted.key or await self._key_for(wanted.labels)
+            try:
+                return await self._created(wanted.model_copy(update={"key": key}), key)
+            except Conflict:
+                if wanted.key:
+                    raise
+        raise Conflict("Fields are being made too often just now.", code="contended")
+
+    async def _key_for(self, labels: Mapping[str, str]) -> str:
+        """Of the English name where there is one: programs read English."""
+        name = labels.get("en") or next(iter(labels.values()), "")
+        return free_key(name, *await self.keys(), otherwise="field")
+
+    async def keys(self) -> tuple[set[str], set[str]]:
+        """Keys that stand, and all there ever were."""
+        return {row["key"] for row in await self._store.fields()}, await self._store.field_keys()
+
+    async def _created(self, wanted: FieldInput, key: str) -> CustomField:
         now, standing = self._clock(), await self._store.fields()
         if len(standing) >= 200:
             raise WrongInput("There are 200 fields already.", [FieldError("key", "there are 200 fields already")])
@@ -287,12 +308,12 @@ class CustomFields:
         try:
             await self._store.add_field(row)
         except DuplicateKeyError:
-            known = await self._store.field_by_key(wanted.key)
+            known = await self._store.field_by_key(key)
             revived = None
             if known is not None and known["archived_at"] is not None:
                 revived = await self._store.change_field(known["_id"], known["rev"], values)
             if revived is None:
-                raise Conflict(f"There is a field {wanted.key} already.", code="key_taken") from None
+                raise Conflict(f"There is a field {key} already.", code="key_taken") from None
             row = revived
         self._changed()
         return CustomField.model_validate(row)

@@ -120,7 +120,7 @@ def written(form: Mapping[str, Any]) -> dict[str, Any]:
             locales[code] = {**words, "name": words["name"] or None}
     position = text("position")
     return {
-        **{part: text(part) for part in PARTS}, "key": text("key"), "default": text("default") or "opt_in",
+        **{part: text(part) for part in PARTS}, "key": text("key") or None, "default": text("default") or "opt_in",
         "double_opt_in": bool(form.get("double_opt_in")), "locales": locales,
         "position": int(position) if position.isascii() and position.isdigit() else 0,
     }  # fmt: skip
@@ -138,6 +138,7 @@ async def _form(
 ) -> web.Response:  # fmt: skip
     values = {
         "group": group, "given": given, "faults": faults, "defaults": DEFAULTS, "further": FURTHER,
+        "keys": None if group else [sorted(each) for each in await runtime_of(request).consent.groups.keys()],
         "may_change": principal_of(request).may_everywhere("marketer"),
     }  # fmt: skip
     return await page(request, "settings/consent_group.html", values, status=422 if faults else 200)

@@ -125,7 +125,7 @@ def written(form: Any) -> dict[str, Any]:
             said = {code: name[:80] for code, name in zip(LANGUAGES, names, strict=False) if name}
             options.append({"value": value[:80], "labels": said})
     return {
-        "key": text("key"), "type": text("type") or "text", "labels": {k: v for k, v in labels.items() if v},
+        "key": text("key") or None, "type": text("type") or "text", "labels": {k: v for k, v in labels.items() if v},
         "options": options, "required": "required" in form, "personal": "personal" in form,
         "shown": [place for place in SHOWN if f"shown:{place}" in form],
     }  # fmt: skip
@@ -141,7 +141,7 @@ def options_text(options: Any) -> str:
 
 
 _BLANK: dict[str, Any] = {
-    "key": "", "labels": {}, "type": "text", "required": False, "personal": False, "shown": [], "options": [],
+    "key": None, "labels": {}, "type": "text", "required": False, "personal": False, "shown": [], "options": [],
 }  # fmt: skip
 TAKEN = N_("There is a field with this key already.")
 _SAYS = {
@@ -157,6 +157,7 @@ async def _form(
         "field": field, "given": {**_BLANK, **given}, "faults": faults, "types": TYPES, "shown": SHOWN,
         "may_change": principal_of(request).may_everywhere("marketer"),
         "languages_shown": LANGUAGES, "options_text": options_text(given.get("options")),
+        "keys": None if field else [sorted(each) for each in await runtime_of(request).fields.keys()],
     }  # fmt: skip
     return await page(request, "settings/field.html", values, status=422 if faults else 200)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from desk.forms import read_form
 from desk.i18n import LANGUAGES, N_
 from desk.keys import runtime_of
 from desk.render import formats_of, page
+from profiles.naming import free_key
 from profiles.store.profiles import ProfileFilter
 from profiles.terms import Agreed, ListName
 
@@ -67,11 +67,15 @@ def written(form: Mapping[str, Any], name: str, known: Mapping[str, Mapping[str,
     """The rows of the form in the order of their numbers; a row without a name is taken away. Languages and rules that
     the form does not show stay as they are."""
     rows: list[tuple[float, int, dict[str, Any]]] = []
+    taken = {*known, *(str(form.get(f"key:{i}", "")).strip() for i in range(ROWS_MAX))}
     for i in range(ROWS_MAX):
         names = _names(form, "name", i)
         if not names:
             continue
-        key = str(form.get(f"key:{i}", "")).strip() or key_of(next(iter(names.values())), i)
+        key = str(form.get(f"key:{i}", "")).strip()
+        if not key:
+            key = free_key(next(iter(names.values())), taken, taken, otherwise="term")
+            taken.add(key)
         row: dict[str, Any] = {**known.get(key, {}), "key": key}
         row["names"] = {**_others(row.get("names")), **names}
         if name == "relations":
@@ -94,12 +98,6 @@ def _names(form: Mapping[str, Any], part: str, i: int) -> dict[str, str]:
 
 def _others(names: Mapping[str, str] | None) -> dict[str, str]:
     return {code: text for code, text in (names or {}).items() if code not in LANGUAGES}
-
-
-def key_of(name: str, i: int) -> str:
-    """A key for what was named; for names without Latin letters a plain number."""
-    plain = re.sub(r"[^a-z0-9]+", "_", name.casefold()).strip("_")[:40]
-    return plain or f"term_{i + 1}"
 
 
 def _sentence(error: WrongInput | Conflict) -> str:

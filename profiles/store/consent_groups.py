@@ -30,6 +30,10 @@ class ConsentGroupStore:
         """The same by its key."""
         return await self._rows.find_one({"key": key})
 
+    async def keys(self) -> set[str]:
+        """Keys of all groups, also of those that were taken away."""
+        return set(await self._rows.distinct("key"))
+
     async def all(self) -> list[Document]:
         """Those that stand, in the order in which people see them. There are a handful."""
         found = self._rows.find({"archived_at": None})

@@ -57,6 +57,10 @@ class TermStore:
         """One definition, taken away or not."""
         return await self._fields.find_one({"_id": field_id})
 
+    async def field_keys(self) -> set[str]:
+        """Keys of all definitions, also of those that were taken away."""
+        return set(await self._fields.distinct("key"))
+
     async def field_by_key(self, key: str) -> Document | None:
         """The same by its key."""
         return await self._fields.find_one({"key": key})

@@ -266,6 +266,12 @@ async def test_groups_in_the_settings(desk):
     assert "double opt-in makes sense only" in faulty
     assert "Small letters" in await person.post("/settings/consent/new", 422, name="X", key="A b")
     assert "already" in await person.post("/settings/consent/new", 422, name="X", key="events")
+    for name in ("Gute Grüße", "Gute Grüße", "活动", "Service"):
+        await person.post("/settings/consent/new", name=name)
+    made = {each.key: each for each in await desk.runtime.consent.groups.all()}
+    assert {"gute_grusse", "gute_grusse_2", "group_1", "service_2"} <= made.keys()
+    for key in ("gute_grusse", "gute_grusse_2", "group_1", "service_2"):
+        await desk.runtime.consent.groups.archive(made[key].id)
     listed = await person.page(await person.post(f"/settings/consent/{group.id}/remove"))
     assert "Happenings" not in listed and 'data-testid="undo"' in listed
     await person.post(f"/settings/consent/{group.id}/restore")
