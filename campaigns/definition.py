@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from base.errors import FieldError, WrongInput
+from base.errors import MEMBER, FieldError, WrongInput
 from campaigns.conditions import RuleFault
 from campaigns.models import LATER_STEPS, LATER_TRIGGERS, STEPS, TRIGGERS, Definition
 
@@ -64,6 +64,17 @@ def check_draft(raw: Mapping[str, Any]) -> None:
     faults = read(raw).faults
     if faults:
         raise WrongInput("The journey has faults.", faults)
+
+
+def faults_of(
+    model: type[BaseModel], raw: Mapping[str, Any]
+) -> tuple[BaseModel | None, tuple[FieldError, ...], tuple[FieldError, ...]]:
+    """What was read (None when anything is wrong), what is wrong, and what is not there yet."""
+    faults: list[FieldError] = []
+    missing: list[FieldError] = []
+    found = _validated(model, dict(raw), "", faults, missing)
+    whole = found if isinstance(found, BaseModel) and not faults and not missing else None
+    return whole, _once_each(faults), _once_each(missing)
 
 
 def check_plain(raw: Any) -> None:
@@ -169,7 +180,7 @@ def _place(path: str, loc: Sequence[int | str]) -> str:
 
 def _is_union_tag(part: str) -> bool:
     """Pydantic puts the name of a union's member or of a validator into the place."""
-    return part[:1].isupper() or "(" in part or "[" in part
+    return part.startswith(MEMBER) or part[:1].isupper() or "(" in part or "[" in part
 
 
 def _joined(path: str, inside: str) -> str:

@@ -7,16 +7,15 @@ came by), is the person in the control group, are these quiet hours. Then the me
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 from base.clock import Clock
 from base.mongo import Document
 from campaigns.bells import Ringer
-from campaigns.contents import Rendered, chat_message, mail_message
 from campaigns.effects import KIND
 from campaigns.engine import goal_or_exit
 from campaigns.facts import Ask, FactReader
@@ -25,27 +24,17 @@ from campaigns.interest import needs
 from campaigns.live import LiveJourneys
 from campaigns.models import Definition, SendStep
 from campaigns.namespaces import context_of
-from campaigns.render import Renderer, RenderFailed, RenderItem
 from campaigns.run import Facts, Finish, Need, RunState
 from campaigns.store import EnrolmentStore, JourneyStore, TemplateStore
 from campaigns.store.enrolments import is_live, run_of
-from channels.registry import Registry
-from channels.store import ChannelStore
-from channels.vocabulary import Address, OutboundMail, OutboundMessage
+from campaigns.writing import Letter, MessageWriter
 from inbox.models import Send
-from inbox.policy import Open, window
-from inbox.sources import Answer, Defer, Prepared, Skip
-from profiles.consent import MARKETING
-from profiles.consent_links import ConsentLink, ConsentLinks
+from inbox.sources import Answer, Defer, Skip
 from profiles.models import Identity
 from profiles.store import ProfileStore
 
-log = logging.getLogger(__name__)
-
 #: A send of a paused journey is looked at again after this; a resume waits at most so long.
 PAUSED_FOR = timedelta(seconds=30)
-#: A template that took too long is tried again for this long: the machine may have been busy.
-SLOW_FOR = timedelta(minutes=10)
 
 _OVER = "The run is over, so this message is not needed any more."
 _ELSEWHERE = "The run has moved on, so this message is not needed any more."
@@ -53,36 +42,6 @@ _REASONS: Mapping[str, str] = {
     "goal": "The goal of the journey has been reached, so this message is not needed any more.",
     "exit_condition": "The journey's exit condition came true, so this message is not needed any more.",
 }
-
-
-class Links(Protocol):
-    """Makes the personal addresses a message may carry."""
-
-    def for_send(self, send: Send) -> Mapping[str, str]:
-        """`unsubscribe_url`, `preferences_url`, `view_in_browser_url`, as far as there are any."""
-        ...
-
-
-class NoLinks:
-    """Where no public pages are served."""
-
-    def for_send(self, send: Send) -> Mapping[str, str]:
-        """None."""
-        return {}
-
-
-class PersonalLinks:
-    """The way out of the mailing and to the preference centre, for the address a send goes to."""
-
-    def __init__(self, links: ConsentLinks) -> None:
-        self._links = links
-
-    def for_send(self, send: Send) -> Mapping[str, str]:
-        """Both name the send, so that the ledger knows which message a no came from."""
-        purpose = str(send.content.get("purpose") or MARKETING)
-        no = ConsentLink("unsubscribe", send.identity_id, purpose, send.id)
-        choice = ConsentLink("preferences", send.identity_id, "", send.id)
-        return {"unsubscribe_url": self._links.url(no), "preferences_url": self._links.url(choice)}
 
 
 @dataclass(frozen=True)
@@ -103,8 +62,7 @@ class JourneySource:
 
     def __init__(
         self, journeys: JourneyStore, store: EnrolmentStore, live: LiveJourneys, facts: FactReader,
-        templates: TemplateStore, profiles: ProfileStore, channels: ChannelStore, registry: Registry,
-        renderer: Renderer, doorbell: Ringer, clock: Clock, *, links: Links | None = None,
+        templates: TemplateStore, profiles: ProfileStore, writer: MessageWriter, doorbell: Ringer, clock: Clock,
     ) -> None:  # fmt: skip
         self._journeys = journeys
         self._store = store
@@ -112,18 +70,15 @@ class JourneySource:
         self._facts = facts
         self._templates = templates
         self._profiles = profiles
-        self._channels = channels
-        self._registry = registry
-        self._renderer = renderer
+        self._writer = writer
         self._doorbell = doorbell
         self._clock = clock
-        self._links = links or NoLinks()
 
     async def prepare(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Answer]:
         """One answer per send: may it go, and with which words."""
         answers, going = await self._judged(sends, now)
         identities = await self._profiles.identities(case.send.identity_id for case in going)
-        return answers | await self._rendered(going, identities, now)
+        return answers | await self._written(going, identities, now)
 
     async def last_look(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Skip | Defer]:
         """An order paid, an answer, a pause since `prepare`: writing the message and the calls before it take time."""
@@ -207,61 +162,23 @@ class JourneySource:
 
     # -- writing the message -----------------------------------------------------------------------------------
 
-    async def _rendered(
+    async def _written(
         self, cases: Sequence[_Case], identities: Mapping[str, Identity], now: datetime
     ) -> dict[str, Answer]:
-        if not cases:
-            return {}
         wanted = {case.step.template_id for case in cases if case.step.template_id}
         templates = await self._templates.many(wanted)
-        answers: dict[str, Answer] = {}
-        items: list[tuple[_Case, RenderItem]] = []
-        for case in cases:
-            content = self._content(case, templates)
-            if content is None:
-                answers[case.send.id] = Skip("template_gone", "The template of this message is not there any more.")
-                continue
-            profile = case.facts.profile
-            context = context_of(case.facts, case.run, case.definition, self._links.for_send(case.send))
-            items.append((case, RenderItem(content, context, profile.get("locale"), profile.get("time_zone"))))
-        made = await self._renderer.render_many([item for _, item in items])
-        for (case, _), rendered in zip(items, made, strict=True):
-            if isinstance(rendered, RenderFailed):
-                answers[case.send.id] = _not_rendered(case.send, rendered, now)
-            else:
-                if rendered.warnings:
-                    log.info("empty values", extra={"send": case.send.id, "names": rendered.warnings})
-                answers[case.send.id] = await self._message(case, rendered, identities.get(case.send.identity_id), now)
-        return answers
-
-    def _content(self, case: _Case, templates: Mapping[str, Document]) -> Mapping[str, Any] | None:
-        if case.step.content is not None:
-            return case.step.content.model_dump()
-        row = templates.get(case.step.template_id or "")
-        return row["content"] if row else None
-
-    async def _message(self, case: _Case, rendered: Rendered, identity: Identity | None, now: datetime) -> Answer:
-        opened = await self._channels.both(case.send.channel_id)
-        if opened is None:
-            return Skip("channel_gone", "The channel it was to be sent on is no longer connected.")
-        adapter = self._registry.get(opened[0].provider)
-        to = Address(channel_id=case.send.channel_id, external_id="?")  # delivery fills in the address of today
-        if adapter.card.kind == "email":
-            head = OutboundMail(subject="", list_unsubscribe_url=self._unsubscribe(case))
-            return _checked(mail_message(rendered, case.send.send_key, to, head))
-        able = adapter.capabilities_for(identity.external_id if identity else None)
-        template = rendered.whatsapp if able.templates else None
-        if template is not None and rendered.text and identity is not None:
-            inside = isinstance(window(able, identity, now, automatic=True), Open)
-            template = None if inside else template
-        message = chat_message(rendered, case.send.send_key, to, able=able, template=template)
-        return _checked(message)
-
-    def _unsubscribe(self, case: _Case) -> str | None:
-        """Order notices carry no way out of the mailing list: they are none."""
-        if case.send.send_class != "marketing":
-            return None
-        return self._links.for_send(case.send).get("unsubscribe_url")
+        letters = [
+            Letter(
+                case.send,
+                _content(case, templates),
+                partial(context_of, case.facts, case.run, case.definition),
+                case.facts.profile.get("locale"),
+                case.facts.profile.get("time_zone"),
+                identities.get(case.send.identity_id),
+            )
+            for case in cases
+        ]
+        return await self._writer.write(letters, now)
 
 
 def _standing(send: Send, row: Document | None, status: str | None, now: datetime) -> Skip | Defer | None:
@@ -287,14 +204,8 @@ def _needs(definition: Definition, run: RunState) -> frozenset[Need]:
     return frozenset(wanted)
 
 
-def _not_rendered(send: Send, failed: RenderFailed, now: datetime) -> Answer:
-    if failed.code == "unavailable" or (failed.code == "too_slow" and now - send.planned_at < SLOW_FOR):
-        return Defer(now + timedelta(seconds=30), "not_rendered", "The message could not be written yet; we try again.")
-    part = f" ({failed.part})" if failed.part else ""
-    return Skip("template_failed", f"The template could not be filled in{part}: {failed}")
-
-
-def _checked(message: OutboundMessage) -> Answer:
-    if not (message.text or message.template or (message.mail and message.mail.html)):
-        return Skip("empty", "The message has no text for this person.")
-    return Prepared(message)
+def _content(case: _Case, templates: Mapping[str, Document]) -> Mapping[str, Any] | None:
+    if case.step.content is not None:
+        return case.step.content.model_dump()
+    row = templates.get(case.step.template_id or "")
+    return row["content"] if row else None

@@ -18,6 +18,8 @@ from profiles.events import NewEvent
 #: States in which nobody has written down yet what the provider said.
 IN_FLIGHT = ("planned", "deferred", "claimed", "handed")
 _HISTORY_KEPT = 60
+#: What a person did with a message: since when, on the message and on its send.
+SEEN = {DeliveryStatus.OPENED: "opened_at", DeliveryStatus.CLICKED: "clicked_at"}
 
 
 @dataclass
@@ -81,6 +83,8 @@ def _on_send(effects: Effects, items: Sequence[Item]) -> None:
         entry = {**receipt.as_document(), "key": receipt.key}
         pushed = {"$push": {"history": {"$each": [entry], "$sort": {"at": 1, "key": 1}, "$slice": -_HISTORY_KEPT}}}
         effects.sends.append(UpdateOne({"_id": send["_id"], "history.key": {"$ne": receipt.key}}, pushed))
+        if seen := SEEN.get(receipt.status):
+            effects.sends.append(UpdateOne({"_id": send["_id"]}, {"$min": {seen: receipt.at}}))
     if deciding is not None and deciding.standing is not None:
         state, rank = deciding.standing
         change: Document = {"state": state, "rank": rank, "standing_at": deciding.at, "reason": deciding.reason}
@@ -101,8 +105,7 @@ def _on_message(
             entry = {"status": _shown(receipt), "at": receipt.at, "key": receipt.key, "reason": receipt.reason}
             pushed = {"$push": {"status_history": {"$each": [entry], "$sort": {"at": 1, "key": 1}, "$slice": -40}}}
             effects.messages.append(UpdateOne({"_id": message_id, "status_history.key": {"$ne": receipt.key}}, pushed))
-        seen = {DeliveryStatus.OPENED: "opened_at", DeliveryStatus.CLICKED: "clicked_at"}.get(receipt.status)
-        if seen:
+        if seen := SEEN.get(receipt.status):
             effects.messages.append(UpdateOne({"_id": message_id}, {"$min": {seen: receipt.at}}))
     if ids:
         effects.messages.append(

@@ -25,6 +25,8 @@ SendState = Literal[
 WAITING: tuple[SendState, ...] = ("planned", "deferred", "claimed")
 #: States that tell how it ended, or how far it has come.
 RESULTS: frozenset[str] = frozenset({"accepted", "delivered", "read", "failed", "skipped", "unknown"})
+#: Nothing may overtake a send that was never made.
+SKIPPED_RANK = 100
 #: Priorities in rising order, as numbers that an index can sort.
 PRIORITY_RANK: Mapping[str, int] = {"none": 0, "low": 1, "medium": 2, "high": 3, "urgent": 4}
 
@@ -78,7 +80,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Send:
-    """One row of the outbox, which is also the ledger."""
+    """One row of the outbox, which is also the ledger. `identity_id` is empty where there was no way to the person."""
 
     id: str
     send_key: str

@@ -12,11 +12,10 @@ from base.duty import settled
 from base.mongo import Document, UpdateOne
 from channels.vocabulary import Address, OutboundMessage, SendReceipt
 from inbox.incoming import short_id
+from inbox.models import SKIPPED_RANK
 from inbox.standing import ACCEPTED_RANK, FAILED_RANK, UNKNOWN_RANK, Receipt
 
 _GONE = {"lease": "", "due_at": "", "awaiting_echo": ""}
-#: Nothing may overtake a send that was never made.
-SKIPPED_RANK = 100
 _RANKS = {"failed": FAILED_RANK, "unknown": UNKNOWN_RANK, "skipped": SKIPPED_RANK}
 
 

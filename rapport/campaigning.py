@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from campaigns.broadcasts.book import Broadcasts
+from campaigns.broadcasts.hearing import Hearing
+from campaigns.broadcasts.minding import Minder
+from campaigns.broadcasts.pacing import Pacer
+from campaigns.broadcasts.places import Places
+from campaigns.broadcasts.planning import Planner
+from campaigns.broadcasts.source import BroadcastSource
+from campaigns.broadcasts.store import BroadcastStore, PaceStore, WaveStore
 from campaigns.effects import Effects
 from campaigns.entering import Entrance
 from campaigns.facts import FactReader
@@ -13,22 +21,35 @@ from campaigns.live import LiveJourneys
 from campaigns.naming import JourneyUses
 from campaigns.reminders import Reminders
 from campaigns.render import Renderer
-from campaigns.sending import JourneySource, PersonalLinks
+from campaigns.sending import JourneySource
 from campaigns.steps import Walker
 from campaigns.store import EnrolmentStore, JourneyStore, TaskStore, TemplateStore
 from campaigns.tasks import Tasks
 from campaigns.templates import Templates
 from campaigns.triggers import Reactor
+from campaigns.writing import MessageWriter, PersonalLinks
 from inbox.opting import Confirmations
 from inbox.room import Inbox
+from inbox.store import MailingStore
 from orders.store import OrderStore
+from profiles.store.segments import MemberStore
 from rapport.people import People
 from rapport.plumbing import Plumbing
 
 
 @dataclass(frozen=True)
+class Mailing:
+    """Broadcasts and what carries them."""
+
+    broadcasts: Broadcasts
+    planner: Planner
+    minder: Minder
+    hearing: Hearing
+
+
+@dataclass(frozen=True)
 class Campaigns:
-    """Journeys and what carries them."""
+    """Journeys, broadcasts and what carries them."""
 
     journeys: Journeys
     templates: Templates
@@ -39,6 +60,7 @@ class Campaigns:
     renderer: Renderer
     task_rows: TaskStore
     reminders: Reminders
+    mailing: Mailing
 
 
 def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox: Inbox) -> Campaigns:
@@ -55,17 +77,16 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
     tasks = Tasks(db, task_rows, people.events, people.profiles, doorbell, clock)
     effects = Effects(inbox.outbox, tasks, people.editor, people.consent, people.profiles)
     entrance = Entrance(runs, clock)
-    source = JourneySource(
-        heads, runs, live, facts, template_rows, people.profiles, plumbing.channels, plumbing.registry, renderer,
-        doorbell, clock, links=PersonalLinks(people.consent_links),
-    )  # fmt: skip
+    writer = MessageWriter(renderer, plumbing.channels, plumbing.registry, PersonalLinks(people.consent_links))
+    source = JourneySource(heads, runs, live, facts, template_rows, people.profiles, writer, doorbell, clock)
     inbox.delivery.register("journey", source)
     confirmations = Confirmations(
         people.profiles, people.consent, inbox.outbox, plumbing.channels, plumbing.registry, people.consent_links
     )
     lifecycle = Lifecycle(people.terms, people.editor, people.profiles, tasks, plumbing.feed)
     reminders = Reminders(tasks, people.merges)
-    listeners = [people.appraisal.hear, confirmations.ask, lifecycle.hear, reminders.tell]
+    mailing = _open_broadcasts(plumbing, people, inbox, facts, template_rows, tasks, writer)
+    listeners = [people.appraisal.hear, confirmations.ask, lifecycle.hear, reminders.tell, mailing.hearing.hear]
     return Campaigns(
         journeys=Journeys(heads, runs, live, entrance, facts, template_rows, doorbell, clock, people.terms),
         templates=Templates(template_rows, renderer, facts),
@@ -76,4 +97,27 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
         renderer=renderer,
         task_rows=task_rows,
         reminders=reminders,
+        mailing=mailing,
+    )
+
+
+def _open_broadcasts(
+    plumbing: Plumbing, people: People, inbox: Inbox, facts: FactReader, templates: TemplateStore, tasks: Tasks,
+    writer: MessageWriter,
+) -> Mailing:  # fmt: skip
+    db, clock, feed, doorbell = plumbing.db, plumbing.clock, plumbing.feed, plumbing.doorbell
+    heads, waves, mailings = BroadcastStore(db, clock), WaveStore(db, clock), MailingStore(db)
+    places = Places(
+        MemberStore(db), people.segment_rows, people.profiles, people.consent, plumbing.channels, plumbing.registry,
+        clock, project_zone=plumbing.settings.time_zone,
+    )  # fmt: skip
+    minder = Minder(heads, waves, mailings, tasks, feed, doorbell, clock)
+    pacer = Pacer(PaceStore(db), clock)
+    source = BroadcastSource(heads, mailings, facts, templates, people.profiles, places, pacer, writer, clock)
+    inbox.delivery.register(source.kind, source)
+    return Mailing(
+        Broadcasts(heads, waves, mailings, inbox.sends, places, minder, templates, people.segment_rows, feed, clock),
+        Planner(heads, waves, places, mailings, feed, doorbell, clock),
+        minder,
+        Hearing(heads, mailings, people.consents),
     )

@@ -28,6 +28,8 @@ IMPERSONAL = {
     "blobs.chunks": "bytes of files: they go with the rows of `files` that hold them",
     "blobs.files": "heads of those bytes: hash, size, time",
     "blocked_values": "addresses and numbers that were found to stand for nobody in particular",
+    "broadcast_paces": "how many of a broadcast went in a time",
+    "broadcasts": "broadcasts as they are written, and their figures",
     "channels": "our own accounts at providers",
     "consent_groups": "what people can agree to",
     "counters": "numbers given out",
@@ -97,6 +99,7 @@ def all_holdings(database: Database, orders: OrderStore, desk: DeskStore, mentio
         Held(database, "enrolments"),
         Held(database, "enrolment_log"),
         Held(database, "sends"),
+        Held(database, "broadcast_waves", _samples),
         Held(database, "tasks"),
         FileRoom(FileStore(database)),  # found by the messages
         Held(database, "messages"),
@@ -138,6 +141,11 @@ def _relations(traces: Traces) -> Document:
     """What they are to others, and others to them: a relation is two rows."""
     ids = {"$in": list(traces.profile_ids)}
     return {"$or": [{"profile_id": ids}, {"other_id": ids}]}
+
+
+def _samples(traces: Traces) -> Document:
+    """A review shows some people of each kind; without one of them it is made anew."""
+    return {"profile_ids": {"$in": list(traces.profile_ids)}}
 
 
 def _tag_moves(traces: Traces) -> Document:

@@ -14,6 +14,9 @@ from base.mongo import Database
 from base.queue import Bell, Doorbell
 from base.secret_box import SecretBox
 from base.settings import Settings
+from campaigns.broadcasts.book import Broadcasts
+from campaigns.broadcasts.minding import Minder
+from campaigns.broadcasts.planning import Planner
 from campaigns.journeys import Journeys
 from campaigns.render import Renderer
 from campaigns.steps import Walker
@@ -161,6 +164,9 @@ class Runtime:
         self.walker: Walker = campaigns.walker
         self.enrolments: EnrolmentStore = campaigns.enrolments
         self.renderer: Renderer = campaigns.renderer
+        self.broadcasts: Broadcasts = campaigns.mailing.broadcasts
+        self.broadcast_planner: Planner = campaigns.mailing.planner
+        self.broadcast_minder: Minder = campaigns.mailing.minder
         self.journal: Journal = journal
         self.ingest: Ingest = ingest
         self.polling: Polling = polling
@@ -196,6 +202,8 @@ class Runtime:
             Chore("fetch approved templates", 5, self.template_fetching.drain),
             Chore("ask who new people are", 2, self.lookups.drain),
             Chore("find the members of segments", 1, self.segment_builder.drain),
+            Chore("plan broadcasts", 0.5, self.broadcast_planner.drain),
+            Chore("look after broadcasts", 0.5, self.broadcast_minder.look),
             Chore("carry out merges", 1, self.merger.drain),
             Chore("join visitors who said who they are", 2, self.visitors.drain),
             Chore("change tags across people", 1, self.tags.drain),

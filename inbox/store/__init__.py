@@ -7,6 +7,7 @@ from inbox.store import conversations, early, files, messages, sends
 from inbox.store.conversations import ConversationFilter, ConversationStore
 from inbox.store.early import EarlyStore
 from inbox.store.files import FileRoom, FileStore
+from inbox.store.mailings import MailingStore
 from inbox.store.messages import MessageStore
 from inbox.store.sends import SendStore
 
@@ -15,6 +16,6 @@ INDEXES: Indexes = {
 }  # fmt: skip
 
 __all__ = [
-    "INDEXES", "ConversationFilter", "ConversationStore", "EarlyStore", "FileRoom", "FileStore", "MessageStore",
-    "SendStore",
+    "INDEXES", "ConversationFilter", "ConversationStore", "EarlyStore", "FileRoom", "FileStore", "MailingStore",
+    "MessageStore", "SendStore",
 ]  # fmt: skip

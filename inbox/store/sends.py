@@ -34,6 +34,7 @@ URGENCY: Mapping[str, int] = {"service": 0, "transactional": 1, "marketing": 2}
 _DUE = {"due_at": {"$exists": True}}
 _HANDED = {"handed_at": {"$exists": True}}
 _WITH_RESULT = {"standing_at": {"$exists": True}}
+_OF_A_BROADCAST = {"source.kind": "broadcast"}
 
 INDEXES: Indexes = {
     "sends": [
@@ -67,6 +68,23 @@ INDEXES: Indexes = {
             partialFilterExpression={"conversation_id": {"$exists": True}},
         ),
         IndexModel([("state", ASCENDING), ("_id", DESCENDING)], name="by_state", partialFilterExpression=_WITH_RESULT),
+        # the people of a broadcast by state; all its figures are counted in this index alone (`inbox.store.mailings`)
+        IndexModel(
+            [
+                ("source.kind", ASCENDING),
+                ("source.id", ASCENDING),
+                ("state", ASCENDING),
+                ("_id", DESCENDING),
+                ("reason.code", ASCENDING),
+                ("source.node_id", ASCENDING),
+                ("again", ASCENDING),
+                ("opened_at", ASCENDING),
+                ("clicked_at", ASCENDING),
+                ("left_at", ASCENDING),
+            ],
+            name="by_broadcast",
+            partialFilterExpression=_OF_A_BROADCAST,
+        ),
     ]
 }
 
@@ -132,13 +150,14 @@ class SendStore:
 
     async def page(
         self, *, profile_id: str | None = None, source_kind: str | None = None, source_id: str | None = None,
-        conversation_id: str | None = None, state: str | None = None, since: datetime | None = None,
+        conversation_id: str | None = None, state: str | None = None, reason: str | None = None,
+        arm: str | None = None, since: datetime | None = None,
         channels: Sequence[str] | None = None, limit: int | None = None, cursor: str | None = None,
     ) -> Page[Send]:  # fmt: skip
         """The ledger, newest first. `channels` limits what the asking person may see."""
         wanted: Document = {
             "profile_id": profile_id, "source.kind": source_kind, "source.id": source_id,
-            "conversation_id": conversation_id, "state": state,
+            "conversation_id": conversation_id, "state": state, "reason.code": reason, "source.node_id": arm,
         }  # fmt: skip
         wanted = {name: value for name, value in wanted.items() if value is not None}
         if state in RESULTS:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from base.clock import Clock
-from base.duty import LeaseLost, MAX_CRASHES
+from base.duty import MAX_CRASHES, LeaseLost
 from base.errors import Conflict, NotFound, TooSlow
 from base.feed import Feed, Notice
 from base.ids import is_id, new_id

@@ -207,6 +207,11 @@ class ProfileStore:
         """Every stage that somebody is in, by skipping through the index."""
         return [str(each) for each in await self._rows.distinct("stage") if each]
 
+    async def survivors_among(self, profile_ids: Iterable[str]) -> set[str]:
+        """Those of these people into whom somebody was merged."""
+        wanted = {"merged_into": {"$in": list(set(profile_ids))}}
+        return set(await self._rows.distinct("merged_into", wanted))
+
     async def unprofiled(self, profile_ids: Iterable[str]) -> frozenset[str]:
         """Those of these people from whose doings nothing is concluded."""
         wanted = {"_id": {"$in": list(set(profile_ids))}, "profiling_off": True}

@@ -26,12 +26,13 @@ from campaigns.facts import FactReader
 from campaigns.journeys import Journeys
 from campaigns.live import LiveJourneys
 from campaigns.render import Renderer
-from campaigns.sending import JourneySource, PersonalLinks
+from campaigns.sending import JourneySource
 from campaigns.steps import Walker
 from campaigns.store import INDEXES, EnrolmentStore, JourneyStore, TaskStore, TemplateStore
 from campaigns.tasks import Tasks
 from campaigns.templates import Templates
 from campaigns.triggers import Reactor
+from campaigns.writing import MessageWriter, PersonalLinks
 from channels.adapter import Account, AccountSettings, Adapter, Card, Delivery
 from channels.capabilities import Capabilities
 from channels.registry import Registry
@@ -334,6 +335,7 @@ def _world(db: Database) -> World:
         people, happened, order_rows, inbox.conversations, channels, registry, now, project_zone="Europe/Berlin"
     )
     renderer = Renderer(project_zone="Europe/Berlin")
+    writer = MessageWriter(renderer, channels, registry, PersonalLinks(LINKS))
     tasks = Tasks(db, task_rows, happened, people, bell, now)
     editor = ProfileEditor(people, happened, resolver, db, now)
     effects = Effects(inbox.outbox, tasks, editor, consent, people)
@@ -341,10 +343,7 @@ def _world(db: Database) -> World:
 
     def worker() -> Worker:
         live = LiveJourneys(heads, Terms(db, now))
-        source = JourneySource(
-            heads, runs, live, facts, template_rows, people, channels, registry, renderer, bell, now,
-            links=PersonalLinks(LINKS),
-        )  # fmt: skip
+        source = JourneySource(heads, runs, live, facts, template_rows, people, writer, bell, now)
         return Worker(
             live,
             Reactor(happened, runs, live, entrance, facts, bell, now),

@@ -37,7 +37,7 @@ def test_words_are_days_of_the_readers_zone() -> None:
     "9999-01-01", "٠١.١٢.٢٠٢٦x",
 ])  # fmt: skip
 def test_what_is_no_day_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         read_date(text, EN)
     assert read_day(text, EN) is None
 

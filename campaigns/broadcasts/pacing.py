@@ -1,0 +1,62 @@
+"""How many of a broadcast may be handed over now: the plan spreads the turns, this keeps the limit whatever happens.
+
+Looked at before messages are written, so that nothing is written in vain, and taken at the moment of the hand-over, so
+that all workers together never pass it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from base.clock import Clock
+from campaigns.broadcasts.models import Broadcast
+from campaigns.broadcasts.store import PaceStore
+from campaigns.broadcasts.timing import buckets, spacing
+from inbox.sources import Defer
+
+#: Who has to wait for the rate comes again in a row; nobody waits longer than this before the next look.
+LONGEST_WAIT = timedelta(minutes=10)
+_SENTENCE = "It waits for its turn: the broadcast sends at a limited rate."
+_RAMP = "It waits for the next day: the broadcast grows day by day."
+
+
+class Pacer:
+    """Keeps rate and ramp."""
+
+    def __init__(self, store: PaceStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def room(self, broadcast_id: str, broadcast: Broadcast, wanted: int) -> int:
+        """How many of these could go now; nothing is taken."""
+        for bucket in buckets(broadcast.rate):
+            level = await self._store.level(f"{broadcast_id}:{bucket.name}", bucket.depth, bucket.per_s)
+            wanted = min(wanted, level)
+        return wanted
+
+    async def take(self, broadcast_id: str, broadcast: Broadcast, wanted: int, start: datetime) -> int:
+        """How many of these go now. What is taken and not used is lost: the limit holds, the rate is a little lower."""
+        if broadcast.ramp and wanted:
+            day = str((self._clock() - start) // timedelta(days=1))
+            wanted = await self._store.take_of_day(f"{broadcast_id}:day", wanted, day, broadcast.ramp)
+        for bucket in buckets(broadcast.rate):
+            if wanted:
+                key = f"{broadcast_id}:{bucket.name}"
+                wanted = await self._store.take(key, wanted, bucket.depth, bucket.per_s)
+        return wanted
+
+    async def day_is_full(self, broadcast_id: str, broadcast: Broadcast, start: datetime) -> bool:
+        """Whether the ramp lets nobody pass today any more."""
+        if not broadcast.ramp:
+            return False
+        day = str((self._clock() - start) // timedelta(days=1))
+        return await self._store.left_of_day(f"{broadcast_id}:day", day, broadcast.ramp) <= 0
+
+
+def turned_away(broadcast: Broadcast, place: int, now: datetime, start: datetime, *, full: bool) -> Defer:
+    """When somebody comes again who found no room, as the `place`-th of those (from 0)."""
+    if full:
+        days = (now - start) // timedelta(days=1) + 1
+        return Defer(start + timedelta(days=days) + timedelta(milliseconds=place), "ramp", _RAMP)
+    wait = max(spacing(broadcast.rate) * (place + 1), timedelta(seconds=1))
+    return Defer(now + min(wait, LONGEST_WAIT), "rate", _SENTENCE)

@@ -1,0 +1,137 @@
+"""From content and a person to the very message that is handed over: what journeys and broadcasts share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from campaigns.contents import Rendered, chat_message, mail_message
+from campaigns.render import Renderer, RenderFailed, RenderItem
+from channels.registry import Registry
+from channels.store import ChannelStore
+from channels.vocabulary import Address, OutboundMail, OutboundMessage
+from inbox.models import Send
+from inbox.policy import Open, window
+from inbox.sources import Answer, Defer, Prepared, Skip
+from profiles.consent import MARKETING
+from profiles.consent_links import ConsentLink, ConsentLinks
+from profiles.models import Identity
+
+log = logging.getLogger(__name__)
+
+#: A template that took too long is tried again for this long: the machine may have been busy.
+SLOW_FOR = timedelta(minutes=10)
+
+
+class Links(Protocol):
+    """Makes the personal addresses a message may carry."""
+
+    def for_send(self, send: Send) -> Mapping[str, str]:
+        """`unsubscribe_url`, `preferences_url`, `view_in_browser_url`, as far as there are any."""
+        ...
+
+
+class NoLinks:
+    """Where no public pages are served."""
+
+    def for_send(self, send: Send) -> Mapping[str, str]:
+        """None."""
+        return {}
+
+
+class PersonalLinks:
+    """The way out of the mailing and to the preference centre, for the address a send goes to."""
+
+    def __init__(self, links: ConsentLinks) -> None:
+        self._links = links
+
+    def for_send(self, send: Send) -> Mapping[str, str]:
+        """Both name the send, so that the ledger knows which message a no came from."""
+        purpose = str(send.content.get("purpose") or MARKETING)
+        no = ConsentLink("unsubscribe", send.identity_id, purpose, send.id)
+        choice = ConsentLink("preferences", send.identity_id, "", send.id)
+        return {"unsubscribe_url": self._links.url(no), "preferences_url": self._links.url(choice)}
+
+
+@dataclass(frozen=True)
+class Letter:
+    """What is to be written for one send. `content` None: its template is gone; `context` makes the namespaces of the
+    personal links; `identity` is where it goes today, as far as that is known."""
+
+    send: Send
+    content: Mapping[str, Any] | None
+    context: Callable[[Mapping[str, str]], Mapping[str, Any]]
+    locale: str | None
+    zone: str | None
+    identity: Identity | None
+
+
+class MessageWriter:
+    """Renders many letters in one go and fits each to its channel."""
+
+    def __init__(
+        self, renderer: Renderer, channels: ChannelStore, registry: Registry, links: Links | None = None
+    ) -> None:
+        self._renderer = renderer
+        self._channels = channels
+        self._registry = registry
+        self._links = links or NoLinks()
+
+    async def write(self, letters: Sequence[Letter], now: datetime) -> dict[str, Answer]:
+        """Send id → the message, or why there is none."""
+        answers: dict[str, Answer] = {}
+        items: list[tuple[Letter, RenderItem]] = []
+        for letter in letters:
+            if letter.content is None:
+                answers[letter.send.id] = Skip("template_gone", "The template of this message is not there any more.")
+                continue
+            context = letter.context(self._links.for_send(letter.send))
+            items.append((letter, RenderItem(letter.content, context, letter.locale, letter.zone)))
+        made = await self._renderer.render_many([item for _, item in items]) if items else []
+        for (letter, _), rendered in zip(items, made, strict=True):
+            if isinstance(rendered, RenderFailed):
+                answers[letter.send.id] = _not_rendered(letter.send, rendered, now)
+            else:
+                if rendered.warnings:
+                    log.info("empty values", extra={"send": letter.send.id, "names": rendered.warnings})
+                answers[letter.send.id] = await self._fitted(letter, rendered, now)
+        return answers
+
+    async def _fitted(self, letter: Letter, rendered: Rendered, now: datetime) -> Answer:
+        send, identity = letter.send, letter.identity
+        opened = await self._channels.both(send.channel_id)
+        if opened is None:
+            return Skip("channel_gone", "The channel it was to be sent on is no longer connected.")
+        adapter = self._registry.get(opened[0].provider)
+        to = Address(channel_id=send.channel_id, external_id="?")  # delivery fills in the address of today
+        if adapter.card.kind == "email":
+            head = OutboundMail(subject="", list_unsubscribe_url=self._unsubscribe(send))
+            return _checked(mail_message(rendered, send.send_key, to, head))
+        able = adapter.capabilities_for(identity.external_id if identity else None)
+        template = rendered.whatsapp if able.templates else None
+        if template is not None and rendered.text and identity is not None:
+            inside = isinstance(window(able, identity, now, automatic=True), Open)
+            template = None if inside else template
+        return _checked(chat_message(rendered, send.send_key, to, able=able, template=template))
+
+    def _unsubscribe(self, send: Send) -> str | None:
+        """Order notices carry no way out of the mailing list: they are none."""
+        if send.send_class != "marketing":
+            return None
+        return self._links.for_send(send).get("unsubscribe_url")
+
+
+def _not_rendered(send: Send, failed: RenderFailed, now: datetime) -> Answer:
+    if failed.code == "unavailable" or (failed.code == "too_slow" and now - send.planned_at < SLOW_FOR):
+        return Defer(now + timedelta(seconds=30), "not_rendered", "The message could not be written yet; we try again.")
+    part = f" ({failed.part})" if failed.part else ""
+    return Skip("template_failed", f"The template could not be filled in{part}: {failed}")
+
+
+def _checked(message: OutboundMessage) -> Answer:
+    if not (message.text or message.template or (message.mail and message.mail.html)):
+        return Skip("empty", "The message has no text for this person.")
+    return Prepared(message)
