@@ -24,6 +24,7 @@ from desk.pages.faces import Face, face_of, provider_face
 from desk.pages.inbox import actor_of
 from desk.pages.settings_form import FormField, emptied, fields_of, settings_from
 from desk.render import formats_of, page, reader_of
+from desk.tracking.door import PROVIDER as TRACKING
 from inbox.models import ReplyInput
 
 routes = web.RouteTableDef()
@@ -148,6 +149,8 @@ async def create(request: web.Request) -> web.StreamResponse:
         channel = await runtime_of(request).channels.add(card.provider, name or card.label, given)
     except WrongInput as error:
         return await _form(request, card, None, error, form)
+    if card.provider == TRACKING and "write_key" not in given:  # the key was made for them: show it
+        raise web.HTTPSeeOther(f"/settings/tracking?new={channel.id}#site-{channel.id}")
     raise web.HTTPSeeOther(f"/settings/channels/{channel.id}?new=1")
 
 

@@ -58,3 +58,38 @@ async def test_an_agent_looks_at_channels_and_changes_nothing(
     await expect(page.get_by_test_id("provider-list")).to_have_count(0)
     answer = await page.request.post("/settings/channels/new/generic", data=orjson.dumps({}).decode())
     assert answer.status == 403
+
+
+async def test_a_key_follows_the_name_until_somebody_writes_their_own(windows: Windows, colleagues: Colleagues) -> None:
+    page = await windows.open(colleagues.ada)
+    await page.goto("/settings/fields/new")
+    names, key = page.get_by_label("Name"), page.get_by_label("Key")
+    await names.first.fill("Größe der Schuhe")
+    await expect(key).to_have_value("grosse_der_schuhe")
+    await names.first.fill("")
+    await names.nth(1).fill("鞋码")
+    await expect(key).to_have_value("field_1")
+    await key.fill("shoes")
+    await names.first.fill("Shoe size")
+    await expect(key).to_have_value("shoes")
+    await key.fill("")
+    await key.blur()
+    await expect(key).to_have_value("shoe_size")
+    await page.get_by_test_id("save").click()
+    await page.wait_for_url("**/settings/fields")
+    await page.goto("/settings/fields/new")
+    await names.first.fill("Shoe size")
+    await expect(key).to_have_value("shoe_size_2")
+
+
+async def test_a_website_gets_its_lines_to_copy(windows: Windows, colleagues: Colleagues, world: World) -> None:
+    page = await windows.open(colleagues.ada)
+    await page.goto("/settings/tracking/new")
+    site = f"w{world.number()}.example"
+    await page.get_by_label("Address of the website").fill(site)
+    await page.get_by_test_id("save").click()
+    card = page.locator("section.card").filter(has_text="The key is made.")
+    await expect(card.get_by_role("heading")).to_have_text(site)
+    key = await card.get_by_label("Write key").input_value()
+    await expect(card.get_by_label("Lines for the website")).to_contain_text(f"/t/{key}.js")
+    assert (await page.request.get(f"/t/{key}.js")).status == 200

@@ -9,6 +9,7 @@ import pytest
 
 from base.clock import now
 from channels.vocabulary import AccountNotice, Tracked
+from desk.pages.tracking import website_of
 from profiles.consent_links import ConsentLink
 from profiles.track import TrackedInput
 from tests.desk.world import channel, wrote
@@ -238,3 +239,47 @@ async def test_a_browser_tells_only_what_a_browser_may_know(desk):
     names = {each.name for each in await desk.runtime.events.for_profile(visitor.id, 20)}
     assert {"checkout.started", "wish.made"} <= names and "order.paid" not in names
     assert visitor.emails == [] and visitor.phones == []
+
+
+async def test_a_website_is_asked_for_its_address_alone(desk):
+    ada = await desk.person("admin", name="Ada Admin")
+    assert 'data-testid="site-form"' in await ada.page("/settings/tracking/new")
+    for wrong in ("", "no address", "ftp://shop.example", "https://"):
+        assert "This is no address of a website." in await ada.post("/settings/tracking/new", 422, website=wrong)
+    where = await ada.post("/settings/tracking/new", website="Tea.Example/tea?x=1")
+    shown = await ada.page(where.partition("#")[0])
+    (site,) = [each for each in await desk.runtime.channels.list(provider="segment") if each.name == "tea.example"]
+    key = (await desk.runtime.channels.account(site.id)).secrets("write_key")[0]
+    assert len(key) == 32 and f"/t/{key}.js" in shown and f'value="{key}"' in shown and "The key is made." in shown
+    assert list(site.settings["allowed_origins"]) == ["https://tea.example", "https://www.tea.example"]
+    assert "already" in await ada.post("/settings/tracking/new", 422, website="https://www.tea.example")
+    made = await ada.post("/settings/channels/new/segment", **{"name": "Servers", "settings.trusted": "1"})
+    (secret,) = [
+        (await desk.runtime.channels.account(each.id)).secrets("write_key")[0]
+        for each in await desk.runtime.channels.list(provider="segment")
+        if each.name == "Servers" and each.id in made
+    ]
+    assert secret in await ada.page(made.partition("#")[0]) and secret not in await ada.page("/settings/tracking")
+    mara = await desk.person("marketer", name="Mara Marketer")
+    assert secret not in await mara.page(made.partition("#")[0])
+    await mara.post("/settings/tracking/new", 403, website="other.example")
+    limited = await desk.person("admin", [site.id], name="Lena Limited")
+    await limited.post("/settings/tracking/new", 403, website="other.example")
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        ("www.example.com", ("example.com", ["https://www.example.com", "https://example.com"])),
+        ("http://example.com:8080/a", ("example.com:8080", ["http://example.com:8080", "http://www.example.com:8080"])),
+        ("localhost:5173", ("localhost:5173", ["http://localhost:5173"])),
+        ("127.0.0.1", ("127.0.0.1", ["http://127.0.0.1"])),
+        ("https://*.example.com", ("*.example.com", ["https://*.example.com"])),
+        (
+            "bücher.example",
+            ("xn--bcher-kva.example", ["https://xn--bcher-kva.example", "https://www.xn--bcher-kva.example"]),
+        ),
+    ],
+)
+def test_an_address_is_read_as_people_write_it(written, found):
+    assert website_of(written) == found

@@ -7,6 +7,7 @@ https://segment.com/docs/connections/sources/catalog/libraries/server/http-api/
 from __future__ import annotations
 
 import json
+import secrets
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
@@ -36,14 +37,23 @@ Origin = Annotated[str, AfterValidator(normal_origin)]
 _PAGE = "https://segment.com/docs/connections/sources/catalog/libraries/server/http-api/"
 
 
+def _fresh_key() -> SecretStr:
+    """Hard to guess, and good in the path of an address."""
+    return SecretStr(secrets.token_hex(16))
+
+
 class SegmentSettings(AccountSettings):
     """The key that the callers bring."""
 
     write_key: SecretStr = Field(
+        default_factory=_fresh_key,
         title="Write key",
         min_length=8,
         max_length=200,
-        description="Your own choice, hard to guess. Your websites, apps and servers bring it with every call.",
+        description=(
+            "Made for you when you leave it empty. Your websites, apps and servers bring it with every call; Website "
+            "tracking shows it to copy."
+        ),
     )
     allowed_origins: tuple[Origin, ...] = Field(
         default=(),
@@ -98,7 +108,9 @@ class SegmentAdapter(Adapter):
         summary="Tracking calls of your websites, apps and servers, through any Segment library.",
         settings=SegmentSettings,
         steps=(
-            SetupStep("Make a write key: 32 random letters and digits. Use one for each source."),
+            SetupStep(
+                "Use a write key of its own for each source. One is made for you when you leave the field empty."
+            ),
             SetupStep(
                 "In the Segment library of your source set that key, and as host (data plane) the address of this "
                 "server: the calls go to /v1/track, /v1/identify, /v1/page, /v1/batch and so on.",
@@ -133,8 +145,8 @@ class SegmentAdapter(Adapter):
         """See `channels.providers.segment.parse`. A key that stands in the pages of our script is everybody's: whoever
         brings it, by whatever path, proves who somebody is by the hash alone."""
         settings: SegmentSettings = account.settings
-        secrets = account.secrets("identity_secret")
-        return parse_delivery(delivery, trusted=settings.trusted, secrets=secrets, public=settings.public)
+        proofs = account.secrets("identity_secret")
+        return parse_delivery(delivery, trusted=settings.trusted, secrets=proofs, public=settings.public)
 
     def accepted(self, account: Account, delivery: Delivery) -> Answer:
         """What Segment's libraries expect; with a public key also which calls are kept as refused, and why."""
