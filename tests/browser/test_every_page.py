@@ -35,6 +35,27 @@ SHOTS = os.environ.get("RAPPORT_TEST_SHOTS", "")
 GRAVE = ("serious", "critical")
 #: By how much something stands beyond the edge of the content.
 CUT_OFF = "(at => at ? at.scrollWidth - at.clientWidth : 0)(document.querySelector('.content'))"
+#: Words of two elements that stand side by side without anything between them, such as "Level2".
+STUCK = """() => {
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const found = [];
+  let last = null;
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    if (!node.data.trim() || !node.parentElement.checkVisibility({ visibilityProperty: true })) continue;
+    if (node.parentElement.closest("script, style, option, [aria-hidden=true], .mark, .avatar, code, pre")) continue;
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    const box = range.getClientRects()[0];
+    if (!box || box.width < 2) continue;
+    const words = /^[\\p{L}\\p{N}]/u.test(node.data) && last && /[\\p{L}\\p{N}]$/u.test(last.node.data);
+    if (words && Math.abs(box.left - last.box.right) < 1 && Math.abs(box.top - last.box.top) < 6) {
+      found.push(`${last.node.data.slice(-20)}|${node.data.slice(0, 20)}`);
+    }
+    range.selectNodeContents(node);
+    last = { node, box: [...range.getClientRects()].pop() };
+  }
+  return found;
+}"""
 #: With RAPPORT_TEST_SHOTS a whole tour is made: both themes at both widths in both languages.
 THEMES = ("light", "dark")
 LOCALES = ("en-GB", "zh-CN")
@@ -115,6 +136,7 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         "person-privacy": f"/profiles/{person}/privacy", "privacy": "/settings/privacy",
         **await privacy(world, whatsapp),
         "retention": "/settings/retention", "tracking": "/settings/tracking",
+        "new-site": "/settings/tracking/new", "board-lost": "/profiles/board?open=lost",
         "new-channel": "/settings/channels/new/email", "api-docs": "/api/docs",
     }  # fmt: skip
     await world.end_journeys()
@@ -258,6 +280,8 @@ async def test_every_page_opens_without_a_complaint_and_fits(
         assert too_wide <= 0, f"{name} is {too_wide} px wider than the window"
         cut_off = await page.evaluate(CUT_OFF)
         assert cut_off <= 0, f"{name} is cut off by {cut_off} px"
+        stuck = await page.evaluate(STUCK)
+        assert not stuck, f"{name} has words that stick together: {stuck}"
         if locale == "zh-CN" and name != "api-docs":
             assert await page.locator("html").get_attribute("lang") == "zh-CN", name
         assert not windows.faults, (name, windows.faults)
