@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aiohttp import web
@@ -19,9 +19,11 @@ from desk.forms import read_form
 from desk.i18n import N_, NN_, Formats
 from desk.keys import runtime_of
 from desk.pages import profiles
+from desk.pages.moments import read_date
 from desk.pages.rule_form import (
     DEPTH_MAX,
     GROUP,
+    INSTANTS,
     ROOT,
     Built,
     Node,
@@ -311,7 +313,7 @@ async def _draft(request: web.Request, row: Document | None) -> Draft:
 
 async def _posted(request: web.Request, row: Document | None) -> Draft:
     form, draft = await read_form(request), await _draft(request, row)
-    draft.node = settled(adopted(read(form.items()), draft.choices))
+    draft.node = dated(settled(adopted(read(form.items()), draft.choices)), reader_of(request))
     draft.name = str(form.get("name", "")).strip()[:200]
     draft.description = str(form.get("description", "")).replace("\r\n", "\n").strip()[:2000]
     draft.act, draft.seen = str(form.get("act", "")), str(form.get("seen", ""))
@@ -319,6 +321,17 @@ async def _posted(request: web.Request, row: Document | None) -> Draft:
     if deed in _DEEDS and way.startswith(ROOT):
         draft.node = _DEEDS[deed](draft.node, way)
     return draft
+
+
+def dated(node: Node, formats: Formats) -> Node:
+    """Days typed as one is used to, as rules hold them; what is no day stays, and is said to be wrong. Pure."""
+    node = replace(node, rows=tuple(dated(each, formats) for each in node.rows))
+    if node.one("op") not in INSTANTS or "T" in node.one("value"):
+        return node
+    try:
+        return node.given(value=read_date(node.one("value"), formats).isoformat())
+    except ValueError:
+        return node
 
 
 def _with_group(node: Node, way: str) -> Node:

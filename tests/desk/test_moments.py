@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from base.errors import WrongInput
 from desk.i18n import Formats
 from desk.pages.moments import read_date, read_day, read_local, value_words
+from desk.pages.rule_form import Node
+from desk.pages.segments import dated
 
 NOW = datetime(2026, 11, 28, 23, 30, tzinfo=UTC)
 EN, ZH = (Formats(code, ZoneInfo("Europe/Amsterdam"), NOW) for code in ("en", "zh_CN"))
@@ -54,6 +56,15 @@ def test_a_time_is_in_the_readers_zone(text: str, at: str) -> None:
 def test_a_wrong_time_says_how_to_write_one(text: str) -> None:
     with pytest.raises(WrongInput, match="such as 2026-12-01"):
         read_local(text, ZH, "at")
+
+
+def test_the_day_of_a_condition_is_typed_the_same_way() -> None:
+    row = Node().given(what="created_at", op="before", value="1 Dec 2026")
+    (day,) = dated(Node(rows=(row,)), EN).rows
+    assert day.one("value") == "2026-12-01"
+    for kept in ("soon", "2026-12-01T09:00", ""):
+        assert dated(row.given(value=kept), ZH).one("value") == kept
+    assert dated(row.given(op="eq"), EN).one("value") == "1 Dec 2026"
 
 
 def test_what_a_field_holds_is_said_in_words() -> None:
