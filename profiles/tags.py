@@ -6,7 +6,7 @@ whoever is changed already is found no more.
 
 Whatever names a tag that was renamed or joined goes on finding it: from the first step of the duty the former name
 leads to the other (`profiles.segments.tag_names`). Rules are read with all names of a tag, writes by a former name are
-writes of today's, and everybody who has either is looked at again (decision 20).
+writes of today's, and everybody who has either is looked at again (decision 22).
 """
 
 from __future__ import annotations
