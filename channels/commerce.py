@@ -19,6 +19,7 @@ from base.ids import unique_key
 from channels.failures import Failure, SendFailed
 from channels.reading import Json, identifier, integer, text
 
+_COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 _MAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}\.[^@\s.]{2,}", re.ASCII)
 _MOST_MINOR = 10**14
@@ -116,6 +117,19 @@ def buyer(
     if phone is not None:
         found.append({"kind": "phone", "value": phone, "verified": False})
     return found
+
+
+def post_address(
+    *, street: Iterable[Any], postal_code: Any = None, city: Any = None, region: Any = None, country: Any = None
+) -> Json | None:
+    """Where an order goes, as `shipping_address` of an order. A country alone is no address; a code of another form
+    than two letters is left out."""
+    lines_ = dict.fromkeys(found for each in street if (found := short(each, 140)))
+    place = said(street="\n".join(lines_)[:300] or None, postal_code=short(postal_code, 20), city=short(city, 100))
+    if not place:
+        return None
+    code = (text(country) or "").strip().upper()
+    return {**place, **said(region=short(region, 100), country=code if _COUNTRY.fullmatch(code) else None)}
 
 
 def line(

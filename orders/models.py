@@ -34,6 +34,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, model_validator
 
+from profiles.edit import PostalAddressInput
 from profiles.models import AnyIdentity, IdentityRef, Input, Money, Stored
 
 Status = Literal[
@@ -142,6 +143,8 @@ class OrderInput(Input):
     #: Further identities of the same person.
     identities: list[AnyIdentity] = Field(default_factory=list, max_length=10)
     customer_name: str | None = Field(None, max_length=200)
+    #: Where it goes. It becomes the person's address, unless they or a colleague have given one; the order keeps none.
+    shipping_address: PostalAddressInput | None = None
     status: StatusWord | None = None
     #: Further statuses the order is known to have reached, each with its own time.
     milestones: list[Milestone] = Field(default_factory=list, max_length=20)

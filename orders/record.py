@@ -18,6 +18,7 @@ from orders.store import OrderStore
 from profiles.events import EventStore, NewEvent
 from profiles.keys import key_of
 from profiles.models import IdentityRef
+from profiles.postal import block_of
 from profiles.resolve import Known, Reference, Resolver
 from profiles.store import ProfileStore
 
@@ -120,7 +121,8 @@ class OrderBook:
         if not refs:
             return None
         kind = "api" if source == "api" else "shop"
-        asked = Reference(refs, True, news.customer_name, kind, news.occurred_at)  # type: ignore[arg-type]
+        post = block_of(news.shipping_address.model_dump()) if news.shipping_address is not None else None
+        asked = Reference(refs, True, news.customer_name, kind, news.occurred_at, address=post)  # type: ignore[arg-type]
         return (await self._resolver.identify([asked]))[0]
 
     async def _write(

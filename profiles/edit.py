@@ -28,13 +28,14 @@ from profiles.models import (
     is_safe_key,
 )  # fmt: skip
 from profiles.normalise import clean_text
+from profiles.postal import block_of
 from profiles.resolve import Known, Reference, Resolver
 from profiles.segments.tag_names import TagNames
 from profiles.store.events import EventStore
 from profiles.store.profiles import ProfileStore, as_profile
 from profiles.store.stage_log import StageLogStore, move_row
 from profiles.store.tags import TagStore
-from profiles.survivorship import RANKED, tokens_of
+from profiles.survivorship import RANKED, STAMPED, tokens_of
 from profiles.terms import Agreed, Terms
 
 log = logging.getLogger(__name__)
@@ -279,7 +280,7 @@ def patched(row: Document, patch: ProfilePatch, source: Source, at: datetime) ->
     if "location" in given:
         after["location"] = _point(patch.location)
     if "address" in given:
-        after["address"] = _address(patch.address)
+        after["address"] = block_of(patch.address.model_dump()) if patch.address is not None else None
     if patch.stage is not None and patch.stage != row["stage"]:
         after |= {"stage": patch.stage, "stage_since": at}
     if "tier" in given:
@@ -298,7 +299,7 @@ def patched(row: Document, patch: ProfilePatch, source: Source, at: datetime) ->
     if not changed:
         return row
     stamp = {"rank": SOURCE_RANK[source], "at": at}
-    after["sources"] = {**row.get("sources", {}), **{name: stamp for name in RANKED if name in changed}}
+    after["sources"] = {**row.get("sources", {}), **{name: stamp for name in STAMPED if name in changed}}
     after["search"] = tokens_of(after) if "name" in changed else row.get("search", [])
     return {**after, "updated_at": at}
 
@@ -322,14 +323,6 @@ def _tags(before: Sequence[str], patch: ProfilePatch) -> list[str]:
 
 def _point(place: Place | None) -> Document | None:
     return None if place is None else {"type": "Point", "coordinates": [place.longitude, place.latitude]}
-
-
-def _address(given: PostalAddressInput | None) -> Document | None:
-    """None where nothing is left of it."""
-    parts = {} if given is None else given.model_dump()
-    lines = "\n".join(filter(None, (clean_text(line, 300) for line in (parts.pop("street", None) or "").splitlines())))
-    kept = {"street": lines or None, **{name: clean_text(value, 100) for name, value in parts.items()}}
-    return kept if any(kept.values()) else None
 
 
 #: Fields whose change is told in `profile.updated`.

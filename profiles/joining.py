@@ -16,7 +16,7 @@ from typing import Any, Literal
 from base.errors import FieldError, WrongInput
 from profiles.models import ATTRIBUTES_MAX, SOURCE_RANK, STAGE_FIRST, Identity
 from profiles.scoring import manual_points
-from profiles.survivorship import CONTACTS_MAX, HANDLES_MAX, RANKED, tokens_of
+from profiles.survivorship import CONTACTS_MAX, HANDLES_MAX, RANKED, STAMPED, tokens_of
 
 Document = dict[str, Any]
 Side = Literal["this", "other"]
@@ -133,7 +133,7 @@ def joined(
         if side == "other":
             after[name] = theirs
             _stamp(name, sources, other)
-        if name in choices and name in RANKED:
+        if name in choices and name in STAMPED:
             sources[name] = {"rank": SOURCE_RANK["person"], "at": at}
         lost = mine if side == "other" else theirs
         if not _empty(name, lost):
@@ -178,7 +178,7 @@ def _default(name: str, this: Mapping[str, Any], other: Mapping[str, Any], answe
     mine, theirs = this.get(name), other.get(name)
     if _empty(name, mine) or _empty(name, theirs):
         return "other" if _empty(name, mine) else "this"
-    if name in RANKED:
+    if name in STAMPED:
         return "other" if _strength(name, other) < _strength(name, this) else "this"
     if name == "score":
         return "other" if (theirs or 0) > (mine or 0) else "this"
@@ -195,7 +195,7 @@ def _strength(name: str, profile: Mapping[str, Any]) -> tuple[int, float]:
 
 
 def _stamp(name: str, sources: Document, other: Mapping[str, Any]) -> None:
-    if name not in RANKED:
+    if name not in STAMPED:
         return
     stamp = (other.get("sources") or {}).get(name)
     if stamp is None:

@@ -84,6 +84,8 @@ class Reference:
     made_by: str | None = None
     #: Nothing begins because of it.
     quiet: bool = False
+    #: Where their post goes, as `profiles.postal.block_of` makes it.
+    address: Mapping[str, str | None] | None = None
 
 
 class Resolver:
@@ -171,6 +173,7 @@ class Resolver:
             at=reference.at or self._clock(), source=reference.source, name=reference.name,
             emails=contacts["email"], phones=contacts["phone"], seen=reference.seen,
             reaches=_labels(keys), by=reference.by, made_by=reference.made_by, quiet=reference.quiet,
+            address=reference.address,
         )  # fmt: skip
         return Appearance(
             keys=tuple(dict.fromkeys(keys)), facts=facts, create=reference.create, known=reference.profile_id

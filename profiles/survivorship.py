@@ -12,13 +12,16 @@ from typing import Any
 
 from profiles.models import SOURCE_RANK, STAGE_FIRST, Source
 from profiles.normalise import clean_text
+from profiles.postal import same_block
 from profiles.search import search_tokens
 from profiles.segments.bucket import dice_of
 
 Document = dict[str, Any]
 
-#: Fields that are ruled by rank and time, one stamp each in `sources`.
+#: Texts that are ruled by rank and time, one stamp each in `sources`.
 RANKED = ("name", "avatar_url", "locale", "time_zone")
+#: All fields with a stamp. An address is one block: parts of two of them are no address.
+STAMPED = (*RANKED, "address")
 CONTACTS_MAX, HANDLES_MAX, REACH_MAX = 10, 10, 50
 _LIMITS = {"avatar_url": 2000, "locale": 35, "time_zone": 60}
 _SEARCHED = frozenset({"name", "handles", "emails", "phones"})
@@ -43,6 +46,8 @@ class Facts:
     avatar_url: str | None = None
     locale: str | None = None
     time_zone: str | None = None
+    #: As `profiles.postal.block_of` makes it.
+    address: Mapping[str, str | None] | None = None
     emails: tuple[ContactFact, ...] = ()
     phones: tuple[ContactFact, ...] = ()
     handles: tuple[str, ...] = ()
@@ -119,7 +124,19 @@ def _ranked(profile: Mapping[str, Any], facts: Facts) -> Document:
         if value is not None and value != profile.get(name) and beats(stamps.get(name), facts.source, facts.at):
             result[name] = value
             stamps[name] = {"rank": SOURCE_RANK[facts.source], "at": facts.at}
+    new = facts.address if not same_block(facts.address, profile.get("address")) else None
+    if new is not None and beats(address_stamp(profile), facts.source, facts.at):
+        result["address"] = dict(new)
+        stamps["address"] = {"rank": SOURCE_RANK[facts.source], "at": facts.at}
     return {**result, "sources": stamps} if result else result
+
+
+def address_stamp(profile: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Who said the address. One without a stamp is from before addresses had them: a person's word."""
+    stamp: Mapping[str, Any] | None = (profile.get("sources") or {}).get("address")
+    if stamp is None and profile.get("address"):
+        return {"rank": SOURCE_RANK["person"], "at": profile["created_at"]}
+    return stamp
 
 
 def beats(stamp: Mapping[str, Any] | None, source: Source, at: datetime) -> bool:

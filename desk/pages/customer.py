@@ -16,6 +16,7 @@ from desk.pages.runs import RunBrief
 from inbox.models import Conversation
 from profiles.custom_fields import CustomField
 from profiles.models import Identity, Profile
+from profiles.postal import lines_of
 from profiles.terms import Agreed, said_of
 
 SYMBOLS = {"email": "envelope", "phone": "phone", "customer_id": "identification", "anonymous": "eye-slash"}
@@ -153,7 +154,7 @@ def facts_of(
     _ = formats.text
     facts = [(_("Owner"), owner), (_("Language"), language_name(profile.locale, formats))]
     if profile.address:
-        facts.append((_("Address"), ", ".join(address_lines(profile.address.model_dump()))))
+        facts.append((_("Address"), ", ".join(lines_of(profile.address.model_dump()))))
     facts.append((_("First seen"), formats.date(profile.created_at)))
     if profile.last_seen_at:
         facts.append((_("Last seen"), formats.date(profile.last_seen_at)))
@@ -170,13 +171,6 @@ def facts_of(
         if key != "city" and key not in defined and isinstance(value, str | int | float | bool):
             facts.append((key.replace("_", " ").capitalize(), str(value)))
     return tuple(Fact(label, value) for label, value in facts if value)[:14]
-
-
-def address_lines(address: Mapping[str, Any]) -> list[str]:
-    """An address from the street to the country."""
-    town = " ".join(filter(None, (address.get("postal_code"), address.get("city"))))
-    street = str(address.get("street") or "").splitlines()
-    return [line for line in (*street, town, address.get("region"), address.get("country")) if line]
 
 
 def field_text(field: CustomField, value: Any, formats: Formats) -> str:

@@ -19,7 +19,7 @@ from desk.auth import principal_of, require
 from desk.forms import read_form
 from desk.i18n import N_, Formats
 from desk.keys import runtime_of
-from desk.pages.customer import Way, address_lines, language_name, revenue_of, ways_of
+from desk.pages.customer import Way, language_name, revenue_of, ways_of
 from desk.pages.faces import Faces
 from desk.pages.reads import faces_of
 from desk.pages.value_names import ValueNames, value_names
@@ -27,6 +27,7 @@ from desk.render import formats_of, page
 from profiles.joining import OBJECTIONS, Difference, objections
 from profiles.merge import STATES
 from profiles.models import Identity, Profile
+from profiles.postal import lines_of
 from profiles.store.profiles import ProfileFilter
 from profiles.suggestions import Suggestion
 
@@ -162,7 +163,7 @@ def value_words(path: str, value: Any, owners: Mapping[str, str], terms: ValueNa
     if path == "location" and isinstance(value, Mapping):
         return ", ".join(f"{each:.4f}" for each in reversed(value["coordinates"]))
     if path == "address" and isinstance(value, Mapping):
-        return ", ".join(address_lines(value))
+        return ", ".join(lines_of(value))
     return formats.moment(value) if isinstance(value, datetime) else terms.value(name, str(value))[:200]
 
 

@@ -11,9 +11,9 @@ from typing import Any
 from campaigns.reminders import MENTIONED
 from desk.i18n import N_, Formats
 from desk.mentions import Piece, pieces_of
-from desk.pages.customer import address_lines
 from desk.pages.faces import Face, Faces
 from desk.pages.value_names import ValueNames
+from profiles.postal import lines_of
 from profiles.timeline import Entry
 
 #: Event → sentence and sign. Names with no entry show themselves, never nothing.
@@ -279,7 +279,7 @@ def _shown(name: str, value: Any, known: Known, formats: Formats) -> str:
         return ", ".join(_shown(name, each, known, formats) for each in value)[:200]
     if isinstance(value, Mapping):
         place = [f"{each:.4f}" for each in reversed(value.get("coordinates") or ())]
-        return ", ".join(place or address_lines(value))[:200]
+        return ", ".join(place or lines_of(value))[:200]
     text = known.terms.value(name, str(value))
     return (known.names.get(text) or text)[:200]
 

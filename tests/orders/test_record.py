@@ -69,6 +69,26 @@ async def test_upsert_is_idempotent_and_counts_once(shop: Shop) -> None:
     assert profile is not None and profile.orders.count == 1 and profile.orders.revenue == {"EUR": 1999}
 
 
+HOME = {"street": "Main St 1", "postal_code": "1000", "city": "Leiden", "region": None, "country": "NL"}
+
+
+async def test_where_an_order_goes_is_the_persons_address_until_a_person_says_another(shop: Shop) -> None:
+    at = now()
+    first, _ = await shop.book.record(order(shipping_address=HOME, occurred_at=at), "shop")
+    older = order("A-0", shipping_address={**HOME, "street": "Old St 9"}, occurred_at=at - timedelta(days=1))
+    await shop.book.record(older, "shop")
+    await shop.book.record(order(status="paid", occurred_at=at + timedelta(minutes=1)), "shop")
+    row = await shop.db.collection("profiles").find_one({"_id": first.profile_id})
+    assert row is not None and row["address"] == HOME and row["sources"]["address"]["rank"] == 1
+    assert "shipping_address" not in str(await shop.store.row_by_id(first.id))
+    stamp = {"rank": 0, "at": at}
+    await shop.db.collection("profiles").update_one({"_id": row["_id"]}, {"$set": {"sources.address": stamp}})
+    moved = order(shipping_address={**HOME, "city": "Delft"}, occurred_at=at + timedelta(days=1))
+    await shop.book.record(moved, "shop")
+    row = await shop.db.collection("profiles").find_one({"_id": first.profile_id})
+    assert row is not None and row["address"] == HOME
+
+
 async def test_fifty_at_once_make_one_order(shop: Shop) -> None:
     at = now()
     results = await asyncio.gather(

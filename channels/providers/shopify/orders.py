@@ -17,6 +17,7 @@ from channels.commerce import (
     lines,
     money,
     own_id,
+    post_address,
     said,
     short,
     stamp,
@@ -74,6 +75,7 @@ def order(frame: Frame) -> AnyEvent:
         test=True if body.get("test") is True else None,
         placed_at=stamp(frame.time("processed_at", "created_at")),
         removed=False,
+        shipping_address=_shipping(mapping(body.get("shipping_address"))),
     )
     return _event(frame, who, {"external_id": order_id, **told})
 
@@ -154,6 +156,13 @@ def _event(frame: Frame, who: Customer, told: Json) -> CommerceEvent:
         name=NAMES.get(frame.topic, "order.updated"),
         order={**told, "occurred_at": stamp(frame.at), **said(identities=refs, customer_name=short(who.name, 200))},
     )
+
+
+def _shipping(place: Json) -> Json | None:
+    return post_address(
+        street=(place.get("address1"), place.get("address2")), postal_code=place.get("zip"), city=place.get("city"),
+        region=place.get("province"), country=place.get("country_code"),
+    )  # fmt: skip
 
 
 def _milestones(frame: Frame) -> list[Json]:

@@ -22,6 +22,7 @@ from channels.commerce import (
     money,
     own_id,
     phone_number,
+    post_address,
     said,
     short,
     stamp,
@@ -121,6 +122,7 @@ def _order(frame: Frame) -> AnyEvent:
         payment_url=web_link(body.get("payment_url")) if body.get("needs_payment") is True else None,
         placed_at=stamp(placed) if placed else None,
         removed=body.get("status") == "trash",
+        shipping_address=_post(_shipping(body)) or _post(_billing(body)),
     )
     return _event(frame, {"external_id": order_id, **told})
 
@@ -250,6 +252,19 @@ def _customer_id(value: Any) -> str | None:
 
 def _billing(body: Json) -> Json:
     return mapping(body.get("billing")) or mapping(body.get("billing_address"))
+
+
+def _shipping(body: Json) -> Json:
+    return mapping(body.get("shipping")) or mapping(body.get("shipping_address"))
+
+
+def _post(place: Json) -> Json | None:
+    """Left empty in the order where it is the one of the bill."""
+    street = (html.unescape(short(place.get(name)) or "") for name in ("address_1", "address_2"))
+    return post_address(
+        street=street, postal_code=place.get("postcode"), city=html.unescape(short(place.get("city")) or ""),
+        region=place.get("state"), country=place.get("country"),
+    )  # fmt: skip
 
 
 def _name(person: Json) -> str | None:
