@@ -1,20 +1,25 @@
-"""XLSX: the first sheet as rows of text, and rows of text as a sheet. Neither holds more than a row at a time."""
+"""XLSX: the first sheet as rows of text, read by a child process, and rows of text as a sheet."""
 
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+import threading
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import openpyxl
+import orjson
 from openpyxl.cell import WriteOnlyCell
 
-from profiles.sheets.table import COLUMNS_MAX, ROWS_MAX, Row, Table, Unreadable, table_of
+from profiles.sheets.table import CELL_MAX, COLUMNS_MAX, ROWS_MAX, Row, Table, Unreadable, table_of
 
 #: What may come out of the packed file, bytes: all of it, and the list of texts, which is held in memory.
 UNPACKED_MAX, TEXTS_MAX = 600_000_000, 80_000_000
@@ -22,6 +27,13 @@ PARTS_MAX = 2000
 #: Bytes of a part that the library reads as a whole: everything but the sheets and the list of texts.
 WHOLE_MAX = 8_000_000
 SHEET_ROWS_MAX = 1_048_576
+#: How long the child may take for one row, the first of which comes after everything else was read. Seconds.
+ROW_WALL_S = 120.0
+#: Bytes of a row as the child writes it: at most as many columns as are read, each cut.
+LINE_MAX = 32_000_000
+TOO_LARGE = "This workbook is too large when it is unpacked. Save it as CSV, or in parts."
+TOO_SLOW = "This workbook takes too long to read. Save it as CSV, or in parts."
+ROOT = Path(__file__).resolve().parents[2]
 _TYPES = "[Content_Types].xml"
 _PICTURES = (".png", ".jpeg", ".jpg", ".gif", ".emf", ".wmf", ".bin")
 _OVERRIDE = re.compile(rb"<(?:\w+:)?Override\b([^>]*)>")
@@ -32,25 +44,91 @@ _EXACT = 1e15
 
 
 def read_workbook(path: Path) -> Table:
-    """The first sheet with anything in it. Raises `Unreadable`, also for a packed file that would unpack too far."""
+    """The first sheet with anything in it. Raises `Unreadable`, also for a packed file that would unpack too far.
+
+    Whatever is unpacked, a child process unpacks (`profiles.sheets.workbook_child`): it may be killed.
+    """
+    return table_of("xlsx", lambda: _from_child(path))
+
+
+def _from_child(path: Path) -> Iterator[Row]:
+    """The rows as a child process reads them, a line of JSON for each."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "profiles.sheets.workbook_child", str(path.resolve())], cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    watch = _Watch(child)
+    try:
+        assert child.stdout is not None  # noqa: S101 - there is a pipe
+        while True:
+            watch.begin()
+            line = child.stdout.readline(LINE_MAX)
+            watch.end()
+            told = _told(line)
+            if told is None:
+                raise Unreadable(TOO_LARGE if not watch.fired else TOO_SLOW)
+            if isinstance(told, dict):
+                if told.get("error"):
+                    raise Unreadable(told["error"])
+                return
+            yield told[0], told[1]
+    finally:
+        watch.stop()
+        child.kill()
+        child.wait()
+        if child.stdout is not None:
+            child.stdout.close()
+
+
+def _told(line: bytes) -> Any:
+    """A row, or how it ended; None where the child has died over it."""
+    if not line.endswith(b"\n"):
+        return None
+    return orjson.loads(line)
+
+
+class _Watch:
+    """Kills a child that says nothing for `ROW_WALL_S` while it is listened to."""
+
+    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+        self._child = child
+        self._until: float | None = None
+        self._ended = threading.Event()
+        self.fired = False
+        threading.Thread(target=self._look, daemon=True, name="workbook-watch").start()
+
+    def begin(self) -> None:
+        self._until = monotonic() + ROW_WALL_S
+
+    def end(self) -> None:
+        self._until = None
+
+    def stop(self) -> None:
+        self._ended.set()
+
+    def _look(self) -> None:
+        while not self._ended.wait(1.0):
+            until = self._until
+            if until is not None and monotonic() > until:
+                self.fired = True
+                self._child.kill()
+                return
+
+
+def rows_of(path: Path) -> Iterator[Row]:
+    """What the child reads: the rows of the first sheet with anything in it. Raises `Unreadable`."""
     _check_size(path)
     try:
-        sheet = _sheet_with_rows(path)
-    except Unreadable:
+        with _opened(path) as book:
+            sheet = _sheet_with_rows(book)
+            rows = book[sheet].iter_rows(values_only=True, max_col=COLUMNS_MAX + 1, max_row=ROWS_MAX + 1)
+            for number, cells in enumerate(rows, 1):
+                yield number, _texts(cells)
+    except (Unreadable, MemoryError, GeneratorExit):
         raise
     except Exception as error:  # a broken or hostile file fails in the library in many ways
         raise Unreadable("This workbook cannot be opened. Save it anew as XLSX, or as CSV.") from error
-
-    def records() -> Iterator[Row]:
-        try:
-            with _opened(path) as book:
-                rows = book[sheet].iter_rows(values_only=True, max_col=COLUMNS_MAX + 1, max_row=ROWS_MAX + 1)
-                for number, cells in enumerate(rows, 1):
-                    yield number, _texts(cells)
-        except (ValueError, KeyError, TypeError, SyntaxError, zipfile.BadZipFile, EOFError) as error:
-            raise Unreadable("A part of this workbook cannot be read. Save it anew as XLSX, or as CSV.") from error
-
-    return table_of("xlsx", records)
 
 
 def _check_size(path: Path) -> None:
@@ -66,7 +144,7 @@ def _check_size(path: Path) -> None:
     fits = large <= (sheets | texts) - set(_named(types, b"main+xml")) - {"xl/styles.xml"}
     strings = max((sizes.get(name, 0) for name in texts), default=0)
     if len(sizes) > PARTS_MAX or sum(sizes.values()) > UNPACKED_MAX or strings > TEXTS_MAX or not fits:
-        raise Unreadable("This workbook is too large when it is unpacked. Save it as CSV, or in parts.")
+        raise Unreadable(TOO_LARGE)
 
 
 def _named(types: bytes, kind: bytes) -> Iterator[str]:
@@ -90,19 +168,18 @@ def _opened(path: Path) -> Iterator[Any]:
             book.close()
 
 
-def _sheet_with_rows(path: Path) -> str:
-    with _opened(path) as book:
-        for sheet in book.worksheets:
-            for cells in sheet.iter_rows(values_only=True, max_col=COLUMNS_MAX + 1, max_row=50):
-                if any(cell is not None for cell in cells):
-                    return str(sheet.title)
+def _sheet_with_rows(book: Any) -> str:
+    for sheet in book.worksheets:
+        for cells in sheet.iter_rows(values_only=True, max_col=COLUMNS_MAX + 1, max_row=50):
+            if any(cell is not None for cell in cells):
+                return str(sheet.title)
     raise Unreadable("There is nothing in this file.")
 
 
 def _texts(cells: tuple[Any, ...]) -> list[str]:
     if not any(cells) and all(cell is None for cell in cells):  # of these there may be a million
         return []
-    texts = [cell_text(cell) for cell in cells]
+    texts = [cell_text(cell)[:CELL_MAX] for cell in cells]
     while texts and not texts[-1]:
         texts.pop()
     return texts

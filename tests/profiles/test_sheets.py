@@ -2,8 +2,10 @@
 
 import csv
 import io
+import resource
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from profiles.sheets import workbook
 from profiles.sheets.cells import guarded, is_shortened, listed, number_in, parted, text_of, unguarded
 from profiles.sheets.delimited import encoding_of
 from profiles.sheets.reading import read_table
@@ -144,6 +147,59 @@ def test_a_part_that_is_read_as_a_whole_may_not_unpack_far(tmp_path: Path, name:
         archive.writestr(name, b"<styleSheet>" + b"<xf/>" * 2_000_000 + b"</styleSheet>")
     with pytest.raises(Unreadable, match="too large"):
         read_table(path)
+
+
+def bomb(path: Path, sheet: Iterator[bytes]) -> None:
+    """A workbook of a few megabytes whose sheet is as long as it likes."""
+    good = path.with_name("good")
+    writer = WorkbookWriter(good, ("name",))
+    writer.write(["Anna"])
+    writer.close()
+    with zipfile.ZipFile(good) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for part in old.infolist():
+            if part.filename != "xl/worksheets/sheet1.xml":
+                archive.writestr(part.filename, old.read(part.filename))
+        with archive.open("xl/worksheets/sheet1.xml", "w", force_zip64=True) as out:
+            out.write(b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>')
+            for piece in sheet:
+                out.write(piece)
+            out.write(b"</sheetData></worksheet>")
+
+
+ROW = b'<row><c t="inlineStr"><is><t>name</t></is></c></row>'
+
+
+@pytest.mark.parametrize(
+    "sheet",
+    [
+        pytest.param(lambda: [ROW, b"<row>", *[b"<c/>" * 100_000] * 300, b"</row>"], id="one row"),
+        pytest.param(lambda: [ROW, b'<row><c t="inlineStr"><is><t>', *[b"x" * 1_000_000] * 400, b"</t></is></c></row>"],
+                     id="one cell"),
+    ],
+)  # fmt: skip
+def test_a_giant_sheet_is_unpacked_by_a_child_that_may_not_eat_the_memory(tmp_path: Path, sheet: Any) -> None:
+    path = tmp_path / "list"
+    bomb(path, iter(sheet()))
+    assert path.stat().st_size < 4_000_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(Unreadable, match="too large"):
+        rows(read_table(path))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
+
+
+def test_a_child_that_says_nothing_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workbook, "ROW_WALL_S", 0.0)
+    bomb(tmp_path / "list", iter([ROW, b"<row/>" * 100, *[b" " * 1_000_000] * 300]))
+    with pytest.raises(Unreadable, match="too long"):
+        rows(read_table(tmp_path / "list"))
+
+
+def test_a_long_sheet_is_read_to_its_end(tmp_path: Path) -> None:
+    row = b'<row><c t="inlineStr"><is><t>Anna</t></is></c><c><v>1</v></c></row>'
+    bomb(tmp_path / "list", iter([ROW, *[row * 1000] * 20]))
+    found = read_table(tmp_path / "list")
+    assert len(rows(found)) == 20_000
+    assert next(found.rows())[1] == ["Anna", "1"]  # and its child is gone when nobody listens any more
 
 
 def test_a_row_without_an_end_and_a_file_of_nothing_are_not_held_in_memory(tmp_path: Path) -> None:
