@@ -47,6 +47,8 @@ def clean_text(raw: str | None, limit: int = NAME_MAX) -> str | None:
     """
     if raw is None:
         return None
+    if raw.isprintable():  # nothing to take out, as of most texts
+        return " ".join(raw.split())[:limit].strip() or None
     kept = "".join(" " if c in "\t\r\n\u2028\u2029" else c for c in raw if _shown(c))
     return " ".join(kept.split())[:limit].strip() or None
 
@@ -81,13 +83,17 @@ def email_address(raw: str) -> str | None:
     return f"{found.local_part}@{found.ascii_domain}".lower()
 
 
-@lru_cache(maxsize=20_000)
 def phone_number(raw: str, region: str | None = None) -> str | None:
     """E.164 of a number written in any way; None when it is none.
 
     Without an international prefix `region` (`DE`) says where it was written down; without a region such a number
     is not guessed at. Mexico's former mobile digit 1 is taken out, Brazil's ninth mobile digit put in.
     """
+    return _phone_number(raw, None if raw.startswith("+") else region)
+
+
+@lru_cache(maxsize=20_000)
+def _phone_number(raw: str, region: str | None) -> str | None:
     plain = unicodedata.normalize("NFKC", raw).strip().removeprefix("tel:")
     if len(plain) > 40 or _MEANINGLESS.fullmatch(plain):
         return None
@@ -97,8 +103,11 @@ def phone_number(raw: str, region: str | None = None) -> str | None:
         number = phonenumbers.parse(plain, region)
     except NumberParseException:
         return None
-    text = _country_rules(phonenumbers.format_number(number, PhoneNumberFormat.E164))
-    return text if phonenumbers.is_possible_number(phonenumbers.parse(text)) else None
+    whole = phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    text = _country_rules(whole)
+    # Written with its country a number is read as such: Italian zeros stay, an extension goes.
+    plainly = plain == whole == text
+    return text if phonenumbers.is_possible_number(number if plainly else phonenumbers.parse(text)) else None
 
 
 @lru_cache(maxsize=20_000)
