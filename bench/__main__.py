@@ -15,12 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import ingest, journeys, lateness, memory, segments, sends, visible
+from bench import imports, ingest, journeys, lateness, memory, segments, sends, visible
 from bench.figures import Figure, table
 from bench.world import World, opened
 
 Measure = Callable[[World], Awaitable[list[Figure]]]
-#: In this order: the worker starts after the first, memory is looked at after the others, and the crowd comes last.
+#: In this order: the worker starts after the first, memory is looked at after those, and crowds come last.
 SCENARIOS: dict[str, Measure] = {
     "ingest": ingest.measure,
     "visible": visible.measure,
@@ -28,6 +28,7 @@ SCENARIOS: dict[str, Measure] = {
     "sends": sends.measure,
     "lateness": lateness.measure,
     "memory": memory.measure,
+    "imports": imports.measure,
     "segments": segments.measure,
 }
 

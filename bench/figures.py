@@ -10,14 +10,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Goal:
-    """`least` for a ratio to the floor, `most` for the value itself."""
+    """`least` for a ratio to the floor, `most` or `rate` (at least so many) for the value itself."""
 
     least: float | None = None
     most: float | None = None
+    rate: float | None = None
 
     @property
     def text(self) -> str:
         """As it stands in the table."""
+        if self.rate is not None:
+            return f"≥ {self.rate:g}"
         return f"≥ {self.least:g} ×" if self.least is not None else f"≤ {self.most:g}"
 
 
@@ -45,6 +48,8 @@ class Figure:
         """Whether the goal is reached; None without a goal."""
         if self.goal is None:
             return None
+        if self.goal.rate is not None:
+            return self.value >= self.goal.rate
         if self.goal.most is not None:
             return self.value <= self.goal.most
         return self.ratio is not None and self.goal.least is not None and self.ratio >= self.goal.least

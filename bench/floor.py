@@ -115,6 +115,27 @@ def _run(number: int, due: datetime) -> Json:
             "state": "waiting", "due_at": due, "data": {"event": {"name": "order.paid"}}}  # fmt: skip
 
 
+async def upsert(task: Json, _: AsyncIterator[Json]) -> None:
+    """People of a list, each one document under a unique key, upserted 400 at a time."""
+    database = _database(task)
+    rows = database.collection("upserted")
+    await database.ensure_indexes({"upserted": [_once("key")]})
+    begun = time.monotonic()
+    for start in range(0, task["rows"], 400):
+        numbers = range(start, min(start + 400, task["rows"]))
+        await rows.bulk_write([_upserted(task["mark"], n) for n in numbers], ordered=False)
+    tell({"per_s": task["rows"] / (time.monotonic() - begun)})
+
+
+def _upserted(mark: str, number: int) -> UpdateOne:
+    fields = {
+        "name": f"Person {number}", "emails": [f"p{number}.{mark}@example.org"], "phones": [f"+49170{number:07d}"],
+        "tags": ["tea", f"t{number % 7}"], "stage": "lead", "attributes": {"points": number % 500},
+        "address": {"street": f"Main Street {number}", "city": "Leiden", "postal_code": "23112", "country": "NL"},
+    }  # fmt: skip
+    return UpdateOne({"key": f"{mark}-{number}"}, {"$set": fields}, upsert=True)
+
+
 async def mail(task: Json, _: AsyncIterator[Json]) -> None:
     """One fixed mail again and again over ten kept connections."""
     fixed, left = base64.b64decode(task["mail"]), iter(range(task["count"]))
@@ -158,7 +179,7 @@ def _once(field: str) -> IndexModel:
     return IndexModel([(field, ASCENDING)], unique=True)
 
 
-FLOORS = {"keep": keep, "chain": chain, "advance": advance, "mail": mail, "post": post}
+FLOORS = {"keep": keep, "chain": chain, "advance": advance, "upsert": upsert, "mail": mail, "post": post}
 
 
 async def main(task: Json, questions: AsyncIterator[Json]) -> None:
