@@ -32,6 +32,8 @@ REASONS: Mapping[str, str] = {
     "bad_time_zone": N_("%(value)s is no time zone such as Europe/Berlin."),
     "bad_location": N_("%(value)s is no latitude and longitude."),
     "bad_word": N_("%(value)s cannot be a stage or tier."),
+    "bad_country": N_("%(value)s is no country. Write its name, or two letters such as DE."),
+    "unknown_stage": N_("There is no stage %(value)s. Add it in the settings, or write another."),
     "unknown_owner": N_("%(value)s is no colleague."),
     "bad_consent": N_("%(value)s is neither yes nor no."),
     "no_address": N_("There is an answer about %(value)s and no address it would be for."),

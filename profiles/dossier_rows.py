@@ -192,8 +192,10 @@ def _plain(value: Any, reader: Reader) -> str:
 
 
 def _tells(key: str, value: Any) -> bool:
-    return value not in (None, "", [], {}) and not _FOR_PROGRAMS.search(key) and not (
-        isinstance(value, str) and _is_id(value)
+    return (
+        value not in (None, "", [], {})
+        and not _FOR_PROGRAMS.search(key)
+        and not (isinstance(value, str) and _is_id(value))
     )
 
 

@@ -9,7 +9,7 @@ row forgets whom it was about, and is the log.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -22,6 +22,7 @@ from base.mongo import Document
 from base.pages import Page
 from base.signing import hmac_hex
 from profiles.holdings import Holdings, Traces, traces_from, traces_of
+from profiles.keys import profile_mark
 from profiles.normalise import clean_text
 from profiles.places import Places, pattern_of, words_of
 from profiles.store.erasures import ErasureStore
@@ -48,10 +49,11 @@ class Erasures:
 
     def __init__(
         self, profiles: ProfileStore, store: ErasureStore, holdings: Holdings, feed: Feed, clock: Clock, *,
-        key: str | bytes, waits: Sequence[Wait] = (), settle: timedelta = SETTLE, look: Look | None = None,
-        remind: Remind | None = None,
+        key: str | bytes, waits: Sequence[Wait] = (), late_waits: Sequence[Wait] = (), settle: timedelta = SETTLE,
+        look: Look | None = None, remind: Remind | None = None,
     ) -> None:  # fmt: skip
-        """`key` makes the hashes of the log: without it nobody can tell whose they are."""
+        """`key` makes the hashes of the log: without it nobody can tell whose they are. `waits` are asked before the
+        rooms are emptied, `late_waits` before they are looked at once more."""
         self._profiles = profiles
         self._store = store
         self._holdings = holdings
@@ -59,6 +61,7 @@ class Erasures:
         self._clock = clock
         self._key = key
         self._waits = waits
+        self._late_waits = late_waits
         self._settle = settle
         self._look = look
         self._remind = remind
@@ -84,13 +87,22 @@ class Erasures:
             "profile_id": traces.profile_ids[0], "traces": traces.as_document(), "asked_by": by, "asked_at": now,
             "source": source, "reason": clean_text(reason, 200) if reason else None,
             "held": await self._holdings.counts(traces), "erased": {}, "rooms_done": [],
-            "hashes": [self.hash_of(key) for key in traces.keys], "done_at": None, "scrubbed_at": None,
+            "hashes": self._hashes(traces), "done_at": None, "scrubbed_at": None,
         }  # fmt: skip
         return await self._store.add(row)
 
     def hash_of(self, identity_key: str) -> str:
         """What the log keeps of an identity."""
         return hmac_hex(self._key, b"rapport erasure\x1f" + identity_key.encode())[:_HASH_LENGTH]
+
+    def _hashes(self, traces: Traces) -> list[str]:
+        return [self.hash_of(key) for key in (*traces.keys, *map(profile_mark, traces.profile_ids))]
+
+    async def named_since(self, keys: Collection[str], at: datetime) -> set[str]:
+        """Which of these keys of identities (or marks of profiles) were those of somebody whose erasure takes in what
+        was brought at `at`: their rooms were emptied later. People whom the undo of an import removed do not count."""
+        hashes = {self.hash_of(key): key for key in keys}
+        return {hashes[each] for each in await self._store.named_since(list(hashes), at)} if hashes else set()
 
     async def known(self, identity_keys: Sequence[str]) -> list[Document]:
         """Erasures of whoever had one of these identities."""
@@ -132,14 +144,14 @@ class Erasures:
         traces = traces_from(row["traces"])
         if row["state"] == "settling":
             traces = replace(traces, until=row["emptied_at"])
+            if not row.get("rooms_done") and await self._waiting(row, self._late_waits, traces, row["emptied_at"]):
+                return
         if row["state"] == "erasing" and not row.get("rooms_done"):
             # Merges and deliveries may have brought more since it was asked for.
             traces = await self._traces_now(traces)
-            for wait in self._waits:
-                if waits_for := await wait(traces, row["asked_at"]):
-                    await self._store.rest(row, self._clock() + PATIENCE, waits_for)
-                    return
-            fresh = {"traces": traces.as_document(), "hashes": [self.hash_of(key) for key in traces.keys]}
+            if await self._waiting(row, self._waits, traces, row["asked_at"]):
+                return
+            fresh = {"traces": traces.as_document(), "hashes": self._hashes(traces)}
             if not await self._store.duties.settle([settled(row, {"$set": fresh})]):
                 return
         try:
@@ -165,6 +177,14 @@ class Erasures:
             if count:
                 await self._feed.append([Notice("erasure.updated", {"erasure_id": row["_id"]})])
         return True
+
+    async def _waiting(self, row: Document, waits: Sequence[Wait], traces: Traces, at: datetime) -> bool:
+        """Whether something that began before `at` has to end first; looked at again later then."""
+        for wait in waits:
+            if waits_for := await wait(traces, at):
+                await self._store.rest(row, self._clock() + PATIENCE, waits_for)
+                return True
+        return False
 
     async def _traces_now(self, traces: Traces) -> Traces:
         try:

@@ -39,6 +39,11 @@ class Key:
         return (self.strength == "weak", KIND_ORDER.index(self.kind))
 
 
+def profile_mark(profile_id: str) -> str:
+    """What stands for a profile itself among the keys of its identities, in the log of erasures."""
+    return f"profile:{profile_id}"
+
+
 def channel_key(
     address: Address, provider: str | None, vouched_email: str | None = None, vouched_phone: str | None = None
 ) -> Key:

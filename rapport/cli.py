@@ -269,11 +269,21 @@ def replay(context: click.Context, /, data_here: Path | None, **chosen: Any) -> 
 
 @cli.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--existing", type=click.Choice(["fill", "overwrite", "skip"]), default="fill", show_default=True,
-              help="People whom we know: fill in what is empty, overwrite, or leave alone.")
+@click.option(
+    "--existing",
+    type=click.Choice(["fill", "overwrite", "skip"]),
+    default="fill",
+    show_default=True,
+    help="People whom we know: fill in what is empty, overwrite, or leave alone.",
+)
 @click.option("--map", "mapped", multiple=True, metavar="COLUMN=TARGET", help="What a column is; repeatable.")
 @click.option("--tag", "tags", multiple=True, help="Tag for everybody in the file; repeatable.")
-@click.option("--region", default="", help="Country of phone numbers without one, e.g. DE.")
+@click.option(
+    "--region",
+    default="",
+    metavar="DE",
+    help="Country of phone numbers without one, where the row's own address says none.",
+)
 @click.option("--evidence", default="", help="How people agreed, for columns of consent.")
 @click.option("--verified", is_flag=True, help="Addresses are proved: they come from accounts or orders.")
 @click.option("--journeys", is_flag=True, help="Let journeys begin because of it.")
@@ -292,22 +302,32 @@ def import_people(context: click.Context, /, file: Path, data_here: Path | None,
 @cli.command("export")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--format", "kind", type=click.Choice(["csv", "xlsx", "jsonl", "vcf"]), help="Else by the file's name.")
+@click.option(
+    "--headings",
+    type=click.Choice(["keys", "en", "zh"]),
+    default="keys",
+    show_default=True,
+    help="Of CSV and XLSX: as the API names the fields, or in words.",
+)
 @click.option("--q", help="Beginnings of names, addresses, numbers.")
 @click.option("--tag", help="Only people with this tag.")
 @click.option("--stage", help="Only people in this stage.")
 @click.option("--tier", help="Only people in this tier.")
+@click.option("--role", help="Only people in this role.")
 @click.option("--owner", "owner_id", help="Only people of this colleague (usr_…).")
 @click.option("--segment", help="Only members of this segment (seg_…).")
 @_data_option
 @click.pass_context
 def export_people(
-    context: click.Context, /, file: Path, kind: str | None, data_here: Path | None, **narrowed: Any
+    context: click.Context, /, file: Path, kind: str | None, headings: Any, data_here: Path | None, **narrowed: Any
 ) -> None:
     """Write profiles into FILE as CSV, XLSX, JSON lines or vCards. Exit 0: written; 1: not."""
     from rapport.lists import export_file
 
     settings = settings_for(context, data_here)
-    sys.exit(_run(_with_runtime(settings, lambda runtime: export_file(runtime, file, kind, narrowed, click.echo))))
+    sys.exit(
+        _run(_with_runtime(settings, lambda runtime: export_file(runtime, file, kind, narrowed, click.echo, headings)))
+    )
 
 
 @cli.group()

@@ -14,6 +14,7 @@ from desk.refused_rows import REASONS
 from profiles.imports.mapping import ImportMapping
 from profiles.imports.plan import OUTCOMES
 from profiles.sheets.cells import guarded
+from profiles.sheets.headings import Headings
 from rapport.runtime import Runtime
 
 Say = Callable[..., None]
@@ -38,6 +39,7 @@ async def import_file(
     await book.map(head["_id"], mapping)
     head = await book.finish(head["_id"], _progress(say, "looked at", "done_rows"))
     _must(head, "ready")
+    _tell_seen(head, mapping.options.region or runtime.settings.default_region, say)
     counts, field = head["outlook"], "would be"
     if not dry_run:
         await book.run(head["_id"])
@@ -59,12 +61,27 @@ async def import_file(
     return NONE_TAKEN if refused == head["rows"] else SOME_TAKEN
 
 
-async def export_file(runtime: Runtime, file: Path, kind: str | None, narrowed: Mapping[str, Any], say: Say) -> int:
+def _tell_seen(head: Document, region: str, say: Say) -> None:
+    """What the look has found that may have to be decided."""
+    numbers = head["numbers"]
+    if numbers["asked"]:
+        say(f"{numbers['asked']} numbers without a country are read as of {region}; --region says another.", err=True)
+    if numbers["told"]:
+        say(f"{numbers['told']} numbers without a country are read as of the country of their address.")
+    for each in head["unknown_stages"]:
+        say(f"{each['rows']} rows are not taken: there is no stage {each['stage']!r}.", err=True)
+    for each in head["moves"]:
+        say(f"Stage {each['stage']}: {each['moving']} would move there, {each['new']} would begin there.")
+
+
+async def export_file(
+    runtime: Runtime, file: Path, kind: str | None, narrowed: Mapping[str, Any], say: Say, headings: Headings = "keys"
+) -> int:
     """Write the file; the exit code. Raises `WrongInput` for a name that tells no format."""
     chosen: Any = kind or SUFFIXES.get(file.suffix.lower())
     if chosen is None:
         raise WrongInput("The file's name does not say its format: give --format csv, xlsx, jsonl or vcf.")
-    row = await runtime.exports.begin(chosen, narrowed, BY, BY)
+    row = await runtime.exports.begin(chosen, narrowed, BY, BY, headings=headings)
     row = await runtime.exports.finish(row["_id"], _progress(say, "written", "count"))
     if row["state"] != "done":
         raise WrongInput(row.get("fault") or "The export was stopped.")

@@ -49,16 +49,24 @@ def open_lists(plumbing: Plumbing, people: People, merger: Merger, privacy: Priv
         users = await people.users.users()
         return {folded(name): each.id for each in users for name in (each.name, each.id, each.email) if name}
 
-    carrier = Carrier(db, rows, profiles, people.resolver, people.consent, people.events, clock)
+    erase = partial(privacy.erasures.at_once, by="import")
+    carrier = Carrier(
+        db, rows, profiles, people.resolver, people.consent, people.events, clock, people.terms,
+        erased=privacy.erasures.named_since, erase=erase,
+    )  # fmt: skip
     undoer = Undoer(
         db, rows, profiles, people.consent, people.consents, people.events, clock,
-        erase=partial(privacy.erasures.at_once, by="import"), elsewhere=merger.elsewhere,
+        erase=erase, elsewhere=merger.elsewhere,
     )  # fmt: skip
     imports = Imports(
-        rows, sheets, profiles, carrier, undoer, plumbing.feed, plumbing.doorbell, clock, known_by,
+        rows, sheets, profiles, carrier, undoer, plumbing.feed, plumbing.doorbell, clock, known_by, people.terms,
         region=plumbing.settings.default_region,
     )  # fmt: skip
-    return imports, Exports(ExportStore(db), sheets, profiles, plumbing.feed, clock, people.users.addresses)
+    exports = Exports(
+        ExportStore(db), sheets, profiles, plumbing.feed, clock, people.users.addresses, people.terms,
+        people.segments.key,
+    )  # fmt: skip
+    return imports, exports
 
 
 def open_merger(
@@ -105,10 +113,15 @@ def open_privacy(
     async def merging(traces: Traces, asked_at: datetime) -> str | None:
         return "merges" if await people.merges.under_way(traces.profile_ids) else None
 
+    async def being_read(traces: Traces, at: datetime) -> str | None:
+        return "imports" if await people.import_rows.reading(at) else None
+
     erasures = Erasures(
         people.profiles, ErasureStore(db), holdings, feed, clock, key=plumbing.box.signing_key,
-        waits=[merging, mentions.waits], look=partial(places_of, colleagues_words(db)), remind=reminders.erased,
+        waits=[merging, mentions.waits, being_read], late_waits=[being_read],
+        look=partial(places_of, colleagues_words(db)), remind=reminders.erased,
     )  # fmt: skip
+
     async def ways(profile_id: str) -> tuple[str | None, str | None]:
         person = await people.profiles.get(profile_id)
         return (person.locale, person.time_zone) if person is not None else (None, None)
@@ -119,8 +132,16 @@ def open_privacy(
     return Privacy(
         erasures=erasures,
         dossiers=Dossiers(
-            DossierStore(db), holdings, erasures.traces, attached, feed, clock, effort=mentions.effort,
-            names=naming.names, ways=ways, time_zone=plumbing.settings.time_zone,
+            DossierStore(db),
+            holdings,
+            erasures.traces,
+            attached,
+            feed,
+            clock,
+            effort=mentions.effort,
+            names=naming.names,
+            ways=ways,
+            time_zone=plumbing.settings.time_zone,
         ),
         holdings=holdings,
         requests=PrivacyRequests(RequestStore(db), people.profiles.identity_rows, feed, clock),

@@ -14,6 +14,7 @@ from base.mongo import Document
 from desk.api.contract import Call, Operations, Reply
 from desk.api.scope import Asking, refuse_scoped
 from desk.api.shapes import Body, PageQuery, Time, UserId, View, listed
+from profiles.sheets.headings import Headings
 
 operations = Operations("exports")
 Format = Literal["csv", "xlsx", "jsonl", "vcf"]
@@ -30,16 +31,19 @@ class ExportFilter(Body):
     tag: str | None = Field(None, min_length=1, max_length=80)
     stage: str | None = Field(None, min_length=1, max_length=80)
     tier: str | None = Field(None, min_length=1, max_length=80)
+    role: str | None = Field(None, min_length=1, max_length=80)
     owner: UserId | None = None
     segment: str | None = Field(None, pattern=r"^seg_[0-9a-z]{26}$")
 
 
 class ExportInput(Body):
-    """What file of whom. `version`: of vCard."""
+    """What file of whom. `version`: of vCard. `headings` of CSV and XLSX: as the API names the fields (`keys`), or in
+    English or Chinese; an import reads all of them."""
 
     format: Format
     filter: ExportFilter = Field(default_factory=ExportFilter)
     version: Literal["3.0", "4.0"] = "4.0"
+    headings: Headings = "keys"
 
 
 class ExportView(View):
@@ -48,6 +52,7 @@ class ExportView(View):
     id: str
     state: str
     format: str
+    headings: Headings
     filter: dict[str, str]
     count: int
     total: int | None
@@ -78,7 +83,7 @@ async def begin_export(call: Call) -> Any:
     wanted["tag"] = await call.runtime.tags.today(wanted["tag"])
     principal = call.principal
     row = await call.runtime.exports.begin(
-        call.body.format, wanted, principal.id, principal.name, version=call.body.version
+        call.body.format, wanted, principal.id, principal.name, version=call.body.version, headings=call.body.headings
     )
     return Reply(export_view(row), 201)
 
@@ -132,4 +137,5 @@ async def file_answer(request: web.Request, runtime: Any, export_id: str) -> web
 
 def export_view(row: Mapping[str, Any] | Document) -> ExportView:
     """As the API shows it."""
-    return ExportView.model_validate({"size_bytes": None, "fault": None, "ended_at": None, **row, "id": row["_id"]})
+    given = {"headings": "keys", "size_bytes": None, "fault": None, "ended_at": None}
+    return ExportView.model_validate({**given, **row, "id": row["_id"]})

@@ -22,11 +22,43 @@ from desk.refused_rows import refused_answer
 from profiles.imports.book import Look, undoable
 from profiles.imports.mapping import ImportMapping
 from profiles.models import plain
+from profiles.postal import lines_of
 from profiles.sheets.cells import text_of
 from profiles.sheets.table import FILE_MAX_BYTES
 
 operations = Operations("imports")
-Outcome = Literal["created", "updated", "unchanged", "repeated", "skipped", "conflict", "fault"]
+Outcome = Literal["created", "updated", "unchanged", "repeated", "skipped", "conflict", "fault", "erased"]
+
+
+class RegionView(View):
+    """In which country numbers are likely written that name none, and by what that was guessed: the language of the
+    `headings` or of the `rows`, or the deployment's own setting (`default`)."""
+
+    code: str
+    why: str
+
+
+class NumbersView(View):
+    """Phone numbers that name no country. `asked`: read as of the `region` of the options; `told`: of that of the
+    address in their row."""
+
+    asked: int
+    told: int
+
+
+class MoveView(View):
+    """A stage: how many we know would move there, and how many new ones would begin there."""
+
+    stage: str
+    moving: int
+    new: int
+
+
+class UnknownStageView(View):
+    """A stage that is in no list, in so many rows, which are not taken."""
+
+    stage: str
+    rows: int
 
 
 class ImportView(View):
@@ -45,6 +77,10 @@ class ImportView(View):
     columns: list[str]
     samples: list[list[str]]
     mapping: dict[str, Any] | None
+    region: RegionView
+    numbers: NumbersView
+    moves: list[MoveView]
+    unknown_stages: list[UnknownStageView]
     outlook: dict[str, int]
     counts: dict[str, int]
     undo_counts: dict[str, int]
@@ -112,7 +148,8 @@ async def map_import(call: Call) -> Any:
     """Say what each column is; then what would become of each row is looked at, and `state` goes to `ready`.
 
     A column is `email`, `phone`, `customer_id`, `profile_id`, `channel:chn_…`, `name`, `first_name`, `last_name`,
-    `tags`, `stage`, `tier`, `owner`, `locale`, `time_zone`, `location`, `latitude`, `longitude`,
+    `tags`, `stage`, `tier`, `owner`, `locale`, `time_zone`, `location`, `latitude`, `longitude`, the parts of
+    one `address` (`address.street`, `.street2`, `.district`, `.postal_code`, `.city`, `.region`, `.country`),
     `consent:PURPOSE:email`, `consent:PURPOSE:phone`, `attributes.KEY` or `ignore`.
     """
     refuse_scoped(call)
@@ -185,7 +222,11 @@ def _view(call: Call, head: Document) -> ImportView:
 
 def import_view(head: Mapping[str, Any], runtime: Any) -> ImportView:
     """As the API shows it."""
-    given = {"kind": None, "encoding": None, "delimiter": None, "fault": None, "ended_at": None, "samples": [], **head}
+    given = {
+        "kind": None, "encoding": None, "delimiter": None, "fault": None, "ended_at": None, "samples": [],
+        "region": {"code": "", "why": ""}, "numbers": {"asked": 0, "told": 0}, "moves": [], "unknown_stages": [],
+        **head,
+    }  # fmt: skip
     return ImportView.model_validate(
         {**given, "id": head["_id"], "undoable": undoable(dict(head), runtime.clock())}
     )  # fmt: skip
@@ -210,6 +251,8 @@ def differences(each: Look) -> list[tuple[str, str, str]]:
             found += [(f"attributes.{key}", text_of(held.get(key)), text_of(plain(to))) for key, to in value.items()]
         elif name == "add_tags":
             found.append(("tags", text_of(before.get("tags") or []), text_of([*(before.get("tags") or []), *value])))
+        elif name == "address":
+            found.append((name, ", ".join(lines_of(before.get(name) or {})), ", ".join(lines_of(value))))
         elif name == "location":
             longitude, latitude = (before.get("location") or {}).get("coordinates") or (None, None)
             found.append((name, text_of([latitude, longitude]) if latitude is not None else "", text_of(list(value))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -13,15 +14,19 @@ from desk.auth import principal_of, require
 from desk.forms import read_form
 from desk.i18n import N_
 from desk.keys import runtime_of
-from desk.render import page
+from desk.pages.terms import words
+from desk.render import formats_of, page
 from profiles.exports.book import FILTERS
 from profiles.exports.columns import FORMATS
+from profiles.sheets.headings import HEADINGS as ALL_HEADINGS
 
 routes = web.RouteTableDef()
 HERE = "/profiles/exports"
 LABELS = {
     "csv": N_("CSV"), "xlsx": N_("Excel (XLSX)"), "jsonl": N_("JSON lines"), "vcf": N_("vCard"),
 }  # fmt: skip
+#: Whether columns are called in words, or as the API calls them.
+HEADINGS = {"words": N_("In words, to be read"), "keys": N_("As the API calls the fields, for programs")}
 STATES = {
     "running": (N_("Being written"), "accent"), "done": (N_("Ready"), "good"), "failed": (N_("Failed"), "danger"),
     "cancelled": (N_("Stopped"), ""), "expired": (N_("File deleted"), ""),
@@ -46,13 +51,36 @@ async def exports(request: web.Request) -> web.StreamResponse:
         found = await runtime_of(request).exports.page(50, request.query.get("cursor"))
     except WrongInput:
         raise web.HTTPSeeOther(HERE) from None
-    narrowed = {name: request.query[name][:200] for name in FILTERS if request.query.get(name)}
+    names = await _names(request, found.data, narrowed := _narrowed(request))
+    formats = formats_of(request, principal_of(request))
     values = {
-        "exports": found.data, "formats_offered": LABELS, "states": STATES, "narrowed": narrowed,
+        "exports": found.data, "formats_offered": LABELS, "states": STATES, "narrowed": narrowed, "names": names,
+        "headings": {"zh" if formats.language == "zh_CN" else "en": HEADINGS["words"], "keys": HEADINGS["keys"]},
         "working": any(each["state"] == "running" for each in found.data),
         "next_href": f"{HERE}?cursor={found.next_cursor}" if found.next_cursor else "",
     }  # fmt: skip
     return await page(request, "imports/exports.html", values)
+
+
+def _narrowed(request: web.Request) -> dict[str, str]:
+    """As the list of profiles was, which knows an owner as `owner`, and oneself as `me`."""
+    found = {name: request.query[name][:200] for name in FILTERS if request.query.get(name)}
+    owner = request.query.get("owner", "")[:200]
+    return {**found, **({"owner_id": principal_of(request).id if owner == "me" else owner} if owner else {})}
+
+
+async def _names(
+    request: web.Request, rows: Sequence[Mapping[str, Any]], narrowed: Mapping[str, str]
+) -> dict[str, str]:
+    """What is said for a value of a filter that is an id or a key."""
+    runtime, formats = runtime_of(request), formats_of(request, principal_of(request))
+    filters = [narrowed, *(each["filter"] for each in rows)]
+    said = await words(runtime, formats)
+    segments = await runtime.segment_rows.many(list({each["segment"] for each in filters if each.get("segment")}))
+    owners = await runtime.users.names([each["owner_id"] for each in filters if each.get("owner_id")])
+    stages = {each["stage"]: said.stage(each["stage"]) for each in filters if each.get("stage")}
+    roles = {each["role"]: said.role(each["role"]) for each in filters if each.get("role")}
+    return {**{row["_id"]: str(row["name"]) for row in segments}, **owners, **stages, **roles}
 
 
 @routes.post(HERE)
@@ -66,7 +94,8 @@ async def begin(request: web.Request) -> web.StreamResponse:
         raise WrongInput("There is no such format.")
     wanted = {name: str(form.get(name) or "").strip()[:200] or None for name in FILTERS}
     wanted["tag"] = await runtime_of(request).tags.today(wanted["tag"])
-    await runtime_of(request).exports.begin(kind, wanted, principal.id, principal.name)
+    headings: Any = form.get("headings") if form.get("headings") in ALL_HEADINGS else "keys"
+    await runtime_of(request).exports.begin(kind, wanted, principal.id, principal.name, headings=headings)
     raise web.HTTPSeeOther(HERE)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from phonenumbers import SUPPORTED_REGIONS
 from pydantic import ValidationError
 
 from base.errors import Conflict, TooLarge, WrongInput
@@ -20,10 +21,13 @@ from desk.auth import check_token, principal_of, require
 from desk.forms import read_form
 from desk.i18n import N_, Formats
 from desk.keys import runtime_of
+from desk.pages.terms import words
 from desk.refused_rows import refused_answer, sentence_of
 from desk.render import formats_of, page
 from profiles.imports.book import WORKING, Look, undoable
 from profiles.imports.mapping import ImportMapping, consent_in
+from profiles.imports.regions import names_country
+from profiles.postal import country_names
 from profiles.sheets.table import FILE_MAX_BYTES
 
 routes = web.RouteTableDef()
@@ -48,6 +52,7 @@ OUTCOMES: Mapping[str, tuple[str, str]] = {
     "repeated": (N_("Further rows of new people"), N_("Further rows of new people")),
     "skipped": (N_("Known, left alone"), N_("Known, left alone")),
     "conflict": (N_("Conflicts"), N_("Conflicts")), "fault": (N_("Cannot be taken"), N_("Not taken")),
+    "erased": (N_("Left out: erased since"), N_("Left out: erased since")),
 }  # fmt: skip
 UNDONE: Mapping[str, str] = {
     "erased": N_("People removed"), "restored": N_("People restored"),
@@ -59,11 +64,21 @@ FIELDS: Mapping[str, str] = {
     "profile_id": N_("Profile id of Rapport"), "name": N_("Name"), "first_name": N_("First name"),
     "last_name": N_("Last name"), "tags": N_("Tags"), "stage": N_("Stage"), "tier": N_("Tier"), "owner": N_("Owner"),
     "locale": N_("Language"), "time_zone": N_("Time zone"), "location": N_("Latitude and longitude"),
-    "latitude": N_("Latitude"), "longitude": N_("Longitude"), "identities": N_("Addresses"), "owner_id": N_("Owner"),
+    "latitude": N_("Latitude"), "longitude": N_("Longitude"), "address": N_("Address"),
+    "address.street": N_("Street"), "address.street2": N_("Street, second line"), "address.district": N_("District"),
+    "address.postal_code": N_("Postcode"), "address.city": N_("Town"), "address.region": N_("State or province"),
+    "address.country": N_("Country"), "identities": N_("Addresses"), "owner_id": N_("Owner"),
 }  # fmt: skip
 WHO = ("customer_id", "email", "phone", "profile_id")
 ABOUT = ("name", "first_name", "last_name", "tags", "stage", "tier", "owner", "locale", "time_zone", "location",
          "latitude", "longitude")  # fmt: skip
+POST = ("address.street", "address.street2", "address.district", "address.postal_code", "address.city",
+        "address.region", "address.country")  # fmt: skip
+#: Why a country was guessed for numbers that name none.
+WHY: Mapping[str, str] = {
+    "headings": N_("by the language of the headings"), "rows": N_("by the writing in the rows"),
+    "default": N_("as this installation is set"),
+}  # fmt: skip
 TYPES: Mapping[str, str] = {
     "text": N_("Text"), "number": N_("Number"), "boolean": N_("Yes or no"), "date": N_("Date"),
 }  # fmt: skip
@@ -245,8 +260,23 @@ async def _page(request: web.Request, head: Document, fault: str) -> web.Respons
     if state == "mapping":
         values |= await _form(request, head, formats)
     if state == "ready":
-        values["groups"] = await _samples(request, head, formats)
+        values |= await _outlook(request, head, formats)
     return await page(request, "imports/import.html", values, status=422 if fault else 200)
+
+
+async def _outlook(request: web.Request, head: Document, formats: Formats) -> dict[str, Any]:
+    """What would become of the rows, and what somebody may have to decide before they are carried out."""
+    runtime = runtime_of(request)
+    said = await words(runtime, formats)
+    code = head["mapping"]["options"]["region"] or runtime.settings.default_region
+    why = head.get("region") or {}
+    return {
+        "groups": await _samples(request, head, formats), "numbers": head.get("numbers") or {},
+        "country": country_names(formats.language).get(code, code),
+        "why": formats.text(WHY[why["why"]]) if why.get("why") in WHY and why["code"] == code else "",
+        "moves": [(said.stage(each["stage"]), each["moving"], each["new"]) for each in head.get("moves", ())],
+        "unknown_stages": head.get("unknown_stages", ()),
+    }  # fmt: skip
 
 
 async def _form(request: web.Request, head: Document, formats: Formats) -> dict[str, Any]:
@@ -262,8 +292,24 @@ async def _form(request: web.Request, head: Document, formats: Formats) -> dict[
         "columns": [_column(head, mapping["columns"], place) for place in range(len(head["columns"]))],
         "options": {"existing": "fill", "region": "", "tags": [], "evidence": "", "verified": False,
                     "journeys": False, **mapping["options"]},
-        "fields": FIELDS, "who": WHO, "about": ABOUT, "types": TYPES, "existing": EXISTING, "purposes": purposes,
-        "channels": channels, "region": runtime.settings.default_region,
+        "fields": FIELDS, "who": WHO, "about": ABOUT, "post": POST, "types": TYPES, "existing": EXISTING,
+        "purposes": purposes,
+        "channels": channels, **_countries(head, runtime.settings.default_region, formats),
+    }  # fmt: skip
+
+
+def _countries(head: Document, default: str, formats: Formats) -> dict[str, Any]:
+    """The countries to choose from, the guess and why; whether rows that are shown have numbers it decides."""
+    guess = head.get("region") or {"code": "", "why": ""}
+    columns = (head["mapping"] or {"columns": []})["columns"]
+    phones = [place for place, each in enumerate(columns) if each.get("to") == "phone"]
+    cells = (row[place].strip() for row in head["samples"] for place in phones if place < len(row))
+    names = country_names(formats.language)
+    return {
+        "countries": {code: name for code, name in names.items() if code in SUPPORTED_REGIONS},
+        "default_country": names.get(default, default),
+        "guess": names.get(guess["code"], guess["code"]), "why": formats.text(WHY.get(guess["why"], "")),
+        "asks": any(cell and not names_country(cell) for cell in cells) and guess["why"] == "default",
     }  # fmt: skip
 
 

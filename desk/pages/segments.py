@@ -19,6 +19,7 @@ from desk.forms import read_form
 from desk.i18n import N_, NN_, Formats
 from desk.keys import runtime_of
 from desk.pages import profiles
+from desk.pages.exports import exporting
 from desk.pages.moments import read_date
 from desk.pages.rule_form import (
     DEPTH_MAX,
@@ -417,6 +418,7 @@ async def members(request: web.Request) -> web.StreamResponse:
             profiles.profile_row(each, formats) for each in shown
         ],
         "standing": standing_of(row, formats, counted=principal_of(request).channels is None),
+        "exporting": exporting(request),
         "next_href": f"{HERE}/{segment_id}/members?cursor={found.next_cursor}" if found.next_cursor else "",
     }  # fmt: skip
     return await page(request, "segments/members.html", values)

@@ -9,7 +9,9 @@ import asyncio
 import logging
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,11 +25,13 @@ from base.mongo import Document
 from base.pages import Page
 from profiles.exports.columns import ATTRIBUTES_MAX, Format, Person, columns_of
 from profiles.exports.writing import Writer, writer_for
+from profiles.sheets.headings import Headings, headings_of, plain_heading
 from profiles.sheets.table import Unreadable
 from profiles.sheets.vcard import Version
 from profiles.store.exports import ExportStore
 from profiles.store.profiles import ProfileFilter, ProfileStore
 from profiles.store.sheets import SheetStore
+from profiles.terms import Terms
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +40,12 @@ TOLD_EVERY_S = 1.0
 #: How long a file can be fetched.
 FILES_KEPT = timedelta(days=7)
 #: Names of the filter, as the list of profiles has them.
-FILTERS = ("q", "tag", "stage", "tier", "owner_id", "segment")
+FILTERS = ("q", "tag", "stage", "tier", "role", "owner_id", "segment")
 
 #: Id of a colleague → mail address.
 Addresses = Callable[[], Awaitable[Mapping[str, str]]]
+#: Id of a segment → the key that its members have on their profiles today.
+SegmentKey = Callable[[str], Awaitable[str]]
 
 
 class Exports:
@@ -47,7 +53,7 @@ class Exports:
 
     def __init__(
         self, store: ExportStore, sheets: SheetStore, profiles: ProfileStore, feed: Feed, clock: Clock,
-        colleagues: Addresses,
+        colleagues: Addresses, terms: Terms, segment_key: SegmentKey,
     ) -> None:  # fmt: skip
         self._store = store
         self._sheets = sheets
@@ -55,18 +61,22 @@ class Exports:
         self._feed = feed
         self._clock = clock
         self._colleagues = colleagues
+        self._terms = terms
+        self._segment_key = segment_key
         self._told_at = 0.0
 
     # -- what people do --------------------------------------------------------------------------------------------
 
     async def begin(
-        self, kind: Format, wanted: Mapping[str, str | None], by: str, by_name: str = "", version: Version = "4.0"
-    ) -> Document:
-        """Ask for a file of the people whom this filter (`FILTERS`) finds."""
+        self, kind: Format, wanted: Mapping[str, str | None], by: str, by_name: str = "", version: Version = "4.0",
+        headings: Headings = "keys",
+    ) -> Document:  # fmt: skip
+        """Ask for a file of the people whom this filter (`FILTERS`) finds. `headings`: of a table's columns."""
         now = self._clock()
         row: Document = {
             "_id": new_id("exp"), "state": "running", "due_at": now, "lease": None, "fence": 0, "attempts": 0,
-            "format": kind, "version": version, "filter": {name: wanted[name] for name in FILTERS if wanted.get(name)},
+            "format": kind, "version": version, "headings": headings,
+            "filter": {name: wanted[name] for name in FILTERS if wanted.get(name)},
             "by": by, "by_name": by_name, "created_at": now, "begun_at": now, "count": 0, "total": None,
         }  # fmt: skip
         await self._store.add(row)
@@ -129,6 +139,8 @@ class Exports:
         if row["attempts"] > MAX_CRASHES:
             raise Unreadable("It was begun too often without an end. Look at the worker's log.")
         wanted = ProfileFilter(**row["filter"])
+        if wanted.segment is not None:
+            wanted = replace(wanted, segment=await self._segment_key(wanted.segment))
         try:
             total: int | None = await self._profiles.count(wanted, cap=10_000_000)
         except TooSlow:
@@ -149,7 +161,9 @@ class Exports:
     async def _written(self, row: Document, wanted: ProfileFilter, path: Path) -> int:
         flat = row["format"] in ("csv", "xlsx")
         attributes = await self._profiles.attribute_keys(wanted, ATTRIBUTES_MAX) if flat else []
-        writer = await asyncio.to_thread(writer_for, row["format"], path, columns_of(attributes), row["version"])
+        columns = columns_of(attributes)
+        headings = await self._headings(columns, row.get("headings", "keys"))
+        writer = await asyncio.to_thread(writer_for, row["format"], path, columns, row["version"], headings)
         count, last, owners = 0, None, await self._colleagues()
         try:
             while people := await self._profiles.walk(wanted, last, BATCH):
@@ -161,6 +175,16 @@ class Exports:
         finally:
             await asyncio.to_thread(writer.close)
         return count
+
+    async def _headings(self, columns: Sequence[str], headings: Headings) -> list[str]:
+        """Fields are called as they are called in that language, where no two are called the same."""
+        if headings == "keys":
+            return list(columns)
+        fields = (await self._terms.now()).fields
+        every = Counter(plain_heading(name) for each in fields for name in set(each.labels.values()))
+        labels = {each.key: each.said("zh_CN" if headings == "zh" else "en") for each in fields}
+        clear = {key: name for key, name in labels.items() if every[plain_heading(name)] == 1}
+        return headings_of(columns, headings, clear)
 
     async def _add(self, writer: Writer, people: Sequence[Document], owners: Mapping[str, str]) -> None:
         ids = [each["_id"] for each in people]

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import orjson
 
 from profiles.models import iso_ms, plain
+from profiles.postal import PARTS
 from profiles.sheets.cells import guarded, listed, text_of
 from profiles.sheets.vcard import NAMELESS, Card, Version, write_card
 
@@ -18,7 +19,8 @@ FORMATS: tuple[Format, ...] = ("csv", "xlsx", "jsonl", "vcf")
 #: Columns before and after the attributes. Those after are ours to reckon: an import passes over them.
 FIRST = (
     "id", "name", "email", "other_emails", "phone", "other_phones", "customer_id", "tags", "stage", "tier", "owner",
-    "locale", "time_zone", "latitude", "longitude",
+    "locale", "time_zone", "latitude", "longitude", "address.street", "address.postal_code", "address.city",
+    "address.region", "address.country",
 )  # fmt: skip
 LAST = ("score", "channels", "orders_count", "orders_revenue", "created_at", "last_seen_at")
 #: With the fixed ones no more than an import takes.
@@ -45,13 +47,14 @@ def values_of(person: Person) -> dict[str, Any]:
     row = person.document
     emails, phones = _contacts(row, "emails"), _contacts(row, "phones")
     longitude, latitude = (row.get("location") or {}).get("coordinates") or (None, None)
-    orders = row.get("orders") or {}
+    orders, post = row.get("orders") or {}, row.get("address") or {}
     return {
         "id": row["_id"], "name": row.get("name"), "email": emails[0] if emails else None, "other_emails": emails[1:],
         "phone": phones[0] if phones else None, "other_phones": phones[1:],
         "customer_id": person.customer_ids[0] if person.customer_ids else None, "tags": row.get("tags") or [],
         "stage": row.get("stage"), "tier": row.get("tier"), "owner": person.owner or None, "locale": row.get("locale"),
         "time_zone": row.get("time_zone"), "latitude": latitude, "longitude": longitude,
+        **{f"address.{part}": post.get(part) for part in PARTS},
         "score": row.get("score") or 0, "channels": row.get("reachable_on") or [],
         "orders_count": orders.get("count") or 0, "orders_revenue": _revenue(orders.get("revenue") or {}),
         "created_at": row["created_at"], "last_seen_at": row.get("last_seen_at"),
@@ -76,6 +79,8 @@ def _cell(value: Any, *, listing: bool) -> str | int | float:
 def json_line(person: Person) -> bytes:
     """The person as one line; what is not there is left out."""
     values = {name: value for name, value in values_of(person).items() if value not in (None, "", [])}
+    post = {part: values.pop(f"address.{part}") for part in PARTS if f"address.{part}" in values}
+    values |= {"address": post} if post else {}
     return orjson.dumps(plain({**values, "attributes": person.document.get("attributes") or {}})) + b"\n"
 
 
@@ -98,6 +103,7 @@ def card_of(person: Person, version: Version) -> str:
         Card(
             values["id"], name, emails, phones, values["tags"], text_of(organisation), text_of(values["locale"]),
             text_of(values["time_zone"]), None if latitude is None else (latitude, longitude), more,
+            person.document.get("address"),
         ),
         version,
     )  # fmt: skip

@@ -26,6 +26,7 @@ from base.ids import is_id, new_id
 from base.mongo import Document
 from base.pages import Page
 from base.queue import Doorbell
+from profiles.custom_fields import CustomField
 from profiles.imports.carrying import Batch, Carrier, read_rows
 from profiles.imports.looking import look
 from profiles.imports.mapping import (
@@ -34,18 +35,21 @@ from profiles.imports.mapping import (
     ImportOptions,
     checked,
     guessed,
-    guessed_region,
     header_key,
 )
-from profiles.imports.plan import Known, Plan, planned
+from profiles.imports.plan import Known, Plan, agreed_plan, planned
+from profiles.imports.regions import Numbers, Region, guessed_region
 from profiles.imports.rows import RowReader, Wanted
 from profiles.imports.undoing import Undoer
+from profiles.normalise import folded
 from profiles.sheets.cells import unguarded
+from profiles.sheets.headings import plain_heading
 from profiles.sheets.reading import read_table
 from profiles.sheets.table import Row, Table, Unreadable
 from profiles.store.imports import ROWS_KEPT, ImportStore, expiry, row_id_of
 from profiles.store.profiles import ProfileStore
 from profiles.store.sheets import SheetStore
+from profiles.terms import Agreed, Terms
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +82,8 @@ class Imports:
 
     def __init__(
         self, store: ImportStore, sheets: SheetStore, profiles: ProfileStore, carrier: Carrier, undoer: Undoer,
-        feed: Feed, doorbell: Doorbell, clock: Clock, colleagues: Colleagues, *, region: str, turn_s: float = TURN_S,
+        feed: Feed, doorbell: Doorbell, clock: Clock, colleagues: Colleagues, terms: Terms, *, region: str | None,
+        turn_s: float = TURN_S,
     ) -> None:  # fmt: skip
         self.store = store
         self._sheets = sheets
@@ -89,6 +94,7 @@ class Imports:
         self._doorbell = doorbell
         self._clock = clock
         self._colleagues = colleagues
+        self._terms = terms
         self._region = region
         self._turn_s = turn_s
         self._told_at = 0.0
@@ -106,7 +112,7 @@ class Imports:
             "name": name, "size_bytes": size, "sheet_id": await self._sheets.put(import_id, path), "by": by,
             "by_name": by_name, "created_at": now, "kept_until": now + ROWS_KEPT, "rows": 0, "cursor": "",
             "counts": {}, "outlook": {}, "undo_counts": {}, "undo_cursor": "", "columns": [], "mapping": None,
-            "done_rows": 0,
+            "done_rows": 0, "region": Region("", "").document(), **_NOTHING_SEEN,
         }  # fmt: skip
         await self.store.add(head)
         await self._tell(head["_id"])
@@ -134,7 +140,7 @@ class Imports:
         checked(mapping, len(head["columns"]) or len(mapping.columns))
         change = {
             "state": "previewing", "mapping": mapping.model_dump(), "due_at": self._clock(), "cursor": "",
-            "outlook": {}, "done_rows": 0, "attempts": 0, "remembered": True,
+            "outlook": {}, "done_rows": 0, "attempts": 0, "remembered": True, **_NOTHING_SEEN,
             "header_key": header_key(head["columns"]),
         }  # fmt: skip
         return await self._moved(import_id, ("mapping", "ready", "previewing"), change)
@@ -154,7 +160,7 @@ class Imports:
         change = {"state": "cancelled", "ended_at": self._clock()}
         head = await self._moved(import_id, ("reading", "mapping", "previewing", "ready", "running"), change)
         if not head["counts"]:
-            await self.store.delete_rows(import_id)
+            await self._forget(head)
         return head
 
     async def undo(self, import_id: str, by: str) -> Document:
@@ -180,7 +186,8 @@ class Imports:
         wanted = read_rows(reader, [row for row in rows if row["cells"]])
         sight = await look(self._profiles, wanted)
         at = self._clock()
-        plans = [planned(each, sight.known, options.existing, at) for each in wanted]
+        agreed = await self._terms.now()
+        plans = [agreed_plan(planned(each, sight.known, options.existing, at), agreed)[0] for each in wanted]
         return [
             Look(each, plan, sight.known.documents.get(plan.profile_id or ""))
             for each, plan in zip(wanted, plans, strict=True)
@@ -204,6 +211,7 @@ class Imports:
                     await self._turn(head)
             except LeaseLost:
                 log.info("an import went on elsewhere", extra={"import": head["_id"]})
+                await self._tidy_after(head["_id"])
             await self._tell(head["_id"])
         return len(rows)
 
@@ -228,11 +236,22 @@ class Imports:
         except Unreadable as error:
             await self._fail(head, str(error))
 
+    async def _tidy_after(self, import_id: str) -> None:
+        """Somebody has stopped it while rows were being kept: these go, too."""
+        head = await self.store.get(import_id)
+        if head is not None and head["state"] in ("cancelled", "failed") and not head["counts"]:
+            await self._forget(head)
+
+    async def _forget(self, head: Document) -> None:
+        """Nothing of a list that was never carried out is kept, its file included."""
+        await self.store.delete_rows(head["_id"])
+        await self._sheets.delete(head["sheet_id"])
+
     async def _fail(self, head: Document, sentence: str) -> None:
         change = {"state": "failed", "fault": sentence, "ended_at": self._clock(), "due_at": self._clock()}
         await self.store.leave(head, change)
         if not head["counts"]:
-            await self.store.delete_rows(head["_id"])
+            await self._forget(head)
 
     async def _read(self, head: Document) -> None:
         """The file's rows become rows of the database; then it waits for its mapping. Begun anew after a crash: rows
@@ -249,9 +268,10 @@ class Imports:
         if not first:
             raise Unreadable("There are no rows in this file.")
         kept = await self.store.mapping_for(header_key(table.columns))
-        region = guessed_region(table.columns)
-        columns = guessed(table.columns, first, region or self._region, headless=table.headless)
-        options = {"existing": "fill", "region": region} if region else {}
+        region = guessed_region([] if table.headless else table.columns, first, self._region)
+        labels = _labels((await self._terms.now()).fields)
+        columns = guessed(table.columns, first, region.code or None, headless=table.headless, labels=labels)
+        options = {"region": region.code} if region.why in ("headings", "rows") else {}
         mapping: Document = {"columns": [each.model_dump() for each in columns], "options": options}
         if kept is not None:  # how these people agreed is said anew each time
             said = {name: kept["options"][name] for name in ("existing", "region")}
@@ -259,7 +279,7 @@ class Imports:
         change = {
             "state": "mapping", "columns": list(table.columns), "kind": table.kind, "encoding": table.encoding,
             "delimiter": table.delimiter, "rows": rows, "attempts": 0,
-            "mapping": mapping, "known_mapping": kept is not None,
+            "mapping": mapping, "known_mapping": kept is not None, "region": region.document(),
         }  # fmt: skip
         if not await self.store.leave(head, change):
             raise LeaseLost
@@ -281,13 +301,18 @@ class Imports:
             wanted = await asyncio.to_thread(read_rows, reader, rows)
             keys = {key for each in wanted for key in each.deciding}
             earlier = await self.store.earlier_keys(head["_id"], keys, rows[0]["_id"])
-            sight = await look(self._profiles, wanted, earlier)
-            marks = _marks(wanted, _plans(wanted, sight.known, options.existing, self._clock()))
-            await self.store.mark(marks)
+            await self._carrier.leave_out(wanted, head["created_at"])
+            sight, agreed = await look(self._profiles, wanted, earlier), await self._terms.now()
+            plans = _plans(wanted, sight.known, options.existing, self._clock(), agreed)
+            marks = _marks(wanted, plans)
+            gone = [each.id for each in wanted if each.erased]
+            await self.store.mark({key: mark for key, mark in marks.items() if key not in gone})
+            await self.store.drop(gone)
             outlook = dict(head["outlook"])
-            for mark in marks.values():
-                outlook[mark["planned"]] = outlook.get(mark["planned"], 0) + 1
-            done = {"cursor": rows[-1]["_id"], "outlook": outlook, "done_rows": sum(outlook.values())}
+            for plan in plans:
+                outlook[plan.outcome] = outlook.get(plan.outcome, 0) + 1
+            seen = _seen(head, wanted, plans)
+            done = {"cursor": rows[-1]["_id"], "outlook": outlook, "done_rows": sum(outlook.values()), **seen}
             await self._noted(head, done)
             if time.monotonic() > end:
                 await self.store.leave(head, {"due_at": self._clock()})
@@ -297,20 +322,31 @@ class Imports:
     async def _run(self, head: Document) -> None:
         reader, options = await self._reader(head)
         end = time.monotonic() + self._turn_s
-        while rows := await self.store.after(head["_id"], head["cursor"], RUN_BATCH):
-            wanted = await asyncio.to_thread(read_rows, reader, rows)
-            try:
-                await self._carrier.carry(Batch(head, options, wanted))
-            except Unavailable:
-                await asyncio.sleep(0.2)
-                continue
-            await self._tell_sometimes(head)
-            if options.journeys:
-                self._doorbell.soon("react")
-            if time.monotonic() > end:
-                await self.store.leave(head, {"due_at": self._clock()})
-                return
+        ahead = asyncio.create_task(self._read_ahead(reader, head["_id"], head["cursor"]))
+        try:
+            while wanted := await ahead:
+                ahead = asyncio.create_task(self._read_ahead(reader, head["_id"], wanted[-1].id))
+                try:
+                    await self._carrier.carry(Batch(head, options, wanted))
+                except Unavailable:  # a part of it may have been written: on from there
+                    await _dropped(ahead)
+                    await asyncio.sleep(0.2)
+                    ahead = asyncio.create_task(self._read_ahead(reader, head["_id"], head["cursor"]))
+                    continue
+                await self._tell_sometimes(head)
+                if options.journeys:
+                    self._doorbell.soon("react")
+                if time.monotonic() > end:
+                    await self.store.leave(head, {"due_at": self._clock()})
+                    return
+        finally:
+            await _dropped(ahead)
         await self.store.leave(head, {"state": "done", "ended_at": self._clock(), "attempts": 0})
+
+    async def _read_ahead(self, reader: RowReader, import_id: str, last: str) -> list[Wanted]:
+        """What the next rows say, while the ones before are written."""
+        rows = await self.store.after(import_id, last, RUN_BATCH)
+        return await asyncio.to_thread(read_rows, reader, rows)
 
     async def _undo(self, head: Document) -> None:
         end = time.monotonic() + self._turn_s
@@ -330,8 +366,11 @@ class Imports:
         mapping = ImportMapping.model_validate(head["mapping"])
         if len(mapping.columns) != len(head["columns"]):
             raise WrongInput("The mapping does not fit the file.")
-        owners = await self._colleagues()
-        return RowReader(mapping, head["columns"], region=self._region, owners=owners), mapping.options
+        owners, agreed = await self._colleagues(), await self._terms.now()
+        stages = {folded(name): each.key for each in reversed(agreed.stages) for name in each.names.values()}
+        stages |= {folded(each.key): each.key for each in agreed.stages}
+        reader = RowReader(mapping, head["columns"], region=self._region, owners=owners, stages=stages)
+        return reader, mapping.options
 
     async def _noted(self, head: Document, change: Mapping[str, Any]) -> None:
         if not await self.store.note(head, change):
@@ -360,6 +399,14 @@ class Imports:
         return gone
 
 
+async def _dropped(task: asyncio.Task[Any]) -> None:
+    """End it; what it came to does not matter any more."""
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()
+
+
 def undoable(head: Document, now: datetime) -> bool:
     """Whether it can be taken back."""
     ended = head["state"] in ("done", "cancelled", "failed")
@@ -377,17 +424,53 @@ def _kept(import_id: str, row: Row, expires_at: datetime, guards: bool) -> Docum
     }  # fmt: skip
 
 
-def _plans(wanted: Sequence[Wanted], known: Known, existing: Existing, at: datetime) -> list[Plan]:
+def _plans(
+    wanted: Sequence[Wanted], known: Known, existing: Existing, at: datetime, agreed: Agreed
+) -> list[Plan]:  # fmt: skip
     """In their order: a row sees the people whom earlier ones of the batch will create."""
     earlier = set(known.earlier)
     known = replace(known, earlier=earlier)
     plans = []
     for each in wanted:
-        plan = planned(each, known, existing, at)
+        plan, _ = agreed_plan(planned(each, known, existing, at), agreed)
         if plan.outcome in ("created", "repeated"):
             earlier |= set(each.deciding)
         plans.append(plan)
     return plans
+
+
+#: What a preview has seen of numbers and stages, before it has looked.
+_NOTHING_SEEN: Document = {"numbers": {"asked": 0, "told": 0}, "moves": [], "unknown_stages": []}
+#: Stages that are in no list are named up to so many.
+_UNKNOWN_MAX = 20
+
+
+def _seen(head: Document, wanted: Sequence[Wanted], plans: Sequence[Plan]) -> Document:
+    """What these rows add: numbers that name no country, who would move to which stage, stages that are in no list.
+
+    `moves`: stage with how many people we know would move there and how many new ones would begin there.
+    """
+    head = {**_NOTHING_SEEN, **head}
+    numbers = Numbers(sum(each.numbers.asked for each in wanted), sum(each.numbers.told for each in wanted))
+    moves = {each["stage"]: dict(each) for each in head["moves"]}
+    unknown = {each["stage"]: each["rows"] for each in head["unknown_stages"]}
+    for plan in plans:
+        wrong = plan.fault.value if plan.fault is not None and plan.fault.code == "unknown_stage" else None
+        if wrong is not None and (wrong in unknown or len(unknown) < _UNKNOWN_MAX):
+            unknown[wrong] = unknown.get(wrong, 0) + 1
+        stage = plan.fields.get("stage")
+        if stage is not None:
+            each = moves.setdefault(stage, {"stage": stage, "moving": 0, "new": 0})
+            each["new" if plan.outcome == "created" else "moving"] += 1
+    return {
+        "numbers": numbers.plus(head["numbers"]), "moves": list(moves.values()),
+        "unknown_stages": [{"stage": stage, "rows": rows} for stage, rows in unknown.items()],
+    }  # fmt: skip
+
+
+def _labels(fields: Sequence[CustomField]) -> dict[str, str]:
+    """What fields are called, in any language → their attribute."""
+    return {plain_heading(label): each.key for each in reversed(fields) for label in each.labels.values()}
 
 
 def _marks(wanted: Sequence[Wanted], plans: Sequence[Plan]) -> dict[str, Document]:

@@ -8,23 +8,26 @@ a batch whose worker died in between knows its own work again. A row that cannot
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 
+import orjson
+
 from base.clock import Clock
 from base.duty import LeaseLost
-from base.errors import Unavailable, WrongInput
+from base.errors import NotFound, Unavailable
 from base.ids import unique_key
 from base.mongo import UNAVAILABLE, Database, Document, Session
 from profiles.consent import Consent, ConsentAct
-from profiles.edit import agreed_patch, move_of, patched, told
+from profiles.edit import ProfilePatch, move_of, patched, told
 from profiles.imports.looking import Sight, look
 from profiles.imports.mapping import ImportOptions
-from profiles.imports.plan import Known, Plan, patch_of, planned
+from profiles.imports.plan import Known, Plan, agreed_plan, planned
 from profiles.imports.rows import Fault, RowReader, Wanted
 from profiles.models import NewEvent
 from profiles.resolve import Reference, Resolver
@@ -36,13 +39,17 @@ from profiles.terms import Agreed, Terms
 
 log = logging.getLogger(__name__)
 
+#: Erases a person everywhere.
+Erase = Callable[[str], Awaitable[object]]
+#: Which of these keys were those of somebody whose erasure took in what was brought at that time.
+Erased = Callable[[Collection[str], datetime], Awaitable[set[str]]]
 #: What tells whether somebody changed a person since the import made them.
 CONTENT = (
     "name", "avatar_url", "locale", "time_zone", "emails", "phones", "handles", "tags", "stage", "owner_id", "location",
     "address", "attributes",
 )  # fmt: skip
 #: Fields that are changed as a whole and restored as a whole.
-WHOLE = ("name", "locale", "time_zone", "stage", "tier", "owner_id", "location")
+WHOLE = ("name", "locale", "time_zone", "stage", "tier", "owner_id", "location", "address")
 
 
 @dataclass(frozen=True)
@@ -58,12 +65,20 @@ class Batch:
         return Batch(self.head, self.options, self.rows[start:end])
 
 
+@dataclass(frozen=True)
+class Intent:
+    """What a row is about to do. `patch`: the plan's fields, checked."""
+
+    plan: Plan
+    patch: ProfilePatch | None = None
+
+
 class Carrier:
     """Carries batches out."""
 
     def __init__(
         self, database: Database, store: ImportStore, profiles: ProfileStore, resolver: Resolver, consent: Consent,
-        events: EventStore, clock: Clock,
+        events: EventStore, clock: Clock, terms: Terms, *, erased: Erased, erase: Erase,
     ) -> None:  # fmt: skip
         self._database = database
         self._store = store
@@ -73,7 +88,9 @@ class Carrier:
         self._events = events
         self._clock = clock
         self._stage_log = StageLogStore(database)
-        self._terms = Terms(database, clock)
+        self._terms = terms
+        self._erased = erased
+        self._erase = erase
 
     async def carry(self, batch: Batch) -> None:
         """Write all of it, and move the head's cursor and counts. Raises `LeaseLost`; what else goes wrong costs a
@@ -96,15 +113,34 @@ class Carrier:
 
     async def _carry(self, batch: Batch) -> None:
         at = self._clock()
-        sight = await look(self._profiles, batch.rows)
-        plans = await asyncio.to_thread(
-            lambda: [planned(row, sight.known, batch.options.existing, at) for row in batch.rows]
-        )
-        agreed = await self._terms.now()
-        plans = [_agreed(plan, agreed) for plan in plans]  # before anybody is made
-        owners = await self._settled(batch, plans, sight, at)
+        await self.leave_out(batch.rows, batch.head["created_at"])
+        sight, agreed = await look(self._profiles, batch.rows), await self._terms.now()
+        existing = batch.options.existing
+        intents = await asyncio.to_thread(
+            lambda: [Intent(*agreed_plan(planned(row, sight.known, existing, at), agreed)) for row in batch.rows]
+        )  # before anybody is made
+        owners = await self._settled(batch, [each.plan for each in intents], sight, at)
+        await self.leave_out(batch.rows, batch.head["created_at"])  # an erasure that was asked for meanwhile
+        await self._unmake([row for row in batch.rows if row.erased])
         acts = await self._acts(batch, owners)
-        await self._database.in_transaction(partial(self._write, batch, plans, sight, owners, acts, at))
+        await self._database.in_transaction(partial(self._write, batch, intents, sight, owners, acts, at, agreed))
+
+    async def leave_out(self, rows: Sequence[Wanted], brought_at: datetime) -> None:
+        """Mark the rows that name somebody who was erased after the list was brought."""
+        gone = await self._erased({key for row in rows for key in row.naming}, brought_at)
+        for row in rows if gone else ():
+            row.erased = row.erased or not gone.isdisjoint(row.naming)
+
+    async def _unmake(self, rows: Sequence[Wanted]) -> None:
+        """Erase whom these rows have made anew: an erasure came in between, or a worker died."""
+        if not rows:
+            return
+        identities = await self._profiles.identity_rows.rows_by_key(key for row in rows for key in row.deciding)
+        found = await self._profiles.documents({each["profile_id"] for each in identities.values()})
+        made = {row.id for row in rows}
+        for profile_id in {each["_id"] for each in found.values() if each.get("made_by") in made}:
+            with contextlib.suppress(NotFound):  # somebody else has done it
+                await self._erase(profile_id)
 
     async def _settled(self, batch: Batch, plans: Sequence[Plan], sight: Sight, at: datetime) -> dict[str, str]:
         """Row → the person it is about, who exists afterwards with all addresses."""
@@ -125,6 +161,7 @@ class Carrier:
     async def _acts(self, batch: Batch, owners: Mapping[str, str]) -> list[tuple[str, ConsentAct]]:
         """(row, act) of all rows that say something of consent."""
         saying = [row for row in batch.rows if row.consents and row.id in owners and row.fault is None]
+        saying = [row for row in saying if not row.erased]
         if not saying:
             return []
         identities = await self._profiles.identity_rows.rows_by_key(key.key for row in saying for key in row.keys)
@@ -141,16 +178,15 @@ class Carrier:
         ]  # fmt: skip
 
     async def _write(
-        self, batch: Batch, plans: Sequence[Plan], sight: Sight, owners: Mapping[str, str],
-        acts: Sequence[tuple[str, ConsentAct]], at: datetime, session: Session,
+        self, batch: Batch, intents: Sequence[Intent], sight: Sight, owners: Mapping[str, str],
+        acts: Sequence[tuple[str, ConsentAct]], at: datetime, agreed: Agreed, session: Session,
     ) -> None:  # fmt: skip
         found = await self._profiles.documents(set(owners.values()), session)
-        agreed = await self._terms.now()
         ledger = _Ledger(batch, {asked: row["_id"] for asked, row in found.items()}, at, agreed)
         ledger.documents = {row["_id"]: row for row in found.values()}
         before = dict(ledger.documents)
-        for row, plan in zip(batch.rows, plans, strict=True):
-            ledger.take(row, plan, owners.get(row.id), _joined_before(row, sight))
+        for row, intent in zip(batch.rows, intents, strict=True):
+            ledger.take(row, intent, owners.get(row.id), _joined_before(row, sight))
         taken = [(row_id, act) for row_id, act in acts if ledger.marks[row_id]["outcome"] not in _NOT_TAKEN]
         acted = await self._consent.act_many([act for _, act in taken], session)
         ledger.consented(taken, acted.rows)
@@ -162,9 +198,10 @@ class Carrier:
             raise Unavailable("Somebody else was writing to the same people.")
         quiet = not batch.options.journeys
         await self._events.record([replace(each, quiet=quiet) for each in (*ledger.events, *acted.events)], session)
-        for move in ledger.moves:
-            await self._stage_log.add(move, session)
-        await self._store.mark(ledger.marks, session)
+        await self._stage_log.add_many(ledger.moves, session)
+        gone = [row.id for row in batch.rows if row.erased]
+        await self._store.mark({key: mark for key, mark in ledger.marks.items() if key not in gone}, session)
+        await self._store.drop(gone, session)
         counts = _sum(batch.head["counts"], ledger.marks)
         progress = {"cursor": batch.rows[-1].id, "counts": counts, "done_rows": sum(counts.values())}
         if not await self._store.note(batch.head, progress, session):
@@ -172,7 +209,7 @@ class Carrier:
         batch.head.update(progress)
 
 
-_NOT_TAKEN = ("fault", "conflict", "skipped")
+_NOT_TAKEN = ("fault", "conflict", "skipped", "erased")
 
 
 def _sum(counts: Mapping[str, int], marks: Mapping[str, Document]) -> dict[str, int]:
@@ -180,21 +217,6 @@ def _sum(counts: Mapping[str, int], marks: Mapping[str, Document]) -> dict[str, 
     for mark in marks.values():
         total[mark["outcome"]] = total.get(mark["outcome"], 0) + 1
     return total
-
-
-def _agreed(plan: Plan, agreed: Agreed) -> Plan:
-    """A fault where a stage is not there, or a defined field does not take the value."""
-    if not plan.fields:
-        return plan
-    patch = patch_of(plan.fields)
-    if isinstance(patch, Fault):
-        return Plan("fault", fault=patch)
-    try:
-        agreed_patch(patch, agreed, strict=True)
-    except WrongInput as error:
-        first = error.errors[0] if error.errors else None
-        return Plan("fault", fault=Fault("failed", value=first.message if first else str(error)))
-    return plan
 
 
 def _joined_before(row: Wanted, sight: Sight) -> bool:
@@ -238,7 +260,8 @@ class _Ledger:
         self.moves: list[Document] = []
         self.marks: dict[str, Document] = {}
 
-    def take(self, row: Wanted, plan: Plan, owner: str | None, joined: bool) -> None:
+    def take(self, row: Wanted, intent: Intent, owner: str | None, joined: bool) -> None:
+        plan = Plan("erased") if row.erased else intent.plan
         profile_id = self._today.get(owner or "")
         if plan.outcome in _NOT_TAKEN or profile_id is None:
             lost = None if plan.outcome in _NOT_TAKEN else Fault("unknown_profile", value=owner or "")
@@ -248,16 +271,13 @@ class _Ledger:
         if again.outcome in _NOT_TAKEN:
             self._mark(row, again.outcome, profile_id, fault=again.fault)
             return
-        patch = patch_of(again.fields)
-        if isinstance(patch, Fault):
-            self._mark(row, "fault", profile_id, fault=patch)
-            return
-        try:
-            patch = agreed_patch(patch, self._agreed, strict=True)
-        except WrongInput as error:  # no such stage, or a value that a defined field does not take
-            first = error.errors[0] if error.errors else None
-            self._mark(row, "fault", profile_id, fault=Fault("failed", value=first.message if first else str(error)))
-            return
+        patch = intent.patch
+        if again.fields != plan.fields:
+            again, patch = agreed_plan(again, self._agreed)
+            if again.fault is not None:
+                self._mark(row, "fault", profile_id, fault=again.fault)
+                return
+        patch = patch or ProfilePatch()
         before = self.documents[profile_id]
         after = patched(before, patch, "import", self._at)
         self.documents[profile_id] = after
@@ -323,15 +343,11 @@ def _tags(before: Document, after: Document) -> list[str]:
 
 def content_mark(document: Mapping[str, Any]) -> str:
     """The same as long as nobody has changed what people change."""
-    return unique_key(*(f"{name}={_plain(document.get(name))}" for name in CONTENT))
+    held = {name: document.get(name) for name in CONTENT if document.get(name) not in _EMPTY}
+    return unique_key(orjson.dumps(held, default=repr, option=orjson.OPT_SORT_KEYS).decode())
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{_plain(value[key])}" for key in sorted(value)) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(_plain(each) for each in value) + "]"
-    return repr(value) if value not in (None, "", []) else ""
+_EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 
 def read_rows(reader: RowReader, rows: Sequence[Document]) -> list[Wanted]:

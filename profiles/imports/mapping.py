@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
@@ -11,29 +11,25 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from base.errors import FieldError, WrongInput
 from base.ids import is_id, unique_key
 from profiles.edit import Tag
-from profiles.imports.header_words import FALSE_WORDS, TARGETS, TRUE_WORDS
+from profiles.imports.header_words import FALSE_WORDS, FAMILIES, TARGETS, TRUE_WORDS, address_part
 from profiles.models import Input, is_safe_key
 from profiles.normalise import email_address, folded, phone_number
 from profiles.sheets.cells import number_in, parted
+from profiles.sheets.headings import ID_HEADINGS, OURS, plain_heading
 
 Existing = Literal["fill", "overwrite", "skip"]
 ValueType = Literal["text", "number", "boolean", "date"]
 #: Targets that stand for one field of the profile; each at most once.
 SINGLE = (
     "profile_id", "customer_id", "name", "first_name", "last_name", "tags", "stage", "tier", "owner", "locale",
-    "time_zone", "location", "latitude", "longitude",
+    "time_zone", "location", "latitude", "longitude", "address.street", "address.street2", "address.district",
+    "address.city", "address.region", "address.postal_code", "address.country",
 )  # fmt: skip
 #: Targets that say who somebody is; so does `channel:chn_…`.
 IDENTIFYING = ("profile_id", "customer_id", "email", "phone")
 #: Targets of which a row may have several.
 MANY = ("email", "phone", "ignore")
-#: Columns of our own exports that say something no import may change.
-READ_ONLY = frozenset({
-    "score", "created_at", "updated_at", "last_seen_at", "orders_count", "orders_revenue", "channels",
-})  # fmt: skip
-
 _ALREADY = frozenset((*SINGLE, *MANY))
-_HAN = re.compile(r"[\u4e00-\u9fff]")
 _CONSENT = re.compile(r"consent:([\w.-]{1,60}):(email|phone)")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2})?.*)?", re.ASCII)
 
@@ -53,8 +49,9 @@ class ColumnMapping(Input):
 
 
 class ImportOptions(Input):
-    """What is to happen. `existing`: what becomes of people we know; `evidence`: how we know of consent; `journeys`:
-    whether journeys may begin because of this import."""
+    """What is to happen. `existing`: what becomes of people we know; `region`: of which country numbers are that name
+    none, in rows without an address (two letters; empty: as the deployment is set); `evidence`: how we know of consent;
+    `journeys`: whether journeys may begin because of this import."""
 
     existing: Existing = "fill"
     region: Annotated[str, StringConstraints(pattern=r"^([A-Z]{2})?$")] = ""
@@ -132,15 +129,24 @@ def header_key(columns: Sequence[str]) -> str:
 
 
 def guessed(
-    columns: Sequence[str], samples: Sequence[Sequence[str]], region: str | None, *, headless: bool = False
-) -> list[ColumnMapping]:
-    """A mapping to begin with. `samples`: some rows."""
+    columns: Sequence[str], samples: Sequence[Sequence[str]], region: str | None, *, headless: bool = False,
+    labels: Mapping[str, str] | None = None,
+) -> list[ColumnMapping]:  # fmt: skip
+    """A mapping to begin with. `samples`: some rows. `labels`: what fields are called, as `plain_heading` has it →
+    the attribute."""
     taken: set[str] = set()
-    ours = "id" in columns and any(is_id(_cell(row, list(columns).index("id")), "prf") for row in samples)
+    labels = labels or {}
+    ours = not headless and _is_ours(columns, samples)
+    addressed = {} if headless or ours else _address_columns(columns)
     result = []
     for place, name in enumerate(columns):
         values = [text for text in (_cell(row, place) for row in samples) if text]
-        target = _guess(name, values, region, ours=ours, headless=headless)
+        if ours:
+            target = _of_ours(name, labels)
+        else:
+            target = addressed.get(place) or _guess(name, values, region, labels, headless=headless)
+            if target == "address.street" and _by_value(values, region) == "email":
+                target = "email"
         if target in taken and target not in MANY:
             target = f"attributes.{_slug(name)}" if f"attributes.{_slug(name)}" not in taken else "ignore"
         if not is_target(target):
@@ -150,29 +156,59 @@ def guessed(
     return result
 
 
-def guessed_region(columns: Sequence[str]) -> str:
-    """`CN` for a list whose header is in Chinese; else empty: somebody has to say it."""
-    return "CN" if sum(bool(_HAN.search(name)) for name in columns) * 2 > len(columns) else ""
-
-
 def _cell(row: Sequence[str], place: int) -> str:
     return row[place].strip() if place < len(row) else ""
 
 
-def _guess(name: str, values: Sequence[str], region: str | None, *, ours: bool, headless: bool) -> str:
-    if ours and (name in READ_ONLY or name == "id"):
-        return "profile_id" if name == "id" else "ignore"
+def _is_ours(columns: Sequence[str], samples: Sequence[Sequence[str]]) -> bool:
+    """Whether it is a list that we have written."""
+    places = [place for place, name in enumerate(columns) if plain_heading(name) in ID_HEADINGS]
+    return any(is_id(_cell(row, place), "prf") for place in places for row in samples)
+
+
+def _of_ours(name: str, labels: Mapping[str, str]) -> str:
+    """Nothing is guessed from values here: an attribute that looks like a mail address is no address of anybody."""
+    plain = plain_heading(name)
+    if plain in OURS:
+        return OURS[plain]
     if is_target(name):
         return name
-    plain = " ".join(re.sub(r"[\W_]+", " ", folded(name)).split())
+    return f"attributes.{labels.get(plain, name)}"
+
+
+def _address_columns(columns: Sequence[str]) -> dict[int, str]:
+    """Place of a column → its part of the one address that is taken. Of a country or region that is there by name and
+    by code, the other is left out."""
+    found = [(place, part) for place, name in enumerate(columns) if (part := address_part(plain_heading(name)))]
+    telling = {part[0] for _, part in found if part[1] in ("address.street", "address.city", "address.postal_code")}
+    family = next((each for each in FAMILIES if each in telling), None)
+    if family is None:
+        family = next((each for each in FAMILIES if any(part[0] == each for _, part in found)), None)
+    best: dict[str, tuple[int, int]] = {}
+    for place, (whose, target, preference) in found:
+        if whose == family and (target not in best or preference < best[target][0]):
+            best[target] = (preference, place)
+    chosen = {place: target for target, (_, place) in best.items()}
+    for place, (whose, target, _) in found:
+        if whose == family and target in ("address.country", "address.region"):
+            chosen.setdefault(place, "ignore")
+    return chosen
+
+
+def _guess(name: str, values: Sequence[str], region: str | None, labels: Mapping[str, str], *, headless: bool) -> str:
+    if is_target(name):
+        return name
+    plain = plain_heading(name)
     if plain in ("id", "uid"):
         return _by_id(plain, values)
     named = None if headless else TARGETS.get(plain) or TARGETS.get(re.sub(r" \d+$", "", plain))
     if named in ("email", "phone"):
         return named
-    by_value = _by_value(values, region, plain)
+    by_value = _by_value(values, region)
     if headless:
         return by_value or "ignore"
+    if named is None and plain in labels:
+        return f"attributes.{labels[plain]}"
     return named or by_value or f"attributes.{_slug(name)}"
 
 
@@ -182,7 +218,7 @@ def _by_id(name: str, values: Sequence[str]) -> str:
     return "customer_id" if name == "id" else "ignore"
 
 
-def _by_value(values: Sequence[str], region: str | None, name: str) -> str | None:
+def _by_value(values: Sequence[str], region: str | None) -> str | None:
     if len(values) == 0:
         return None
     if _most(values, lambda each: all(email_address(part) for part in parted(each))):

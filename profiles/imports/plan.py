@@ -1,6 +1,7 @@
 """What becomes of a row, given who holds its keys and what stands on the profile. Pure.
 
-An import is the weakest source: name, language and time zone that somebody else has said stay, even under "overwrite".
+An import is the weakest source: name, address, language and time zone that somebody else has said stay, even under
+"overwrite".
 An empty cell changes nothing. Tags are added, never taken away.
 """
 
@@ -13,17 +14,22 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from profiles.edit import Place, ProfilePatch
+from base.errors import WrongInput
+from profiles.edit import Place, ProfilePatch, agreed_patch
 from profiles.imports.mapping import Existing
 from profiles.imports.rows import Fault, Wanted
 from profiles.models import ATTRIBUTES_MAX, STAGE_FIRST
+from profiles.postal import same_block
 from profiles.sheets.cells import text_of
 from profiles.survivorship import beats
+from profiles.terms import Agreed
 
 Document = dict[str, Any]
-Outcome = Literal["created", "updated", "unchanged", "repeated", "skipped", "conflict", "fault"]
-OUTCOMES: tuple[Outcome, ...] = ("created", "updated", "unchanged", "repeated", "skipped", "conflict", "fault")
-RANKED = frozenset({"name", "locale", "time_zone"})
+Outcome = Literal["created", "updated", "unchanged", "repeated", "skipped", "conflict", "fault", "erased"]
+OUTCOMES: tuple[Outcome, ...] = (
+    "created", "updated", "unchanged", "repeated", "skipped", "conflict", "fault", "erased",
+)  # fmt: skip
+RANKED = frozenset({"name", "locale", "time_zone", "address"})
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,8 @@ class Known:
 
 def planned(wanted: Wanted, known: Known, existing: Existing, at: datetime) -> Plan:
     """The row's outcome."""
+    if wanted.erased:
+        return Plan("erased")
     if wanted.fault is not None:
         return Plan("fault", fault=wanted.fault)
     held = {known.holders[key] for key in wanted.deciding if key in known.holders}
@@ -153,7 +161,29 @@ def _same(name: str, before: Any, value: Any) -> bool:
     if name == "location" and before is not None:
         longitude, latitude = before["coordinates"]
         return (round(latitude, 6), round(longitude, 6)) == (round(value[0], 6), round(value[1], 6))
+    if name == "address":
+        return same_block(before, value)
     return bool(before == value)
+
+
+def agreed_plan(plan: Plan, agreed: Agreed) -> tuple[Plan, ProfilePatch | None]:
+    """The plan and what it writes; a fault where a stage is not there, or a defined field does not take the value."""
+    if not plan.fields:
+        return plan, None
+    patch = patch_of(plan.fields)
+    if isinstance(patch, Fault):
+        return Plan("fault", plan.profile_id, fault=patch), None
+    try:
+        return plan, agreed_patch(patch, agreed, strict=True)
+    except WrongInput as error:
+        return Plan("fault", plan.profile_id, fault=_unagreed(patch, error)), None
+
+
+def _unagreed(patch: ProfilePatch, error: WrongInput) -> Fault:
+    first = error.errors[0] if error.errors else None
+    if first is not None and first.path == "stage":
+        return Fault("unknown_stage", value=patch.stage or "")
+    return Fault("failed", value=first.message if first else str(error))
 
 
 def patch_of(fields: Mapping[str, Any]) -> ProfilePatch | Fault:

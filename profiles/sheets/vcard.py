@@ -18,8 +18,8 @@ from profiles.sheets.table import ROWS_MAX, Row, Table, Unreadable
 Version = Literal["3.0", "4.0"]
 #: Columns that a card is read into.
 COLUMNS = (
-    "uid", "name", "nickname", "email", "phone", "organisation", "title", "address", "city", "postcode", "country",
-    "birthday", "website", "note", "tags", "locale", "time_zone", "location", "customer_id", "stage", "tier",
+    "uid", "name", "nickname", "email", "phone", "organisation", "title", "address", "city", "region", "postcode",
+    "country", "birthday", "website", "note", "tags", "locale", "time_zone", "location", "customer_id", "stage", "tier",
 )  # fmt: skip
 #: Octets of a line, without its end. RFC 6350, 3.2.
 LINE_MAX = 75
@@ -36,6 +36,10 @@ _PLAIN = {
 }  # fmt: skip
 
 
+#: Parts of a postal address in the order of the card, after the box and the extension.
+_ADR = ("street", "city", "region", "postal_code", "country")
+
+
 @dataclass(frozen=True)
 class Card:
     """One person. `more`: further properties by name, as they are."""
@@ -50,6 +54,8 @@ class Card:
     time_zone: str = ""
     location: tuple[float, float] | None = None
     more: Mapping[str, str] = field(default_factory=dict)
+    #: As `profiles.postal.block_of` makes it.
+    address: Mapping[str, str | None] | None = None
 
 
 # -- writing -------------------------------------------------------------------------------------------------------
@@ -68,6 +74,9 @@ def write_card(card: Card, version: Version = "4.0") -> str:
     if card.location is not None:
         latitude, longitude = card.location
         lines.append(f"GEO:geo:{latitude},{longitude}" if version == "4.0" else f"GEO:{latitude};{longitude}")
+    if card.address is not None:
+        parts = (card.address.get(name) or "" for name in _ADR)
+        lines.append("ADR:;;" + ";".join(_escaped(part) for part in parts))
     lines += [f"{name}:{_escaped(value)}" for name, value in card.more.items() if value]
     return "".join(f"{_folded(line)}\r\n" for line in [*lines, "END:VCARD"])
 
@@ -189,9 +198,9 @@ def _compound(name: str, value: str) -> dict[str, str]:
     if name == "ORG":
         return {"organisation": " · ".join(part for part in parts if part)}
     if name == "ADR":
-        _, extended, street, city, _, code, country, *_ = [*parts, *[""] * 7]
-        found = {"address": " ".join(part for part in (street, extended) if part), "city": city, "postcode": code,
-                 "country": country}  # fmt: skip
+        _, extended, street, city, region, code, country, *_ = [*parts, *[""] * 7]
+        found = {"address": "\n".join(part for part in (street, extended) if part), "city": city, "region": region,
+                 "postcode": code, "country": country}  # fmt: skip
         return {column: text for column, text in found.items() if text}
     if name == "GEO":
         return {"location": value.removeprefix("geo:").partition("?")[0].partition(";u=")[0].replace(";", ",")}

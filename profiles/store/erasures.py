@@ -95,6 +95,18 @@ class ErasureStore:
         found = self._rows.find({"hashes": {"$in": list(hashes)}}, {"traces": 0, "profile_id": 0})
         return await found.sort("asked_at", DESCENDING).limit(50).to_list(None)
 
+    async def named_since(self, hashes: Sequence[str], at: datetime) -> set[str]:
+        """Which of these are of somebody whose rooms were emptied after `at`, or are about to be."""
+        recent = {"$or": [{"state": {"$in": list(UNDER_WAY)}}, {"done_at": {"$gte": at}}]}
+        if await self._rows.find_one(recent, {"_id": 1}) is None:
+            return set()
+        wanted = {
+            "hashes": {"$in": list(hashes)}, "asked_by": {"$ne": "import"},
+            "$or": [{"emptied_at": None}, {"emptied_at": {"$gte": at}}],
+        }  # fmt: skip
+        found = await self._rows.find(wanted, {"hashes": 1}).to_list(None)
+        return {each for row in found for each in row["hashes"]} & set(hashes)
+
     async def unscrubbed(self) -> int:
         """Finished ones whose traces may still lie in the server's files."""
         return await self._rows.count_documents({"done_at": {"$type": "date"}, "scrubbed_at": None})

@@ -202,6 +202,16 @@ class ImportStore:
         if updates:
             await self._rows.bulk_write(updates, ordered=False, session=session)
 
+    async def drop(self, row_ids: Sequence[str], session: Session | None = None) -> None:
+        """Forget these rows."""
+        if row_ids:
+            await self._rows.delete_many({"_id": {"$in": list(row_ids)}}, session=session)
+
+    async def reading(self, brought_by: datetime) -> bool:
+        """Whether a file that was brought by then has not become rows yet."""
+        wanted = {"state": "reading", "created_at": {"$lte": brought_by}}
+        return await self._heads.find_one(wanted, {"_id": 1}) is not None
+
     async def count(self, import_id: str, field: str) -> dict[str, int]:
         """How many rows with each value of `planned` or `outcome`."""
         steps = [

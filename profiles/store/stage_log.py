@@ -5,7 +5,7 @@ A merge or its undoing moves people, too: such a row has its id in `merge_id`, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -38,6 +38,11 @@ class StageLogStore:
     async def add(self, row: Document, session: Session) -> None:
         """Keep a move. A `key` kept before raises `DuplicateKeyError` and has aborted the transaction."""
         await self._rows.insert_one(row, session=session)
+
+    async def add_many(self, rows: Sequence[Document], session: Session) -> None:
+        """The same for several."""
+        if rows:
+            await self._rows.insert_many(rows, session=session)
 
     async def of_profile(
         self, profile_id: str, *, limit: int | None = None, cursor: str | None = None

@@ -9,6 +9,7 @@ import pytest
 from aiohttp import FormData
 
 from profiles.edit import ProfilePatch
+from profiles.membership import SegmentInput
 from profiles.models import IdentityRef
 from profiles.resolve import Reference
 from tests.desk.conftest import Browser, Desk
@@ -59,6 +60,66 @@ async def test_a_list_goes_all_the_way_by_forms_alone(desk: Desk) -> None:
     assert "people.csv" in await browser.page("/profiles/imports")
 
 
+ABROAD = (
+    "name,email,phone,street,city,country,stage\n"
+    "Cas,cas-list@example.org,06 12345678,Main St 1,Leiden,Netherlands,lead\n"
+    "Dee,dee-list@example.org,030 1234567,,,,lead\n"
+    "Eli,eli-list@example.org,,,,,never heard of\n"
+)
+
+
+async def test_the_country_of_numbers_is_asked_for_and_the_preview_says_what_hangs_on_it(desk: Desk) -> None:
+    browser, book = await desk.person("marketer", name="Mo"), desk.runtime.imports
+    path = await upload(browser, ABROAD.encode())
+    import_id = path.rpartition("/")[2]
+    await book.finish(import_id)
+    page = await browser.page(path)
+    assert '<select class="select" id="region"' in page and '<option value="NL">Netherlands</option>' in page
+    assert "as this installation is set" in page and "Please choose." in page
+    assert '<option value="address.city" selected>' in page
+    targets = ("name", "email", "phone", "address.street", "address.city", "address.country", "stage")
+    fields = {f"to:{place}": target for place, target in enumerate(targets)}
+    await browser.post(f"{path}/mapping", **fields, existing="fill", region="DE")
+    await book.finish(import_id)
+    page = await browser.page(path)
+    assert "1 number has no country and is read as one of Germany." in page
+    assert "1 number without a country is read as of the country of its address." in page
+    assert "never heard of" in page and "2 new people would begin there" in page
+    assert "Main St 1, Leiden, NL" in page and "There is no stage never heard of." in page
+    head = await book.get(import_id)
+    assert (head["numbers"], head["outlook"]) == ({"asked": 1, "told": 1}, {"created": 2, "fault": 1})
+    answer = await browser.page("/profiles/imports")
+    assert "people.csv" in answer
+    await browser.post(f"{path}/cancel")
+
+
+async def test_members_of_a_segment_are_exported_from_their_page(desk: Desk) -> None:
+    marketer, viewer = await desk.person("marketer", name="Eva"), await desk.person("viewer", name="Vic")
+    runtime = desk.runtime
+    anna = Reference([IdentityRef(kind="email", value="anna-member@example.org")])
+    (known,) = await runtime.resolver.identify([anna])
+    await runtime.editor.patch(known.profile_id, ProfilePatch(add_tags=["member-tea"]))
+    rule = {"field": "tags", "op": "any_of", "value": ["member-tea"]}
+    row = await runtime.segments.create(SegmentInput(name="Tea people", rule=rule))
+    await runtime.segment_builder.drain()
+    here = f"/segments/{row['_id']}/members"
+    assert 'data-testid="export"' in await marketer.page(here)
+    assert 'data-testid="export"' not in await viewer.page(here)
+    page = await marketer.page(f"/profiles/exports?segment={row['_id']}")
+    assert "Tea people" in page and 'name="headings" value="en" checked' in page
+    await marketer.post("/profiles/exports", format="csv", segment=row["_id"], headings="en")
+    export = (await runtime.exports.page(1)).data[0]
+    await runtime.exports.finish(export["_id"])
+    text = (await marketer.page(f"/profiles/exports/{export['_id']}/file")).lstrip("\ufeff")
+    assert text.startswith("Profile id,Name,E-mail") and "anna-member@example.org" in text and text.count("prf_") == 1
+
+
+async def test_the_list_of_a_colleague_is_exported_alone(desk: Desk) -> None:
+    browser = await desk.person("marketer", name="Olga")
+    page = await browser.page("/profiles/exports?owner=me&role=buyer")
+    assert 'name="owner_id" value="usr_' in page and "Olga" in page and 'name="role" value="buyer"' in page
+
+
 async def test_bytes_without_the_token_of_a_form_bring_nothing(desk: Desk) -> None:
     browser = await desk.person("marketer", name="Mia")
     before = len((await desk.runtime.imports.page()).data)
@@ -102,7 +163,7 @@ async def test_an_export_is_asked_for_and_fetched(desk: Desk) -> None:
     assert 'name="tag" value="tea"' in await browser.page("/profiles/exports?tag=tea")
     await browser.post("/profiles/exports", format="csv", tag="nobody-has-this")
     await browser.post("/profiles/exports", 422, format="exe")
-    (row,) = (await desk.runtime.exports.page()).data
+    row = (await desk.runtime.exports.page(1)).data[0]
     await desk.runtime.exports.finish(row["_id"])
     page = await browser.page("/profiles/exports")
     link = re.search(r'href="(/profiles/exports/exp_\w+/file)"', page)

@@ -108,7 +108,8 @@ async def test_a_conflict_never_joins_two_people_but_is_shown(people: People) ->
     assert other is not None and again.profile_id == one.profile_id != other.profile_id
     (row,) = await people.profiles.suggestions.open()
     assert row["profile_ids"] == sorted([one.profile_id, other.profile_id])
-    assert row["evidence"] == [{"kind": "phone", "key": "phone:+491701234567", "reason": "other_profile"}]
+    by_phone = {"kind": "phone", "key": "phone:+491701234567", "reason": "other_profile", "proved": True}
+    assert row["evidence"] == [by_phone]
     await people.resolver.resolve([seen("1", person=Person(phone="+491701234567"))])
     assert len((await people.profiles.suggestions.open())[0]["evidence"]) == 1
 

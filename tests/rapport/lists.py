@@ -57,8 +57,8 @@ class Lists:
         await self.runtime.imports.undo(head["_id"], BY)
         return await self.runtime.imports.finish(head["_id"])
 
-    async def exported(self, kind: Any, **wanted: Any) -> bytes:
-        row = await self.runtime.exports.begin(kind, wanted, BY, "Ada")
+    async def exported(self, kind: Any, headings: Any = "keys", **wanted: Any) -> bytes:
+        row = await self.runtime.exports.begin(kind, wanted, BY, "Ada", headings=headings)
         row = await self.runtime.exports.finish(row["_id"])
         assert row["state"] == "done", row
         _, pieces = await self.runtime.exports.file(row["_id"])

@@ -14,7 +14,9 @@ from click.testing import CliRunner
 
 from base.clock import now
 from base.errors import NotFound
+from profiles.custom_fields import FieldInput
 from profiles.edit import ProfileInput
+from profiles.membership import SegmentInput
 from rapport.cli import cli
 from rapport.lists import export_file, import_file
 from tests.rapport.lists import Lists, opened
@@ -43,6 +45,7 @@ async def town(lists: Lists) -> list[str]:
          "name": "=HYPERLINK(\"http://evil\")", "tags": ["tea, green", "a;b", "x\"y", "+plus"], "stage": "customer",
          "tier": "gold", "locale": "de-DE", "time_zone": "Europe/Berlin",
          "location": {"latitude": -52.123456789, "longitude": 4.5},
+         "address": {"street": "=1 Main St\nback yard", "postal_code": "007", "city": "Leiden", "country": "NL"},
          "attributes": {"note": "two\nlines, \"quoted\"", "code": "007", "points": -5, "rate": 1.5, "big": 10**17,
                         "vip": True, "since": "2026-01-02", "at": now(), "list": ["a", "b,c"], "deep": {"x": [1]},
                         "danger": "@SUM(1)", "apostrophe": "'=x", "mail": "x@y.de"}},
@@ -64,6 +67,33 @@ async def test_what_goes_out_and_comes_back_changes_nothing(lists: Lists, kind: 
     head = await lists.imported(await lists.exported(kind), existing=existing)
     assert head["counts"] == {"unchanged": len(people)}, (head["mapping"], await lists.refused(head))
     assert await lists.state() == before and len(await lists.rows("events")) == events
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+@pytest.mark.parametrize("headings", ["en", "zh"])
+async def test_what_goes_out_with_headings_in_words_changes_nothing_either(
+    lists: Lists, kind: str, headings: Any
+) -> None:
+    people = await town(lists)
+    field = FieldInput(key="points", labels={"en": "Loyalty points", "zh_CN": "积分"}, type="number")
+    defined = await lists.runtime.fields.create(field)
+    before = await lists.state()
+    head = await lists.imported(await lists.exported(kind, headings=headings), existing="overwrite")
+    await lists.runtime.db.collection("fields").delete_many({"_id": defined.id})
+    lists.runtime.terms.forget()
+    assert {"en": "Loyalty points", "zh": "积分"}[headings] in head["columns"]
+    assert {"en": "E-mail", "zh": "邮箱"}[headings] in head["columns"]
+    assert head["counts"] == {"unchanged": len(people)}, (head["mapping"], await lists.refused(head))
+    assert await lists.state() == before
+
+
+async def test_the_members_of_a_segment_go_out(lists: Lists) -> None:
+    await town(lists)
+    rule = {"field": "tags", "op": "any_of", "value": ["茶"]}
+    row = await lists.runtime.segments.create(SegmentInput(name="Tea", rule=rule))
+    await lists.runtime.segment_builder.drain()
+    lines = (await lists.exported("jsonl", segment=row["_id"])).splitlines()
+    assert [orjson.loads(line)["name"] for line in lines] == ["王芳"]
 
 
 async def test_a_csv_is_harmless_and_a_phone_number_survives(lists: Lists) -> None:

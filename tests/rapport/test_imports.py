@@ -23,12 +23,12 @@ from profiles.imports.carrying import Carrier
 from profiles.imports.mapping import ImportMapping, guessed
 from profiles.models import IdentityRef
 from profiles.resolve import Reference, Resolver
-from tests.rapport.lists import Lists, opened
+from tests.rapport.lists import BY, Lists, opened
 
 pytestmark = pytest.mark.timeout(300)
 
 PEOPLE = (
-    "Name,E-Mail,Phone,Tags,City,Customer number\n"
+    "Name,E-Mail,Phone,Tags,Branch,Customer number\n"
     'Anna Visser,anna@example.org,0170 1234567,"tea, vip",Leiden,C1\n'
     "王芳,wang@example.cn,+8613800138000,茶,上海,C2\n"
     "Bo,bo@example.org,,,,\n"
@@ -63,7 +63,7 @@ async def test_a_list_becomes_people_once_however_often_it_is_brought(lists: Lis
     assert (head["state"], head["counts"], head["outlook"]) == ("done", {"created": 3}, {"created": 3})
     anna = await lists.person(name="Anna Visser")
     assert [each["value"] for each in anna["phones"]] == ["+491701234567"] and anna["tags"] == ["tea", "vip"]
-    assert anna["attributes"] == {"city": "Leiden"} and anna["sources"]["name"]["rank"] == 4
+    assert anna["attributes"] == {"branch": "Leiden"} and anna["sources"]["name"]["rank"] == 4
     keys = {row["key"]: row["strength"] for row in await lists.rows("identities", profile_id=anna["_id"])}
     assert keys == {"customer_id:C1": "strong", "email:anna@example.org": "weak", "phone:+491701234567": "weak"}
     before = await lists.state()
@@ -82,31 +82,31 @@ async def test_nothing_begins_because_of_it_unless_it_is_wanted(lists: Lists) ->
 
 
 @pytest.mark.parametrize(
-    ("existing", "counts", "city", "tier", "name"),
+    ("existing", "counts", "branch", "tier", "name"),
     [("fill", {"updated": 1, "created": 2}, "Delft", "gold", "Anna"),
      ("overwrite", {"updated": 1, "created": 2}, "Leiden", "silver", "Anna"),
      ("skip", {"skipped": 1, "created": 2}, "Delft", None, "Anna")],
 )  # fmt: skip
 async def test_people_whom_we_know_are_filled_in_overwritten_or_left_alone(
-    lists: Lists, existing: Any, counts: dict[str, int], city: str, tier: str | None, name: str
+    lists: Lists, existing: Any, counts: dict[str, int], branch: str, tier: str | None, name: str
 ) -> None:
     """A name that the shop has given stays in any case: an import is the weakest source."""
     fields = {"tier": "gold"} if existing != "skip" else {}
-    who = await known(lists, identities=["customer_id:C1"], name="Anna", attributes={"city": "Delft"}, **fields)
-    text = PEOPLE.replace("City", "City,Tier").replace("Leiden", "Leiden,silver").replace("上海", "上海,")
+    who = await known(lists, identities=["customer_id:C1"], name="Anna", attributes={"branch": "Delft"}, **fields)
+    text = PEOPLE.replace("Branch", "Branch,Tier").replace("Leiden", "Leiden,silver").replace("上海", "上海,")
     head = await lists.imported(text, existing=existing)
     person = await lists.person(_id=who)
     assert head["counts"] == head["outlook"] == counts
-    assert (person["attributes"]["city"], person["tier"], person["name"]) == (city, tier, name)
+    assert (person["attributes"]["branch"], person["tier"], person["name"]) == (branch, tier, name)
     assert ("tea" in person["tags"]) == (existing != "skip")
 
 
 async def test_rows_of_one_new_person_become_one_person(lists: Lists) -> None:
-    text = "email,phone,city,tags\na@x.de,,Leiden,one\nA@X.de,0170 1234567,Delft,two\n,+491701234567,,three\n"
+    text = "email,phone,branch,tags\na@x.de,,Leiden,one\nA@X.de,0170 1234567,Delft,two\n,+491701234567,,three\n"
     head = await lists.imported(text)
     assert head["counts"] == {"created": 1, "repeated": 2}
     person = await lists.person()
-    assert person["attributes"]["city"] == "Leiden" and person["tags"] == ["one", "two", "three"]
+    assert person["attributes"]["branch"] == "Leiden" and person["tags"] == ["one", "two", "three"]
     assert len(await lists.rows("identities")) == 2
 
 
@@ -153,8 +153,8 @@ async def test_each_fault_is_named_with_its_row_and_nobody_is_taken_by_halves(li
 
 async def test_an_export_names_people_by_their_id_and_an_id_of_nobody_is_a_fault(lists: Lists) -> None:
     who = await known(lists, identities=["anonymous:a1"], name="Anna")
-    head = await lists.imported(f"profile_id,city\n{who},Leiden\nprf_{'0' * 26},Delft\nnonsense,Gouda\n")
-    assert (await lists.person(_id=who))["attributes"] == {"city": "Leiden"}
+    head = await lists.imported(f"profile_id,branch\n{who},Leiden\nprf_{'0' * 26},Delft\nnonsense,Gouda\n")
+    assert (await lists.person(_id=who))["attributes"] == {"branch": "Leiden"}
     assert await lists.refused(head) == [(3, "unknown_profile"), (4, "bad_profile_id")]
 
 
@@ -221,7 +221,7 @@ async def test_consents_of_an_import_are_taken_back_by_acts_of_their_own(lists: 
 
 
 async def test_an_import_that_was_taken_back_was_never_there(lists: Lists) -> None:
-    await known(lists, identities=["email:anna@example.org"], name="Anna", tags=["old"], attributes={"city": "Delft"})
+    await known(lists, identities=["email:anna@example.org"], name="Anna", tags=["old"], attributes={"branch": "Delft"})
     before = await lists.state()
     head = await lists.imported(PEOPLE, existing="overwrite")
     assert head["counts"] == {"updated": 1, "created": 2} and await lists.state() != before
@@ -236,13 +236,13 @@ async def test_an_import_that_was_taken_back_was_never_there(lists: Lists) -> No
 async def test_what_was_changed_since_stays_and_is_told(lists: Lists) -> None:
     who = await known(lists, identities=["email:anna@example.org"], tags=["old"])
     head = await lists.imported(PEOPLE)
-    await lists.runtime.editor.patch(who, ProfilePatch(attributes={"city": "Gouda"}))
+    await lists.runtime.editor.patch(who, ProfilePatch(attributes={"branch": "Gouda"}))
     bo = await lists.person(name="Bo")
     await lists.runtime.editor.patch(bo["_id"], ProfilePatch(add_tags=["mine"]))
     head = await lists.undone(head)
     assert head["undo_counts"] == {"partly": 1, "kept": 1, "erased": 1}
     anna = await lists.person(_id=who)
-    assert anna["attributes"] == {"city": "Gouda"} and anna["tags"] == ["old"] and anna["name"] is None
+    assert anna["attributes"] == {"branch": "Gouda"} and anna["tags"] == ["old"] and anna["name"] is None
     assert (await lists.person(_id=bo["_id"]))["tags"] == ["mine"]
 
 
@@ -279,6 +279,89 @@ Dora,no address,
 """
 
 
+async def test_who_is_erased_while_their_file_is_read_is_not_in_it_afterwards(lists: Lists) -> None:
+    """The erasure waits until the file has become rows, and takes them with it."""
+    await lists.imported("email,phone\nanna.v@x.de,+491707654321\n")
+    anna = (await lists.person())["_id"]
+    path = lists.folder / "brought"
+    path.write_text(WAITING)
+    head = await lists.runtime.imports.bring(path, "people.csv", BY)
+    erasures = lists.runtime.privacy.erasures
+    asked = await erasures.at_once(anna, by="usr_x")
+    row = await erasures.get(asked["_id"])
+    assert (row["state"], row["waits_for"]) == ("erasing", "imports") and await lists.person(_id=anna)
+    head = await lists.runtime.imports.finish(head["_id"])
+    assert head["state"] == "mapping" and await lists.rows("sheets.files") == []
+    await carried_out(lists, asked["_id"])
+    cells = str([each["cells"] for each in await lists.rows("import_rows", import_id=head["_id"])])
+    assert "765" not in cells and "ANNA" not in cells and "Cleo" in cells
+    mapping = ImportMapping.model_validate({"columns": head["mapping"]["columns"], "options": {"region": "DE"}})
+    await lists.runtime.imports.map(head["_id"], mapping)
+    await lists.runtime.imports.finish(head["_id"])
+    await lists.runtime.imports.run(head["_id"])
+    await lists.runtime.imports.finish(head["_id"])
+    assert not [each for each in await lists.rows("identities") if "765" in str(each) or "anna" in str(each)]
+
+
+@pytest.mark.parametrize("when", ["before they are settled", "after they are settled", "in a worker that died"])
+async def test_who_is_erased_while_a_batch_is_under_way_does_not_come_back(
+    lists: Lists, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    await lists.imported("email,phone\nanna.v@x.de,+491707654321\n")
+    anna = (await lists.person())["_id"]
+    head = await lists.looked("name,email\nAnna V.,anna.v@x.de\nBen,ben@x.de\n")
+    settle = Carrier._settled
+    erasures = lists.runtime.privacy.erasures
+    done: list[str] = []
+
+    async def settled(self: Carrier, *given: Any) -> dict[str, str]:
+        if not done and when == "before they are settled":
+            done.append((await erasures.at_once(anna, by="usr_x"))["_id"])
+        elif not done:
+            await lists.runtime.db.collection("profiles").delete_many({"_id": anna})
+            await lists.runtime.db.collection("identities").delete_many({"profile_id": anna})
+            asked = await erasures.at_once((await made_again(lists))["_id"], by="usr_x")
+            done.append(asked["_id"])
+        if done and when == "in a worker that died" and len(done) == 1:
+            done.append("dead")
+            await settle(self, *given)
+            raise asyncio.CancelledError
+        return await settle(self, *given)
+
+    monkeypatch.setattr(Carrier, "_settled", settled)
+    await lists.runtime.imports.run(head["_id"])
+    try:
+        await lists.runtime.imports.finish(head["_id"])
+    except asyncio.CancelledError:
+        await lists.due()
+        await lists.runtime.imports.finish(head["_id"])
+    await carried_out(lists, *[each["_id"] for each in await lists.rows("erasures")])
+    head = await lists.runtime.imports.get(head["_id"])
+    assert (head["state"], head["counts"]) == ("done", {"erased": 1, "created": 1})
+    assert [each["name"] for each in await lists.rows("profiles")] == ["Ben"]
+    assert "anna" not in str(await lists.rows("identities")) + str(await lists.rows("import_rows"))
+
+
+async def made_again(lists: Lists) -> dict[str, Any]:
+    """Somebody with Anna's address, who is not from the list."""
+    await known(lists, identities=["email:anna.v@x.de"])
+    return next(each for each in await lists.rows("profiles") if each["emails"])
+
+
+async def test_a_list_of_somebody_new_is_not_touched_by_an_erasure_before_it(lists: Lists) -> None:
+    await lists.imported("email\nanna.v@x.de\n")
+    await erased_wholly(lists, (await lists.person())["_id"])
+    assert (await lists.imported("email\nanna.v@x.de\n"))["counts"] == {"created": 1}
+
+
+async def test_a_list_that_is_dropped_while_it_is_read_leaves_nothing(lists: Lists) -> None:
+    path = lists.folder / "brought"
+    path.write_text(PEOPLE)
+    head = await lists.runtime.imports.bring(path, "people.csv", BY)
+    await lists.runtime.imports.cancel(head["_id"])
+    assert await lists.rows("sheets.files") == [] and await lists.rows("import_rows") == []
+
+
 @pytest.mark.parametrize("until", ["mapping", "ready", "done"])
 async def test_rows_that_wait_or_were_given_back_go_too(lists: Lists, until: str) -> None:
     head = await lists.imported("email,phone\nanna.v@x.de,+491707654321\n")
@@ -305,11 +388,56 @@ async def test_a_first_row_that_was_taken_for_a_header_names_nobody_who_is_erase
 async def erased_wholly(lists: Lists, profile_id: str) -> None:
     erasures = lists.runtime.privacy.erasures
     row = await erasures.ask(profile_id, by="usr_x")
-    for _ in range(3):
-        await erasures.drain(only=row["_id"])
-        past = {"$set": {"due_at": now() - timedelta(seconds=1)}}
-        await lists.runtime.db.collection("erasures").update_many({"due_at": {"$exists": True}}, past)
-    assert (await erasures.get(row["_id"]))["state"] == "done"
+    await carried_out(lists, row["_id"])
+
+
+async def carried_out(lists: Lists, *erasure_ids: str) -> None:
+    """Both looks at all rooms, without the time between."""
+    erasures = lists.runtime.privacy.erasures
+    for erasure_id in erasure_ids:
+        for _ in range(3):
+            past = {"$set": {"due_at": now() - timedelta(seconds=1)}}
+            await lists.runtime.db.collection("erasures").update_many({"due_at": {"$exists": True}}, past)
+            await erasures.drain(only=erasure_id)
+        assert (await erasures.get(erasure_id))["state"] == "done"
+
+
+# -- addresses, numbers, stages --------------------------------------------------------------------------------------
+
+HOMES = "email,address,zip,city,country,phone\na@x.de,Hauptstr. 1,10115,Berlin,Germany,030 1234567\n"
+BLOCK = {"street": "Hauptstr. 1", "postal_code": "10115", "city": "Berlin", "region": None, "country": "DE"}
+
+
+async def test_an_address_is_one_block_that_gives_way_to_a_stronger_source(lists: Lists) -> None:
+    head = await lists.imported(HOMES, region="US")
+    person = await lists.person()
+    assert head["counts"] == {"created": 1} and head["numbers"] == {"asked": 0, "told": 1}
+    assert (person["address"], person["sources"]["address"]["rank"]) == (BLOCK, 4)
+    assert person["phones"][0]["value"] == "+49301234567" and person["attributes"] == {}
+    moved = HOMES.replace("Hauptstr. 1", "Neue Str. 2")
+    assert (await lists.imported(moved, existing="fill"))["counts"] == {"unchanged": 1}
+    head = await lists.imported(moved, existing="overwrite")
+    assert (await lists.person())["address"]["street"] == "Neue Str. 2"
+    await lists.undone(head)
+    assert (await lists.person())["address"] == BLOCK
+    await lists.runtime.editor.patch(person["_id"], ProfilePatch(address={"city": "Leiden"}))
+    head = await lists.imported(moved, existing="overwrite")
+    assert head["counts"] == {"unchanged": 1} and (await lists.person())["address"]["city"] == "Leiden"
+
+
+async def test_the_preview_says_what_becomes_of_stages_and_refuses_those_that_are_none(lists: Lists) -> None:
+    await known(lists, identities=["email:a@x.de"])
+    text = "email,stage,phone\na@x.de,Repeat customer,\nb@x.de,复购客户,030 1\nc@x.de,nonsense,\nd@x.de,nonsense,\n"
+    head = await lists.looked(text + "e@x.de,lead,030 1234567\n")
+    assert head["outlook"] == {"updated": 1, "fault": 3, "created": 1}
+    assert head["unknown_stages"] == [{"stage": "nonsense", "rows": 2}]
+    assert head["moves"] == [{"stage": "repeat", "moving": 1, "new": 0}, {"stage": "lead", "moving": 0, "new": 1}]
+    assert head["numbers"]["asked"] == 2 and head["region"] == {"code": "DE", "why": "default"}
+    assert [code for _, code in await lists.refused(head)] == ["bad_phone", "unknown_stage", "unknown_stage"]
+    await lists.runtime.imports.run(head["_id"])
+    head = await lists.runtime.imports.finish(head["_id"])
+    assert head["counts"] == head["outlook"]
+    assert [row["stage"] for row in await lists.rows("profiles")] == ["repeat", "lead"]
 
 
 # -- crashes -------------------------------------------------------------------------------------------------------
