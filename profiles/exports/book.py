@@ -25,6 +25,7 @@ from base.mongo import Document
 from base.pages import Page
 from profiles.exports.columns import ATTRIBUTES_MAX, Format, Person, columns_of
 from profiles.exports.writing import Writer, writer_for
+from profiles.imports.header_words import meaning_of
 from profiles.sheets.headings import Headings, headings_of, plain_heading
 from profiles.sheets.table import Unreadable
 from profiles.sheets.vcard import Version
@@ -184,7 +185,7 @@ class Exports:
         every = Counter(plain_heading(name) for each in fields for name in set(each.labels.values()))
         labels = {each.key: each.said("zh_CN" if headings == "zh" else "en") for each in fields}
         clear = {key: name for key, name in labels.items() if every[plain_heading(name)] == 1}
-        return headings_of(columns, headings, clear)
+        return headings_of(columns, headings, clear, meaning_of)
 
     async def _add(self, writer: Writer, people: Sequence[Document], owners: Mapping[str, str]) -> None:
         ids = [each["_id"] for each in people]

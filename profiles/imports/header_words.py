@@ -101,6 +101,12 @@ def address_part(name: str) -> tuple[str, str, int] | None:
     return None
 
 
+def meaning_of(plain: str) -> str | None:
+    """What a column of this heading is in any list: small letters, spaces between words."""
+    part = address_part(plain)
+    return TARGETS.get(plain) or (part[1] if part is not None and part[0] == "" else None)
+
+
 TARGETS: Mapping[str, str] = {folded(name): target for target, names in _NAMES.items() for name in names.split("|")}
 
 TRUE_WORDS = frozenset({

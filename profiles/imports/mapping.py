@@ -11,7 +11,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from base.errors import FieldError, WrongInput
 from base.ids import is_id, unique_key
 from profiles.edit import Tag
-from profiles.imports.header_words import FALSE_WORDS, FAMILIES, TARGETS, TRUE_WORDS, address_part
+from profiles.imports.header_words import FALSE_WORDS, FAMILIES, TARGETS, TRUE_WORDS, address_part, meaning_of
 from profiles.models import Input, is_safe_key
 from profiles.normalise import email_address, folded, phone_number
 from profiles.sheets.cells import number_in, parted
@@ -173,7 +173,9 @@ def _of_ours(name: str, labels: Mapping[str, str]) -> str:
         return OURS[plain]
     if is_target(name):
         return name
-    return f"attributes.{labels.get(plain, name)}"
+    if plain in labels:
+        return f"attributes.{labels[plain]}"
+    return meaning_of(plain) or f"attributes.{name}"
 
 
 def _address_columns(columns: Sequence[str]) -> dict[int, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 from profiles.normalise import folded
@@ -65,8 +65,12 @@ OURS: Mapping[str, str] = _targets()
 ID_HEADINGS = frozenset(heading for heading, target in OURS.items() if target == "profile_id")
 
 
-def headings_of(columns: Iterable[str], headings: Headings, labels: Mapping[str, str]) -> list[str]:
-    """What stands above each column. `labels`: attribute → what its field is called.
+def headings_of(
+    columns: Iterable[str], headings: Headings, labels: Mapping[str, str],
+    meaning: Callable[[str], str | None] = lambda plain: None,
+) -> list[str]:  # fmt: skip
+    """What stands above each column. `labels`: attribute → what its field is called. `meaning`: what a column of that
+    heading, as `plain_heading` has it, is taken for in any list.
 
     An attribute whose name could be taken for something else, or that another has already, is called by its path.
     """
@@ -82,7 +86,7 @@ def headings_of(columns: Iterable[str], headings: Headings, labels: Mapping[str,
         key = column.removeprefix("attributes.")
         name = labels.get(key, key)
         plain = plain_heading(name)
-        mistaken = key not in labels and plain in fields  # it would be read as that field
+        mistaken = key not in labels and (plain in fields or meaning(plain) not in (None, column))
         free = plain and not mistaken and plain not in taken and "." not in name and not plain.startswith("attributes ")
         called[column] = name if free else column
         taken.add(plain)

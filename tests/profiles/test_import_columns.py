@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from profiles.imports.header_words import meaning_of
 from profiles.imports.mapping import ColumnMapping, ImportMapping, guessed
 from profiles.imports.regions import guessed_region
 from profiles.imports.rows import RowReader, Wanted
@@ -119,14 +120,16 @@ def test_the_country_is_guessed_with_its_reason(
 
 PROFILE = "prf_" + "0" * 26
 #: Attributes that are called as other columns are, or as nothing can be.
-AWKWARD = ["city", "Name", "E-mail", "score", "Tea", "tea", "姓名", "address", "points", "Größe", "!", "a b",
-           "punkte"]  # fmt: skip
+AWKWARD = [
+    "city", "Name", "E-mail", "score", "Tea", "tea", "姓名", "address", "points", "Größe", "!", "a b", "mail", "gender",
+    "punkte",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("headings", ["keys", "en", "zh"])
 def test_an_import_knows_every_column_of_an_export_however_it_is_called(headings: Any) -> None:
     columns = [*NAMES, *(f"attributes.{key}" for key in AWKWARD)]
-    called = headings_of(columns, headings, {"points": "Punkte", "Tea": "Score"})
+    called = headings_of(columns, headings, {"points": "Punkte", "Tea": "Score"}, meaning_of)
     assert len(set(called)) == len(called)
     sample = [PROFILE if column == "id" else "a@x.de" for column in columns]
     labels = {"punkte": "points", "score": "Tea"}
@@ -136,6 +139,11 @@ def test_an_import_knows_every_column_of_an_export_however_it_is_called(headings
     assert (found["id"], found["other_emails"], found["score"], found["address.city"]) == (
         "profile_id", "email", "ignore", "address.city")  # fmt: skip
     assert found["created_at"] == found["orders_revenue"] == "ignore" and found["stage"] == "stage"
+
+
+def test_columns_that_were_added_to_our_list_are_known_as_in_any() -> None:
+    assert targets("id,Name,Telefon,Ort,Colour", [PROFILE, "Anna", "1", "Leiden", "red"]) == [
+        "profile_id", "name", "phone", "address.city", "attributes.Colour"]  # fmt: skip
 
 
 def test_a_field_is_known_by_what_it_is_called() -> None:
