@@ -56,16 +56,21 @@ class Happened:
 
 
 def carried(event: Happened) -> dict[str, Any]:
-    """The event as a run takes it along: small values first, as many as fit."""
+    """The event as a run takes it along."""
     view = event.view()
-    sizes = sorted((len(repr(value)), name) for name, value in view["properties"].items())
-    kept, total = {}, 0
+    return {**view, "properties": fitting(view["properties"], CARRIED_MAX)}
+
+
+def fitting(properties: Mapping[str, Any], most: int) -> dict[str, Any]:
+    """Small values first, as many as fit into so many characters; in their own order."""
+    sizes = sorted((len(repr(value)), name) for name, value in properties.items())
+    kept, total = set(), 0
     for size, name in sizes:
         total += size
-        if total > CARRIED_MAX:
+        if total > most:
             break
-        kept[name] = view["properties"][name]
-    return {**view, "properties": {name: kept[name] for name in view["properties"] if name in kept}}
+        kept.add(name)
+    return {name: value for name, value in properties.items() if name in kept}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from base.errors import MEMBER, FieldError, WrongInput
 from campaigns.conditions import RuleFault
-from campaigns.models import LATER_STEPS, LATER_TRIGGERS, STEPS, TRIGGERS, Definition
+from campaigns.models import LATER_TRIGGERS, STEPS, TRIGGERS, Definition
 
 #: Bytes of JSON, levels, members: what a stored definition may be at most.
 MAX_DEPTH = 30
@@ -40,7 +40,7 @@ def read(raw: object) -> Reading:
         outer["trigger"] = _typed(outer["trigger"], "trigger", TRIGGERS, LATER_TRIGGERS, faults, missing)
     if isinstance(outer.get("steps"), Sequence) and not isinstance(outer["steps"], str):
         outer["steps"] = [
-            _typed(step, f"steps[{place}]", STEPS, LATER_STEPS, faults, missing)
+            _typed(step, f"steps[{place}]", STEPS, frozenset(), faults, missing)
             for place, step in enumerate(outer["steps"][:201])
         ]
     whole = _validated(Definition, outer, "", faults, missing)

@@ -1,4 +1,4 @@
-"""Carries out what a step decided: sends asked for, tasks created, profiles changed; each once, however often tried."""
+"""Carries out what a step decided: sends asked for, profiles changed, errands run; each once, however often tried."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from base.errors import NotFound
 from base.ids import unique_key
 from base.mongo import UNAVAILABLE, Document
-from campaigns.models import Definition, SendStep, TaskStep, UpdateStep
-from campaigns.run import CreateTask, Effect, RequestSend
-from campaigns.tasks import Tasks
+from campaigns.errands import Errands
+from campaigns.models import Definition, SendStep, UpdateStep
+from campaigns.run import CreateTask, Effect, Errand, RequestSend
 from inbox.models import SendRequest, Source
 from inbox.outbox import Outbox
 from profiles.consent import Consent, ConsentAct
@@ -30,11 +30,6 @@ def send_key(run_id: str, node: str, visit: int, channel_id: str) -> str:
     return unique_key("journey", run_id, node, visit, channel_id)
 
 
-def task_key(run_id: str, node: str, visit: int) -> str:
-    """Unique for ever: one task per run, step and visit."""
-    return unique_key("task", run_id, node, visit)
-
-
 def as_todo(effect: Effect) -> Document:
     """An effect as it waits in the run's row."""
     if isinstance(effect, RequestSend):
@@ -45,6 +40,8 @@ def as_todo(effect: Effect) -> Document:
         }  # fmt: skip
     if isinstance(effect, CreateTask):
         return {"do": "task", "node": effect.node, "visit": effect.visit, "due_at": effect.due_at}
+    if isinstance(effect, Errand):
+        return {"do": effect.do, "node": effect.node, "visit": effect.visit, "due_at": effect.due_at}
     return {"do": "change", "node": effect.node, "visit": effect.visit}
 
 
@@ -52,10 +49,10 @@ class Effects:
     """Carries out the `todo` of runs."""
 
     def __init__(
-        self, outbox: Outbox, tasks: Tasks, editor: ProfileEditor, consent: Consent, profiles: ProfileStore
+        self, outbox: Outbox, errands: Errands, editor: ProfileEditor, consent: Consent, profiles: ProfileStore
     ) -> None:
         self._outbox = outbox
-        self._tasks = tasks
+        self._errands = errands
         self._editor = editor
         self._consent = consent
         self._profiles = profiles
@@ -97,10 +94,9 @@ class Effects:
     async def _done(self, row: Document, todo: Mapping[str, Any], definition: Definition) -> bool:
         step = definition.by_id.get(todo["node"])
         try:
-            if todo["do"] == "task" and isinstance(step, TaskStep):
-                key = task_key(row["_id"], todo["node"], todo["visit"])
-                await self._tasks.create_for_run(row, step, todo["node"], key, todo["due_at"])
-            elif todo["do"] == "change" and isinstance(step, UpdateStep):
+            if todo["do"] != "change":
+                await self._errands.do(row, todo, definition)
+            elif isinstance(step, UpdateStep):
                 key = unique_key("update", row["_id"], todo["node"], todo["visit"])
                 await self._change(row, step, key)
         except UNAVAILABLE:
@@ -135,6 +131,7 @@ def _request(row: Document, todo: Mapping[str, Any], definition: Definition) -> 
     if isinstance(step, SendStep):
         content |= {"template_id": step.template_id} if step.template_id else {}
         content |= {"purpose": step.group} if step.group else {}
+        content |= {"if_quiet": step.if_quiet, "if_capped": step.if_capped}
     return SendRequest(
         send_key=send_key(row["_id"], node, visit, todo["channel_id"]),
         send_class=definition.send_class,

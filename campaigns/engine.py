@@ -11,29 +11,40 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
-from campaigns.conditions import holds
+from campaigns.conditions import holds, look_up
 from campaigns.interest import still_needed
 from campaigns.models import (
     AnyStep,
+    AssignStep,
     BranchStep,
     Definition,
+    DigestStep,
     ExitStep,
     HoldoutStep,
+    HumanStep,
     JumpStep,
+    NoteStep,
+    NotifyStep,
     SendStep,
     SplitStep,
+    StartJourneyStep,
     TaskStep,
+    ThrottleStep,
     UpdateStep,
     WaitEventStep,
     WaitStep,
+    WebhookStep,
 )
 from campaigns.run import (
     Action,
     Candidate,
     ChangeProfile,
     CreateTask,
+    DigestFact,
     Effect,
+    Errand,
     Facts,
     Finish,
     LogLine,
@@ -43,6 +54,7 @@ from campaigns.run import (
     RunState,
     SendFact,
     Stay,
+    TurnFact,
     Wait,
     Walked,
 )
@@ -51,6 +63,10 @@ from campaigns.waiting import after_entry, deadline_of, decide_wait, decide_wait
 #: A lost call from the outbox costs a run at most this long.
 SEND_RECHECK = timedelta(seconds=60)
 SEND_RECHECK_MOST = timedelta(hours=1)
+#: How long a run waits for its message to arrive where its author named no time.
+DELIVERY_PATIENCE = timedelta(days=3)
+#: So many journeys may start each other in a chain; the next one is not started, and the log says so.
+CHAIN_MAX = 10
 QUEUE_RECHECK = timedelta(minutes=1)
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 #: Steps taken in one go before others get their turn.
@@ -84,8 +100,7 @@ def walk(definition: Definition, run: RunState, facts: Facts, now: datetime, str
             return Walked(run, tuple(lines), tuple(effects), ended=ended, steps=taken)
         if not action.same_facts:
             return Walked(run, tuple(lines), tuple(effects), again=True, steps=taken)
-        if facts.sends or facts.task is not None:
-            facts = replace(facts, sends={}, task=None)
+        facts = facts.elsewhere()
     return Walked(run, tuple(lines), tuple(effects), again=True, steps=stride)
 
 
@@ -160,7 +175,7 @@ def _moved(definition: Definition, run: RunState, move: Move, now: datetime) -> 
 def _worth_a_line(before: Wait | None, now: Wait) -> bool:
     """What is asked of the outside is news. Plain waiting is not: it stands in the run itself while it lasts, and the
     line that ends it says the rest."""
-    if now.kind not in ("send", "task"):
+    if now.kind not in ("send", "task", "call"):
         return False
     return before is None or before.kind != now.kind or before.tried != now.tried
 
@@ -185,9 +200,18 @@ def _send(step: SendStep, run: RunState, facts: Facts, now: datetime) -> Action:
         return _missed(step, step.if_failed, "send.failed", {"code": fact.code}, "failed")
     if fact.state == "unknown":
         return Move(step.next, "send.unknown", {"channel_id": tried[-1]})
+    if fact.state == "accepted" and step.wait_for == "delivered":
+        return _until_delivered(step, run, facts, now, tried)
     if fact.state in ("accepted", "delivered", "read"):
-        return Move(step.next, "send.accepted", {"channel_id": tried[-1]})
+        return Move(step.next, f"send.{step.wait_for}", {"channel_id": tried[-1]})
     return _pending(run, facts, now, tried, fact)
+
+
+def _until_delivered(step: SendStep, run: RunState, facts: Facts, now: datetime, tried: tuple[str, ...]) -> Action:
+    deadline = deadline_of(step.wait_timeout, run, facts, DELIVERY_PATIENCE)
+    if deadline <= now:
+        return Move(step.next, "send.not_delivered", {"channel_id": tried[-1]})
+    return Stay(Wait("send", deadline, tried=tried), "wait.send", {"channel_id": tried[-1], "until": deadline})
 
 
 def _next_channel(
@@ -251,13 +275,24 @@ def _branch(step: BranchStep, run: RunState, facts: Facts, now: datetime) -> Act
 
 
 def _split(step: SplitStep, run: RunState, facts: Facts, now: datetime) -> Action:
+    kept = look_up(run.data, f"{step.id}.arm")
+    if step.winner is not None and isinstance(kept, int) and kept < len(step.arms):
+        return _arm(step, kept)  # who came this way before comes this way again
+    if facts.winner is not None:
+        names = [step.arm_name(place) for place in range(len(step.arms))]
+        if facts.winner in names:
+            return _arm(step, names.index(facts.winner), "split.winner")
     total = sum(arm.weight for arm in step.arms)
     point = share(run.journey_id, step.id, run.profile_id) / 100 * total
     for place, arm in enumerate(step.arms):
         point -= arm.weight
         if point < 0:
-            return Move(arm.next, "split.arm", {"arm": arm.name or str(place + 1)}, save={step.id: {"arm": place}})
+            return _arm(step, place)
     raise AssertionError("a share is smaller than the whole")
+
+
+def _arm(step: SplitStep, place: int, code: str = "split.arm") -> Move:
+    return Move(step.arms[place].next, code, {"arm": step.arm_name(place)}, save={step.id: {"arm": place}})
 
 
 def _holdout(step: HoldoutStep, run: RunState, facts: Facts, now: datetime) -> Action:
@@ -269,21 +304,83 @@ def _update(step: UpdateStep, run: RunState, facts: Facts, now: datetime) -> Act
     return Move(step.next, "update.done", effects=(ChangeProfile(run.node, run.visit),), same_facts=False)
 
 
-def _task(step: TaskStep, run: RunState, facts: Facts, now: datetime) -> Action:
+def _human(step: HumanStep, run: RunState, facts: Facts, now: datetime) -> Action:
     waiting = run.wait is not None and run.wait.kind == "task"
     if waiting and facts.task is not None and facts.task.closed:
         return Move(step.next, "task.done", {"result": facts.task.result})
-    due = after_entry(step.due, run, facts) if step.due is not None else None
-    create = CreateTask(run.node, run.visit, due)
+    ask = _asked(step, run, facts)
     if not step.wait_done:
-        return Move(step.next, "task.created", {"text": step.text}, effects=(create,))
+        same_facts = not (isinstance(step, AssignStep) and "owner" in step.what)
+        return Move(step.next, _ASKED[step.type], {"text": step.text}, effects=(ask,), same_facts=same_facts)
     deadline = deadline_of(step.timeout, run, facts)
     if waiting and deadline <= now:
         return Move(step.timeout_next if step.timeout_next else step.next, "task.timeout", outcome="skipped")
     # Looked at again after a minute while the task is not there yet (its creation was lost), else at the deadline.
     until = deadline if facts.task is not None else min(deadline, now + SEND_RECHECK)
-    effects: tuple[Effect, ...] = () if facts.task is not None else (create,)
+    effects: tuple[Effect, ...] = () if facts.task is not None else (ask,)
     return Stay(Wait("task", until), "wait.task", {"text": step.text, "until": deadline}, effects)
+
+
+#: What the log says of human steps that hold nobody up.
+_ASKED = {"task": "task.created", "notify": "notify.told", "assign": "assign.given"}
+
+
+def _asked(step: HumanStep, run: RunState, facts: Facts) -> Effect:
+    due = after_entry(step.due, run, facts) if step.due is not None else None
+    if isinstance(step, NotifyStep):
+        return Errand("notify", run.node, run.visit, due)
+    if isinstance(step, AssignStep):
+        return Errand("assign", run.node, run.visit, due)
+    return CreateTask(run.node, run.visit, due)
+
+
+def _note(step: NoteStep, run: RunState, facts: Facts, now: datetime) -> Action:
+    return Move(step.next, "note.written", {"text": step.text}, effects=(Errand("note", run.node, run.visit),))
+
+
+def _webhook(step: WebhookStep, run: RunState, facts: Facts, now: datetime) -> Action:
+    call = facts.call if run.wait is not None and run.wait.kind == "call" else None
+    if call is not None and call.state == "done":
+        save = {step.save_as: call.answer} if step.save_as and call.answer is not None else {}
+        return Move(step.next, "webhook.answered", call.said, save=save)
+    if call is not None and call.state == "failed":
+        if step.if_failed == "exit":
+            return Finish("webhook_failed", call.said, "failed")
+        return Move(step.next, "webhook.failed", call.said, "failed")
+    again = now + min(max(now - run.entered_at, SEND_RECHECK), SEND_RECHECK_MOST)
+    if call is not None and call.due_at is not None:
+        again = max(again, call.due_at + SEND_RECHECK)
+    effects = () if call is not None else (Errand("call", run.node, run.visit),)
+    return Stay(Wait("call", again), "wait.call", {"host": urlsplit(step.url).hostname or ""}, effects)
+
+
+def _start_journey(step: StartJourneyStep, run: RunState, facts: Facts, now: datetime) -> Action:
+    params = {"journey_id": step.journey_id}
+    if links_before(run) >= CHAIN_MAX:
+        return Move(step.next, "start_journey.too_deep", {**params, "chain": CHAIN_MAX}, "skipped")
+    return Move(step.next, "start_journey.asked", params, effects=(Errand("start", run.node, run.visit),))
+
+
+def links_before(run: RunState) -> int:
+    """How many journeys started each other before this run came about."""
+    chain = look_up(run.data, "event.chain")
+    return chain if isinstance(chain, int) else 0
+
+
+def _throttle(step: ThrottleStep, run: RunState, facts: Facts, now: datetime) -> Action:
+    turn = facts.turn or TurnFact(False, now + SEND_RECHECK)
+    if turn.passes:
+        return Move(step.next, "throttle.passed")
+    return Stay(Wait("turn", turn.again_at or turn.until), "wait.turn", {"until": turn.until, "ahead": turn.ahead})
+
+
+def _digest(step: DigestStep, run: RunState, facts: Facts, now: datetime) -> Action:
+    mine = facts.digest or DigestFact("open", now + SEND_RECHECK)
+    if mine.role == "joined":
+        return Finish("digested", {"run": mine.run_id})
+    if mine.role == "closed":
+        return Move(step.next, "digest.closed", {"count": len(mine.events)}, save={"digest": list(mine.events)})
+    return Stay(Wait("digest", mine.until), "wait.digest", {"until": mine.until, "count": mine.count})
 
 
 def _exit(step: ExitStep, run: RunState, facts: Facts, now: datetime) -> Action:
@@ -303,7 +400,14 @@ _STEPS: Mapping[type[AnyStep], _Decide] = {
     SplitStep: _split,
     HoldoutStep: _holdout,
     UpdateStep: _update,
-    TaskStep: _task,
+    TaskStep: _human,
+    NotifyStep: _human,
+    AssignStep: _human,
+    NoteStep: _note,
+    WebhookStep: _webhook,
+    StartJourneyStep: _start_journey,
+    ThrottleStep: _throttle,
+    DigestStep: _digest,
     ExitStep: _exit,
     JumpStep: _jump,
 }

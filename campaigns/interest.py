@@ -6,10 +6,23 @@ from datetime import datetime
 from typing import cast
 
 from campaigns.conditions import ANY_EVENT, ORDER_EVENTS, Condition
-from campaigns.models import BranchStep, Definition, SendStep, TaskStep, WaitEventStep, WaitStep
+from campaigns.models import (
+    BranchStep,
+    Definition,
+    DigestStep,
+    HumanStep,
+    SendStep,
+    SplitStep,
+    ThrottleStep,
+    WaitEventStep,
+    WaitStep,
+)
 from campaigns.run import Facts, Need, RunState
 from campaigns.waiting import STAMP, looks_back
 from campaigns.wallclock import Duration
+
+#: Events that tell what became of a message that the provider took.
+ARRIVAL = frozenset({"message.delivered", "message.read", "message.failed", "message.bounced"})
 
 
 def needs(definition: Definition, node: str) -> frozenset[Need]:
@@ -19,15 +32,21 @@ def needs(definition: Definition, node: str) -> frozenset[Need]:
         found |= rule.needs
     step = definition.by_id.get(node)
     if isinstance(step, SendStep):
-        found.add("candidates")
+        found |= {"candidates", *(("profile",) if _by_calendar(step.wait_timeout) else ())}
     elif isinstance(step, WaitEventStep):
         found |= {"happened", *(("profile",) if _by_calendar(step.timeout) else ())}
     elif isinstance(step, WaitStep):
         found |= _needs_of_wait(step)
     elif isinstance(step, BranchStep):
         found = found.union(*(case.when.needs for case in step.cases))
-    elif isinstance(step, TaskStep) and (_by_calendar(step.due) or _by_calendar(step.timeout)):
+    elif isinstance(step, HumanStep) and (_by_calendar(step.due) or _by_calendar(step.timeout)):
         found.add("profile")
+    elif isinstance(step, ThrottleStep):
+        found.add("turn")
+    elif isinstance(step, DigestStep):
+        found |= {"digest", *(("profile",) if _by_calendar(step.window) else ())}
+    elif isinstance(step, SplitStep) and step.winner is not None:
+        found.add("winner")
     return cast("frozenset[Need]", frozenset(found))
 
 
@@ -62,11 +81,13 @@ def wakes(definition: Definition, run: RunState) -> frozenset[str]:
     step = definition.by_id.get(run.node)
     if isinstance(step, WaitEventStep):
         names |= {way.event for way in step.any}
-    elif isinstance(step, TaskStep) and step.wait_done:
+    elif isinstance(step, HumanStep) and step.wait_done:
         names.add("task.done")
+    elif isinstance(step, SendStep) and step.wait_for == "delivered":
+        names |= ARRIVAL
     elif isinstance(step, WaitStep) and step.for_ is None:
         names.add("profile.updated")  # the zone or the date it waits for may change
-        if step.until_date is not None and step.until_date.field.startswith("order."):
+        if step.until_date is not None and step.until_date.field.startswith(("order.", "orders.")):
             names |= ORDER_EVENTS
     return frozenset({ANY_EVENT}) if ANY_EVENT in names else frozenset(names)
 

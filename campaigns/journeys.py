@@ -22,7 +22,7 @@ from campaigns.live import LiveJourney, LiveJourneys
 from campaigns.models import Definition, WaitEventStep
 from campaigns.recipes import Recipe, recipe, recipes
 from campaigns.store import EnrolmentStore, JourneyStore, TemplateStore
-from campaigns.validate import check_whole, template_ids
+from campaigns.validate import check_whole, journey_ids, template_ids
 from campaigns.wallclock import Duration
 from profiles.models import storable
 from profiles.terms import Terms
@@ -112,7 +112,8 @@ class Journeys:
                 raise Conflict("An archived journey cannot be published.", code="archived")
             definition = must_read(head["draft"])
             templates = await self._templates.existing(template_ids(definition))
-            check_whole(definition, templates, await self._stages())
+            journeys = frozenset(await self._store.statuses(journey_ids(definition)))
+            check_whole(definition, templates, await self._stages(), journeys)
             found = await self._publication(head, definition, dry_run)
             if dry_run or await self._published(head, found, by):
                 return found

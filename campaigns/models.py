@@ -6,8 +6,10 @@ Reading a definition is `campaigns.definition.read`; what makes sense as a whole
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import cached_property
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -32,6 +34,10 @@ Mode = Literal["once", "after_exit", "cooldown", "per_key"]
 IfActive = Literal["ignore", "restart", "queue_one"]
 SendClass = Literal["marketing", "transactional", "service"]
 OnMiss = Literal["continue", "exit"]
+OnHold = Literal["defer", "skip"]
+#: The longest window of a digest and period of a throttle.
+SPAN_MAX = timedelta(days=31)
+Metric = Literal["opened", "clicked", "replied", "goal", "revenue"]
 
 
 def _duration(value: object) -> Duration:
@@ -71,6 +77,25 @@ def _no_pattern(value: str) -> str:
     return value
 
 
+def _span(value: Duration) -> Duration:
+    if value.sign < 0 or not timedelta(seconds=1) <= value.roughly() <= SPAN_MAX:
+        raise ValueError("is between one second and 31 days")
+    return value
+
+
+def _free_name(value: str) -> str:
+    if value in ("event", "digest"):
+        raise ValueError(f"{value!r} is a name that is taken")
+    return value
+
+
+def _web_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or "{{" in value:
+        raise ValueError("is a web address such as https://example.com/hook, without names or templates in it")
+    return value
+
+
 def _rule(value: object, *, run: bool) -> Condition:
     try:
         return read_condition(value, run=run)
@@ -98,6 +123,18 @@ StepId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
 EventName = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f$]{1,100}$"), AfterValidator(_no_pattern)]
 #: A dotted path into an event, an order or a profile; never used as a database path.
 DataPath = Annotated[str, StringConstraints(pattern=r"^[\w-]+(\.[\w-]+){0,7}$", max_length=200)]
+#: Who is to do something: a user id, or a word that finds somebody.
+Assignee = Annotated[
+    str, StringConstraints(pattern=r"^(owner|round_robin|role:(admin|marketer|agent|viewer)|usr_[\w]{1,60})$")
+]
+UserId = Annotated[str, StringConstraints(pattern=r"^usr_[\w]{1,60}$")]
+#: A name under which a step keeps something for later ones; `event` and `digest` are taken.
+SavedName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w-]{0,39}$"), AfterValidator(_free_name)]
+WebAddress = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_web_address)]
+#: Elapsed time or calendar days, longer than nothing and at most a month.
+Span = Annotated[
+    Duration, PlainValidator(_duration), AfterValidator(_span), _as_text, _duration_schema
+]
 Rule = Annotated[
     Condition,
     PlainValidator(lambda value: _rule(value, run=False)),
@@ -208,12 +245,24 @@ class SendStep(Step):
     group: Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,60}$")] | None = None
     if_skipped: OnMiss = "continue"
     if_failed: OnMiss = "continue"
+    #: When the run goes on: once the provider took the message, or once it has arrived, at most `wait_timeout` later.
+    wait_for: Literal["accepted", "delivered"] = "accepted"
+    wait_timeout: WaitDuration | None = None
+    #: What becomes of the message in quiet hours, and when the person has had enough of them.
+    if_quiet: OnHold = "defer"
+    if_capped: OnHold = "defer"
     next: StepId | None = None
 
     @model_validator(mode="after")
     def _one_content(self) -> SendStep:
         if (self.template_id is None) == (self.content is None):
             raise ValueError("give either template_id or content")
+        return self
+
+    @model_validator(mode="after")
+    def _timeout_of_what(self) -> SendStep:
+        if self.wait_timeout is not None and self.wait_for == "accepted":
+            raise ValueError("wait_timeout belongs to wait_for: delivered")
         return self
 
 
@@ -318,17 +367,42 @@ class Arm(Part):
     name: Annotated[str, StringConstraints(max_length=60)] | None = None
 
 
+class Winner(Part):
+    """The best arm gets everybody who comes later: chosen once, `decide_by` after the first person came."""
+
+    metric: Metric
+    #: People each arm must have had; with fewer the fallback holds.
+    min_sample: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    decide_by: WaitDuration
+    #: The name of an arm; empty: people are shared out as before.
+    fallback: Annotated[str, StringConstraints(max_length=60)] | None = None
+
+
 class SplitStep(Step):
-    """Shares people by weight, always the same way for the same person."""
+    """Shares people by weight, always the same way for the same person; with `winner` until the best arm is known."""
 
     type: Literal["split"]
     arms: Annotated[tuple[Arm, ...], Field(min_length=2, max_length=20)]
+    winner: Winner | None = None
 
     @model_validator(mode="after")
     def _some_weight(self) -> SplitStep:
         if not sum(arm.weight for arm in self.arms):
             raise ValueError("at least one arm needs a weight above 0")
         return self
+
+    @model_validator(mode="after")
+    def _names_of_arms(self) -> SplitStep:
+        names = [self.arm_name(place) for place in range(len(self.arms))]
+        if self.winner is not None and len(set(names)) != len(names):
+            raise ValueError("each arm needs a name of its own where one is to win")
+        if self.winner is not None and self.winner.fallback is not None and self.winner.fallback not in names:
+            raise ValueError(f"there is no arm called {self.winner.fallback!r}; there are {', '.join(names)}")
+        return self
+
+    def arm_name(self, place: int) -> str:
+        """What the arm is called in logs and results."""
+        return self.arms[place].name or str(place + 1)
 
     def exits(self) -> list[tuple[str, str | None]]:
         return [(f"arms[{i}].next", each.next) for i, each in enumerate(self.arms)]
@@ -375,13 +449,15 @@ class UpdateStep(Step):
         return patch_from_paths(self.set, self.unset, **more)
 
 
-class TaskStep(Step):
-    """Work for a person. `wait_done` holds the run until the task is closed, at most for `timeout`."""
+class HumanStep(Step):
+    """Work for a person. `wait_done` holds the run until it is done, at most for `timeout`.
 
-    type: Literal["task"]
+    `{{ profile.name }}` and other dotted names in `text` are filled in.
+    """
+
+    type: str
     text: Annotated[str, StringConstraints(min_length=1, max_length=2000)]
-    #: A user id; `owner`: the profile's owner; empty: whoever takes it.
-    assignee: Annotated[str, StringConstraints(max_length=60)] | None = None
+    assignee: Assignee | None = None
     due: WaitDuration | None = None
     wait_done: bool = False
     timeout: WaitDuration | None = None
@@ -391,6 +467,106 @@ class TaskStep(Step):
     def exits(self) -> list[tuple[str, str | None]]:
         later = [("timeout_next", self.timeout_next)] if self.wait_done and self.timeout_next else []
         return [("next", self.next), *later]
+
+
+class TaskStep(HumanStep):
+    """Something to do. `assignee`: a user id; `owner`; `round_robin`; empty: whoever takes it."""
+
+    type: Literal["task"]
+
+
+class NotifyStep(HumanStep):
+    """A colleague, the owner or everybody of a role (`role:agent`) is told. One of them closing it is enough."""
+
+    type: Literal["notify"]
+
+    @model_validator(mode="after")
+    def _somebody(self) -> NotifyStep:
+        if self.assignee is None:
+            raise ValueError("say whom to tell: a user id, owner, round_robin or role:agent")
+        return self
+
+
+class AssignStep(HumanStep):
+    """Gives the person's conversation, the person, or both to a colleague. Done when the conversation is resolved."""
+
+    type: Literal["assign"]
+    text: Annotated[str, StringConstraints(min_length=1, max_length=2000)] = "Answer, and resolve the conversation."
+    what: Annotated[tuple[Literal["conversation", "owner"], ...], Field(min_length=1, max_length=2)] = ("conversation",)
+    team_id: Annotated[str, StringConstraints(max_length=60)] | None = None
+    #: Who takes turns in `round_robin`; empty: every active agent.
+    among: Annotated[tuple[UserId, ...], Field(max_length=200)] = ()
+
+    @model_validator(mode="after")
+    def _somebody(self) -> AssignStep:
+        if self.assignee is None and self.team_id is None:
+            raise ValueError("say to whom: a user id, owner, round_robin or a team_id")
+        if self.assignee is not None and self.assignee.startswith("role:"):
+            raise ValueError("it is given to one person: use round_robin, with among if you like")
+        if self.among and self.assignee != "round_robin":
+            raise ValueError("among belongs to assignee: round_robin")
+        return self
+
+
+class NoteStep(Step):
+    """Writes a note on the profile. `{{ profile.name }}` and other dotted names are filled in."""
+
+    type: Literal["note"]
+    text: Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+    #: A colleague (user id or `owner`) whom the note mentions.
+    assignee: Assignee | None = None
+    next: StepId | None = None
+
+
+class WebhookStep(Step):
+    """Posts to an address of yours, signed; the run goes on with the answer.
+
+    Texts in `body` are templates; without a `body` it holds profile, event, order and journey.
+    """
+
+    type: Literal["webhook"]
+    url: WebAddress
+    body: dict[str, Any] | None = None
+    #: The answer (JSON of at most 32 kB) is `journey.<save_as>` from then on.
+    save_as: SavedName | None = None
+    timeout_s: Annotated[int, Field(ge=1, le=30)] = 10
+    if_failed: OnMiss = "continue"
+    next: StepId | None = None
+
+
+class StartJourneyStep(Step):
+    """Puts the person into another journey, by its rules of re-entry. Values of `data` such as `{{ event.id }}` are
+    filled in; the other journey finds them under `journey.<name>`."""
+
+    type: Literal["start_journey"]
+    journey_id: Annotated[str, StringConstraints(pattern=r"^jrn_[0-9a-z]{26}$")]
+    data: Annotated[dict[SavedName, Any], Field(max_length=50)] = Field(default_factory=dict)
+    next: StepId | None = None
+
+
+class ThrottleStep(Step):
+    """Lets at most `rate` people pass in any span of `per`, in the order in which they came.
+
+    `scope`: steps that name the same scope share one line, across journeys; empty: this step alone.
+    """
+
+    type: Literal["throttle"]
+    rate: Annotated[int, Field(ge=1, le=10_000)]
+    per: Span
+    scope: Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,60}$")] | None = None
+    next: StepId | None = None
+
+
+class DigestStep(Step):
+    """Gathers runs of one person that come within `window` of the first: one goes on, with the events of all as
+    `journey.digest`; the others end. `key`: a path whose value tells digests apart."""
+
+    type: Literal["digest"]
+    window: Span
+    key: DataPath | None = None
+    #: With so many it goes on at once.
+    max: Annotated[int, Field(ge=2, le=100)] = 50
+    next: StepId | None = None
 
 
 class ExitStep(Step):
@@ -411,8 +587,8 @@ class JumpStep(Step):
 
 
 AnyStep = (
-    SendStep | WaitStep | WaitEventStep | BranchStep | SplitStep | HoldoutStep | UpdateStep | TaskStep | ExitStep
-    | JumpStep
+    SendStep | WaitStep | WaitEventStep | BranchStep | SplitStep | HoldoutStep | UpdateStep | TaskStep | NotifyStep
+    | AssignStep | NoteStep | WebhookStep | StartJourneyStep | ThrottleStep | DigestStep | ExitStep | JumpStep
 )  # fmt: skip
 STEPS: dict[str, type[Step]] = {
     "send": SendStep,
@@ -423,14 +599,18 @@ STEPS: dict[str, type[Step]] = {
     "holdout": HoldoutStep,
     "update": UpdateStep,
     "task": TaskStep,
+    "notify": NotifyStep,
+    "assign": AssignStep,
+    "note": NoteStep,
+    "webhook": WebhookStep,
+    "start_journey": StartJourneyStep,
+    "throttle": ThrottleStep,
+    "digest": DigestStep,
     "exit": ExitStep,
     "jump": JumpStep,
 }
-LATER_STEPS = frozenset(
-    {"assign", "note", "notify", "webhook", "start_journey", "throttle", "digest", "winner", "consent"}
-)
 #: Steps at which a run can stand still: a circle needs one of them.
-RESTING = frozenset({"wait", "wait_event"})
+RESTING = frozenset({"wait", "wait_event", "digest"})
 
 # -- the whole -----------------------------------------------------------------------------------------------------
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from campaigns.conditions import Happened
 
-WaitKind = Literal["time", "event", "send", "task", "queue"]
+WaitKind = Literal["time", "event", "send", "task", "queue", "call", "turn", "digest"]
 #: Kinds of facts, each read in bulk and only when a step asks for it.
-Need = Literal["profile", "history", "happened", "order", "conversation", "candidates"]
+Need = Literal[
+    "profile", "history", "happened", "order", "conversation", "candidates", "turn", "digest", "winner"
+]
+#: Those that say something of one visit of one step alone.
+OF_THE_VISIT: frozenset[Need] = frozenset({"turn", "digest", "winner"})
 Outcome = Literal["passed", "skipped", "failed"]
 
 
@@ -82,6 +86,42 @@ class TaskFact:
 
 
 @dataclass(frozen=True)
+class CallFact:
+    """What became of the call of this visit. `state`: planned, done, failed."""
+
+    state: str
+    due_at: datetime | None = None
+    #: Of the answer, or why there is none; for the log.
+    said: Mapping[str, Any] = field(default_factory=dict)
+    #: What the step saves.
+    answer: Any = None
+
+
+@dataclass(frozen=True)
+class TurnFact:
+    """Whether it is this run's turn; if not, when it is expected to be, and how many stand before it."""
+
+    passes: bool
+    until: datetime
+    ahead: int = 0
+    #: When to look again, if before that: those ahead may leave.
+    again_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class DigestFact:
+    """What this run is to its digest: it opened it and waits (`open`), may go on with all of it (`closed`), or gave
+    what it has to another run (`joined`)."""
+
+    role: Literal["open", "closed", "joined"]
+    until: datetime
+    count: int = 1
+    #: The run that goes on.
+    run_id: str | None = None
+    events: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True)
 class Facts:
     """Everything fresh that a decision may need. `loaded` says what was read; the rest is empty."""
 
@@ -97,8 +137,22 @@ class Facts:
     candidates: Sequence[Candidate] = ()
     sends: Mapping[str, SendFact] = field(default_factory=dict)
     task: TaskFact | None = None
+    call: CallFact | None = None
+    turn: TurnFact | None = None
+    digest: DigestFact | None = None
+    #: The name of the arm that has won.
+    winner: str | None = None
     ahead_live: bool = False
     project_zone: str = "UTC"
+
+    def elsewhere(self) -> Facts:
+        """As the run sees them at another step: without what says something of one visit alone."""
+        if not (self.sends or self.task or self.call or self.loaded & OF_THE_VISIT):
+            return self
+        return replace(
+            self, sends={}, task=None, call=None, turn=None, digest=None, winner=None,
+            loaded=self.loaded - OF_THE_VISIT,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -127,7 +181,18 @@ class CreateTask:
     due_at: datetime | None
 
 
-Effect = RequestSend | ChangeProfile | CreateTask
+@dataclass(frozen=True)
+class Errand:
+    """See to something outside, once per visit: `assign`, `note`, `notify` people, `call` an address, `start` a
+    journey."""
+
+    do: Literal["assign", "note", "notify", "call", "start"]
+    node: str
+    visit: int
+    due_at: datetime | None = None
+
+
+Effect = RequestSend | ChangeProfile | CreateTask | Errand
 
 
 @dataclass(frozen=True)

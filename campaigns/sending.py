@@ -158,7 +158,11 @@ class JourneySource:
             return Skip("holdout", "The person is in the control group and gets no message.")
         own_zone = case.facts.profile.get("time_zone")
         quiet = quiet_until(case.definition.quiet_hours, own_zone, self._facts.project_zone, now)
-        return Defer(quiet, "quiet_hours", "It waits for the end of the quiet hours.") if quiet else None
+        if quiet is None:
+            return None
+        if case.step.if_quiet == "skip":
+            return Skip("quiet_hours", "It came due in the quiet hours and is not wanted later.")
+        return Defer(quiet, "quiet_hours", "It waits for the end of the quiet hours.")
 
     # -- writing the message -----------------------------------------------------------------------------------
 

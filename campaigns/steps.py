@@ -12,23 +12,25 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from base.clock import Clock
 from base.duty import MAX_CRASHES, settled
 from base.mongo import Document, UpdateOne
 from campaigns.bells import Ringer
-from campaigns.effects import Effects, as_todo, send_key, task_key
+from campaigns.effects import Effects, as_todo, send_key
 from campaigns.engine import walk
+from campaigns.errands import errand_key
 from campaigns.facts import Ask, FactReader
 from campaigns.interest import looks_for, still_needed, wakes
 from campaigns.live import LiveJourneys, Picture
 from campaigns.models import BranchStep, Definition, WaitEventStep
-from campaigns.run import Facts, LogLine, Need, RunState, SendFact, TaskFact, Walked
+from campaigns.run import OF_THE_VISIT, CallFact, Facts, LogLine, Need, RunState, SendFact, TaskFact, Wait, Walked
 from campaigns.sending import JourneySource
-from campaigns.store import EnrolmentStore, TaskStore
+from campaigns.store import CallStore, EnrolmentStore, TaskStore
 from campaigns.store.enrolments import line_row, moved, run_of
 from campaigns.store.tasks import CLOSED
+from campaigns.visits import VisitFacts
 from inbox.store import SendStore
 
 log = logging.getLogger(__name__)
@@ -59,9 +61,8 @@ class _Trip:
 
     def forget(self, stale: frozenset[Need]) -> None:
         """The run has come to another step: what was read for the last one says nothing of it."""
-        facts = self.facts
-        if facts.sends or facts.task is not None or facts.loaded & stale:
-            self.facts = replace(facts, sends={}, task=None, loaded=facts.loaded - stale)
+        facts = self.facts.elsewhere()
+        self.facts = replace(facts, loaded=facts.loaded - stale) if facts.loaded & stale else facts
 
 
 class Walker:
@@ -69,8 +70,10 @@ class Walker:
 
     def __init__(
         self, store: EnrolmentStore, live: LiveJourneys, facts: FactReader, sends: SendStore, tasks: TaskStore,
-        effects: Effects, doorbell: Ringer, clock: Clock,
+        calls: CallStore, visits: VisitFacts, effects: Effects, doorbell: Ringer, clock: Clock,
     ) -> None:  # fmt: skip
+        self._calls = calls
+        self._visits = visits
         self._store = store
         self._live = live
         self._facts = facts
@@ -158,22 +161,23 @@ class Walker:
         return trips
 
     async def _first_facts(self, trips: Sequence[_Trip]) -> None:
-        """What runs that waited for a send, a task or another run have to know."""
+        """What runs that waited for a send, a task, a call or another run have to know."""
         waits = [(trip, trip.run.wait) for trip in trips if trip.run.wait is not None]
         keys = {trip.run.id: send_key(trip.run.id, trip.run.node, trip.run.visit, wait.tried[-1])
                 for trip, wait in waits if wait.kind == "send" and wait.tried}  # fmt: skip
-        tasks = {trip.run.id: task_key(trip.run.id, trip.run.node, trip.run.visit)
-                 for trip, wait in waits if wait.kind == "task"}  # fmt: skip
+        tasks, calls = _errand_keys(waits, "task"), _errand_keys(waits, "call")
         ahead = {trip.run.id: wait.ref for trip, wait in waits if wait.kind == "queue" and wait.ref}
         found_sends = await self._sends.by_keys(list(keys.values())) if keys else {}
-        found_tasks = await self._tasks.by_keys(tasks.values()) if tasks else {}
+        found_tasks = await self._tasks.of_visits(tasks.values()) if tasks else {}
+        found_calls = await self._calls.by_keys(calls.values()) if calls else {}
         still_ahead = await self._store.live_ids(ahead.values()) if ahead else set()
         for trip in trips:
             run_id, wait = trip.run.id, trip.run.wait
-            send, task = found_sends.get(keys.get(run_id, "")), found_tasks.get(tasks.get(run_id, ""))
+            send, call = found_sends.get(keys.get(run_id, "")), found_calls.get(calls.get(run_id, ""))
             trip.facts = Facts(
                 sends={wait.tried[-1]: _send_fact(send)} if send and wait else {},
-                task=TaskFact(task["state"] in CLOSED, task.get("result")) if task else None,
+                task=_task_fact(found_tasks.get(tasks.get(run_id, ""), ())),
+                call=_call_fact(call) if call else None,
                 ahead_live=ahead.get(run_id) in still_ahead,
                 project_zone=self._facts.project_zone,
             )
@@ -181,7 +185,9 @@ class Walker:
     async def _read(self, trips: Sequence[_Trip]) -> None:
         asks = [Ask(t.run, t.definition, still_needed(t.definition, t.run, t.facts)) for t in trips]
         asks = [ask for ask in asks if ask.needs]
-        found = await self._facts.read(asks, {trip.run.id: trip.facts for trip in trips})
+        outer = [replace(ask, needs=ask.needs - OF_THE_VISIT) for ask in asks]
+        found = await self._facts.read(outer, {trip.run.id: trip.facts for trip in trips})
+        found |= await self._visits.read(asks, found)
         for trip in trips:
             trip.facts = found.get(trip.run.id, trip.facts)
 
@@ -281,6 +287,25 @@ def _stale(walked: Walked, trip: _Trip) -> frozenset[Need]:
 
 def _send_fact(row: Mapping[str, Any]) -> SendFact:
     return SendFact(row["state"], row.get("due_at"), (row.get("reason") or {}).get("code"))
+
+
+def _errand_keys(waits: Sequence[tuple[_Trip, Wait]], kind: Literal["task", "call"]) -> dict[str, str]:
+    """Run id → the key of what it waits for."""
+    runs = [trip.run for trip, wait in waits if wait.kind == kind]
+    return {run.id: errand_key(kind, run.id, run.node, run.visit) for run in runs}
+
+
+def _task_fact(rows: Sequence[Mapping[str, Any]]) -> TaskFact | None:
+    """Of several who were told, the first who has seen to it speaks for all."""
+    if not rows:
+        return None
+    closed = [row for row in rows if row["state"] in CLOSED]
+    first = min(closed, key=lambda row: (row["state"] != "done", row["done_at"]), default=None)
+    return TaskFact(first is not None, first.get("result") if first else None)
+
+
+def _call_fact(row: Mapping[str, Any]) -> CallFact:
+    return CallFact(row["state"], row.get("due_at"), row.get("said") or {}, row.get("answer"))
 
 
 def _began_to_listen(trip: _Trip) -> bool:

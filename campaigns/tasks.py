@@ -10,14 +10,14 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from base.clock import Clock
 from base.errors import Conflict, NotFound
+from base.feed import Feed, Notice
 from base.mongo import Database, Document, DuplicateKeyError, Session
 from base.pages import Page
 from campaigns.bells import Ringer
-from campaigns.models import TaskStep
 from campaigns.store.tasks import CLOSED, OPEN, TaskStore
 from channels.vocabulary import Instant
+from inbox.store import ConversationStore
 from profiles.events import EventStore, NewEvent
-from profiles.store import ProfileStore
 
 State = Literal["open", "done", "cancelled"]
 #: How often a change is tried again because somebody else wrote the same task.
@@ -51,38 +51,22 @@ class TaskPatch(BaseModel):
 
 class Tasks:
     """The use cases. Rows are `{_id, state, text, assignee_id, due_at, profile_id, conversation_id, order_id, source,
-    key?, created_at, done_at, done_by, result}`."""
+    key?, created_at, done_at, done_by, result, on_time?, handed_from?}`. `on_time`: closed by its due time."""
 
     def __init__(
-        self, database: Database, store: TaskStore, events: EventStore, profiles: ProfileStore, doorbell: Ringer,
-        clock: Clock,
+        self, database: Database, store: TaskStore, events: EventStore, doorbell: Ringer, clock: Clock,
+        feed: Feed | None = None,
     ) -> None:  # fmt: skip
+        self._feed = feed
         self._database = database
         self._store = store
         self._events = events
-        self._profiles = profiles
         self._doorbell = doorbell
         self._clock = clock
 
     async def create(self, task: TaskInput, by: str | None) -> Document:
         """A task of a person's own making."""
         return await self._created({**task.model_dump(), "source": {"kind": "person", "id": by}})
-
-    async def create_for_run(
-        self, row: Mapping[str, Any], step: TaskStep, node: str, key: str, due_at: datetime | None
-    ) -> Document:
-        """The task of a journey's step; the same `key` again returns the same task."""
-        known = (await self._store.by_keys([key])).get(key)
-        if known is not None:
-            return known
-        event = row["data"].get("event") or {}
-        return await self.create_once({
-            "key": key, "text": step.text, "due_at": due_at, "profile_id": row["profile_id"],
-            "assignee_id": await self._assignee(step, row["profile_id"]),
-            "conversation_id": event.get("conversation_id"),
-            "order_id": (event.get("properties") or {}).get("order_id"),
-            "source": {"kind": "journey", "id": row["journey_id"], "enrolment_id": row["_id"], "node_id": node},
-        })  # fmt: skip
 
     async def create_once(self, fields: Mapping[str, Any]) -> Document:
         """A task under a `key` of its own; the same key again returns the same task."""
@@ -108,12 +92,41 @@ class Tasks:
             changed = await self._changed(task, given, by)
             if changed is not None:
                 await self._doorbell.ring("react")
+                await self._show("task.updated", changed)
                 return changed
         raise Conflict("This task is being changed too often just now.", code="contended")
 
     async def done(self, task_id: str, by: str | None, result: str | None = None) -> Document:
         """Close it as done. Done twice is done once."""
         return await self.patch(task_id, TaskPatch(state="done", result=result), by)
+
+    async def close_resolved(self, conversation_id: str, conversations: ConversationStore) -> int:
+        """Close what was to be done until this conversation is resolved, if it is; how many. May run twice."""
+        talk = await conversations.row(conversation_id)
+        if talk is not None and talk["status"] not in ("resolved", "spam"):
+            return 0
+        tasks = await self._store.closing_with(conversation_id)
+        for task in tasks:
+            await self.done(task["_id"], (talk or {}).get("assignee_id") or task.get("assignee_id"))
+        return len(tasks)
+
+    async def close_shared(self, task_id: str) -> int:
+        """One of several who were told has seen to it: the others need not any more; how many. May run twice."""
+        task = await self._store.get(task_id)
+        if task is None or task["state"] == OPEN or "shared_key" not in task:
+            return 0
+        others = [each for each in await self._store.shared(task["shared_key"]) if each["state"] == OPEN]
+        for each in others:
+            await self.patch(each["_id"], TaskPatch(state="cancelled"), task.get("done_by"))
+        return len(others)
+
+    async def hand_over(self, task: Document, to: str | None) -> Document | None:
+        """Give an open task of somebody who is not there any more to another one, or (None) to whoever takes it."""
+        fields = {"assignee_id": to, "handed_from": task.get("assignee_id")}
+        changed = await self._store.change(task["_id"], task["rev"], fields)
+        if changed is not None:
+            await self._show("task.updated", changed)
+        return changed
 
     async def get(self, task_id: str) -> Document:
         """One task. Raises `NotFound`."""
@@ -144,7 +157,15 @@ class Tasks:
 
         task: Document = await self._database.in_transaction(work)
         await self._doorbell.ring("react")
+        await self._show("task.created", task)
         return task
+
+    async def _show(self, kind: str, task: Document) -> None:
+        """Open pages look again."""
+        if self._feed is not None:
+            data = {"task_id": task["_id"], "assignee_id": task.get("assignee_id")}
+            data |= {"profile_id": task["profile_id"]} if task.get("profile_id") else {}
+            await self._feed.append([Notice(kind, data)])
 
     async def _changed(self, task: Document, given: Mapping[str, Any], by: str | None) -> Document | None:
         now = self._clock()
@@ -152,11 +173,12 @@ class Tasks:
         closes = task["state"] == OPEN and state in CLOSED
         fields = {name: value for name, value in given.items() if name != "state" or value is not None}
         if closes:
-            fields |= {"done_at": now, "done_by": by}
+            due = fields.get("due_at", task.get("due_at"))
+            fields |= {"done_at": now, "done_by": by, "on_time": None if due is None else now <= due}
         elif task["state"] in CLOSED and state in CLOSED:
             return task  # closed before: who did it first stays
         elif state == OPEN and task["state"] in CLOSED:
-            fields |= {"done_at": None, "done_by": None, "result": None}
+            fields |= {"done_at": None, "done_by": None, "result": None, "on_time": None}
 
         async def work(session: Session) -> Document | None:
             changed = await self._store.change(task["_id"], task["rev"], fields, session)
@@ -166,12 +188,6 @@ class Tasks:
 
         found: Document | None = await self._database.in_transaction(work)
         return found
-
-    async def _assignee(self, step: TaskStep, profile_id: str) -> str | None:
-        if step.assignee != "owner":
-            return step.assignee
-        profile = await self._profiles.get(profile_id)
-        return profile.owner_id if profile else None
 
 
 def _maker(task: Document) -> str | None:
@@ -193,6 +209,6 @@ def _event(name: str, task: Document, at: datetime, by: str | None) -> NewEvent:
         properties={
             "task_id": task["_id"], "text": task["text"], "assignee_id": task.get("assignee_id"),
             "state": task["state"], "result": task.get("result"), "enrolment_id": source.get("enrolment_id"),
-            "by": by,
+            "on_time": task.get("on_time"), "by": by,
         },
     )  # fmt: skip

@@ -5,17 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from base.errors import FieldError, WrongInput
-from campaigns.models import RESTING, AnyStep, Definition, SendStep, TaskStep, UpdateStep
+from campaigns.models import (
+    RESTING,
+    AnyStep,
+    Definition,
+    DigestStep,
+    HumanStep,
+    SendStep,
+    StartJourneyStep,
+    UpdateStep,
+)
 
 #: Step id or None (the end of the journey).
 Ways = Mapping[str, list[tuple[str, str | None]]]
 
 
 def check_whole(
-    definition: Definition, known_templates: frozenset[str] | None = None, known_stages: frozenset[str] | None = None
-) -> None:
-    """Raise `WrongInput` with the path of every fault. `known_templates`: ids that exist; `known_stages`: keys of the
-    list; None: not asked."""
+    definition: Definition, known_templates: frozenset[str] | None = None, known_stages: frozenset[str] | None = None,
+    known_journeys: frozenset[str] | None = None,
+) -> None:  # fmt: skip
+    """Raise `WrongInput` with the path of every fault. `known_templates`, `known_journeys`: ids that exist;
+    `known_stages`: keys of the list; None: not asked."""
     faults = [
         *_double_ids(definition),
         *_unknown_targets(definition),
@@ -24,6 +34,8 @@ def check_whole(
         *_endless(definition),
         *_unknown_templates(definition, known_templates),
         *_unknown_stages(definition, known_stages),
+        *_unknown_journeys(definition, known_journeys),
+        *_lonely_digests(definition),
     ]
     if faults:
         raise WrongInput("This journey cannot be published yet.", faults)
@@ -32,6 +44,11 @@ def check_whole(
 def template_ids(definition: Definition) -> frozenset[str]:
     """The templates its steps name."""
     return frozenset(step.template_id for step in definition.steps if isinstance(step, SendStep) and step.template_id)
+
+
+def journey_ids(definition: Definition) -> frozenset[str]:
+    """The journeys its steps start."""
+    return frozenset(step.journey_id for step in definition.steps if isinstance(step, StartJourneyStep))
 
 
 def reached_from(definition: Definition, start: str) -> frozenset[str]:
@@ -49,7 +66,7 @@ def reached_from(definition: Definition, start: str) -> frozenset[str]:
 
 def rests(step: AnyStep) -> bool:
     """True when a run stands still here for a while, so that a circle through it does no harm."""
-    return step.type in RESTING or (isinstance(step, TaskStep) and step.wait_done)
+    return step.type in RESTING or (isinstance(step, HumanStep) and step.wait_done)
 
 
 def _double_ids(definition: Definition) -> Iterator[FieldError]:
@@ -137,3 +154,15 @@ def _unknown_stages(definition: Definition, known: frozenset[str] | None) -> Ite
         for path, stage in (("stage", step.stage), ("set.stage", step.set.get("stage"))):
             if stage is not None and stage not in known:
                 yield FieldError(f"steps[{place}].{path}", f"there is no stage {stage!r}")
+
+
+def _unknown_journeys(definition: Definition, known: frozenset[str] | None) -> Iterator[FieldError]:
+    for place, step in enumerate(definition.steps):
+        if known is not None and isinstance(step, StartJourneyStep) and step.journey_id not in known:
+            yield FieldError(f"steps[{place}].journey_id", f"there is no journey {step.journey_id!r}")
+
+
+def _lonely_digests(definition: Definition) -> Iterator[FieldError]:
+    """Where a second event begins no run of its own, nothing ever joins a digest."""
+    if definition.reentry.mode != "per_key" and any(isinstance(step, DigestStep) for step in definition.steps):
+        yield FieldError("reentry.mode", "a digest needs per_key, so that each event begins a run that can join it")

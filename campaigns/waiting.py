@@ -133,17 +133,23 @@ def looks_back(step: WaitEventStep, run: RunState) -> datetime:
     return run.entered_at - step.since.roughly()
 
 
-def deadline_of(timeout: Duration | None, run: RunState, facts: Facts) -> datetime:
-    """When patience ends at this step."""
+def deadline_of(
+    timeout: Duration | None, run: RunState, facts: Facts, patience: timedelta = PATIENCE
+) -> datetime:
+    """When patience ends at this step: after `timeout`, or where none is named after `patience`."""
     if timeout is None:
-        return run.entered_at + PATIENCE + run.shift
+        return run.entered_at + patience + run.shift
     return after_entry(timeout, run, facts) + run.shift
 
 
 def after_entry(duration: Duration, run: RunState, facts: Facts) -> datetime:
     """`duration` after the run came to this step, by the person's calendar."""
-    zone, _ = zone_or(_own_zone(facts), facts.project_zone)
-    return duration.after(run.entered_at, zone)
+    return duration.after(run.entered_at, own_zone_of(facts))
+
+
+def own_zone_of(facts: Facts) -> ZoneInfo:
+    """The person's zone, else that of the project."""
+    return zone_or(_own_zone(facts), facts.project_zone)[0]
 
 
 def scope_of(run: RunState, facts: Facts) -> Scope:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from campaigns.assigning import Assigning
 from campaigns.broadcasts.book import Broadcasts
 from campaigns.broadcasts.hearing import Hearing
 from campaigns.broadcasts.minding import Minder
@@ -12,9 +13,14 @@ from campaigns.broadcasts.places import Places
 from campaigns.broadcasts.planning import Planner
 from campaigns.broadcasts.source import BroadcastSource
 from campaigns.broadcasts.store import BroadcastStore, PaceStore, WaveStore
+from campaigns.call_secrets import CallSecrets
+from campaigns.calling import Caller
+from campaigns.digests import Digests
 from campaigns.effects import Effects
 from campaigns.entering import Entrance
+from campaigns.errands import Errands
 from campaigns.facts import FactReader
+from campaigns.handing_over import HandingOver
 from campaigns.journeys import Journeys
 from campaigns.lifecycle import Lifecycle
 from campaigns.live import LiveJourneys
@@ -23,10 +29,24 @@ from campaigns.reminders import Reminders
 from campaigns.render import Renderer
 from campaigns.sending import JourneySource
 from campaigns.steps import Walker
-from campaigns.store import EnrolmentStore, JourneyStore, TaskStore, TemplateStore
+from campaigns.store import (
+    CallStore,
+    DigestStore,
+    EnrolmentStore,
+    JourneyStore,
+    TaskStore,
+    TemplateStore,
+    TurnStore,
+    WinnerStore,
+)
+from campaigns.store.call_secrets import CallSecretStore
 from campaigns.tasks import Tasks
 from campaigns.templates import Templates
+from campaigns.tidying import Tidying
 from campaigns.triggers import Reactor
+from campaigns.turns import Turns
+from campaigns.visits import VisitFacts
+from campaigns.winning import Winners
 from campaigns.writing import MessageWriter, PersonalLinks
 from inbox.opting import Confirmations
 from inbox.room import Inbox
@@ -61,6 +81,12 @@ class Campaigns:
     task_rows: TaskStore
     reminders: Reminders
     mailing: Mailing
+    call_rows: CallStore
+    caller: Caller
+    call_secrets: CallSecrets
+    winners: Winners
+    handing_over: HandingOver
+    tidying: Tidying
 
 
 def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox: Inbox) -> Campaigns:
@@ -74,9 +100,18 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
         people.profiles, people.events, orders, inbox.conversations, plumbing.channels, plumbing.registry, clock,
         project_zone=zone, segments=people.segment_rows,
     )  # fmt: skip
-    tasks = Tasks(db, task_rows, people.events, people.profiles, doorbell, clock)
-    effects = Effects(inbox.outbox, tasks, people.editor, people.consent, people.profiles)
-    entrance = Entrance(runs, clock)
+    tasks, entrance = Tasks(db, task_rows, people.events, doorbell, clock, plumbing.feed), Entrance(runs, clock)
+    call_rows, turn_rows, digest_rows = CallStore(db, clock), TurnStore(db, clock), DigestStore(db)
+    secrets = CallSecrets(CallSecretStore(db), plumbing.box, clock)
+    assigning = Assigning(people.users, turn_rows, people.profiles)
+    errands = Errands(
+        tasks, assigning, people.notes, people.editor, inbox.conversations, inbox.actions, call_rows, entrance, live,
+        facts, doorbell, clock,
+    )  # fmt: skip
+    effects = Effects(inbox.outbox, errands, people.editor, people.consent, people.profiles)
+    winners = Winners(WinnerStore(db), live, people.events, orders, clock, project_zone=zone)
+    visits = VisitFacts(Turns(turn_rows, runs, clock), Digests(digest_rows, runs, clock), winners)
+    handing_over = HandingOver(tasks, task_rows, assigning, inbox.conversations)
     writer = MessageWriter(renderer, plumbing.channels, plumbing.registry, PersonalLinks(people.consent_links))
     source = JourneySource(heads, runs, live, facts, template_rows, people.profiles, writer, doorbell, clock)
     inbox.delivery.register("journey", source)
@@ -86,17 +121,26 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
     lifecycle = Lifecycle(people.terms, people.editor, people.profiles, tasks, plumbing.feed)
     reminders = Reminders(tasks, people.merges)
     mailing = _open_broadcasts(plumbing, people, inbox, facts, template_rows, tasks, writer)
-    listeners = [people.appraisal.hear, confirmations.ask, lifecycle.hear, reminders.tell, mailing.hearing.hear]
+    listeners = [
+        people.appraisal.hear, confirmations.ask, lifecycle.hear, reminders.tell, handing_over.hear,
+        mailing.hearing.hear,
+    ]  # fmt: skip
     return Campaigns(
         journeys=Journeys(heads, runs, live, entrance, facts, template_rows, doorbell, clock, people.terms),
         templates=Templates(template_rows, renderer, facts),
         tasks=tasks,
         reactor=Reactor(people.events, runs, live, entrance, facts, doorbell, clock, listeners=listeners),
-        walker=Walker(runs, live, facts, inbox.sends, task_rows, effects, doorbell, clock),
+        walker=Walker(runs, live, facts, inbox.sends, task_rows, call_rows, visits, effects, doorbell, clock),
         enrolments=runs,
         renderer=renderer,
         task_rows=task_rows,
         reminders=reminders,
+        call_rows=call_rows,
+        caller=Caller(call_rows, runs, live, facts, renderer, plumbing.http, secrets, doorbell, clock),
+        call_secrets=secrets,
+        winners=winners,
+        handing_over=handing_over,
+        tidying=Tidying(call_rows, digest_rows, turn_rows, runs, clock),
         mailing=mailing,
     )
 

@@ -81,6 +81,7 @@ def open_merger(
         order_store.belongings,
         RunBelongings(plumbing.db, campaigns.enrolments, plumbing.clock),
         campaigns.task_rows.belongings,
+        campaigns.call_rows.belongings,
         people.consents.belongings,
         people.stage_log.belongings,
         people.relation_rows.belongings,

@@ -17,13 +17,18 @@ from base.settings import Settings
 from campaigns.broadcasts.book import Broadcasts
 from campaigns.broadcasts.minding import Minder
 from campaigns.broadcasts.planning import Planner
+from campaigns.call_secrets import CallSecrets
+from campaigns.calling import Caller
+from campaigns.handing_over import HandingOver
 from campaigns.journeys import Journeys
 from campaigns.render import Renderer
 from campaigns.steps import Walker
 from campaigns.store import EnrolmentStore
 from campaigns.tasks import Tasks
 from campaigns.templates import Templates
+from campaigns.tidying import Tidying
 from campaigns.triggers import Reactor
+from campaigns.winning import Winners
 from channels.approved.fetching import Fetching
 from channels.approved.store import ApprovedStore
 from channels.registry import Registry
@@ -167,6 +172,11 @@ class Runtime:
         self.broadcasts: Broadcasts = campaigns.mailing.broadcasts
         self.broadcast_planner: Planner = campaigns.mailing.planner
         self.broadcast_minder: Minder = campaigns.mailing.minder
+        self.caller: Caller = campaigns.caller
+        self.call_secrets: CallSecrets = campaigns.call_secrets
+        self.winners: Winners = campaigns.winners
+        self.handing_over: HandingOver = campaigns.handing_over
+        self.tidying: Tidying = campaigns.tidying
         self.journal: Journal = journal
         self.ingest: Ingest = ingest
         self.polling: Polling = polling
@@ -189,6 +199,7 @@ class Runtime:
             "fetch": self.files.fetch,
             "poll": self.polling.drain,
             "appraise": lambda limit: self.appraisal.drain(2 * limit),  # one half is looked at as the other is written
+            "call": self.caller.drain,
         }
         return Drains(work, self.doorbell, batch=self.settings.worker_batch)
 
@@ -224,6 +235,9 @@ class Runtime:
             Chore("write exports", 1, self.exports.drain),
             Chore("forget files of imports", 600, self.imports.tidy),
             Chore("forget files of exports", 600, self.exports.tidy),
+            Chore("find the best arms of splits", 30, self.winners.decide),
+            Chore("give on the work of who is not there", 60, self.handing_over.pass_on),
+            Chore("forget what steps have left behind", 3600, self.tidying.tidy),
             Chore("age of the oldest duty", 10, self._measure_age),
         ]
 
@@ -244,6 +258,7 @@ class Runtime:
         await self.polling.close()
         await self.journal.idle()
         await self.delivery.close()
+        await self.caller.close()
         await self.renderer.close()
         await self._plumbing.close()
 

@@ -42,7 +42,12 @@ async def appraise(ctx: dict[str, Any]) -> None:
     await _answer(ctx, "appraise")
 
 
-JOBS = (ingest, react, advance, deliver, fetch, poll, appraise)
+async def call(ctx: dict[str, Any]) -> None:
+    """Addresses outside are called for journeys."""
+    await _answer(ctx, "call")
+
+
+JOBS = (ingest, react, advance, deliver, fetch, poll, appraise, call)
 
 
 async def _answer(ctx: dict[str, Any], bell: Any) -> None:

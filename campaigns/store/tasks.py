@@ -23,6 +23,14 @@ INDEXES: Indexes = {
         IndexModel([("assignee_id", ASCENDING), ("state", ASCENDING), ("due_at", ASCENDING)], name="by_assignee"),
         IndexModel([("state", ASCENDING), ("due_at", ASCENDING)], name="by_state"),
         IndexModel([("profile_id", ASCENDING), ("_id", DESCENDING)], name="by_profile"),
+        IndexModel(
+            [("shared_key", ASCENDING)], name="shared", partialFilterExpression={"shared_key": {"$exists": True}}
+        ),
+        IndexModel(
+            [("conversation_id", ASCENDING)],
+            name="closes",
+            partialFilterExpression={"closes_with": {"$exists": True}},
+        ),
     ]
 }
 
@@ -49,6 +57,34 @@ class TaskStore:
         """Tasks by key."""
         found = self._rows.find({"key": {"$in": list(set(keys))}})
         return {row["key"]: row async for row in found}
+
+    async def shared(self, key: str) -> list[Document]:
+        """The tasks of all who were told the same."""
+        return await self._rows.find({"shared_key": key}).to_list(None)
+
+    async def of_visits(self, keys: Iterable[str]) -> dict[str, list[Document]]:
+        """Key of a visit → the tasks it led to: its own, or one for each who was told."""
+        wanted = list(set(keys))
+        found: dict[str, list[Document]] = {}
+        async for row in self._rows.find({"key": {"$in": wanted}}):
+            found.setdefault(row["key"], []).append(row)
+        async for row in self._rows.find({"shared_key": {"$in": wanted}}):
+            found.setdefault(row["shared_key"], []).append(row)
+        return found
+
+    async def closing_with(self, conversation_id: str) -> list[Document]:
+        """Open tasks that are done when this conversation is resolved."""
+        wanted = {"conversation_id": conversation_id, "closes_with": "conversation", "state": OPEN}
+        return await self._rows.find(wanted).to_list(None)
+
+    async def assignees(self) -> set[str]:
+        """Everybody who has something open."""
+        return {each for each in await self._rows.distinct("assignee_id", {"state": OPEN}) if each is not None}
+
+    async def open_of(self, assignee_id: str, kinds: Iterable[str], limit: int = 200) -> list[Document]:
+        """Open tasks of one colleague that came from such sources."""
+        wanted = {"assignee_id": assignee_id, "state": OPEN, "source.kind": {"$in": list(kinds)}}
+        return await self._rows.find(wanted).limit(limit).to_list(None)
 
     async def get(self, task_id: str) -> Document | None:
         """One task."""

@@ -17,21 +17,43 @@ import pytest
 from base.clock import now
 from base.feed import INDEXES as FEED_INDEXES
 from base.feed import Feed
+from base.http import HttpReply
 from base.ids import new_id
 from base.mongo import Database, Document
 from base.secret_box import SecretBox
+from campaigns.assigning import Assigning
+from campaigns.call_secrets import CallSecrets
+from campaigns.calling import Caller
+from campaigns.digests import Digests
 from campaigns.effects import Effects
 from campaigns.entering import Entrance
+from campaigns.errands import Errands
 from campaigns.facts import FactReader
+from campaigns.handing_over import HandingOver
 from campaigns.journeys import Journeys
 from campaigns.live import LiveJourneys
 from campaigns.render import Renderer
 from campaigns.sending import JourneySource
 from campaigns.steps import Walker
-from campaigns.store import INDEXES, EnrolmentStore, JourneyStore, TaskStore, TemplateStore
+from campaigns.store import (
+    INDEXES,
+    CallStore,
+    DigestStore,
+    EnrolmentStore,
+    JourneyStore,
+    TaskStore,
+    TemplateStore,
+    TurnStore,
+    WinnerStore,
+)
+from campaigns.store.call_secrets import CallSecretStore
 from campaigns.tasks import Tasks
 from campaigns.templates import Templates
+from campaigns.tidying import Tidying
 from campaigns.triggers import Reactor
+from campaigns.turns import Turns
+from campaigns.visits import VisitFacts
+from campaigns.winning import Winners
 from campaigns.writing import MessageWriter, PersonalLinks
 from channels.adapter import Account, AccountSettings, Adapter, Card, Delivery
 from channels.capabilities import Capabilities
@@ -50,11 +72,22 @@ from profiles.consent import Consent
 from profiles.consent_links import ConsentLinks
 from profiles.edit import ProfileEditor
 from profiles.events import EventStore, NewEvent
+from profiles.notes import Notes
 from profiles.resolve import Resolver, Sighting
-from profiles.store import ConsentStore, ProfileStore, consents, events, identities, profiles, suggestions
+from profiles.store import (
+    ConsentStore,
+    NoteStore,
+    ProfileStore,
+    consents,
+    events,
+    identities,
+    notes,
+    profiles,
+    suggestions,
+)
 from profiles.terms import Terms
 
-PROFILE_INDEXES = [module.INDEXES for module in (consents, events, identities, profiles, suggestions)]
+PROFILE_INDEXES = [module.INDEXES for module in (consents, events, identities, notes, profiles, suggestions)]
 #: What the links of this world are sealed with.
 LINKS = ConsentLinks([b"k" * 32], "https://crm.example")
 
@@ -70,6 +103,42 @@ class SilentBell:
 
     async def publish(self, topic: str, note: str = "") -> None:
         return None
+
+
+@dataclass(frozen=True)
+class Mate:
+    """A colleague."""
+
+    id: str
+    role: str = "agent"
+    active: bool = True
+    channels: frozenset[str] | None = None
+
+
+@dataclass
+class Mates:
+    """All colleagues."""
+
+    people: list[Mate] = field(default_factory=list)
+
+    async def users(self) -> list[Mate]:
+        return self.people
+
+
+class Phone:
+    """Plays the addresses that journeys call: answers as the test says, and keeps what was posted."""
+
+    def __init__(self) -> None:
+        self.posted: list[tuple[str, dict[str, str], bytes]] = []
+        self.script: Callable[[str, dict[str, str], bytes], Any] | None = None
+
+    async def request(self, method: str, url: str, *, headers: Any, data: bytes, **more: Any) -> HttpReply:
+        self.posted.append((url, dict(headers), data))
+        answer = self.script(url, dict(headers), data) if self.script else None
+        answer = await answer if hasattr(answer, "__await__") else answer
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer or HttpReply(200, {}, b"")
 
 
 class NoSettings(AccountSettings):
@@ -132,6 +201,8 @@ class Worker:
     walker: Walker
     source: JourneySource
     journeys: Journeys
+    caller: Caller
+    winners: Winners
 
 
 @dataclass
@@ -157,6 +228,14 @@ class World:
     facts: FactReader
     worker: Worker
     new_worker: Callable[[], Worker]
+    mates: Mates
+    phone: Phone
+    turns: TurnStore
+    notes: Notes
+    secrets: CallSecrets
+    handing_over: HandingOver
+    editor: ProfileEditor
+    tidying: Tidying
     ids: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -220,6 +299,13 @@ class World:
         await self.journeys.publish(head["_id"])
         return str(head["_id"])
 
+    async def call(self, worker: Worker | None = None) -> int:
+        """Make all due calls and wait for their answers."""
+        caller = (worker or self.worker).caller
+        done = await caller.drain(100)
+        await caller.idle()
+        return done
+
     async def react(self, worker: Worker | None = None) -> int:
         return await (worker or self.worker).reactor.react(500)
 
@@ -228,6 +314,7 @@ class World:
         for _ in range(60):
             done = await self.worker.reactor.react(500) + await self.worker.walker.advance(500)
             done += await self.inbox.delivery.deliver(500) if deliver else 0
+            done += await self.call()
             if not done:
                 return
         raise AssertionError("work never ends")
@@ -278,6 +365,10 @@ class World:
             ("events", ("occurred_at", "received_at", "due_at")),
             ("identities", ("last_inbound_at",)),
             ("tasks", ("due_at", "created_at")),
+            ("turns", ("until", "passed_at")),
+            ("digests", ("closes_at", "closed_at")),
+            ("webhook_calls", ("due_at", "created_at", "settled_at")),
+            ("enrolment_log", ("at",)),
             ("journeys", ("paused_at",)),
         ):
             for name in names:
@@ -336,20 +427,31 @@ def _world(db: Database) -> World:
     )
     renderer = Renderer(project_zone="Europe/Berlin")
     writer = MessageWriter(renderer, channels, registry, PersonalLinks(LINKS))
-    tasks = Tasks(db, task_rows, happened, people, bell, now)
+    tasks, entrance = Tasks(db, task_rows, happened, bell, now, feed), Entrance(runs, now)
     editor = ProfileEditor(people, happened, resolver, db, now)
-    effects = Effects(inbox.outbox, tasks, editor, consent, people)
-    entrance = Entrance(runs, now)
+    turns, calls, mates, phone = TurnStore(db, now), CallStore(db, now), Mates(), Phone()
+    assigning, notebook = Assigning(mates, turns, people), Notes(db, NoteStore(db), people, happened, now)
+    handing_over = HandingOver(tasks, task_rows, assigning, inbox.conversations)
+    secrets = CallSecrets(CallSecretStore(db), SecretBox([SecretBox.new_key()]), now)
 
     def worker() -> Worker:
         live = LiveJourneys(heads, Terms(db, now))
+        errands = Errands(
+            tasks, assigning, notebook, editor, inbox.conversations, inbox.actions, calls, entrance, live, facts, bell,
+            now,
+        )  # fmt: skip
+        winners = Winners(WinnerStore(db), live, happened, order_rows, now, project_zone="Europe/Berlin")
+        visits = VisitFacts(Turns(turns, runs, now), Digests(DigestStore(db), runs, now), winners)
+        effects = Effects(inbox.outbox, errands, editor, consent, people)
         source = JourneySource(heads, runs, live, facts, template_rows, people, writer, bell, now)
         return Worker(
             live,
-            Reactor(happened, runs, live, entrance, facts, bell, now),
-            Walker(runs, live, facts, inbox.sends, task_rows, effects, bell, now),
+            Reactor(happened, runs, live, entrance, facts, bell, now, listeners=[handing_over.hear]),
+            Walker(runs, live, facts, inbox.sends, task_rows, calls, visits, effects, bell, now),
             source,
             Journeys(heads, runs, live, entrance, facts, template_rows, bell, now),
+            Caller(calls, runs, live, facts, renderer, phone, secrets, bell, now),  # type: ignore[arg-type]
+            winners,
         )
 
     first = worker()
@@ -357,4 +459,5 @@ def _world(db: Database) -> World:
     return World(
         db, inbox, people, resolver, happened, consent, orders, channels, registry, heads, runs, tasks, task_rows,
         template_rows, Templates(template_rows, renderer, facts), renderer, facts, first, worker,
+        mates, phone, turns, notebook, secrets, handing_over, editor, Tidying(calls, DigestStore(db), turns, runs, now),
     )  # fmt: skip

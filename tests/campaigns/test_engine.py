@@ -16,20 +16,26 @@ from campaigns.engine import in_order, new_run, share, walk
 from campaigns.interest import looks_for, needs, still_needed, wakes
 from campaigns.models import Definition
 from campaigns.run import (
+    CallFact,
     Candidate,
     ChangeProfile,
     CreateTask,
+    DigestFact,
+    Errand,
     Facts,
     RequestSend,
     RunState,
     SendFact,
     TaskFact,
+    TurnFact,
     Wait,
     Walked,
 )
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
-EVERYTHING: Any = frozenset({"profile", "history", "happened", "order", "conversation", "candidates"})
+EVERYTHING: Any = frozenset(
+    {"profile", "history", "happened", "order", "conversation", "candidates", "turn", "digest", "winner"}
+)
 MAIL = Candidate("chn_mail", "idn_mail", "email")
 CHAT = Candidate("chn_chat", "idn_chat", "telegram", NOW - timedelta(hours=1))
 
@@ -148,6 +154,22 @@ def test_the_control_group_walks_on_without_messages() -> None:
     assert len(walk(nobody, run_in(nobody), facts(), NOW).effects) == 1
 
 
+def test_a_send_may_wait_until_it_has_arrived() -> None:
+    definition = journey({**SEND, "wait_for": "delivered", "wait_timeout": "PT1H"})
+    run = run_in(definition, wait=Wait("send", NOW, ("chn_chat",)))
+    assert "message.delivered" in wakes(definition, run)
+    taken = facts(sends={"chn_chat": SendFact("accepted")})
+    waiting = walk(definition, run, taken, NOW)
+    assert waiting.run.wait is not None and waiting.run.wait.until == NOW + timedelta(hours=1)
+    assert codes(waiting) == []
+    arrived = walk(definition, waiting.run, facts(sends={"chn_chat": SendFact("delivered")}), NOW)
+    assert codes(arrived) == ["send.delivered", "end.completed"]
+    late = walk(definition, waiting.run, taken, NOW + timedelta(hours=1))
+    assert codes(late) == ["send.not_delivered", "end.completed"]
+    bounced = walk(definition, waiting.run, facts(sends={"chn_chat": SendFact("failed", code="bounced")}), NOW)
+    assert codes(bounced)[0] == "send.failed"
+
+
 def test_what_was_overdue_after_a_pause_is_passed_over_once() -> None:
     definition = journey({**SEND, "next": "s2"}, {**SEND, "id": "s2"})
     walked = walk(definition, run_in(definition, skip_next=True), facts(), NOW)
@@ -236,6 +258,37 @@ def test_a_pause_can_shift_a_wait() -> None:
     run = run_in(definition, shift=timedelta(hours=5))
     walked = walk(definition, run, facts(), NOW + timedelta(hours=3))
     assert walked.run.wait is not None and walked.run.wait.until == NOW + timedelta(hours=7)
+
+
+@pytest.mark.parametrize("project", ["UTC", "America/New_York"])
+def test_dittofeed_mondays_0700_tokyo_is_monday_in_tokyo(project: str) -> None:
+    """dittofeed tested weekdays on the UTC day: "Mondays 07:00 Tokyo" (Sunday 22:00 UTC) fired on Tuesday."""
+    definition = wait(until={"time": "07:00", "weekdays": ["mon"]})
+    known = facts(profile={"time_zone": "Asia/Tokyo"}, project_zone=project)
+    entered = datetime(2026, 11, 25, 3, tzinfo=UTC)  # a Wednesday
+    walked = walk(definition, run_in(definition, entered_at=entered), known, entered)
+    assert walked.run.wait is not None
+    there = walked.run.wait.until.astimezone(ZoneInfo("Asia/Tokyo"))
+    assert (there.strftime("%a %H:%M"), there.date().isoformat()) == ("Mon 07:00", "2026-11-30")
+
+
+@pytest.mark.parametrize("day", ["2026-03-29", "2026-10-25"])
+@pytest.mark.parametrize("spec", [{"until": {"time": "09:00"}}, {"for": "P1D"}])
+def test_dittofeed_0900_berlin_is_0900_on_the_change_day(day: str, spec: dict[str, Any]) -> None:
+    """dittofeed took the offset of "now": on the day of a clock change 09:00 Berlin fired at 08:00 or 10:00."""
+    zone = ZoneInfo("Europe/Berlin")
+    due = datetime.fromisoformat(f"{day}T09:00").replace(tzinfo=zone)
+    entered = (datetime.fromisoformat(f"{day}T09:00") - timedelta(days=1)).replace(tzinfo=zone).astimezone(UTC)
+    entered += timedelta(minutes=1) if "until" in spec else timedelta()
+    definition = wait(**spec)
+    walked = walk(definition, run_in(definition, entered_at=entered), facts(), entered)
+    assert walked.run.wait is not None and walked.run.wait.until == due
+    assert walked.run.wait.until.astimezone(zone).strftime("%H:%M") == "09:00"
+
+
+def test_a_date_of_the_orders_moves_with_them() -> None:
+    definition = wait(until_date={"field": "orders.last_at", "offset": "P90D"})
+    assert "order.created" in wakes(definition, run_in(definition))
 
 
 zones = st.sampled_from(
@@ -416,6 +469,107 @@ def test_a_task_may_hold_the_run_until_it_is_closed() -> None:
     assert walk(quick, run_in(quick), facts(), NOW).ended == "completed"
 
 
+@pytest.mark.parametrize("kind", ["notify", "assign"])
+def test_other_work_for_people_may_hold_the_run_too(kind: str) -> None:
+    step = {"id": "t", "type": kind, "text": "Look", "assignee": "owner", "due": "P1D", "next": None}
+    definition = journey({**step, "wait_done": True, "timeout": "P3D"})
+    first = walk(definition, run_in(definition), facts(), NOW)
+    assert first.effects == (Errand(kind, "t", 1, NOW + timedelta(days=1)),)  # type: ignore[arg-type]
+    assert first.run.wait is not None and first.run.wait.kind == "task"
+    assert codes(walk(definition, first.run, facts(task=TaskFact(True)), NOW))[0] == "task.done"
+    assert codes(walk(definition, first.run, facts(task=TaskFact(False)), NOW + timedelta(days=3)))[0] == "task.timeout"
+    quick = journey(step)
+    walked = walk(quick, run_in(quick), facts(), NOW)
+    assert walked.ended == "completed" and len(walked.effects) == 1
+
+
+def test_a_new_owner_is_a_new_fact() -> None:
+    definition = journey(
+        {"id": "a", "type": "assign", "assignee": "round_robin", "what": ["owner"], "next": "n"},
+        {"id": "n", "type": "note", "text": "Given", "next": None},
+    )
+    walked = walk(definition, run_in(definition), facts(), NOW)
+    assert walked.again and walked.run.node == "n"
+    assert walk(definition, walked.run, facts(), NOW).effects == (Errand("note", "n", 1),)
+
+
+def test_a_call_is_asked_for_once_and_its_answer_kept() -> None:
+    step = {"id": "h", "type": "webhook", "url": "https://x.example/a", "save_as": "credit", "next": "b"}
+    branch = {
+        "id": "b", "type": "branch", "else": None,
+        "cases": [{"when": {"field": "journey.credit.limit", "op": "gt", "value": 100}, "next": "yes"}],
+    }  # fmt: skip
+    definition = journey(step, branch, {"id": "yes", "type": "exit", "reason": "rich"})
+    first = walk(definition, run_in(definition), facts(), NOW)
+    assert first.effects == (Errand("call", "h", 1),) and codes(first) == ["wait.call"]
+    planned = walk(definition, first.run, facts(call=CallFact("planned", NOW + timedelta(hours=2))), NOW)
+    assert planned.effects == () and planned.run.wait is not None
+    assert planned.run.wait.until == NOW + timedelta(hours=2, seconds=60)
+    lost = walk(definition, first.run, facts(), NOW + timedelta(seconds=60))
+    assert lost.effects == first.effects  # asked for again under the same key
+    done = walk(definition, planned.run, facts(call=CallFact("done", None, {"status": 200}, {"limit": 500})), NOW)
+    assert done.lines[-1].params == {"reason": "rich"} and done.run.data["credit"] == {"limit": 500}
+    failed = facts(call=CallFact("failed", None, {"code": "status", "status": 400}))
+    assert codes(walk(definition, planned.run, failed, NOW))[0] == "webhook.failed"
+    leaving = journey({**step, "if_failed": "exit"}, branch, {"id": "yes", "type": "exit"})
+    assert walk(leaving, planned.run, failed, NOW).ended == "webhook_failed"
+
+
+def test_journeys_that_start_each_other_stop() -> None:
+    definition = journey({"id": "j", "type": "start_journey", "journey_id": "jrn_" + "0" * 26, "next": None})
+    assert walk(definition, run_in(definition), facts(), NOW).effects == (Errand("start", "j", 1),)
+    deep = run_in(definition, data={"event": {"id": "e", "chain": 10}})
+    walked = walk(definition, deep, facts(), NOW)
+    assert walked.effects == () and codes(walked)[0] == "start_journey.too_deep"
+
+
+def test_a_throttle_says_until_when() -> None:
+    definition = journey({"id": "t", "type": "throttle", "rate": 5, "per": "PT1H", "next": None})
+    assert needs(definition, "t") == {"turn"}
+    later = NOW + timedelta(hours=3)
+    look = NOW + timedelta(hours=1)
+    walked = walk(definition, run_in(definition), facts(turn=TurnFact(False, later, 12, look)), NOW)
+    assert walked.run.wait is not None and walked.run.wait.until == look
+    assert walked.run.wait.about == {"until": later, "ahead": 12}
+    assert codes(walk(definition, walked.run, facts(turn=TurnFact(True, NOW)), NOW))[0] == "throttle.passed"
+
+
+def test_facts_of_one_visit_are_not_those_of_the_next() -> None:
+    pace = {"type": "throttle", "rate": 5, "per": "PT1H"}
+    definition = journey({"id": "t", **pace, "next": "t2"}, {"id": "t2", **pace, "next": None})
+    walked = walk(definition, run_in(definition), facts(turn=TurnFact(True, NOW)), NOW)
+    assert walked.run.node == "t2" and walked.wants == {"turn"}
+
+
+def test_a_digest_goes_on_once_with_everything() -> None:
+    definition = journey(
+        {"id": "d", "type": "digest", "window": "PT5M", "next": None}, reentry={"mode": "per_key"}
+    )
+    until = NOW + timedelta(minutes=5)
+    opened = walk(definition, run_in(definition), facts(digest=DigestFact("open", until)), NOW)
+    assert opened.run.wait is not None and (opened.run.wait.kind, opened.run.wait.until) == ("digest", until)
+    joined = walk(definition, run_in(definition), facts(digest=DigestFact("joined", until, 2, "enr_0")), NOW)
+    assert joined.ended == "digested" and joined.lines[-1].params == {"run": "enr_0"}
+    closed = facts(digest=DigestFact("closed", until, 2, events=({"id": "a"}, {"id": "b"})))
+    on = walk(definition, opened.run, closed, until)
+    assert on.ended == "completed" and on.run.data["digest"] == [{"id": "a"}, {"id": "b"}]
+
+
+def test_the_winner_gets_those_who_come_later() -> None:
+    arms = [{"weight": 1, "name": "a"}, {"weight": 1, "name": "b"}]
+    winner = {"metric": "goal", "min_sample": 10, "decide_by": "P3D"}
+    definition = journey({"id": "p", "type": "split", "arms": arms, "winner": winner})
+    assert needs(definition, "p") == {"winner"}
+    own = walk(definition, run_in(definition), facts(), NOW)
+    assert codes(own)[0] == "split.arm"
+    for name in ("a", "b"):
+        later = walk(definition, run_in(definition), facts(winner=name), NOW)
+        assert (later.lines[0].code, later.lines[0].params) == ("split.winner", {"arm": name})
+        before = {**run_in(definition).data, "p": {"arm": 0}}
+        again = walk(definition, run_in(definition, data=before), facts(winner=name), NOW)
+        assert again.lines[0].params == {"arm": "a"}  # who went this way goes this way
+
+
 def test_loops_are_bounded() -> None:
     definition = journey(
         {"id": "w", "type": "wait", "for": "PT1S", "next": "j"}, {"id": "j", "type": "jump", "to": "w"}, max_visits=3,
@@ -539,6 +693,16 @@ def test_no_run_without_a_due_time_or_an_end(data: st.DataObject) -> None:
         },
         "update": lambda: {"add_tags": ["x"], "next": draw(target)},
         "task": lambda: {"text": "x", "wait_done": draw(st.booleans()), "timeout": "PT20S", "next": draw(target)},
+        "notify": lambda: {"text": "x", "assignee": "role:agent", "wait_done": draw(st.booleans()), "timeout": "PT20S",
+                           "next": draw(target)},
+        "assign": lambda: {"assignee": "owner", "what": draw(st.sampled_from([["owner"], ["conversation"]])),
+                           "wait_done": draw(st.booleans()), "timeout": "PT20S", "next": draw(target)},
+        "note": lambda: {"text": "x", "next": draw(target)},
+        "webhook": lambda: {"url": "https://x.example/", "save_as": "y", "next": draw(target),
+                            "if_failed": draw(st.sampled_from(["continue", "exit"]))},
+        "start_journey": lambda: {"journey_id": "jrn_" + "0" * 26, "next": draw(target)},
+        "throttle": lambda: {"rate": 2, "per": "PT10S", "next": draw(target)},
+        "digest": lambda: {"window": "PT10S", "next": draw(target)},
         "jump": lambda: {"to": draw(st.sampled_from(ids))},
         "exit": dict,
     }  # fmt: skip
@@ -554,12 +718,17 @@ def test_no_run_without_a_due_time_or_an_end(data: st.DataObject) -> None:
             happened=(event("e", data.draw(st.integers(-5, 50))),) if data.draw(st.booleans()) else (),
             sends={each: SendFact(draw(st.sampled_from(STATES))) for each in (run.wait.tried[-1:] if run.wait else ())},
             task=TaskFact(data.draw(st.booleans())) if run.wait and run.wait.kind == "task" else None,
+            call=draw(st.sampled_from([None, CallFact("planned"), CallFact("done"), CallFact("failed")])),
+            turn=TurnFact(draw(st.booleans()), now + timedelta(seconds=5)),
+            digest=DigestFact(draw(st.sampled_from(["open", "closed", "joined"])), now + timedelta(seconds=5)),
         )  # fmt: skip
         walked = walk(definition, run, known, now)
-        assert not walked.wants and 1 <= walked.steps <= 25
+        assert walked.wants or 1 <= walked.steps <= 25
+        keys = [(effect.node, effect.visit) for effect in walked.effects]
+        assert len(keys) == len(set(keys)), "two effects of one visit"
         if walked.ended:
             return
-        assert walked.again or (walked.run.wait is not None and walked.run.wait.until > now)
+        assert walked.wants or walked.again or (walked.run.wait is not None and walked.run.wait.until > now)
         run = walked.run
-        now = now if walked.again or run.wait is None else max(run.wait.until, now)
+        now = now if walked.wants or walked.again or run.wait is None else max(run.wait.until, now)
     assert max(run.visits.values()) <= 3

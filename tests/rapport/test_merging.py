@@ -9,6 +9,7 @@ import pytest
 
 from base.clock import now
 from base.errors import Conflict
+from campaigns.store import CallStore
 from campaigns.tasks import TaskInput
 from inbox.models import Actor, ReplyInput
 from profiles.edit import ProfilePatch
@@ -43,6 +44,8 @@ async def furnished(town: Town) -> tuple[str, str]:
         await town.runtime.editor.patch(who, ProfilePatch(tags=[name, "both"], attributes={"city": name, name: 1}))
         await town.runtime.editor.patch(who, ProfilePatch(stage="lead"))
         await town.runtime.notes.add(who, NoteInput(text=f"About {name}"), "usr_1")
+        call = {"key": f"call-{who}", "profile_id": who, "host": "x.example", "state": "done"}
+        await CallStore(town.runtime.db, now).plan([call])
         await town.runtime.profile_files.attach(who, name.encode(), f"{name}.txt", None, "usr_1")
         days = 2 if name == "anna" else 1
         promise = FollowUpInput(at=now() + timedelta(days=days), text=f"Promised {name}", assignee_id="usr_1")

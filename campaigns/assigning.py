@@ -1,0 +1,90 @@
+"""Who is to do something: a named colleague, the person's owner, whoever's turn it is; and nobody who is not there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from campaigns.store.turns import TurnStore
+from profiles.store import ProfileStore
+
+#: Seconds for which the list of colleagues is good enough.
+FRESH_S = 2.0
+
+
+class Colleague(Protocol):
+    """Somebody who signs in at the desk. `channels` None: all of them."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def role(self) -> str: ...
+    @property
+    def active(self) -> bool: ...
+    @property
+    def channels(self) -> frozenset[str] | None: ...
+
+
+class Staff(Protocol):
+    """Knows all colleagues."""
+
+    async def users(self) -> Sequence[Colleague]:
+        """Everybody, those who are not active any more among them."""
+        ...
+
+
+class Assigning:
+    """Finds who is to do something."""
+
+    def __init__(self, staff: Staff, turns: TurnStore, profiles: ProfileStore) -> None:
+        self._staff = staff
+        self._turns = turns
+        self._profiles = profiles
+        self._people: dict[str, Colleague] = {}
+        self._until = 0.0
+
+    async def active(self) -> dict[str, Colleague]:
+        """Those who are there, by id."""
+        if time.monotonic() >= self._until:
+            self._people = {each.id: each for each in await self._staff.users() if each.active}
+            self._until = time.monotonic() + FRESH_S
+        return self._people
+
+    def forget(self) -> None:
+        """Look at the list anew at the next call."""
+        self._until = 0.0
+
+    async def choose(
+        self, wanted: str | None, profile_id: str | None, *, key: str, pool: str, among: Sequence[str] = (),
+        channel_id: str | None = None,
+    ) -> str | None:  # fmt: skip
+        """One colleague, or None: whoever takes it. Somebody who is not there any more is stood in for by the owner.
+
+        `key`: the same one always has the same turn in `pool`; `among`: who takes turns; `channel_id`: what they must
+        be allowed to see.
+        """
+        people = await self.active()
+        if wanted is None or wanted.startswith("role:"):
+            return None
+        if wanted == "round_robin":
+            able = sorted(each.id for each in people.values() if takes_turns(each, among, channel_id))
+            return able[await self._turns.number(f"round:{pool}", key) % len(able)] if able else None
+        return wanted if wanted in people else await self.owner_of(profile_id)
+
+    async def owner_of(self, profile_id: str | None) -> str | None:
+        """The person's owner, if there is one who is there."""
+        profile = await self._profiles.get(profile_id) if profile_id else None
+        owner = profile.owner_id if profile else None
+        return owner if owner in await self.active() else None
+
+    async def of_role(self, role: str) -> list[str]:
+        """Everybody of this role who is there."""
+        return sorted(each.id for each in (await self.active()).values() if each.role == role)
+
+
+def takes_turns(colleague: Colleague, among: Sequence[str], channel_id: str | None) -> bool:
+    """Whether it can be their turn. Pure."""
+    if channel_id is not None and colleague.channels is not None and channel_id not in colleague.channels:
+        return False
+    return colleague.id in among if among else colleague.role == "agent"

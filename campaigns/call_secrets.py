@@ -1,0 +1,61 @@
+"""What calls of journeys are signed with: a secret of the deployment, shown to who may, exchanged without a gap."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import time
+from datetime import timedelta
+
+from base.clock import Clock
+from base.mongo import Document
+from base.secret_box import SecretBox
+from base.signing import SECRET_PREFIX
+from campaigns.store.call_secrets import CallSecretStore
+
+#: For so long after an exchange the former secret signs too, so that receivers can follow.
+BOTH_FOR = timedelta(hours=24)
+#: Seconds for which what was read is good enough.
+FRESH_S = 10.0
+_CONTEXT = "journeys:webhook_secret"
+
+
+class CallSecrets:
+    """Makes, shows and exchanges it."""
+
+    def __init__(self, store: CallSecretStore, box: SecretBox, clock: Clock) -> None:
+        self._store = store
+        self._box = box
+        self._clock = clock
+        self._known: list[str] = []
+        self._until = 0.0
+
+    async def signing(self) -> list[str]:
+        """The secret in use, and for a day after an exchange the former one too."""
+        if not self._known or time.monotonic() >= self._until:
+            row = await self._store.get() or await self._store.begin(self._sealed())
+            self._known = self._opened(row)
+            self._until = time.monotonic() + FRESH_S
+        return self._known
+
+    async def current(self) -> str:
+        """What receivers have to know."""
+        return (await self.signing())[0]
+
+    async def exchange(self) -> str:
+        """A new one from now on."""
+        await self.signing()
+        await self._store.exchange(self._sealed(), self._clock())
+        self._known = []
+        return await self.current()
+
+    def _sealed(self) -> str:
+        made = SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+        return self._box.seal(made, _CONTEXT)
+
+    def _opened(self, row: Document) -> list[str]:
+        found = [self._box.open(row["secret"], _CONTEXT)]
+        at = row.get("exchanged_at")
+        if row.get("former") and at is not None and self._clock() < at + BOTH_FOR:
+            found.append(self._box.open(row["former"], _CONTEXT))
+        return found
