@@ -8,6 +8,7 @@ from pydantic import Field
 
 from base.mongo import Document
 from campaigns.journeys import Overdue, Publication, Status
+from campaigns.models import STEPS
 from campaigns.recipes import Recipe
 from desk.api.contract import Call, Operations, Reply
 from desk.api.enrolments import EnrolledView, EnrolmentView, enrolment_view
@@ -17,6 +18,12 @@ from desk.api.shapes import Body, PageQuery, Patch, ProfileId, Time, View, liste
 operations = Operations("journeys")
 
 AnyStatus = Literal["draft", "live", "paused", "draining", "archived"]
+
+
+STEPS_SAID = (
+    "Each `{id, type, …, next}`; the first is the entry. Types: " + ", ".join(f"`{name}`" for name in STEPS) + ". "
+    "What each takes is described in docs/journeys.md."
+)
 
 
 class JourneyFields(Body):
@@ -33,8 +40,13 @@ class JourneyFields(Body):
     quiet_hours: dict[str, Any] | None = Field(None, examples=[{"from": "21:00", "to": "08:00", "zone": "profile"}])
     max_visits: int = Field(10, ge=1, le=100)
     steps: list[dict[str, Any]] = Field(
-        default_factory=list, max_length=200, examples=[[{"id": "s1", "type": "wait", "for": "P1D", "next": None}]]
-    )
+        default_factory=list, max_length=200, description=STEPS_SAID,
+        examples=[[
+            {"id": "s1", "type": "throttle", "rate": 20, "per": "PT1H", "next": "s2"},
+            {"id": "s2", "type": "webhook", "url": "https://shop.example/credit", "save_as": "credit", "next": "s3"},
+            {"id": "s3", "type": "assign", "assignee": "round_robin", "due": "PT4H", "wait_done": True, "next": None},
+        ]],
+    )  # fmt: skip
 
     def written(self) -> dict[str, Any]:
         """What the author wrote, under the names of the contract."""

@@ -36,6 +36,7 @@ from desk.api import (
     tasks,
     templates,
     values,
+    webhook_secret,
 )
 from desk.api.contract import Operation
 
@@ -43,7 +44,7 @@ from desk.api.contract import Operation
 RESOURCES = (
     channels, deliveries, profiles, notes, follow_ups, profile_files, merges, lifecycle, fields, tags, segments, values,
     blocked_values, imports, exports, privacy, consent_groups, conversations, messages, files, events, orders,
-    templates, journeys, enrolments, sends, tasks, people, stream, health,
+    templates, journeys, webhook_secret, enrolments, sends, tasks, people, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 

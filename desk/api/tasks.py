@@ -29,7 +29,8 @@ class TaskQuery(PageQuery):
 
 
 class TaskView(View):
-    """A task. `source` says who or what made it."""
+    """A task. `source` says who or what made it; `on_time`: closed by its due time, null while it is open or has none;
+    `handed_from`: who had it before, when that one is not there any more."""
 
     id: str
     text: str
@@ -45,6 +46,8 @@ class TaskView(View):
     updated_at: Time
     done_at: Time | None
     done_by: str | None
+    on_time: bool | None
+    handed_from: str | None
 
 
 def task_view(task: Document) -> TaskView:

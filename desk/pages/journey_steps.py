@@ -15,13 +15,13 @@ SYMBOLS = {
     "send": "paper-airplane", "wait": "clock", "wait_event": "bell", "branch": "arrows-right-left", "split": "scale",
     "holdout": "eye-slash", "update": "pencil-square", "task": "clipboard-document-check", "exit": "flag",
     "jump": "arrow-uturn-up", "notify": "bell-alert", "assign": "user-plus", "note": "lock-closed", "webhook": "bolt",
-    "start_journey": "map",
+    "start_journey": "map", "throttle": "queue-list", "digest": "inbox-stack",
 }  # fmt: skip
 TITLES = {
     "send": N_("Send"), "wait": N_("Wait"), "wait_event": N_("Wait for something"), "branch": N_("Branch"),
     "split": N_("Split"), "holdout": N_("Hold back"), "update": N_("Update"), "task": N_("Task"), "exit": N_("Exit"),
     "jump": N_("Go to"), "notify": N_("Notify"), "assign": N_("Assign"), "note": N_("Note"), "webhook": N_("Webhook"),
-    "start_journey": N_("Start a journey"),
+    "start_journey": N_("Start a journey"), "throttle": N_("Let pass slowly"), "digest": N_("Gather"),
 }  # fmt: skip
 WEEKDAYS = {
     "mon": N_("Mon"), "tue": N_("Tue"), "wed": N_("Wed"), "thu": N_("Thu"), "fri": N_("Fri"), "sat": N_("Sat"),
@@ -138,9 +138,33 @@ def _exit(step: Mapping[str, Any], templates: Mapping[str, str], formats: Format
     return str(step.get("reason") or "").replace("_", " ").capitalize()
 
 
+def _assign(step: Mapping[str, Any], templates: Mapping[str, str], formats: Formats) -> str:
+    del templates
+    whom = {"owner": N_("to the owner"), "round_robin": N_("to colleagues in turn")}
+    given = formats.text(whom.get(str(step.get("assignee")), N_("to a colleague")))
+    return formats.text(N_("%(what)s, and it waits until that is done"), what=given) if step.get("wait_done") else given
+
+
+def _webhook(step: Mapping[str, Any], templates: Mapping[str, str], formats: Formats) -> str:
+    del templates, formats
+    return cut(str(step.get("url") or "").partition("://")[2], 56)
+
+
+def _throttle(step: Mapping[str, Any], templates: Mapping[str, str], formats: Formats) -> str:
+    del templates
+    span = duration_words(step["per"], formats) if step.get("per") else ""
+    return formats.text(N_("at most %(count)s in %(span)s"), count=step.get("rate", ""), span=span)
+
+
+def _digest(step: Mapping[str, Any], templates: Mapping[str, str], formats: Formats) -> str:
+    del templates
+    return formats.text(N_("for %(span)s"), span=duration_words(step["window"], formats)) if step.get("window") else ""
+
+
 _SHAPES = {
     "send": _send, "wait": _wait, "wait_event": _wait_event, "branch": _branch, "update": _update, "task": _task,
-    "holdout": _holdout, "exit": _exit, "notify": _task, "note": _task,
+    "holdout": _holdout, "exit": _exit, "notify": _task, "note": _task, "assign": _assign, "webhook": _webhook,
+    "throttle": _throttle, "digest": _digest,
 }  # fmt: skip
 
 
@@ -172,7 +196,7 @@ def exits_of(step: Mapping[str, Any], formats: Formats) -> list[Exit]:
             Exit(arm.get("next"), f"{arm.get('name') or chr(65 + i)} · {round(100 * arm.get('weight', 0) / total)} %")
             for i, arm in enumerate(arms)
         ]
-    if kind == "task" and step.get("wait_done") and step.get("timeout"):
+    if kind in ("task", "notify", "assign") and step.get("wait_done") and step.get("timeout"):
         label = _("after %(span)s", span=duration_words(step["timeout"], formats))
         return [Exit(step.get("next"), _("done")), Exit(step.get("timeout_next"), label, "late")]
     if kind == "exit":
