@@ -2,10 +2,14 @@
 
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
+from typing import get_args
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from campaigns.explain import SENTENCES
+from campaigns.models import STEPS
+from campaigns.run import WaitKind
 from channels.capabilities import Capabilities
 from channels.vocabulary import Address
 from desk.i18n import Formats
@@ -13,13 +17,14 @@ from desk.pages.composer import composer_of, snoozes
 from desk.pages.faces import Faces, hue_step
 from desk.pages.inbox_lines import Scene, file_size, file_view, lines_of, quoted_part
 from desk.pages.inbox_rows import Asked, list_view, row_of, wait_level
-from desk.pages.journey_steps import exits_of, step_words
+from desk.pages.journey_steps import SYMBOLS, TITLES, exits_of, step_words
 from desk.pages.mails import clean_mail
 from desk.pages.rules import duration_words, trigger_words
+from desk.pages.runs import ENDS, LOG, WAITS
 from desk.pages.sentences import Known, rule_words
 from desk.pages.settings_form import emptied, fields_of, settings_from
 from desk.pages.value_names import ValueNames
-from desk.render import hue_of, initials
+from desk.render import hue_of, icon, initials
 from inbox.models import Conversation, Message
 from profiles.segments.fields import ALL_OPERATORS
 
@@ -476,8 +481,34 @@ def test_steps_and_their_ways_out():
     }
     assert [(way.to, way.label) for way in exits_of(split, EN)] == [("x", "A · 25 %"), (None, "Long · 75 %")]
     assert exits_of({"id": "e", "type": "exit"}, EN) == []
-    for kind in ("send", "wait", "update", "task", "holdout", "nobody_knows"):
+    for kind in (*STEPS, "nobody_knows"):
         assert isinstance(step_words({"id": "x", "type": kind}, {}, EN), str)
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ({"type": "throttle", "rate": 20, "per": "PT1H"}, "at most 20 in 1 hour"),
+        ({"type": "digest", "window": "PT5M"}, "for 5 minutes"),
+        ({"type": "webhook", "url": "https://shop.example/credit"}, "shop.example/credit"),
+        ({"type": "assign", "assignee": "round_robin"}, "to colleagues in turn"),
+        ({"type": "assign", "assignee": "owner", "wait_done": True}, "to the owner, and it waits until that is done"),
+        ({"type": "note", "text": "Seen"}, "Seen"),
+    ],
+)
+def test_what_a_step_does(step, said):
+    assert step_words({"id": "x", **step}, {}, EN) == said
+
+
+def test_every_step_has_a_title_and_every_word_of_a_run_a_sentence():
+    assert STEPS.keys() <= TITLES.keys() and STEPS.keys() <= SYMBOLS.keys()
+    for name in {*SYMBOLS.values()}:
+        assert "<svg" in icon(name)
+    special = {"entered", "wait.held", "wait.now"}
+    codes = {code for code in SENTENCES if not code.startswith("end.")} - special
+    assert codes <= LOG.keys()
+    assert {code.removeprefix("end.") for code in SENTENCES if code.startswith("end.")} <= ENDS.keys()
+    assert set(get_args(WaitKind)) == WAITS.keys()
 
 
 # -- faces ---------------------------------------------------------------------------------------------------------
