@@ -185,9 +185,11 @@ class Walker:
     async def _read(self, trips: Sequence[_Trip]) -> None:
         asks = [Ask(t.run, t.definition, still_needed(t.definition, t.run, t.facts)) for t in trips]
         asks = [ask for ask in asks if ask.needs]
-        outer = [replace(ask, needs=ask.needs - OF_THE_VISIT) for ask in asks]
-        found = await self._facts.read(outer, {trip.run.id: trip.facts for trip in trips})
-        found |= await self._visits.read(asks, found)
+        ours = [ask for ask in asks if ask.needs & OF_THE_VISIT]
+        rest = [replace(ask, needs=ask.needs - OF_THE_VISIT) if ours else ask for ask in asks]
+        found = await self._facts.read(rest, {trip.run.id: trip.facts for trip in trips})
+        if ours:
+            found |= await self._visits.read(ours, found)
         for trip in trips:
             trip.facts = found.get(trip.run.id, trip.facts)
 

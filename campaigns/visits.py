@@ -23,9 +23,8 @@ class VisitFacts:
         self._winners = winners
 
     async def read(self, asks: Sequence[Ask], known: Mapping[str, Facts]) -> dict[str, Facts]:
-        """Run id → its facts with what was asked for; only for runs of which something was."""
-        found = {ask.run.id: known[ask.run.id] for ask in asks if ask.needs & OF_THE_VISIT}
-        asks = [ask for ask in asks if ask.run.id in found]
+        """Run id → its facts with what was asked for."""
+        found = {ask.run.id: known[ask.run.id] for ask in asks}
         steps = [(ask, ask.definition.by_id[ask.run.node]) for ask in asks]
         turns = await self._turns.of([(ask.run, step) for ask, step in steps if isinstance(step, ThrottleStep)])
         for run_id, turn in turns.items():

@@ -48,8 +48,10 @@ class TaskRow:
     mine: bool
     #: The note in which one is mentioned.
     said: str = ""
-    #: Where it leads, when it is about nobody.
+    #: Where it leads, if not to the person.
     href: str = ""
+    #: It was the work of a colleague who is not there any more.
+    handed_over: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,12 @@ def task_row(
     if source.get("kind") == ERASURE:
         text = formats.text(N_("Somebody was erased; some of our own texts may still name them. Please look at them."))
         href = f"/settings/privacy/{source['id']}"
-    return TaskRow(task["_id"], text, names.get(profile_id, ""), profile_id, due, late, mine, (said or "")[:300], href)
+    if source.get("step") == "assign" and task.get("conversation_id"):
+        href = f"/inbox/{task['conversation_id']}"
+    return TaskRow(
+        task["_id"], text, names.get(profile_id, ""), profile_id, due, late, mine, (said or "")[:300], href,
+        bool(task.get("handed_from")),
+    )  # fmt: skip
 
 
 def failed_row(send: Send, names: dict[str, str], formats: Formats) -> FailedRow:

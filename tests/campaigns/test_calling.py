@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from base.clock import now
-from base.http import HttpFailed, HttpReply
+from base.http import AddressGuard, HttpClient, HttpFailed, HttpReply
 from base.signing import verify_standard
 from campaigns.calling import BACKOFF, TRIES, answer_of, asked_for, next_try
 from tests.campaigns.conftest import World
@@ -92,6 +92,17 @@ async def test_lasting_faults_are_not_tried_again(world: World, answer: Any) -> 
     assert len(world.phone.posted) == 1
     run = await world.run()
     assert run["end"]["reason"] == "completed" and "webhook.failed" in await world.codes(run["_id"])
+
+
+async def test_addresses_inside_the_house_are_not_called(world: World) -> None:
+    """The one client and its guard, for real."""
+    client = HttpClient(AddressGuard())
+    world.worker.caller._http = client
+    await entered(world, {**HOOK, "url": "http://127.0.0.1:9/metadata", "if_failed": "exit"})
+    await world.settle()
+    await client.close()
+    assert (await calls(world))[0]["said"]["code"] == "refused_address"
+    assert (await world.run())["end"]["reason"] == "webhook_failed"
 
 
 async def test_a_slow_address_holds_up_nobody_else(world: World) -> None:
