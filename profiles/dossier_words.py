@@ -57,6 +57,7 @@ ROOMS: Mapping[str, Said] = {
 #: Rooms of which only the number is told.
 TECHNICAL: Mapping[str, Said] = {
     "enrolment_log": ("Steps of automatic series", "自动流程的步骤"),
+    "webhook_calls": ("What we passed on to other systems of ours", "我们传递给自有其他系统的数据"),
     "early_orders": ("News of orders we do not know yet", "尚未知晓的订单的消息"),
     "deliveries": ("Data that was delivered to us by other services", "其他服务推送给我们的数据"),
     "receipts_early": ("Receipts", "回执"),
