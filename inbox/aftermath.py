@@ -216,7 +216,7 @@ def _waiting_line(row: Document) -> UpdateOne:
 
 def _event_of(row: Document) -> NewEvent | None:
     name = {"accepted": "message.sent", "failed": "message.failed"}.get(row["state"])
-    if name is None:
+    if name is None or row.get("stranger"):
         return None
     return send_event(row, name, row["standing_at"], dedupe=f"{name}:{row['_id']}", reason=row.get("reason"))
 

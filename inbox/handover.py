@@ -214,11 +214,12 @@ class Handover:
 
     async def _identities(self, claim: Claim, rows: Sequence[Document]) -> dict[str, Identity]:
         found = await self._profiles.identities({row["identity_id"] for row in rows})
+        found |= {row["identity_id"]: stranger_of(row) for row in rows if row.get("stranger")}
         return await with_quota(self._sends, claim.adapter.capabilities, found)
 
     async def _put_lines(self, claim: Claim, ready: Sequence[Ready]) -> None:
         """What a campaign sends is shown to agents in the person's latest conversation, or waits for one."""
-        ours = [each for each in ready if not each.row.get("message_id")]
+        ours = [each for each in ready if not each.row.get("message_id") and not each.row.get("stranger")]
         if not ours:
             return
         pairs = {(each.row["identity_id"], each.row["channel_id"]) for each in ours}
@@ -390,6 +391,17 @@ def attempt_of(row: Document, failed: SendFailed, adapter: Adapter | None) -> po
         retry_after_s=failed.retry_after_s,
         was_uncertain=bool(row.get("uncertain")),
     )
+
+
+def stranger_of(row: Document) -> Identity:
+    """A mail address that belongs to no customer, as the gates see it: of a colleague who tries a message out."""
+    return Identity.model_validate(
+        {
+            "_id": row["identity_id"], "key": row["identity_id"], "address_key": f"email:{row['stranger']}",
+            "kind": "email", "strength": "weak", "profile_id": "", "value": row["stranger"],
+            "first_seen_at": row["planned_at"],
+        }
+    )  # fmt: skip
 
 
 def reason_of(failed: SendFailed) -> Document:

@@ -92,6 +92,14 @@ class Outbox:
             await self._doorbell.ring("deliver")
         return [send_of(rows[request.send_key]) for request in requests]
 
+    async def try_out(self, requests: Sequence[tuple[SendRequest, str | None]]) -> None:
+        """Plan sends by which colleagues look at a message: to a customer's identity, or (the second part) to a mail
+        address that belongs to no customer. A key that was used before is passed over."""
+        now = self._clock()
+        rows = [send_row(each, now) | ({"stranger": mail} if mail else {}) for each, mail in requests]
+        await self._sends.add(rows)
+        await self._doorbell.ring("deliver")
+
     # -- for people --------------------------------------------------------------------------------------------
 
     async def reply(

@@ -12,7 +12,8 @@ from campaigns.broadcasts.pacing import Pacer
 from campaigns.broadcasts.places import Places
 from campaigns.broadcasts.planning import Planner
 from campaigns.broadcasts.source import BroadcastSource
-from campaigns.broadcasts.store import BroadcastStore, PaceStore, WaveStore
+from campaigns.broadcasts.store import BroadcastStore, PaceStore, TesterStore, WaveStore
+from campaigns.broadcasts.trying_out import TestSends
 from campaigns.call_secrets import CallSecrets
 from campaigns.calling import Caller
 from campaigns.digests import Digests
@@ -65,6 +66,7 @@ class Mailing:
     planner: Planner
     minder: Minder
     hearing: Hearing
+    tests: TestSends
 
 
 @dataclass(frozen=True)
@@ -120,14 +122,15 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
     )
     lifecycle = Lifecycle(people.terms, people.editor, people.profiles, tasks, plumbing.feed)
     reminders = Reminders(tasks, people.merges)
-    mailing = _open_broadcasts(plumbing, people, inbox, facts, template_rows, tasks, writer)
+    templates = Templates(template_rows, renderer, facts)
+    mailing = _open_broadcasts(plumbing, people, inbox, facts, template_rows, templates, tasks, writer)
     listeners = [
         people.appraisal.hear, confirmations.ask, lifecycle.hear, reminders.tell, handing_over.hear,
         mailing.hearing.hear,
     ]  # fmt: skip
     return Campaigns(
         journeys=Journeys(heads, runs, live, entrance, facts, template_rows, doorbell, clock, people.terms),
-        templates=Templates(template_rows, renderer, facts),
+        templates=templates,
         tasks=tasks,
         reactor=Reactor(people.events, runs, live, entrance, facts, doorbell, clock, listeners=listeners),
         walker=Walker(runs, live, facts, inbox.sends, task_rows, call_rows, visits, effects, doorbell, clock),
@@ -146,8 +149,8 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
 
 
 def _open_broadcasts(
-    plumbing: Plumbing, people: People, inbox: Inbox, facts: FactReader, templates: TemplateStore, tasks: Tasks,
-    writer: MessageWriter,
+    plumbing: Plumbing, people: People, inbox: Inbox, facts: FactReader, template_rows: TemplateStore,
+    templates: Templates, tasks: Tasks, writer: MessageWriter,
 ) -> Mailing:  # fmt: skip
     db, clock, feed, doorbell = plumbing.db, plumbing.clock, plumbing.feed, plumbing.doorbell
     heads, waves, mailings = BroadcastStore(db, clock), WaveStore(db, clock), MailingStore(db)
@@ -157,11 +160,25 @@ def _open_broadcasts(
     )  # fmt: skip
     minder = Minder(heads, waves, mailings, tasks, feed, doorbell, clock)
     pacer = Pacer(PaceStore(db), clock)
-    source = BroadcastSource(heads, mailings, facts, templates, people.profiles, places, pacer, writer, clock)
+    source = BroadcastSource(heads, mailings, facts, template_rows, people.profiles, places, pacer, writer, clock)
     inbox.delivery.register(source.kind, source)
     return Mailing(
-        Broadcasts(heads, waves, mailings, inbox.sends, places, minder, templates, people.segment_rows, feed, clock),
+        Broadcasts(
+            heads, waves, mailings, inbox.sends, places, minder, template_rows, people.segment_rows, feed, clock
+        ),
         Planner(heads, waves, places, mailings, feed, doorbell, clock),
         minder,
         Hearing(heads, mailings, people.consents),
+        TestSends(
+            heads,
+            TesterStore(db, clock),
+            places,
+            facts,
+            templates,
+            template_rows,
+            writer,
+            inbox.outbox,
+            people.users.addresses,
+            clock,
+        ),
     )

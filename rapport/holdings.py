@@ -61,6 +61,7 @@ IMPERSONAL = {
     "template_fetches": "when approved templates were last asked for",
     "templates": "texts before anybody's name is put in",
     "term_lists": "names of stages, roles, relations and reasons",
+    "test_addresses": "where colleagues try messages out",
     "throttle": "attempts to sign in",
     "tokens": "programs that may call the API",
     "turns": "who came when to a step, by the id of the run",

@@ -17,6 +17,7 @@ from base.settings import Settings
 from campaigns.broadcasts.book import Broadcasts
 from campaigns.broadcasts.minding import Minder
 from campaigns.broadcasts.planning import Planner
+from campaigns.broadcasts.trying_out import TestSends
 from campaigns.call_secrets import CallSecrets
 from campaigns.calling import Caller
 from campaigns.handing_over import HandingOver
@@ -170,6 +171,7 @@ class Runtime:
         self.enrolments: EnrolmentStore = campaigns.enrolments
         self.renderer: Renderer = campaigns.renderer
         self.broadcasts: Broadcasts = campaigns.mailing.broadcasts
+        self.broadcast_tests: TestSends = campaigns.mailing.tests
         self.broadcast_planner: Planner = campaigns.mailing.planner
         self.broadcast_minder: Minder = campaigns.mailing.minder
         self.caller: Caller = campaigns.caller

@@ -91,7 +91,9 @@ class Minder:
     async def begin(self, head: Document) -> Document | None:
         """Plan the first wave. The wave comes first: a broadcast that runs has one."""
         await self._waves.add(head["_id"], 1, "first")
-        fields = {"status": "running", "started_at": self._clock(), "waves": max(1, head["waves"]), "active": True}
+        now = self._clock()
+        ring = [{"at": now, "failed": 0, "ended": 0}]
+        fields = {"status": "running", "started_at": now, "waves": max(1, head["waves"]), "active": True, "ring": ring}
         begun = await self._store.change(head, fields)
         if begun is not None:
             await self._tell(begun)

@@ -27,30 +27,33 @@ class Pacer:
         self._store = store
         self._clock = clock
 
-    async def room(self, broadcast_id: str, broadcast: Broadcast, wanted: int) -> int:
+    async def room(self, broadcast_id: str, broadcast: Broadcast, wanted: int, start: datetime) -> int:
         """How many of these could go now; nothing is taken."""
         for bucket in buckets(broadcast.rate):
             level = await self._store.level(f"{broadcast_id}:{bucket.name}", bucket.depth, bucket.per_s)
             wanted = min(wanted, level)
-        return wanted
+        return min(wanted, await self._left(broadcast_id, broadcast, start)) if broadcast.ramp else wanted
 
     async def take(self, broadcast_id: str, broadcast: Broadcast, wanted: int, start: datetime) -> int:
         """How many of these go now. What is taken and not used is lost: the limit holds, the rate is a little lower."""
-        if broadcast.ramp and wanted:
-            day = str((self._clock() - start) // timedelta(days=1))
-            wanted = await self._store.take_of_day(f"{broadcast_id}:day", wanted, day, broadcast.ramp)
         for bucket in buckets(broadcast.rate):
             if wanted:
                 key = f"{broadcast_id}:{bucket.name}"
                 wanted = await self._store.take(key, wanted, bucket.depth, bucket.per_s)
+        if broadcast.ramp and wanted:
+            wanted = await self._store.take_of_day(f"{broadcast_id}:day", wanted, self._day(start), broadcast.ramp)
         return wanted
 
     async def day_is_full(self, broadcast_id: str, broadcast: Broadcast, start: datetime) -> bool:
         """Whether the ramp lets nobody pass today any more."""
-        if not broadcast.ramp:
-            return False
-        day = str((self._clock() - start) // timedelta(days=1))
-        return await self._store.left_of_day(f"{broadcast_id}:day", day, broadcast.ramp) <= 0
+        return bool(broadcast.ramp) and await self._left(broadcast_id, broadcast, start) <= 0
+
+    async def _left(self, broadcast_id: str, broadcast: Broadcast, start: datetime) -> int:
+        return await self._store.left_of_day(f"{broadcast_id}:day", self._day(start), broadcast.ramp)
+
+    def _day(self, start: datetime) -> str:
+        """Days of the ramp begin at the hour at which the broadcast began."""
+        return str((self._clock() - start) // timedelta(days=1))
 
 
 def turned_away(broadcast: Broadcast, place: int, now: datetime, start: datetime, *, full: bool) -> Defer:

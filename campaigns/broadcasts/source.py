@@ -234,11 +234,9 @@ class BroadcastSource:
         for head_id in {case.head["_id"] for case in cases if case.broadcast.rate or case.broadcast.ramp}:
             own = [case for case in cases if case.head["_id"] == head_id]
             broadcast, start = own[0].broadcast, own[0].head["start_at"] or now
-            full = await self._pacer.day_is_full(head_id, broadcast, start)
-            if take and not full:
-                room = await self._pacer.take(head_id, broadcast, len(own), start)
-            else:
-                room = 0 if full else await self._pacer.room(head_id, broadcast, len(own))
+            look = self._pacer.take if take else self._pacer.room
+            room = await look(head_id, broadcast, len(own), start)
+            full = room < len(own) and await self._pacer.day_is_full(head_id, broadcast, start)
             for place, case in enumerate(own[room:]):
                 found[case.send.id] = turned_away(broadcast, place, now, start, full=full)
         return found

@@ -32,6 +32,7 @@ INDEXES: Indexes = {
         IndexModel([("profile_ids", ASCENDING)], name="by_person", sparse=True),
     ],
     "broadcast_paces": [],
+    "test_addresses": [],
 }
 
 
@@ -202,6 +203,26 @@ class WaveStore:
         """Somebody may go on from then."""
         change = {"$set": {"due_at": until, "lease": None, "attempts": 0}}
         await self._rows.update_one({"_id": row["_id"], "lease": row["lease"]}, change)
+
+
+class TesterStore:
+    """Addresses outside the house at which messages may be tried out, beside those of all colleagues."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._rows = database.collection("test_addresses")
+        self._clock = clock
+
+    async def all(self) -> list[str]:
+        """By the alphabet: mail addresses and ids of people."""
+        return [str(row["_id"]) async for row in self._rows.find({}, {"_id": 1}).sort("_id", ASCENDING)]
+
+    async def replace(self, values: Iterable[str], by: str | None) -> None:
+        """These and no others."""
+        wanted = sorted(set(values))
+        await self._rows.delete_many({"_id": {"$nin": wanted}})
+        for value in wanted:
+            fresh = {"$setOnInsert": {"by": by, "at": self._clock()}}
+            await self._rows.update_one({"_id": value}, fresh, upsert=True)
 
 
 class PaceStore:

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from desk.api import (
     blocked_values,
+    broadcasts,
     channels,
     consent_groups,
     conversations,
@@ -45,6 +46,7 @@ RESOURCES = (
     channels, deliveries, profiles, notes, follow_ups, profile_files, merges, lifecycle, fields, tags, segments, values,
     blocked_values, imports, exports, privacy, consent_groups, conversations, messages, files, events, orders,
     templates, journeys, webhook_secret, enrolments, sends, tasks, people, stream, health,
+    templates, broadcasts, journeys, enrolments, sends, tasks, people, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 

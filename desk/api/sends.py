@@ -52,7 +52,8 @@ class SendView(View):
     send_class: SendClass = Field(serialization_alias="class")
     source: SourceView
     profile_id: str
-    identity_id: str
+    #: Null where there was no way to the person.
+    identity_id: str | None
     channel_id: str
     conversation_id: str | None
     message_id: str | None
@@ -72,6 +73,7 @@ def send_view(send: Send) -> SendView:
     """As people and programs see it; the content stands in its message."""
     shown = {name: getattr(send, name) for name in SendView.model_fields if name != "status"}
     history = [{k: v for k, v in each.items() if k != "key"} for each in send.history]
+    shown["identity_id"] = send.identity_id or None
     return SendView.model_validate({**shown, "status": send.state, "history": history})
 
 

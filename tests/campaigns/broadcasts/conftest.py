@@ -54,7 +54,7 @@ class Post:
         sightings = [
             Sighting(
                 Address(channel_id=self.world.ids[channel], external_id=f"{channel}{begin + i}"), channel, at,
-                Person(name=f"P {begin + i}", **({"time_zone": zone} if zone else {})), True,
+                Person(name=f"P {begin + i}"), True,
             )
             for i in range(count)
         ]  # fmt: skip
@@ -114,6 +114,7 @@ class Post:
         for name in ("sends", "broadcast_waves"):
             where = {"lease": {"$type": "string"}, "due_at": {"$exists": True}}
             await self.world.db.collection(name).update_many(where, past)
+        await self.world.db.collection("broadcast_waves").update_many({"state": "pending"}, past)
 
     async def due(self, broadcast_id: str) -> None:
         """Everybody's time has come."""

@@ -83,8 +83,8 @@ def test_no_day_of_a_ramp_takes_more_than_its_size(place: int, sizes: list[int])
 
 @given(st.integers(1, 1_000_000))
 def test_depth_and_refill_of_a_bucket_make_its_limit_together(limit: int) -> None:
-    both = buckets(broadcast(rate={"per_minute": limit, "per_hour": limit}).rate)
-    for bucket, span_s in zip(both, (60, 3600), strict=True):
+    found = buckets(broadcast(rate={"per_minute": limit, "per_hour": limit}).rate)
+    for bucket, span_s in zip(found, (60, 3600), strict=True):
         most = bucket.depth + bucket.per_s * span_s
         assert most <= limit + 1e-6 or (bucket.depth == 1.0 and bucket.per_s * span_s <= limit + 1e-6)
 

@@ -56,6 +56,7 @@ class Side:
     enrolment: str
     note: str
     file: str
+    broadcast: str
     #: Prefix → what belongs to no channel, and so to both sides.
     common: dict[str, str]
 
@@ -72,7 +73,7 @@ class Side:
         return {
             "chn": self.channel, "prf": self.profile, "idn": self.identity, "cnv": self.conversation,
             "msg": self.message, "snd": self.send, "ord": self.order, "tsk": self.task, "enr": self.enrolment,
-            "nte": self.note, "fil": self.file, **self.common,
+            "nte": self.note, "fil": self.file, "brd": self.broadcast, **self.common,
         }  # fmt: skip
 
     def id_for(self, prefix: str) -> str:
@@ -208,7 +209,11 @@ async def _side(runtime: Runtime, name: str, common: dict[str, str]) -> Side:
     await runtime.follow_ups.set(
         talk.profile_id, FollowUpInput(at=now() + timedelta(days=90), text=f"Call {name}"), "usr_x"
     )
+    broadcast = await runtime.broadcasts.create(
+        {"name": f"News of {name}", "channel_ids": [channel.id], "content": {"text": "News"},
+         "audience": {"rule": {"all": []}}}
+    )  # fmt: skip
     return Side(
         channel.id, talk.profile_id, talk.identity_id, talk.id, outcome.message_id, reply.send_id, order.id,
-        task["_id"], run["_id"], note["_id"], file.id, common,
+        task["_id"], run["_id"], note["_id"], file.id, broadcast["_id"], common,
     )  # fmt: skip

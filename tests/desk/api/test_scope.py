@@ -19,7 +19,7 @@ from tests.desk.api.conftest import ROLES, Side, World, answer_of
 ROUTED = [each for each in OPERATIONS if not each.elsewhere]
 NOWHERE = "0" * 26
 #: Kinds of things that belong to a channel, or to a person who came by one.
-SCOPED = ("chn", "prf", "cnv", "msg", "snd", "ord", "tsk", "enr")
+SCOPED = ("chn", "prf", "cnv", "msg", "snd", "ord", "tsk", "enr", "brd")
 
 #: A body with which the operation would succeed, were it allowed.
 BODIES: dict[str, Any] = {
@@ -62,6 +62,13 @@ BODIES: dict[str, Any] = {
     "preview_tiers": {"tiers": []},
     "change_template": {"name": "n"},
     "render_template": {"profile_id": "{prf}"},
+    "create_broadcast": {"name": "n"},
+    "change_broadcast": {"name": "Taken over"},
+    "set_broadcast_status": {"status": "cancelled"},
+    "test_broadcast": {"to": ["boris@example.org"]},
+    "retry_broadcast": {"unknown": False},
+    "choose_winner": {"arm": "a"},
+    "replace_testers": {"addresses": ["boris@example.org"]},
     "create_journey": {"name": "n"},
     "change_journey": {"name": "n"},
     "publish_journey": {"dry_run": True},
@@ -151,7 +158,8 @@ async def test_a_limited_administrator_does_not_reach_beyond(world: World) -> No
     before = await world.digest()
     names = ("create_channel", "list_users", "invite_user", "change_user", "renew_link", "list_tokens", "create_token",
              "revoke_token", "create_journey", "install_recipe", "change_journey", "publish_journey",
-             "set_journey_status", "create_template", "change_template", "delete_template",
+             "set_journey_status", "create_broadcast", "list_testers", "replace_testers",
+             "create_template", "change_template", "delete_template",
              "create_consent_group", "change_consent_group", "delete_consent_group",
              "create_segment", "preview_segment", "change_segment", "delete_segment")  # fmt: skip
     async with world.client("scoped:admin") as client:
