@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import imports, ingest, journeys, lateness, memory, segments, sends, visible
+from bench import broadcast, imports, ingest, journeys, lateness, memory, segments, sends, visible
 from bench.figures import Figure, table
 from bench.world import World, opened
 
@@ -30,6 +30,7 @@ SCENARIOS: dict[str, Measure] = {
     "memory": memory.measure,
     "imports": imports.measure,
     "segments": segments.measure,
+    "broadcast": broadcast.measure,
 }
 
 
