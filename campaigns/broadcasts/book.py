@@ -18,7 +18,7 @@ from base.pages import Page
 from campaigns.broadcasts.figures import counts_of, results_of
 from campaigns.broadcasts.heads import broadcast_of, wording
 from campaigns.broadcasts.minding import Minder
-from campaigns.broadcasts.models import Broadcast, Late, Local, check_draft, must_read
+from campaigns.broadcasts.models import REST, Broadcast, Late, Local, check_draft, must_read
 from campaigns.broadcasts.places import Places
 from campaigns.broadcasts.source import UNDECIDED
 from campaigns.broadcasts.store import BroadcastStore, WaveStore
@@ -280,7 +280,8 @@ class Broadcasts:
             decided = await self._store.change(head, {"winner": winner, "updated_by": by})
             if decided is not None:
                 await self._mailings.release(broadcast_id, UNDECIDED, self._clock())
-                await self._mailings.hurry(broadcast_id, "rest", self._clock())
+                if not isinstance(broadcast_of(head).schedule, Local):  # their own times stay
+                    await self._mailings.hurry(broadcast_id, REST, max(self._clock(), head["start_at"]))
                 return decided
         raise _contended()
 

@@ -10,6 +10,9 @@ from base.clock import now
 from base.errors import Conflict, WrongInput
 from campaigns.broadcasts.figures import adds_up
 from channels.failures import Failure, SendFailed
+from channels.vocabulary import Address, OutboundMail, OutboundMessage
+from inbox.models import SendRequest, Source
+from inbox.sources import written
 from inbox.store.mailings import Tally
 from profiles.consent import ConsentAct
 from tests.campaigns.broadcasts.conftest import Post, opened
@@ -224,3 +227,21 @@ async def test_two_workers_plan_and_send_each_person_once(post: Post) -> None:
         await asyncio.gather(post.planner.drain(), other.planner.drain(), post.deliver(50), post.deliver(50))
     await post.settle()
     assert len(post.world.sent()) == 120 and (await post.counts(head["_id"]))["accepted"] == 120
+
+
+async def test_a_test_goes_to_an_address_that_is_no_customers(post: Post) -> None:
+    mail = OutboundMail(subject="[Test] S", html="<p>Hi</p>")
+    message = OutboundMessage(key="k", to=Address(channel_id=post.world.ids["mail"], external_id="?"), mail=mail)
+    request = SendRequest(
+        "test-1", "service", Source("test", "brd_x"), "", "test:ben@example.org", post.world.ids["mail"],
+        written(message),
+    )  # fmt: skip
+    for _ in range(2):
+        await post.world.inbox.outbox.try_out([(request, "ben@example.org")])
+        await post.settle()
+    (sent,) = post.world.provider("mail").sent
+    assert sent.to.external_id == "ben@example.org"
+    (row,) = await post.world.inbox.sends.raw({"source.kind": "test"})
+    assert row["state"] == "accepted" and "unsettled" not in row
+    assert await post.world.db.collection("messages").count_documents({}) == 0
+    assert await post.world.db.collection("identities").count_documents({}) == 0
