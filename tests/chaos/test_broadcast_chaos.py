@@ -107,7 +107,7 @@ async def test_nobody_twice_nobody_forgotten(
     channel = await runtime.channels.add(
         "telegram", "Chaos", {"bot_token": "1:x", "secret_token": "s" * 20, "api_base": url}
     )
-    await runtime.db.collection("channels").update_one({"_id": channel.id}, {"$set": {"rate_per_s": 50.0}})
+    await runtime.db.collection("channels").update_one({"_id": channel.id}, {"$set": {"rate_per_s": 30.0}})
     people = await _people(runtime, channel.id)
     fleet = _fleet(addresses, key, tmp_path)
     fleet.start()
@@ -169,14 +169,14 @@ async def _kills(fleet: Fleet, redis_url: str) -> None:
 
 async def _weather(provider: FakeTelegram) -> None:
     """Each lasts until it has struck at least a few."""
-    for weather in ("cut", "429", "5xx", "cut"):
+    for weather in ("cut", "5xx", "429"):
         provider.weather, before = weather, provider.answers[weather]
-        for _ in range(60):
+        for _ in range(150):
             await asyncio.sleep(0.1)
             if provider.answers[weather] >= before + 6:
                 break
         provider.weather = "calm"
-        await asyncio.sleep(2)
+        await asyncio.sleep(0.5)
 
 
 async def _pauses(runtime: Runtime, broadcast: str) -> None:
@@ -242,5 +242,5 @@ def _judge(figures: dict[str, Any]) -> None:
     assert set(states) <= {"accepted", "failed", "skipped", "unknown"}
     assert taken["accepted"] == states["accepted"] and taken.get("skipped", 0) == taken.get("failed", 0) == 0
     assert taken.get("unknown", 0) <= states.get("unknown", 0)
-    assert {"cut", "429", "5xx"} <= set(figures["answers"]), "every storm has struck somebody"
+    assert all(figures["answers"].get(each, 0) > 0 for each in ("cut", "429", "5xx")), "every storm has struck"
     assert set(figures["exit_codes"]) == {0}
