@@ -57,11 +57,8 @@ ROOMS: Mapping[str, Said] = {
 #: Rooms of which only the number is told.
 TECHNICAL: Mapping[str, Said] = {
     "enrolment_log": ("Steps of automatic series", "自动流程的步骤"),
-<<<<<<< HEAD
     "webhook_calls": ("What we passed on to other systems of ours", "我们传递给自有其他系统的数据"),
-=======
     "broadcast_waves": ("Mailings that were looked at before they were sent", "发送前预览的群发"),
->>>>>>> a3ae2d0 (tests, profiles: Storms strike before they pass; reviews have a name in a copy of what is held.)
     "early_orders": ("News of orders we do not know yet", "尚未知晓的订单的消息"),
     "deliveries": ("Data that was delivered to us by other services", "其他服务推送给我们的数据"),
     "receipts_early": ("Receipts", "回执"),
