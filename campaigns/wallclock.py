@@ -65,12 +65,14 @@ class Duration:
 
     def after(self, start: datetime, zone: ZoneInfo) -> datetime:
         """The instant this much after `start` (before it when the sign is -1)."""
-        moved = start
         if self.months or self.days:
-            local = start.astimezone(zone).replace(tzinfo=None)
-            shift = relativedelta(months=self.months * self.sign, days=self.days * self.sign)
-            moved = instant(_bounded(local, shift), zone)
-        return min(max(moved + self.elapsed * self.sign, FIRST_INSTANT), LAST_INSTANT)
+            return self.after_clock(start.astimezone(zone).replace(tzinfo=None), zone)
+        return _within_time(start + self.elapsed * self.sign)
+
+    def after_clock(self, local: datetime, zone: ZoneInfo) -> datetime:
+        """The same after a naive wall-clock time, which itself may be one that a clock change skips."""
+        shift = relativedelta(months=self.months * self.sign, days=self.days * self.sign)
+        return _within_time(instant(_bounded(local, shift), zone) + self.elapsed * self.sign)
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,10 @@ def _end_of_gap(local: datetime, zone: ZoneInfo) -> datetime:
         else:
             low = middle
     return high.replace(microsecond=0)
+
+
+def _within_time(at: datetime) -> datetime:
+    return min(max(at, FIRST_INSTANT), LAST_INSTANT)
 
 
 def _bounded(local: datetime, shift: relativedelta) -> datetime:
