@@ -15,12 +15,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from base.clock import Clock
-from base.mongo import Database, Document, DuplicateKeyError, Session
+from base.mongo import UNAVAILABLE, Database, Document, DuplicateKeyError, Session
 from profiles.models import Event, NewEvent
 from profiles.segments import EventFacts, ListedEvents, Needs, joint_needs
 from profiles.store.appraisals import AppraisalBook, Appraised
@@ -74,6 +74,15 @@ class Appraiser(Protocol):
         """Pure."""
 
 
+class Onlooker(Protocol):
+    """Somebody further up who keeps something of their own about people: when a date of theirs comes, say."""
+
+    async def seen(self, people: Sequence[Mapping[str, Any]]) -> None:
+        """These people (documents, as the appraisers leave them) were looked at, because something about them may have
+        changed. Told before the look is over, so nobody is missed; who is changed meanwhile is looked at, and told of,
+        once more. May be told twice of one state, and, by a worker that was away for long, of one that has passed."""
+
+
 #: Who is being merged or parted just now (`MergeStore.busy`): they are looked at when that is over.
 Busy = Callable[[], Awaitable[Collection[str]]]
 
@@ -91,6 +100,7 @@ class Appraisal:
         appraisers: Sequence[Appraiser] = (), *, busy: Busy = nobody,
     ) -> None:  # fmt: skip
         """`appraisers` in the order in which they are asked."""
+        self._onlookers: list[Onlooker] = []
         self._database = database
         self._profiles = profiles
         self._book: AppraisalBook = profiles.appraisals
@@ -98,6 +108,10 @@ class Appraisal:
         self._clock = clock
         self._appraisers = tuple(appraisers)
         self._busy = busy
+
+    def join(self, onlooker: Onlooker) -> None:
+        """Tell them of everybody who is looked at. For the composition root."""
+        self._onlookers.append(onlooker)
 
     async def drain(self, limit: int) -> int:
         """Look at up to `limit` due people; how many."""
@@ -175,10 +189,26 @@ class Appraisal:
         return looks
 
     async def _write(self, looks: Sequence[tuple[Appraised, Sequence[NewEvent]]]) -> None:
+        if not await self._told([with_fields(look.row, look.fields) for look, _ in looks]):
+            soon = self._clock() + AFTER_A_FAULT
+            looks = [(replace(look, again_at=min(look.again_at or soon, soon)), events) for look, events in looks]
         await self._book.write([look for look, _ in looks if not look.changed])
         changed = [(look, events) for look, events in looks if look.changed]
         if changed:
             await self._keep(changed)
+
+    async def _told(self, people: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether all onlookers took it in. One that fails holds nobody up, and is told again a little later."""
+        done = True
+        for onlooker in self._onlookers if people else ():
+            try:
+                await onlooker.seen(people)
+            except UNAVAILABLE:
+                raise
+            except Exception:
+                log.exception("an onlooker failed", extra={"people": len(people)})
+                done = False
+        return done
 
     async def _keep(self, changed: Sequence[tuple[Appraised, Sequence[NewEvent]]]) -> None:
         try:

@@ -56,6 +56,7 @@ ROOMS: Mapping[str, Said] = {
 }
 #: Rooms of which only the number is told.
 TECHNICAL: Mapping[str, Said] = {
+    "planned_entries": ("Automatic series that are to begin for you", "将为您开始的自动消息流程"),
     "enrolment_log": ("Steps of automatic series", "自动流程的步骤"),
     "webhook_calls": ("What we passed on to other systems of ours", "我们传递给自有其他系统的数据"),
     "broadcast_waves": ("Mailings that were looked at before they were sent", "发送前预览的群发"),

@@ -38,7 +38,7 @@ class Asked:
         return isinstance(value, list | tuple) and any(self.named_in(each) for each in value)
 
     def _names(self, part: Mapping[str, Any]) -> bool:
-        if self.segment_id is not None and part.get("segment") == self.segment_id:
+        if self.segment_id is not None and self.segment_id in (part.get("segment"), part.get("segment_id")):
             return True
         field = part.get("field")
         if isinstance(field, str) and (field == "tags" or field.endswith("properties.tag")):

@@ -195,6 +195,29 @@ class EventStore:
         """Erase the events of these people."""
         return (await self._rows.delete_many({"profile_id": {"$in": list(profile_ids)}}, session=session)).deleted_count
 
+    async def many(self, event_ids: Iterable[str]) -> list[Event]:
+        """Those of these that are there."""
+        return [Event.model_validate(row) for row in await whole(self._rows.find({"_id": {"$in": list(event_ids)}}))]
+
+    async def stretch(self, after: str, until: str, size: int) -> str | None:
+        """The last of the next `size` ids after this one and before `until`; None at the end."""
+        ids = self._rows.find({"_id": {"$gt": after, "$lt": until}}, {"_id": 1}).sort("_id", ASCENDING)
+        found = await ids.clone().skip(size - 1).limit(1).to_list(1) or (await whole(ids.limit(size)))[-1:]
+        return str(found[0]["_id"]) if found else None
+
+    async def between(
+        self, after: str, last: str, names: Iterable[str], since: datetime, *, limit: int | None = None
+    ) -> list[Event]:  # fmt: skip
+        """Somebody's events of these names, kept under ids after the one and up to the other, that happened since
+        then, in the order in which they were kept; with a limit the last ones."""
+        wanted = {
+            "_id": {"$gt": after, "$lte": last}, "name": {"$in": sorted(names)}, "profile_id": {"$type": "string"},
+            **_between(since, None),
+        }  # fmt: skip
+        found = self._rows.find(wanted).sort("_id", ASCENDING if limit is None else DESCENDING)
+        rows = await whole(found if limit is None else found.limit(limit))
+        return [Event.model_validate(row) for row in (rows if limit is None else rows[::-1])]
+
     async def file_old(self) -> int:
         """Write kind and doer on events of a version that did not; how many. Cheap where that was done."""
         oldest = await self._rows.find_one({}, {"kind": 1}, sort=[("_id", ASCENDING)])

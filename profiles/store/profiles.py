@@ -133,6 +133,11 @@ class ProfileStore:
         survivors = await self._survivors(behind, None) if behind else {}
         return {asked_id: survivors[asked_id]["_id"] if asked_id in survivors else asked_id for asked_id in asked}
 
+    async def revisions(self, profile_ids: Iterable[str]) -> dict[str, int]:
+        """Profile → how often it was changed; no merges followed."""
+        wanted = {"_id": {"$in": list(profile_ids)}}
+        return {row["_id"]: row.get("rev", 0) for row in await whole(self._rows.find(wanted, {"rev": 1}))}
+
     async def identities_of(self, profile_id: str) -> list[Identity]:
         """All ways by which the person is known, first seen first."""
         now = await self.current([profile_id])

@@ -181,6 +181,11 @@ class MemberStore:
         rest = await whole(ids.limit(size))
         return (rest[-1]["_id"], len(rest)) if rest else None
 
+    async def members(self, key: str, after: str, size: int) -> list[str]:
+        """The next members under a key after this id."""
+        wanted = {"segments": key, "_id": {"$gt": after}, "merged_into": None}
+        return [row["_id"] for row in await whole(self._rows.find(wanted, {"_id": 1}).sort("_id", 1).limit(size))]
+
     async def put(self, between: tuple[str, str], key: str, wanted: Mapping[str, Any]) -> None:
         """Those of this stretch of ids whom the filter finds become members, all others none. May run twice.
 
