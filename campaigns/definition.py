@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from base.errors import MEMBER, FieldError, WrongInput
 from campaigns.conditions import RuleFault
-from campaigns.models import LATER_TRIGGERS, STEPS, TRIGGERS, Definition
+from campaigns.models import STEPS, TRIGGERS, Definition
 
 #: Bytes of JSON, levels, members: what a stored definition may be at most.
 MAX_DEPTH = 30
@@ -37,7 +37,7 @@ def read(raw: object) -> Reading:
     missing: list[FieldError] = []
     outer = dict(raw)
     if "trigger" in outer:
-        outer["trigger"] = _typed(outer["trigger"], "trigger", TRIGGERS, LATER_TRIGGERS, faults, missing)
+        outer["trigger"] = _typed(outer["trigger"], "trigger", TRIGGERS, frozenset(), faults, missing)
     if isinstance(outer.get("steps"), Sequence) and not isinstance(outer["steps"], str):
         outer["steps"] = [
             _typed(step, f"steps[{place}]", STEPS, frozenset(), faults, missing)

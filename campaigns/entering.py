@@ -1,4 +1,5 @@
-"""People enter journeys, by an event or by a call: once per cause, whatever happens twice or at the same moment."""
+"""People enter journeys, by an event, a date, a schedule, a call or a step of another journey: once per cause, whatever
+happens twice or at the same moment."""
 
 from __future__ import annotations
 
@@ -17,13 +18,16 @@ from campaigns.live import LiveJourney
 from campaigns.run import Wait
 from campaigns.store.enrolments import EnrolmentStore, new_row
 
+#: Statuses of a journey that takes people in. Into a paused one they come and are held behind the door.
+OPEN = frozenset({"live", "paused"})
 #: How often a decision is taken anew because somebody entered the same person at the same moment.
 ROUNDS = 6
 
 
 @dataclass(frozen=True)
 class Entrant:
-    """Somebody whom something (`cause`: an event id, `api:key`) brings to a journey."""
+    """Somebody whom something brings to a journey. `cause`: an event id, `api:KEY`, `date:VALUE:YEAR`,
+    `schedule:INSTANT`, `inside:SEGMENT` (a backfill), `journey:RUN:NODE:VISIT` (a step of another journey)."""
 
     journey: LiveJourney
     profile_id: str
@@ -52,8 +56,9 @@ class Entrance:
 
     async def admit(self, entrants: Sequence[Entrant]) -> list[Admission]:
         """One admission per entrant, in order. May run twice for the same entrants."""
-        admissions: dict[int, Admission] = {}
-        left = list(enumerate(entrants))
+        shut = {place for place, each in enumerate(entrants) if each.journey.status not in OPEN}
+        admissions = {place: Admission(None, False, "closed") for place in shut}
+        left = [(place, each) for place, each in enumerate(entrants) if place not in shut]
         for _ in range(ROUNDS):
             if not left:
                 break

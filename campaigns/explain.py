@@ -176,7 +176,9 @@ def _why(row: Mapping[str, Any]) -> tuple[Statement, datetime | None]:
 
 def _entered(row: Mapping[str, Any]) -> Statement:
     event = (row.get("data") or {}).get("event") or {}
-    return _statement("entered", {"event": event.get("name") or "api"}, row["started_at"])
+    zone = (event.get("properties") or {}).get("unknown_zone") if event.get("name") == "date" else None
+    told = {"event": event.get("name") or "api", **({"unknown_zone": zone} if zone else {})}
+    return _statement("entered", told, row["started_at"])
 
 
 def _unwritten(row: Mapping[str, Any], log: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

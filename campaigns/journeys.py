@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, get_args
@@ -19,12 +19,21 @@ from campaigns.explain import Explanation, explain
 from campaigns.facts import FactReader
 from campaigns.flow import Flow, StepCounts, counts_of, flow_of, states_of
 from campaigns.live import LiveJourney, LiveJourneys
-from campaigns.models import Definition, WaitEventStep
+from campaigns.models import (
+    DateTrigger,
+    Definition,
+    ReceiptTrigger,
+    ScheduleTrigger,
+    SegmentTrigger,
+    Trigger,
+    WaitEventStep,
+)
 from campaigns.recipes import Recipe, recipe, recipes
 from campaigns.store import EnrolmentStore, JourneyStore, TemplateStore
 from campaigns.validate import check_whole, journey_ids, template_ids
 from campaigns.wallclock import Duration
 from profiles.models import storable
+from profiles.store.segments import SegmentStore
 from profiles.terms import Terms
 
 Status = Literal["live", "paused", "draining", "archived"]
@@ -65,8 +74,10 @@ class Journeys:
     def __init__(
         self, store: JourneyStore, enrolments: EnrolmentStore, live: LiveJourneys, entrance: Entrance,
         facts: FactReader, templates: TemplateStore, doorbell: Ringer, clock: Clock, terms: Terms | None = None,
+        segments: SegmentStore | None = None,
     ) -> None:  # fmt: skip
         self._terms = terms
+        self._segments = segments
         self._store = store
         self._enrolments = enrolments
         self._live = live
@@ -113,7 +124,7 @@ class Journeys:
             definition = must_read(head["draft"])
             templates = await self._templates.existing(template_ids(definition))
             journeys = frozenset(await self._store.statuses(journey_ids(definition)))
-            check_whole(definition, templates, await self._stages(), journeys)
+            check_whole(definition, templates, await self._stages(), journeys, await self._named_in(definition.trigger))
             found = await self._publication(head, definition, dry_run)
             if dry_run or await self._published(head, found, by):
                 return found
@@ -124,12 +135,26 @@ class Journeys:
             return None
         return frozenset(each.key for each in (await self._terms.now()).stages)
 
+    async def _named_in(self, trigger: Trigger) -> frozenset[str] | None:
+        """Of the segment and the journey that a trigger names those that are there."""
+        found: set[str] = set()
+        if isinstance(trigger, ReceiptTrigger) and trigger.journey_id is not None:
+            found |= (await self._store.names([trigger.journey_id])).keys()
+        if isinstance(trigger, SegmentTrigger | ScheduleTrigger):
+            if self._segments is None:
+                return None
+            found |= {row["_id"] for row in await self._segments.many([trigger.segment_id])}
+        return frozenset(found)
+
     async def _published(self, head: Document, found: Publication, by: str | None) -> bool:
         version = await self._store.add_version(head["_id"], head["draft"], by)
         if version != found.version:
             return False  # somebody else published meanwhile: say it with the right number
         status = "live" if head["status"] == "draft" else head["status"]
-        fields = {"live_version": version, "latest_version": version, "status": status, "published_at": self._clock()}
+        now = self._clock()
+        fields = {"live_version": version, "latest_version": version, "status": status, "published_at": now}
+        if head["status"] == "draft":
+            fields["opened_at"] = now
         changed = await self._store.change(head["_id"], head["rev"], fields)
         self._live.forget()
         return changed is not None
@@ -200,6 +225,8 @@ class Journeys:
             fields["release"] = {"at": now, "shift_ms": span, "stale_before": now - late if late is not None else None}
         elif status == "paused":
             fields["release"] = None
+        if head["status"] == "draining" and status in ("live", "paused"):
+            fields["opened_at"] = now
         return fields
 
     async def _follow(self, head: Document) -> None:
@@ -296,6 +323,10 @@ class Journeys:
         if head is None:
             raise NotFound("There is no such journey.")
         return head
+
+    async def names(self, journey_ids: Iterable[str]) -> dict[str, str]:
+        """Journey → its name."""
+        return await self._store.names(journey_ids)
 
     async def page(
         self, *, status: str | None = None, limit: int | None = None, cursor: str | None = None
@@ -406,6 +437,11 @@ def _warnings(definition: Definition) -> list[FieldError]:
     for place, step in enumerate(definition.steps):
         if isinstance(step, WaitEventStep) and step.timeout is None:
             found.append(FieldError(f"steps[{place}].timeout", "without a timeout the wait ends after 90 days"))
+    trigger = definition.trigger
+    again = isinstance(trigger, ScheduleTrigger) or (isinstance(trigger, DateTrigger) and trigger.yearly)
+    if again and definition.reentry.mode == "once":
+        told = "each person enters only the first time; mode after_exit or per_key lets them come again"
+        found.append(FieldError("reentry.mode", told))
     return found
 
 

@@ -67,6 +67,11 @@ class LiveJourneys:
             self._until = time.monotonic() + FRESH_S
         return self._picture
 
+    async def anew(self) -> Picture:
+        """The picture as it is stored by now."""
+        self.forget()
+        return await self.now()
+
     async def definition(self, journey_id: str, version: int) -> Definition | None:
         """A version, read once with the names that tags have; None when it is gone or can no longer be read."""
         names = (await self._terms.now()).tags

@@ -15,11 +15,17 @@ from campaigns.models import (
     EventTrigger,
     MessageTrigger,
     OrderTrigger,
+    ReceiptTrigger,
+    SegmentTrigger,
     Trigger,
 )
 
-#: An event older than this when we hear of it begins nothing: a mail about last month's basket helps nobody.
+#: An event older than this when we hear of it begins nothing; `event` triggers may say otherwise.
 MAX_AGE = timedelta(hours=72)
+#: Told by nobody: what is received in answer to something we sent (`campaigns.replies`).
+REPLIED = "message.replied"
+#: The mark on an event that a machine made, not a person: a scanner followed a link, a proxy loaded a picture.
+BOT = "bot"
 #: Words for a status of an order that shops use, and the event that tells of it.
 ORDER_WORDS: Mapping[str, str] = {
     "checkout": "checkout.started", "placed": "order.created", "pending": "order.created", "unpaid": "order.created",
@@ -43,12 +49,21 @@ def names_of(trigger: Trigger) -> tuple[str, ...]:
         return (ORDER_WORDS.get(trigger.status, f"order.{trigger.status}"),)
     if isinstance(trigger, ChangedTrigger):
         return _OF_FIELD.get(trigger.field, ("profile.updated",))
+    if isinstance(trigger, SegmentTrigger):
+        return ("segment.entered" if trigger.type == "segment_entered" else "segment.left",)
+    if isinstance(trigger, ReceiptTrigger):
+        return (f"message.{trigger.what}",)
     return ()
 
 
-def begins(trigger: Trigger, event: Happened, now: datetime) -> bool:
-    """Whether the event, one of `names_of`, begins a run."""
-    if now - event.occurred_at > MAX_AGE:
+def recorded_names_of(trigger: Trigger) -> tuple[str, ...]:
+    """The same as they stand in the database."""
+    return tuple("message.received" if name == REPLIED else name for name in names_of(trigger))
+
+
+def begins(trigger: Trigger, event: Happened, now: datetime, *, of_any_age: bool = False) -> bool:
+    """Whether the event, one of `names_of`, begins a run. `of_any_age`: those of the past are asked for."""
+    if not of_any_age and now - event.occurred_at > _max_age(trigger):
         return False
     if isinstance(trigger, EventTrigger | OrderTrigger):
         return trigger.where.matches(event.view(), now)
@@ -56,7 +71,23 @@ def begins(trigger: Trigger, event: Happened, now: datetime) -> bool:
         return _message_begins(trigger, event)
     if isinstance(trigger, ChangedTrigger):
         return _change_begins(trigger, event)
+    if isinstance(trigger, SegmentTrigger):
+        return event.properties.get("segment_id") == trigger.segment_id
+    if isinstance(trigger, ReceiptTrigger):
+        return _receipt_begins(trigger, event)
     return False
+
+
+def _max_age(trigger: Trigger) -> timedelta:
+    return trigger.max_age.roughly() if isinstance(trigger, EventTrigger) else MAX_AGE
+
+
+def cause_of(trigger: Trigger, event: Happened) -> str:
+    """What the run begins with; the same cause begins no second one. A message is opened or clicked often, and counts
+    once."""
+    if isinstance(trigger, ReceiptTrigger):
+        return f"{event.properties.get('send_key')}:{trigger.what}"
+    return event.id
 
 
 def key_of(trigger: Trigger, event: Happened) -> str | None:
@@ -69,7 +100,26 @@ def key_of(trigger: Trigger, event: Happened) -> str | None:
         return str(found) if found else None
     if isinstance(trigger, MessageTrigger):
         return event.conversation_id
+    if isinstance(trigger, SegmentTrigger):
+        # the event stands for one transition and sorts by time: it is the number of the membership
+        return f"{trigger.segment_id}:{event.id}"
+    if isinstance(trigger, ReceiptTrigger):
+        return cause_of(trigger, event)
     return None
+
+
+def _receipt_begins(trigger: ReceiptTrigger, event: Happened) -> bool:
+    properties = event.properties
+    if not properties.get("send_key"):
+        return False  # a colleague wrote it in the provider's own app: it is none of our sends
+    if properties.get(BOT) and not trigger.bots:
+        return False
+    source = (properties.get("source"), properties.get("source_id"))
+    if trigger.journey_id is not None and source != ("journey", trigger.journey_id):
+        return False
+    if trigger.broadcast_id is not None and source != ("broadcast", trigger.broadcast_id):
+        return False
+    return trigger.step is None or properties.get("node_id") == trigger.step
 
 
 def _message_begins(trigger: MessageTrigger, event: Happened) -> bool:

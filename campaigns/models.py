@@ -6,7 +6,7 @@ Reading a definition is `campaigns.definition.read`; what makes sense as a whole
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import cached_property
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -25,10 +25,13 @@ from pydantic import (
 )
 
 from base.errors import WrongInput
+from base.ids import Prefix, is_id
 from campaigns.conditions import Condition, RuleFault, Where, read_condition, read_where
 from campaigns.contents import InlineContent
+from campaigns.recurrence import MORNING, Recurrence
 from campaigns.wallclock import WEEKDAYS, Clock24, Duration, known_zone
 from profiles.edit import ProfilePatch, patch_from_paths
+from profiles.segments.fields import Kind, Scope, find_field
 
 Mode = Literal["once", "after_exit", "cooldown", "per_key"]
 IfActive = Literal["ignore", "restart", "queue_one"]
@@ -96,6 +99,35 @@ def _web_address(value: str) -> str:
     return value
 
 
+def _named_zone(value: str) -> str:
+    if value == "profile":
+        raise ValueError("it comes at one moment for everybody: name a zone such as Europe/Berlin")
+    return _zone(value)
+
+
+def _recurrence(value: object) -> Recurrence:
+    if isinstance(value, Recurrence):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("is a text such as FREQ=WEEKLY;BYDAY=MO")
+    return Recurrence.parse(value)
+
+
+def _holding_a_date(value: str) -> str:
+    if find_field(value, Scope.PROFILE).kind not in (Kind.TIME, Kind.FREE):
+        raise ValueError("holds no date: name one such as attributes.birthday, created_at or orders.last_at")
+    return value
+
+
+def _id_of(prefix: Prefix, what: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not is_id(value, prefix):
+            raise ValueError(f"is the id of a {what}, such as {prefix}_01…")
+        return value
+
+    return AfterValidator(check)
+
+
 def _rule(value: object, *, run: bool) -> Condition:
     try:
         return read_condition(value, run=run)
@@ -132,8 +164,14 @@ UserId = Annotated[str, StringConstraints(pattern=r"^usr_[\w]{1,60}$")]
 SavedName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w-]{0,39}$"), AfterValidator(_free_name)]
 WebAddress = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_web_address)]
 #: Elapsed time or calendar days, longer than nothing and at most a month.
-Span = Annotated[
-    Duration, PlainValidator(_duration), AfterValidator(_span), _as_text, _duration_schema
+Span = Annotated[Duration, PlainValidator(_duration), AfterValidator(_span), _as_text, _duration_schema]
+SegmentId = Annotated[str, _id_of("seg", "segment")]
+DateField = Annotated[DataPath, AfterValidator(_holding_a_date)]
+AnyRecurrence = Annotated[
+    Recurrence,
+    PlainValidator(_recurrence),
+    _as_text,
+    WithJsonSchema({"type": "string", "examples": ["FREQ=WEEKLY;BYDAY=MO"]}),
 ]
 Rule = Annotated[
     Condition,
@@ -174,6 +212,8 @@ class EventTrigger(Part):
     event: EventName
     where: Filters = Where()
     key: DataPath | None = None
+    #: An event that is older when we hear of it begins nothing: a mail about last month's basket helps nobody.
+    max_age: WaitDuration = Duration.parse("PT72H")
 
 
 class MessageTrigger(Part):
@@ -203,21 +243,98 @@ class ChangedTrigger(Part):
     to: Any = None
 
 
+class SegmentTrigger(Part):
+    """Somebody came into a segment, or is no longer in it. A new or changed rule tells of nobody."""
+
+    type: Literal["segment_entered", "segment_left"]
+    segment_id: SegmentId
+
+
+class DateTrigger(Part):
+    """A date that we know of the person, moved by `offset`; `yearly`: its anniversaries. See `campaigns.dates`."""
+
+    type: Literal["date"]
+    field: DateField
+    offset: AnyDuration | None = None
+    yearly: bool = False
+    #: The clock time; without it the time that the field holds, or 09:00 for a bare day.
+    at: ClockTime | None = None
+    zone: ZoneChoice = "profile"
+
+
+class ScheduleTrigger(Part):
+    """Again and again, for all members of a segment at that moment. See `campaigns.recurrence`."""
+
+    type: Literal["schedule"]
+    rrule: AnyRecurrence
+    segment_id: SegmentId
+    #: The clock time, 09:00 unless the rule names hours.
+    at: ClockTime | None = None
+    #: The deployment's own where none is named.
+    zone: Annotated[str, AfterValidator(_named_zone)] | None = None
+    #: From which day on; rules that count need it.
+    start: date | None = None
+
+    @model_validator(mode="after")
+    def _comes(self) -> ScheduleTrigger:
+        if self.at is not None and self.rrule.names_hours and self.rrule.frequency != "HOURLY":
+            raise ValueError("the rule names hours itself: leave `at` or BYHOUR and BYMINUTE away")
+        lacks = self.rrule.lacks_start() if self.start is None else None
+        if lacks is not None:
+            raise ValueError(lacks)
+        if not self.rrule.ever(self.start, self.clock.at):
+            raise ValueError("the rule never comes: there is no such day")
+        return self
+
+    @property
+    def clock(self) -> Clock24:
+        """The clock time from which the rule is unrolled."""
+        return self.at or MORNING
+
+
+class ReceiptTrigger(Part):
+    """What became of something we sent: once per message, whoever of us or which journey or broadcast sent it."""
+
+    type: Literal["message"]
+    what: Literal["opened", "clicked", "replied", "bounced", "failed"]
+    journey_id: Annotated[str, _id_of("jrn", "journey")] | None = None
+    broadcast_id: Annotated[str, _id_of("brd", "broadcast")] | None = None
+    #: One step of that journey.
+    step: StepId | None = None
+    #: Also what looks like a scanner or a privacy proxy, not like a person.
+    bots: bool = False
+
+    @model_validator(mode="after")
+    def _one_source(self) -> ReceiptTrigger:
+        if self.journey_id is not None and self.broadcast_id is not None:
+            raise ValueError("name a journey or a broadcast, not both")
+        if self.step is not None and self.journey_id is None:
+            raise ValueError("a step needs the journey it belongs to")
+        return self
+
+
 class ApiTrigger(Part):
     """Only by a call or by a person at the desk."""
 
     type: Literal["api"]
 
 
-Trigger = EventTrigger | MessageTrigger | OrderTrigger | ChangedTrigger | ApiTrigger
+Trigger = (
+    EventTrigger | MessageTrigger | OrderTrigger | ChangedTrigger | SegmentTrigger | DateTrigger | ScheduleTrigger
+    | ReceiptTrigger | ApiTrigger
+)  # fmt: skip
 TRIGGERS: dict[str, type[Part]] = {
     "event": EventTrigger,
     "message_received": MessageTrigger,
     "order": OrderTrigger,
     "changed": ChangedTrigger,
+    "segment_entered": SegmentTrigger,
+    "segment_left": SegmentTrigger,
+    "date": DateTrigger,
+    "schedule": ScheduleTrigger,
+    "message": ReceiptTrigger,
     "api": ApiTrigger,
 }
-LATER_TRIGGERS = frozenset({"segment_entered", "segment_left", "date", "schedule", "message"})
 
 # -- steps ---------------------------------------------------------------------------------------------------------
 

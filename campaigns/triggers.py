@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from base.clock import Clock
 from base.duty import MAX_CRASHES, settled
 from base.mongo import UNAVAILABLE, Document
 from campaigns.bells import Ringer
-from campaigns.conditions import Happened, Scope, carried, holds
-from campaigns.entering import Entrance, Entrant
+from campaigns.entering import Entrance
 from campaigns.facts import FactReader, happened, in_order_of_time
-from campaigns.live import LiveJourney, LiveJourneys
-from campaigns.matching import begins, key_of
+from campaigns.late import LateEntries
+from campaigns.live import LiveJourneys
+from campaigns.qualifying import Match, Qualifying, callers_of
 from campaigns.store import EnrolmentStore
 from profiles.events import Event, EventStore
 
@@ -30,28 +28,21 @@ log = logging.getLogger(__name__)
 Listener = Callable[[Sequence[Event]], Awaitable[None]]
 
 
-@dataclass(frozen=True)
-class _Match:
-    """An event of a person that may begin a journey."""
-
-    row_id: str
-    event: Happened
-    profile_id: str
-    journey: LiveJourney
-
-
 class Reactor:
     """Drains domain events."""
 
     def __init__(
         self, events: EventStore, store: EnrolmentStore, live: LiveJourneys, entrance: Entrance, facts: FactReader,
-        doorbell: Ringer, clock: Clock, *, listeners: Sequence[Listener] = (),
+        qualifying: Qualifying, late: LateEntries, doorbell: Ringer, clock: Clock, *,
+        listeners: Sequence[Listener] = (),
     ) -> None:  # fmt: skip
         self._events = events
         self._store = store
         self._live = live
         self._entrance = entrance
         self._facts = facts
+        self._qualifying = qualifying
+        self._late = late
         self._doorbell = doorbell
         self._clock = clock
         self._listeners = tuple(listeners)
@@ -95,38 +86,20 @@ class Reactor:
         concerned = [event for event in events if event.profile_id]
         owners = await self._facts.current({event.profile_id for event in concerned if event.profile_id})
         matches = await self._matched(concerned, owners, reasons)
-        entrants = [_entrant(match) for match in matches]
-        admissions = await self._entrance.admit(entrants)
+        admissions = await self._entrance.admit([match.entrant() for match in matches])
+        await self._late.changed({owners[str(each.profile_id)] for each in concerned if _changes(each)})
         woken = await self._wake(concerned, owners)
         return woken > 0 or any(admission.created for admission in admissions)
 
     async def _matched(
         self, events: Sequence[Event], owners: Mapping[str, str], reasons: dict[str, str]
-    ) -> list[_Match]:
-        picture, now = await self._live.now(), self._clock()
-        found = []
-        for event in events:
-            seen = happened(event)
-            for journey in picture.begun_by.get(event.name, ()):
-                try:
-                    if begins(journey.definition.trigger, seen, now):
-                        found.append(_Match(event.id, seen, owners[str(event.profile_id)], journey))
-                except Exception as error:  # what a stranger sent must not stop the others
-                    log.exception("trigger failed", extra={"event": event.id, "journey": journey.id})
-                    reasons[event.id] = f"A trigger could not be asked: {type(error).__name__}."
-        return await self._let_in(found, now)
-
-    async def _let_in(self, matches: Sequence[_Match], now: datetime) -> list[_Match]:
-        """Those whom the journey's entry filter lets in, and who are still there."""
-        filters = [match.journey.definition.entry_filter for match in matches]
-        names = {name for each in filters if each is not None for name in each.history_names}
-        subjects = await self._facts.subjects(sorted({match.profile_id for match in matches}), names)
-        return [
-            match
-            for match, condition in zip(matches, filters, strict=True)
-            if match.profile_id in subjects
-            and (condition is None or holds(condition, _scope(match, subjects[match.profile_id]), now))
-        ]
+    ) -> list[Match]:
+        """Those who enter. Whom an entry filter turns away is asked once more a little later, where that may help."""
+        picture = await self._live.now()
+        found = await self._qualifying.matches(events, owners, picture.begun_by, reasons)
+        answers = await self._qualifying.let_in(callers_of(found))
+        await self._late.wait([match for match, answer in zip(found, answers, strict=True) if answer is False])
+        return [match for match, answer in zip(found, answers, strict=True) if answer]
 
     async def _wake(self, events: Sequence[Event], owners: Mapping[str, str]) -> int:
         by_name: dict[str, set[str]] = {}
@@ -150,20 +123,9 @@ def _readable(rows: Sequence[Document], reasons: dict[str, str]) -> list[Event]:
     return found
 
 
-def _scope(match: _Match, subject: Any) -> Scope:
-    view = match.event.view()
-    return Scope(subject=subject, values={"event": view}, began_with=view)
-
-
-def _entrant(match: _Match) -> Entrant:
-    return Entrant(
-        journey=match.journey,
-        profile_id=match.profile_id,
-        cause=match.event.id,
-        since=match.event.occurred_at,
-        key=key_of(match.journey.definition.trigger, match.event),
-        data={"event": carried(match.event)},
-    )
+def _changes(event: Event) -> bool:
+    """It may make an entry filter answer otherwise: somebody has said who they are, or is another's."""
+    return event.name.startswith("profile.")
 
 
 def _closing(row: Document, reason: str | None) -> Any:

@@ -22,10 +22,10 @@ Ways = Mapping[str, list[tuple[str, str | None]]]
 
 def check_whole(
     definition: Definition, known_templates: frozenset[str] | None = None, known_stages: frozenset[str] | None = None,
-    known_journeys: frozenset[str] | None = None,
+    known_journeys: frozenset[str] | None = None, named_in_trigger: frozenset[str] | None = None,
 ) -> None:  # fmt: skip
     """Raise `WrongInput` with the path of every fault. `known_templates`, `known_journeys`: ids that exist;
-    `known_stages`: keys of the list; None: not asked."""
+    `known_stages`: keys of the list; `named_in_trigger`: what exists of what the trigger names; None: not asked."""
     faults = [
         *_double_ids(definition),
         *_unknown_targets(definition),
@@ -36,6 +36,7 @@ def check_whole(
         *_unknown_stages(definition, known_stages),
         *_unknown_journeys(definition, known_journeys),
         *_lonely_digests(definition),
+        *_unknown_in_trigger(definition, named_in_trigger),
     ]
     if faults:
         raise WrongInput("This journey cannot be published yet.", faults)
@@ -166,3 +167,10 @@ def _lonely_digests(definition: Definition) -> Iterator[FieldError]:
     """Where a second event begins no run of its own, nothing ever joins a digest."""
     if definition.reentry.mode != "per_key" and any(isinstance(step, DigestStep) for step in definition.steps):
         yield FieldError("reentry.mode", "a digest needs per_key, so that each event begins a run that can join it")
+
+
+def _unknown_in_trigger(definition: Definition, known: frozenset[str] | None) -> Iterator[FieldError]:
+    for name in ("segment_id", "journey_id"):
+        wanted = getattr(definition.trigger, name, None)
+        if known is not None and wanted is not None and wanted not in known:
+            yield FieldError(f"trigger.{name}", f"there is no {name.removesuffix('_id')} {wanted!r}")

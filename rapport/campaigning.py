@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from campaigns.assigning import Assigning
+from campaigns.backfill import Backfills
 from campaigns.broadcasts.book import Broadcasts
 from campaigns.broadcasts.hearing import Hearing
 from campaigns.broadcasts.minding import Minder
@@ -22,19 +23,26 @@ from campaigns.entering import Entrance
 from campaigns.errands import Errands
 from campaigns.facts import FactReader
 from campaigns.handing_over import HandingOver
+from campaigns.intakes import Intakes
 from campaigns.journeys import Journeys
+from campaigns.late import LateEntries
 from campaigns.lifecycle import Lifecycle
 from campaigns.live import LiveJourneys
 from campaigns.naming import JourneyUses
+from campaigns.planning import DatePlanner
+from campaigns.qualifying import Qualifying
 from campaigns.reminders import Reminders
 from campaigns.render import Renderer
+from campaigns.replies import Replies
 from campaigns.sending import JourneySource
 from campaigns.steps import Walker
 from campaigns.store import (
     CallStore,
     DigestStore,
     EnrolmentStore,
+    IntakeStore,
     JourneyStore,
+    PlannedStore,
     TaskStore,
     TemplateStore,
     TurnStore,
@@ -89,6 +97,10 @@ class Campaigns:
     winners: Winners
     handing_over: HandingOver
     tidying: Tidying
+    planned: PlannedStore
+    planner: DatePlanner
+    intakes: Intakes
+    backfills: Backfills
 
 
 def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox: Inbox) -> Campaigns:
@@ -116,6 +128,12 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
     handing_over = HandingOver(tasks, task_rows, assigning, inbox.conversations)
     writer = MessageWriter(renderer, plumbing.channels, plumbing.registry, PersonalLinks(people.consent_links))
     source = JourneySource(heads, runs, live, facts, template_rows, people.profiles, writer, doorbell, clock)
+    planned, intake_rows = PlannedStore(db, clock), IntakeStore(db, clock)
+    qualifying = Qualifying(facts, Replies(inbox.sends), clock)
+    late = LateEntries(planned, people.events, live, qualifying, entrance, facts, clock)
+    planner = DatePlanner(planned, live, people.profiles, facts, qualifying, entrance, late, doorbell, clock)
+    people.appraisal.join(planner)
+    segments, members = people.segment_rows, people.segment_members
     inbox.delivery.register("journey", source)
     confirmations = Confirmations(
         people.profiles, people.consent, inbox.outbox, plumbing.channels, plumbing.registry, people.consent_links
@@ -129,10 +147,12 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
         mailing.hearing.hear,
     ]  # fmt: skip
     return Campaigns(
-        journeys=Journeys(heads, runs, live, entrance, facts, template_rows, doorbell, clock, people.terms),
+        journeys=Journeys(heads, runs, live, entrance, facts, template_rows, doorbell, clock, people.terms, segments),
         templates=templates,
         tasks=tasks,
-        reactor=Reactor(people.events, runs, live, entrance, facts, doorbell, clock, listeners=listeners),
+        reactor=Reactor(
+            people.events, runs, live, entrance, facts, qualifying, late, doorbell, clock, listeners=listeners
+        ),
         walker=Walker(runs, live, facts, inbox.sends, task_rows, call_rows, visits, effects, doorbell, clock),
         enrolments=runs,
         renderer=renderer,
@@ -145,7 +165,16 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
         handing_over=handing_over,
         tidying=Tidying(call_rows, digest_rows, turn_rows, runs, clock),
         mailing=mailing,
-    )
+        planned=planned,
+        planner=planner,
+        intakes=Intakes(
+            intake_rows, planned, live, planner, entrance, qualifying, facts, runs, people.events, segments, members,
+            doorbell, clock,
+        ),
+        backfills=Backfills(
+            intake_rows, planned, live, qualifying, facts, runs, people.events, segments, members, clock
+        ),
+    )  # fmt: skip
 
 
 def _open_broadcasts(

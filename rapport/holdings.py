@@ -41,6 +41,7 @@ IMPERSONAL = {
     "exports": "who took out how many people, and of which list; their files go with any erasure",
     "fields": "which attributes there are",
     "imports": "which lists were brought, what their columns are, and what became of how many rows",
+    "intakes": "how far taking many people into a journey has got",
     "journey_counts": "how many passed a step",
     "journey_versions": "journeys as they were published",
     "journeys": "journeys as they are written",
@@ -101,6 +102,7 @@ def all_holdings(database: Database, orders: OrderStore, desk: DeskStore, mentio
     """In the order in which they are emptied: what could still act first; what others are found by after them."""
     dossiers = DossierStore(database)
     rooms: tuple[Room, ...] = (
+        Held(database, "planned_entries"),
         Held(database, "enrolments"),
         Held(database, "enrolment_log"),
         Held(database, "webhook_calls"),

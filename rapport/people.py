@@ -52,6 +52,7 @@ class People:
     appraisal: Appraisal
     segments: Segments
     segment_rows: SegmentStore
+    segment_members: MemberStore
     segment_builder: SegmentBuilder
     valuing: Valuing
     profiling: Profiling
@@ -118,6 +119,7 @@ def open_people(plumbing: Plumbing) -> People:
         ),
         segments=Segments(db, segments, members, profiles, clock, uses),
         segment_rows=segments,
+        segment_members=members,
         segment_builder=SegmentBuilder(db, segments, members, profiles, clock),
         valuing=Valuing(values, profiles, events, tag_rows, clock, zone=zone),
         profiling=Profiling(profiles, consents, events, db, clock),

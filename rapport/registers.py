@@ -80,6 +80,7 @@ def open_merger(
         inbox.sends.belongings,
         order_store.belongings,
         RunBelongings(plumbing.db, campaigns.enrolments, plumbing.clock),
+        campaigns.planned.belongings,
         campaigns.task_rows.belongings,
         campaigns.call_rows.belongings,
         people.consents.belongings,

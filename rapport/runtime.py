@@ -14,6 +14,7 @@ from base.mongo import Database
 from base.queue import Bell, Doorbell
 from base.secret_box import SecretBox
 from base.settings import Settings
+from campaigns.backfill import Backfills
 from campaigns.broadcasts.book import Broadcasts
 from campaigns.broadcasts.minding import Minder
 from campaigns.broadcasts.planning import Planner
@@ -21,7 +22,9 @@ from campaigns.broadcasts.trying_out import TestSends
 from campaigns.call_secrets import CallSecrets
 from campaigns.calling import Caller
 from campaigns.handing_over import HandingOver
+from campaigns.intakes import Intakes
 from campaigns.journeys import Journeys
+from campaigns.planning import DatePlanner
 from campaigns.render import Renderer
 from campaigns.steps import Walker
 from campaigns.store import EnrolmentStore
@@ -169,6 +172,9 @@ class Runtime:
         self.reactor: Reactor = campaigns.reactor
         self.walker: Walker = campaigns.walker
         self.enrolments: EnrolmentStore = campaigns.enrolments
+        self.date_planner: DatePlanner = campaigns.planner
+        self.intakes: Intakes = campaigns.intakes
+        self.backfills: Backfills = campaigns.backfills
         self.renderer: Renderer = campaigns.renderer
         self.broadcasts: Broadcasts = campaigns.mailing.broadcasts
         self.broadcast_tests: TestSends = campaigns.mailing.tests
@@ -214,6 +220,10 @@ class Runtime:
             Chore("enlist accounts with approved templates", 60, self.template_fetching.enlist),
             Chore("fetch approved templates", 5, self.template_fetching.drain),
             Chore("ask who new people are", 2, self.lookups.drain),
+            Chore("let people in whose date has come", 1, self._let_in),
+            Chore("begin schedules and plans of dates", 2, self.intakes.enlist),
+            Chore("take people in, in the background", 1, self.intakes.drain),
+            Chore("forget dates of journeys that are over", 60, self.intakes.tidy),
             Chore("find the members of segments", 1, self.segment_builder.drain),
             Chore("plan broadcasts", 0.5, self.broadcast_planner.drain),
             Chore("look after broadcasts", 0.5, self.broadcast_minder.look),
@@ -243,12 +253,17 @@ class Runtime:
             Chore("age of the oldest duty", 10, self._measure_age),
         ]
 
+    async def _let_in(self) -> None:
+        while await self.date_planner.drain(self.settings.worker_batch):
+            pass
+
     async def _measure_age(self) -> None:
         looked = {
             "ingest": await self.journal.duties.next_due(["pending"]),
             "react": await self.events.duties.next_due(["pending"]),
             "advance": await self.enrolments.oldest_due(self.clock()),
             "appraise": await self.profiles.appraisals.oldest(),
+            "enter": await self.date_planner.next_due(),
         }
         for kind, due in looked.items():
             age = (self.clock() - due) if due is not None else timedelta()

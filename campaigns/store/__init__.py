@@ -1,23 +1,36 @@
 """Everything campaigns keep: journeys and their versions, runs and their log, templates, tasks."""
 
 from base.mongo import Indexes
-from campaigns.store import calls, digests, enrolments, journeys, tasks, templates, turns, winners
+from campaigns.store import (
+    calls,
+    digests,
+    enrolments,
+    intakes,
+    journeys,
+    planned,
+    tasks,
+    templates,
+    turns,
+    winners,
+)
 from campaigns.store.belongings import RunBelongings
 from campaigns.store.calls import CallStore
 from campaigns.store.digests import DigestStore
 from campaigns.store.enrolments import EnrolmentStore
+from campaigns.store.intakes import IntakeStore
 from campaigns.store.journeys import JourneyStore
+from campaigns.store.planned import PlannedStore
 from campaigns.store.tasks import TaskStore
 from campaigns.store.templates import TemplateStore
 from campaigns.store.turns import TurnStore
 from campaigns.store.winners import WinnerStore
 
 INDEXES: Indexes = {
-    **journeys.INDEXES, **enrolments.INDEXES, **templates.INDEXES, **tasks.INDEXES, **turns.INDEXES, **digests.INDEXES,
-    **calls.INDEXES, **winners.INDEXES,
+    **journeys.INDEXES, **enrolments.INDEXES, **planned.INDEXES, **intakes.INDEXES, **templates.INDEXES,
+    **tasks.INDEXES, **turns.INDEXES, **digests.INDEXES, **calls.INDEXES, **winners.INDEXES,
 }  # fmt: skip
 
 __all__ = [
-    "INDEXES", "CallStore", "DigestStore", "EnrolmentStore", "JourneyStore", "RunBelongings", "TaskStore",
-    "TemplateStore", "TurnStore", "WinnerStore",
+    "INDEXES", "CallStore", "DigestStore", "EnrolmentStore", "IntakeStore", "JourneyStore", "PlannedStore",
+    "RunBelongings", "TaskStore", "TemplateStore", "TurnStore", "WinnerStore",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from base.clock import Clock
 from base.duty import DutyBook
+from base.ids import id_before
 from base.mongo import (
     Database,
     Document,
@@ -28,6 +29,8 @@ from profiles.store.belongings import Belongings
 
 #: A claim is given up when it was not renewed for so long.
 LEASE_S = 30
+#: So long before it went a send may have been asked for, as far as anybody looks for it by time.
+ASKED_BEFORE = timedelta(days=30)
 #: Agents first, then order notices, then mailings: a broadcast never makes a person at the desk wait.
 URGENCY: Mapping[str, int] = {"service": 0, "transactional": 1, "marketing": 2}
 #: Only rows that still have something to come are in the indexes that are searched all the time.
@@ -272,6 +275,16 @@ class SendStore:
             rows = self._rows.find({"channel_id": channel_id, "provider_message_ids": {"$in": ids}})
             found += await rows.to_list(None)
         return found
+
+    async def handed_to(self, profile_ids: Iterable[str], since: datetime) -> list[Document]:
+        """What went to these people since then, in the order in which it was asked for; what an answer may be to."""
+        fields = {"profile_id": 1, "channel_id": 1, "conversation_id": 1, "send_key": 1, "source": 1, "handed_at": 1,
+                  "provider_message_ids": 1}  # fmt: skip
+        wanted = {
+            "profile_id": {"$in": list(profile_ids)}, "_id": {"$gt": id_before("snd", since - ASKED_BEFORE)},
+            "handed_at": {"$gte": since}, "state": {"$in": ["handed", "accepted", "delivered", "read", "unknown"]},
+        }  # fmt: skip
+        return await whole(self._rows.find(wanted, fields).sort("_id", ASCENDING))
 
     async def reached(self, identity_id: str, channel_id: str, until: datetime, *, below: int) -> list[Document]:
         """Accepted sends to an identity, handed over by `until` and not yet as far as rank `below`; newest first."""

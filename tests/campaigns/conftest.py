@@ -22,6 +22,7 @@ from base.ids import new_id
 from base.mongo import Database, Document
 from base.secret_box import SecretBox
 from campaigns.assigning import Assigning
+from campaigns.backfill import Backfills
 from campaigns.call_secrets import CallSecrets
 from campaigns.calling import Caller
 from campaigns.digests import Digests
@@ -30,9 +31,14 @@ from campaigns.entering import Entrance
 from campaigns.errands import Errands
 from campaigns.facts import FactReader
 from campaigns.handing_over import HandingOver
+from campaigns.intakes import Intakes
 from campaigns.journeys import Journeys
+from campaigns.late import LateEntries
 from campaigns.live import LiveJourneys
+from campaigns.planning import DatePlanner
+from campaigns.qualifying import Qualifying
 from campaigns.render import Renderer
+from campaigns.replies import Replies
 from campaigns.sending import JourneySource
 from campaigns.steps import Walker
 from campaigns.store import (
@@ -40,7 +46,9 @@ from campaigns.store import (
     CallStore,
     DigestStore,
     EnrolmentStore,
+    IntakeStore,
     JourneyStore,
+    PlannedStore,
     TaskStore,
     TemplateStore,
     TurnStore,
@@ -68,10 +76,12 @@ from orders.models import Order, OrderInput
 from orders.record import OrderBook
 from orders.store import INDEXES as ORDER_INDEXES
 from orders.store import OrderStore
+from profiles.appraisal import Appraisal
 from profiles.consent import Consent
 from profiles.consent_links import ConsentLinks
 from profiles.edit import ProfileEditor
 from profiles.events import EventStore, NewEvent
+from profiles.membership import SegmentAppraiser, SegmentBuilder, SegmentInput, Segments
 from profiles.notes import Notes
 from profiles.resolve import Resolver, Sighting
 from profiles.store import (
@@ -83,11 +93,15 @@ from profiles.store import (
     identities,
     notes,
     profiles,
+    segments,
     suggestions,
 )
+from profiles.store.segments import MemberStore, SegmentStore
+from profiles.store.tags import TagStore
 from profiles.terms import Terms
+from profiles.uses import Uses
 
-PROFILE_INDEXES = [module.INDEXES for module in (consents, events, identities, notes, profiles, suggestions)]
+PROFILE_INDEXES = [module.INDEXES for module in (consents, events, identities, notes, profiles, segments, suggestions)]
 #: What the links of this world are sealed with.
 LINKS = ConsentLinks([b"k" * 32], "https://crm.example")
 
@@ -203,6 +217,10 @@ class Worker:
     journeys: Journeys
     caller: Caller
     winners: Winners
+    planner: DatePlanner
+    intakes: Intakes
+    backfills: Backfills
+    appraisal: Appraisal
 
 
 @dataclass
@@ -236,6 +254,9 @@ class World:
     handing_over: HandingOver
     editor: ProfileEditor
     tidying: Tidying
+    segments: Segments
+    segment_builder: SegmentBuilder
+    planned: PlannedStore
     ids: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -289,6 +310,26 @@ class World:
             "total": {"amount_minor": 4200, "currency": "EUR"},
         }
         return (await self.orders.record(OrderInput.model_validate({**given, **more})))[0]
+
+    async def segment(self, rule: Mapping[str, Any]) -> str:
+        """A segment whose members have been found."""
+        made = await self.segments.create(SegmentInput(name="S", rule=dict(rule)), "usr_1")
+        await self.segment_builder.drain()
+        return str(made["_id"])
+
+    async def look(self, worker: Worker | None = None) -> None:
+        """Everybody about whom something changed is looked at."""
+        while await (worker or self.worker).appraisal.drain(500):
+            pass
+
+    async def take_in(self, worker: Worker | None = None) -> None:
+        """What takes people in on a day, again and again or from the past, worked off as far as it is due."""
+        each = worker or self.worker
+        await self.look(each)
+        await each.intakes.enlist()
+        await each.intakes.drain()
+        while await each.planner.drain(500):
+            pass
 
     # -- journeys ----------------------------------------------------------------------------------------------
 
@@ -433,6 +474,9 @@ def _world(db: Database) -> World:
     assigning, notebook = Assigning(mates, turns, people), Notes(db, NoteStore(db), people, happened, now)
     handing_over = HandingOver(tasks, task_rows, assigning, inbox.conversations)
     secrets = CallSecrets(CallSecretStore(db), SecretBox([SecretBox.new_key()]), now)
+    planned, intakes = PlannedStore(db, now), IntakeStore(db, now)
+    segment_rows, members = SegmentStore(db, now), MemberStore(db)
+    qualifying = Qualifying(facts, Replies(inbox.sends), now)
 
     def worker() -> Worker:
         live = LiveJourneys(heads, Terms(db, now))
@@ -444,15 +488,29 @@ def _world(db: Database) -> World:
         visits = VisitFacts(Turns(turns, runs, now), Digests(DigestStore(db), runs, now), winners)
         effects = Effects(inbox.outbox, errands, editor, consent, people)
         source = JourneySource(heads, runs, live, facts, template_rows, people, writer, bell, now)
+        late = LateEntries(planned, happened, live, qualifying, entrance, facts, now)
+        planner = DatePlanner(planned, live, people, facts, qualifying, entrance, late, bell, now)
+        appraisal = Appraisal(db, people, happened, now, [SegmentAppraiser(segment_rows, TagStore(db))])
+        appraisal.join(planner)
         return Worker(
             live,
-            Reactor(happened, runs, live, entrance, facts, bell, now, listeners=[handing_over.hear]),
+            Reactor(
+                happened, runs, live, entrance, facts, qualifying, late, bell, now,
+                listeners=[appraisal.hear, handing_over.hear],
+            ),
             Walker(runs, live, facts, inbox.sends, task_rows, calls, visits, effects, bell, now),
             source,
-            Journeys(heads, runs, live, entrance, facts, template_rows, bell, now),
+            Journeys(heads, runs, live, entrance, facts, template_rows, bell, now, segments=segment_rows),
             Caller(calls, runs, live, facts, renderer, phone, secrets, bell, now),  # type: ignore[arg-type]
             winners,
-        )
+            planner,
+            Intakes(
+                intakes, planned, live, planner, entrance, qualifying, facts, runs, happened, segment_rows, members,
+                bell, now, stretch=3,
+            ),
+            Backfills(intakes, planned, live, qualifying, facts, runs, happened, segment_rows, members, now),
+            appraisal,
+        )  # fmt: skip
 
     first = worker()
     inbox.delivery.register("journey", first.source)
@@ -460,4 +518,6 @@ def _world(db: Database) -> World:
         db, inbox, people, resolver, happened, consent, orders, channels, registry, heads, runs, tasks, task_rows,
         template_rows, Templates(template_rows, renderer, facts), renderer, facts, first, worker,
         mates, phone, turns, notebook, secrets, handing_over, editor, Tidying(calls, DigestStore(db), turns, runs, now),
+        Segments(db, segment_rows, members, people, now, Uses()),
+        SegmentBuilder(db, segment_rows, members, people, now), planned,
     )  # fmt: skip

@@ -18,9 +18,16 @@ def journey(*steps: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"name": "J", "trigger": {"type": "api"}, "steps": list(steps or (SEND,)), **more}
 
 
+SEGMENT = "seg_" + "0" * 26
+
+
+def weekly(**more: Any) -> dict[str, Any]:
+    return {"type": "schedule", "rrule": "FREQ=WEEKLY;BYDAY=MO", "segment_id": SEGMENT, **more}
+
+
 def faults(raw: Any, templates: frozenset[str] | None = None) -> dict[str, str]:
     try:
-        check_whole(must_read(raw), templates)
+        check_whole(must_read(raw), templates, named_in_trigger=None if templates is None else frozenset())
     except WrongInput as error:
         found: dict[str, str] = {}
         for fault in error.errors:
@@ -114,7 +121,18 @@ def test_the_examples_of_the_contract_are_read() -> None:
         (journey({**SEND, "type": "nonsense"}), "steps[0].type", "is one of"),
         (journey({**SEND, "surprise": 1}), "steps[0].surprise", "not a field"),
         (journey({"id": "sp ace", "type": "exit"}), "steps[0].id", "pattern"),
-        (journey(trigger={"type": "segment_entered", "segment_id": "seg_1"}), "trigger.type", "comes later"),
+        (journey(trigger={"type": "segment_entered", "segment_id": "seg_1"}), "trigger.segment_id", "id of a segment"),
+        (journey(trigger={"type": "date", "field": "rfm.r"}), "trigger.field", "holds no date"),
+        (journey(trigger={"type": "date", "field": "attributes.x", "zone": "Mars"}), "trigger.zone", "no time zone"),
+        (journey(trigger=weekly(rrule="FREQ=NEVER")), "trigger.rrule", "FREQ is one of"),
+        (journey(trigger=weekly(zone="profile")), "trigger.zone", "one moment for everybody"),
+        (journey(trigger=weekly(rrule="FREQ=WEEKLY")), "trigger", "name a start"),
+        (journey(trigger=weekly(rrule="FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30")), "trigger", "never comes"),
+        (journey(trigger=weekly(rrule="FREQ=DAILY;BYHOUR=9", at="10:00")), "trigger", "names hours itself"),
+        (journey(trigger={"type": "message", "what": "opened", "step": "s"}), "trigger", "needs the journey"),
+        (journey(trigger={"type": "message", "what": "eaten"}), "trigger.what", "opened"),
+        (journey(trigger={"type": "event", "event": "x", "max_age": "-P1D"}), "trigger.max_age", "back in time"),
+        (journey(trigger=weekly(segment_id=SEGMENT)), "trigger.segment_id", "no segment"),
         (journey(trigger={"type": "event"}), "trigger.event", "needed"),
         (journey(trigger={}), "trigger.type", "needed"),
         (journey(reentry={"mode": "cooldown"}), "reentry", "needs a cooldown"),

@@ -345,20 +345,20 @@ async def test_entry_filter_and_first_contact(world: World) -> None:
 
 
 async def test_a_poisonous_event_is_set_aside_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    import campaigns.triggers as triggers
+    import campaigns.qualifying as qualifying
 
     await world.journey(HELLO, trigger={"type": "event", "event": "x"})
     anna, bert = await world.person("Anna"), await world.person("Bert")
     await world.happens("x", anna, bad=True)
     await world.happens("x", bert)
-    real = triggers.carried
+    real = qualifying.carried
 
     def carried(event: Any) -> Any:
         if event.properties.get("bad"):
             raise RuntimeError("poison")
         return real(event)
 
-    monkeypatch.setattr(triggers, "carried", carried)
+    monkeypatch.setattr(qualifying, "carried", carried)
     await world.settle()
     assert world.sent() == ["Hello Bert"]
     dead = await world.db.collection("events").find({"state": "dead"}).to_list(None)

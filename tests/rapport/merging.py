@@ -23,8 +23,8 @@ from rapport.migrations import migrate
 from rapport.runtime import Runtime, open_runtime
 
 #: Collections in which a person stands.
-ROOMS = ("identities", "conversations", "messages", "sends", "orders", "enrolments", "tasks", "consents", "events",
-         "stage_log", "relations", "notes", "files", "webhook_calls")  # fmt: skip
+ROOMS = ("identities", "conversations", "messages", "sends", "orders", "enrolments", "planned_entries", "tasks",
+         "consents", "events", "stage_log", "relations", "notes", "files", "webhook_calls")  # fmt: skip
 #: What a merge may leave behind although it was undone: that something was written.
 _MARKS = frozenset({"rev", "updated_at", "lease", "fence", "attempts", "due_at", "appraise_at", "appraise_by"})
 

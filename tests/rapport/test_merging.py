@@ -9,7 +9,8 @@ import pytest
 
 from base.clock import now
 from base.errors import Conflict
-from campaigns.store import CallStore
+from campaigns.store import CallStore, PlannedStore
+from campaigns.store.planned import event_row
 from campaigns.tasks import TaskInput
 from inbox.models import Actor, ReplyInput
 from profiles.edit import ProfilePatch
@@ -46,6 +47,9 @@ async def furnished(town: Town) -> tuple[str, str]:
         await town.runtime.notes.add(who, NoteInput(text=f"About {name}"), "usr_1")
         call = {"key": f"call-{who}", "profile_id": who, "host": "x.example", "state": "done"}
         await CallStore(town.runtime.db, now).plan([call])
+        later = now() + timedelta(days=1)
+        waits = event_row("jrn_elsewhere", who, f"evt_{name}", now(), due_at=later, until=later)
+        await PlannedStore(town.runtime.db, now).wait([waits])
         await town.runtime.profile_files.attach(who, name.encode(), f"{name}.txt", None, "usr_1")
         days = 2 if name == "anna" else 1
         promise = FollowUpInput(at=now() + timedelta(days=days), text=f"Promised {name}", assignee_id="usr_1")
