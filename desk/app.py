@@ -32,6 +32,7 @@ from desk.pages import (
     fields,
     imports,
     inbox,
+    intakes,
     journeys,
     lifecycle,
     merging,
@@ -65,9 +66,9 @@ from desk.widget import door
 MAX_BODY_BYTES = 2_000_000
 PAGES = (
     entrance, today, inbox, board, tags, imports, exports, profiles, profile_edit, profile_notes, profile_follow_up,
-    profile_files, lifecycle, value_panel, privacy, merging, consent, segments, journeys, orders, templates, channels,
-    deliveries, approved, tracking, consent_groups, blocked, score, tiers, term_lists, fields, retention, unsubscribe,
-    preferences,
+    profile_files, lifecycle, value_panel, privacy, merging, consent, segments, journeys, intakes, orders, templates,
+    channels, deliveries, approved, tracking, consent_groups, blocked, score, tiers, term_lists, fields, retention,
+    unsubscribe, preferences,
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from base.mongo import Document
+from campaigns.backfill import WINDOW
 from campaigns.journeys import Overdue, Publication, Status
 from campaigns.models import STEPS
 from campaigns.recipes import Recipe
@@ -61,8 +62,17 @@ class JourneyPatch(Patch, JourneyFields):
 
 
 class PublishInput(Body):
-    """`dry_run`: check, and say what would follow."""
+    """`dry_run`: check, and say what would follow. `backfill`: then take in those who qualify already, as far back as
+    this duration says; see `POST /journeys/{id}/backfill`."""
 
+    dry_run: bool = False
+    backfill: str | None = Field(None, max_length=40, examples=["P30D"])
+
+
+class BackfillInput(Body):
+    """`window`: how far back what happened counts; for a segment its members of now are taken. `dry_run`: count."""
+
+    window: str = Field(WINDOW, max_length=40, description="A duration of at most a year.")
     dry_run: bool = False
 
 
@@ -120,10 +130,44 @@ class JourneyView(View):
     paused_at: Time | None
 
 
+class PlannedView(View):
+    """Who has a date in this journey. `at_least`: there are more than were counted."""
+
+    people: int
+    at_least: bool
+    next_at: Time | None
+
+
 class JourneyDetail(JourneyView):
-    """With its runs by state."""
+    """With its runs by state and, where it begins on a date, who is planned."""
 
     runs: dict[str, int]
+    planned: PlannedView | None
+
+
+class IntakeView(View):
+    """People being taken in, in the background. `at`: the occurrence of a schedule, or when it was begun. `total`: of
+    about how many; `entered`: how many runs (or plans of dates) came of it."""
+
+    id: str
+    journey_id: str
+    kind: Literal["dates", "schedule", "backfill"]
+    state: Literal["pending", "done", "missed", "cancelled", "failed"]
+    at: Time
+    seen: int
+    total: int
+    entered: int
+    reason: str | None
+    created_at: Time
+    done_at: Time | None
+
+
+class BackfillView(View):
+    """How many people qualify (`at_least`: not everybody was looked at), and what takes them in; null for a dry run."""
+
+    people: int
+    at_least: bool
+    intake: IntakeView | None
 
 
 class FaultView(View):
@@ -177,6 +221,16 @@ def _shown(head: Document) -> dict[str, Any]:
     return {**{name: head.get(name) for name in JourneyView.model_fields}, "id": head["_id"]}
 
 
+def intake_view(row: Document) -> IntakeView:
+    """As people and programs see it."""
+    return IntakeView.model_validate({**row, "id": row["_id"]})
+
+
+def _key(call: Call) -> str | None:
+    """Of a call that may be repeated: the same key begins the same backfill."""
+    return f"api:{call.principal.id}:{call.idempotency_key}" if call.idempotency_key else None
+
+
 def recipe_view(recipe: Recipe) -> RecipeView:
     """As people and programs see it."""
     return RecipeView.model_validate(recipe)
@@ -223,9 +277,12 @@ async def install_recipe(call: Call) -> Any:
 
 @operations("GET", "/journeys/{id:jrn}", roles=["viewer"], returns=JourneyDetail)
 async def get_journey(call: Call) -> Any:
-    """One journey with its draft and its runs by state."""
-    head = await call.runtime.journeys.get(call.path["id"])
-    return JourneyDetail.model_validate({**_shown(head), "runs": await call.runtime.journeys.totals(head["_id"])})
+    """One journey with its draft, its runs by state, and who has a date in it."""
+    runtime = call.runtime
+    head = await runtime.journeys.get(call.path["id"])
+    planned = await runtime.backfills.planned(head["_id"])
+    told = {"runs": await runtime.journeys.totals(head["_id"]), "planned": planned if planned.people else None}
+    return JourneyDetail.model_validate({**_shown(head), **told})
 
 
 @operations("PATCH", "/journeys/{id:jrn}", roles=["marketer"], body=JourneyPatch, returns=JourneyView)
@@ -243,10 +300,48 @@ async def change_journey(call: Call) -> Any:
 async def publish_journey(call: Call) -> Any:
     """Make the draft the live version. `dry_run` only says what would follow."""
     refuse_scoped(call)
+    wanted: PublishInput = call.body
     done: Publication = await call.runtime.journeys.publish(
-        call.path["id"], call.principal.id, dry_run=call.body.dry_run
-    )
+        call.path["id"], call.principal.id, dry_run=wanted.dry_run
+    )  # fmt: skip
+    if wanted.backfill is not None and not wanted.dry_run:
+        await call.runtime.backfills.begin(done.journey_id, wanted.backfill, by=call.principal.id, key=_key(call))
     return PublicationView.model_validate(done)
+
+
+@operations("POST", "/journeys/{id:jrn}/backfill", roles=["marketer"], body=BackfillInput, returns=BackfillView)
+async def backfill_journey(call: Call) -> Any:
+    """Take in those who qualify already: by what happened in a window, or by being in the segment.
+
+    Only for journeys that begin with something that happens, or with entering a segment. The rules of re-entry hold,
+    and nobody enters twice for the same, however often it is asked. It goes on in the background; see `…/intakes`.
+    """
+    refuse_scoped(call)
+    wanted: BackfillInput = call.body
+    backfills, journey_id = call.runtime.backfills, (await call.runtime.journeys.get(call.path["id"]))["_id"]
+    found = await backfills.outlook(journey_id, wanted.window)
+    intake = None
+    if not wanted.dry_run:
+        row = await backfills.begin(journey_id, wanted.window, by=call.principal.id, key=_key(call))
+        intake = intake_view(row)
+    return BackfillView(people=found.people, at_least=found.at_least, intake=intake)
+
+
+@operations("GET", "/journeys/{id:jrn}/intakes", roles=["viewer"], query=PageQuery, returns=list[IntakeView])
+async def list_intakes(call: Call) -> Any:
+    """List what takes or took people in, in the background, newest first: plans of dates, occurrences of a schedule
+    (missed ones too), backfills."""
+    journey = await call.runtime.journeys.get(call.path["id"])
+    found = await call.runtime.backfills.intakes(journey["_id"], limit=call.query.limit, cursor=call.query.cursor)
+    return listed(found, [intake_view(each) for each in found.data])
+
+
+@operations("POST", "/journeys/{id:jrn}/intakes/{intake:itk}/cancel", roles=["marketer"], returns=IntakeView)
+async def cancel_intake(call: Call) -> Any:
+    """Stop one. Who has entered stays in; the planning of dates ends with the journey and cannot be stopped alone."""
+    refuse_scoped(call)
+    journey = await call.runtime.journeys.get(call.path["id"])
+    return intake_view(await call.runtime.backfills.call_off(journey["_id"], call.path["intake"]))
 
 
 @operations("PUT", "/journeys/{id:jrn}/status", roles=["marketer"], body=StatusInput, returns=JourneyView)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from aiohttp import web
@@ -17,10 +18,11 @@ from desk.forms import read_form
 from desk.i18n import N_, Formats
 from desk.keys import runtime_of
 from desk.pages.flow import draw
+from desk.pages.intakes import intake_view
 from desk.pages.journey_steps import Counts, exits_by_step, step_view
 from desk.pages.reads import faces_of
-from desk.pages.rules import trigger_words
 from desk.pages.runs import run_row, run_view, step_title
+from desk.pages.triggers import trigger_words
 from desk.render import page, reader_of
 
 routes = web.RouteTableDef()
@@ -80,9 +82,11 @@ class JourneyView:
 
 
 def journey_view(
-    head: Mapping[str, Any], definition: Mapping[str, Any], totals: Mapping[str, int], formats: Formats
-) -> JourneyView:
-    """The head as it is shown. `totals`: runs by state."""
+    head: Mapping[str, Any], definition: Mapping[str, Any], totals: Mapping[str, int], formats: Formats,
+    names: Mapping[str, str] = MappingProxyType({}), planned: int = 0,
+) -> JourneyView:  # fmt: skip
+    """The head as it is shown. `totals`: runs by state; `names`: of what the trigger names; `planned`: people who have
+    a date in it."""
     label, tone = STATES.get(head["status"], (head["status"], ""))
     running, held = totals.get("waiting", 0), totals.get("held", 0)
     over, dead = totals.get("ended", 0), totals.get("dead", 0)
@@ -92,11 +96,15 @@ def journey_view(
         Figure(formats.number(running + held), formats.text(N_("in it now")), href),
         Figure(formats.number(over), formats.text(N_("finished")), f"{href}?state=ended"),
     ]
+    if planned:
+        figures.append(
+            Figure(formats.number(planned), formats.text(N_("with a date to come")), f"/journeys/{head['_id']}/intakes")
+        )
     if dead:
         figures.append(Figure(formats.number(dead), formats.text(N_("stopped by a fault")), f"{href}?state=dead"))
     return JourneyView(
         id=head["_id"], name=head["name"] or formats.text(N_("Without a name")), state=formats.text(label), tone=tone,
-        version=head.get("live_version") or 0, trigger=trigger_words(definition.get("trigger") or {}, formats),
+        version=head.get("live_version") or 0, trigger=trigger_words(definition.get("trigger") or {}, formats, names),
         entry=formats.text(REENTRY.get(mode, mode)),
         actions=tuple(Action(v, formats.text(words), s, main) for v, words, s, main in ACTIONS.get(head["status"], ())),
         figures=tuple(figures), running=formats.number(running + held), finished=formats.number(over),
@@ -110,7 +118,8 @@ async def journeys(request: web.Request) -> web.StreamResponse:
     runtime, formats = runtime_of(request), reader_of(request)
     heads = (await runtime.journeys.page(limit=100)).data
     totals = await asyncio.gather(*(runtime.journeys.totals(head["_id"]) for head in heads))
-    shown = [journey_view(head, head["draft"], each, formats) for head, each in zip(heads, totals, strict=True)]
+    names = await names_in(runtime, [head["draft"] for head in heads])
+    shown = [journey_view(head, head["draft"], each, formats, names) for head, each in zip(heads, totals, strict=True)]
     return await page(request, "journeys/list.html", {"journeys": shown})
 
 
@@ -222,7 +231,7 @@ async def people(request: web.Request) -> web.StreamResponse:
     names = {key: profile.display_name for key, profile in profiles.items()}
     query = "&".join(f"{name}={value}" for name, value in (("node", node), ("state", state)) if value)
     values = {
-        "journey": journey_view(head, definition, {}, formats),
+        "journey": journey_view(head, definition, {}, formats, await names_in(runtime, [definition])),
         "heading": titles.get(node, node) if node else formats.text(N_("People")),
         "people": [run_row(row, names.get(row["profile_id"], row["profile_id"]), titles, formats) for row in rows],
         "next_href": f"/journeys/{journey_id}/people?{query}&cursor={part.next_cursor}" if part.next_cursor else "",
@@ -233,15 +242,22 @@ async def people(request: web.Request) -> web.StreamResponse:
 async def _journey_page(request: web.Request, problem: str = "") -> web.Response:
     runtime, formats, journey_id = runtime_of(request), reader_of(request), request.match_info["journey_id"]
     head = await runtime.journeys.get(journey_id)
-    definition, counts, totals = await asyncio.gather(
-        _definition(runtime, journey_id, None), runtime.journeys.counts(journey_id), runtime.journeys.totals(journey_id)
-    )
+    definition, counts, totals, planned = await asyncio.gather(
+        _definition(runtime, journey_id, None), runtime.journeys.counts(journey_id),
+        runtime.journeys.totals(journey_id), runtime.backfills.planned(journey_id),
+    )  # fmt: skip
     steps = definition.get("steps") or []
     twin = (await runtime.journeys.from_recipes()).get(head.get("recipe") or "") if head["status"] == "draft" else None
     names = await template_names(runtime, {str(step["template_id"]) for step in steps if step.get("template_id")})
+    named = await names_in(runtime, [definition])
     shown = {key: Counts(each.waiting, each.passed, each.skipped, each.failed) for key, each in counts.items()}
     values = {
-        "journey": journey_view(head, definition, totals, formats),
+        "journey": journey_view(head, definition, totals, formats, named, planned.people),
+        "intakes": [
+            intake_view(row, formats)
+            for row in (await runtime.backfills.intakes(journey_id, limit=3)).data
+            if row["state"] in ("pending", "missed", "failed")
+        ],
         "steps": {str(step["id"]): step_view(step, shown, names, formats) for step in steps},
         "drawing": draw(exits_by_step(steps, formats), str(steps[0]["id"]) if steps else None),
         "may_change": _may_change(request),
@@ -254,6 +270,15 @@ async def _journey_page(request: web.Request, problem: str = "") -> web.Response
 async def _definition(runtime: Any, journey_id: str, version: int | None) -> Mapping[str, Any]:
     found: Mapping[str, Any] = await runtime.journeys.definition(journey_id, version)
     return found
+
+
+async def names_in(runtime: Any, definitions: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Names of the segments and journeys that triggers name, by id."""
+    triggers = [each.get("trigger") or {} for each in definitions]
+    segments = {str(each["segment_id"]) for each in triggers if each.get("segment_id")}
+    journeys = {str(each["journey_id"]) for each in triggers if each.get("journey_id")}
+    found = {row["_id"]: row["name"] for row in await runtime.segment_rows.many(segments)} if segments else {}
+    return found | (await runtime.journeys.names(journeys) if journeys else {})
 
 
 async def template_names(runtime: Any, ids: set[str]) -> dict[str, str]:

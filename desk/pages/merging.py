@@ -46,6 +46,7 @@ MOVES = {
     "conversations": (N_("Conversations"), "chat-bubble-left-right"),
     "messages": (N_("Messages"), "chat-bubble-bottom-center-text"), "sends": (N_("Messages sent"), "paper-airplane"),
     "orders": (N_("Orders"), "shopping-bag"), "enrolments": (N_("Runs of journeys"), "map"),
+    "planned_entries": (N_("Journeys that are to begin"), "calendar"),
     "tasks": (N_("Tasks"), "clipboard"), "notes": (N_("Notes"), "pencil"), "files": (N_("Files"), "paper-clip"),
     "consents": (N_("Answers about consent"), "hand-thumb-up"),
     "events": (N_("Entries of the timeline"), "clock"),

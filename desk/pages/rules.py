@@ -1,9 +1,8 @@
-"""Words for the parts of rules, for durations and triggers of the public contract (sections 3 and 4). Pure."""
+"""Words for the parts of rules and for durations of the public contract (sections 3 and 4). Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from desk.i18n import N_, NN_, Formats
@@ -75,6 +74,11 @@ EVENTS = {
     "consent.denied": N_("consent is withdrawn"),
     "consent.granted": N_("consent is given"),
     "task.done": N_("a task is done"),
+    "segment.entered": N_("somebody enters a segment"),
+    "segment.left": N_("somebody leaves a segment"),
+    "date": N_("a date of the person has come"),
+    "schedule": N_("the schedule has come round"),
+    "backfill": N_("those who qualified already were taken in"),
 }
 DURATION = re.compile(r"^(-)?P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?$")
 PIECES = (
@@ -125,25 +129,3 @@ def field_words(field: str, formats: Formats) -> str:
 def cut(text: str, most: int = MAX_WORDS) -> str:
     """Not longer than a line can hold."""
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
-
-
-def trigger_words(trigger: Mapping[str, Any], formats: Formats) -> str:
-    """What starts a journey."""
-    _, kind = formats.text, trigger.get("type")
-    if kind == "event":
-        return _("When %(event)s", event=event_words(str(trigger.get("event", "")), formats))
-    if kind == "message_received":
-        keyword = trigger.get("keyword")
-        if trigger.get("first_contact"):
-            return _("When somebody writes for the first time")
-        if keyword:
-            words = ", ".join(keyword) if isinstance(keyword, list | tuple) else str(keyword)
-            return _("When somebody writes “%(keyword)s”", keyword=words)
-        return _("When %(event)s", event=_("a message arrives"))
-    if kind == "order":
-        return _("When %(event)s", event=event_words(f"order.{trigger.get('status')}", formats))
-    if kind == "changed":
-        return _("When %(field)s changes", field=field_words(str(trigger.get("field", "")), formats))
-    if kind == "api":
-        return _("When a program or a colleague starts it")
-    return str(kind or "")

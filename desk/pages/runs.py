@@ -291,6 +291,8 @@ def _line(line: Statement, steps: Mapping[str, Mapping[str, Any]], faces: Faces,
     if line.code == "entered":
         name = str(line.params.get("event") or "api")
         began = formats.text(N_("by a program or a colleague")) if name == "api" else event_words(name, formats)
+        if zone := line.params.get("unknown_zone"):
+            began = formats.text(N_("%(what)s; there is no time zone “%(zone)s”: our own"), what=began, zone=zone)
         return Happened(formats.text(N_("Began")), began, "bolt", "good", at)
     if line.code.startswith("end."):
         words = end_words({"state": "ended", "end": {"reason": line.code.removeprefix("end.")}}, formats)

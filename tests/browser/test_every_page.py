@@ -124,6 +124,7 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         "merge": f"/profiles/{person}/merge?other={other}", "merge-search": f"/profiles/{person}/merge?q=que",
         "journeys": "/journeys",
         "recipes": "/journeys/recipes", "journey": f"/journeys/{journey}", "people": f"/journeys/{journey}/people",
+        "intakes": f"/journeys/{journey}/intakes",
         "run": f"/journeys/runs/{run['id']}", "orders": "/orders", "order": f"/orders/{order['id']}",
         "templates": "/templates", "channels": "/settings/channels", "channel": f"/settings/channels/{whatsapp.id}",
         "deliveries": f"/settings/channels/{whatsapp.id}/deliveries",

@@ -19,10 +19,11 @@ from desk.pages.inbox_lines import Scene, file_size, file_view, lines_of, quoted
 from desk.pages.inbox_rows import Asked, list_view, row_of, wait_level
 from desk.pages.journey_steps import SYMBOLS, TITLES, exits_of, step_words
 from desk.pages.mails import clean_mail
-from desk.pages.rules import duration_words, trigger_words
+from desk.pages.rules import duration_words
 from desk.pages.runs import ENDS, LOG, WAITS
 from desk.pages.sentences import Known, rule_words
 from desk.pages.settings_form import emptied, fields_of, settings_from
+from desk.pages.triggers import trigger_words
 from desk.pages.value_names import ValueNames
 from desk.render import hue_of, icon, initials
 from inbox.models import Conversation, Message
@@ -457,11 +458,35 @@ def test_every_operator_of_every_kind_has_its_sentence():
         ({"type": "message_received", "first_contact": True}, "When somebody writes for the first time"),
         ({"type": "message_received", "keyword": ["tea", "茶"]}, "When somebody writes “tea, 茶”"),
         ({"type": "event", "event": "order.paid"}, "When the order is paid"),
+        ({"type": "segment_entered", "segment_id": "seg_1"}, "When somebody enters “Regulars”"),
+        ({"type": "segment_left", "segment_id": "seg_2"}, "When somebody leaves “seg_2”"),
+        ({"type": "date", "field": "attributes.birthday", "yearly": True, "at": "09:00"},
+         "On the day: birthday, every year at 09:00"),
+        ({"type": "date", "field": "orders.last_at", "offset": "P30D"}, "30 days after: last order"),
+        ({"type": "date", "field": "attributes.renewal", "offset": "-P1M"}, "1 month before: renewal"),
+        ({"type": "date", "field": "created_at", "offset": "PT0S"}, "On the day: first seen"),
+        ({"type": "schedule", "rrule": "FREQ=WEEKLY;BYDAY=MO,TH", "segment_id": "seg_1", "at": "18:30"},
+         "Every Monday, Thursday at 18:30, everybody in “Regulars”"),
+        ({"type": "schedule", "rrule": "FREQ=DAILY", "segment_id": "seg_1"},
+         "Every day at 09:00, everybody in “Regulars”"),
+        ({"type": "schedule", "rrule": "FREQ=DAILY;BYHOUR=8,18", "segment_id": "seg_1"},
+         "Every day, everybody in “Regulars”"),
+        ({"type": "schedule", "rrule": "FREQ=MONTHLY;BYMONTHDAY=1", "segment_id": "seg_1"},
+         "Every month on day 1 at 09:00, everybody in “Regulars”"),
+        ({"type": "schedule", "rrule": "FREQ=MONTHLY;BYDAY=-1FR", "segment_id": "seg_1"},
+         "By the rule FREQ=MONTHLY;BYDAY=-1FR at 09:00, everybody in “Regulars”"),
+        ({"type": "message", "what": "clicked"}, "When somebody follows a link in a message"),
+        ({"type": "message", "what": "replied", "journey_id": "jrn_1"},
+         "When somebody answers a message, from “Welcome”"),
+        ({"type": "date"}, "On the day: "), ({"type": "schedule"}, "By the rule  at 09:00, everybody in “”"),
+        ({"type": "message"}, "When something happens to a message"),
         ({"type": "api"}, "When a program or a colleague starts it"), ({"type": "moon"}, "moon"), ({}, ""),
     ],
 )  # fmt: skip
 def test_triggers(trigger, words):
-    assert trigger_words(trigger, EN) == words
+    names = {"seg_1": "Regulars", "jrn_1": "Welcome"}
+    assert trigger_words(trigger, EN, names) == words
+    assert "%(" not in trigger_words(trigger, ZH, names)
 
 
 def test_steps_and_their_ways_out():

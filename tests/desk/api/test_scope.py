@@ -73,6 +73,7 @@ BODIES: dict[str, Any] = {
     "change_journey": {"name": "n"},
     "publish_journey": {"dry_run": True},
     "set_journey_status": {"status": "live"},
+    "backfill_journey": {"window": "P30D"},
     "install_recipe": {},
     "enrol": {"profile_id": "{prf}"},
     "invite_user": {"email": "x@example.org", "role": "admin"},
