@@ -165,6 +165,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     },
     "change_journey": {"reentry": {"mode": "cooldown", "cooldown": "P30D"}},
     "publish_journey": {"dry_run": True},
+    "backfill_journey": {"window": "P30D", "dry_run": True},
     "set_journey_status": {"status": "paused"},
     "install_recipe": {"params": {}, "live": False},
     "enrol": {"profile_id": _NOBODY, "key": "order-1042", "data": {"coupon": "X1"}},

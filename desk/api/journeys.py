@@ -329,8 +329,10 @@ async def backfill_journey(call: Call) -> Any:
 
 @operations("GET", "/journeys/{id:jrn}/intakes", roles=["viewer"], query=PageQuery, returns=list[IntakeView])
 async def list_intakes(call: Call) -> Any:
-    """List what takes or took people in, in the background, newest first: plans of dates, occurrences of a schedule
-    (missed ones too), backfills."""
+    """List what takes or took people in, in the background.
+
+    Newest first: plans of dates, occurrences of a schedule (missed ones too), backfills.
+    """
     journey = await call.runtime.journeys.get(call.path["id"])
     found = await call.runtime.backfills.intakes(journey["_id"], limit=call.query.limit, cursor=call.query.cursor)
     return listed(found, [intake_view(each) for each in found.data])

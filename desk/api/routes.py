@@ -45,8 +45,7 @@ from desk.api.contract import Operation
 RESOURCES = (
     channels, deliveries, profiles, notes, follow_ups, profile_files, merges, lifecycle, fields, tags, segments, values,
     blocked_values, imports, exports, privacy, consent_groups, conversations, messages, files, events, orders,
-    templates, journeys, webhook_secret, enrolments, sends, tasks, people, stream, health,
-    templates, broadcasts, journeys, enrolments, sends, tasks, people, stream, health,
+    templates, broadcasts, journeys, webhook_secret, enrolments, sends, tasks, people, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 
