@@ -43,6 +43,11 @@ PATIENCE_S = 330.0
 HEARD_WITHIN_S = 5.0
 
 
+#: From which call on there is a storm of which kind, and for how many calls it lasts.
+STORMS = {100: "cut", 250: "5xx", 400: "429", 600: "cut", 800: "5xx"}
+STORM_CALLS = 50
+
+
 class FakeTelegram:
     """Takes messages and keeps its own ledger. In a storm it refuses, fails, or takes a message and hangs up."""
 
@@ -50,7 +55,7 @@ class FakeTelegram:
         self.taken: Counter[str] = Counter()
         self.at: dict[str, float] = {}
         self.answers: dict[str, int] = defaultdict(int)
-        self.weather = "calm"
+        self._calls = 0
         self.begun = asyncio.Event()
         self._random = random.Random(seed)
 
@@ -65,8 +70,9 @@ class FakeTelegram:
             return web.json_response({"ok": True, "result": {"id": body.get("chat_id"), "first_name": "P"}})
         self.begun.set()
         await asyncio.sleep(0.02)
-        stormy = self.weather != "calm" and self._random.random() < 0.3
-        kind = self.weather if stormy else "taken"
+        self._calls += 1
+        storm = next((kind for begin, kind in STORMS.items() if begin <= self._calls < begin + STORM_CALLS), None)
+        kind = storm if storm is not None and self._random.random() < 0.3 else "taken"
         self.answers[kind] += 1
         if kind == "429":
             answer = {"ok": False, "error_code": 429, "description": "Too Many", "parameters": {"retry_after": 1}}
@@ -118,7 +124,7 @@ async def test_nobody_twice_nobody_forgotten(
     broadcast = head["_id"]
     await runtime.broadcasts.set_status(broadcast, "running")
     await provider.begun.wait()
-    storm = [_kills(fleet, addresses.redis_url), _weather(provider), _pauses(runtime, broadcast)]
+    storm = [_kills(fleet, addresses.redis_url), _pauses(runtime, broadcast)]
     noes, *_ = await asyncio.gather(_opt_outs(runtime, people), *storm)
     await _until_done(runtime, broadcast)
     codes = await fleet.stop()
@@ -165,18 +171,6 @@ async def _kills(fleet: Fleet, redis_url: str) -> None:
                 await redis.flushall()
         else:
             fleet.kill(name)
-
-
-async def _weather(provider: FakeTelegram) -> None:
-    """Each lasts until it has struck at least a few."""
-    for weather in ("cut", "5xx", "429"):
-        provider.weather, before = weather, provider.answers[weather]
-        for _ in range(150):
-            await asyncio.sleep(0.1)
-            if provider.answers[weather] >= before + 6:
-                break
-        provider.weather = "calm"
-        await asyncio.sleep(0.5)
 
 
 async def _pauses(runtime: Runtime, broadcast: str) -> None:
