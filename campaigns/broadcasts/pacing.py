@@ -44,9 +44,9 @@ class Pacer:
             wanted = await self._store.take_of_day(f"{broadcast_id}:day", wanted, self._day(start), broadcast.ramp)
         return wanted
 
-    async def day_is_full(self, broadcast_id: str, broadcast: Broadcast, start: datetime) -> bool:
-        """Whether the ramp lets nobody pass today any more."""
-        return bool(broadcast.ramp) and await self._left(broadcast_id, broadcast, start) <= 0
+    async def left_today(self, broadcast_id: str, broadcast: Broadcast, start: datetime) -> int | None:
+        """How many more the ramp lets pass today; None without a ramp."""
+        return max(0, await self._left(broadcast_id, broadcast, start)) if broadcast.ramp else None
 
     async def _left(self, broadcast_id: str, broadcast: Broadcast, start: datetime) -> int:
         return await self._store.left_of_day(f"{broadcast_id}:day", self._day(start), broadcast.ramp)

@@ -236,8 +236,10 @@ class BroadcastSource:
             broadcast, start = own[0].broadcast, own[0].head["start_at"] or now
             look = self._pacer.take if take else self._pacer.room
             room = await look(head_id, broadcast, len(own), start)
-            full = room < len(own) and await self._pacer.day_is_full(head_id, broadcast, start)
+            left = await self._pacer.left_today(head_id, broadcast, start) if room < len(own) else None
+            today = len(own) if left is None else left + (room if take else 0)
             for place, case in enumerate(own[room:]):
+                full = room + place >= today
                 found[case.send.id] = turned_away(broadcast, place, now, start, full=full)
         return found
 
