@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, get_args
@@ -13,7 +13,8 @@ from base.ids import is_id, new_id
 from base.mongo import Document, DuplicateKeyError
 from base.pages import Page
 from campaigns.bells import Ringer
-from campaigns.definition import check_draft, check_plain, must_read
+from campaigns.definition import check_draft, check_plain, must_read, read
+from campaigns.drafting import tidy
 from campaigns.entering import Entrance, Entrant
 from campaigns.explain import Explanation, explain
 from campaigns.facts import FactReader
@@ -107,10 +108,54 @@ class Journeys:
                 raise Conflict("Somebody else has changed this journey meanwhile.", code="changed_meanwhile")
             draft = {name: value for name, value in {**head["draft"], **changes}.items() if value is not None}
             check_draft(draft)
-            saved = await self._store.set_draft(journey_id, draft, head["draft_rev"], by)
+            saved = await self._store.set_draft(head, draft, by)
             if saved is not None:
                 return saved
         raise _contended()
+
+    async def edit(
+        self, journey_id: str, change: Callable[[dict[str, Any]], Mapping[str, Any]], by: str | None = None
+    ) -> Document:
+        """Write the draft as `change` makes it, faults and all: what is still being written is kept, and publishing
+        asks for the rest. Tried again on the newest draft when somebody wrote meanwhile. Raises what `change` raises.
+        """
+        for _ in range(ROUNDS):
+            head = await self.get(journey_id)
+            draft = {name: value for name, value in change(tidy(head["draft"])).items() if value is not None}
+            if draft == head["draft"]:
+                return head
+            check_plain(draft)
+            saved = await self._store.set_draft(head, draft, by)
+            if saved is not None:
+                return saved
+        raise _contended()
+
+    async def undo(self, journey_id: str, by: str | None = None, *, again: bool = False) -> Document:
+        """Take the last change of the draft back (`again`: make what was taken back once more), up to fifty of them.
+
+        The head as it is when there is nothing left.
+        """
+        for _ in range(ROUNDS):
+            head = await self.get(journey_id)
+            if not head.get("redo" if again else "undo"):
+                return head
+            move = self._store.bring_back if again else self._store.take_back
+            saved = await move(head, by)
+            if saved is not None:
+                return saved
+        raise _contended()
+
+    async def faults(self, draft: Mapping[str, Any]) -> tuple[FieldError, ...]:
+        """What stands between a draft and its publication, with paths."""
+        reading = read(draft)
+        if reading.definition is None:
+            return (*reading.faults, *reading.missing)
+        templates = await self._templates.existing(template_ids(reading.definition))
+        try:
+            check_whole(reading.definition, templates, await self._stages())
+        except WrongInput as error:
+            return tuple(error.errors)
+        return ()
 
     async def publish(self, journey_id: str, by: str | None = None, *, dry_run: bool = False) -> Publication:
         """Make the draft the live version. Raises `WrongInput` with every fault, `Conflict` when it is archived.

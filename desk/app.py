@@ -23,6 +23,7 @@ from desk.pages import (
     approved,
     blocked,
     board,
+    builder,
     channels,
     consent,
     consent_groups,
@@ -66,7 +67,8 @@ from desk.widget import door
 MAX_BODY_BYTES = 2_000_000
 PAGES = (
     entrance, today, inbox, board, tags, imports, exports, profiles, profile_edit, profile_notes, profile_follow_up,
-    profile_files, lifecycle, value_panel, privacy, merging, consent, segments, journeys, intakes, orders, templates,
+    profile_files, lifecycle, value_panel, privacy, merging, consent, segments, journeys, intakes, builder, orders,
+    templates,
     channels, deliveries, approved, tracking, consent_groups, blocked, score, tiers, term_lists, fields, retention,
     unsubscribe, preferences,
 )  # fmt: skip

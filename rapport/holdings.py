@@ -44,6 +44,7 @@ IMPERSONAL = {
     "intakes": "how far taking many people into a journey has got",
     "journey_counts": "how many passed a step",
     "journey_versions": "journeys as they were published",
+    "journey_drafts": "drafts of journeys, for going back",
     "journeys": "journeys as they are written",
     "links": "ways in for colleagues",
     "polls": "where asking an account for its news has got to",

@@ -16,6 +16,8 @@ from base.pages import Page, bounded, cut, read_cursor, write_cursor
 
 #: States in which somebody may walk.
 WALKED = ("live", "paused", "draining")
+#: Drafts that are kept for going back.
+UNDO_MOST = 50
 
 INDEXES: Indexes = {
     "journeys": [
@@ -30,6 +32,9 @@ INDEXES: Indexes = {
     "journey_versions": [
         IndexModel([("journey_id", ASCENDING), ("version", ASCENDING)], name="once", unique=True),
     ],
+    "journey_drafts": [
+        IndexModel([("journey_id", ASCENDING), ("rev", ASCENDING)], name="once", unique=True),
+    ],
 }
 
 
@@ -39,6 +44,7 @@ class JourneyStore:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._heads = database.collection("journeys")
         self._versions = database.collection("journey_versions")
+        self._drafts = database.collection("journey_drafts")
         self._clock = clock
 
     # -- heads -------------------------------------------------------------------------------------------------
@@ -64,20 +70,52 @@ class JourneyStore:
         row = await self._heads.find_one({"recipe_key": recipe_key})
         return _opened(row) if row else None
 
-    async def set_draft(
-        self, journey_id: str, draft: Mapping[str, Any], draft_rev: int, by: str | None
+    async def set_draft(self, head: Document, draft: Mapping[str, Any], by: str | None) -> Document | None:
+        """Replace the draft if nobody did so since `head` was read; None when somebody did."""
+        undo = [*head.get("undo", ()), head["draft_rev"]][-UNDO_MOST:]
+        return await self._replace(head, _text(draft), draft.get("name") or "", by, undo, [])
+
+    async def take_back(self, head: Document, by: str | None) -> Document | None:
+        """The draft before; None when there is none, or when somebody wrote since `head` was read."""
+        *undo, rev = head.get("undo") or [0]
+        return await self._return_to(head, rev, by, undo, [*head.get("redo", ()), head["draft_rev"]])
+
+    async def bring_back(self, head: Document, by: str | None) -> Document | None:
+        """The draft that was taken back; None when there is none, or when somebody wrote since `head` was read."""
+        *redo, rev = head.get("redo") or [0]
+        return await self._return_to(head, rev, by, [*head.get("undo", ()), head["draft_rev"]], redo)
+
+    async def _return_to(
+        self, head: Document, rev: int, by: str | None, undo: list[int], redo: list[int]
     ) -> Document | None:
-        """Replace the draft if nobody did so since `draft_rev`; None when somebody did."""
+        row = await self._drafts.find_one({"journey_id": head["_id"], "rev": rev})
+        if row is None:
+            return None
+        name = orjson.loads(row["draft"]).get("name") or ""
+        return await self._replace(head, row["draft"], name, by, undo, redo)
+
+    async def _replace(
+        self, head: Document, text: str, name: str, by: str | None, undo: list[int], redo: list[int]
+    ) -> Document | None:
+        """The draft that goes is kept first: what a revision says never changes, so that a repeat does no harm."""
+        kept = {"journey_id": head["_id"], "rev": head["draft_rev"], "draft": _text(head["draft"]), "at": self._clock()}
+        mark = {"_id": f"{head['_id']}:{head['draft_rev']}"}
+        await self._drafts.update_one(mark, {"$setOnInsert": {**kept, "by": head.get("updated_by")}}, upsert=True)
         change = {
             "$set": {
-                "draft": _text(draft), "name": draft.get("name") or "", "updated_at": self._clock(), "updated_by": by,
+                "draft": text, "name": name, "undo": undo, "redo": redo, "updated_at": self._clock(), "updated_by": by,
             },
             "$inc": {"draft_rev": 1, "rev": 1},
         }  # fmt: skip
         row = await self._heads.find_one_and_update(
-            {"_id": journey_id, "draft_rev": draft_rev}, change, return_document=ReturnDocument.AFTER
+            {"_id": head["_id"], "draft_rev": head["draft_rev"]}, change, return_document=ReturnDocument.AFTER
         )
-        return _opened(row) if row else None
+        saved = _opened(row) if row else None
+        if saved is None:
+            return None
+        done = {"journey_id": head["_id"], "rev": {"$nin": [*undo, *redo], "$lt": saved["draft_rev"]}}
+        await self._drafts.delete_many(done)
+        return saved
 
     async def change(self, journey_id: str, rev: int, fields: Mapping[str, Any]) -> Document | None:
         """Set fields of the head if nobody wrote since `rev`; None when somebody did."""

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 NODE_W, NODE_H = 272, 72
 END_W, END_H = 16, 16
 LANE_W = 144
-GAP_X, GAP_Y, GAP_BRANCH, GAP_JOIN = 32, 40, 80, 56
+GAP_X, GAP_Y, GAP_BRANCH, GAP_JOIN = 32, 56, 104, 56
 MARGIN = 40
 BEND, ROUND = 20, 10
+#: From where a way begins to the middle of its “+”: below its label when it has one.
+PLUS, PLUS_BELOW = 24, 70
 START = "__start__"
 
 
@@ -26,6 +28,8 @@ class Exit:
     to: str | None
     label: str = ""
     tone: str = ""
+    #: The field in which the way stands, as in `campaigns.drafting`.
+    way: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,10 @@ class Edge:
     label_y: int = 0
     back: bool = False
     tone: str = ""
+    #: Where a step may be put in on it, and the middle of the sign for that.
+    slot: str = ""
+    plus_x: int = 0
+    plus_y: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,24 @@ class Drawing:
     height: int
     spots: tuple[Spot, ...]
     edges: tuple[Edge, ...]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A step in the outline of a flow. `ways`: what follows on each of several, or on one that has a label."""
+
+    id: str
+    ways: tuple[tuple[Exit, str, tuple[Line, ...]], ...] = ()
+    #: Where a step may be put in below it, when it has one way.
+    slot: str = ""
+
+
+def outline(steps: Mapping[str, Sequence[Exit]], entry: str | None) -> tuple[Line, ...]:
+    """The same flow as a list, for narrow screens: what several ways lead to stands once, below them all.
+
+    Ways are (exit, slot, lines): no lines where it goes on below, to a step elsewhere, or ends.
+    """
+    return _Flow(steps, entry).lines(START)[1:]
 
 
 @dataclass
@@ -106,7 +132,7 @@ class _Flow:
             ways = []
             for i, way in enumerate(exits):
                 target = way.to if way.to is not None and way.to in steps else f"{key}~{i}"
-                ways.append(Exit(target, way.label, way.tone))
+                ways.append(Exit(target, way.label, way.tone, way.way))
                 if target not in steps:
                     self.nodes[target] = _Node(target, [], end=True)
             self.nodes[key] = _Node(key, ways)
@@ -163,6 +189,22 @@ class _Flow:
         for key in self.order[1:]:
             if len(self.nodes[key].parents) > 1:
                 self.nodes[self.dominator[key]].joins.append(key)
+
+    def lines(self, key: str) -> tuple[Line, ...]:
+        """The outline from a step on."""
+        node = self.nodes[key]
+        if node.end:
+            return ()
+        ways, below = [], tuple(each for join in node.joins for each in self.lines(join))
+        arms = {i: target for target, i in node.arms}
+        plain = len(node.exits) == 1 and not node.exits[0].label
+        for i, way in enumerate(node.exits):
+            inner = self.lines(target) if (target := arms.get(i)) else ()
+            if plain:
+                slot = _slot(key, way)
+                return (Line(key, ((way, slot, ()),) if (key, i) in self.back else (), slot), *inner, *below)
+            ways.append((way, _slot(key, way), inner))
+        return (Line(key, tuple(ways)), *below)
 
     # -- the places --------------------------------------------------------------------------------------------
 
@@ -255,15 +297,28 @@ class _Flow:
         lane = self.lanes[key, i]
         y1, y2 = node.y + self._size(key)[1], target.y
         points = [(node.x, y1), (node.x, y1 + BEND), (lane, y1 + BEND), (lane, y2 - BEND), (target.x, y2 - BEND)]
-        label_y = round(y1 + BEND + 24)
-        return Edge(rounded([*points, (target.x, y2)]), way.label, round(lane), label_y, tone=way.tone)
+        label_y, plus_y = round(y1 + BEND + 24), round(y1 + (PLUS_BELOW if way.label else PLUS))
+        return Edge(
+            rounded([*points, (target.x, y2)]), way.label, round(lane), label_y, tone=way.tone, slot=_slot(key, way),
+            plus_x=round(node.x if len(node.exits) == 1 and not way.label else lane), plus_y=plus_y,
+        )  # fmt: skip
 
     def _back_edge(self, key: str, way: Exit) -> Edge:
         node, target = self.nodes[key], self.nodes[str(way.to)]
         y1, y2 = node.y + self._size(key)[1] / 2, target.y + self._size(str(way.to))[1] / 2
         side = min(node.x, target.x) - NODE_W / 2 - 28
         points = [(node.x - NODE_W / 2, y1), (side, y1), (side, y2), (target.x - NODE_W / 2, y2)]
-        return Edge(rounded(points), way.label, round(side), round((y1 + y2) / 2), back=True)
+        middle = round((y1 + y2) / 2)
+        plus_y = middle + 30 if way.label else middle
+        return Edge(
+            rounded(points), way.label, round(side), middle, back=True, slot=_slot(key, way), plus_x=round(side),
+            plus_y=plus_y,
+        )  # fmt: skip
+
+
+def _slot(key: str, way: Exit) -> str:
+    """As in `campaigns.drafting`."""
+    return "start" if key == START else f"{key}:{way.way}" if way.way else ""
 
 
 def label_width(text: str) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from campaigns.drafting import ways_of
 from desk.i18n import N_, Formats
 from desk.pages.flow import Exit
 from desk.pages.rules import cut, duration_words, event_words, field_words
@@ -50,6 +51,8 @@ class StepView:
     title: str
     detail: str
     counts: Counts = field(default_factory=Counts)
+    #: What is wrong with it, in a line.
+    fault: str = ""
 
 
 def step_view(
@@ -95,7 +98,7 @@ def _wait(step: Mapping[str, Any], templates: Mapping[str, str], formats: Format
 
 def _wait_event(step: Mapping[str, Any], templates: Mapping[str, str], formats: Formats) -> str:
     del templates
-    names = [event_words(str(each.get("event")), formats) for each in step.get("any") or ()]
+    names = [event_words(str(each["event"]), formats) for each in step.get("any") or () if each.get("event")]
     words = f" {formats.text(N_('or'))} ".join(names)
     if step.get("timeout"):
         return formats.text(
@@ -107,7 +110,7 @@ def _wait_event(step: Mapping[str, Any], templates: Mapping[str, str], formats: 
 def _branch(step: Mapping[str, Any], templates: Mapping[str, str], formats: Formats) -> str:
     del templates
     cases: Sequence[Any] = step.get("cases") or ()
-    return rule_words(cases[0].get("when"), formats) + "?" if len(cases) == 1 else ""
+    return rule_words(cases[0]["when"], formats) + "?" if len(cases) == 1 and cases[0].get("when") else ""
 
 
 def _update(step: Mapping[str, Any], templates: Mapping[str, str], formats: Formats) -> str:
@@ -117,7 +120,7 @@ def _update(step: Mapping[str, Any], templates: Mapping[str, str], formats: Form
     parts += [_("add tag %(tag)s", tag=tag) for tag in step.get("add_tags") or ()]
     parts += [_("remove tag %(tag)s", tag=tag) for tag in step.get("remove_tags") or ()]
     parts += [_("stage %(stage)s", stage=step["stage"])] if step.get("stage") else []
-    parts += [_("score %(score)s", score=f"{step['score']:+d}")] if step.get("score") else []
+    parts += [_("score %(score)s", score=f"{_number(step['score']):+g}")] if step.get("score") else []
     return ", ".join(parts)
 
 
@@ -129,7 +132,7 @@ def _task(step: Mapping[str, Any], templates: Mapping[str, str], formats: Format
 def _holdout(step: Mapping[str, Any], templates: Mapping[str, str], formats: Formats) -> str:
     del templates
     return formats.text(
-        N_("%(percent)s %% get nothing, to measure the difference"), percent=f"{step.get('percent', 0):g}"
+        N_("%(percent)s %% get nothing, to measure the difference"), percent=f"{_number(step.get('percent')):g}"
     )
 
 
@@ -170,40 +173,64 @@ _SHAPES = {
 
 def exits_of(step: Mapping[str, Any], formats: Formats) -> list[Exit]:
     """The ways out of a step with their labels, in the order they are tried."""
-    kind = step.get("type")
-    _ = formats.text
-    if kind == "branch":
-        cases = step.get("cases") or ()
-        single = len(cases) == 1
-        found = [
-            Exit(case.get("next"), _("yes") if single else cut(rule_words(case.get("when"), formats), 28))
-            for case in cases
-        ]
-        return [*found, Exit(step.get("else"), _("no") if single else _("else"))]
-    if kind == "wait_event":
-        found = [
-            Exit(each.get("next"), cut(event_words(str(each.get("event")), formats), 28))
-            for each in step.get("any") or ()
-        ]
-        if step.get("timeout"):
-            label = _("after %(span)s", span=duration_words(step["timeout"], formats))
-            found.append(Exit(step.get("timeout_next"), label, "late"))
-        return found
-    if kind == "split":
-        arms = step.get("arms") or ()
-        total = sum(arm.get("weight", 0) for arm in arms) or 1
-        return [
-            Exit(arm.get("next"), f"{arm.get('name') or chr(65 + i)} · {round(100 * arm.get('weight', 0) / total)} %")
-            for i, arm in enumerate(arms)
-        ]
-    if kind in ("task", "notify", "assign") and step.get("wait_done") and step.get("timeout"):
-        label = _("after %(span)s", span=duration_words(step["timeout"], formats))
-        return [Exit(step.get("next"), _("done")), Exit(step.get("timeout_next"), label, "late")]
-    if kind == "exit":
-        return []
-    if kind == "jump":
+    label = _LABELS.get(str(step.get("type")))
+    if step.get("type") == "jump":
         return [Exit(step.get("to"))]
-    return [Exit(step.get("next"))]
+    return [
+        Exit(to, (label(step, way, formats) if label else "") or _late_label(step, way, formats),
+             "late" if way == "timeout_next" else "", way)
+        for way, to in ways_of(step)
+    ]  # fmt: skip
+
+
+def _late_label(step: Mapping[str, Any], way: str, formats: Formats) -> str:
+    if way == "timeout_next":
+        return formats.text(N_("after %(span)s"), span=duration_words(step.get("timeout") or "P90D", formats))
+    return formats.text(N_("done")) if step.get("wait_done") and len(ways_of(step)) > 1 else ""
+
+
+def _branch_label(step: Mapping[str, Any], way: str, formats: Formats) -> str:
+    cases = step.get("cases") or ()
+    if way == "else":
+        return formats.text(N_("no")) if len(cases) == 1 else formats.text(N_("else"))
+    return formats.text(N_("yes")) if len(cases) == 1 else cut(_case_words(_member(cases, way), formats), 28)
+
+
+def _case_words(case: Mapping[str, Any], formats: Formats) -> str:
+    return rule_words(case["when"], formats) if case.get("when") else "…"
+
+
+def _event_label(step: Mapping[str, Any], way: str, formats: Formats) -> str:
+    if way == "timeout_next":
+        return ""
+    event = _member(step.get("any") or (), way).get("event")
+    return cut(event_words(str(event), formats), 28) if event else "…"
+
+
+def _arm_label(step: Mapping[str, Any], way: str, formats: Formats) -> str:
+    arms = step.get("arms") or ()
+    total = sum(_number(arm.get("weight")) for arm in arms) or 1
+    arm = _member(arms, way)
+    name = arm.get("name") or chr(65 + _place(way) % 26)
+    return f"{name} · {round(100 * _number(arm.get('weight')) / total)} %"
+
+
+def _place(way: str) -> int:
+    return int(way.partition("[")[2].partition("]")[0])
+
+
+def _member(members: Sequence[Any], way: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = members[_place(way)]
+    return found
+
+
+def _number(value: Any) -> float:
+    return value if isinstance(value, int | float) else 0
+
+
+_LABELS: Mapping[str, Callable[[Mapping[str, Any], str, Formats], str]] = {
+    "branch": _branch_label, "wait_event": _event_label, "split": _arm_label,
+}  # fmt: skip
 
 
 def exits_by_step(steps: Sequence[Mapping[str, Any]], formats: Formats) -> dict[str, list[Exit]]:

@@ -7,21 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlencode
 
 from aiohttp import web
 
-from base.errors import WrongInput
 from campaigns.recipes import Recipe
 from desk.api.scope import must_see_person, reading, refuse_scoped, seen_ids
 from desk.auth import principal_of, require
-from desk.forms import read_form
 from desk.i18n import N_, Formats
 from desk.keys import runtime_of
-from desk.pages.flow import draw
-from desk.pages.intakes import intake_view
-from desk.pages.journey_steps import Counts, exits_by_step, step_view
+from desk.pages.journey_steps import step_view
 from desk.pages.reads import faces_of
-from desk.pages.runs import run_row, run_view, step_title
+from desk.pages.runs import left_row, run_row, run_view, step_title
 from desk.pages.triggers import trigger_words
 from desk.render import page, reader_of
 
@@ -35,9 +32,10 @@ REENTRY = {
     "once": N_("Once per person"), "after_exit": N_("Again after the end"), "cooldown": N_("Again after a while"),
     "per_key": N_("Once per order or key"),
 }  # fmt: skip
+LEFT = {"passed": N_("went on"), "skipped": N_("skipped"), "failed": N_("failed")}
 #: State of the journey → what may follow: (value, words, sign, is it the main thing to do).
 ACTIONS: Mapping[str, tuple[tuple[str, str, str, bool], ...]] = {
-    "draft": (("publish", N_("Publish"), "rocket-launch", True),),
+    "draft": (),
     "live": (("paused", N_("Pause"), "pause", False), ("draining", N_("Let it run out"), "stop", False)),
     "paused": (("live", N_("Resume"), "play", True), ("archived", N_("Archive"), "archive-box", False)),
     "draining": (("live", N_("Resume"), "play", True), ("archived", N_("Archive"), "archive-box", False)),
@@ -114,29 +112,36 @@ def journey_view(
 @routes.get("/journeys")
 @require("viewer")
 async def journeys(request: web.Request) -> web.StreamResponse:
-    """The list, newest first."""
+    """The list, newest first; as long as there is none, the gallery."""
     runtime, formats = runtime_of(request), reader_of(request)
     heads = (await runtime.journeys.page(limit=100)).data
+    if not heads and may_change(request):
+        return await _gallery(request, first=True)
     totals = await asyncio.gather(*(runtime.journeys.totals(head["_id"]) for head in heads))
     names = await names_in(runtime, [head["draft"] for head in heads])
     shown = [journey_view(head, head["draft"], each, formats, names) for head, each in zip(heads, totals, strict=True)]
-    return await page(request, "journeys/list.html", {"journeys": shown})
+    return await page(request, "journeys/list.html", {"journeys": shown, "may_change": may_change(request)})
 
 
 @routes.get("/journeys/recipes")
 @require("viewer")
 async def recipes(request: web.Request) -> web.StreamResponse:
-    """The gallery."""
+    """The gallery: how a new journey begins."""
+    return await _gallery(request)
+
+
+async def _gallery(request: web.Request, *, first: bool = False) -> web.Response:
     runtime, formats = runtime_of(request), reader_of(request)
     values = {
         "recipes": [recipe_view(each, formats) for each in runtime.journeys.recipes()],
         "in_use": await runtime.journeys.from_recipes(),
-        "may_change": _may_change(request),
+        "may_change": may_change(request),
+        "first": first,
     }
     return await page(request, "journeys/recipes.html", values)
 
 
-def _may_change(request: web.Request) -> bool:
+def may_change(request: web.Request) -> bool:
     """Journeys write on every channel, so only for who is limited to none."""
     return principal_of(request).may_everywhere("marketer")
 
@@ -186,85 +191,39 @@ async def _must_see_run(request: web.Request, run_id: str) -> None:
         await must_see_person(reading(request), row["profile_id"])
 
 
-@routes.get("/journeys/{journey_id}")
-@require("viewer")
-async def journey(request: web.Request) -> web.StreamResponse:
-    """The drawn flow."""
-    return await _journey_page(request)
-
-
-@routes.post("/journeys/{journey_id}/status")
-@require("marketer")
-async def change_status(request: web.Request) -> web.StreamResponse:
-    """Publish, pause, resume, let run out, archive. What stops a publication is said on the page."""
-    refuse_scoped(reading(request))
-    journey_id, status = request.match_info["journey_id"], str((await read_form(request)).get("status", ""))
-    journeys, by = runtime_of(request).journeys, principal_of(request).id
-    try:
-        if status == "publish":
-            await journeys.publish(journey_id, by)
-        else:
-            await journeys.set_status(journey_id, status, by)
-    except WrongInput as error:
-        faults = "; ".join(f"{fault.path}: {fault.message}" for fault in error.errors[:5])
-        return await _journey_page(request, f"{error} {faults}".strip())
-    raise web.HTTPSeeOther(f"/journeys/{journey_id}")
-
-
 @routes.get("/journeys/{journey_id}/people")
 @require("viewer")
 async def people(request: web.Request) -> web.StreamResponse:
-    """Who is in it, at one step or at all."""
+    """Who is in it, at one step or at all; who left a step, and how (`left`)."""
     runtime, formats, journey_id = runtime_of(request), reader_of(request), request.match_info["journey_id"]
-    node, state = request.query.get("node"), request.query.get("state")
+    node, state, left = (request.query.get(name) or None for name in ("node", "state", "left"))
     head = await runtime.journeys.get(journey_id)
-    definition = await _definition(runtime, journey_id, None)
-    part = await runtime.journeys.enrolments(
-        journey_id, node=node, state=state or ("waiting" if node else None), limit=PER_PAGE,
-        cursor=request.query.get("cursor"),
-    )  # fmt: skip
+    definition, draft = await _definition(runtime, journey_id, None), head["draft"]
+    cursor = request.query.get("cursor")
+    if node and left in LEFT:
+        part = await runtime.journeys.left(journey_id, node, left, limit=PER_PAGE, cursor=cursor)
+    else:
+        part = await runtime.journeys.enrolments(
+            journey_id, node=node, state=state or ("waiting" if node else None), limit=PER_PAGE, cursor=cursor
+        )
     seen = await seen_ids(reading(request), {row["profile_id"] for row in part.data})
     rows = [row for row in part.data if row["profile_id"] in seen]
     profiles = await runtime.profiles.many(seen)
-    steps = {str(step["id"]): step for step in definition.get("steps", ())}
+    steps = {
+        str(step["id"]): step for each in (draft, definition) for step in each.get("steps") or () if step.get("id")
+    }
     titles = {key: step_title(step, formats) for key, step in steps.items()}
     names = {key: profile.display_name for key, profile in profiles.items()}
-    query = "&".join(f"{name}={value}" for name, value in (("node", node), ("state", state)) if value)
+    query = urlencode({name: value for name, value in (("node", node), ("state", state), ("left", left)) if value})
+    shape = left_row if node and left in LEFT else run_row
     values = {
         "journey": journey_view(head, definition, {}, formats, await names_in(runtime, [definition])),
         "heading": titles.get(node, node) if node else formats.text(N_("People")),
-        "people": [run_row(row, names.get(row["profile_id"], row["profile_id"]), titles, formats) for row in rows],
+        "how": formats.text(LEFT[left]) if node and left in LEFT else "",
+        "people": [shape(row, names.get(row["profile_id"], row["profile_id"]), titles, formats) for row in rows],
         "next_href": f"/journeys/{journey_id}/people?{query}&cursor={part.next_cursor}" if part.next_cursor else "",
     }
     return await page(request, "journeys/people.html", values)
-
-
-async def _journey_page(request: web.Request, problem: str = "") -> web.Response:
-    runtime, formats, journey_id = runtime_of(request), reader_of(request), request.match_info["journey_id"]
-    head = await runtime.journeys.get(journey_id)
-    definition, counts, totals, planned = await asyncio.gather(
-        _definition(runtime, journey_id, None), runtime.journeys.counts(journey_id),
-        runtime.journeys.totals(journey_id), runtime.backfills.planned(journey_id),
-    )  # fmt: skip
-    steps = definition.get("steps") or []
-    twin = (await runtime.journeys.from_recipes()).get(head.get("recipe") or "") if head["status"] == "draft" else None
-    names = await template_names(runtime, {str(step["template_id"]) for step in steps if step.get("template_id")})
-    named = await names_in(runtime, [definition])
-    shown = {key: Counts(each.waiting, each.passed, each.skipped, each.failed) for key, each in counts.items()}
-    values = {
-        "journey": journey_view(head, definition, totals, formats, named, planned.people),
-        "intakes": [
-            intake_view(row, formats)
-            for row in (await runtime.backfills.intakes(journey_id, limit=3)).data
-            if row["state"] in ("pending", "missed", "failed")
-        ],
-        "steps": {str(step["id"]): step_view(step, shown, names, formats) for step in steps},
-        "drawing": draw(exits_by_step(steps, formats), str(steps[0]["id"]) if steps else None),
-        "may_change": _may_change(request),
-        "twin": twin,
-        "problem": problem,
-    }
-    return await page(request, "journeys/journey.html", values, status=422 if problem else 200)
 
 
 async def _definition(runtime: Any, journey_id: str, version: int | None) -> Mapping[str, Any]:

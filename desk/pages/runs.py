@@ -119,6 +119,8 @@ WAITS = {
     "digest": N_("Gathers until %(until)s"),
 }
 
+NOBODY = Faces([], [])
+
 
 @dataclass(frozen=True)
 class RunBrief:
@@ -221,6 +223,15 @@ def run_row(row: Mapping[str, Any], name: str, titles: Mapping[str, str], format
     step = titles.get(row["node"], row["node"]) if live else end_words(row, formats)
     due = row.get("due_at") if live else None
     return RunRow(row["_id"], name, row["profile_id"], step, row["entered_at"], due, state, tone)
+
+
+def left_row(row: Mapping[str, Any], name: str, titles: Mapping[str, str], formats: Formats) -> RunRow:
+    """One person who left a step: a line of the log. `titles`: of steps by id."""
+    code, params = str(row.get("code", "")), row.get("params") or {}
+    tone = LOG[code][1] if code in LOG else ""
+    sentence = formats.text(LOG[code][0], _shown(params, NOBODY, formats)) if code in LOG else code
+    shown = {"good": "good", "bad": "danger"}.get(tone, "")
+    return RunRow(row["enrolment_id"], name, row["profile_id"], sentence, row["at"], None, "", shown)
 
 
 def run_view(

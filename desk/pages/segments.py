@@ -335,13 +335,14 @@ def dated(node: Node, formats: Formats) -> Node:
         return node
 
 
-def _with_group(node: Node, way: str) -> Node:
+def with_group(node: Node, way: str) -> Node:
+    """With a group at the end of the one at `way`, unless it is nested too deep."""
     return added(node, way, added(empty(), ROOT, NEW_ROW)) if way.count(".") < DEPTH_MAX else node
 
 
 _DEEDS: Mapping[str, Any] = {
     "add": lambda node, way: added(node, way, NEW_ROW), "where": lambda node, way: added(node, way, NEW_WHERE),
-    "group": _with_group, "remove": removed,
+    "group": with_group, "remove": removed,
 }  # fmt: skip
 
 

@@ -24,12 +24,12 @@ export async function ask(url, { method = "GET", body, headers = {}, ...rest } =
   return answer;
 }
 
-/** A part of a page, parsed and not yet in it. */
+/** A part of a page, parsed and not yet in it; `url`: where it came from in the end. */
 export async function part(url, options) {
   const answer = await ask(url, options);
   const holder = document.createElement("template");
   holder.innerHTML = await answer.text();
-  return holder.content;
+  return Object.assign(holder.content, { url: answer.url });
 }
 
 /** Say something for a moment. */

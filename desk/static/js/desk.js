@@ -143,5 +143,6 @@ if (zone) zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone;
 if (document.querySelector("[data-inbox]")) import("./inbox.js");
 else if (document.querySelector("[data-live-page]")) import("./watch.js");
 if (document.querySelector("[data-board]")) import("./board.js");
+if (document.querySelector("[data-journey]")) import("./builder.js");
 if (document.querySelector("[data-builder]")) import("./segments.js");
 if (document.querySelector("[data-key-of]")) import("./keys.js");

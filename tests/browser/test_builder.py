@@ -1,0 +1,136 @@
+"""The journey builder: from a recipe to a published journey by keyboard alone, live and undoable; and on a phone."""
+
+import re
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser.conftest import Colleagues
+from tests.browser.windows import NARROW, Windows, live, never_reloaded
+from tests.journeys.world import World
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+
+def journey_of(page: Page) -> str:
+    found = re.search(r"jrn_\w+", page.url)
+    assert found is not None
+    return found[0]
+
+
+async def focused(page: Page, test_id: str) -> None:
+    """Walk by Tab until the focus is there."""
+    for _ in range(80):
+        own = await page.evaluate(
+            "id => document.activeElement?.closest('[data-testid]')?.dataset.testid === id", test_id
+        )
+        if own:
+            return
+        await page.keyboard.press("Tab")
+    raise AssertionError(f"{test_id} is not reached by Tab")
+
+
+async def test_from_a_recipe_to_a_published_journey_by_keyboard_alone(
+    windows: Windows, colleagues: Colleagues, world: World
+) -> None:
+    page = await windows.open(colleagues.ada)
+    await page.goto("/journeys/recipes")
+    await focused(page, "install-payment_reminder")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("journey-state")).to_have_text("Draft")
+    await live(page)
+    journey = journey_of(page)
+    steps = page.get_by_test_id("flow").locator("[data-step]")
+    count = await steps.count()
+
+    # Down the flow by arrows, a step behind the first one, its settings.
+    await page.get_by_test_id("start").get_by_role("link").focus()
+    await page.keyboard.press("ArrowDown")
+    first = await page.evaluate("document.activeElement.closest('[data-step]').dataset.step")
+    await page.keyboard.press("+")
+    await expect(page.get_by_test_id("chooser")).to_be_visible()
+    await focused(page, "add-task")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("step-task")).to_have_class(re.compile("step-wrong"))
+    await expect(steps).to_have_count(count + 1)
+    await expect(page.get_by_test_id("faults")).to_contain_text("1 thing is missing")
+    await expect(page.get_by_label("What is to be done")).to_be_focused()
+    await page.keyboard.type("Call them")
+    await expect(page.get_by_test_id("step-task")).to_contain_text("Call them")
+    await expect(page.get_by_test_id("faults")).to_have_count(0)
+
+    # Moved, taken away, brought back.
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_test_id("step-task").get_by_role("link").first).to_be_focused()
+    await page.keyboard.press("Alt+ArrowUp")
+    await expect(page.get_by_test_id("step-task").get_by_role("link").first).to_be_focused()
+    draft = (await world.api.get(f"/journeys/{journey}"))["draft"]
+    assert [step["id"] for step in draft["steps"]][:2] == ["task", first]
+    await page.keyboard.press("Delete")
+    await expect(page.get_by_test_id("step-task")).to_have_count(0)
+    await expect(page.get_by_role("status").filter(has_text="The step is removed.")).to_be_visible()
+    await page.keyboard.press("Control+z")
+    await expect(page.get_by_test_id("step-task")).to_be_visible()
+    await page.keyboard.press("Control+Shift+z")
+    await expect(page.get_by_test_id("step-task")).to_have_count(0)
+    await page.keyboard.press("Control+z")
+    await expect(page.get_by_test_id("step-task")).to_be_visible()
+
+    # Publishing says what would follow.
+    await page.get_by_test_id("start").get_by_role("link").focus()
+    await page.keyboard.press("Shift+Tab")
+    await focused(page, "set-publish")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("who-moves")).to_contain_text("Nobody is in it")
+    assert await never_reloaded(page)
+    await focused(page, "publish-now")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("journey-state")).to_have_text("Live")
+    head = await world.api.get(f"/journeys/{journey}")
+    assert (head["status"], head["live_version"]) == ("live", 1)
+    await world.api.call("PUT", f"/journeys/{journey}/status", {"status": "archived"})
+
+
+async def test_on_a_phone_steps_are_stacked_and_settings_are_a_sheet(
+    windows: Windows, colleagues: Colleagues, world: World
+) -> None:
+    page = await windows.open(colleagues.ada, size=NARROW)
+    await page.goto("/journeys/recipes")
+    await page.get_by_test_id("install-thank_you_review").click()
+    await expect(page.get_by_test_id("outline")).to_be_visible()
+    await expect(page.get_by_test_id("flow")).to_be_hidden()
+    await page.get_by_test_id("row-wait").get_by_role("link").first.click()
+    await expect(page.get_by_test_id("panel")).to_be_visible()
+    await page.get_by_role("spinbutton", name="How long").fill("9")
+    await expect(page.get_by_test_id("row-wait")).to_contain_text("9")
+    await page.get_by_role("link", name="Close").click()
+    await expect(page.get_by_test_id("panel")).to_have_count(0)
+    await page.get_by_test_id("undo").click()
+    await expect(page.get_by_test_id("row-wait")).not_to_contain_text("9")
+    await world.api.call("PUT", f"/journeys/{journey_of(page)}/status", {"status": "archived"})
+
+
+async def test_without_a_script_a_step_comes_in_and_is_filled_in(
+    windows: Windows, colleagues: Colleagues, world: World
+) -> None:
+    page = await windows.open(colleagues.ada, java_script_enabled=False)
+    await page.goto("/journeys/recipes")
+    await page.get_by_test_id("from-scratch").click()
+    await page.get_by_test_id("trigger-type").select_option("api")
+    await page.get_by_test_id("save").click()
+    await page.get_by_test_id("plus-start").click()
+    await page.get_by_test_id("add-wait").click()
+    await page.get_by_role("spinbutton", name="How long").fill("4")
+    await page.get_by_test_id("save").click()
+    await expect(page.get_by_test_id("step-wait")).to_contain_text("for 4 days")
+    await page.get_by_test_id("remove-step").click()
+    await expect(page.get_by_test_id("step-wait")).to_have_count(0)
+    await page.get_by_test_id("undo").click()
+    await expect(page.get_by_test_id("step-wait")).to_be_visible()
+    await page.get_by_test_id("open-settings").click()
+    await page.get_by_label("Name", exact=True).first.fill("By hand")
+    await page.get_by_test_id("save").click()
+    await page.get_by_test_id("set-publish").click()
+    await page.get_by_test_id("publish-now").click()
+    await expect(page.get_by_test_id("journey-state")).to_have_text("Live")
+    await world.api.call("PUT", f"/journeys/{journey_of(page)}/status", {"status": "archived"})

@@ -1,0 +1,185 @@
+"""The journey builder without a script: steps come and go, settings are kept, faults stand beside, it is published."""
+
+import re
+from html import unescape
+from typing import Any
+
+import pytest
+
+from campaigns.models import STEPS, TRIGGERS
+from desk.pages.journey_forms import TRIGGER_FORMS
+from tests.desk.conftest import Browser, Desk
+
+
+@pytest.fixture(scope="module")
+async def marketer(desk: Desk) -> Browser:
+    return await desk.person("marketer", name="Mia Marketer")
+
+
+def inputs(page: str) -> dict[str, Any]:
+    """The fields of the settings as a browser would send them."""
+    form = page.split('data-testid="settings"', 1)[1].split("</form>", 1)[0]
+    found: dict[str, Any] = {}
+
+    def put(name: str, value: str) -> None:
+        known = found.get(name, [])
+        found[name] = [*([known] if isinstance(known, str) else known), value] if name in found else value
+
+    for tag in re.findall(r"<input\b[^>]*>", form):
+        name, value = re.search(r'name="([^"]*)"', tag), re.search(r'value="([^"]*)"', tag)
+        if name and not (('type="checkbox"' in tag or 'type="radio"' in tag) and "checked" not in tag):
+            put(unescape(name[1]), unescape(value[1]) if value else "")
+    for tag, body in re.findall(r"<textarea\b([^>]*)>\n?(.*?)</textarea>", form, re.DOTALL):
+        put(unescape(re.search(r'name="([^"]*)"', tag)[1]), unescape(body))  # type: ignore[index]
+    for name, body in re.findall(r'<select[^>]*name="([^"]*)"[^>]*>(.*?)</select>', form, re.DOTALL):
+        chosen = re.search(r'value="([^"]*)" selected', body) or re.search(r'value="([^"]*)"', body)
+        put(unescape(name), unescape(chosen[1]) if chosen else "")
+    found.pop("csrf", None)
+    return found
+
+
+async def made(marketer: Browser) -> str:
+    """A new journey from scratch; its page."""
+    return (await marketer.post("/journeys/new")).partition("?")[0]
+
+
+async def draft_of(desk: Desk, path: str) -> dict[str, Any]:
+    return dict((await desk.runtime.journeys.get(path.rpartition("/")[2]))["draft"])
+
+
+async def add(marketer: Browser, path: str, kind: str, slot: str) -> str:
+    """Put a step in; its id."""
+    return (await marketer.post(f"{path}/steps", act=f"add:{kind}", slot=slot)).partition("step=")[2]
+
+
+async def test_from_scratch_to_published_without_a_script(desk: Desk, marketer: Browser) -> None:
+    path = await made(marketer)
+    page = await marketer.page(f"{path}?panel=trigger")
+    form = f"{path}/form?panel=trigger"
+    page = await marketer.post(form, 200, act="look", **inputs(page) | {"type": "order"})
+    await marketer.post(form, act="save", **inputs(page) | {"f/status": "delivered"})
+    assert (await draft_of(desk, path))["trigger"] == {"type": "order", "status": "delivered"}
+    page = await marketer.page(f"{path}?add=start")
+    assert all(f'data-testid="add-{kind}"' in page for kind in STEPS)
+    assert await add(marketer, path, "send", "start") == "send"
+    assert await add(marketer, path, "wait", "start") == "wait"
+    page = await marketer.page(path)
+    assert "things are missing" in page and 'data-testid="step-send"' in page and "Choose a template" in page
+    page = await marketer.page(f"{path}?panel=publish")
+    assert "disabled" in page.split('data-testid="publish-now"')[1][:40] and f"{path}?step=send" in page
+    page = await marketer.page(f"{path}?step=send")
+    page = await marketer.post(f"{path}/form?step=send", 200, act="look", **inputs(page) | {"f/what:mode": "content"})
+    await marketer.post(
+        f"{path}/form?step=send", **inputs(page) | {"f/content/text": "There?", "f/name": "Ask"}
+    )
+    page = await marketer.page(f"{path}?step=wait")
+    await marketer.post(f"{path}/form?step=wait", **inputs(page) | {"f/for:n": "3", "f/for:unit": "days"})
+    page = await marketer.page(f"{path}?panel=settings")
+    await marketer.post(f"{path}/form?panel=settings", **inputs(page) | {"f/name": "After delivery"})
+    page = await marketer.page(f"{path}?panel=publish")
+    assert "Nobody is in it" in page and "things are missing" not in page
+    await marketer.post(f"{path}/status", status="publish")
+    head = await desk.runtime.journeys.get(path.rpartition("/")[2])
+    assert (head["status"], head["live_version"], head["name"]) == ("live", 1, "After delivery")
+    assert head["draft"]["steps"] == [
+        {"id": "wait", "type": "wait", "for": "P3D", "next": "send"},
+        {"id": "send", "type": "send", "channels": ["any"], "next": None, "name": "Ask",
+         "content": {"text": "There?"}},
+    ]  # fmt: skip
+    # A change is a draft of its own until it is published, and the versions say what differs.
+    page = await marketer.page(f"{path}?step=wait")
+    await marketer.post(f"{path}/form?step=wait", **inputs(page) | {"f/for:n": "5"})
+    await add(marketer, path, "exit", "send:next")
+    page = await marketer.page(f"{path}?panel=versions")
+    assert 'data-testid="unpublished"' in page and "for 3 days → for 5 days" in page and "diff-added" in page
+    await marketer.post(f"{path}/status", status="publish")
+    page = await marketer.page(f"{path}?panel=versions")
+    assert 'data-testid="version-2"' in page and "for 3 days → for 5 days" in page
+    page = await marketer.page(f"{path}?version=1")
+    assert "for 3 days" in page and "data-editing" not in page
+
+
+@pytest.mark.parametrize("kind", sorted(STEPS))
+async def test_every_kind_of_step_opens_and_is_kept(desk: Desk, marketer: Browser, kind: str) -> None:
+    path = await made(marketer)
+    step = await add(marketer, path, kind, "start")
+    before = await draft_of(desk, path)
+    page = await marketer.page(f"{path}?step={step}")
+    fields = inputs(page)
+    await marketer.post(f"{path}/form?step={step}", 200, act="look", **fields)
+    assert await draft_of(desk, path) == before
+    for more in re.findall(r'value="(more:[^"]*)"', page):
+        page = await marketer.post(f"{path}/form?step={step}", 200, act=more, **fields)
+        assert more.partition(":")[2] + "/" in page
+
+
+@pytest.mark.parametrize("kind", sorted(TRIGGERS))
+async def test_every_kind_of_trigger_can_be_chosen(desk: Desk, marketer: Browser, kind: str) -> None:
+    path = await made(marketer)
+    seen = inputs(await marketer.page(f"{path}?panel=trigger"))["seen"]
+    page = await marketer.post(f"{path}/form?panel=trigger", 200, act="look", type=kind, seen=seen)
+    assert f'value="{kind}" selected' in page
+    for field in TRIGGER_FORMS.get(kind, ()):
+        if field.name in {each.alias or name for name, each in TRIGGERS[kind].model_fields.items()}:
+            assert f'data-way="f/{field.name}"' in page, field.name
+    assert (await draft_of(desk, path))["trigger"]["type"] == kind
+
+
+async def test_what_was_done_is_taken_back_and_made_again(desk: Desk, marketer: Browser) -> None:
+    path = await made(marketer)
+    for kind, slot in (("wait", "start"), ("branch", "wait:next"), ("task", "branch:cases[0].next")):
+        await add(marketer, path, kind, slot)
+    whole = await draft_of(desk, path)
+    await marketer.post(f"{path}/steps", act="remove", step="branch", keep="else")
+    assert [step["id"] for step in (await draft_of(desk, path))["steps"]] == ["wait"]
+    assert "The step is removed." in await marketer.page(f"{path}?gone=1")
+    await marketer.post(f"{path}/undo")
+    assert await draft_of(desk, path) == whole
+    await marketer.post(f"{path}/undo", again="1")
+    assert [step["id"] for step in (await draft_of(desk, path))["steps"]] == ["wait"]
+    await marketer.post(f"{path}/undo")
+    for _ in range(9):
+        await marketer.post(f"{path}/undo")
+    assert await draft_of(desk, path) == {}
+
+
+async def test_rules_are_built_by_buttons_and_rows_that_lack_something_are_said(desk: Desk, marketer: Browser) -> None:
+    path = await made(marketer)
+    await add(marketer, path, "branch", "start")
+    form, rule = f"{path}/form?step=branch", "f/cases/0/when~r"
+    page = await marketer.post(form, 200, act=f"add:{rule}", **inputs(await marketer.page(f"{path}?step=branch")))
+    page = await marketer.post(
+        form, 200, act="look", **inputs(page) | {f"{rule}.0:what": "attributes.this-run.order.status"}
+    )
+    page = await marketer.post(form, 422, act="save", **inputs(page))
+    assert "Fill in what is missing" in page
+    await marketer.post(form, act="save", **inputs(page) | {f"{rule}.0:op": "eq", f"{rule}.0:value": "paid"})
+    (step,) = (await draft_of(desk, path))["steps"]
+    assert step["cases"][0]["when"] == {"all": [{"field": "order.status", "op": "eq", "value": "paid"}]}
+    assert "order status is" in (await marketer.page(path))
+
+
+async def test_who_saves_over_somebody_elses_change_is_told(desk: Desk, marketer: Browser) -> None:
+    path = await made(marketer)
+    await add(marketer, path, "wait", "start")
+    fields = inputs(await marketer.page(f"{path}?step=wait"))
+    await marketer.post(f"{path}/form?step=wait", **fields | {"f/for:n": "2"})
+    page = await marketer.post(f"{path}/form?step=wait", 422, **fields | {"f/for:n": "9"})
+    assert "Somebody else has changed this" in page and inputs(page)["f/for:n"] == "9"
+    await marketer.post(f"{path}/form?step=wait", **inputs(page))
+    assert (await draft_of(desk, path))["steps"][0]["for"] == "P9D"
+
+
+async def test_who_may(desk: Desk, marketer: Browser) -> None:
+    path = await made(marketer)
+    await add(marketer, path, "wait", "start")
+    for role, channels in (("viewer", None), ("agent", None), ("marketer", ["chn_" + "0" * 26])):
+        browser = await desk.person(role, channels, name="Lena Limited")
+        page = await browser.page(f"{path}?step=wait")
+        assert "for 1 day" in page and "<form" not in page.split("<main", 1)[1] and "data-editing" not in page
+        for way in ("/journeys/new", f"{path}/steps", f"{path}/form?step=wait", f"{path}/undo", f"{path}/status"):
+            await browser.post(way, 403, act="remove", step="wait")
+    for way in ("form?step=nothing", "form"):
+        await marketer.post(f"{path}/{way}", 404)
+    await marketer.post(f"{path}/steps", 409, act="add:wait", slot="nothing:next")
+    await marketer.post(f"{path}/steps", 422, act="add:nothing", slot="start")
