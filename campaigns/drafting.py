@@ -156,7 +156,8 @@ def removed(draft: Mapping[str, Any], step_id: str, keep: str | None = None) -> 
     before = set(loose(draft))
     bridged = _led_past(draft, step_id, kept)
     bridged = {**bridged, "steps": [step for step in bridged["steps"] if step["id"] != step_id]}
-    gone = set(loose(bridged)) - before if bridged["steps"] else set()
+    whole = kept is None and next(iter(steps)) == step_id
+    gone = set(steps if whole else loose(bridged)) - before
     bridged["steps"] = [step for step in bridged["steps"] if step["id"] not in gone]
     return tidy(bridged)
 

@@ -114,16 +114,18 @@ def _keep(part: dict[str, Any], field: Field, value: Any) -> None:
 
 
 def _build_variant(field: Field, names: Names, part: dict[str, Any], way: str) -> None:
+    """Another set was chosen: what the former one held goes."""
     mode = one(names, at(way, field) + ":mode") or field.variants[0][0]
-    for key, _, inner in field.variants:
-        own = {each.name for each in inner}
-        if key != mode:
-            for other, _, others in field.variants:
-                own -= {each.name for each in others} if other == mode else set()
-            for name in own:
-                part.pop(name, None)
+    if mode != _mode(field, part):
+        for name in {each.name for key, _, inner in field.variants if key != mode for each in inner}:
+            part.pop(name, None)
     for each in _variant(field, mode):
         _keep(part, each, _read(each, names, at(way, each)))
+
+
+def _mode(field: Field, part: Mapping[str, Any]) -> str:
+    known = (key for key, _, inner in field.variants if any(part.get(each.name) for each in inner))
+    return next(known, field.variants[0][0])
 
 
 def _variant(field: Field, mode: str) -> tuple[Field, ...]:
@@ -197,8 +199,7 @@ def _fill(field: Field, value: Any, way: str) -> Names:
     own = at(way, field)
     if field.variants:
         part = value if isinstance(value, Mapping) else {}
-        known = (key for key, _, inner in field.variants if any(part.get(each.name) for each in inner))
-        mode = next(known, field.variants[0][0])
+        mode = _mode(field, part)
         return {own + ":mode": [mode]} | filled(_variant(field, mode), part, way)
     if value is ABSENT or value is None:
         value = ABSENT if field.default is None else field.default

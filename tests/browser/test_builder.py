@@ -35,7 +35,7 @@ async def test_from_a_recipe_to_a_published_journey_by_keyboard_alone(
 ) -> None:
     page = await windows.open(colleagues.ada)
     await page.goto("/journeys/recipes")
-    await focused(page, "install-payment_reminder")
+    await focused(page, "install-thank_you_review")
     await page.keyboard.press("Enter")
     await expect(page.get_by_test_id("journey-state")).to_have_text("Draft")
     await live(page)
