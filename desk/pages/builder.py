@@ -47,9 +47,10 @@ from desk.pages.journey_steps import SYMBOLS, TITLES, Counts, exits_by_step, ste
 from desk.pages.journeys import journey_view, may_change, template_names
 from desk.pages.reads import together
 from desk.pages.rule_form import ROOT as RULE_ROOT
-from desk.pages.rule_form import added, removed
+from desk.pages.rule_form import added, removed, settled
 from desk.pages.rules import trigger_words
-from desk.pages.segments import NEW_ROW, NEW_WHERE, with_group
+from desk.pages.segment_rows import Choices, Option, adopted
+from desk.pages.segments import NEW_ROW, NEW_WHERE, dated, with_group
 from desk.render import page, reader_of
 
 routes = web.RouteTableDef()
@@ -146,7 +147,9 @@ async def save(request: web.Request) -> web.StreamResponse:
     refuse_scoped(reading(request))
     form, builder = await read_form(request), Builder(request, await _head(request))
     part = builder.part()
+    _, choices = await builder.known()
     names = form_kinds.settled(part.fields(form), form_kinds.sent(form.items()))
+    names = form_kinds.with_rules(names, lambda node: dated(settled(adopted(node, choices)), builder.formats))
     act = str(form.get("act", "save"))
     names = _deed(part.fields(form), names, act)
     builder.names, builder.strict = names, act == "save"
@@ -296,6 +299,7 @@ class Builder:
         self.templates: dict[str, str] = {}
         self.live: dict[str, Any] = {}
         self.counts: dict[str, Counts] = {}
+        self._known: tuple[dict[str, Sequence[Option]], Choices] | None = None
 
     def href(self, **query: str) -> str:
         """This page with something beside the flow."""
@@ -309,6 +313,12 @@ class Builder:
         if self.panel_name in ("trigger", "settings"):
             return Part(self.panel_name)
         raise NotFound("There is no such form.")
+
+    async def known(self) -> tuple[dict[str, Sequence[Option]], Choices]:
+        """What can be chosen; read once."""
+        if self._known is None:
+            self._known = await sources_of(runtime_of(self.request), self.formats, self.draft, self.id)
+        return self._known
 
     async def page(self, status: int = 200) -> web.Response:
         """All of it."""
@@ -457,8 +467,8 @@ class Builder:
         return panel
 
     async def _form_panel(self, part: Part) -> Panel:
-        runtime, own = runtime_of(self.request), part.of(self.draft)
-        sources, choices = await sources_of(runtime, self.formats, self.draft, self.id)
+        own = part.of(self.draft)
+        sources, choices = await self.known()
         sources["targets"] = [("", self.formats.text(N_("the end"))), *(
             each for each in step_options(self.draft, self.templates, self.formats) if each[0] != part.step_id
         )]  # fmt: skip

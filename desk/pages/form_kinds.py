@@ -28,6 +28,8 @@ _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
 RUN_HEAD = "attributes.this-run."
 RUN_ROOTS = ("order.", "event.", "journey.", "conversation.")
 LONGEST = 100_000
+#: Chosen in a list: something that is written beside it.
+OWN = "other"
 
 
 @dataclass(frozen=True)
@@ -249,6 +251,17 @@ def _read_text(field: Field, names: Names, way: str) -> Any:
     return (text if field.kind == "area" else text.strip()) if text.strip() else ABSENT
 
 
+def _fill_named(field: Field, value: Any, way: str) -> Names:
+    """One of those that have a name here is chosen, another one is written."""
+    _need(isinstance(value, str))
+    return {way: [value]}
+
+
+def _read_named(field: Field, names: Names, way: str) -> Any:
+    chosen = one(names, way)
+    return (one(names, way + ":own").strip() if chosen == OWN else chosen) or ABSENT
+
+
 def _fill_number(field: Field, value: Any, way: str) -> Names:
     _need(isinstance(value, int | float) and not isinstance(value, bool))
     return {way: [json.dumps(value)]}
@@ -418,6 +431,14 @@ def rule_node(names: Names, way: str) -> Node:
                           for value in own)  # fmt: skip
 
 
+def with_rules(names: Names, change: Callable[[Node], Node]) -> Names:
+    """With every rule in it as `change` makes it."""
+    found = {name: value for name, value in names.items() if "~" not in name}
+    for way in {name.partition("~")[0] for name in names if "~" in name}:
+        found |= rule_names(change(rule_node(names, way)), way)
+    return found
+
+
 def without_rule(names: Names, way: str) -> Names:
     """Without the rule at `way`."""
     return {name: value for name, value in names.items() if not name.startswith(way + "~")}
@@ -457,6 +478,7 @@ def _read_json(field: Field, names: Names, way: str) -> Any:
 
 KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(("text", "area", "choice", "pick", "suggest", "day"), Kind(_fill_text, _read_text)),
+    "named": Kind(_fill_named, _read_named),
     "number": Kind(_fill_number, _read_number), "check": Kind(_fill_check, _read_check),
     "span": Kind(_fill_span, _read_span), "clock": Kind(_fill_clock, _read_text),
     "list": Kind(_fill_list, _read_list), "words": Kind(_fill_list, _read_list),

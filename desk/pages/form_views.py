@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from base.errors import FieldError
 from desk.i18n import N_, Formats
 from desk.pages import form_kinds
-from desk.pages.form_kinds import ROOT, Field, Names, at, has, one, places, rule_node
+from desk.pages.form_kinds import OWN, ROOT, Field, Names, at, has, one, places, rule_node
 from desk.pages.rule_form import KEPT, Node, missing
 from desk.pages.segment_rows import Choices, Option, RowView, adopted, rows_view
 from profiles.segments.fields import Scope
@@ -116,12 +116,21 @@ class Drawing:
     # -- kinds -------------------------------------------------------------------------------------------------
 
     def _pick(self, field: Field, view: FieldView, names: Names) -> FieldView:
-        options = (*view.options, *((field.source and self.sources.get(field.source)) or ()))
+        source = "targets" if field.kind == "target" else field.source
+        options = (*view.options, *self.sources.get(source, ()))
         if field.kind == "pick":
             options = (("", "–"), *options)
         known = {value for value, _ in options}
         extra = ((view.value, view.value),) if view.value and view.value not in known else ()
         return replace(view, options=(*options, *extra))
+
+    def _named(self, field: Field, view: FieldView, names: Names) -> FieldView:
+        known = self.sources.get(field.source, ())
+        own = one(names, view.way + ":own")
+        if view.value and view.value != OWN and view.value not in dict(known):
+            view, own = replace(view, value=OWN), view.value
+        options = (("", "…"), *known, (OWN, self._(N_("something else …"))))
+        return replace(view, options=options, unit=own)
 
     def _picks(self, field: Field, view: FieldView, names: Names) -> FieldView:
         chosen = tuple(each for each in names.get(view.way, ()) if each)
@@ -236,5 +245,5 @@ _DRAW = {
     "choice": Drawing._pick, "pick": Drawing._pick, "target": Drawing._pick, "picks": Drawing._picks,
     "checks": Drawing._picks, "weekdays": Drawing._weekdays, "span": Drawing._span, "object": Drawing._object,
     "rows": Drawing._rows, "map": Drawing._map, "value": Drawing._value, "variants": Drawing._variants,
-    "rule": Drawing._rule, "where": Drawing._where,
+    "rule": Drawing._rule, "named": Drawing._named, "where": Drawing._where,
 }  # fmt: skip

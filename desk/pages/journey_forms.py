@@ -23,7 +23,7 @@ ON_MISS = (("continue", N_("goes on")), ("exit", N_("leaves the journey")))
 ON_HOLD = (("defer", N_("sent later")), ("skip", N_("left out")))
 ZONE = Field("zone", "suggest", N_("Time zone"), N_("empty: the person's own"), source="zones", default="profile")
 WHERE = Field("where", "where", N_("Only when"))
-EVENT = Field("event", "suggest", N_("What happens"), source="events")
+EVENT = Field("event", "named", N_("What happens"), source="events")
 WINDOW = Field("window", "object", N_("Between"), fields=(
     Field("from", "clock", N_("from")), Field("to", "clock", N_("to")),
 ))  # fmt: skip
@@ -75,7 +75,7 @@ STEP_FORMS: Mapping[str, tuple[Field, ...]] = {
                 Field("weekdays", "weekdays", N_("On")), Field("time", "clock", N_("At")), WINDOW, ZONE,
             )),)),
             ("until_date", N_("until a date"), (Field("until_date", "object", initial={"time": "09:00"}, fields=(
-                Field("field", "suggest", N_("Which date"), source="fields"),
+                Field("field", "named", N_("Which date"), source="dates"),
                 Field("offset", "span", N_("Moved by"), signed=True), Field("time", "clock", N_("At")), ZONE,
             )),)),
         )),
@@ -209,13 +209,13 @@ TRIGGER_FORMS: Mapping[str, tuple[Field, ...]] = {
         WHERE,
     ),
     "changed": (
-        Field("field", "suggest", N_("Field"), source="fields"), Field("from", "value", N_("From"), more=True),
+        Field("field", "named", N_("Field"), source="fields"), Field("from", "value", N_("From"), more=True),
         Field("to", "value", N_("To")),
     ),
     "segment_entered": (Field("segment_id", "pick", N_("Segment"), source="segments"),),
     "segment_left": (Field("segment_id", "pick", N_("Segment"), source="segments"),),
     "date": (
-        Field("field", "suggest", N_("Which date"), source="fields"),
+        Field("field", "named", N_("Which date"), source="dates"),
         Field("offset", "span", N_("Moved by"), signed=True),
         Field("yearly", "check", N_("Every year"), default=False), Field("at", "clock", N_("At")), ZONE,
     ),
@@ -253,7 +253,7 @@ SETTINGS: tuple[Field, ...] = (
         ("marketing", N_("marketing: only with consent")), ("transactional", N_("about an order or account")),
         ("service", N_("answers to a question")),
     )),
-    Field("entry_filter", "rule", N_("Only people for whom")),
+    Field("entry_filter", "rule", N_("Who may come in")),
     Field("reentry", "object", N_("Coming again"), fields=(
         Field("mode", "choice", N_("A person comes in"), default="once", options=(
             ("once", N_("once")), ("after_exit", N_("again after the end")), ("cooldown", N_("again after a while")),

@@ -30,6 +30,8 @@ RECURRENCES: tuple[Option, ...] = (
     ("FREQ=MONTHLY;BYMONTHDAY=1", N_("on the first of the month")),
     ("FREQ=MONTHLY;BYDAY=-1FR", N_("on the last Friday of the month")),
 )  # fmt: skip
+DATES = ("created_at", "orders.first_at", "orders.last_at", "last_seen_at", "stage_since", "tier_since",
+         "traits.next_order_at")  # fmt: skip
 LOCALES = ("en", "zh", "zh_CN", "de", "fr", "es", "nl", "it", "pt", "ja", "ko")
 #: What a rule in a journey may ask about beside the person: path, kind of value.
 RUN_FIELDS = (
@@ -67,6 +69,10 @@ async def sources_of(
         "fields": [
             *((each, field_words(each, formats)) for _, names in GROUPS for each in names),
             *((name, label) for name, label, _ in choices.fields if not name.startswith(RUN_HEAD)),
+        ],
+        "dates": [
+            *((each, field_words(each, formats)) for each in DATES),
+            *((name, label) for name, label, kind in choices.fields if kind == "date"),
         ],
         "zones": [(each, "") for each in ZONES], "locales": [(each, "") for each in LOCALES],
         "recurrences": [(value, formats.text(words)) for value, words in RECURRENCES],

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from campaigns.drafting import ways_of
-from desk.i18n import N_, Formats
+from desk.i18n import N_, NN_, Formats
 from desk.pages.flow import Exit
 from desk.pages.rules import cut, duration_words, event_words, field_words
 from desk.pages.sentences import rule_words
@@ -29,6 +29,7 @@ WEEKDAYS = {
     "sun": N_("Sun"),
 }  # fmt: skip
 CHANNELS = {"any": N_("any channel")}
+WAYS = NN_("%(num)s way", "%(num)s ways")
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,9 @@ def _wait_event(step: Mapping[str, Any], templates: Mapping[str, str], formats: 
 def _branch(step: Mapping[str, Any], templates: Mapping[str, str], formats: Formats) -> str:
     del templates
     cases: Sequence[Any] = step.get("cases") or ()
-    return rule_words(cases[0]["when"], formats) + "?" if len(cases) == 1 and cases[0].get("when") else ""
+    if len(cases) > 1:
+        return formats.plural(*WAYS, len(cases) + 1)
+    return rule_words(cases[0]["when"], formats) + "?" if cases and cases[0].get("when") else ""
 
 
 def _update(step: Mapping[str, Any], templates: Mapping[str, str], formats: Formats) -> str:

@@ -1,4 +1,4 @@
-"""Changes of a draft: nobody's way is cut where a step comes in, moves or goes; whatever is done, ways lead to steps."""
+"""Changes of a draft: nobody's way is cut where a step comes in, moves or goes; all ways lead to steps."""
 
 from typing import Any
 
@@ -76,7 +76,8 @@ def test_the_goal_follows_when_its_step_goes() -> None:
 def test_a_step_moves_and_the_gap_closes() -> None:
     draft = built(("wait", START), ("send", "wait:next"), ("task", "send:next"))
     up = shifted(draft, "task", up=True)
-    assert [slots(up)[each] for each in (START, "wait:next", "task:next", "send:next")] == ["wait", "task", "send", None]
+    places = (START, "wait:next", "task:next", "send:next")
+    assert [slots(up)[each] for each in places] == ["wait", "task", "send", None]
     assert ids(shifted(up, "wait", up=False))[0] == "task"
     assert slots(shifted(draft, "task", up=False)) == slots(draft)
     assert slots(shifted(draft, "wait", up=True)) == slots(draft)
@@ -92,10 +93,8 @@ def test_steps_without_ids_get_some_and_what_is_no_step_is_left_out() -> None:
     assert "steps" not in tidy({"steps": []})
 
 
-deeds = st.lists(
-    st.tuples(st.sampled_from(["add", "remove", "move", "up", "down"]), st.sampled_from(sorted(NEW)), st.integers(0, 99)),
-    max_size=25,
-)  # fmt: skip
+acts = st.sampled_from(["add", "remove", "move", "up", "down"])
+deeds = st.lists(st.tuples(acts, st.sampled_from(sorted(NEW)), st.integers(0, 99)), max_size=25)
 
 
 @settings(max_examples=200, deadline=None)

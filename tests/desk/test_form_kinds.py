@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from base.clock import now
 from campaigns.models import STEPS, TRIGGERS, Definition
+from desk.i18n import Formats, zone_of
 from desk.pages.form_kinds import Field, built, filled, settled, with_row, without_row
 from desk.pages.form_views import Drawing, FieldView
 from desk.pages.journey_forms import NEW, SETTINGS, STEP_FORMS, TRIGGER_FORMS, offered, step_fields, trigger_fields
-from desk.i18n import Formats, zone_of
-from base.clock import now
 
 RULE = {"any": [{"field": "tags", "op": "any_of", "value": ["vip"]}, {"event": "order.paid", "within": "P30D"}]}
 OWN = {"field": "order.status", "op": "in", "value": ["paid", "delivered"]}
@@ -55,12 +55,14 @@ TRIGGER_EXAMPLES: list[dict[str, Any]] = [
     {"type": "changed", "field": "stage", "from": "lead", "to": False}, {"type": "changed", "field": "x", "to": 3},
     {"type": "segment_entered", "segment_id": "seg_1"},
     {"type": "date", "field": "attributes.birthday", "offset": "-P7D", "yearly": True, "at": "10:00"},
-    {"type": "schedule", "rrule": "FREQ=DAILY", "segment_id": "seg_1", "at": "09:00", "zone": "UTC", "start": "2026-01-01"},
+    {"type": "schedule", "rrule": "FREQ=DAILY", "segment_id": "seg_1", "at": "09:00", "zone": "UTC",
+     "start": "2026-01-01"},
     {"type": "message", "what": "clicked", "journey_id": "jrn_1", "step": "s1", "bots": True}, {"type": "api"},
 ]  # fmt: skip
 WHOLE = {
     "name": "Welcome", "description": "Two\nlines", "class": "service", "entry_filter": RULE, "max_visits": 3,
-    "reentry": {"mode": "cooldown", "cooldown": "P30D", "if_active": "queue_one"}, "exit_when": {"event": "contact.left"},
+    "reentry": {"mode": "cooldown", "cooldown": "P30D", "if_active": "queue_one"},
+    "exit_when": {"event": "contact.left"},
     "goal": {"when": {"event": "order.paid", "match_key": "properties.order_id"}, "on_meet": "jump:x"},
     "quiet_hours": {"from": "21:00", "to": "08:00", "zone": "Europe/Berlin"},
 }  # fmt: skip
@@ -152,7 +154,8 @@ def every(views: tuple[FieldView, ...]) -> list[FieldView]:
 
 texts = st.text(max_size=8)
 odd = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 5) | texts, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2),
+    st.none() | st.booleans() | st.integers(-5, 5) | texts,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2),
     max_leaves=4,
 )  # fmt: skip
 
@@ -161,5 +164,5 @@ odd = st.recursive(
 @given(st.data(), st.sampled_from(sorted(STEP_FORMS)))
 def test_whatever_somebody_wrote_over_the_api_stays(data: Any, kind: str) -> None:
     fields = step_fields(kind)
-    step = {"type": kind, **data.draw(st.fixed_dictionaries({}, optional={name: odd for name in shown(fields)}))}
+    step = {"type": kind, **data.draw(st.fixed_dictionaries({}, optional=dict.fromkeys(shown(fields), odd)))}
     assert built(fields, filled(fields, step), step) == step
