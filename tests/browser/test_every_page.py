@@ -125,6 +125,7 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         "journeys": "/journeys",
         "recipes": "/journeys/recipes", "journey": f"/journeys/{journey}", "people": f"/journeys/{journey}/people",
         "intakes": f"/journeys/{journey}/intakes",
+        **builder(f"/journeys/{journey}"),
         "run": f"/journeys/runs/{run['id']}", "orders": "/orders", "order": f"/orders/{order['id']}",
         "templates": "/templates", "channels": "/settings/channels", "channel": f"/settings/channels/{whatsapp.id}",
         "deliveries": f"/settings/channels/{whatsapp.id}/deliveries",
@@ -141,6 +142,16 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         "new-channel": "/settings/channels/new/email", "api-docs": "/api/docs",
     }  # fmt: skip
     await world.end_journeys()
+
+
+def builder(path: str) -> dict[str, str]:
+    """What stands beside the flow of a journey."""
+    beside = {"step": "step=talking", "send": "step=thanks", "add": "add=wait:next",
+              **{name: f"panel={name}" for name in ("trigger", "settings", "versions", "publish")}}  # fmt: skip
+    return {
+        **{f"journey-{name}": f"{path}?{query}" for name, query in beside.items()},
+        "journey-left": f"{path}/people?node=thanks&left=passed", "journey-version": f"{path}?version=1&step=wait",
+    }
 
 
 async def lifecycle(world: World, person: str, other: str) -> None:

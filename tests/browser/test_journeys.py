@@ -60,8 +60,7 @@ async def test_a_recipe_becomes_a_draft_that_is_published_and_paused(
     windows: Windows, colleagues: Colleagues, world: World
 ) -> None:
     page = await windows.open(colleagues.ada)
-    await page.goto("/journeys")
-    await page.get_by_test_id("recipes").click()
+    await page.goto("/journeys/recipes")
     await page.get_by_test_id("install-payment_reminder").click()
     await expect(page.get_by_test_id("journey-state")).to_be_visible()
     await expect(page.get_by_test_id("flow")).to_be_visible()

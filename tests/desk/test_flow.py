@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from desk.pages.flow import END_W, NODE_H, NODE_W, START, Exit, draw, rounded
+from desk.pages.flow import END_W, NODE_H, NODE_W, START, Exit, draw, outline, rounded
 
 
 def _chain(*ids):
@@ -97,3 +97,38 @@ def test_whatever_the_journey_nothing_overlaps_and_all_is_on_the_page(data):
             edge += [way.to for way in steps[name] if way.to]
     assert {spot.id for spot in drawing.spots if not spot.end} == reached
     assert all(way.path.startswith("M") for way in drawing.edges)
+
+
+def _outlined(lines):
+    return [
+        (line.id, line.slot, [(way.label, slot, _outlined(inner)) for way, slot, inner in line.ways]) for line in lines
+    ]
+
+
+def test_the_outline_says_every_step_once_with_its_ways():
+    steps = {
+        "a": [Exit("b", way="next")],
+        "b": [Exit("c", "yes", way="cases[0].next"), Exit("d", "no", way="else")],
+        "c": [Exit("d", way="next")],
+        "d": [Exit(None, way="next")],
+    }
+    assert _outlined(outline(steps, "a")) == [
+        ("a", "a:next", []),
+        ("b", "", [("yes", "b:cases[0].next", [("c", "c:next", [])]), ("no", "b:else", [])]),
+        ("d", "d:next", []),
+    ]
+    assert outline({}, None) == ()
+
+
+def test_every_way_has_a_place_for_a_new_step_and_none_lies_on_a_step():
+    steps = {
+        "a": [Exit("b", "yes", way="cases[0].next"), Exit("c", "no", way="else")],
+        "b": [Exit("c", way="next")],
+        "c": [Exit(None, way="next")],
+    }
+    drawing = draw(steps, "a")
+    assert {edge.slot for edge in drawing.edges} == {"start", "a:cases[0].next", "a:else", "b:next", "c:next"}
+    for edge in drawing.edges:
+        for spot in drawing.spots:
+            beside = not spot.x - 12 < edge.plus_x < spot.x + spot.width + 12
+            assert beside or not spot.y - 12 < edge.plus_y < spot.y + spot.height + 12, (edge.slot, spot.id)

@@ -94,6 +94,7 @@ function go(href, focus = true) {
     await flush();
     place(await fetched(href));
     if (focus) landing();
+    root.querySelector(".step-chosen")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   });
 }
 
