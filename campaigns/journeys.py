@@ -13,7 +13,7 @@ from base.ids import is_id, new_id
 from base.mongo import Document, DuplicateKeyError
 from base.pages import Page
 from campaigns.bells import Ringer
-from campaigns.definition import check_draft, check_plain, must_read, read
+from campaigns.definition import check_draft, check_plain, must_read
 from campaigns.drafting import tidy
 from campaigns.entering import Entrance, Entrant
 from campaigns.explain import Explanation, explain
@@ -147,15 +147,19 @@ class Journeys:
 
     async def faults(self, draft: Mapping[str, Any]) -> tuple[FieldError, ...]:
         """What stands between a draft and its publication, with paths."""
-        reading = read(draft)
-        if reading.definition is None:
-            return (*reading.faults, *reading.missing)
-        templates = await self._templates.existing(template_ids(reading.definition))
         try:
-            check_whole(reading.definition, templates, await self._stages())
+            await self._whole(draft)
         except WrongInput as error:
             return tuple(error.errors)
         return ()
+
+    async def _whole(self, draft: Mapping[str, Any]) -> Definition:
+        """The draft as it would be published, or `WrongInput` with every fault."""
+        definition = must_read(draft)
+        templates = await self._templates.existing(template_ids(definition))
+        journeys = frozenset(await self._store.statuses(journey_ids(definition)))
+        check_whole(definition, templates, await self._stages(), journeys, await self._named_in(definition.trigger))
+        return definition
 
     async def publish(self, journey_id: str, by: str | None = None, *, dry_run: bool = False) -> Publication:
         """Make the draft the live version. Raises `WrongInput` with every fault, `Conflict` when it is archived.
@@ -166,10 +170,7 @@ class Journeys:
             head = await self.get(journey_id)
             if head["status"] == "archived":
                 raise Conflict("An archived journey cannot be published.", code="archived")
-            definition = must_read(head["draft"])
-            templates = await self._templates.existing(template_ids(definition))
-            journeys = frozenset(await self._store.statuses(journey_ids(definition)))
-            check_whole(definition, templates, await self._stages(), journeys, await self._named_in(definition.trigger))
+            definition = await self._whole(head["draft"])
             found = await self._publication(head, definition, dry_run)
             if dry_run or await self._published(head, found, by):
                 return found

@@ -68,9 +68,8 @@ MAX_BODY_BYTES = 2_000_000
 PAGES = (
     entrance, today, inbox, board, tags, imports, exports, profiles, profile_edit, profile_notes, profile_follow_up,
     profile_files, lifecycle, value_panel, privacy, merging, consent, segments, journeys, intakes, builder, orders,
-    templates,
-    channels, deliveries, approved, tracking, consent_groups, blocked, score, tiers, term_lists, fields, retention,
-    unsubscribe, preferences,
+    templates, channels, deliveries, approved, tracking, consent_groups, blocked, score, tiers, term_lists, fields,
+    retention, unsubscribe, preferences,
 )  # fmt: skip
 
 

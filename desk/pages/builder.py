@@ -31,6 +31,7 @@ from desk.pages import form_kinds
 from desk.pages.flow import draw, outline
 from desk.pages.form_kinds import ROOT, Field, Names
 from desk.pages.form_views import Drawing, faults_at, way_of
+from desk.pages.intakes import intake_view
 from desk.pages.journey_diff import changes
 from desk.pages.journey_faults import fault_words
 from desk.pages.journey_forms import (
@@ -44,13 +45,13 @@ from desk.pages.journey_forms import (
 )
 from desk.pages.journey_sources import sources_of, step_options
 from desk.pages.journey_steps import SYMBOLS, TITLES, Counts, exits_by_step, step_view
-from desk.pages.journeys import journey_view, may_change, template_names
+from desk.pages.journeys import journey_view, may_change, names_in, template_names
 from desk.pages.reads import together
 from desk.pages.rule_form import ROOT as RULE_ROOT
 from desk.pages.rule_form import added, removed, settled
-from desk.pages.rules import trigger_words
 from desk.pages.segment_rows import Choices, Option, adopted
 from desk.pages.segments import NEW_ROW, NEW_WHERE, dated, with_group
+from desk.pages.triggers import trigger_words
 from desk.render import page, reader_of
 
 routes = web.RouteTableDef()
@@ -298,6 +299,7 @@ class Builder:
         self.faults: tuple[FieldError, ...] = ()
         self.templates: dict[str, str] = {}
         self.live: dict[str, Any] = {}
+        self.named: dict[str, str] = {}
         self.counts: dict[str, Counts] = {}
         self._known: tuple[dict[str, Sequence[Option]], Choices] | None = None
 
@@ -327,6 +329,7 @@ class Builder:
         found = await together(
             live=journeys.definition(self.id, version), counts=journeys.counts(self.id, version),
             totals=journeys.totals(self.id), twins=journeys.from_recipes(),
+            planned=runtime.backfills.planned(self.id), intakes=runtime.backfills.intakes(self.id, limit=3),
         )  # fmt: skip
         self.live, counts = found["live"], found["counts"].items()
         self.counts = {key: Counts(own.waiting, own.passed, own.skipped, own.failed) for key, own in counts}
@@ -344,9 +347,12 @@ class Builder:
             key: replace(step_view(each, self.counts, self.templates, self.formats), fault=told.get(key, ""))
             for key, each in steps_of(shown).items()
         }
+        self.named = await names_in(runtime, [shown, self.live])
         head = {**self.head, "name": shown.get("name") or self.head["name"]}
         values = {
-            "journey": journey_view(head, shown, found["totals"], self.formats), "steps": views,
+            "journey": journey_view(
+                head, shown, found["totals"], self.formats, self.named, found["planned"].people
+            ), "steps": views,
             "drawing": draw(exits, entry), "lines": outline(exits, entry), "editing": editing,
             "may_change": self.may_change, "loose": [views[key] for key in drafting.loose(shown)],
             "twin": found["twins"].get(self.head.get("recipe") or "") if self.head["status"] == "draft" else None,
@@ -355,7 +361,10 @@ class Builder:
             "version_shown": version, "undo": bool(self.head.get("undo")), "redo": bool(self.head.get("redo")),
             "panel": await self._panel(shown, editing), "rev": self.head["draft_rev"], "here": self._here(),
             "trigger_fault": told.get(START, ""), "slots": self._slot_names(shown) if editing else {},
-            "gone": bool(self.request.query.get("gone")), "said_problem": self.problem,
+            "gone": bool(self.request.query.get("gone")), "said_problem": self.problem, "intakes": [
+                intake_view(row, self.formats) for row in found["intakes"].data
+                if row["state"] in ("pending", "missed", "failed")
+            ],
         }  # fmt: skip
         # A script reads what is wrong on the page itself.
         status = 200 if is_script(self.request) else status
@@ -523,6 +532,6 @@ class Builder:
             warnings = [(self._place(each, self.draft)[1], fault_words(each, self.formats)) for each in found.warnings]
             panel.values |= {
                 "found": found, "warnings": [(self.href(**query), words) for query, words in warnings],
-                "trigger": trigger_words(self.draft.get("trigger") or {}, self.formats),
+                "trigger": trigger_words(self.draft.get("trigger") or {}, self.formats, self.named),
             }  # fmt: skip
         return panel

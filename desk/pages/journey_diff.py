@@ -11,7 +11,7 @@ from desk.i18n import N_, Formats
 from desk.pages.form_kinds import Field
 from desk.pages.journey_forms import SETTINGS, step_fields
 from desk.pages.journey_steps import step_view, step_words
-from desk.pages.rules import trigger_words
+from desk.pages.triggers import trigger_words
 
 TONES = {"added": "plus", "removed": "minus", "changed": "pencil-square"}
 

@@ -221,7 +221,7 @@ TRIGGER_FORMS: Mapping[str, tuple[Field, ...]] = {
     ),
     "schedule": (
         Field("segment_id", "pick", N_("For everybody in"), source="segments"),
-        Field("rrule", "suggest", N_("How often"), source="recurrences", initial="FREQ=WEEKLY;BYDAY=MO"),
+        Field("rrule", "named", N_("How often"), source="recurrences", initial="FREQ=WEEKLY;BYDAY=MO"),
         Field("at", "clock", N_("At"), initial="09:00"),
         Field("zone", "suggest", N_("Time zone"), N_("empty: that of the deployment"), source="zones"),
         Field("start", "day", N_("From")),

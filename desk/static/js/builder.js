@@ -314,7 +314,7 @@ function look() {
       const other = fresh.querySelector(`[data-count-of="${CSS.escape(each.dataset.countOf)}"]`);
       if (other && other.innerHTML !== each.innerHTML) each.innerHTML = other.innerHTML;
     }
-    for (const name of ["figures", "head"]) {
+    for (const name of ["figures", "head", "notices"]) {
       const [own, other] = [root, fresh].map((each) => each.querySelector(`[data-part="${name}"]`));
       if (own && other && own.innerHTML !== other.innerHTML && !own.contains(document.activeElement)) own.innerHTML = other.innerHTML;
     }
