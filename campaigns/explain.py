@@ -6,7 +6,7 @@ Every statement is a stable code with parameters, so that a page can say it in a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +25,7 @@ SENTENCES: Mapping[str, str] = {
     "send.unknown": "The message may have been sent; nobody can say, so it is not repeated.",
     "send.holdout": "Not sent: the person is in the control group.",
     "wait.send": "Waits for its message to go out.",
+    "wait.held_up": "Its message waits until %(until)s: %(reason)s",
     "wait.time": "Waits until %(until)s.",
     "wait.event": "Waits for %(events)s, at most until %(until)s.",
     "wait.task": "Waits for a colleague to do: %(text)s, at most until %(until)s.",
@@ -115,11 +116,17 @@ class Explanation:
 
 
 def explain(
-    row: Mapping[str, Any], log: Sequence[Mapping[str, Any]], definition: Definition | None, journey: str
-) -> Explanation:
-    """From a run's row and its log."""
+    row: Mapping[str, Any], log: Sequence[Mapping[str, Any]], definition: Definition | None, journey: str,
+    held_up: Mapping[str, Any] | None = None,
+) -> Explanation:  # fmt: skip
+    """From a run's row and its log. `held_up`: the send it waits for, which something holds back."""
     step = definition.by_id.get(row["node"]) if definition else None
     why, until = _why(row)
+    if held_up is not None:
+        reason = held_up["reason"]
+        params = {"code": reason["code"], "reason": reason["sentence"], "until": held_up["due_at"]}
+        why = replace(why, code="wait.held_up", params=params, sentence=say("wait.held_up", params))
+        until = held_up["due_at"]
     now = (why,) if until is not None and why.code in _NOT_LOGGED else ()
     return Explanation(
         id=row["_id"],

@@ -15,6 +15,7 @@ from base.pages import Page
 from campaigns.bells import Ringer
 from campaigns.definition import check_draft, check_plain, must_read
 from campaigns.drafting import tidy
+from campaigns.effects import send_key
 from campaigns.entering import Entrance, Entrant
 from campaigns.explain import Explanation, explain
 from campaigns.facts import FactReader
@@ -31,8 +32,10 @@ from campaigns.models import (
 )
 from campaigns.recipes import Recipe, recipe, recipes
 from campaigns.store import EnrolmentStore, JourneyStore, TemplateStore
+from campaigns.store.enrolments import is_live
 from campaigns.validate import check_whole, journey_ids, template_ids
 from campaigns.wallclock import Duration
+from inbox.store import SendStore
 from profiles.models import storable
 from profiles.store.segments import SegmentStore
 from profiles.terms import Terms
@@ -75,10 +78,11 @@ class Journeys:
     def __init__(
         self, store: JourneyStore, enrolments: EnrolmentStore, live: LiveJourneys, entrance: Entrance,
         facts: FactReader, templates: TemplateStore, doorbell: Ringer, clock: Clock, terms: Terms | None = None,
-        segments: SegmentStore | None = None,
+        segments: SegmentStore | None = None, sends: SendStore | None = None,
     ) -> None:  # fmt: skip
         self._terms = terms
         self._segments = segments
+        self._sends = sends
         self._store = store
         self._enrolments = enrolments
         self._live = live
@@ -359,7 +363,16 @@ class Journeys:
         log = await self._enrolments.log_of(enrolment_id)
         definition = await self._live.definition(row["journey_id"], row["version"])
         names = await self._store.names([row["journey_id"]])
-        return explain(row, log, definition, names.get(row["journey_id"], ""))
+        return explain(row, log, definition, names.get(row["journey_id"], ""), await self._held_up(row))
+
+    async def _held_up(self, row: Document) -> Document | None:
+        """The send that the run waits for, where something holds it back."""
+        wait = row.get("wait") or {}
+        if self._sends is None or wait.get("kind") != "send" or not wait.get("tried") or not is_live(row):
+            return None
+        key = send_key(row["_id"], row["node"], row["visit"], wait["tried"][-1])
+        send = (await self._sends.by_keys([key])).get(key)
+        return send if send is not None and send["state"] == "deferred" and send.get("reason") else None
 
     # -- looking -----------------------------------------------------------------------------------------------
 

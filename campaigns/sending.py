@@ -1,8 +1,10 @@
 """What delivery asks before a journey's send goes out, and tells after it: all is judged once more, on fresh data.
 
-The order: does the run still stand at this step, is the journey paused, has the goal been reached or an exit condition
-come true (an order paid, cancelled or refunded in the meantime is seen here, whichever of the person's identities it
-came by), is the person in the control group, are these quiet hours. Then the message is rendered with today's values.
+The order: does the run still stand at this step, is the journey paused or the step stopped, has the goal been reached
+or an exit condition come true (an order paid, cancelled or refunded in the meantime is seen here, whichever of the
+person's identities it came by), is the person in the control group. Then the message is rendered with today's values,
+delivery asks for suppression, consent and the channel's rules, and then the rules of the house are asked: quiet hours,
+caps.
 """
 
 from __future__ import annotations
@@ -19,11 +21,13 @@ from campaigns.bells import Ringer
 from campaigns.effects import KIND
 from campaigns.engine import goal_or_exit
 from campaigns.facts import Ask, FactReader
-from campaigns.gates import quiet_until
 from campaigns.interest import needs
 from campaigns.live import LiveJourneys
 from campaigns.models import Definition, SendStep
 from campaigns.namespaces import context_of
+from campaigns.policies.gate import HouseRules
+from campaigns.policies.models import Wishes
+from campaigns.policies.stopping import StepBreaker
 from campaigns.run import Facts, Finish, Need, RunState
 from campaigns.store import EnrolmentStore, JourneyStore, TemplateStore
 from campaigns.store.enrolments import is_live, run_of
@@ -38,6 +42,7 @@ PAUSED_FOR = timedelta(seconds=30)
 
 _OVER = "The run is over, so this message is not needed any more."
 _ELSEWHERE = "The run has moved on, so this message is not needed any more."
+_STOPPED = "Too many messages of this step failed, so its sends are stopped; they go on when somebody resumes them."
 _REASONS: Mapping[str, str] = {
     "goal": "The goal of the journey has been reached, so this message is not needed any more.",
     "exit_condition": "The journey's exit condition came true, so this message is not needed any more.",
@@ -63,6 +68,7 @@ class JourneySource:
     def __init__(
         self, journeys: JourneyStore, store: EnrolmentStore, live: LiveJourneys, facts: FactReader,
         templates: TemplateStore, profiles: ProfileStore, writer: MessageWriter, doorbell: Ringer, clock: Clock,
+        rules: HouseRules, breaker: StepBreaker,
     ) -> None:  # fmt: skip
         self._journeys = journeys
         self._store = store
@@ -73,6 +79,8 @@ class JourneySource:
         self._writer = writer
         self._doorbell = doorbell
         self._clock = clock
+        self._rules = rules
+        self._breaker = breaker
 
     async def prepare(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Answer]:
         """One answer per send: may it go, and with which words."""
@@ -80,13 +88,23 @@ class JourneySource:
         identities = await self._profiles.identities(case.send.identity_id for case in going)
         return answers | await self._written(going, identities, now)
 
+    async def house_rules(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Skip | Defer]:
+        """Quiet hours and caps."""
+        runs = await self._store.many(send.source.enrolment_id or "" for send in sends)
+        versions = {send.id: (row["journey_id"], row["version"]) for send in sends
+                    if (row := runs.get(send.source.enrolment_id or "")) is not None}  # fmt: skip
+        definitions = await self._live.definitions(set(versions.values()))
+        asked = [(send, _wishes(send, definitions.get(versions[send.id]))) for send in sends if send.id in versions]
+        return await self._rules.objections(asked, now)
+
     async def last_look(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Skip | Defer]:
         """An order paid, an answer, a pause since `prepare`: writing the message and the calls before it take time."""
-        answers, _ = await self._judged(sends, now)
-        return answers
+        answers, going = await self._judged(sends, now)
+        return answers | await self._rules.taken(_wished(going), now)
 
     async def settled(self, sends: Sequence[Send]) -> None:
-        """The runs that wait for these sends go on. A lost call costs a run one re-check."""
+        """The runs that wait for these sends go on. A lost call costs a run one re-check. Where too much fails, the
+        step's sends stop."""
         now = self._clock()
         woken = await self._store.poke(
             [
@@ -105,6 +123,7 @@ class JourneySource:
         )
         if woken:
             await self._doorbell.ring("advance")
+        await self._breaker.heard(sends, {send.source.id or "": str(send.content.get("journey", "")) for send in sends})
 
     # -- judging -----------------------------------------------------------------------------------------------
 
@@ -112,11 +131,14 @@ class JourneySource:
         """Those that must not go, with the reason, and those that may."""
         runs = await self._store.many(send.source.enrolment_id or "" for send in sends)
         statuses = await self._journeys.statuses(send.source.id or "" for send in sends)
+        stopped = await self._breaker.stopped(sends)
         answers: dict[str, Skip | Defer] = {}
         standing: list[tuple[Send, Document]] = []
         for send in sends:
             row = runs.get(send.source.enrolment_id or "")
             answer = _standing(send, row, statuses.get(send.source.id or ""), now)
+            if answer is None and send.id in stopped:
+                answer = Defer(now + PAUSED_FOR, "step_stopped", _STOPPED)
             if answer is None and row is not None:
                 standing.append((send, row))
             else:
@@ -156,13 +178,7 @@ class JourneySource:
             return Skip(reason, _REASONS[reason])
         if case.run.holdout:
             return Skip("holdout", "The person is in the control group and gets no message.")
-        own_zone = case.facts.profile.get("time_zone")
-        quiet = quiet_until(case.definition.quiet_hours, own_zone, self._facts.project_zone, now)
-        if quiet is None:
-            return None
-        if case.step.if_quiet == "skip":
-            return Skip("quiet_hours", "It came due in the quiet hours and is not wanted later.")
-        return Defer(quiet, "quiet_hours", "It waits for the end of the quiet hours.")
+        return None
 
     # -- writing the message -----------------------------------------------------------------------------------
 
@@ -198,6 +214,16 @@ def _standing(send: Send, row: Document | None, status: str | None, now: datetim
     if row.get("skip_next"):
         return Skip("overdue", "It was overdue when the journey was resumed, and late messages are not wanted.")
     return None
+
+
+def _wishes(send: Send, definition: Definition | None) -> Wishes:
+    """What its author wants when the rules of the house speak against it."""
+    quiet = definition.quiet_hours if definition else None
+    return Wishes(quiet, send.content.get("if_quiet", "defer"), send.content.get("if_capped", "defer"))
+
+
+def _wished(cases: Sequence[_Case]) -> list[tuple[Send, Wishes]]:
+    return [(case.send, _wishes(case.send, case.definition)) for case in cases]
 
 
 def _needs(definition: Definition, run: RunState) -> frozenset[Need]:

@@ -11,7 +11,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -28,7 +28,7 @@ from inbox.enclosures import Enclosures
 from inbox.flight import Flight, Ready, Result
 from inbox.gates import Facts, stopped, withdrawn
 from inbox.lines import campaign_line
-from inbox.models import send_of
+from inbox.models import Send, send_of
 from inbox.quota import with_quota
 from inbox.receipts import Receipts
 from inbox.results import accepted, deferred, ended, given_up_waiting, late_acceptance, released, waiting_for_echo
@@ -39,6 +39,9 @@ from profiles.models import Identity
 from profiles.store import ProfileStore
 
 log = logging.getLogger(__name__)
+
+#: (kind of source, its sends, now) → what it objects, by send id.
+Ask = Callable[[str, Sequence[Send], datetime], Awaitable[Mapping[str, Skip | Defer]]]
 
 #: Calls of a provider under way at once for one account.
 IN_FLIGHT = 50
@@ -159,8 +162,11 @@ class Handover:
                     continue
                 answer = gate
             changes.append(_turned_away(claim, row, answer, now))
+        rules = await self._by_kind([each.row for each in ready], self._ruled, now)
+        changes += [_turned_away(claim, each.row, rules[each.row["_id"]], now) for each in ready
+                    if each.row["_id"] in rules]  # fmt: skip
         await self._sends.settle(changes)
-        return ready
+        return [each for each in ready if each.row["_id"] not in rules]
 
     async def _not_yet_decided(self, claim: Claim, now: datetime, changes: list[UpdateOne]) -> list[Document]:
         """Without rows that killed their workers, and those of which a receipt proves that they went out."""
@@ -283,17 +289,29 @@ class Handover:
 
     async def _last_look(self, rows: Sequence[Document], now: datetime) -> dict[str, Skip | Defer]:
         """What speaks against a call at this very moment: a reason of the send's source, or the person's no."""
+        looks = self._by_kind(rows, self._looked, now)
+        consents, objections = await asyncio.gather(self._consents(rows), looks)
+        return objections | {send_id: no for send_id, verdict in consents.items() if (no := withdrawn(verdict))}
+
+    async def _by_kind(self, rows: Sequence[Document], ask: Ask, now: datetime) -> dict[str, Skip | Defer]:
+        """What the sources of these rows object, each asked for its own."""
         by_kind: dict[str, list[Document]] = {}
         for row in rows:
             by_kind.setdefault(row["source"]["kind"], []).append(row)
-        looks = [self._objections(kind, group, now) for kind, group in by_kind.items()]
-        consents, found = await asyncio.gather(self._consents(rows), asyncio.gather(*looks))
-        objections = {send_id: answer for each in found for send_id, answer in each.items()}
-        return objections | {send_id: no for send_id, verdict in consents.items() if (no := withdrawn(verdict))}
+        found = await asyncio.gather(*(self._objections(kind, group, ask, now) for kind, group in by_kind.items()))
+        return {send_id: answer for each in found for send_id, answer in each.items()}
 
-    async def _objections(self, kind: str, rows: Sequence[Document], now: datetime) -> dict[str, Skip | Defer]:
+    async def _looked(self, kind: str, sends: Sequence[Send], now: datetime) -> Mapping[str, Skip | Defer]:
+        return await self._sources[kind].last_look(sends, now)
+
+    async def _ruled(self, kind: str, sends: Sequence[Send], now: datetime) -> Mapping[str, Skip | Defer]:
+        return await self._sources[kind].house_rules(sends, now)
+
+    async def _objections(
+        self, kind: str, rows: Sequence[Document], ask: Ask, now: datetime
+    ) -> dict[str, Skip | Defer]:
         try:
-            return dict(await self._sources[kind].last_look([send_of(row) for row in rows], now))
+            return dict(await ask(kind, [send_of(row) for row in rows], now))
         except UNAVAILABLE:
             raise
         except Exception as error:

@@ -48,6 +48,12 @@ class SendSource(Protocol):
         """One answer per send id, judged on fresh data. Asked right before the hand-over and again for each retry."""
         ...
 
+    async def house_rules(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Skip | Defer]:
+        """Those that have to wait although every other gate lets them pass, by id: quiet hours, then caps on how much
+        somebody gets. Asked after suppression, consent and the channel's own rules, so that the reason shown is the
+        one that counts."""
+        ...
+
     async def last_look(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Skip | Defer]:
         """Those that must not go after all, by id: what came to light since `prepare`. Nothing but the call follows."""
         ...
@@ -63,6 +69,10 @@ class WrittenByHand:
     async def prepare(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Answer]:
         """Always ready."""
         return {send.id: Prepared(from_content(send)) for send in sends}
+
+    async def house_rules(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Skip | Defer]:
+        """What a colleague writes is an answer: no hours and no caps hold for it."""
+        return {}
 
     async def last_look(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Skip | Defer]:
         """Somebody wrote it for this moment: nothing speaks against it."""

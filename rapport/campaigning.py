@@ -30,6 +30,10 @@ from campaigns.lifecycle import Lifecycle
 from campaigns.live import LiveJourneys
 from campaigns.naming import JourneyUses
 from campaigns.planning import DatePlanner
+from campaigns.policies.book import PolicyBook
+from campaigns.policies.gate import HouseRules
+from campaigns.policies.stopping import StepBreaker
+from campaigns.policies.store import PolicyStore, SlotStore, StopStore
 from campaigns.qualifying import Qualifying
 from campaigns.reminders import Reminders
 from campaigns.render import Renderer
@@ -101,6 +105,8 @@ class Campaigns:
     planner: DatePlanner
     intakes: Intakes
     backfills: Backfills
+    policies: PolicyBook
+    slots: SlotStore
 
 
 def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox: Inbox) -> Campaigns:
@@ -127,7 +133,12 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
     visits = VisitFacts(Turns(turn_rows, runs, clock), Digests(digest_rows, runs, clock), winners)
     handing_over = HandingOver(tasks, task_rows, assigning, inbox.conversations)
     writer = MessageWriter(renderer, plumbing.channels, plumbing.registry, PersonalLinks(people.consent_links))
-    source = JourneySource(heads, runs, live, facts, template_rows, people.profiles, writer, doorbell, clock)
+    policy_rows, slots = PolicyStore(db, clock), SlotStore(db)
+    rules = HouseRules(policy_rows, slots, inbox.sends, people.profiles, plumbing.channels, project_zone=zone)
+    breaker = StepBreaker(StopStore(db), inbox.sends, rules.policies, tasks, plumbing.feed, doorbell, clock)
+    source = JourneySource(
+        heads, runs, live, facts, template_rows, people.profiles, writer, doorbell, clock, rules, breaker
+    )
     planned, intake_rows = PlannedStore(db, clock), IntakeStore(db, clock)
     qualifying = Qualifying(facts, Replies(inbox.sends), clock)
     late = LateEntries(planned, people.events, live, qualifying, entrance, facts, clock)
@@ -141,13 +152,15 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
     lifecycle = Lifecycle(people.terms, people.editor, people.profiles, tasks, plumbing.feed)
     reminders = Reminders(tasks, people.merges)
     templates = Templates(template_rows, renderer, facts)
-    mailing = _open_broadcasts(plumbing, people, inbox, facts, template_rows, templates, tasks, writer)
+    mailing = _open_broadcasts(plumbing, people, inbox, facts, template_rows, templates, tasks, writer, rules)
     listeners = [
         people.appraisal.hear, confirmations.ask, lifecycle.hear, reminders.tell, handing_over.hear,
         mailing.hearing.hear,
     ]  # fmt: skip
     return Campaigns(
-        journeys=Journeys(heads, runs, live, entrance, facts, template_rows, doorbell, clock, people.terms, segments),
+        journeys=Journeys(
+            heads, runs, live, entrance, facts, template_rows, doorbell, clock, people.terms, segments, inbox.sends
+        ),
         templates=templates,
         tasks=tasks,
         reactor=Reactor(
@@ -165,6 +178,8 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
         handing_over=handing_over,
         tidying=Tidying(call_rows, digest_rows, turn_rows, runs, clock),
         mailing=mailing,
+        policies=PolicyBook(policy_rows, rules, breaker),
+        slots=slots,
         planned=planned,
         planner=planner,
         intakes=Intakes(
@@ -179,7 +194,7 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
 
 def _open_broadcasts(
     plumbing: Plumbing, people: People, inbox: Inbox, facts: FactReader, template_rows: TemplateStore,
-    templates: Templates, tasks: Tasks, writer: MessageWriter,
+    templates: Templates, tasks: Tasks, writer: MessageWriter, rules: HouseRules,
 ) -> Mailing:  # fmt: skip
     db, clock, feed, doorbell = plumbing.db, plumbing.clock, plumbing.feed, plumbing.doorbell
     heads, waves, mailings = BroadcastStore(db, clock), WaveStore(db, clock), MailingStore(db)
@@ -187,9 +202,11 @@ def _open_broadcasts(
         MemberStore(db), people.segment_rows, people.profiles, people.consent, plumbing.channels, plumbing.registry,
         clock, project_zone=plumbing.settings.time_zone,
     )  # fmt: skip
-    minder = Minder(heads, waves, mailings, tasks, feed, doorbell, clock)
+    minder = Minder(heads, waves, mailings, tasks, feed, doorbell, clock, rules.policies)
     pacer = Pacer(PaceStore(db), clock)
-    source = BroadcastSource(heads, mailings, facts, template_rows, people.profiles, places, pacer, writer, clock)
+    source = BroadcastSource(
+        heads, mailings, facts, template_rows, people.profiles, places, pacer, writer, clock, rules
+    )
     inbox.delivery.register(source.kind, source)
     return Mailing(
         Broadcasts(

@@ -54,8 +54,10 @@ IMPERSONAL = {
     "segment_edition": "a number that counts up with each change of a segment",
     "segment_tallies": "how many members a segment has",
     "segments": "rules by which people are found",
+    "sending_policies": "how often and at what hours anybody is written to",
     "sessions": "colleagues who are signed in",
     "split_winners": "which arm of a split has won, and by what numbers",
+    "stopped_steps": "steps of journeys at which too much failed",
     "tag_changes": "tags that are renamed or joined, and how far that has got",
     "tags": "every tag that was ever given",
     "sheets.chunks": "bytes of lists: brought ones go once they are read, those taken out with any erasure",
@@ -108,6 +110,7 @@ def all_holdings(database: Database, orders: OrderStore, desk: DeskStore, mentio
         Held(database, "enrolment_log"),
         Held(database, "webhook_calls"),
         Held(database, "sends"),
+        Held(database, "send_slots", _slots),
         Held(database, "broadcast_waves", _samples),
         Held(database, "tasks"),
         FileRoom(FileStore(database)),  # found by the messages
@@ -150,6 +153,11 @@ def _relations(traces: Traces) -> Document:
     """What they are to others, and others to them: a relation is two rows."""
     ids = {"$in": list(traces.profile_ids)}
     return {"$or": [{"profile_id": ids}, {"other_id": ids}]}
+
+
+def _slots(traces: Traces) -> Document:
+    """One row per person, under the person's id."""
+    return {"_id": {"$in": list(traces.profile_ids)}}
 
 
 def _samples(traces: Traces) -> Document:

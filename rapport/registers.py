@@ -78,6 +78,7 @@ def open_merger(
         inbox.conversations.belongings,
         inbox.messages.belongings,
         inbox.sends.belongings,
+        campaigns.slots.belongings,
         order_store.belongings,
         RunBelongings(plumbing.db, campaigns.enrolments, plumbing.clock),
         campaigns.planned.belongings,

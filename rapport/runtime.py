@@ -25,6 +25,7 @@ from campaigns.handing_over import HandingOver
 from campaigns.intakes import Intakes
 from campaigns.journeys import Journeys
 from campaigns.planning import DatePlanner
+from campaigns.policies.book import PolicyBook
 from campaigns.render import Renderer
 from campaigns.steps import Walker
 from campaigns.store import EnrolmentStore
@@ -176,6 +177,7 @@ class Runtime:
         self.intakes: Intakes = campaigns.intakes
         self.backfills: Backfills = campaigns.backfills
         self.renderer: Renderer = campaigns.renderer
+        self.policies: PolicyBook = campaigns.policies
         self.broadcasts: Broadcasts = campaigns.mailing.broadcasts
         self.broadcast_tests: TestSends = campaigns.mailing.tests
         self.broadcast_planner: Planner = campaigns.mailing.planner

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from base.clock import Clock
@@ -22,6 +23,7 @@ from campaigns.broadcasts.source import PAUSED, PAUSED_SENTENCE, UNDECIDED
 from campaigns.broadcasts.store import BroadcastStore, WaveStore
 from campaigns.broadcasts.timing import PLAN_AHEAD
 from campaigns.broadcasts.winner import decide, figures_of
+from campaigns.policies.models import SendingPolicies
 from campaigns.tasks import Tasks
 from inbox.store import MailingStore
 
@@ -42,8 +44,9 @@ class Minder:
 
     def __init__(
         self, store: BroadcastStore, waves: WaveStore, mailings: MailingStore, tasks: Tasks, feed: Feed,
-        doorbell: Ringer, clock: Clock,
+        doorbell: Ringer, clock: Clock, policies: Callable[[], Awaitable[SendingPolicies]],
     ) -> None:  # fmt: skip
+        """`policies` tells the rules of the house that hold now."""
         self._store = store
         self._waves = waves
         self._mailings = mailings
@@ -51,6 +54,7 @@ class Minder:
         self._feed = feed
         self._doorbell = doorbell
         self._clock = clock
+        self._policies = policies
 
     async def look(self) -> int:
         """One look at each; how many there were. For the clockwork."""
@@ -83,7 +87,8 @@ class Minder:
         begun = time.monotonic()
         counts = counts_of(await self._mailings.tally(head["_id"]))
         took_ms = int((time.monotonic() - begun) * 1000)
-        head["ring"] = noted(head["ring"], counts["lost"], counts["ended"], self._clock())
+        rule = (await self._policies()).breaker
+        head["ring"] = noted(head["ring"], counts["lost"], counts["ended"], self._clock(), rule)
         await self._store.counted(head, counts, head["ring"], took_ms)
         await self._tell(head)
         return counts
@@ -133,17 +138,18 @@ class Minder:
     # -- running -----------------------------------------------------------------------------------------------
 
     async def _run_on(self, head: Document, counts: Document) -> None:
-        tripped = trips(head["ring"], counts["lost"], counts["ended"])
+        rule = (await self._policies()).breaker
+        tripped = trips(head["ring"], counts["lost"], counts["ended"], rule)
         if tripped is not None:
-            await self._stop(head, *tripped)
+            await self._stop(head, *tripped, rule.minutes)
             return
         await self._find_winner(head, counts)
         await self._finish(head)
 
-    async def _stop(self, head: Document, lost: int, ended: int) -> None:
+    async def _stop(self, head: Document, lost: int, ended: int, minutes: int) -> None:
         """Too much goes wrong: nobody is lost, somebody is told."""
         now = self._clock()
-        sentence = f"{lost} of {ended} messages failed within ten minutes."
+        sentence = f"{lost} of {ended} messages failed within {minutes} minutes."
         fields = {
             "status": "paused", "paused_at": now, "paused_by": BREAKER, "paused_because": sentence,
             "moving": {"do": "hold", "at": now},

@@ -1,9 +1,9 @@
 """What delivery asks before a broadcast's send goes out: all is judged once more, on fresh data.
 
 The order: is the broadcast running, is the person there and (where asked for) still in the audience, is the winner
-known, are these quiet hours, what do the policies of the house say, is there room at this rate. Consent, suppression
-and windows are asked by delivery itself. A person who cannot be reached on the first channel any more is written to
-on the next one, by the same row of the ledger.
+known, is there room at this rate; then delivery asks for suppression, consent and windows, and then what the rules of
+the house say: quiet hours and caps (`campaigns.policies`). A person who cannot be reached on the first channel any
+more is written to on the next one, by the same row of the ledger.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from base.clock import Clock
 from base.mongo import Document
 from campaigns.broadcasts.heads import broadcast_of, plan_of, wording_of
-from campaigns.broadcasts.models import REST, Broadcast, OnGate
+from campaigns.broadcasts.models import REST, Broadcast
 from campaigns.broadcasts.pacing import Pacer, turned_away
 from campaigns.broadcasts.places import Places
 from campaigns.broadcasts.store import BroadcastStore
 from campaigns.broadcasts.ways import Way
 from campaigns.conditions import Scope, holds
 from campaigns.facts import FactReader
-from campaigns.gates import quiet_until
 from campaigns.namespaces import named
+from campaigns.policies.gate import HouseRules
+from campaigns.policies.models import Wishes
 from campaigns.store import TemplateStore
 from campaigns.writing import Letter, MessageWriter
 from inbox.models import Send
@@ -41,22 +42,6 @@ PAUSED_SENTENCE = "The broadcast is paused; it goes on when it is resumed."
 UNDECIDED_FOR = timedelta(seconds=10)
 
 Objection = Skip | Defer
-
-
-class Policies(Protocol):
-    """Rules of the house that hold for everything that is sent: caps on how often somebody is written to."""
-
-    async def objections(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Objection]:
-        """Those that must not go now, by send id."""
-        ...
-
-
-class NoPolicies:
-    """None are set."""
-
-    async def objections(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Objection]:
-        """Nothing speaks against any."""
-        return {}
 
 
 @dataclass(frozen=True)
@@ -75,8 +60,7 @@ class BroadcastSource:
 
     def __init__(
         self, store: BroadcastStore, mailings: MailingStore, facts: FactReader, templates: TemplateStore,
-        profiles: ProfileStore, places: Places, pacer: Pacer, writer: MessageWriter, clock: Clock,
-        policies: Policies | None = None,
+        profiles: ProfileStore, places: Places, pacer: Pacer, writer: MessageWriter, clock: Clock, rules: HouseRules,
     ) -> None:  # fmt: skip
         self._store = store
         self._mailings = mailings
@@ -87,7 +71,7 @@ class BroadcastSource:
         self._pacer = pacer
         self._writer = writer
         self._clock = clock
-        self._policies = policies or NoPolicies()
+        self._rules = rules
 
     async def prepare(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Answer]:
         """One answer per send: may it go, and with which words."""
@@ -96,7 +80,7 @@ class BroadcastSource:
         people = await self._facts.profiles({case.send.profile_id for case in cases})
         steps = (
             partial(self._there, people), self._in_audience, partial(self._once, people), self._decided,
-            partial(self._quiet, people), self._allowed, self._rerouted, self._with_room,
+            self._rerouted, self._with_room,
         )  # fmt: skip
         for step in steps:
             if cases:
@@ -105,8 +89,14 @@ class BroadcastSource:
                 cases = [case for case in cases if case.send.id not in objections]
         return found | await self._written(cases, people, now)
 
+    async def house_rules(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Objection]:
+        """Quiet hours and caps."""
+        found, cases = await self._standing(sends, now)
+        return found | await self._rules.objections(_wished(cases), now)
+
     async def last_look(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Objection]:
-        """A pause or an end since `prepare`, the policies once more, and the token without which nothing goes."""
+        """A pause or an end since `prepare`, the rules of the house once more, and the token without which nothing
+        goes."""
         found, cases = await self._standing(sends, now)
         for step in (self._allowed, self._taken):
             if cases:
@@ -181,28 +171,8 @@ class BroadcastSource:
             found[case.send.id] = Defer(now + FAR if by_hand else max(at, now + UNDECIDED_FOR), UNDECIDED, sentence)
         return found
 
-    async def _quiet(
-        self, people: Mapping[str, Mapping[str, Any]], cases: Sequence[_Case], now: datetime
-    ) -> dict[str, Objection]:
-        found: dict[str, Objection] = {}
-        for case in cases:
-            zone = people[case.send.profile_id].get("time_zone")
-            until = quiet_until(case.broadcast.quiet_hours, zone, self._facts.project_zone, now)
-            if until is not None:
-                wait = Defer(until, "quiet_hours", "It waits for the end of the quiet hours.")
-                found[case.send.id] = _or_skipped(wait, case.broadcast.on_quiet)
-        return found
-
     async def _allowed(self, cases: Sequence[_Case], now: datetime) -> dict[str, Objection]:
-        objections = await self._policies.objections([case.send for case in cases], now)
-        found: dict[str, Objection] = {}
-        for case in cases:
-            objection = objections.get(case.send.id)
-            if isinstance(objection, Defer):
-                found[case.send.id] = _or_skipped(objection, case.broadcast.on_cap)
-            elif objection is not None:
-                found[case.send.id] = objection
-        return found
+        return await self._rules.taken(_wished(cases), now)
 
     async def _rerouted(self, cases: Sequence[_Case], now: datetime) -> dict[str, Objection]:
         """Whom the planned address cannot reach any more, and another can, is written to there."""
@@ -269,8 +239,12 @@ def _context(person: Mapping[str, Any], campaign: Mapping[str, Any], links: Mapp
     return named(profile=person, event={}, order={}, journey={}, campaign=campaign, links=links)
 
 
-def _or_skipped(wait: Defer, choice: OnGate) -> Objection:
-    return wait if choice == "defer" else Skip(wait.code, wait.sentence)
+def _wished(cases: Sequence[_Case]) -> list[tuple[Send, Wishes]]:
+    """What their authors want when the rules of the house speak against them."""
+    return [
+        (case.send, Wishes(case.broadcast.quiet_hours, case.broadcast.on_quiet, case.broadcast.on_cap))
+        for case in cases
+    ]
 
 
 def _stands_behind(send_id: str, twins: Sequence[Document]) -> bool:

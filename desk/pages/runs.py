@@ -33,6 +33,13 @@ ENDS = {
     "dead": N_("Stopped by a fault"),
     "error": N_("Stopped by a fault"),
 }
+#: Why the message of a run has to wait, by the code of its reason.
+HELD_UP = {
+    "quiet_hours": N_("It waits for the end of the quiet hours."),
+    "capped": N_("The person has had as many messages as a cap allows. It waits until there is room again."),
+    "step_stopped": N_("Too many messages of this step failed, so its sends are stopped. See Settings → Sending."),
+    "journey_paused": N_("The journey is paused. Everybody in it stays where they are."),
+}
 #: Log code → sentence and tone. A code unknown here shows itself.
 LOG: Mapping[str, tuple[str, str]] = {
     "send.accepted": (N_("Sent by %(channel)s"), "good"),
@@ -273,6 +280,9 @@ def _why(explanation: Explanation, steps: Mapping[str, Mapping[str, Any]], faces
         return formats.text(N_("Goes on right now."))
     if why.code == "wait.send":
         return formats.text(WAITS["send"]) + "."
+    if why.code == "wait.held_up":
+        code = str(why.params["code"])
+        return formats.text(HELD_UP[code]) if code in HELD_UP else str(why.params["reason"])
     if why.code == "wait.event":
         events = _shown(why.params, faces, formats)["events"]
         return formats.text(N_("Waits until %(events)s."), events=events)

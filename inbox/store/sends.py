@@ -71,6 +71,12 @@ INDEXES: Indexes = {
             partialFilterExpression={"conversation_id": {"$exists": True}},
         ),
         IndexModel([("state", ASCENDING), ("_id", DESCENDING)], name="by_state", partialFilterExpression=_WITH_RESULT),
+        # what became of the sends of a step lately: the circuit breaker counts in it
+        IndexModel(
+            [("source.id", ASCENDING), ("source.node_id", ASCENDING), ("standing_at", ASCENDING)],
+            name="of_step",
+            partialFilterExpression={"source.kind": "journey", **_WITH_RESULT},
+        ),
         # the people of a broadcast by state; all its figures are counted in this index alone (`inbox.store.mailings`)
         IndexModel(
             [
@@ -302,6 +308,42 @@ class SendStore:
             wanted = {"identity_id": identity_id, "handed_at": {"$gte": at}, "state": gone}
             counts[identity_id] = await self._rows.count_documents(wanted, limit=100)
         return counts
+
+    async def gone_to(self, profile_ids: Sequence[str], classes: Iterable[str], since: datetime) -> list[Document]:
+        """What was handed over to a person since then and may have arrived, the newest 3,000: `handed_at`, `class`,
+        `channel_id`, `content.purpose`, `state`."""
+        wanted = {
+            "profile_id": {"$in": list(profile_ids)}, "class": {"$in": sorted(classes)}, "handed_at": {"$gte": since},
+            "state": {"$nin": ["failed", "skipped"]},
+        }  # fmt: skip
+        shown = {"handed_at": 1, "class": 1, "content.purpose": 1, "channel_id": 1, "state": 1}
+        found = self._rows.find(wanted, shown).hint("by_profile").sort("_id", DESCENDING).limit(3000)
+        return await whole(found)
+
+    async def standing(self, ids: Iterable[str]) -> dict[str, tuple[str, int]]:
+        """Id → state, and how many calls were made for it."""
+        rows = await whole(self._rows.find({"_id": {"$in": list(ids)}}, {"state": 1, "tries": 1}))
+        return {row["_id"]: (row["state"], row.get("tries", 0)) for row in rows}
+
+    async def people_of_step(self, source_id: str, node: str, since: datetime) -> tuple[int, int]:
+        """(people whose last result failed, people with a result) of one step since then. Each counts once, however
+        often they were tried."""
+        steps: list[Document] = [
+            {"$match": {"source.kind": "journey", "source.id": source_id, "source.node_id": node,
+                        "standing_at": {"$gte": since}}},
+            {"$match": {"state": {"$in": ["accepted", "delivered", "read", "failed", "unknown"]}}},
+            {"$sort": {"standing_at": 1}},
+            {"$group": {"_id": "$profile_id", "state": {"$last": "$state"}}},
+            {"$group": {"_id": None, "ended": {"$sum": 1},
+                        "failed": {"$sum": {"$cond": [{"$eq": ["$state", "failed"]}, 1, 0]}}}},
+        ]  # fmt: skip
+        rows = await self._database.aggregate(self._rows, steps, hint="of_step")
+        return (rows[0]["failed"], rows[0]["ended"]) if rows else (0, 0)
+
+    async def hurry_step(self, source_id: str, node: str, code: str, now: datetime) -> None:
+        """Those of a step of a journey that wait for this reason are due now. May run twice."""
+        wanted = {"source.id": source_id, "source.node_id": node, "state": "deferred", "reason.code": code}
+        await self._rows.update_many(wanted, {"$set": {"due_at": now, "updated_at": now}})
 
     async def write(self, changes: Sequence[UpdateOne]) -> None:
         """Carry out changes that need no lease: each has its own condition."""

@@ -36,6 +36,11 @@ from campaigns.journeys import Journeys
 from campaigns.late import LateEntries
 from campaigns.live import LiveJourneys
 from campaigns.planning import DatePlanner
+from campaigns.policies.book import PolicyBook
+from campaigns.policies.gate import HouseRules
+from campaigns.policies.stopping import StepBreaker
+from campaigns.policies.store import INDEXES as POLICY_INDEXES
+from campaigns.policies.store import PolicyStore, SlotStore, StopStore
 from campaigns.qualifying import Qualifying
 from campaigns.render import Renderer
 from campaigns.replies import Replies
@@ -221,6 +226,8 @@ class Worker:
     intakes: Intakes
     backfills: Backfills
     appraisal: Appraisal
+    policies: PolicyBook
+    rules: HouseRules
 
 
 @dataclass
@@ -257,6 +264,7 @@ class World:
     segments: Segments
     segment_builder: SegmentBuilder
     planned: PlannedStore
+    slots: SlotStore
     ids: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -402,7 +410,7 @@ class World:
 
         for collection, names in (
             ("enrolments", ("due_at", "entered_at", "since", "started_at", "next.due_at")),
-            ("sends", ("due_at", "planned_at", "handed_at")),
+            ("sends", ("due_at", "planned_at", "handed_at", "standing_at")),
             ("events", ("occurred_at", "received_at", "due_at")),
             ("identities", ("last_inbound_at",)),
             ("tasks", ("due_at", "created_at")),
@@ -427,7 +435,15 @@ def _back(path: str, ms: int) -> dict[str, Any]:
 async def indexed_database(mongo_url: str, database_name: str) -> str:
     """The name of a database with every index; making them takes longer than most tests."""
     db = Database(mongo_url, database_name)
-    for declared in [FEED_INDEXES, CHANNEL_INDEXES, *PROFILE_INDEXES, INBOX_INDEXES, ORDER_INDEXES, INDEXES]:
+    for declared in [
+        FEED_INDEXES,
+        CHANNEL_INDEXES,
+        *PROFILE_INDEXES,
+        INBOX_INDEXES,
+        ORDER_INDEXES,
+        INDEXES,
+        POLICY_INDEXES,
+    ]:
         await db.ensure_indexes(declared)
     db.close()
     return database_name
@@ -474,6 +490,7 @@ def _world(db: Database) -> World:
     assigning, notebook = Assigning(mates, turns, people), Notes(db, NoteStore(db), people, happened, now)
     handing_over = HandingOver(tasks, task_rows, assigning, inbox.conversations)
     secrets = CallSecrets(CallSecretStore(db), SecretBox([SecretBox.new_key()]), now)
+    policy_rows, slots = PolicyStore(db, now), SlotStore(db)
     planned, intakes = PlannedStore(db, now), IntakeStore(db, now)
     segment_rows, members = SegmentStore(db, now), MemberStore(db)
     qualifying = Qualifying(facts, Replies(inbox.sends), now)
@@ -487,7 +504,9 @@ def _world(db: Database) -> World:
         winners = Winners(WinnerStore(db), live, happened, order_rows, now, project_zone="Europe/Berlin")
         visits = VisitFacts(Turns(turns, runs, now), Digests(DigestStore(db), runs, now), winners)
         effects = Effects(inbox.outbox, errands, editor, consent, people)
-        source = JourneySource(heads, runs, live, facts, template_rows, people, writer, bell, now)
+        rules = HouseRules(policy_rows, slots, inbox.sends, people, channels, project_zone="Europe/Berlin")
+        breaker = StepBreaker(StopStore(db), inbox.sends, rules.policies, tasks, feed, bell, now)
+        source = JourneySource(heads, runs, live, facts, template_rows, people, writer, bell, now, rules, breaker)
         late = LateEntries(planned, happened, live, qualifying, entrance, facts, now)
         planner = DatePlanner(planned, live, people, facts, qualifying, entrance, late, bell, now)
         appraisal = Appraisal(db, people, happened, now, [SegmentAppraiser(segment_rows, TagStore(db))])
@@ -500,7 +519,9 @@ def _world(db: Database) -> World:
             ),
             Walker(runs, live, facts, inbox.sends, task_rows, calls, visits, effects, bell, now),
             source,
-            Journeys(heads, runs, live, entrance, facts, template_rows, bell, now, segments=segment_rows),
+            Journeys(
+                heads, runs, live, entrance, facts, template_rows, bell, now, segments=segment_rows, sends=inbox.sends
+            ),
             Caller(calls, runs, live, facts, renderer, phone, secrets, bell, now),  # type: ignore[arg-type]
             winners,
             planner,
@@ -510,6 +531,8 @@ def _world(db: Database) -> World:
             ),
             Backfills(intakes, planned, live, qualifying, facts, runs, happened, segment_rows, members, now),
             appraisal,
+            PolicyBook(policy_rows, rules, breaker),
+            rules,
         )  # fmt: skip
 
     first = worker()
@@ -519,5 +542,5 @@ def _world(db: Database) -> World:
         template_rows, Templates(template_rows, renderer, facts), renderer, facts, first, worker,
         mates, phone, turns, notebook, secrets, handing_over, editor, Tidying(calls, DigestStore(db), turns, runs, now),
         Segments(db, segment_rows, members, people, now, Uses()),
-        SegmentBuilder(db, segment_rows, members, people, now), planned,
+        SegmentBuilder(db, segment_rows, members, people, now), planned, slots,
     )  # fmt: skip

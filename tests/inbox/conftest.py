@@ -155,6 +155,9 @@ class Planner:
             found[send.id] = answer or Prepared(OutboundMessage(key="not-mine", to=to, text=text))
         return found
 
+    async def house_rules(self, sends: Any, now: datetime) -> dict[str, Any]:
+        return {}
+
     async def last_look(self, sends: Any, now: datetime) -> dict[str, Any]:
         return {send.id: self.objections[send.send_key] for send in sends if send.send_key in self.objections}
 

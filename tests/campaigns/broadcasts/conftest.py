@@ -141,11 +141,20 @@ def opened(world: World, *, stretch: int = 40) -> Post:
         MemberStore(db), segment_rows, world.profiles, world.consent, world.channels, world.registry, now,
         project_zone="Europe/Berlin",
     )  # fmt: skip
-    minder = Minder(store, waves, mailings, world.tasks, feed, bell, now)
+    minder = Minder(store, waves, mailings, world.tasks, feed, bell, now, world.worker.rules.policies)
     writer = MessageWriter(world.renderer, world.channels, world.registry, PersonalLinks(LINKS))
     templates = TemplateStore(db, now)
     source = BroadcastSource(
-        store, mailings, world.facts, templates, world.profiles, places, Pacer(paces, now), writer, now
+        store,
+        mailings,
+        world.facts,
+        templates,
+        world.profiles,
+        places,
+        Pacer(paces, now),
+        writer,
+        now,
+        world.worker.rules,
     )
     world.inbox.delivery.register("broadcast", source)
     broadcasts = Broadcasts(

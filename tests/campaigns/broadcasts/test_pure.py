@@ -12,7 +12,9 @@ from campaigns.broadcasts.breaker import noted, trips
 from campaigns.broadcasts.models import Broadcast, must_read
 from campaigns.broadcasts.timing import Queue, buckets, day_of, first_turn, turn
 from campaigns.broadcasts.winner import ArmResult, decide
+from campaigns.policies.models import BreakerRule
 
+RULE = BreakerRule()
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -122,9 +124,11 @@ def test_the_winner_explains_itself() -> None:
 
 def test_the_breaker_wants_twenty_people_and_a_fifth() -> None:
     """mautic#14470, #15512: one failure stopped a campaign; repeats of one person counted."""
-    assert trips([], 19, 19) is None and trips([], 20, 101) is None and trips([], 20, 100) == (20, 100)
-    ring = noted([], 500, 1000, NOW)
-    assert trips(ring, 505, 1010) is None and trips(ring, 530, 1040) == (30, 40)
+    assert (
+        trips([], 19, 19, RULE) is None and trips([], 20, 101, RULE) is None and trips([], 20, 100, RULE) == (20, 100)
+    )
+    ring = noted([], 500, 1000, NOW, RULE)
+    assert trips(ring, 505, 1010, RULE) is None and trips(ring, 530, 1040, RULE) == (30, 40)
     for minute in range(1, 30):
-        ring = noted(ring, 500 + minute, 1000 + minute * 100, NOW + timedelta(minutes=minute))
+        ring = noted(ring, 500 + minute, 1000 + minute * 100, NOW + timedelta(minutes=minute), RULE)
     assert len(ring) <= 12 and NOW + timedelta(minutes=18) <= ring[0]["at"] <= NOW + timedelta(minutes=19)
