@@ -38,6 +38,7 @@ from desk.pages import (
     lifecycle,
     merging,
     orders,
+    policies,
     preferences,
     privacy,
     profile_edit,
@@ -70,6 +71,9 @@ PAGES = (
     profile_files, lifecycle, value_panel, privacy, merging, consent, segments, journeys, intakes, builder, orders,
     templates, channels, deliveries, approved, tracking, consent_groups, blocked, score, tiers, term_lists, fields,
     retention, unsubscribe, preferences,
+    profile_files, lifecycle, value_panel, privacy, merging, consent, segments, journeys, intakes, orders, templates,
+    channels, deliveries, approved, tracking, consent_groups, blocked, score, tiers, term_lists, fields, retention,
+    unsubscribe, preferences, policies,
 )  # fmt: skip
 
 

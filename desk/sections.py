@@ -38,6 +38,7 @@ SETTINGS: tuple[tuple[str, tuple[Section, ...]], ...] = (
     (N_("Connections"), (
         Section("/settings/channels", N_("Channels")),
         Section("/settings/tracking", N_("Website tracking"), ("marketer",)),
+        Section("/settings/sending", N_("Sending")),
     )),
     (N_("Customers"), (
         Section("/settings/stages", N_("Stages")),

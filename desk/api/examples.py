@@ -72,6 +72,11 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     },
     "change_segment": {"name": "Regulars"},
     "preview_segment": {"rule": {"field": "attributes.city", "op": "eq", "value": "Leiden"}},
+    "replace_sending_policies": {
+        "caps": [{"most": 2, "per": "P7D", "class": "marketing", "group": None, "channel": None}],
+        "quiet_hours": {"from": "21:00", "to": "08:00", "zone": "profile"},
+        "breaker": {"least_people": 20, "least_percent": 20, "minutes": 10},
+    },
     "create_consent_group": {
         "key": "newsletter",
         "name": "Newsletter",

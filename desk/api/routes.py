@@ -27,6 +27,7 @@ from desk.api import (
     notes,
     orders,
     people,
+    policies,
     privacy,
     profile_files,
     profiles,
@@ -46,6 +47,7 @@ RESOURCES = (
     channels, deliveries, profiles, notes, follow_ups, profile_files, merges, lifecycle, fields, tags, segments, values,
     blocked_values, imports, exports, privacy, consent_groups, conversations, messages, files, events, orders,
     templates, broadcasts, journeys, webhook_secret, enrolments, sends, tasks, people, stream, health,
+    templates, broadcasts, journeys, webhook_secret, enrolments, policies, sends, tasks, people, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 

@@ -130,7 +130,7 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         "templates": "/templates", "channels": "/settings/channels", "channel": f"/settings/channels/{whatsapp.id}",
         "deliveries": f"/settings/channels/{whatsapp.id}/deliveries",
         "profile-consent": f"/profiles/{person}?tab=consent", "consent-groups": "/settings/consent", **public,
-        "score": "/settings/score", "tiers": "/settings/tiers",
+        "sending": "/settings/sending", "score": "/settings/score", "tiers": "/settings/tiers",
         "who-is-who": "/settings/who-is-who",
         "board": "/profiles/board", "tags": "/profiles/tags", "stages": "/settings/stages", "roles": "/settings/roles",
         "fields": "/settings/fields", "new-field": "/settings/fields/new",

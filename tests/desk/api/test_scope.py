@@ -51,6 +51,8 @@ BODIES: dict[str, Any] = {
     "change_task": {"state": "done"},
     "create_template": {"name": "n", "body": "b"},
     "block_value": {"kind": "email", "value": "boris@example.org"},
+    "replace_sending_policies": {"caps": [{"most": 1, "per": "P1D"}]},
+    "resume_step": {"journey_id": "jrn_" + NOWHERE, "step": "s1"},
     "create_consent_group": {"key": "news", "name": "News"},
     "change_consent_group": {"name": "Taken over"},
     "create_segment": {"name": "n", "rule": {"all": []}},
@@ -160,7 +162,7 @@ async def test_a_limited_administrator_does_not_reach_beyond(world: World) -> No
     names = ("create_channel", "list_users", "invite_user", "change_user", "renew_link", "list_tokens", "create_token",
              "revoke_token", "create_journey", "install_recipe", "change_journey", "publish_journey",
              "set_journey_status", "create_broadcast", "list_testers", "replace_testers",
-             "create_template", "change_template", "delete_template",
+             "create_template", "change_template", "delete_template", "replace_sending_policies", "resume_step",
              "create_consent_group", "change_consent_group", "delete_consent_group",
              "create_segment", "preview_segment", "change_segment", "delete_segment")  # fmt: skip
     async with world.client("scoped:admin") as client:
