@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -108,7 +109,9 @@ class MessageWriter:
         adapter = self._registry.get(opened[0].provider)
         to = Address(channel_id=send.channel_id, external_id="?")  # delivery fills in the address of today
         if adapter.card.kind == "email":
-            head = OutboundMail(subject="", list_unsubscribe_url=self._unsubscribe(send))
+            head = OutboundMail(
+                subject="", list_unsubscribe_url=self._unsubscribe(send), list_id=_list_id(send, opened[1].settings)
+            )
             return _checked(mail_message(rendered, send.send_key, to, head))
         able = adapter.capabilities_for(identity.external_id if identity else None)
         template = rendered.whatsapp if able.templates else None
@@ -122,6 +125,15 @@ class MessageWriter:
         if send.send_class != "marketing":
             return None
         return self._links.for_send(send).get("unsubscribe_url")
+
+
+def _list_id(send: Send, settings: Any) -> str | None:
+    """One list per consent group (RFC 2919), so that mail programs sort by it; order notices are no list."""
+    domain = str(getattr(settings, "from_address", "") or "").rpartition("@")[2].lower()
+    if send.send_class != "marketing" or not domain.isascii() or not domain:
+        return None
+    group = str(send.content.get("purpose") or MARKETING)
+    return f"{re.sub(r'[^A-Za-z0-9-]+', '-', group).strip('-') or MARKETING}.{domain}"
 
 
 def _not_rendered(send: Send, failed: RenderFailed, now: datetime) -> Answer:

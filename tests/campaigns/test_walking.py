@@ -237,6 +237,7 @@ async def test_a_marketing_mail_carries_the_way_out_of_it_and_an_order_notice_do
         await world.settle()
     marketing, notice = world.provider("mail").sent
     assert marketing.mail is not None and notice.mail is not None and notice.mail.list_unsubscribe_url is None
+    assert (marketing.mail.list_id, notice.mail.list_id) == ("news.shop.example", None)
     header, text = marketing.mail.list_unsubscribe_url or "", marketing.text or ""
     assert header and f"No more: {header}" in text
     identity = (await world.profiles.identities_of(anna))[0]

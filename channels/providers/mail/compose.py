@@ -21,6 +21,7 @@ from functools import lru_cache
 
 from base.ids import unique_key
 from channels.failures import Failure, SendFailed
+from channels.providers.mail.bounces import return_tag
 from channels.providers.mail.charsets import clean
 from channels.providers.mail.headers import valid_address
 from channels.providers.mail.htmltext import html_to_text
@@ -54,6 +55,8 @@ class Sender:
     name: str = ""
     #: Where answers go, when that is another address.
     reply_address: str = ""
+    #: Where bounces go, each to an address of its own (`local+b-KEY@`); empty: to our address.
+    return_address: str = ""
 
     @property
     def domain(self) -> str:
@@ -99,7 +102,7 @@ def compose(message: OutboundMessage, sender: Sender, at: datetime) -> Letter:
     international = not all(address.isascii() for address in (outline.from_address, outline.reply_to, *recipients))
     return Letter(
         message_id=outline.message_id,
-        sender=outline.from_address,
+        sender=_return_path(message.key, sender),
         recipients=recipients,
         data=b"".join((_head(outline, at), body)),
         international=international,
@@ -184,6 +187,17 @@ def _reply_to(mail: OutboundMail, sender: Sender) -> str:
         raise _rejected("The reply token cannot stand in an address.")
     # A local part above 64 octets may be refused on the way; then the answer is threaded by its References.
     return with_tag if len(with_tag.rpartition("@")[0].encode()) <= MAX_LOCAL_PART else base
+
+
+def _return_path(key: str, sender: Sender) -> str:
+    """The envelope's sender: bounces come back to it. Made per send where a return address is set, so that a bounce is
+    known even when it quotes nothing."""
+    if not sender.return_address:
+        return sender.address
+    tag = return_tag(key)
+    made = tagged(sender.return_address, tag) if tag else None
+    fits = made is not None and len(made.rpartition("@")[0].encode()) <= MAX_LOCAL_PART
+    return made if made is not None and fits else sender.return_address
 
 
 def _fields(message: OutboundMessage, mail: OutboundMail) -> Iterable[tuple[str, str]]:

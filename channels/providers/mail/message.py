@@ -14,6 +14,7 @@ from itertools import chain
 
 from base.ids import unique_key
 from channels.adapter import Unreadable
+from channels.providers.mail.bounces import from_a_server, key_in, read_bounce
 from channels.providers.mail.charsets import clean
 from channels.providers.mail.headers import (
     MAX_ADDRESSES,
@@ -28,7 +29,7 @@ from channels.providers.mail.headers import (
 from channels.providers.mail.htmltext import both_texts
 from channels.providers.mail.mime import Part, safe_file_name, split
 from channels.providers.mail.quotes import visible_reply
-from channels.providers.mail.reports import read_report
+from channels.providers.mail.reports import originals, read_report
 from channels.providers.mail.threading import first_token, is_ours
 from channels.vocabulary import (
     Address,
@@ -109,10 +110,17 @@ def read_mail(raw: bytes, box: Box, envelope: Envelope) -> list[AnyEvent]:
     headers, parts = split(raw)
     message_id = identity_of(headers, raw)
     at = instant(headers.get("date"), envelope.received_at)
-    receipts = read_report(box.channel_id, unique_id(message_id, envelope.recipient, box), at, headers, parts)
+    to, cc = recipients(headers, "to"), recipients(headers, "cc")
+    key = key_in(chain([envelope.recipient], to, _other_recipients(headers)), box.own)
+    unique = unique_id(message_id, envelope.recipient, box)
+    receipts = read_report(box.channel_id, unique, at, headers, parts, key)
     if receipts:
         return list(receipts)
-    to, cc = recipients(headers, "to"), recipients(headers, "cc")
+    if from_a_server(headers, envelope.sender):
+        told = content_of(parts)
+        bounce = read_bounce(box.channel_id, unique, at, told.full_text or told.text or "", list(originals(parts)), key)
+        if bounce is not None:
+            return [bounce]
     letter = Letter(
         headers=headers,
         content=content_of(parts),

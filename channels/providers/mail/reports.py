@@ -1,7 +1,8 @@
 """Reports of mail servers: bounces and delays (RFC 3464), read receipts (RFC 8098), complaints (RFC 5965).
 
-A report is a claim by whoever sent it. It is matched by the Message-ID of the original, which only its receivers
-know; without that id it must change nothing (the receipts find no message and drop it).
+A report is a claim by whoever sent it. It is matched by the Message-ID of the original or by the send key in the return
+address it came to, which only its receivers know; without either it must change nothing (the receipts find no message
+and drop it).
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class Report:
     at: datetime
     headers: Headers
     original: Headers
+    #: Our send key, where the address it came to tells it.
+    send_key: str | None = None
 
     @property
     def original_id(self) -> str | None:
@@ -47,12 +50,13 @@ class Report:
 
 
 def read_report(
-    channel_id: str, key: str, at: datetime, headers: Headers, parts: Sequence[Part]
+    channel_id: str, key: str, at: datetime, headers: Headers, parts: Sequence[Part], send_key: str | None = None
 ) -> list[DeliveryUpdate]:
-    """The receipts in a mail; empty when it is no report, or one that says nothing we can read."""
+    """The receipts in a mail; empty when it is no report, or one that says nothing we can read. `send_key`: told by the
+    return address it came to, so that it is known which mail it is about even when nothing of it is quoted."""
     if not headers.get("content-type").strip().lower().startswith("multipart/report"):
         return []
-    report = Report(channel_id, key, at, headers, _original(parts))
+    report = Report(channel_id, key, at, headers, _original(parts), send_key)
     for part in parts:
         if part.media_type in _STATUS_PARTS:
             return list(_deliveries(report, part))
@@ -64,11 +68,15 @@ def read_report(
 
 
 def _original(parts: Sequence[Part]) -> Headers:
+    return next(originals(parts), Headers())
+
+
+def originals(parts: Sequence[Part]) -> Iterator[Headers]:
+    """Headers of the mails that are enclosed."""
     for part in parts:
         if part.media_type in _ORIGINAL_PARTS:
             block, _, _ = part.content().replace(b"\r\n", b"\n").lstrip(b"\n").partition(b"\n\n")
-            return read_headers(block)
-    return Headers()
+            yield read_headers(block)
 
 
 def _groups(part: Part) -> Iterator[Headers]:
@@ -93,6 +101,7 @@ def _deliveries(report: Report, part: Part) -> Iterator[DeliveryUpdate]:
             raw=_raw(group),
             status=status,
             message_id=report.original_id,
+            correlation=report.send_key,
             failure=failure,
             provider_code=".".join(map(str, code)) if code else None,
             detail=_detail(group),
@@ -144,6 +153,7 @@ def _complaint(report: Report, part: Part) -> Iterator[DeliveryUpdate]:
             raw=_raw(group),
             status=DeliveryStatus.COMPLAINED,
             message_id=report.original_id,
+            correlation=report.send_key,
             failure=Failure.RECIPIENT_BLOCKED,
             detail=f"feedback report: {group.text('feedback-type', 60)}",
             permanent=True,

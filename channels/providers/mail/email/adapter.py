@@ -10,17 +10,19 @@ import asyncio
 import hashlib
 import socket
 import ssl
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
 import aiosmtplib
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from base import clock
 from base.http import AddressGuard, HttpFailed
 from channels.adapter import Account, AccountSettings, Adapter, Card, Delivery, Http, Page, SetupStep, Unverified
 from channels.capabilities import Capabilities, Idempotency, MediaLimit
 from channels.failures import Failure, SendFailed
+from channels.providers.mail import dkim
 from channels.providers.mail.addresses import Host, MailAddress
 from channels.providers.mail.compose import Letter, Sender, compose
 from channels.providers.mail.email.fetching import EVERY_S, FETCHED, LEFT, Fetching, left_behind
@@ -48,6 +50,18 @@ def _tls(value: Any) -> Any:
     return words.get(value.lower(), value.lower()) if isinstance(value, str) else value
 
 
+def _selector(value: Any) -> Any:
+    if isinstance(value, str) and value.strip() and not dkim.SELECTOR.fullmatch(value.strip()):
+        raise ValueError("a selector holds letters, digits, dots and hyphens")
+    return value
+
+
+def _rsa_key(value: SecretStr) -> SecretStr:
+    if value.get_secret_value():
+        dkim.record_of(value.get_secret_value())
+    return value
+
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -59,12 +73,25 @@ class EmailSettings(AccountSettings):
     reply_address: MailAddress = Field(
         "", title="Answer address", description="Where answers go when that is another address; it needs plus tags."
     )
+    return_address: MailAddress = Field(
+        "", title="Return address",
+        description="Bounces come to it, each under a plus tag of its own. Empty: to the address above. It has to be "
+        "fetched by this channel, and the SMTP server has to let it be the sender.",
+    )  # fmt: skip
     smtp_host: Host = Field("", title="SMTP host", description="Empty: this channel only receives.")
     smtp_port: Port = Field(587, title="SMTP port")
     smtp_user: str = Field("", title="SMTP user", max_length=300)
     smtp_password: SecretStr = Field(SecretStr(""), title="SMTP password")
     smtp_tls: Annotated[Literal["none", "starttls", "tls"], BeforeValidator(_tls)] = Field(
         "starttls", title="Encryption", description="starttls for port 587, tls for 465, none inside one machine."
+    )
+    dkim_selector: Annotated[str, BeforeValidator(_selector)] = Field(
+        "", title="DKIM selector", max_length=63,
+        description="The name of the signing key. Leave it empty if your server signs; the page of deliverability makes "
+        "a key.",
+    )  # fmt: skip
+    dkim_private_key: Annotated[SecretStr, AfterValidator(_rsa_key)] = Field(
+        SecretStr(""), title="DKIM private key", description="RSA, as PEM or base64."
     )
     imap_host: Host = Field("", title="IMAP host", description="Mail is fetched from there. Empty: nothing is fetched.")
     imap_port: Port = Field(993, title="IMAP port")
@@ -168,8 +195,11 @@ class EmailAdapter(Adapter):
         if not settings.smtp_host:
             raise SendFailed(Failure.NOT_SUPPORTED, "This channel has no SMTP host: it only receives.")
         message = await loaded(self.http, message, max_bytes=MAX_FILE)
-        sender = Sender(settings.from_address, settings.from_name, settings.reply_address)
+        sender = Sender(settings.from_address, settings.from_name, settings.reply_address, settings.return_address)
         letter = compose(message, sender, clock.now())
+        signer = signer_of(settings)
+        if signer is not None:
+            letter = replace(letter, data=dkim.signed(letter.data, signer, clock.now()))
         words = await self._hand_over(account, letter)
         return SendReceipt(message_ids=(letter.message_id,), raw={"answer": words})
 
@@ -281,9 +311,19 @@ class EmailAdapter(Adapter):
         return opened
 
 
+def signer_of(settings: EmailSettings) -> dkim.Signer | None:
+    """Whose signature stands under our mails; None where the server signs, or nobody does."""
+    key = settings.dkim_private_key.get_secret_value()
+    domain = settings.from_address.rpartition("@")[2].lower()
+    if not key or not settings.dkim_selector or not domain.isascii():
+        return None
+    return dkim.Signer(domain, settings.dkim_selector, key)
+
+
 def own_addresses(settings: EmailSettings) -> tuple[str, ...]:
     """The addresses under which the account is reached."""
-    return tuple(address for address in (settings.from_address, settings.reply_address) if address)
+    known = (settings.from_address, settings.reply_address, settings.return_address)
+    return tuple(dict.fromkeys(address for address in known if address))
 
 
 def _login(settings: EmailSettings) -> Login:

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from base.http import AddressGuard, HttpClient
+from base.ids import unique_key
 from channels.adapter import Account, Delivery, Unverified
 from channels.failures import Failure, SendFailed
 from channels.providers.mail.email import pool, transmit
@@ -63,6 +64,17 @@ async def test_a_mail_arrives_whole(adapter: EmailAdapter) -> None:
     assert (taken.sender, taken.recipients) == ("care@example.com", ["anna@example.net"])
     assert receipt.message_ids == ("snd_1@example.com",) and "queued as" in receipt.raw["answer"]
     assert b"\r\nReply-To: care+tok@example.com\r\n" in taken.data and taken.data.endswith(b"Hello\r\n.\r\nBye\r\n")
+
+
+async def test_bounces_come_back_to_an_address_of_their_own(adapter: EmailAdapter) -> None:
+    key = unique_key("a", "send")
+    async with real_sink() as sink:
+        with_return = account(sink.port, return_address="bounce@example.com")
+        await adapter.send(with_return, message(key))
+        await adapter.close()
+    (taken,) = sink.mails
+    assert taken.sender == f"bounce+b-{key}@example.com"
+    assert adapter.answers_to(with_return, taken.sender), "the listener takes the bounce for this account"
 
 
 async def test_a_repeat_is_the_same_mail(adapter: EmailAdapter) -> None:
