@@ -29,14 +29,15 @@ def bounded(limit: int | None) -> int:
     return LIMIT_DEFAULT if limit is None else max(1, min(limit, LIMIT_MAX))
 
 
-def write_cursor(*values: str | datetime) -> str:
+def write_cursor(*values: str | int | datetime) -> str:
     """An opaque text for the sort values of the last row given."""
     plain = [{"t": value.isoformat()} if isinstance(value, datetime) else value for value in values]
     return base64.urlsafe_b64encode(json.dumps(plain).encode()).decode().rstrip("=")
 
 
 def read_cursor(cursor: str, *kinds: type) -> tuple[Any, ...]:
-    """The values again; `kinds` (str or datetime) are what they must be. Raises `WrongInput` for any other text."""
+    """The values again; `kinds` (str, int or datetime) are what they must be. Raises `WrongInput` for any
+    other text."""
     try:
         plain = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         if not isinstance(plain, list):

@@ -11,13 +11,17 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from selectolax.lexbor import LexborHTMLParser
 
+from campaigns.wording.blocks import BLOCKS_MAX, Block
 from channels.capabilities import Capabilities
 from channels.vocabulary import Address, Button, OutboundMail, OutboundMessage, TemplateCall
 
 Kind = Literal["email", "chat", "whatsapp"]
 #: Characters of one source text.
 SOURCE_LIMIT = 200_000
+#: What a wording is made of.
+PARTS = ("subject", "body", "blocks", "text", "buttons", "whatsapp")
 Source = Annotated[str, StringConstraints(max_length=SOURCE_LIMIT)]
+TagName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40)]
 Short = Annotated[str, StringConstraints(max_length=2000)]
 LocaleName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}$")]
 
@@ -50,6 +54,8 @@ class Wording(_Content):
     subject: Short | None = None
     #: HTML where the template is an e-mail and `body` holds a tag, else plain text.
     body: Source | None = None
+    #: An e-mail made of blocks, in place of `body`; both parts are made of them.
+    blocks: tuple[Block, ...] | None = Field(None, max_length=BLOCKS_MAX)
     #: Plain part of an e-mail, and what a chat channel gets.
     text: Source | None = None
     buttons: tuple[ButtonInput, ...] | None = Field(None, max_length=20)
@@ -63,8 +69,11 @@ class InlineContent(Wording):
 
     @model_validator(mode="after")
     def _says_something(self) -> InlineContent:
-        if not (self.body or self.text or self.whatsapp):
+        if not (self.body or self.text or self.whatsapp or self.blocks):
             raise ValueError("give a text")
+        for each in (self, *self.locales.values()):
+            if each.body and each.blocks:
+                raise ValueError("give either blocks or a body, not both")
         return self
 
 
@@ -73,11 +82,15 @@ class TemplateInput(InlineContent):
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=120)]
     kind: Kind = "chat"
+    #: Words by which it is found in the library.
+    tags: tuple[TagName, ...] = Field((), max_length=20)
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> TemplateInput:
         if self.kind == "email" and not self.subject:
             raise ValueError("an e-mail needs a subject")
+        if self.kind != "email" and any(each.blocks for each in (self, *self.locales.values())):
+            raise ValueError("blocks are for e-mails; give a text")
         if self.kind == "whatsapp" and self.whatsapp is None:
             raise ValueError("name the approved WhatsApp template")
         return self
@@ -101,13 +114,13 @@ def wording_for(content: Mapping[str, Any], locale: str | None) -> tuple[dict[st
 
     `content` is a dumped `InlineContent`. Returns it with the locale chosen (None: the main wording).
     """
-    main = {part: content.get(part) for part in ("subject", "body", "text", "buttons", "whatsapp")}
+    main = {part: content.get(part) for part in PARTS}
     chosen = closest_locale(locale, tuple(content.get("locales") or ()))
     if chosen is None:
         return main, None
     own = {part: value for part, value in content["locales"][chosen].items() if value is not None}
-    if "body" in own and "text" not in own:
-        own["text"] = None  # the main language's plain part must not go out under another language's body
+    if "body" in own or "blocks" in own:  # the main language's parts must not go out beside another language's own
+        own = {"body": None, "blocks": None, "text": None, **own}
     return {**main, **own}, chosen
 
 
@@ -137,9 +150,15 @@ def mail_message(rendered: Rendered, key: str, to: Address, head: OutboundMail) 
     subject = one_line(rendered.subject or first_line(rendered.text) or "…")
     links = [f'<p><a href="{html.escape(each.url)}">{html.escape(each.title)}</a></p>'
              for each in rendered.buttons if each.url]  # fmt: skip
-    body = (rendered.html or as_html(rendered.text)) + "".join(links)
+    body = _with_links(rendered.html or as_html(rendered.text), "".join(links))
     mail = head.model_copy(update={"subject": subject, "html": body or None})
     return OutboundMessage(key=key, to=to, text=_spelled_out(rendered) or None, mail=mail, automatic=True)
+
+
+def _with_links(markup: str, links: str) -> str:
+    """Below all else, but inside of a whole document."""
+    before, end, after = markup.rpartition("</body>")
+    return before + links + end + after if links and end else markup + links
 
 
 def chat_message(

@@ -6,15 +6,19 @@ import asyncio
 import hashlib
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 from base.errors import FieldError, RapportError, WrongInput
-from campaigns.contents import Rendered, as_html, looks_like_html, one_line, plain_text, wording_for
+from campaigns.contents import Rendered, as_html, closest_locale, looks_like_html, one_line, plain_text, wording_for
+from campaigns.wording.blocks import Brand
+from campaigns.wording.letters import escaped, letter
+from campaigns.wording.letters import sources as block_sources
+from campaigns.wording.parts import offers_in, reach, snippets_in, texts_of
 from channels.vocabulary import Button, TemplateCall
 
 log = logging.getLogger(__name__)
@@ -47,6 +51,38 @@ class RenderItem:
     zone: str | None = None
 
 
+class Shelf(Protocol):
+    """What templates share."""
+
+    async def brand(self) -> Brand:
+        """How letters look."""
+        ...
+
+    async def snippets(self, keys: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
+        """Those named, and those that stand in them: key → `{html, text, locales}`. Unknown ones are left out."""
+        ...
+
+
+class EmptyShelf:
+    """No look of one's own, no snippets."""
+
+    async def brand(self) -> Brand:
+        """The plain one."""
+        return Brand()
+
+    async def snippets(self, keys: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
+        """None."""
+        return {}
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What was taken from the shelf for one batch."""
+
+    brand: Brand
+    snippets: Mapping[str, Mapping[str, Any]]
+
+
 @dataclass
 class _Batch:
     templates: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -56,7 +92,10 @@ class _Batch:
 class Renderer:
     """One child per process, started when first needed and again after it was killed. Batches queue up."""
 
-    def __init__(self, *, project_zone: str = "UTC", default_locale: str = "en") -> None:
+    def __init__(
+        self, *, project_zone: str = "UTC", default_locale: str = "en", shelf: Shelf | None = None
+    ) -> None:  # fmt: skip
+        self._shelf = shelf or EmptyShelf()
         self._project_zone = project_zone
         self._default_locale = default_locale
         self._child: asyncio.subprocess.Process | None = None
@@ -72,12 +111,42 @@ class Renderer:
     async def render_many(self, items: Sequence[RenderItem], *, strict: bool = False) -> list[Rendered | RenderFailed]:
         """One answer per item, in order; an item that fails, hangs or grows harms only itself."""
         chosen = [wording_for(item.content, item.locale) for item in items]
+        shared = await self._taken([wording for wording, _ in chosen])
         batch = _Batch()
         for item, (wording, locale) in zip(items, chosen, strict=True):
-            batch.items.append(self._asked(batch, item, wording, locale))
+            batch.items.append(self._asked(batch, item, wording, locale, shared))
         async with self._turn:
             answers = await self._answers(batch, strict)
-        return [_assembled(answer, locale) for answer, (_, locale) in zip(answers, chosen, strict=True)]
+        spoken = [
+            locale or item.locale or self._default_locale for item, (_, locale) in zip(items, chosen, strict=True)
+        ]
+        return [
+            _assembled(answer, locale, shared.brand, language)
+            for answer, (_, locale), language in zip(answers, chosen, spoken, strict=True)
+        ]
+
+    async def _taken(self, wordings: Sequence[Mapping[str, Any]]) -> _Shared:
+        different = {id(wording.get("blocks") or wording.get("body")): wording for wording in wordings}.values()
+        named = snippets_in(*(text for wording in different for text in texts_of(wording)))
+        blocks = any(wording.get("blocks") for wording in different)
+        return _Shared(
+            await self._shelf.brand() if blocks else Brand(), await self._shelf.snippets(named) if named else {}
+        )
+
+    async def offers_in(self, contents: Sequence[Mapping[str, Any]]) -> list[frozenset[str]]:
+        """For each content the keys of the offers whose codes it shows, in its snippets too."""
+        named = [list(texts_of(content)) for content in contents]
+        keys = [snippets_in(*texts) for texts in named]
+        wanted = set().union(*keys) if keys else set()
+        if not wanted:
+            return [frozenset(offers_in(*texts)) for texts in named]
+        snippets = await self._shelf.snippets(wanted)
+        inside = {key: list(texts_of(each)) for key, each in snippets.items()}
+        found = []
+        for texts, own in zip(named, keys, strict=True):
+            reached = reach(own, lambda key: snippets_in(*inside.get(key, ())))
+            found.append(frozenset(offers_in(*texts, *(text for key in reached for text in inside.get(key, ())))))
+        return found
 
     async def check(self, content: Mapping[str, Any]) -> None:
         """Raise `WrongInput` with a path for every wording that cannot be read or uses what is forbidden."""
@@ -100,8 +169,10 @@ class Renderer:
         async with self._turn:
             await self._kill()
 
-    def _asked(self, batch: _Batch, item: RenderItem, wording: Mapping[str, Any], locale: str | None) -> dict[str, Any]:
-        parts = _parts(wording)
+    def _asked(
+        self, batch: _Batch, item: RenderItem, wording: Mapping[str, Any], locale: str | None, shared: _Shared
+    ) -> dict[str, Any]:  # fmt: skip
+        parts = _parts(wording, shared, locale or item.locale or self._default_locale)
         key = hashlib.sha256(orjson.dumps(parts)).hexdigest()
         batch.templates.setdefault(key, parts)
         return {
@@ -210,13 +281,36 @@ def _is_fatal(answer: Mapping[str, Any]) -> bool:
     return bool(answer.get("fatal")) or (answer.get("error") or {}).get("code") == "too_large"
 
 
-def _parts(wording: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _parts(wording: Mapping[str, Any], shared: _Shared, language: str) -> dict[str, dict[str, Any]]:
     """The sources by name. HTML is escaped as such; all else is plain text."""
+    found = _sources(wording, shared.brand)
+    made: dict[str, dict[str, Any]] = {}
+    for name, (source, markup) in found.items():
+        made[name] = {"source": source, "markup": markup}
+        if snippets_in(source):
+            made[name]["snippets"] = {
+                key: snippet_source(each, language, markup=markup) for key, each in shared.snippets.items()
+            }
+    return made
+
+
+def snippet_source(snippet: Mapping[str, Any], language: str, *, markup: bool) -> str:
+    """The words of a snippet in the closest language; plain ones become HTML where HTML is written."""
+    chosen = closest_locale(language, tuple(snippet.get("locales") or ()))
+    own = snippet["locales"][chosen] if chosen else snippet
+    if not markup:
+        return str(own.get("text") or (plain_text(own["html"]) if own.get("html") else ""))
+    return str(own.get("html") or escaped(own.get("text") or "").replace("\n", "<br>\n"))
+
+
+def _sources(wording: Mapping[str, Any], brand: Brand) -> dict[str, tuple[str, bool]]:
     body = wording.get("body")
     sources: dict[str, tuple[str, bool]] = {}
     if wording.get("subject"):
         sources["subject"] = (wording["subject"], False)
-    if body:
+    if wording.get("blocks"):
+        sources |= block_sources(wording["blocks"], brand)
+    elif body:
         sources["body"] = (body, looks_like_html(body))
     if wording.get("text"):
         sources["text"] = (wording["text"], False)
@@ -231,15 +325,22 @@ def _parts(wording: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     for name in ("header", "body", "buttons"):
         for place, source in enumerate(approved.get(name) or ()):
             sources[f"whatsapp.{name}[{place}]"] = (source, False)
-    return {name: {"source": source, "markup": markup} for name, (source, markup) in sources.items()}
+    return sources
 
 
-def _assembled(answer: Mapping[str, Any], locale: str | None) -> Rendered | RenderFailed:
+def _assembled(
+    answer: Mapping[str, Any], locale: str | None, brand: Brand, language: str
+) -> Rendered | RenderFailed:  # fmt: skip
     error = answer.get("error")
     if error:
-        return RenderFailed(error["code"], error["message"], part=error["part"], line=error["line"])
+        part = error["part"].removesuffix(".text") if error["part"].startswith("blocks[") else error["part"]
+        return RenderFailed(error["code"], error["message"], part=part, line=error["line"])
     parts: Mapping[str, str] = answer["parts"]
     body, text = parts.get("body", ""), parts.get("text")
+    if "blocks[0]" in parts:
+        subject = one_line(parts.get("subject", ""))
+        body, made = letter(parts, brand, title=subject, language=language.replace("_", "-"))
+        text = made if text is None else text
     markup = looks_like_html(body)
     return Rendered(
         subject=one_line(parts["subject"]) if "subject" in parts else None,

@@ -55,7 +55,9 @@ def answer(language: Language, parts: dict[str, Any], item: dict[str, Any], stri
         signal.setitimer(signal.ITIMER_PROF, ITEM_CPU_S)
         try:
             for name, part in parts.items():
-                rendered[name] = language.render(part["source"], item["context"], setting, markup=part["markup"])
+                rendered[name] = language.render(
+                    part["source"], item["context"], setting, markup=part["markup"], snippets=part.get("snippets")
+                )
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
     except TooSlow:

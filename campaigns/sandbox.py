@@ -31,13 +31,15 @@ TEXT_MAX, OUTPUT_MAX, NODES_MAX = 100_000, 1_000_000, 5_000
 #: Loops inside loops.
 LOOPS_MAX = 2
 NUMBER_MAX = 10**15
+#: Snippets inside snippets.
+SNIPPETS_MAX = 6
 
 _ALLOWED: frozenset[type[nodes.Node]] = frozenset(
     {
         nodes.Template, nodes.Output, nodes.TemplateData, nodes.Const, nodes.Name, nodes.Getattr, nodes.Getitem,
         nodes.Filter, nodes.Test, nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.CondExpr,
         nodes.If, nodes.For, nodes.Assign, nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod,
-        nodes.Neg, nodes.Pos, nodes.Concat, nodes.List, nodes.Tuple, nodes.Keyword,
+        nodes.Neg, nodes.Pos, nodes.Concat, nodes.List, nodes.Tuple, nodes.Keyword, nodes.Scope,
     }
 )  # fmt: skip
 _LOOP_WORDS = frozenset({"index", "index0", "revindex", "first", "last", "length"})
@@ -291,14 +293,19 @@ class Language:
 
     def __init__(self, *, kept: int = 500) -> None:
         self._html, self._text = environment(markup=True), environment(markup=False)
-        self._kept: dict[tuple[bool, str], Any] = {}
+        self._kept: dict[tuple[bool, str, frozenset[tuple[str, str]]], Any] = {}
         self._most = kept
 
-    def render(self, source: str, context: Mapping[str, Any], setting: Setting, *, markup: bool) -> str:
-        """The text. Raises Forbidden, TooMuch, TemplateSyntaxError, UndefinedError."""
+    def render(
+        self, source: str, context: Mapping[str, Any], setting: Setting, *, markup: bool,
+        snippets: Mapping[str, str] | None = None,
+    ) -> str:  # fmt: skip
+        """The text; `snippets` are what `include` may name. Raises Forbidden, TooMuch, TemplateSyntaxError,
+        UndefinedError."""
         token = _now.set(setting)
+        template: Any = None
         try:
-            template = self._compiled(source, markup)
+            template = self._compiled(source, markup, snippets or {})
             parts, size = [], 0
             for part in template.generate(**context):
                 size += len(part)
@@ -306,23 +313,37 @@ class Language:
                     raise TooMuch("the result is too long")
                 parts.append(part)
             return "".join(parts)
+        except UndefinedError as error:
+            error.line = _line_of(error, template)  # type: ignore[attr-defined]
+            raise
         finally:
             _now.reset(token)
 
-    def _compiled(self, source: str, markup: bool) -> Any:
-        found = self._kept.get((markup, source))
+    def _compiled(self, source: str, markup: bool, snippets: Mapping[str, str]) -> Any:
+        key = (markup, source, frozenset(snippets.items()))
+        found = self._kept.get(key)
         if found is None:
             own = self._html if markup else self._text
-            found = own.from_string(checked(own, source))
+            found = own.from_string(checked(own, source, snippets))
             if len(self._kept) >= self._most:
                 self._kept.pop(next(iter(self._kept)))
-            self._kept[(markup, source)] = found
+            self._kept[key] = found
         return found
 
 
-def checked(own: Sandbox, source: str) -> nodes.Template:
-    """The syntax tree, if it holds nothing but the language."""
-    tree = own.parse(source)
+def _line_of(error: BaseException, template: Any) -> int | None:
+    """At which line of the template it was raised."""
+    found, at = None, error.__traceback__
+    while at is not None and template is not None:
+        if at.tb_frame.f_code.co_filename == "<template>":
+            found = template.get_corresponding_lineno(at.tb_lineno)
+        at = at.tb_next
+    return found
+
+
+def checked(own: Sandbox, source: str, snippets: Mapping[str, str] | None = None) -> nodes.Template:
+    """The syntax tree, if it holds nothing but the language. Snippets stand in it where they were named."""
+    tree = _Named(own, snippets or {}).visit(own.parse(source))
     count = 0
     waiting: list[tuple[nodes.Node, int]] = [(tree, 0)]
     while waiting:
@@ -359,6 +380,43 @@ def _is_given(node: nodes.Node) -> bool:
     while isinstance(node, nodes.Getattr | nodes.Getitem):
         node = node.node
     return isinstance(node, nodes.Name)
+
+
+class _Named(NodeTransformer):
+    """`include "key"` becomes the snippet itself, `coupon("key")` the person's code: there is no loader and no call."""
+
+    def __init__(self, own: Sandbox, snippets: Mapping[str, str], way: tuple[str, ...] = ()) -> None:
+        self._own = own
+        self._snippets = snippets
+        self._way = way
+
+    def visit_Include(self, node: nodes.Include) -> nodes.Node:
+        """The snippet's own tree, in a scope of its own; its faults are told at the line that names it."""
+        key = node.template.value if isinstance(node.template, nodes.Const) else None
+        if not isinstance(key, str):
+            raise Forbidden("a snippet is named by its key in quotes", node.lineno)
+        if key in self._way:
+            raise Forbidden(f"the snippet {key} contains itself", node.lineno)
+        if len(self._way) >= SNIPPETS_MAX:
+            raise Forbidden("snippets are nested too deeply", node.lineno)
+        if key not in self._snippets:
+            raise Forbidden(f"there is no snippet called {key}", node.lineno)
+        try:
+            tree = _Named(self._own, self._snippets, (*self._way, key)).visit(self._own.parse(self._snippets[key]))
+        except TemplateSyntaxError as error:
+            raise Forbidden(f"the snippet {key} cannot be read: {error.message}", node.lineno) from None
+        for each in tree.find_all(nodes.Node):
+            each.lineno = node.lineno
+        return nodes.Scope(tree.body, lineno=node.lineno)
+
+    def visit_Call(self, node: nodes.Call) -> nodes.Node:
+        """Nothing else can be called."""
+        known = isinstance(node.node, nodes.Name) and node.node.name == "coupon"
+        given = node.args[0] if len(node.args) == 1 and not node.kwargs else None
+        if not known or node.dyn_args or node.dyn_kwargs or not isinstance(given, nodes.Const):
+            raise Forbidden("call is not part of the template language", node.lineno)
+        codes = nodes.Name("coupons", "load", lineno=node.lineno)
+        return nodes.Getitem(codes, nodes.Const(str(given.value), lineno=node.lineno), "load", lineno=node.lineno)
 
 
 class _BoundedJoin(NodeTransformer):

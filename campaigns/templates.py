@@ -10,21 +10,31 @@ from pydantic import ValidationError
 from base.errors import Conflict, FieldError, NotFound, WrongInput
 from base.mongo import Document
 from base.pages import Page
-from campaigns.contents import Rendered, TemplateInput
+from campaigns.contents import PARTS, Rendered, TemplateInput
 from campaigns.definition import check_plain
 from campaigns.facts import FactReader, order_view
 from campaigns.namespaces import named
 from campaigns.render import Renderer, RenderFailed, RenderItem
-from campaigns.store import TemplateStore
+from campaigns.store import OfferStore, SnippetStore, TemplateStore
+from campaigns.wording.parts import offers_in, snippets_in, texts_of
 
 #: How often a change is tried again because somebody else saved at the same moment.
 ROUNDS = 5
+#: What a preview shows in place of what only a message has: it uses up no code and takes nobody off a list.
+SAMPLE_CODE = "SAMPLE-CODE"
+SAMPLE_LINKS = {
+    "unsubscribe_url": "https://example.org/unsubscribe", "preferences_url": "https://example.org/preferences",
+}  # fmt: skip
 
 
 class Templates:
     """The use cases. Rows: `{_id, name, kind, content: {subject, body, text, buttons, whatsapp, locales}, rev, …}`."""
 
-    def __init__(self, store: TemplateStore, renderer: Renderer, facts: FactReader) -> None:
+    def __init__(
+        self, store: TemplateStore, renderer: Renderer, facts: FactReader, snippets: SnippetStore, offers: OfferStore
+    ) -> None:  # fmt: skip
+        self._snippets = snippets
+        self._offers = offers
         self._store = store
         self._renderer = renderer
         self._facts = facts
@@ -32,16 +42,32 @@ class Templates:
     async def create(self, template: TemplateInput, by: str | None) -> Document:
         """A new template. Raises `WrongInput` with the part and line of what cannot be rendered."""
         content = await self._checked(template)
-        return await self._store.add(template.name, template.kind, content, by)
+        return await self._store.add(template.name, template.kind, content, by, tags=list(template.tags))
 
-    async def patch(self, template_id: str, changes: Mapping[str, Any], by: str | None) -> Document:
-        """Replace the fields given. Raises `NotFound`, `WrongInput`, `Conflict`."""
+    async def duplicate(self, template_id: str, by: str | None, name: str | None = None) -> Document:
+        """The same once more under another name. Raises `NotFound`."""
+        row = await self.get(template_id)
+        name = (name or f"{row['name']} (2)")[:120]
+        return await self._store.add(name, row["kind"], row["content"], by, tags=row.get("tags", []))
+
+    async def patch(
+        self, template_id: str, changes: Mapping[str, Any], by: str | None, *, rev: int | None = None
+    ) -> Document:  # fmt: skip
+        """Replace the fields given. With `rev` only if that is still the latest. Raises `NotFound`, `WrongInput`,
+        `Conflict`."""
         for _ in range(ROUNDS):
             row = await self.get(template_id)
-            merged = {"name": row["name"], "kind": row["kind"], **_given(row["content"]), **changes}
+            if rev is not None and row["rev"] != rev:
+                raise Conflict("Somebody else has changed this template meanwhile.", code="changed_meanwhile")
+            merged = {
+                "name": row["name"], "kind": row["kind"], "tags": row.get("tags", ()), **_given(row["content"]),
+                **changes,
+            }  # fmt: skip
             template = read_template(merged)
             content = await self._checked(template)
-            saved = await self._store.change(template_id, row["rev"], template.name, template.kind, content, by)
+            saved = await self._store.change(
+                template_id, row["rev"], template.name, template.kind, content, by, tags=template.tags
+            )
             if saved is not None:
                 return saved
         raise Conflict("This template is being changed too often just now.", code="contended")
@@ -54,10 +80,36 @@ class Templates:
         return row
 
     async def page(
-        self, *, kind: str | None = None, limit: int | None = None, cursor: str | None = None
-    ) -> Page[Document]:
+        self, *, kind: str | None = None, tag: str | None = None, q: str | None = None, limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page[Document]:  # fmt: skip
         """Templates, newest first."""
-        return await self._store.page(kind=kind, limit=limit, cursor=cursor)
+        return await self._store.page(kind=kind, tag=tag, q=q, limit=limit, cursor=cursor)
+
+    async def tags(self) -> list[str]:
+        """All tags of templates."""
+        return await self._store.tags()
+
+    async def revisions(
+        self, template_id: str, *, limit: int | None = None, cursor: str | None = None
+    ) -> Page[Document]:  # fmt: skip
+        """Every wording it had, newest first. Raises `NotFound`."""
+        await self.get(template_id)
+        return await self._store.revisions(template_id, limit=limit, cursor=cursor)
+
+    async def go_back(self, template_id: str, rev: int, by: str | None) -> Document:
+        """Make an earlier wording the latest, as a new revision. Raises `NotFound`, `WrongInput`, `Conflict`."""
+        row, earlier = await self.get(template_id), await self._store.revision(template_id, rev)
+        if earlier is None:
+            raise NotFound("There is no such revision.")
+        parts = dict.fromkeys(PARTS) | _given(earlier["content"])
+        return await self.patch(template_id, {"kind": earlier["kind"], **parts}, by, rev=row["rev"])
+
+    async def restore(self, template_id: str) -> Document:
+        """Undo a deletion. Raises `NotFound`."""
+        if not await self._store.restore(template_id):
+            raise NotFound("There is no such template.")
+        return await self.get(template_id)
 
     async def delete(self, template_id: str) -> None:
         """Take it out of the lists; runs that name it go on using it. Raises `NotFound`."""
@@ -88,8 +140,10 @@ class Templates:
             order = order_view((await self._facts.orders_of([profile_id])).get(profile_id, [])[:1])
         namespaces = named(
             profile=profile, event=_part(given, "event"), order=order if isinstance(order, Mapping) else {},
-            journey=_part(given, "journey"), campaign=_part(given, "campaign"), links={},
+            journey=_part(given, "journey"), campaign=_part(given, "campaign"), links=SAMPLE_LINKS,
         )  # fmt: skip
+        (keys,) = await self._renderer.offers_in([content])
+        namespaces["coupons"] = dict.fromkeys(await self._offers.by_keys(sorted(keys)), SAMPLE_CODE)
         item = RenderItem(content, namespaces, locale or profile.get("locale"), profile.get("time_zone"))
         try:
             return await self._renderer.render(item, strict=True)
@@ -97,9 +151,21 @@ class Templates:
             fault = FieldError(failed.part, str(failed) + (f" (line {failed.line})" if failed.line else ""))
             raise WrongInput("The template cannot be filled in.", [fault], code=f"template_{failed.code}") from None
 
+    async def require_known(self, content: Mapping[str, Any]) -> None:
+        """Raise `WrongInput` for snippets and offers that do not exist."""
+        texts = list(texts_of(content))
+        keys, offers = snippets_in(*texts), offers_in(*texts)
+        unknown = [
+            *(f"there is no snippet called {key}" for key in sorted(keys - await self._snippets.existing(keys))),
+            *(f"there is no offer called {key}" for key in sorted(offers - set(await self._offers.by_keys([*offers])))),
+        ]
+        if unknown:
+            raise WrongInput("The template has faults.", [FieldError("body", each) for each in unknown])
+
     async def _checked(self, template: TemplateInput) -> dict[str, Any]:
-        content = template.model_dump(exclude={"name", "kind"})
+        content = template.model_dump(exclude={"name", "kind", "tags"})
         check_plain(content)
+        await self.require_known(content)
         await self._renderer.check(content)
         return content
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -57,6 +57,26 @@ class PersonalLinks:
         return {"unsubscribe_url": self._links.url(no), "preferences_url": self._links.url(choice)}
 
 
+class Coupons(Protocol):
+    """Gives each person their code."""
+
+    async def for_sends(
+        self, wanted: Mapping[str, tuple[Send, Collection[str]]], now: datetime
+    ) -> Mapping[str, Mapping[str, str] | Skip]:
+        """Send id → code by the key of each offer named; or why this person gets no message."""
+        ...
+
+
+class NoCoupons:
+    """Where there are no offers."""
+
+    async def for_sends(
+        self, wanted: Mapping[str, tuple[Send, Collection[str]]], now: datetime
+    ) -> Mapping[str, Mapping[str, str] | Skip]:
+        """None."""
+        return {}
+
+
 @dataclass(frozen=True)
 class Letter:
     """What is to be written for one send. `content` None: its template is gone; `context` makes the namespaces of the
@@ -74,8 +94,10 @@ class MessageWriter:
     """Renders many letters in one go and fits each to its channel."""
 
     def __init__(
-        self, renderer: Renderer, channels: ChannelStore, registry: Registry, links: Links | None = None
-    ) -> None:
+        self, renderer: Renderer, channels: ChannelStore, registry: Registry, links: Links | None = None,
+        coupons: Coupons | None = None,
+    ) -> None:  # fmt: skip
+        self._coupons = coupons or NoCoupons()
         self._renderer = renderer
         self._channels = channels
         self._registry = registry
@@ -85,11 +107,16 @@ class MessageWriter:
         """Send id → the message, or why there is none."""
         answers: dict[str, Answer] = {}
         items: list[tuple[Letter, RenderItem]] = []
+        codes = await self._codes([letter for letter in letters if letter.content is not None], now)
         for letter in letters:
             if letter.content is None:
                 answers[letter.send.id] = Skip("template_gone", "The template of this message is not there any more.")
                 continue
-            context = letter.context(self._links.for_send(letter.send))
+            given = codes.get(letter.send.id, {})
+            if isinstance(given, Skip):
+                answers[letter.send.id] = given
+                continue
+            context = {**letter.context(self._links.for_send(letter.send)), "coupons": given}
             items.append((letter, RenderItem(letter.content, context, letter.locale, letter.zone)))
         made = await self._renderer.render_many([item for _, item in items]) if items else []
         for (letter, _), rendered in zip(items, made, strict=True):
@@ -100,6 +127,11 @@ class MessageWriter:
                     log.info("empty values", extra={"send": letter.send.id, "names": rendered.warnings})
                 answers[letter.send.id] = await self._fitted(letter, rendered, now)
         return answers
+
+    async def _codes(self, letters: Sequence[Letter], now: datetime) -> Mapping[str, Mapping[str, str] | Skip]:
+        named = await self._renderer.offers_in([letter.content or {} for letter in letters])
+        wanted = {letter.send.id: (letter.send, keys) for letter, keys in zip(letters, named, strict=True) if keys}
+        return await self._coupons.for_sends(wanted, now) if wanted else {}
 
     async def _fitted(self, letter: Letter, rendered: Rendered, now: datetime) -> Answer:
         send, identity = letter.send, letter.identity

@@ -26,6 +26,10 @@ from campaigns.handing_over import HandingOver
 from campaigns.intakes import Intakes
 from campaigns.journeys import Journeys
 from campaigns.late import LateEntries
+from campaigns.library.checking import Checker
+from campaigns.library.offers import Offers
+from campaigns.library.proofs import Proofs
+from campaigns.library.snippets import Snippets
 from campaigns.lifecycle import Lifecycle
 from campaigns.live import LiveJourneys
 from campaigns.naming import JourneyUses
@@ -46,7 +50,9 @@ from campaigns.store import (
     EnrolmentStore,
     IntakeStore,
     JourneyStore,
+    OfferStore,
     PlannedStore,
+    SnippetStore,
     TaskStore,
     TemplateStore,
     TurnStore,
@@ -87,6 +93,11 @@ class Campaigns:
 
     journeys: Journeys
     templates: Templates
+    snippets: Snippets
+    offers: Offers
+    offer_rows: OfferStore
+    checker: Checker
+    proofs: Proofs
     tasks: Tasks
     reactor: Reactor
     walker: Walker
@@ -114,7 +125,8 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
     zone = plumbing.settings.time_zone
     heads, runs = JourneyStore(db, clock), EnrolmentStore(db, clock)
     task_rows, template_rows = TaskStore(db, clock), TemplateStore(db, clock)
-    live, renderer = LiveJourneys(heads, people.terms), Renderer(project_zone=zone)
+    snippet_rows, offer_rows = SnippetStore(db, clock), OfferStore(db, clock)
+    live, renderer = LiveJourneys(heads, people.terms), Renderer(project_zone=zone, shelf=snippet_rows)
     people.uses.join(JourneyUses(heads, runs))
     facts = FactReader(
         people.profiles, people.events, orders, inbox.conversations, plumbing.channels, plumbing.registry, clock,
@@ -132,7 +144,9 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
     winners = Winners(WinnerStore(db), live, people.events, orders, clock, project_zone=zone)
     visits = VisitFacts(Turns(turn_rows, runs, clock), Digests(digest_rows, runs, clock), winners)
     handing_over = HandingOver(tasks, task_rows, assigning, inbox.conversations)
-    writer = MessageWriter(renderer, plumbing.channels, plumbing.registry, PersonalLinks(people.consent_links))
+    offers = Offers(offer_rows, template_rows, snippet_rows, clock)
+    links = PersonalLinks(people.consent_links)
+    writer = MessageWriter(renderer, plumbing.channels, plumbing.registry, links, offers)
     policy_rows, slots = PolicyStore(db, clock), SlotStore(db)
     rules = HouseRules(policy_rows, slots, inbox.sends, people.profiles, plumbing.channels, project_zone=zone)
     breaker = StepBreaker(StopStore(db), inbox.sends, rules.policies, tasks, plumbing.feed, doorbell, clock)
@@ -151,7 +165,7 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
     )
     lifecycle = Lifecycle(people.terms, people.editor, people.profiles, tasks, plumbing.feed)
     reminders = Reminders(tasks, people.merges)
-    templates = Templates(template_rows, renderer, facts)
+    templates = Templates(template_rows, renderer, facts, snippet_rows, offer_rows)
     mailing = _open_broadcasts(plumbing, people, inbox, facts, template_rows, templates, tasks, writer, rules)
     listeners = [
         people.appraisal.hear, confirmations.ask, lifecycle.hear, reminders.tell, handing_over.hear,
@@ -162,6 +176,11 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
             heads, runs, live, entrance, facts, template_rows, doorbell, clock, people.terms, segments, inbox.sends
         ),
         templates=templates,
+        snippets=Snippets(snippet_rows, template_rows, offer_rows, renderer),
+        offers=offers,
+        offer_rows=offer_rows,
+        checker=Checker(templates, plumbing.channels, plumbing.registry, plumbing.http),
+        proofs=Proofs(templates, plumbing.channels, plumbing.registry, inbox.outbox),
         tasks=tasks,
         reactor=Reactor(
             people.events, runs, live, entrance, facts, qualifying, late, doorbell, clock, listeners=listeners

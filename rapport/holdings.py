@@ -7,6 +7,7 @@ fails for one that stands in neither.
 from __future__ import annotations
 
 from base.mongo import Database, Document
+from campaigns.store import CouponRoom
 from desk.store import AnswerRoom, AnswerTextRoom, DeskStore
 from inbox.store import FileRoom, FileStore
 from inbox.store.early import early_of
@@ -29,6 +30,7 @@ IMPERSONAL = {
     "blobs.files": "heads of those bytes: hash, size, time",
     "blocked_values": "addresses and numbers that were found to stand for nobody in particular",
     "broadcast_paces": "how many of a broadcast went in a time",
+    "brand": "how letters look",
     "broadcasts": "broadcasts as they are written, and their figures",
     "call_secrets": "what calls of journeys are signed with",
     "channels": "our own accounts at providers",
@@ -47,6 +49,7 @@ IMPERSONAL = {
     "journey_drafts": "drafts of journeys, for going back",
     "journeys": "journeys as they are written",
     "links": "ways in for colleagues",
+    "offers": "what is offered to whom it is sent",
     "polls": "where asking an account for its news has got to",
     "retention": "for how long each kind is kept, and how many rows went",
     "segment_builds": "how far the search for members has got",
@@ -58,10 +61,12 @@ IMPERSONAL = {
     "sessions": "colleagues who are signed in",
     "split_winners": "which arm of a split has won, and by what numbers",
     "stopped_steps": "steps of journeys at which too much failed",
+    "snippets": "parts of texts before anybody's name is put in",
     "tag_changes": "tags that are renamed or joined, and how far that has got",
     "tags": "every tag that was ever given",
     "sheets.chunks": "bytes of lists: brought ones go once they are read, those taken out with any erasure",
     "sheets.files": "heads of those bytes: size and time",
+    "template_revisions": "every wording a template ever had",
     "template_fetches": "when approved templates were last asked for",
     "templates": "texts before anybody's name is put in",
     "term_lists": "names of stages, roles, relations and reasons",
@@ -88,6 +93,10 @@ def colleagues_words(database: Database) -> tuple[Written, ...]:
             id_of=lambda row: str(row["conversation_id"]),
         ),
         Texts(database, "templates"),
+        Texts(database, "template_revisions", id_of=lambda row: str(row["template_id"])),
+        Texts(database, "snippets"),
+        Texts(database, "offers", fields=("name",)),
+        Texts(database, "brand", id_of=lambda _: ""),
         Texts(database, "journeys"),
         Texts(database, "journey_versions", id_of=lambda row: str(row["journey_id"])),
         Texts(database, "consent_groups"),
@@ -113,6 +122,7 @@ def all_holdings(database: Database, orders: OrderStore, desk: DeskStore, mentio
         Held(database, "send_slots", _slots),
         Held(database, "broadcast_waves", _samples),
         Held(database, "tasks"),
+        CouponRoom(database),
         FileRoom(FileStore(database)),  # found by the messages
         Held(database, "messages"),
         Held(database, "conversations"),

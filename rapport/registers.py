@@ -84,6 +84,7 @@ def open_merger(
         campaigns.planned.belongings,
         campaigns.task_rows.belongings,
         campaigns.call_rows.belongings,
+        campaigns.offer_rows.belongings,
         people.consents.belongings,
         people.stage_log.belongings,
         people.relation_rows.belongings,

@@ -24,6 +24,10 @@ from campaigns.calling import Caller
 from campaigns.handing_over import HandingOver
 from campaigns.intakes import Intakes
 from campaigns.journeys import Journeys
+from campaigns.library.checking import Checker
+from campaigns.library.offers import Offers
+from campaigns.library.proofs import Proofs
+from campaigns.library.snippets import Snippets
 from campaigns.planning import DatePlanner
 from campaigns.policies.book import PolicyBook
 from campaigns.render import Renderer
@@ -169,6 +173,10 @@ class Runtime:
         self.desk_actions: ConversationActions = inbox.actions
         self.journeys: Journeys = campaigns.journeys
         self.templates: Templates = campaigns.templates
+        self.snippets: Snippets = campaigns.snippets
+        self.offers: Offers = campaigns.offers
+        self.checker: Checker = campaigns.checker
+        self.proofs: Proofs = campaigns.proofs
         self.tasks: Tasks = campaigns.tasks
         self.reactor: Reactor = campaigns.reactor
         self.walker: Walker = campaigns.walker

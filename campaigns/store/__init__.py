@@ -1,4 +1,4 @@
-"""Everything campaigns keep: journeys and their versions, runs and their log, templates, tasks."""
+"""Everything campaigns keep: journeys and their versions, runs and their log, templates, snippets, offers, tasks."""
 
 from base.mongo import Indexes
 from campaigns.store import (
@@ -7,7 +7,9 @@ from campaigns.store import (
     enrolments,
     intakes,
     journeys,
+    offers,
     planned,
+    snippets,
     tasks,
     templates,
     turns,
@@ -19,7 +21,9 @@ from campaigns.store.digests import DigestStore
 from campaigns.store.enrolments import EnrolmentStore
 from campaigns.store.intakes import IntakeStore
 from campaigns.store.journeys import JourneyStore
+from campaigns.store.offers import CouponRoom, OfferStore
 from campaigns.store.planned import PlannedStore
+from campaigns.store.snippets import SnippetStore
 from campaigns.store.tasks import TaskStore
 from campaigns.store.templates import TemplateStore
 from campaigns.store.turns import TurnStore
@@ -27,10 +31,11 @@ from campaigns.store.winners import WinnerStore
 
 INDEXES: Indexes = {
     **journeys.INDEXES, **enrolments.INDEXES, **planned.INDEXES, **intakes.INDEXES, **templates.INDEXES,
-    **tasks.INDEXES, **turns.INDEXES, **digests.INDEXES, **calls.INDEXES, **winners.INDEXES,
+    **tasks.INDEXES, **turns.INDEXES, **digests.INDEXES, **calls.INDEXES, **winners.INDEXES, **snippets.INDEXES,
+    **offers.INDEXES,
 }  # fmt: skip
 
 __all__ = [
-    "INDEXES", "CallStore", "DigestStore", "EnrolmentStore", "IntakeStore", "JourneyStore", "PlannedStore",
-    "RunBelongings", "TaskStore", "TemplateStore", "TurnStore", "WinnerStore",
+    "INDEXES", "CallStore", "CouponRoom", "DigestStore", "EnrolmentStore", "IntakeStore", "JourneyStore", "OfferStore",
+    "PlannedStore", "RunBelongings", "SnippetStore", "TaskStore", "TemplateStore", "TurnStore", "WinnerStore",
 ]  # fmt: skip

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
-from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
+from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from base.clock import Clock
 from base.ids import new_id
-from base.mongo import Database, Document, Indexes
+from base.mongo import Database, Document, Indexes, Session
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from campaigns.wording.parts import offers_in, snippets_in, texts_of
 
 INDEXES: Indexes = {
     "templates": [
@@ -22,15 +24,24 @@ INDEXES: Indexes = {
             unique=True,
             partialFilterExpression={"recipe_key": {"$exists": True}},
         ),
-    ]
+        IndexModel([("includes", ASCENDING)], name="by_include", sparse=True),
+        IndexModel([("offers", ASCENDING)], name="by_offer", sparse=True),
+        IndexModel([("tags", ASCENDING), ("_id", DESCENDING)], name="by_tag", sparse=True),
+    ],
+    "template_revisions": [
+        IndexModel([("template_id", ASCENDING), ("rev", DESCENDING)], name="once", unique=True),
+    ],
 }
 
 
 class TemplateStore:
-    """Reads and writes templates. Rows: `{_id, name, kind, content, rev, created_at, updated_at, …}`."""
+    """Reads and writes templates. Rows: `{_id, name, kind, content, rev, tags, includes, offers, …}`. Each wording it
+    ever had is a row of `template_revisions`: `{_id, template_id, rev, name, kind, content, at, by}`."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
         self._rows = database.collection("templates")
+        self._revisions = database.collection("template_revisions")
         self._clock = clock
 
     async def add(self, name: str, kind: str, content: Mapping[str, Any], by: str | None, **more: Any) -> Document:
@@ -38,9 +49,15 @@ class TemplateStore:
         now = self._clock()
         row = {
             "_id": new_id("tpl"), "name": name, "kind": kind, "content": _text(content), "rev": 1, "deleted_at": None,
-            "created_at": now, "updated_at": now, "created_by": by, "updated_by": by, **more,
+            "created_at": now, "updated_at": now, "created_by": by, "updated_by": by, "tags": [], **_named(content),
+            **more,
         }  # fmt: skip
-        await self._rows.insert_one(row)
+
+        async def work(session: Session) -> None:
+            await self._rows.insert_one(row, session=session)
+            await self._revisions.insert_one(_revision(row), session=session)
+
+        await self._database.in_transaction(work)
         return _opened(row)
 
     async def get(self, template_id: str) -> Document | None:
@@ -64,19 +81,61 @@ class TemplateStore:
         return _opened(row) if row else None
 
     async def change(
-        self, template_id: str, rev: int, name: str, kind: str, content: Mapping[str, Any], by: str | None
-    ) -> Document | None:
-        """Replace the content if nobody did so since `rev`; None when somebody did."""
-        change = {
-            "$set": {
-                "name": name, "kind": kind, "content": _text(content), "updated_at": self._clock(), "updated_by": by,
-            },
-            "$inc": {"rev": 1},
+        self, template_id: str, rev: int, name: str, kind: str, content: Mapping[str, Any], by: str | None,
+        *, tags: Sequence[str] = (),
+    ) -> Document | None:  # fmt: skip
+        """Replace the content if nobody did so since `rev`, as a new revision; None when somebody did."""
+        fields = {
+            "name": name, "kind": kind, "content": _text(content), "tags": list(tags), "updated_at": self._clock(),
+            "updated_by": by, **_named(content),
         }  # fmt: skip
-        row = await self._rows.find_one_and_update(
-            {"_id": template_id, "rev": rev, "deleted_at": None}, change, return_document=ReturnDocument.AFTER
-        )
+        wanted = {"_id": template_id, "rev": rev, "deleted_at": None}
+
+        async def work(session: Session) -> Document | None:
+            before: Document | None = await self._rows.find_one_and_update(
+                wanted, {"$set": fields, "$inc": {"rev": 1}}, session=session
+            )
+            if before is None:
+                return None
+            after = {**before, **fields, "rev": rev + 1}
+            for each in (before, after):  # the one before, too: it may be older than the revisions
+                made = _revision(each)
+                same = {"template_id": template_id, "rev": each["rev"]}
+                await self._revisions.update_one(same, {"$setOnInsert": made}, upsert=True, session=session)
+            return after
+
+        row = await self._database.in_transaction(work)
         return _opened(row) if row else None
+
+    async def revision(self, template_id: str, rev: int) -> Document | None:
+        """The wording of one revision: `{template_id, rev, name, kind, content, at, by}`."""
+        row = await self._revisions.find_one({"template_id": template_id, "rev": rev})
+        if row is not None:
+            return _opened(row)
+        head = await self._rows.find_one({"_id": template_id, "rev": rev})
+        return _opened(_revision(head)) if head else None
+
+    async def revisions(
+        self, template_id: str, *, limit: int | None = None, cursor: str | None = None
+    ) -> Page[Document]:  # fmt: skip
+        """All of them, newest first."""
+        wanted: Document = {"template_id": template_id}
+        if cursor is not None:
+            (last,) = read_cursor(cursor, int)
+            wanted["rev"] = {"$lt": last}
+        size = bounded(limit)
+        found = await self._revisions.find(wanted).sort("rev", DESCENDING).limit(size + 1).to_list(None)
+        rows, more = cut(found, size)
+        return Page([_opened(row) for row in rows], write_cursor(rows[-1]["rev"]) if more else None)
+
+    async def users(self, *, include: str | None = None, offer: str | None = None) -> list[Document]:
+        """Templates in which this snippet or this offer stands: `{_id, name}`."""
+        wanted: Document = {"deleted_at": None, **({"includes": include} if include else {"offers": offer})}
+        return await self._rows.find(wanted, {"name": 1}).sort("_id", ASCENDING).to_list(200)
+
+    async def tags(self) -> list[str]:
+        """All that are in use, in order."""
+        return sorted(await self._rows.distinct("tags", {"deleted_at": None}))
 
     async def delete(self, template_id: str) -> bool:
         """Take it out of the lists. Runs that name it go on using it."""
@@ -85,11 +144,20 @@ class TemplateStore:
         )
         return done.modified_count == 1
 
+    async def restore(self, template_id: str) -> bool:
+        """Put it back into the lists."""
+        wanted = {"_id": template_id, "deleted_at": {"$ne": None}}
+        return (await self._rows.update_one(wanted, {"$set": {"deleted_at": None}})).modified_count == 1
+
     async def page(
-        self, *, kind: str | None = None, limit: int | None = None, cursor: str | None = None
-    ) -> Page[Document]:
-        """Templates, newest first."""
-        wanted: Document = {"deleted_at": None, **({"kind": kind} if kind else {})}
+        self, *, kind: str | None = None, tag: str | None = None, q: str | None = None, limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page[Document]:  # fmt: skip
+        """Templates, newest first. `q` stands in the name or the words."""
+        wanted: Document = {"deleted_at": None, **({"kind": kind} if kind else {}), **({"tags": tag} if tag else {})}
+        if q:
+            like = {"$regex": re.escape(q), "$options": "i"}
+            wanted["$or"] = [{"name": like}, {"content": like}, {"tags": like}]
         if cursor is not None:
             (last,) = read_cursor(cursor, str)
             wanted["_id"] = {"$lt": last}
@@ -97,6 +165,18 @@ class TemplateStore:
         found = await self._rows.find(wanted).sort("_id", DESCENDING).limit(size + 1).to_list(None)
         rows, more = cut(found, size)
         return Page([_opened(row) for row in rows], write_cursor(rows[-1]["_id"]) if more else None)
+
+
+def _named(content: Mapping[str, Any]) -> Document:
+    texts = list(texts_of(content))
+    return {"includes": sorted(snippets_in(*texts)), "offers": sorted(offers_in(*texts))}
+
+
+def _revision(row: Document) -> Document:
+    return {
+        "_id": new_id("tpr"), "template_id": row["_id"], "rev": row["rev"], "name": row["name"], "kind": row["kind"],
+        "content": row["content"], "at": row["updated_at"], "by": row["updated_by"],
+    }  # fmt: skip
 
 
 def _text(content: Mapping[str, Any]) -> str:

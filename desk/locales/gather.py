@@ -28,7 +28,8 @@ OPTIONS = {"templates/**.html": {"trim_blocks": "true", "lstrip_blocks": "true",
 #: What a person may read of a fault: the sentences given to these, in these packages.
 SAYING = frozenset(
     {"WrongInput", "NotFound", "Refused", "Conflict", "TooMany", "TooLarge", "Unavailable", "Unauthenticated",
-     "FieldError", "UnknownOrder", "Unreadable", "Problem", "Reason", "Closed", "Skip", "Defer", "TooSlow", "in_time"}
+     "FieldError", "UnknownOrder", "Unreadable", "Problem", "Reason", "Closed", "Skip", "Defer", "TooSlow", "in_time",
+     "N_"}
 )  # fmt: skip
 PACKAGES = ("desk", "campaigns", "inbox", "orders", "profiles", "channels/store.py")
 

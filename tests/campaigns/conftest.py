@@ -54,6 +54,8 @@ from campaigns.store import (
     IntakeStore,
     JourneyStore,
     PlannedStore,
+    OfferStore,
+    SnippetStore,
     TaskStore,
     TemplateStore,
     TurnStore,
@@ -537,9 +539,10 @@ def _world(db: Database) -> World:
 
     first = worker()
     inbox.delivery.register("journey", first.source)
+    templates = Templates(template_rows, renderer, facts, SnippetStore(db, now), OfferStore(db, now))
     return World(
         db, inbox, people, resolver, happened, consent, orders, channels, registry, heads, runs, tasks, task_rows,
-        template_rows, Templates(template_rows, renderer, facts), renderer, facts, first, worker,
+        template_rows, templates, renderer, facts, first, worker,
         mates, phone, turns, notebook, secrets, handing_over, editor, Tidying(calls, DigestStore(db), turns, runs, now),
         Segments(db, segment_rows, members, people, now, Uses()),
         SegmentBuilder(db, segment_rows, members, people, now), planned, slots,

@@ -1,0 +1,1 @@
+"""What marketers keep beside templates: snippets, offers, the look of letters; and what is checked before sending."""
