@@ -25,6 +25,7 @@ from desk.api import (
     merges,
     messages,
     notes,
+    offers,
     orders,
     people,
     policies,
@@ -33,6 +34,7 @@ from desk.api import (
     profiles,
     segments,
     sends,
+    snippets,
     stream,
     tags,
     tasks,
@@ -48,6 +50,7 @@ RESOURCES = (
     blocked_values, imports, exports, privacy, consent_groups, conversations, messages, files, events, orders,
     templates, broadcasts, journeys, webhook_secret, enrolments, sends, tasks, people, stream, health,
     templates, broadcasts, journeys, webhook_secret, enrolments, policies, sends, tasks, people, stream, health,
+    templates, snippets, offers, broadcasts, journeys, webhook_secret, enrolments, sends, tasks, people, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 

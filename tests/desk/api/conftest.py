@@ -18,6 +18,8 @@ from base.clock import now
 from base.secret_box import SecretBox
 from base.settings import Settings
 from campaigns.contents import TemplateInput
+from campaigns.library.offers import OfferInput
+from campaigns.library.snippets import SnippetInput
 from campaigns.tasks import TaskInput
 from channels.vocabulary import Address, MessageReceived, Person
 from desk.app import build
@@ -161,7 +163,7 @@ async def _furnished(url: str, app: web.Application, runtime: Runtime) -> World:
     everybody = SegmentInput(name="Everybody", rule={"all": []})
     segment = (await runtime.segments.create(everybody))["_id"]
     field = (await runtime.fields.create(FieldInput(key="shoe_size", labels={"en": "Shoe size"}, type="number"))).id
-    common = {"jrn": journey, "tpl": template, "cgr": group, "seg": segment, "fld": field}
+    common = {"jrn": journey, "tpl": template, "cgr": group, "seg": segment, "fld": field, **await _library(runtime)}
     ours, foreign = await _side(runtime, "anna", common), await _side(runtime, "boris", common)
     await runtime.segment_builder.drain()
     await TagStore(runtime.db).note(["guest"], now())
@@ -170,6 +172,13 @@ async def _furnished(url: str, app: web.Application, runtime: Runtime) -> World:
         tokens[role], _ = await runtime.accounts.new_token(f"All of {role}", role)
         scoped[role], _ = await runtime.accounts.new_token(f"Part of {role}", role, channels=[ours.channel])
     return World(url, runtime, app, ours, foreign, tokens, scoped)
+
+
+async def _library(runtime: Runtime) -> dict[str, str]:
+    """A snippet and an offer."""
+    snippet = await runtime.snippets.create(SnippetInput(key="hello", name="Hello", text="Hello"), None)
+    offer = await runtime.offers.create(OfferInput(key="spring", name="Spring", source="list"), None)
+    return {"snp": snippet["_id"], "ofr": offer["_id"]}
 
 
 async def _campaign(runtime: Runtime) -> tuple[str, str]:
