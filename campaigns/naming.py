@@ -21,6 +21,11 @@ def with_tag_names(definition: Definition, names: TagNames) -> Definition:
     return _read_anew(definition, names) if names.renamed else definition
 
 
+def condition_with_tag_names(condition: Condition, names: TagNames) -> Condition:
+    """The same for a condition on its own. Pure."""
+    return replace(condition, root=_node(condition.root, names)) if names.renamed else condition
+
+
 def _read_anew(part: Any, names: TagNames) -> Any:
     if isinstance(part, Condition):
         return replace(part, root=_node(part.root, names))

@@ -12,12 +12,12 @@ from profiles.store.segments import SegmentStore
 from profiles.store.value_settings import ValueSettingsStore
 from profiles.terms import Terms
 
-UseKind = Literal["segment", "journey", "score_rule", "stage"]
+UseKind = Literal["segment", "journey", "broadcast", "score_rule", "stage"]
 
 
 @dataclass(frozen=True)
 class Use:
-    """`id` of who names it: a segment, a journey, a rule of the score, or the key of a stage."""
+    """`id` of who names it: a segment, a journey, a broadcast, a rule of the score, or the key of a stage."""
 
     kind: UseKind
     id: str

@@ -9,6 +9,7 @@ from campaigns.backfill import Backfills
 from campaigns.broadcasts.book import Broadcasts
 from campaigns.broadcasts.hearing import Hearing
 from campaigns.broadcasts.minding import Minder
+from campaigns.broadcasts.naming import BroadcastUses
 from campaigns.broadcasts.pacing import Pacer
 from campaigns.broadcasts.places import Places
 from campaigns.broadcasts.planning import Planner
@@ -217,9 +218,10 @@ def _open_broadcasts(
 ) -> Mailing:  # fmt: skip
     db, clock, feed, doorbell = plumbing.db, plumbing.clock, plumbing.feed, plumbing.doorbell
     heads, waves, mailings = BroadcastStore(db, clock), WaveStore(db, clock), MailingStore(db)
+    people.uses.join(BroadcastUses(heads))
     places = Places(
         MemberStore(db), people.segment_rows, people.profiles, people.consent, plumbing.channels, plumbing.registry,
-        clock, project_zone=plumbing.settings.time_zone,
+        people.terms, clock, project_zone=plumbing.settings.time_zone,
     )  # fmt: skip
     minder = Minder(heads, waves, mailings, tasks, feed, doorbell, clock, rules.policies)
     pacer = Pacer(PaceStore(db), clock)

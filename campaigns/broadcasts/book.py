@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 
 import orjson
@@ -16,13 +16,13 @@ from base.ids import is_id, new_id
 from base.mongo import Document
 from base.pages import Page
 from campaigns.broadcasts.figures import counts_of, results_of
-from campaigns.broadcasts.heads import broadcast_of, wording
+from campaigns.broadcasts.heads import begins_at, broadcast_of, wording
 from campaigns.broadcasts.minding import Minder
 from campaigns.broadcasts.models import REST, Broadcast, Late, Local, check_draft, must_read
 from campaigns.broadcasts.places import Places
 from campaigns.broadcasts.source import UNDECIDED
 from campaigns.broadcasts.store import BroadcastStore, WaveStore
-from campaigns.broadcasts.timing import PLAN_AHEAD, first_turn
+from campaigns.broadcasts.timing import first_turn
 from campaigns.broadcasts.winner import figures_of
 from campaigns.store import TemplateStore
 from campaigns.wallclock import zone_or
@@ -146,11 +146,13 @@ class Broadcasts:
     # -- running -----------------------------------------------------------------------------------------------
 
     async def set_status(
-        self, broadcast_id: str, wish: Wish, by: str | None = None, *, overdue: Late = "send_now"
-    ) -> Document:
+        self, broadcast_id: str, wish: Wish, by: str | None = None, *, overdue: Late = "send_now",
+        grace: timedelta = timedelta(),
+    ) -> Document:  # fmt: skip
         """Schedule, start at once, pause, resume, cancel, or bring back to a draft what was not begun. The same status
         again changes nothing.
 
+        `grace`: nothing is begun before so long has passed, so that it can be brought back to a draft.
         On resume `overdue` says what becomes of those whose own time came during the pause (only with local times).
         Raises `WrongInput` with every fault of a draft, `Conflict` where it is too late.
         """
@@ -161,13 +163,13 @@ class Broadcasts:
             head = await self.get(broadcast_id)
             if head["status"] == wish:
                 return head
-            fields = await self._step(head, wish, overdue)
+            fields = await self._step(head, wish, overdue, grace)
             changed = await self._store.change(head, {**fields, "updated_by": by})
             if changed is not None:
                 return await self._followed(changed)
         raise _contended()
 
-    async def _step(self, head: Document, wish: Wish, overdue: Late) -> Document:
+    async def _step(self, head: Document, wish: Wish, overdue: Late, grace: timedelta) -> Document:
         now, status = self._clock(), head["status"]
         if wish == "draft":
             if status != "scheduled":
@@ -185,7 +187,7 @@ class Broadcasts:
         if status == "paused":
             return await self._resumed(head, wish, overdue, now)
         if status in ("draft", "scheduled"):
-            return await self._scheduled(head, now, at_once=wish == "running")
+            return await self._scheduled(head, now, at_once=wish == "running", grace=grace)
         raise Conflict("It is over; ask for newcomers or for another attempt instead.", code="over")
 
     async def _resumed(self, head: Document, wish: Wish, overdue: Late, now: datetime) -> Document:
@@ -202,12 +204,13 @@ class Broadcasts:
             "release": release, "ring": ring, "active": True,
         }  # fmt: skip
 
-    async def _scheduled(self, head: Document, now: datetime, *, at_once: bool) -> Document:
+    async def _scheduled(self, head: Document, now: datetime, *, at_once: bool, grace: timedelta) -> Document:
         broadcast = must_read(head["body"])
         await self._checked(broadcast)
         start = first_turn(broadcast, now)
         if at_once and not isinstance(broadcast.schedule, Local):
             start = now
+        start = max(start, now + grace)
         decide_at = None
         if broadcast.ab is not None and broadcast.ab.decide_after is not None:
             zone, _ = zone_or(None, self._places.project_zone)
@@ -215,13 +218,14 @@ class Broadcasts:
         templates = await self._templates.many(broadcast.template_ids)
         return {
             "status": "scheduled", "start_at": start, "decide_at": decide_at, "active": True,
+            "not_before": now + grace,
             "pinned": _pinned(broadcast, templates) if broadcast.is_pinned else None,
             "has_approved": any(row["content"].get("whatsapp") for row in templates.values()),
         }  # fmt: skip
 
     async def _followed(self, head: Document) -> Document:
         """What can be done at once is not left to the clockwork."""
-        if head["status"] == "scheduled" and head["start_at"] - PLAN_AHEAD <= self._clock():
+        if head["status"] == "scheduled" and begins_at(head) <= self._clock():
             head = await self._minder.begin(head) or await self.get(head["_id"])
         await self._feed.append([Notice("broadcast.updated", {"broadcast_id": head["_id"]})])
         return head
@@ -242,7 +246,9 @@ class Broadcasts:
         return await self._another(broadcast_id, "retry", by, states=states, until=new_id("snd"))
 
     async def newcomers(self, broadcast_id: str, by: str | None = None) -> Document:
-        """Send it to those who have come into the audience since. The wave that does it. Raises as `retry`."""
+        """Send it to those who have come into the audience since. The wave that does it. Raises as `retry`,
+        and `WrongInput` when something that it names is gone."""
+        await self._checked(broadcast_of(await self.get(broadcast_id)))
         return await self._another(broadcast_id, "newcomers", by)
 
     async def _another(self, broadcast_id: str, kind: str, by: str | None, **more: Any) -> Document:

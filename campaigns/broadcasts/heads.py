@@ -12,6 +12,7 @@ import orjson
 from base.mongo import Document
 from campaigns.broadcasts.models import REST, Broadcast, must_read
 from campaigns.broadcasts.places import Plan
+from campaigns.broadcasts.timing import PLAN_AHEAD
 
 _READ_KEPT = 200
 _read: OrderedDict[bytes, Broadcast] = OrderedDict()
@@ -26,6 +27,12 @@ def broadcast_of(head: Document) -> Broadcast:
         while len(_read) > _READ_KEPT:
             _read.popitem(last=False)
     return known
+
+
+def begins_at(head: Document) -> datetime:
+    """When people of a scheduled one are put into the ledger: a while before the first message."""
+    at: datetime = head["start_at"] - PLAN_AHEAD
+    return max(at, head.get("not_before") or at)
 
 
 def plan_of(head: Document, now: datetime) -> Plan:

@@ -18,10 +18,9 @@ from base.mongo import UNAVAILABLE, Document
 from campaigns.bells import Ringer
 from campaigns.broadcasts.breaker import noted, trips
 from campaigns.broadcasts.figures import counts_of, results_of
-from campaigns.broadcasts.heads import broadcast_of
+from campaigns.broadcasts.heads import begins_at, broadcast_of
 from campaigns.broadcasts.source import PAUSED, PAUSED_SENTENCE, UNDECIDED
 from campaigns.broadcasts.store import BroadcastStore, WaveStore
-from campaigns.broadcasts.timing import PLAN_AHEAD
 from campaigns.broadcasts.winner import decide, figures_of
 from campaigns.policies.models import SendingPolicies
 from campaigns.tasks import Tasks
@@ -70,7 +69,7 @@ class Minder:
 
     async def mind(self, head: Document) -> None:
         """Whatever is due for this one."""
-        if head["status"] == "scheduled" and head["start_at"] - PLAN_AHEAD <= self._clock():
+        if head["status"] == "scheduled" and begins_at(head) <= self._clock():
             await self.begin(head)
             return
         if head["moving"] is not None:

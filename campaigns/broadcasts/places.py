@@ -24,9 +24,10 @@ from inbox.store.mailings import KIND
 from profiles.consent import MARKETING, Consent
 from profiles.membership.finding import Between, Stretch
 from profiles.models import Identity
-from profiles.segments import segments_of, with_segments
+from profiles.segments import TagNames, segments_of, with_segments, with_tags
 from profiles.store import ProfileStore
 from profiles.store.segments import MemberStore, SegmentStore
+from profiles.terms import Terms
 
 HELD_OUT = Reason("holdout", "The person is in the control group and gets no message.")
 LATE = Reason("late_zone", "Where this person lives that time was past when the broadcast began.")
@@ -77,7 +78,7 @@ class Places:
 
     def __init__(
         self, members: MemberStore, segments: SegmentStore, profiles: ProfileStore, consent: Consent,
-        channels: ChannelStore, registry: Registry, clock: Clock, *, project_zone: str,
+        channels: ChannelStore, registry: Registry, terms: Terms, clock: Clock, *, project_zone: str,
     ) -> None:  # fmt: skip
         self._members = members
         self._segments = segments
@@ -85,6 +86,7 @@ class Places:
         self._consent = consent
         self._channels = channels
         self._registry = registry
+        self._terms = terms
         self._clock = clock
         self.project_zone = project_zone
 
@@ -100,8 +102,13 @@ class Places:
         """`{_id, time_zone}` of those of this stretch who are in the audience now."""
         rule = broadcast.audience.rule_read
         bound = with_segments(rule, await self._segments.live_keys(segments_of(rule)))
+        bound = with_tags(bound, await self.tag_names())
         wanted = await Stretch(self._members, between, self._clock()).filter(bound)
         return await self._members.people(between, wanted, ("time_zone",))
+
+    async def tag_names(self) -> TagNames:
+        """By which names tags are found; at most two seconds old."""
+        return (await self._terms.now()).tags
 
     def segments_of(self, broadcast: Broadcast) -> frozenset[str]:
         """All segments that its audience asks for."""

@@ -27,12 +27,14 @@ from campaigns.facts import FactReader
 from campaigns.namespaces import named
 from campaigns.policies.gate import HouseRules
 from campaigns.policies.models import Wishes
+from campaigns.naming import condition_with_tag_names
 from campaigns.store import TemplateStore
 from campaigns.writing import Letter, MessageWriter
 from inbox.models import Send
 from inbox.sources import Answer, Defer, Skip
 from inbox.store import MailingStore
 from inbox.store.mailings import FAR
+from profiles.segments import TagNames
 from profiles.store import ProfileStore
 
 #: Why a send waits although its time has come; by these codes all of them are let go together.
@@ -133,9 +135,11 @@ class BroadcastSource:
 
     async def _in_audience(self, cases: Sequence[_Case], now: datetime) -> dict[str, Objection]:
         found: dict[str, Objection] = {}
-        for head_id in {case.head["_id"] for case in cases if case.broadcast.recheck}:
+        asked = {case.head["_id"] for case in cases if case.broadcast.recheck}
+        names = await self._places.tag_names() if asked else TagNames()
+        for head_id in asked:
             own = [case for case in cases if case.head["_id"] == head_id]
-            condition = own[0].broadcast.audience.condition
+            condition = condition_with_tag_names(own[0].broadcast.audience.condition, names)
             ids = [case.send.profile_id for case in own]
             subjects = await self._facts.subjects(ids, condition.history_names)
             left = Skip("left_audience", "The person is not in the audience any more.")

@@ -93,6 +93,12 @@ class BroadcastStore:
         rows, more = cut(found, size)
         return Page([_opened(row) for row in rows], write_cursor(rows[-1]["_id"]) if more else None)
 
+    async def not_over(self) -> list[Document]:
+        """All that are written, wait, run or are paused."""
+        wanted = {"status": {"$in": ["draft", "scheduled", "running", "paused"]}}
+        rows = await whole(self._rows.find(wanted, {"counts": 0, "ring": 0}).sort("_id", ASCENDING))
+        return [_opened(row) for row in rows]
+
     async def to_look_after(self) -> list[Document]:
         """Those whose turn for a look it is. Each is looked at by one worker at a time, about once a second, and less
         often the longer its figures take to count."""

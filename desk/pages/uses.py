@@ -9,17 +9,19 @@ from desk.i18n import N_, NN_, Formats
 from profiles.uses import Use, UseKind
 
 _WHERE: dict[UseKind, str] = {
-    "segment": "/segments/{id}", "journey": "/journeys/{id}", "score_rule": "/settings/score",
-    "stage": "/settings/stages",
+    "segment": "/segments/{id}", "journey": "/journeys/{id}", "broadcast": "/broadcasts/{id}",
+    "score_rule": "/settings/score", "stage": "/settings/stages",
 }  # fmt: skip
 _KINDS: dict[UseKind, str] = {
     "segment": N_("Segment"),
     "journey": N_("Journey"),
+    "broadcast": N_("Broadcast"),
     "score_rule": N_("Rule of the score"),
     "stage": N_("Stage"),
 }
 _COUNTED: dict[UseKind, tuple[str, str]] = {
     "segment": NN_("%(num)s segment", "%(num)s segments"), "journey": NN_("%(num)s journey", "%(num)s journeys"),
+    "broadcast": NN_("%(num)s broadcast", "%(num)s broadcasts"),
     "score_rule": NN_("%(num)s rule of the score", "%(num)s rules of the score"),
     "stage": NN_("%(num)s stage", "%(num)s stages"),
 }  # fmt: skip

@@ -28,6 +28,7 @@ from inbox.store import MailingStore
 from profiles.resolve import Sighting
 from profiles.store import ConsentStore, consent_groups, segments
 from profiles.store.segments import MemberStore, SegmentStore
+from profiles.terms import Terms
 from tests.campaigns.conftest import LINKS, SilentBell, World, indexed_database, world
 
 __all__ = ["indexed_database", "world"]
@@ -138,8 +139,8 @@ def opened(world: World, *, stretch: int = 40) -> Post:
     store, waves, mailings, paces = BroadcastStore(db, now), WaveStore(db, now), MailingStore(db), PaceStore(db)
     segment_rows = SegmentStore(db, now)
     places = Places(
-        MemberStore(db), segment_rows, world.profiles, world.consent, world.channels, world.registry, now,
-        project_zone="Europe/Berlin",
+        MemberStore(db), segment_rows, world.profiles, world.consent, world.channels, world.registry, Terms(db, now),
+        now, project_zone="Europe/Berlin",
     )  # fmt: skip
     minder = Minder(store, waves, mailings, world.tasks, feed, bell, now, world.worker.rules.policies)
     writer = MessageWriter(world.renderer, world.channels, world.registry, PersonalLinks(LINKS))

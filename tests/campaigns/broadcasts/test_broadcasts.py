@@ -9,12 +9,15 @@ import pytest
 from base.clock import now
 from base.errors import Conflict, WrongInput
 from campaigns.broadcasts.figures import adds_up
+from campaigns.broadcasts.naming import BroadcastUses
 from channels.failures import Failure, SendFailed
 from channels.vocabulary import Address, OutboundMail, OutboundMessage
 from inbox.models import SendRequest, Source
 from inbox.sources import written
 from inbox.store.mailings import Tally
 from profiles.consent import ConsentAct
+from profiles.store.terms import TermStore
+from profiles.uses import Use, Uses
 from tests.campaigns.broadcasts.conftest import Post, opened
 
 
@@ -245,3 +248,42 @@ async def test_a_test_goes_to_an_address_that_is_no_customers(post: Post) -> Non
     assert row["state"] == "accepted" and "unsettled" not in row
     assert await post.world.db.collection("messages").count_documents({}) == 0
     assert await post.world.db.collection("identities").count_documents({}) == 0
+
+
+async def test_what_was_sent_can_be_taken_back_while_its_grace_lasts(post: Post) -> None:
+    await post.people(3)
+    head = await post.draft()
+    sent = await post.broadcasts.set_status(head["_id"], "running", grace=timedelta(seconds=10))
+    assert sent["status"] == "scheduled" and sent["start_at"] - sent["updated_at"] > timedelta(seconds=9)
+    await post.settle()
+    assert not await post.rows(head["_id"])
+    assert (await post.broadcasts.set_status(head["_id"], "draft"))["status"] == "draft"
+    await post.broadcasts.set_status(head["_id"], "running", grace=timedelta(seconds=10))
+    past = {"not_before": now() - timedelta(seconds=1), "start_at": now() - timedelta(seconds=1)}
+    await post.world.db.collection("broadcasts").update_one({"_id": head["_id"]}, {"$set": past})
+    await post.look()
+    await post.settle()
+    assert (await post.counts(head["_id"]))["accepted"] == 3
+
+
+async def test_a_renamed_tag_is_found_by_the_rule_that_names_the_old_one(post: Post) -> None:
+    people = await post.people(4)
+    db = post.world.db
+    await db.collection("profiles").update_many({"_id": {"$in": people[:2]}}, {"$set": {"tags": ["green tea"]}})
+    head = await post.draft(audience={"rule": {"field": "tags", "op": "any_of", "value": ["tea"]}}, recheck=True)
+    assert await TermStore(db).save_list("tag_names", 0, [{"tag": "tea", "to": "green tea"}])
+    await post.broadcasts.set_status(head["_id"], "running")
+    await post.settle()
+    counts = await post.counts(head["_id"])
+    assert counts["people"] == 2 == counts["accepted"]
+
+
+async def test_a_segment_is_not_deleted_under_a_broadcast_that_is_to_come(post: Post) -> None:
+    segment, other = "seg_" + "1" * 26, "seg_" + "2" * 26
+    head = await post.draft(name="Spring", audience={"segment_ids": [segment], "exclude": {"segment_ids": [other]}})
+    uses = Uses(BroadcastUses(post.store))
+    for each in (segment, other):
+        assert await uses.of_segment(each) == [Use("broadcast", head["_id"], "Spring")]
+    assert await uses.of_segment("seg_" + "3" * 26) == []
+    await post.broadcasts.set_status(head["_id"], "cancelled")
+    assert await uses.of_segment(segment) == []
