@@ -6,6 +6,7 @@ one that was forgotten.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,10 +14,11 @@ from typing import Any, Protocol
 
 from base.mongo import Document
 from profiles.models import Profile, plain
-from profiles.normalise import folded
+from profiles.normalise import UNSPACED, folded
 
 #: Shorter words would be found in everything.
 WORD_MIN, NAME_MIN = 4, 6
+_UNSPACED_NAME = re.compile(rf"[{UNSPACED}]{{3,}}")
 #: So many digits are a number of somebody.
 NUMBER_MIN = 7
 
@@ -86,7 +88,7 @@ def traces_of(
         addresses=tuple(_addresses(rows)),
         channels=tuple((row["channel_id"], key) for key, row in canonical.items() if row.get("channel_id")),
         words=_long_enough(words, WORD_MIN),
-        names=_long_enough(names, NAME_MIN),
+        names=tuple(dict.fromkeys(name for name in names if name and _tells(name.strip()))),
         since=min(seen, default=None),
     )  # fmt: skip
 
@@ -101,6 +103,15 @@ def _addresses(rows: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
 
 def _long_enough(texts: Iterable[str | None], least: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for text in texts if text and len(text.strip()) >= least))
+
+
+def is_unspaced_name(name: str) -> bool:
+    """Whether it is written in a script without spaces and long enough to be somebody's whole name: 王小明."""
+    return _UNSPACED_NAME.fullmatch(name) is not None
+
+
+def _tells(name: str) -> bool:
+    return len(name) >= NAME_MIN or is_unspaced_name(name.replace(" ", ""))
 
 
 def speaks_of(text: str, traces: Traces) -> bool:

@@ -28,6 +28,8 @@ SHARED_MAILBOXES = frozenset({
     "team", "test", "unsubscribe", "webmaster",
 })  # fmt: skip
 
+#: Letters of scripts written without spaces between words, as a set of a pattern.
+UNSPACED = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff\u0e00-\u0e7f"
 _MEANINGLESS = re.compile(r"[0\s\-_.:+]*", re.ASCII)
 _MEXICAN_MOBILE = re.compile(r"\+521(\d{10})", re.ASCII)
 _ARGENTINE_MOBILE = re.compile(r"\+549(\d{10})", re.ASCII)

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from profiles.holdings import NUMBER_MIN, Traces
-from profiles.normalise import folded
+from profiles.holdings import NUMBER_MIN, Traces, is_unspaced_name
+from profiles.normalise import UNSPACED, folded
 
 #: Shorter ids are found in everything.
 ID_MIN = 6
@@ -21,6 +21,8 @@ PLACES_MAX = 100
 #: Digits from the right by which a number is the same, however its beginning is written.
 _TAIL = 9
 _GAP = r"[\s().\-/]{0,3}"
+#: A letter or digit that belongs to the same word. In Chinese an address stands between words without a space.
+_LETTER = rf"[^\W{UNSPACED}]"
 
 
 @dataclass(frozen=True, order=True)
@@ -62,14 +64,23 @@ async def places_of(rooms: Iterable[Written], traces: Traces) -> Places:
 
 
 def pattern_of(traces: Traces) -> re.Pattern[str] | None:
-    """Finds the person in folded text: addresses and ids as they are, numbers however they are grouped, handles, and
-    names of two words or more as a whole. None when there is nothing to look for."""
-    forms = [form for word in traces.words if (form := _word(folded(word.strip())))]
-    forms += [form for name in traces.names if (form := _name(folded(name)))]
-    if not forms:
-        return None
-    either = "|".join(sorted(dict.fromkeys(forms), key=len, reverse=True))
-    return re.compile(rf"(?<![\w@])(?<!\w[.+-])(?:{either})(?!\w)")
+    """Finds the person in folded text: addresses and ids as they are, numbers however they are grouped, handles, names
+    of two words or more as a whole, and Chinese ones of three signs or more. None when there is nothing to look for."""
+    words = [folded(word.strip()) for word in traces.words]
+    names = [folded(name) for name in traces.names]
+    numbers = [number for word in words if (number := _number(word))]
+    apart = [re.escape(word) for word in words if len(word) >= ID_MIN and not _is_number(word)]
+    apart += [form for name in names if (form := _name(name))]
+    if numbers:  # what may stand before is looked at once, not for each
+        apart.append(rf"\+?[\d\s().\-/]{{0,8}}?(?:{_either(numbers)})")
+    forms = [rf"(?<!{_LETTER})(?<!@)(?<!{_LETTER}[.+-])(?:{_either(apart)})(?!{_LETTER})"] if apart else []
+    forms += [re.escape(name) for name in names if is_unspaced_name(name)]
+    return re.compile("|".join(forms)) if forms else None
+
+
+def _either(forms: Iterable[str]) -> str:
+    """The longest first."""
+    return "|".join(sorted(dict.fromkeys(forms), key=len, reverse=True))
 
 
 def words_of(value: Any) -> str:
@@ -89,11 +100,13 @@ def _texts(value: Any) -> Iterable[str]:
             yield from _texts(each)
 
 
-def _word(word: str) -> str | None:
+def _is_number(word: str) -> bool:
+    return sum(each.isdigit() for each in word) >= NUMBER_MIN and not any(each.isalpha() for each in word)
+
+
+def _number(word: str) -> str | None:
     digits = "".join(each for each in word if each.isdigit())
-    if len(digits) >= NUMBER_MIN and not any(each.isalpha() for each in word):
-        return r"\+?[\d\s().\-/]{0,8}?" + _GAP.join(digits[-_TAIL:])
-    return re.escape(word) if len(word) >= ID_MIN else None
+    return _GAP.join(digits[-_TAIL:]) if _is_number(word) else None
 
 
 def _name(name: str) -> str | None:

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-from profiles.normalise import folded
+from profiles.normalise import UNSPACED, folded
 
 TOKENS_MAX, TOKEN_MAX, QUERY_MAX = 96, 64, 6
 _WORD = re.compile(r"[^\W_]+")
 #: Scripts written without spaces: cut into pairs.
-_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff\u0e00-\u0e7f]+")
+_UNSPACED = re.compile(f"[{UNSPACED}]+")
 _NUMBER = re.compile(r"[+\d][\d\s().\-/]{3,}")
 
 

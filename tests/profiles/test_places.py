@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from profiles.holdings import Traces
+from profiles.holdings import Traces, traces_of
 from profiles.places import Places, pattern_of, places_of, words_of
 
 ANNA = Traces(
     ("prf_1",),
     words=("anna.bee@example.com", "+4915123456789", "4915123456789", "4711", "customer-9-77"),
-    names=("Anna Bee", "Annabella", "@annabee", "王 小明"),
+    names=("Anna Bee", "Annabella", "@annabee", "王 小明", "李小红"),
 )
 
 
@@ -18,6 +18,7 @@ ANNA = Traces(
     "Call anna.bee@example.com", "ANNA.BEE@EXAMPLE.COM said no", "rule: <anna.bee@example.com>", "+49 151 2345 6789",
     "0151-23456789 is hers", "(0151) 234 567 89", "Anna Bee wants tea", "anna  BEE", "Ａｎｎａ Ｂｅｅ",
     "as @annabee wrote", "with annabee", "customer-9-77", "问 王 小明",
+    "请发邮件到anna.bee@example.com谢谢", "电话015123456789吧", "问annabee吧", "找Anna Bee聊", "请联系李小红吧",
 ])  # fmt: skip
 def test_these_name_her(text: str) -> None:
     pattern = pattern_of(ANNA)
@@ -32,6 +33,11 @@ def test_these_do_not(text: str) -> None:
     """One word of a name is anybody's; so are short numbers, and what only begins or ends alike."""
     pattern = pattern_of(ANNA)
     assert pattern is not None and not pattern.search(words_of({"text": text})), text
+
+
+def test_a_chinese_name_is_long_enough_to_be_looked_for() -> None:
+    row = {"_id": "idn_1", "key": "x", "address_key": "x", "display_name": "李小红", "handle": "小红", "value": None}
+    assert traces_of([], ["prf_1"], [row]).names == ("李小红",)
 
 
 async def test_of_nobody_nothing_is_looked_for() -> None:
