@@ -82,6 +82,9 @@ async def test_relations_and_tags(own_world: World) -> None:
         assert (await ask(client, "GET", f"/profiles/{ours}/relations"))["data"] == []
         await ask(client, "POST", f"/profiles/{ours}/relations", body, 404)
         assert all(each["count"] is None for each in (await ask(client, "GET", "/tags"))["data"])
+        assert (await ask(client, "GET", "/tags/changes"))[
+            "data"
+        ] == []  # how many people a change found is no less told
         await ask(client, "POST", "/tags/changes", {"what": "delete", "tag": "tee"}, 403)
         stages = (await ask(client, "GET", "/stages"))["data"]
         assert all(each["count"] is None for each in stages)
