@@ -215,11 +215,7 @@ class Caller:
             return "The version of the journey can no longer be read."
         run = run_of(run_row)
         facts = (await self._facts.read([Ask(run, definition, frozenset({"profile", "order"}))]))[run.id]
-        names = {
-            name: value
-            for name, value in context_of(facts, run, definition, {}).items()
-            if name not in LINKS
-        }
+        names = {name: value for name, value in context_of(facts, run, definition, {}).items() if name not in LINKS}
         if step.body is None:
             kept = {"type": "journey.webhook", "timestamp": self._clock(), "data": {**names, "run_id": run.id}}
             return orjson.dumps(kept, default=str)

@@ -21,9 +21,7 @@ PASSED_ON = ("journey", "person", "follow_up")
 class HandingOver:
     """Closes what is done, and gives on what nobody does."""
 
-    def __init__(
-        self, tasks: Tasks, store: TaskStore, assigning: Assigning, conversations: ConversationStore
-    ) -> None:
+    def __init__(self, tasks: Tasks, store: TaskStore, assigning: Assigning, conversations: ConversationStore) -> None:
         self._tasks = tasks
         self._store = store
         self._assigning = assigning

@@ -11,9 +11,7 @@ from campaigns.conditions import Happened
 
 WaitKind = Literal["time", "event", "send", "task", "queue", "call", "turn", "digest"]
 #: Kinds of facts, each read in bulk and only when a step asks for it.
-Need = Literal[
-    "profile", "history", "happened", "order", "conversation", "candidates", "turn", "digest", "winner"
-]
+Need = Literal["profile", "history", "happened", "order", "conversation", "candidates", "turn", "digest", "winner"]
 #: Those that say something of one visit of one step alone.
 OF_THE_VISIT: frozenset[Need] = frozenset({"turn", "digest", "winner"})
 Outcome = Literal["passed", "skipped", "failed"]

@@ -133,9 +133,7 @@ def looks_back(step: WaitEventStep, run: RunState) -> datetime:
     return run.entered_at - step.since.roughly()
 
 
-def deadline_of(
-    timeout: Duration | None, run: RunState, facts: Facts, patience: timedelta = PATIENCE
-) -> datetime:
+def deadline_of(timeout: Duration | None, run: RunState, facts: Facts, patience: timedelta = PATIENCE) -> datetime:
     """When patience ends at this step: after `timeout`, or where none is named after `patience`."""
     if timeout is None:
         return run.entered_at + patience + run.shift

@@ -25,9 +25,9 @@ from campaigns.broadcasts.ways import Way
 from campaigns.conditions import Scope, holds
 from campaigns.facts import FactReader
 from campaigns.namespaces import named
+from campaigns.naming import condition_with_tag_names
 from campaigns.policies.gate import HouseRules
 from campaigns.policies.models import Wishes
-from campaigns.naming import condition_with_tag_names
 from campaigns.store import TemplateStore
 from campaigns.writing import Letter, MessageWriter
 from inbox.models import Send

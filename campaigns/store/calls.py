@@ -24,9 +24,7 @@ INDEXES: Indexes = {
         IndexModel([("key", ASCENDING)], name="once", unique=True),
         IndexModel([("state", ASCENDING), ("due_at", ASCENDING), ("host", ASCENDING)], name="due"),
         IndexModel([("profile_id", ASCENDING)], name="by_profile"),
-        IndexModel(
-            [("settled_at", ASCENDING)], name="age", partialFilterExpression={"settled_at": {"$exists": True}}
-        ),
+        IndexModel([("settled_at", ASCENDING)], name="age", partialFilterExpression={"settled_at": {"$exists": True}}),
     ]
 }
 

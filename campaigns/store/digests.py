@@ -17,9 +17,7 @@ INDEXES: Indexes = {
     "digests": [
         IndexModel([("pool", ASCENDING), ("number", ASCENDING)], name="window", unique=True),
         IndexModel([("items.key", ASCENDING)], name="once", unique=True),
-        IndexModel(
-            [("closed_at", ASCENDING)], name="age", partialFilterExpression={"closed_at": {"$exists": True}}
-        ),
+        IndexModel([("closed_at", ASCENDING)], name="age", partialFilterExpression={"closed_at": {"$exists": True}}),
     ]
 }
 

@@ -187,8 +187,12 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "change_user": {"role": "marketer"},
     "create_token": {"name": "Shop", "role": "marketer"},
     "map_import": {
-        "columns": [{"to": "name"}, {"to": "email"}, {"to": "attributes.points", "type": "number"},
-                    {"to": "consent:newsletter:email"}],
+        "columns": [
+            {"to": "name"},
+            {"to": "email"},
+            {"to": "attributes.points", "type": "number"},
+            {"to": "consent:newsletter:email"},
+        ],
         "options": {"existing": "fill", "region": "DE", "tags": ["fair"], "evidence": "Signed at the fair in Leiden"},
     },
     "begin_export": {"format": "csv", "filter": {"tag": "fair"}},

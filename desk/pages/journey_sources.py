@@ -85,9 +85,7 @@ async def sources_of(
 def step_options(draft: Mapping[str, Any], templates: Mapping[str, str], formats: Formats) -> list[Option]:
     """(id, what it is called) of the steps."""
     views = [step_view(step, {}, templates, formats) for step in steps_of(draft).values()]
-    titles = [
-        f"{each.title} · {each.detail}" if 0 < len(each.detail) < 40 else each.title for each in views
-    ]
+    titles = [f"{each.title} · {each.detail}" if 0 < len(each.detail) < 40 else each.title for each in views]
     return [(view.id, title if titles.count(title) == 1 else f"{title} ({view.id})")
             for view, title in zip(views, titles, strict=True)]  # fmt: skip
 

@@ -26,7 +26,7 @@ from tests.journeys.world import World
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 LIST = (
-    "姓名,手机,邮箱,标签,城市,E-Mail 2\n梅坦,13800138001,mei.list@example.com,\"茶, 老客\",上海,\n"
+    '姓名,手机,邮箱,标签,城市,E-Mail 2\n梅坦,13800138001,mei.list@example.com,"茶, 老客",上海,\n'
     "Quentin Moreau,+33612345678,quentin@example.fr,vip,Lyon,q.moreau@example.fr\n李雷,4.91701E+11,,,北京,\n"
     "Ada,,no address,,,\n梅坦,13800138001,,再来,,\n"
 )
@@ -150,7 +150,8 @@ def builder(path: str) -> dict[str, str]:
               **{name: f"panel={name}" for name in ("trigger", "settings", "versions", "publish")}}  # fmt: skip
     return {
         **{f"journey-{name}": f"{path}?{query}" for name, query in beside.items()},
-        "journey-left": f"{path}/people?node=thanks&left=passed", "journey-version": f"{path}?version=1&step=wait",
+        "journey-left": f"{path}/people?node=thanks&left=passed",
+        "journey-version": f"{path}?version=1&step=wait",
     }
 
 

@@ -542,9 +542,7 @@ def test_facts_of_one_visit_are_not_those_of_the_next() -> None:
 
 
 def test_a_digest_goes_on_once_with_everything() -> None:
-    definition = journey(
-        {"id": "d", "type": "digest", "window": "PT5M", "next": None}, reentry={"mode": "per_key"}
-    )
+    definition = journey({"id": "d", "type": "digest", "window": "PT5M", "next": None}, reentry={"mode": "per_key"})
     until = NOW + timedelta(minutes=5)
     opened = walk(definition, run_in(definition), facts(digest=DigestFact("open", until)), NOW)
     assert opened.run.wait is not None and (opened.run.wait.kind, opened.run.wait.until) == ("digest", until)

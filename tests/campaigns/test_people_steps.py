@@ -146,7 +146,7 @@ async def test_work_of_who_has_left_goes_to_the_owner_else_to_whoever_takes_it(w
     due = await world.tasks.due("usr_ben", now() + timedelta(days=1))
     assert len(due) == 2  # both stand on the page of who is there
     # whoever is not there when the step is reached never gets it
-    late = (await world.person("Eve"))
+    late = await world.person("Eve")
     await world.happens("x", late)
     await world.settle()
     assert (await world.tasks.page(profile_id=late)).data[0]["assignee_id"] is None

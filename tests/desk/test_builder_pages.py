@@ -69,9 +69,7 @@ async def test_from_scratch_to_published_without_a_script(desk: Desk, marketer: 
     assert "disabled" in page.split('data-testid="publish-now"')[1][:40] and f"{path}?step=send" in page
     page = await marketer.page(f"{path}?step=send")
     page = await marketer.post(f"{path}/form?step=send", 200, act="look", **inputs(page) | {"f/what:mode": "content"})
-    await marketer.post(
-        f"{path}/form?step=send", **inputs(page) | {"f/content/text": "There?", "f/name": "Ask"}
-    )
+    await marketer.post(f"{path}/form?step=send", **inputs(page) | {"f/content/text": "There?", "f/name": "Ask"})
     page = await marketer.page(f"{path}?step=wait")
     await marketer.post(f"{path}/form?step=wait", **inputs(page) | {"f/for:n": "3", "f/for:unit": "days"})
     page = await marketer.page(f"{path}?panel=settings")

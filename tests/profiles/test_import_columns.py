@@ -33,8 +33,11 @@ PARTS = ["address.street", "address.street2", "address.city", "address.region", 
     ("header", "expected"),
     [
         ("Email,Address1,Address2,City,Province,Zip,Country", PARTS),
-        ("Email,Default Address Address1,Default Address Address2,Default Address City,Default Address Province Code,"
-         "Default Address Zip,Default Address Country Code", PARTS),
+        (
+            "Email,Default Address Address1,Default Address Address2,Default Address City,Default Address Province Code,"
+            "Default Address Zip,Default Address Country Code",
+            PARTS,
+        ),
         ("mail,billing_address_1,billing_address_2,billing_city,billing_state,billing_postcode,billing_country", PARTS),
         ("Email,Address,Address 2,City,State / Region,Zip Code,Country", PARTS),
         ("邮箱,详细地址,门牌号,市,省,邮编,国家", PARTS),

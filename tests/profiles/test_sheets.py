@@ -23,7 +23,7 @@ from profiles.sheets.table import Table, Unreadable
 from profiles.sheets.vcard import Card, write_card
 from profiles.sheets.workbook import WorkbookWriter, cell_text
 
-CHINESE = "姓名,手机,标签\n王芳,13800138000,\"茶, 新客\"\n李雷,13900139000,常客\n"
+CHINESE = '姓名,手机,标签\n王芳,13800138000,"茶, 新客"\n李雷,13900139000,常客\n'
 WESTERN = "Name;Ort\nJürgen Größe;Köln\nZoë Núñez;A Coruña\n"
 
 

@@ -287,9 +287,7 @@ async def test_points_follow_the_tag(space: Space) -> None:
 
 
 @pytest.mark.parametrize("after", [False, True])
-async def test_a_death_at_any_write_costs_nothing(
-    space: Space, monkeypatch: pytest.MonkeyPatch, after: bool
-) -> None:
+async def test_a_death_at_any_write_costs_nothing(space: Space, monkeypatch: pytest.MonkeyPatch, after: bool) -> None:
     dying = Dying(monkeypatch, WRITES)
     for place in range(1, 60):
         for name in ("profiles", "identities", "tags", "tag_changes", "tag_moves", "events", "term_lists"):

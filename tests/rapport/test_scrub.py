@@ -21,6 +21,7 @@ from rapport.scrub import scrub_into
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the private servers need a POSIX system")
 
+
 def dies_after(data: Path, steps: int) -> bool:
     """In a process of its own: end the scrub, killed before the n-th call that touches the disk. Whether it ended."""
     child = os.fork()

@@ -84,7 +84,7 @@ async def test_an_offer_and_its_codes(world: World) -> None:
         path = f"/offers/{made['id']}"
         assert await ask(client, "POST", f"{path}/codes", {"codes": ["A", "B", "A"]}) == {"added": 2}
         assert (await ask(client, "GET", path))["free"] == 2
-        assert (await ask(client, "POST", "/offers", {"key": "list", "name": "x", "pattern": "######"}, 409))
+        assert await ask(client, "POST", "/offers", {"key": "list", "name": "x", "pattern": "######"}, 409)
         await ask(client, "POST", "/offers", {"key": "weak", "name": "x", "pattern": "A-##"}, 422)
         user = await ask(client, "POST", "/templates", {"name": "Uses", "text": "{{ coupon('list') }}"}, 201)
         assert (await ask(client, "DELETE", path, status=409))["code"] == "in_use"

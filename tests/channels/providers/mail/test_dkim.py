@@ -39,10 +39,10 @@ def verify(data: bytes, record: str) -> dict[str, str]:
     fields = re.split(rb"\r\n(?![ \t])", head)
     own = fields[0]
     assert own.lower().startswith(b"dkim-signature:")
-    tags = dict(
-        (name.strip(), re.sub(r"\s+", "", value))
+    tags = {
+        name.strip(): re.sub(r"\s+", "", value)
         for name, _, value in (part.partition("=") for part in own.split(b":", 1)[1].decode().split(";"))
-    )
+    }
     lines = [re.sub(rb"[ \t]+", b" ", line).rstrip(b" ") for line in body.split(b"\r\n")]
     while lines and not lines[-1]:
         lines.pop()
