@@ -25,9 +25,9 @@ class TagQuery(PageQuery):
 
 
 class UseView(View):
-    """Who names it: a segment, a journey, a rule of the score, or a stage with the key `id`."""
+    """Who names it: a segment, a journey, a broadcast, a rule of the score, or a stage with the key `id`."""
 
-    kind: Literal["segment", "journey", "score_rule", "stage"]
+    kind: Literal["segment", "journey", "broadcast", "score_rule", "stage"]
     id: str
     name: str
 
