@@ -9,6 +9,7 @@ import pytest
 from campaigns.models import STEPS, TRIGGERS
 from desk.pages.journey_forms import TRIGGER_FORMS
 from tests.desk.conftest import Browser, Desk
+from tests.desk.world import channel, wrote
 
 
 @pytest.fixture(scope="module")
@@ -181,3 +182,41 @@ async def test_who_may(desk: Desk, marketer: Browser) -> None:
         await marketer.post(f"{path}/{way}", 404)
     await marketer.post(f"{path}/steps", 409, act="add:wait", slot="nothing:next")
     await marketer.post(f"{path}/steps", 422, act="add:nothing", slot="start")
+
+
+async def test_counts_lead_to_the_people_who_went_on(desk: Desk, marketer: Browser) -> None:
+    shop = await channel(desk.runtime, name="Counted")
+    talk = await wrote(desk.runtime, shop, "counted", name="Connie Counted")
+    steps = [{"id": "u", "type": "update", "add_tags": ["x"], "next": "w"}, {"id": "w", "type": "wait", "for": "P1D"}]
+    given = {"name": "Counted", "trigger": {"type": "api"}, "class": "service", "steps": steps}
+    head = await desk.runtime.journeys.create(given)
+    path = f"/journeys/{head['_id']}"
+    await desk.runtime.journeys.publish(head["_id"])
+    run = (await desk.runtime.journeys.enrol(head["_id"], talk.profile_id)).run
+    for _ in range(3):
+        await desk.runtime.walker.advance(50)
+    page = await marketer.page(path)
+    for href in (f"{path}/people?node=w", f"{path}/people?node=u&amp;left=passed"):
+        assert f'href="{href}"' in page
+        people = await marketer.page(unescape(href))
+        assert "Connie Counted" in people and run["_id"] in people
+    assert "Profile changed" in people
+    assert "Connie Counted" not in await marketer.page(f"{path}/people?node=u&left=failed")
+    page = await marketer.page(f"{path}?step=u")
+    assert "went on" in page.split('class="panel-counts"')[1].split("</p>")[0]
+    await add(marketer, path, "exit", "w:next")
+    assert "1 person is in it and stays" in await marketer.page(f"{path}?panel=publish")
+
+
+async def test_the_gallery_is_the_first_screen_as_long_as_there_is_no_journey(desk: Desk, marketer: Browser) -> None:
+    everything = await desk.runtime.journeys.page(limit=200)
+    for head in everything.data:
+        await desk.runtime.journeys.set_status(head["_id"], "archived")
+    page = await marketer.page("/journeys")
+    assert 'data-testid="recipe-list"' in page and 'data-testid="from-scratch"' in page
+    viewer = await desk.person("viewer", name="Vera Viewer")
+    assert 'data-testid="recipe-list"' not in await viewer.page("/journeys")
+    archived = everything.data[0]["_id"]
+    assert "data-editing" not in await marketer.page(f"/journeys/{archived}")
+    await made(marketer)
+    assert 'data-testid="journey-list"' in await marketer.page("/journeys")
