@@ -32,12 +32,12 @@ OUTER = frozenset({"object", "rows", "map", "variants"})
 
 @dataclass(frozen=True)
 class Row:
-    """One of several. `key`: under which name it is kept."""
+    """One of several. `key`: under which name it is kept; `values`: those it can have, where only some make sense."""
 
     way: str
     fields: tuple[FieldView, ...] = ()
     key: str = ""
-    keys: tuple[Option, ...] = ()
+    values: tuple[Option, ...] = ()
     type: str = ""
     value: str = ""
 
@@ -159,10 +159,10 @@ class Drawing:
         return replace(view, rows=tuple(rows))
 
     def _map(self, field: Field, view: FieldView, names: Names) -> FieldView:
-        keys = tuple(self.sources.get(field.source, ()))
+        values = tuple((value, self._(words)) for value, words in field.options)
         rows = [
             Row(f"{view.way}/{i}", self.views(field.fields, names, f"{view.way}/{i}"),
-                one(names, f"{view.way}/{i}:key"), keys, one(names, f"{view.way}/{i}:type") or "text",
+                one(names, f"{view.way}/{i}:key"), values, one(names, f"{view.way}/{i}:type") or "text",
                 one(names, f"{view.way}/{i}:value"))
             for i in places(names, view.way)
         ]  # fmt: skip

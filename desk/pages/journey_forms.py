@@ -119,7 +119,10 @@ STEP_FORMS: Mapping[str, tuple[Field, ...]] = {
         Field("score", "number", N_("Points to the score"), N_("negative takes away")),
         Field("set", "map", N_("Set fields"), source="fields"),
         Field("unset", "list", N_("Empty fields"), source="fields", more=True),
-        Field("consent", "map", N_("Consent"), source="groups", more=True), THEN,
+        Field("consent", "map", N_("Consent"), source="groups", more=True, options=(
+            ("granted", N_("agreed")), ("denied", N_("said no")),
+        )),
+        THEN,
     ),
     "task": HUMAN,
     "notify": HUMAN,

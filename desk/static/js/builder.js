@@ -186,7 +186,13 @@ root.addEventListener("submit", (event) => {
     return;
   }
   const url = new URL(target.action).pathname;
-  if (!/\/(steps|undo)$/.test(url)) return;
+  if (!/\/(steps|undo)$/.test(url)) {
+    if (!timer) return;
+    event.preventDefault();
+    const button = submitter?.dataset.testid;
+    queue(flush).then(() => root.querySelector(`[data-testid="${button}"]`)?.click());
+    return;
+  }
   event.preventDefault();
   const fields = new FormData(target, submitter);
   const removing = fields.get("act") === "remove";
@@ -230,6 +236,12 @@ async function remove(id, beside) {
 }
 
 document.addEventListener("click", (event) => {
+  const away = event.target.closest?.("a[href]:not([data-part-link])");
+  if (away && timer && !event.defaultPrevented && !event.metaKey && !event.ctrlKey && !event.shiftKey) {
+    event.preventDefault();
+    queue(flush).then(() => location.assign(away.href));
+    return;
+  }
   const link = event.target.closest?.("[data-journey] a[data-part-link]");
   if (!link || event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
   event.preventDefault();
