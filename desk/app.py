@@ -27,6 +27,7 @@ from desk.pages import (
     channels,
     consent,
     consent_groups,
+    deliverability,
     deliveries,
     entrance,
     exports,
@@ -73,7 +74,7 @@ PAGES = (
     retention, unsubscribe, preferences,
     profile_files, lifecycle, value_panel, privacy, merging, consent, segments, journeys, intakes, orders, templates,
     channels, deliveries, approved, tracking, consent_groups, blocked, score, tiers, term_lists, fields, retention,
-    unsubscribe, preferences, policies,
+    unsubscribe, preferences, policies, deliverability,
 )  # fmt: skip
 
 

@@ -40,6 +40,7 @@ from campaigns.triggers import Reactor
 from campaigns.winning import Winners
 from channels.approved.fetching import Fetching
 from channels.approved.store import ApprovedStore
+from channels.providers.mail.deliverability import Dns, DnsReader
 from channels.registry import Registry
 from channels.store import ChannelStore
 from desk.accounts import Accounts
@@ -185,6 +186,7 @@ class Runtime:
         self.intakes: Intakes = campaigns.intakes
         self.backfills: Backfills = campaigns.backfills
         self.renderer: Renderer = campaigns.renderer
+        self.dns: Dns = DnsReader()
         self.policies: PolicyBook = campaigns.policies
         self.broadcasts: Broadcasts = campaigns.mailing.broadcasts
         self.broadcast_tests: TestSends = campaigns.mailing.tests

@@ -9,6 +9,7 @@ from pydantic import Field
 from base.errors import FieldError, WrongInput
 from channels.adapter import Card, settings_schema
 from channels.failures import SendFailed
+from channels.providers.mail.deliverability import Tone, Topic, judged, read_records, sending_of
 from channels.store import Channel
 from desk.api.contract import Call, Operations, not_there
 from desk.api.scope import refuse_scoped
@@ -186,6 +187,30 @@ async def fetch_approved_templates(call: Call) -> Any:
     channel = await _seen(call)
     await call.runtime.approved.want_now(channel.id)
     return Wanted(wanted=True)
+
+
+class FindingView(View):
+    """One thing that receivers look at. `record`: what the DNS has to hold under `name`, where something is missing."""
+
+    topic: Topic
+    tone: Tone
+    code: str
+    params: dict[str, Any]
+    name: str
+    record: str
+
+
+@operations("GET", "/channels/{id:chn}/deliverability", roles=["viewer"], query=PageQuery, returns=list[FindingView])
+async def check_deliverability(call: Call) -> Any:
+    """Read SPF, DKIM, DMARC, MX, return path and encryption of a mail channel, now. 404 for what sends no mail."""
+    channel = await _seen(call)
+    account = await call.runtime.channels.account(channel.id)
+    sending = sending_of(account.settings, channel.provider) if account is not None else None
+    if sending is None:
+        raise not_there()
+    findings = judged(sending, await read_records(call.runtime.dns, sending))
+    part, following = sliced(findings, lambda each: each.topic, call.query)
+    return page([FindingView.model_validate(each) for each in part], following)
 
 
 async def _seen(call: Call) -> Channel:

@@ -87,12 +87,12 @@ class EmailSettings(AccountSettings):
     )
     dkim_selector: Annotated[str, BeforeValidator(_selector)] = Field(
         "", title="DKIM selector", max_length=63,
-        description="The name of the signing key. Leave it empty if your server signs; the page of deliverability makes "
-        "a key.",
+        description="The name of the signing key, for who signs here. The page “Deliverability” makes a key.",
     )  # fmt: skip
     dkim_private_key: Annotated[SecretStr, AfterValidator(_rsa_key)] = Field(
         SecretStr(""), title="DKIM private key", description="RSA, as PEM or base64."
     )
+    dkim_on: bool = Field(False, title="Sign with DKIM", description="Only once the record stands in the DNS.")
     imap_host: Host = Field("", title="IMAP host", description="Mail is fetched from there. Empty: nothing is fetched.")
     imap_port: Port = Field(993, title="IMAP port")
     imap_user: str = Field("", title="IMAP user", max_length=300, pattern=r"^[^\x00-\x1f\x7f]*$")
@@ -315,7 +315,7 @@ def signer_of(settings: EmailSettings) -> dkim.Signer | None:
     """Whose signature stands under our mails; None where the server signs, or nobody does."""
     key = settings.dkim_private_key.get_secret_value()
     domain = settings.from_address.rpartition("@")[2].lower()
-    if not key or not settings.dkim_selector or not domain.isascii():
+    if not settings.dkim_on or not key or not settings.dkim_selector or not domain.isascii():
         return None
     return dkim.Signer(domain, settings.dkim_selector, key)
 

@@ -25,7 +25,8 @@ SIGNER = Signer("shop.example", "r1", KEY)
 
 def mail(text: str = "Hello \t there\n\n", **more: object) -> bytes:
     head = OutboundMail(
-        subject="Grüße an alle, die uns mögen und das noch lange tun wollen", html="<p>Hi</p>", list_id="news.shop.example",
+        subject="Grüße an alle, die uns mögen und das noch lange tun wollen", html="<p>Hi</p>",
+        list_id="news.shop.example",
         list_unsubscribe_url="https://crm.shop.example/u/" + "x" * 90,
     )  # fmt: skip
     to = Address(channel_id="chn_1", external_id="anna@example.net")
@@ -39,10 +40,8 @@ def verify(data: bytes, record: str) -> dict[str, str]:
     fields = re.split(rb"\r\n(?![ \t])", head)
     own = fields[0]
     assert own.lower().startswith(b"dkim-signature:")
-    tags = {
-        name.strip(): re.sub(r"\s+", "", value)
-        for name, _, value in (part.partition("=") for part in own.split(b":", 1)[1].decode().split(";"))
-    }
+    parts = (part.partition("=") for part in own.split(b":", 1)[1].decode().split(";"))
+    tags = {name.strip(): re.sub(r"\s+", "", value) for name, _, value in parts}
     lines = [re.sub(rb"[ \t]+", b" ", line).rstrip(b" ") for line in body.split(b"\r\n")]
     while lines and not lines[-1]:
         lines.pop()
@@ -102,7 +101,8 @@ def test_keys_of_any_form_and_none() -> None:
     settings = {"from_address": "care@shop.example", "dkim_selector": "r1"}
     pem = "-----BEGIN PRIVATE KEY----- " + KEY + " -----END PRIVATE KEY-----"
     assert record_of(pem) == record_of(KEY)
-    assert signer_of(EmailSettings.model_validate({**settings, "dkim_private_key": KEY})) == SIGNER
+    assert signer_of(EmailSettings.model_validate({**settings, "dkim_private_key": KEY, "dkim_on": True})) == SIGNER
+    assert signer_of(EmailSettings.model_validate({**settings, "dkim_private_key": KEY})) is None
     assert signer_of(EmailSettings.model_validate(settings)) is None
     for bad in ("nonsense", "bm9uc2Vuc2U="):
         with pytest.raises(ValueError, match="no private key"):
