@@ -70,11 +70,8 @@ MAX_BODY_BYTES = 2_000_000
 PAGES = (
     entrance, today, inbox, board, tags, imports, exports, profiles, profile_edit, profile_notes, profile_follow_up,
     profile_files, lifecycle, value_panel, privacy, merging, consent, segments, journeys, intakes, builder, orders,
-    templates, channels, deliveries, approved, tracking, consent_groups, blocked, score, tiers, term_lists, fields,
-    retention, unsubscribe, preferences,
-    profile_files, lifecycle, value_panel, privacy, merging, consent, segments, journeys, intakes, orders, templates,
-    channels, deliveries, approved, tracking, consent_groups, blocked, score, tiers, term_lists, fields, retention,
-    unsubscribe, preferences, policies, deliverability,
+    templates, channels, deliverability, deliveries, approved, tracking, consent_groups, blocked, score, tiers,
+    term_lists, fields, policies, retention, unsubscribe, preferences,
 )  # fmt: skip
 
 

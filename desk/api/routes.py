@@ -48,9 +48,8 @@ from desk.api.contract import Operation
 RESOURCES = (
     channels, deliveries, profiles, notes, follow_ups, profile_files, merges, lifecycle, fields, tags, segments, values,
     blocked_values, imports, exports, privacy, consent_groups, conversations, messages, files, events, orders,
-    templates, broadcasts, journeys, webhook_secret, enrolments, sends, tasks, people, stream, health,
-    templates, broadcasts, journeys, webhook_secret, enrolments, policies, sends, tasks, people, stream, health,
-    templates, snippets, offers, broadcasts, journeys, webhook_secret, enrolments, sends, tasks, people, stream, health,
+    templates, snippets, offers, broadcasts, journeys, webhook_secret, enrolments, policies, sends, tasks, people,
+    stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 
