@@ -87,7 +87,7 @@ class ProfileFields(Input):
     #: Replaces all roles; each is one of the list.
     roles: Annotated[list[Word], Field(max_length=ROLES_MAX)] | None = None
 
-    @field_validator("tags", mode="after")
+    @field_validator("tags", "add_tags", "remove_tags", mode="after", check_fields=False)
     @classmethod
     def _clean_tags(cls, tags: list[str] | None) -> list[str] | None:
         if tags is None:
@@ -317,7 +317,7 @@ def _score(row: Document, patch: ProfilePatch) -> Document:
 
 def _tags(before: Sequence[str], patch: ProfilePatch) -> list[str]:
     base = before if patch.tags is None else patch.tags
-    tags = dict.fromkeys([*base, *(tag for tag in (clean_text(each, 64) for each in patch.add_tags) if tag)])
+    tags = dict.fromkeys([*base, *patch.add_tags])
     return [tag for tag in tags if tag not in patch.remove_tags][:TAGS_MAX]
 
 

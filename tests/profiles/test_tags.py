@@ -109,6 +109,19 @@ async def test_the_space_knows_every_tag_with_its_count(space: Space) -> None:
     assert [each.name for each in (await space.tags.page(starting="te")).data] == ["tea"]
 
 
+async def test_a_tag_is_one_however_it_is_written(space: Space) -> None:
+    person = await space.person("anna", "tee")
+    await space.tags.change("rename", "tee", "tea", by="usr_1")
+    await space.done()
+    patch = ProfilePatch(add_tags=["\x00", " \u200b", " tee ", "  green\ttea"])
+    later = Space(space.people)  # what is known of terms is kept for seconds
+    await later.editor.patch(person, patch)
+    assert await space.of(person) == [{"tea", "green tea"}]
+    assert await space.tags.names(10) == ["green tea", "tea"]
+    await later.editor.patch(person, ProfilePatch(remove_tags=[" green  tea "]))
+    assert await space.of(person) == [{"tea"}]
+
+
 async def test_a_tag_is_renamed_and_back(space: Space) -> None:
     ids = [await space.person(f"p{i}", "tee", "x") for i in range(5)]
     row = await space.tags.change("rename", "tee", "tea", by="usr_1")
