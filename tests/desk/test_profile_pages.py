@@ -147,7 +147,8 @@ async def test_a_change_is_said_once(desk: Any) -> None:
     page = await ada.page(f"/profiles/{who}?kind=profile")
     trail = page.split('data-testid="timeline"', 1)[1].split("</ol>", 1)[0]
     assert trail.count("Stage changed") == 1 and trail.count("Lead") == 1 and "<dt>Stage" not in trail
-    assert trail.count("Score changed") == 1 and trail.count("40") == 1
+    forties = re.findall(r"(?<![\w:.-])40(?![\w:.-])", trail)  # ids and times have digits, too
+    assert trail.count("Score changed") == 1 and len(forties) == 1
 
 
 async def test_a_merge_names_who_it_was_and_leads_to_its_undo(desk: Any) -> None:
