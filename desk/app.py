@@ -51,6 +51,7 @@ from desk.pages import (
     score,
     segments,
     tags,
+    template_editor,
     templates,
     term_lists,
     tiers,
@@ -72,6 +73,8 @@ PAGES = (
     profile_files, lifecycle, value_panel, privacy, merging, consent, segments, journeys, intakes, builder, orders,
     templates, channels, deliverability, deliveries, approved, tracking, consent_groups, blocked, score, tiers,
     term_lists, fields, policies, retention, unsubscribe, preferences,
+    templates, template_editor, channels, deliveries, approved, tracking, consent_groups, blocked, score, tiers,
+    term_lists, fields, retention, unsubscribe, preferences, policies,
 )  # fmt: skip
 
 

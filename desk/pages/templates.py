@@ -1,4 +1,4 @@
-"""Templates: the list."""
+"""Templates: the library with its search, what worked, duplicating, deleting and undoing that."""
 
 from __future__ import annotations
 
@@ -6,44 +6,113 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from aiohttp import web
 
-from desk.auth import require
+from base.errors import WrongInput
+from desk.api.scope import reading, refuse_scoped
+from desk.auth import principal_of, require
 from desk.i18n import N_, Formats
 from desk.keys import runtime_of
+from desk.pages.definition_forms import id_in, removed_id
 from desk.render import page, reader_of
 
 routes = web.RouteTableDef()
+HERE, PER_PAGE = "/templates", 50
 KINDS = {"email": N_("E-mail"), "chat": N_("Chat"), "whatsapp": N_("WhatsApp"), "text": N_("Text")}
+MISSING = N_("There is no such template.")
 
 
 @dataclass(frozen=True)
 class TemplateRow:
-    """One template."""
+    """One template. `worked`: what its broadcasts have come to; empty where it was not sent by one."""
 
+    id: str
     name: str
     kind: str
     text: str
+    tags: tuple[str, ...]
+    languages: tuple[str, ...]
+    worked: str
     revision: int
     at: datetime
 
 
-def template_row(row: Mapping[str, Any], formats: Formats) -> TemplateRow:
+def template_row(row: Mapping[str, Any], formats: Formats, sums: Mapping[str, int] | None = None) -> TemplateRow:
     """One row; the wording is the subject, else the text."""
     content = row.get("content") or {}
     words = content.get("subject") or content.get("text") or content.get("body") or content.get("name") or ""
     kind = str(row.get("kind", ""))
     shown = formats.text(KINDS[kind]) if kind in KINDS else kind
-    return TemplateRow(row["name"], shown, " ".join(str(words).split())[:120], row.get("rev", 1), row["updated_at"])
+    return TemplateRow(
+        row["_id"], row["name"], shown, " ".join(str(words).split())[:120], tuple(row.get("tags") or ()),
+        tuple(content.get("locales") or ()), worked(sums, formats), row.get("rev", 1), row["updated_at"],
+    )  # fmt: skip
 
 
-@routes.get("/templates")
+def worked(sums: Mapping[str, int] | None, formats: Formats) -> str:
+    """How many it was sent to, and which share of them opened and clicked."""
+    reached = (sums or {}).get("accepted", 0)
+    if not sums or not reached:
+        return ""
+    opened, clicked = (formats.number(round(sums.get(name, 0) * 100 / reached)) for name in ("opened", "clicked"))
+    text = N_("Sent to %(count)s · %(opened)s %% opened · %(clicked)s %% clicked")
+    return formats.text(text, count=formats.number(reached), opened=opened, clicked=clicked)
+
+
+@routes.get(HERE)
 @require("viewer")
 async def templates(request: web.Request) -> web.StreamResponse:
-    """The list, newest first."""
-    found = await runtime_of(request).templates.page(limit=200)
-    formats = reader_of(request)
-    return await page(
-        request, "templates/list.html", {"templates": [template_row(each, formats) for each in found.data]}
-    )
+    """The library, newest first; by words, kind and tag."""
+    runtime, formats = runtime_of(request), reader_of(request)
+    asked = {name: request.query.get(name, "").strip()[:100] for name in ("q", "kind", "tag")}
+    kind = asked["kind"] if asked["kind"] in KINDS else ""
+    try:
+        found = await runtime.templates.page(
+            kind=kind or None, tag=asked["tag"][:40] or None, q=asked["q"] or None, limit=PER_PAGE,
+            cursor=request.query.get("cursor"),
+        )  # fmt: skip
+    except WrongInput:
+        raise web.HTTPSeeOther(HERE) from None
+    whole = principal_of(request).channels is None
+    sums = await runtime.broadcasts.with_templates([each["_id"] for each in found.data]) if whole else {}
+    removed = removed_id(request, "tpl")
+    query = {name: value for name, value in asked.items() if value}
+    values = {
+        "templates": [template_row(each, formats, sums.get(each["_id"])) for each in found.data],
+        "asked": asked, "kinds": {name: KINDS[name] for name in ("email", "chat", "whatsapp")},
+        "tags": await runtime.templates.tags(), "removed": removed,
+        "may_change": principal_of(request).may_everywhere("marketer"),
+        "more": f"{HERE}?{urlencode({**query, 'cursor': found.next_cursor})}" if found.next_cursor else "",
+    }  # fmt: skip
+    return await page(request, "templates/list.html", values)
+
+
+@routes.post(HERE + "/{template_id}/duplicate")
+@require("marketer")
+async def duplicate(request: web.Request) -> web.StreamResponse:
+    """The same once more, opened to be changed."""
+    refuse_scoped(reading(request))
+    template_id = id_in(request, "template_id", "tpl", MISSING)
+    made = await runtime_of(request).templates.duplicate(template_id, principal_of(request).id)
+    raise web.HTTPSeeOther(f"{HERE}/{made['_id']}")
+
+
+@routes.post(HERE + "/{template_id}/delete")
+@require("marketer")
+async def delete(request: web.Request) -> web.StreamResponse:
+    """Take it out of the library; the list offers to put it back."""
+    refuse_scoped(reading(request))
+    template_id = id_in(request, "template_id", "tpl", MISSING)
+    await runtime_of(request).templates.delete(template_id)
+    raise web.HTTPSeeOther(f"{HERE}?removed={template_id}")
+
+
+@routes.post(HERE + "/{template_id}/restore")
+@require("marketer")
+async def restore(request: web.Request) -> web.StreamResponse:
+    """Undo that."""
+    refuse_scoped(reading(request))
+    await runtime_of(request).templates.restore(id_in(request, "template_id", "tpl", MISSING))
+    raise web.HTTPSeeOther(HERE)
