@@ -23,6 +23,7 @@ from desk.pages import (
     approved,
     blocked,
     board,
+    brand,
     builder,
     channels,
     consent,
@@ -74,7 +75,7 @@ PAGES = (
     templates, channels, deliverability, deliveries, approved, tracking, consent_groups, blocked, score, tiers,
     term_lists, fields, policies, retention, unsubscribe, preferences,
     templates, template_editor, channels, deliveries, approved, tracking, consent_groups, blocked, score, tiers,
-    term_lists, fields, retention, unsubscribe, preferences, policies,
+    term_lists, fields, retention, unsubscribe, preferences, policies, brand,
 )  # fmt: skip
 
 

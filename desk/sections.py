@@ -39,6 +39,7 @@ SETTINGS: tuple[tuple[str, tuple[Section, ...]], ...] = (
         Section("/settings/channels", N_("Channels")),
         Section("/settings/tracking", N_("Website tracking"), ("marketer",)),
         Section("/settings/sending", N_("Sending")),
+        Section("/settings/brand", N_("Look of letters")),
     )),
     (N_("Customers"), (
         Section("/settings/stages", N_("Stages")),

@@ -60,6 +60,17 @@ STUCK = """() => {
 THEMES = ("light", "dark")
 LOCALES = ("en-GB", "zh-CN")
 
+LETTER = {
+    "name": "Spring teas", "kind": "email", "subject": "The spring teas are here!!", "tags": ["promo"],
+    "blocks": [
+        {"type": "header", "title": "Spring, {{ profile.first_name | default('friend') }}"},
+        {"type": "text", "text": "**Fresh** from the hills, see [all of them](http://shop.example/teas)."},
+        {"type": "image", "url": "https://shop.example/hills.png", "alt": "Green hills"},
+        {"type": "button", "label": "Look", "url": "https://shop.example/"}, {"type": "products"}, {"type": "summary"},
+        {"type": "divider"}, {"type": "columns", "left": "Left", "right": "Right"}, {"type": "footer", "text": "Bye"},
+    ],
+    "locales": {"zh_CN": {"subject": "春茶上市"}},
+}  # fmt: skip
 SEGMENT = {
     "all": [
         {"field": "locale", "op": "starts_with", "value": "zh"},
@@ -111,6 +122,7 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
     await remembered(world, person)
     public = {**await consents(world, person, talk["identity_id"]), **await lists(world)}
     tea = await world.api.post("/segments", {"name": "Tea letter readers", "rule": SEGMENT})
+    letter = await world.api.post("/templates", LETTER)
     yield {
         "segments": "/segments", "segment": f"/segments/{tea['id']}", "new-segment": "/segments/new",
         "segment-example": "/segments/new?example=vip", "segment-members": f"/segments/{tea['id']}/members",
@@ -127,7 +139,8 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         "intakes": f"/journeys/{journey}/intakes",
         **builder(f"/journeys/{journey}"),
         "run": f"/journeys/runs/{run['id']}", "orders": "/orders", "order": f"/orders/{order['id']}",
-        "templates": "/templates", "channels": "/settings/channels", "channel": f"/settings/channels/{whatsapp.id}",
+        "templates": "/templates", "template": f"/templates/{letter['id']}", "new-template": "/templates/new",
+        "brand": "/settings/brand", "new-chat-text": "/templates/new?kind=chat", "new-whatsapp": "/templates/new?kind=whatsapp", "channels": "/settings/channels", "channel": f"/settings/channels/{whatsapp.id}",
         "deliveries": f"/settings/channels/{whatsapp.id}/deliveries",
         "profile-consent": f"/profiles/{person}?tab=consent", "consent-groups": "/settings/consent", **public,
         "sending": "/settings/sending", "score": "/settings/score", "tiers": "/settings/tiers",

@@ -153,3 +153,16 @@ async def test_whatsapp_shows_the_values(marketer: Browser) -> None:
     }  # fmt: skip
     page = await press(marketer, path, "preview", **fields)
     assert "order_shipped" in page and "Anna Bos · A-17" in page
+
+
+async def test_letters_look_as_the_house_says(marketer: Browser, desk: Desk) -> None:
+    path = "/settings/brand"
+    assert 'value="#1f5eff"' in await marketer.page(path)
+    given = {"name": "Tea & Co", "logo_url": "http://no", "logo_width_px": "100", "accent": "#0b7a75", "font": "serif"}
+    page = await marketer.post(path, 422, **given)
+    assert "begins with https://" in page and "Tea &amp; Co" in page
+    assert await marketer.post(path, **(given | {"logo_url": "", "address": "Main St 1"})) == f"{path}?saved"
+    fields = inputs(await marketer.page(f"{HERE}/new")) | {"subject": "s", "b:1:text": "x"}
+    async with marketer.client.post(f"{HERE}/letter", data={**fields, "csrf": marketer.csrf}) as answer:
+        text = await answer.text()
+    assert "Tea &amp; Co" in text and "Main St 1" in text and "Georgia" in text
