@@ -278,7 +278,7 @@ def blocks_view(blocks: Any, formats: Formats) -> list[BlockView]:
 
 _FIELDS_OF: Mapping[str, tuple[str, ...]] = {
     "header": ("title", "with_logo"), "text": ("text", "align"), "image": ("url", "alt", "link"),
-    "button": ("label", "url"), "products": ("title", "at_most"), "summary": ("number_label", "total_label"),
+    "button": ("label", "url", "align"), "products": ("title", "at_most"), "summary": ("number_label", "total_label"),
     "columns": ("left", "right"), "divider": (), "footer": ("text", "unsubscribe_label", "preferences_label"),
 }  # fmt: skip
 _DEFAULTS: Mapping[str, Any] = {
@@ -288,8 +288,9 @@ _DEFAULTS: Mapping[str, Any] = {
 
 
 def _value(block: Mapping[str, Any], name: str) -> Any:
-    found = block.get(name, _DEFAULTS.get(name, ""))
-    return found == "center" if name == "align" else found
+    if name == "align":
+        return block.get(name, "center" if block["type"] == "button" else "start") == "center"
+    return block.get(name, _DEFAULTS.get(name, ""))
 
 
 async def _seen(request: web.Request, draft: TemplateDraft, asked: str, *, reach: bool) -> Seen:

@@ -65,7 +65,6 @@ LETTER = {
     "blocks": [
         {"type": "header", "title": "Spring, {{ profile.first_name | default('friend') }}"},
         {"type": "text", "text": "**Fresh** from the hills, see [all of them](http://shop.example/teas)."},
-        {"type": "image", "url": "https://shop.example/hills.png", "alt": "Green hills"},
         {"type": "button", "label": "Look", "url": "https://shop.example/"}, {"type": "products"}, {"type": "summary"},
         {"type": "divider"}, {"type": "columns", "left": "Left", "right": "Right"}, {"type": "footer", "text": "Bye"},
     ],
