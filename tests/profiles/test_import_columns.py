@@ -34,8 +34,8 @@ PARTS = ["address.street", "address.street2", "address.city", "address.region", 
     [
         ("Email,Address1,Address2,City,Province,Zip,Country", PARTS),
         (
-            "Email,Default Address Address1,Default Address Address2,Default Address City,Default Address Province Code,"
-            "Default Address Zip,Default Address Country Code",
+            "Email,Default Address Address1,Default Address Address2,Default Address City,"
+            "Default Address Province Code,Default Address Zip,Default Address Country Code",
             PARTS,
         ),
         ("mail,billing_address_1,billing_address_2,billing_city,billing_state,billing_postcode,billing_country", PARTS),
