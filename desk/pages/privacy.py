@@ -39,7 +39,8 @@ REST = N_("Other entries")
 PLACES = {
     "segments": (N_("Rule of a segment"), "/segments/{id}"), "tags": (N_("Name of a tag"), "/profiles/tags"),
     "tasks": (N_("Text of a task"), "/today"), "notes": (N_("Note about somebody else"), "/profiles/{id}"),
-    "messages": (N_("Note in a conversation"), "/inbox/{id}"), "templates": (N_("Text of a template"), "/templates/{id}"),
+    "messages": (N_("Note in a conversation"), "/inbox/{id}"),
+    "templates": (N_("Text of a template"), "/templates/{id}"),
     "template_revisions": (N_("Earlier wording of a template"), "/templates/{id}"),
     "snippets": (N_("Text of a snippet"), "/templates"), "offers": (N_("Name of an offer"), "/templates"),
     "brand": (N_("Look of letters"), "/settings/brand"),

@@ -249,7 +249,8 @@ async def _drawn(
     snippets = (await runtime_of(request).snippets.page(limit=50)).data
     offers = (await runtime_of(request).offers.page(limit=50)).data
     values = {
-        "template": row, "draft": draft, "call": call, "wording": wording, "blocks": blocks_view(wording.get("blocks"), formats),
+        "template": row, "draft": draft, "call": call, "wording": wording,
+        "blocks": blocks_view(wording["blocks"], formats),
         "palette": {name: formats.text(label) for name, label in BLOCKS.items()}, "buttons": buttons,
         "packed": packed(draft), "removed": packed_block(draft), "seen": seen, "asked": asked, "may_change": may_change,
         "rev": str((form or {}).get("rev", "")) or (row["rev"] if row else ""), "narrow": "narrow" in (form or {}),

@@ -23,7 +23,8 @@ BLOCKS: Mapping[str, str] = {
 _MODELS = {kind.model_fields["type"].default: kind for kind in KINDS}
 #: What a new block says at first.
 FRESH: Mapping[str, Mapping[str, Any]] = {
-    "header": {}, "text": {"text": ""}, "image": {"url": "", "alt": "", "link": ""}, "button": {"label": "", "url": "", "align": "center"},
+    "header": {}, "text": {"text": ""}, "image": {"url": "", "alt": "", "link": ""},
+    "button": {"label": "", "url": "", "align": "center"},
     "products": {}, "summary": {}, "columns": {"left": "", "right": ""}, "divider": {}, "footer": {},
 }  # fmt: skip
 #: Fields of blocks: what each is called, and how it is entered.
