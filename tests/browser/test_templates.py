@@ -1,4 +1,4 @@
-"""A marketer composes a letter by clicking, keyboard and mouse, sees it drawn as it is written, saves and deletes it."""
+"""A marketer composes a letter by clicking, keyboard and mouse, sees it drawn as it is written, and saves it."""
 
 import re
 
