@@ -26,6 +26,7 @@ MAX_AGE = timedelta(hours=72)
 REPLIED = "message.replied"
 #: The mark on an event that a machine made, not a person: a scanner followed a link, a proxy loaded a picture.
 BOT = "bot"
+_SEEN = frozenset({"message.opened", "message.clicked"})
 #: Words for a status of an order that shops use, and the event that tells of it.
 ORDER_WORDS: Mapping[str, str] = {
     "checkout": "checkout.started", "placed": "order.created", "pending": "order.created", "unpaid": "order.created",
@@ -65,6 +66,8 @@ def begins(trigger: Trigger, event: Happened, now: datetime, *, of_any_age: bool
     """Whether the event, one of `names_of`, begins a run. `of_any_age`: those of the past are asked for."""
     if not of_any_age and now - event.occurred_at > _max_age(trigger):
         return False
+    if event.name in _SEEN and event.properties.get(BOT) and not isinstance(trigger, ReceiptTrigger):
+        return False  # a link scanner moves nobody
     if isinstance(trigger, EventTrigger | OrderTrigger):
         return trigger.where.matches(event.view(), now)
     if isinstance(trigger, MessageTrigger):

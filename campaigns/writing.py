@@ -35,6 +35,14 @@ class Links(Protocol):
         ...
 
 
+class Dress(Protocol):
+    """Makes links of rendered messages tracked ones."""
+
+    async def dress(self, messages: Sequence[tuple[Send, OutboundMessage, str]]) -> Mapping[str, OutboundMessage]:
+        """Send id → the message to hand over, for (send, message, kind of the channel)."""
+        ...
+
+
 class NoLinks:
     """Where no public pages are served."""
 
@@ -95,13 +103,14 @@ class MessageWriter:
 
     def __init__(
         self, renderer: Renderer, channels: ChannelStore, registry: Registry, links: Links | None = None,
-        coupons: Coupons | None = None,
+        coupons: Coupons | None = None, dresser: Dress | None = None,
     ) -> None:  # fmt: skip
         self._coupons = coupons or NoCoupons()
         self._renderer = renderer
         self._channels = channels
         self._registry = registry
         self._links = links or NoLinks()
+        self._dresser = dresser
 
     async def write(self, letters: Sequence[Letter], now: datetime) -> dict[str, Answer]:
         """Send id → the message, or why there is none."""
@@ -126,7 +135,22 @@ class MessageWriter:
                 if rendered.warnings:
                     log.info("empty values", extra={"send": letter.send.id, "names": rendered.warnings})
                 answers[letter.send.id] = await self._fitted(letter, rendered, now)
-        return answers
+        return answers if self._dresser is None else await self._dressed(self._dresser, letters, answers)
+
+    async def _dressed(
+        self, dresser: Dress, letters: Sequence[Letter], answers: dict[str, Answer]
+    ) -> dict[str, Answer]:  # fmt: skip
+        kinds: dict[str, str] = {}
+        for channel_id in {letter.send.channel_id for letter in letters}:
+            opened = await self._channels.both(channel_id)
+            kinds[channel_id] = self._registry.get(opened[0].provider).card.kind if opened else ""
+        ready = [
+            (letter.send, answer.message, kinds[letter.send.channel_id])
+            for letter in letters
+            if isinstance(answer := answers[letter.send.id], Prepared)
+        ]
+        made = await dresser.dress(ready) if ready else {}
+        return answers | {send_id: Prepared(message) for send_id, message in made.items()}
 
     async def _codes(self, letters: Sequence[Letter], now: datetime) -> Mapping[str, Mapping[str, str] | Skip]:
         named = await self._renderer.offers_in([letter.content or {} for letter in letters])

@@ -38,6 +38,8 @@ from desk.pages import (
     intakes,
     journeys,
     lifecycle,
+    link_settings,
+    links,
     merging,
     orders,
     policies,
@@ -72,10 +74,8 @@ MAX_BODY_BYTES = 2_000_000
 PAGES = (
     entrance, today, inbox, board, tags, imports, exports, profiles, profile_edit, profile_notes, profile_follow_up,
     profile_files, lifecycle, value_panel, privacy, merging, consent, segments, journeys, intakes, builder, orders,
-    templates, channels, deliverability, deliveries, approved, tracking, consent_groups, blocked, score, tiers,
-    term_lists, fields, policies, retention, unsubscribe, preferences,
-    templates, template_editor, channels, deliveries, approved, tracking, consent_groups, blocked, score, tiers,
-    term_lists, fields, retention, unsubscribe, preferences, policies, brand,
+    templates, template_editor, channels, deliverability, deliveries, approved, tracking, consent_groups, blocked,
+    score, tiers, term_lists, fields, policies, retention, unsubscribe, preferences, brand, links, link_settings,
 )  # fmt: skip
 
 

@@ -40,6 +40,7 @@ SETTINGS: tuple[tuple[str, tuple[Section, ...]], ...] = (
         Section("/settings/tracking", N_("Website tracking"), ("marketer",)),
         Section("/settings/sending", N_("Sending")),
         Section("/settings/brand", N_("Look of letters")),
+        Section("/settings/links", N_("Links and results")),
     )),
     (N_("Customers"), (
         Section("/settings/stages", N_("Stages")),

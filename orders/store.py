@@ -30,6 +30,7 @@ INDEXES: Indexes = {
         IndexModel([("profile_id", 1), ("placed_at", DESCENDING)], name="by_profile"),
         IndexModel([("placed_at", DESCENDING), ("_id", DESCENDING)], name="by_time"),
         IndexModel([("status", 1), ("placed_at", DESCENDING), ("_id", DESCENDING)], name="by_status"),
+        IndexModel([("updated_at", 1)], name="by_change"),
     ],
     "early_orders": [
         IndexModel([("source", 1), ("external_id", 1)], name="by_order"),
@@ -88,6 +89,15 @@ class OrderStore:
         rows = await found.to_list(limit + 1)
         following = _cursor(rows[limit - 1]) if len(rows) > limit else None
         return [as_order(row) for row in rows[:limit]], following
+
+    async def changed(self, since: datetime, limit: int) -> list[Order]:
+        """Those that changed at or after a time, in the order of their changes; all of the last moment."""
+        found = await self._rows.find({"updated_at": {"$gte": since}}).sort("updated_at", 1).limit(limit).to_list(None)
+        if len(found) == limit:
+            last = found[-1]["updated_at"]
+            same = await self._rows.find({"updated_at": last}).to_list(None)
+            found = [row for row in found if row["updated_at"] != last] + same
+        return [as_order(row) for row in found]
 
     async def counts(self) -> dict[str, int]:
         """Orders per status, for the board. One index scan per status that exists."""

@@ -43,6 +43,7 @@ from campaigns.qualifying import Qualifying
 from campaigns.reminders import Reminders
 from campaigns.render import Renderer
 from campaigns.replies import Replies
+from campaigns.results import Results
 from campaigns.sending import JourneySource
 from campaigns.steps import Walker
 from campaigns.store import (
@@ -63,6 +64,13 @@ from campaigns.store.call_secrets import CallSecretStore
 from campaigns.tasks import Tasks
 from campaigns.templates import Templates
 from campaigns.tidying import Tidying
+from campaigns.tracking.choosing import Choosing
+from campaigns.tracking.crediting import Crediting
+from campaigns.tracking.dressing import Dresser
+from campaigns.tracking.figures import FigureStore
+from campaigns.tracking.hits import HitBook
+from campaigns.tracking.store import CreditStore, TrackingStore
+from campaigns.tracking.tokens import TrackedLinks
 from campaigns.triggers import Reactor
 from campaigns.turns import Turns
 from campaigns.visits import VisitFacts
@@ -89,6 +97,19 @@ class Mailing:
 
 
 @dataclass(frozen=True)
+class Tracking:
+    """Who followed links, and what was bought then."""
+
+    rows: TrackingStore
+    links: TrackedLinks
+    credits: CreditStore
+    hits: HitBook
+    crediting: Crediting
+    choosing: Choosing
+    results: Results
+
+
+@dataclass(frozen=True)
 class Campaigns:
     """Journeys, broadcasts and what carries them."""
 
@@ -107,6 +128,7 @@ class Campaigns:
     task_rows: TaskStore
     reminders: Reminders
     mailing: Mailing
+    tracking: Tracking
     call_rows: CallStore
     caller: Caller
     call_secrets: CallSecrets
@@ -146,8 +168,11 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
     visits = VisitFacts(Turns(turn_rows, runs, clock), Digests(digest_rows, runs, clock), winners)
     handing_over = HandingOver(tasks, task_rows, assigning, inbox.conversations)
     offers = Offers(offer_rows, template_rows, snippet_rows, clock)
-    links = PersonalLinks(people.consent_links)
-    writer = MessageWriter(renderer, plumbing.channels, plumbing.registry, links, offers)
+    tracking = _open_tracking(plumbing, people, orders, runs, live)
+    writer = MessageWriter(
+        renderer, plumbing.channels, plumbing.registry, PersonalLinks(people.consent_links), offers,
+        Dresser(tracking.rows, tracking.links, people.consent),
+    )  # fmt: skip
     policy_rows, slots = PolicyStore(db, clock), SlotStore(db)
     rules = HouseRules(policy_rows, slots, inbox.sends, people.profiles, plumbing.channels, project_zone=zone)
     breaker = StepBreaker(StopStore(db), inbox.sends, rules.policies, tasks, plumbing.feed, doorbell, clock)
@@ -170,7 +195,7 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
     mailing = _open_broadcasts(plumbing, people, inbox, facts, template_rows, templates, tasks, writer, rules)
     listeners = [
         people.appraisal.hear, confirmations.ask, lifecycle.hear, reminders.tell, handing_over.hear,
-        mailing.hearing.hear,
+        mailing.hearing.hear, tracking.crediting.hear,
     ]  # fmt: skip
     return Campaigns(
         journeys=Journeys(
@@ -200,6 +225,7 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
         mailing=mailing,
         policies=PolicyBook(policy_rows, rules, breaker),
         slots=slots,
+        tracking=tracking,
         planned=planned,
         planner=planner,
         intakes=Intakes(
@@ -209,6 +235,26 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
         backfills=Backfills(
             intake_rows, planned, live, qualifying, facts, runs, people.events, segments, members, clock
         ),
+    )  # fmt: skip
+
+
+def _open_tracking(
+    plumbing: Plumbing, people: People, orders: OrderStore, runs: EnrolmentStore, live: LiveJourneys
+) -> Tracking:
+    db, clock = plumbing.db, plumbing.clock
+    rows, credits, channels = TrackingStore(db, clock), CreditStore(db, clock), plumbing.channels
+    links = TrackedLinks([plumbing.box.signing_key], plumbing.settings.base_url)
+    return Tracking(
+        rows,
+        links,
+        credits,
+        HitBook(rows, links, people.events, channels, plumbing.registry, plumbing.doorbell, clock),
+        Crediting(
+            credits, rows, orders, people.events, channels, plumbing.registry, runs, live, BroadcastStore(db, clock),
+            clock,
+        ),
+        Choosing(rows),
+        Results(FigureStore(db), credits, rows, orders, clock),
     )  # fmt: skip
 
 

@@ -85,6 +85,9 @@ def open_merger(
         campaigns.task_rows.belongings,
         campaigns.call_rows.belongings,
         campaigns.offer_rows.belongings,
+        campaigns.tracking.rows.belongings,
+        campaigns.tracking.credits.belongings,
+        campaigns.tracking.credits.late_belongings,
         people.consents.belongings,
         people.stage_log.belongings,
         people.relation_rows.belongings,
@@ -102,7 +105,8 @@ def open_merger(
 
     return Merger(
         plumbing.db, people.profiles, people.merges, people.events, plumbing.feed, plumbing.clock, movers=movers,
-        recounts=(orders.recount, people.consent.summarise, reach, due), answered=inbox.conversations.last_answered,
+        recounts=(orders.recount, people.consent.summarise, reach, due, campaigns.tracking.crediting.recount),
+        answered=inbox.conversations.last_answered,
     )  # fmt: skip
 
 

@@ -31,11 +31,16 @@ from campaigns.library.snippets import Snippets
 from campaigns.planning import DatePlanner
 from campaigns.policies.book import PolicyBook
 from campaigns.render import Renderer
+from campaigns.results import Results
 from campaigns.steps import Walker
 from campaigns.store import EnrolmentStore
 from campaigns.tasks import Tasks
 from campaigns.templates import Templates
 from campaigns.tidying import Tidying
+from campaigns.tracking.choosing import Choosing
+from campaigns.tracking.crediting import Crediting
+from campaigns.tracking.hits import HitBook
+from campaigns.tracking.store import CreditStore
 from campaigns.triggers import Reactor
 from campaigns.winning import Winners
 from channels.approved.fetching import Fetching
@@ -192,6 +197,11 @@ class Runtime:
         self.broadcast_tests: TestSends = campaigns.mailing.tests
         self.broadcast_planner: Planner = campaigns.mailing.planner
         self.broadcast_minder: Minder = campaigns.mailing.minder
+        self.hits: HitBook = campaigns.tracking.hits
+        self.crediting: Crediting = campaigns.tracking.crediting
+        self.credits: CreditStore = campaigns.tracking.credits
+        self.tracking_choice: Choosing = campaigns.tracking.choosing
+        self.results: Results = campaigns.tracking.results
         self.caller: Caller = campaigns.caller
         self.call_secrets: CallSecrets = campaigns.call_secrets
         self.winners: Winners = campaigns.winners
@@ -239,6 +249,9 @@ class Runtime:
             Chore("find the members of segments", 1, self.segment_builder.drain),
             Chore("plan broadcasts", 0.5, self.broadcast_planner.drain),
             Chore("look after broadcasts", 0.5, self.broadcast_minder.look),
+            Chore("judge who followed links", 1, self.hits.drain),
+            Chore("credit orders", 2, self.crediting.look),
+            Chore("count money of campaigns anew", 600, self.credits.recount),
             Chore("carry out merges", 1, self.merger.drain),
             Chore("join visitors who said who they are", 2, self.visitors.drain),
             Chore("change tags across people", 1, self.tags.drain),
@@ -288,6 +301,7 @@ class Runtime:
         await self.journal.idle()
         await self.delivery.close()
         await self.caller.close()
+        await self.hits.close()
         await self.renderer.close()
         await self._plumbing.close()
 

@@ -32,6 +32,7 @@ from desk.api import (
     privacy,
     profile_files,
     profiles,
+    results,
     segments,
     sends,
     snippets,
@@ -48,8 +49,8 @@ from desk.api.contract import Operation
 RESOURCES = (
     channels, deliveries, profiles, notes, follow_ups, profile_files, merges, lifecycle, fields, tags, segments, values,
     blocked_values, imports, exports, privacy, consent_groups, conversations, messages, files, events, orders,
-    templates, snippets, offers, broadcasts, journeys, webhook_secret, enrolments, policies, sends, tasks, people,
-    stream, health,
+    templates, snippets, offers, broadcasts, journeys, webhook_secret, enrolments, policies, sends, results, tasks,
+    people, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 

@@ -51,6 +51,10 @@ _FACT = {
 }  # fmt: skip
 
 
+#: Of these some are a machine's (`properties.bot`): whoever counts what people do looks past them.
+_BY_MACHINES_TOO = frozenset({"message.opened", "message.clicked"})
+
+
 class EventStore:
     """Keeps each event once. A kept event is `pending` until `campaigns.triggers` has acted on it."""
 
@@ -97,7 +101,7 @@ class EventStore:
         *, limit: int = 1000,
     ) -> list[Event]:  # fmt: skip
         """Newest first, `since <= occurred_at <= until`."""
-        wanted = {"profile_id": profile_id, "name": {"$in": list(names)}, **_between(since, until)}
+        wanted = {"profile_id": profile_id, **named(names), **_between(since, until)}
         found = self._rows.find(wanted).sort("occurred_at", DESCENDING).limit(limit)
         return [Event.model_validate(row) async for row in found]
 
@@ -105,7 +109,7 @@ class EventStore:
         self, profile_ids: Sequence[str], names: Iterable[str], since: datetime | None = None
     ) -> dict[str, list[Event]]:
         """The same for many people in one read, newest first each, at most 20,000 in all."""
-        wanted = {"profile_id": {"$in": list(profile_ids)}, "name": {"$in": list(names)}, **_between(since, None)}
+        wanted = {"profile_id": {"$in": list(profile_ids)}, **named(names), **_between(since, None)}
         result: dict[str, list[Event]] = {profile_id: [] for profile_id in profile_ids}
         for row in await whole(self._rows.find(wanted).sort("occurred_at", DESCENDING).limit(20_000)):
             result[row["profile_id"]].append(Event.model_validate(row))
@@ -115,7 +119,7 @@ class EventStore:
         self, profile_ids: Sequence[str], names: Iterable[str], most: int | None = None
     ) -> dict[str, list[Document]] | None:
         """What `segments.ListedEvents` needs of these people, all of it; None when it is more than `most` rows."""
-        wanted = {"profile_id": {"$in": list(profile_ids)}, "name": {"$in": list(names)}}
+        wanted = {"profile_id": {"$in": list(profile_ids)}, **named(names)}
         found = self._rows.find(wanted, _FACT)
         rows = await whole(found if most is None else found.limit(most + 1))
         if most is not None and len(rows) > most:
@@ -133,7 +137,7 @@ class EventStore:
         one stretch of the index, so the cost follows what is needed and not what there is."""
         rows: list[Document] = []
         for name, most in needs.items():
-            wanted: Document = {"profile_id": profile_id, "name": name}
+            wanted: Document = {"profile_id": profile_id, **named([name])}
             if most is None:
                 rows += await whole(self._rows.find(wanted, _FACT))
                 continue
@@ -147,7 +151,7 @@ class EventStore:
 
     async def numbers(self, profile_ids: Sequence[str], names: Iterable[str]) -> dict[str, int]:
         """How many of these happened to each of them. Reads the index alone."""
-        wanted = {"profile_id": {"$in": list(profile_ids)}, "name": {"$in": list(names)}}
+        wanted = {"profile_id": {"$in": list(profile_ids)}, **named(names)}
         steps: list[Mapping[str, Any]] = [
             {"$match": wanted}, {"$group": {"_id": "$profile_id", "count": {"$sum": 1}}},
         ]  # fmt: skip
@@ -162,7 +166,7 @@ class EventStore:
         self, profile_id: str, names: Iterable[str], since: datetime, until: datetime | None = None
     ) -> bool:
         """Whether one of these happened to the person in that time."""
-        wanted = {"profile_id": profile_id, "name": {"$in": list(names)}, **_between(since, until)}
+        wanted = {"profile_id": profile_id, **named(names), **_between(since, until)}
         return await self._rows.find_one(wanted, {"_id": 1}) is not None
 
     async def acted(self, profile_ids: Sequence[str]) -> set[str]:
@@ -184,7 +188,7 @@ class EventStore:
 
     async def count(self, profile_id: str, name: str, since: datetime | None = None) -> int:
         """How often it happened."""
-        return await self._rows.count_documents({"profile_id": profile_id, "name": name, **_between(since, None)})
+        return await self._rows.count_documents({"profile_id": profile_id, **named([name]), **_between(since, None)})
 
     async def get(self, event_id: str) -> Event | None:
         """One event."""
@@ -249,6 +253,13 @@ class EventStore:
             "state": "done" if event.quiet else "pending", "due_at": now, "lease": None, "fence": 0, "attempts": 0,
         }  # fmt: skip
         return row if by is None else {**row, "by": by}
+
+
+def named(names: Iterable[str]) -> Document:
+    """Events of these names, without what machines did."""
+    listed = list(names)
+    wanted: Document = {"name": {"$in": listed} if len(listed) != 1 else listed[0]}
+    return wanted | ({"properties.bot": {"$exists": False}} if not _BY_MACHINES_TOO.isdisjoint(listed) else {})
 
 
 def _beside(

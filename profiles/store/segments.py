@@ -17,6 +17,7 @@ from base.duty import DutyBook, due_index
 from base.ids import id_before
 from base.mongo import Database, Document, Indexes, Session, whole
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from profiles.store.events import named
 
 #: For so long a segment that was taken away can be put back, seconds.
 REMOVED_S = 24 * 3600
@@ -234,7 +235,7 @@ class MemberStore:
     ) -> list[Document]:  # fmt: skip
         """Events of that name of this stretch of people, whole, at most so many. Raises `ExecutionTimeout` after that
         time."""
-        found = self._events.find({"profile_id": _within(between), "name": name}, session=session)
+        found = self._events.find({"profile_id": _within(between), **named([name])}, session=session)
         found = found if time_ms is None else found.max_time_ms(time_ms)
         return await whole(found if most is None else found.limit(most))
 
@@ -248,7 +249,7 @@ class MemberStore:
         at = "$occurred_at"
         recent = {"$and": [{"$lte": [at, now]}, {"$gte": [at, since]}] if since is not None else [True]}
         steps: list[Document] = [
-            {"$match": {"profile_id": _within(between), "name": name}},
+            {"$match": {"profile_id": _within(between), **named([name])}},
             {"$project": {"_id": 0, "profile_id": 1, "occurred_at": 1}},
             {
                 "$group": {

@@ -78,6 +78,7 @@ BODIES: dict[str, Any] = {
     "set_broadcast_status": {"status": "cancelled"},
     "test_broadcast": {"to": ["boris@example.org"]},
     "retry_broadcast": {"unknown": False},
+    "replace_tracking": {"links": True},
     "choose_winner": {"arm": "a"},
     "replace_testers": {"addresses": ["boris@example.org"]},
     "create_journey": {"name": "n"},
