@@ -132,9 +132,8 @@ class Crediting:
     async def _late(self, profile_id: str, orders: Sequence[Order], sends: Sequence[Document]) -> list[Document]:
         runs = await self._runs.many(row["source"].get("enrolment_id") or "" for row in sends)
         versions = await self._live.definitions({(each["journey_id"], each["version"]) for each in runs.values()})
-        heads = await self._broadcasts.many(
-            row["source"]["id"] for row in sends if row["source"]["kind"] == "broadcast"
-        )
+        mailings = [row["source"]["id"] for row in sends if row["source"]["kind"] == "broadcast"]
+        heads = await self._broadcasts.many(mailings)
         late = []
         for send in sends:
             run, head = runs.get(send["source"].get("enrolment_id") or ""), heads.get(send["source"]["id"])

@@ -1,4 +1,4 @@
-"""Right before a marketing message is handed over its links become tracked ones, where the workspace and the person let."""
+"""Right before a marketing message is handed over its links become tracked ones, where workspace and person let."""
 
 from __future__ import annotations
 

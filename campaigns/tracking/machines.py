@@ -1,7 +1,7 @@
-"""Who called: a person, or a machine that looks at everything. Tables of what is known of machines, and the rules. Pure.
+"""Who called: a person, or a machine that looks at everything. Tables of what is known of machines, and rules. Pure.
 
-A hit is judged twice: at the door by what the call says of itself, and some seconds later by its neighbours, when it is seen
-whether all links of the message were followed at once. The reason is a stable code:
+A hit is judged twice: at the door by what the call says of itself, and some seconds later by its neighbours, when it is
+seen whether all links of the message were followed at once. The reason is a stable code:
 
 | code | means |
 |---|---|
@@ -36,7 +36,8 @@ AGENTS: tuple[tuple[str, str], ...] = (
      r"|checkpoint|cloudmark|avanan|urldefense|kaspersky|bitdefender|google-safety|virustotal|urlscan", "scanner"),
     (r"whatsapp/|telegrambot|slackbot|slack-imgproxy|facebookexternalhit|facebookcatalog|twitterbot|linkedinbot"
      r"|discordbot|skypeuripreview|viber|line-?poker|linespider|wechat.*preview|pinterestbot|redditbot|embedly"
-     r"|iframely|applebot|googlebot|google-pagerenderer|bingbot|bingpreview|yandexbot|baiduspider|bytespider", "preview"),
+     r"|iframely|applebot|googlebot|google-pagerenderer|bingbot|bingpreview|yandexbot|baiduspider|bytespider",
+     "preview"),
     (r"^(curl|wget|python|go-http-client|java|okhttp|axios|node|ruby|perl|libwww|php|apache-httpclient|httpie|aiohttp)\b"
      r"|headlesschrome|phantomjs|\bbot\b|crawler|spider|scanner|monitoring|uptime", "program"),
 )  # fmt: skip
@@ -47,7 +48,8 @@ NETWORKS: tuple[tuple[str, str], ...] = (
     ("17.0.0.0/8", "apple_mpp"),
     ("66.102.0.0/20", "gmail_proxy"), ("66.249.64.0/19", "gmail_proxy"), ("64.233.160.0/19", "gmail_proxy"),
     ("72.14.192.0/18", "gmail_proxy"), ("74.125.0.0/16", "gmail_proxy"),
-    ("40.92.0.0/15", "outlook"), ("40.107.0.0/16", "outlook"), ("52.100.0.0/14", "outlook"), ("104.47.0.0/17", "outlook"),
+    ("40.92.0.0/15", "outlook"), ("40.107.0.0/16", "outlook"), ("52.100.0.0/14", "outlook"),
+    ("104.47.0.0/17", "outlook"),
     ("205.220.160.0/19", "network"), ("148.163.128.0/19", "network"), ("67.231.144.0/20", "network"),  # Proofpoint
     ("205.139.110.0/23", "network"), ("207.211.30.0/23", "network"), ("103.96.20.0/22", "network"),  # Mimecast
     ("64.235.144.0/20", "network"), ("209.222.80.0/21", "network"),  # Barracuda

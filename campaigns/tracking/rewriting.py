@@ -1,7 +1,7 @@
 """Puts tracked addresses in place of those in a rendered message: HTML, plain text and buttons. Pure.
 
-Only the addresses change: the markup around them stays byte for byte. Left alone are the ways out, the preference centre and
-everything else below our own address, whatever is no `http(s)`, and what carries `data-untracked`.
+Only the addresses change: the markup around them stays byte for byte. Left alone are the ways out, the preference
+centre and everything else below our own address, whatever is no `http(s)`, and what carries `data-untracked`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def addresses_in(message: OutboundMessage) -> list[str]:
 
 
 def with_pixel(message: OutboundMessage, pixel: str, honeypot: str) -> OutboundMessage:
-    """The mail with a picture that tells it was opened (where `pixel` is given), and a link that only machines follow."""
+    """The mail with a picture that tells it was opened, and a link that only machines follow; either may be empty."""
     if message.mail is None or not message.mail.html:
         return message
     more = ""

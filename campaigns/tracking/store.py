@@ -3,8 +3,8 @@
 | collection | rows |
 |---|---|
 | `tracking` | `{_id: "settings", chosen, rev}` and `{_id: "orders", at}`: up to when changes of orders were looked at |
-| `tracked_links` | `{_id: link id, url, source_id, profile_id}`; the target of one person is theirs, of several nobody's |
-| `hits` | one per send, link, hour and kind of caller: a duty until it is judged, then kept an hour for its neighbours |
+| `tracked_links` | `{_id: link id, url, source_id, profile_id}`; a target of one person is theirs |
+| `hits` | one per send, link, hour and kind of caller: a duty until judged, then kept an hour for its neighbours |
 | `credits` | one per order: whose work it was, and every correction |
 | `takings` | per journey or broadcast, step and currency: orders and money, kept up with `credits` in one transaction |
 | `late_reminders` | one per reminder that was accepted after the purchase |
@@ -360,5 +360,6 @@ def hit_row(send_id: str, link_id: str, at: datetime, bot: str | None, patience:
     hour = at.strftime("%Y-%m-%dT%H")
     return {
         "_id": unique_key("hit", send_id, link_id, hour, "machine" if bot else "person"), "send_id": send_id,
-        "link_id": link_id, "at": at, "bot": bot, "state": "waiting", "due_at": at + patience, "attempts": 0, "fence": 0,
+        "link_id": link_id, "at": at, "bot": bot, "state": "waiting", "due_at": at + patience, "attempts": 0,
+        "fence": 0,
     }  # fmt: skip

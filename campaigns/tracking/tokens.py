@@ -1,7 +1,7 @@
 """The token in a tracked link: 44 letters that name the send and the link, and that nobody else can make. Pure.
 
-Raw: a version in 1 byte, 16 of the send's id, 8 of the link's id, 8 of a mark (HMAC-SHA-256, cut). Who guesses a mark, in
-2^63 calls, is led to a target that we have sent to somebody.
+Raw: a version in 1 byte, 16 of the send's id, 8 of the link's id, 8 of a mark (HMAC-SHA-256, cut). Who guesses a mark,
+in 2^63 calls, is led to a target that we have sent to somebody.
 """
 
 from __future__ import annotations

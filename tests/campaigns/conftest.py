@@ -65,6 +65,9 @@ from campaigns.store.call_secrets import CallSecretStore
 from campaigns.tasks import Tasks
 from campaigns.templates import Templates
 from campaigns.tidying import Tidying
+from campaigns.tracking.dressing import Dresser
+from campaigns.tracking.store import TrackingStore
+from campaigns.tracking.tokens import TrackedLinks
 from campaigns.triggers import Reactor
 from campaigns.turns import Turns
 from campaigns.visits import VisitFacts
@@ -111,6 +114,7 @@ from profiles.uses import Uses
 PROFILE_INDEXES = [module.INDEXES for module in (consents, events, identities, notes, profiles, segments, suggestions)]
 #: What the links of this world are sealed with.
 LINKS = ConsentLinks([b"k" * 32], "https://crm.example")
+TRACKED = TrackedLinks([b"k" * 32], "https://crm.example")
 
 
 class SilentBell:
@@ -485,7 +489,8 @@ def _world(db: Database) -> World:
         people, happened, order_rows, inbox.conversations, channels, registry, now, project_zone="Europe/Berlin"
     )
     renderer = Renderer(project_zone="Europe/Berlin")
-    writer = MessageWriter(renderer, channels, registry, PersonalLinks(LINKS))
+    dresser = Dresser(TrackingStore(db, now), TRACKED, consent)
+    writer = MessageWriter(renderer, channels, registry, PersonalLinks(LINKS), dresser)
     tasks, entrance = Tasks(db, task_rows, happened, bell, now, feed), Entrance(runs, now)
     editor = ProfileEditor(people, happened, resolver, db, now)
     turns, calls, mates, phone = TurnStore(db, now), CallStore(db, now), Mates(), Phone()
