@@ -4,7 +4,7 @@
 |---|---|
 | `tracking` | `{_id: "settings", chosen, rev}` and `{_id: "orders", at}`: up to when changes of orders were looked at |
 | `tracked_links` | `{_id: link id, url, source_id, profile_id}`; a target of one person is theirs |
-| `hits` | one per send, link, hour and kind of caller: a duty until judged, then kept an hour for its neighbours |
+| `hits` | one per send, link, visit and kind of caller: a duty until judged, then kept an hour for its neighbours |
 | `credits` | one per order: whose work it was, and every correction |
 | `takings` | per journey or broadcast, step and currency: orders and money, kept up with `credits` in one transaction |
 | `late_reminders` | one per reminder that was accepted after the purchase |
@@ -82,7 +82,9 @@ class TrackingStore:
         """Keep the choice; False when somebody else has chosen since `rev`. All orders are looked at anew."""
         change = {"$set": {"chosen": chosen, "by": by, "at": self._clock()}, "$inc": {"rev": 1}}
         try:
-            result = await self._rows.update_one({"_id": SETTINGS, "rev": rev or None}, change, upsert=rev == 0)
+            result = await self._rows.update_one(
+                {"_id": SETTINGS, "rev": rev or {"$exists": False}}, change, upsert=rev == 0
+            )
         except DuplicateKeyError:
             return False
         if not (result.matched_count or result.upserted_id):
@@ -356,10 +358,11 @@ def _differences(before: Document | None, after: Document) -> list[UpdateOne]:
 
 
 def hit_row(send_id: str, link_id: str, at: datetime, bot: str | None, patience: timedelta) -> Document:
-    """A hit as it is kept: once per send, link, hour and kind of caller."""
-    hour = at.strftime("%Y-%m-%dT%H")
+    """A hit as it is kept: once per send, link, visit and kind of caller. (Events are told once an hour; a person who
+    comes in the same hour as a scanner with the face of a browser is another visit.)"""
+    visit = int(at.timestamp()) // 2
     return {
-        "_id": unique_key("hit", send_id, link_id, hour, "machine" if bot else "person"), "send_id": send_id,
+        "_id": unique_key("hit", send_id, link_id, visit, "machine" if bot else "person"), "send_id": send_id,
         "link_id": link_id, "at": at, "bot": bot, "state": "waiting", "due_at": at + patience, "attempts": 0,
         "fence": 0,
     }  # fmt: skip

@@ -1,0 +1,220 @@
+"""Whose work an order was: in any order of arrival the kept sums are what brute force over everything finds."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from base.clock import now
+from base.ids import new_id
+from campaigns.results import as_csv
+from campaigns.tracking.attribution import worth
+from campaigns.tracking.settings import Windows
+from orders.store import OrderStore
+from profiles.events import NewEvent
+from tests.campaigns.tracking.conftest import Post
+
+
+async def told(post: Post, person: str, name: str, at: datetime, source_id: str, **more: Any) -> None:
+    """Somebody opened or followed a message, as a provider or our own door tells it."""
+    kind = "journey" if source_id.startswith("jrn") else "broadcast"
+    properties = {
+        "send_id": new_id("snd"), "class": "marketing", "source": kind, "source_id": source_id, "node_id": "m", **more,
+    }  # fmt: skip
+    event = NewEvent(
+        f"message.{name}", new_id("evt"), at, person, channel_id=post.world.ids["mail"], properties=properties
+    )
+    await post.world.events.record([event])
+    await post.crediting.credit_people([person])
+
+
+async def test_an_order_is_the_work_of_the_last_click_within_five_days(post: Post) -> None:
+    person, at = await post.world.person(channel="mail"), now() - timedelta(days=20)
+    first, second = new_id("jrn"), new_id("brd")
+    await told(post, person, "clicked", at, first)
+    await told(post, person, "clicked", at + timedelta(days=1), second)
+    await told(post, person, "opened", at + timedelta(days=2), first)  # opens count for nothing unless wanted
+    await told(post, person, "clicked", at + timedelta(days=2), first, bot="scanner")
+    await post.buys(person, at + timedelta(days=3), 5000)
+    await post.buys(person, at + timedelta(days=8), 7000)  # too late for either
+    await post.crediting.look()
+    assert await post.kept(second) == {"EUR": (1, 5000)}
+    assert await post.kept(first) == {}
+    await post.assert_exact()
+
+
+async def test_a_click_told_late_corrects_and_is_logged(post: Post) -> None:
+    person, at = await post.world.person(channel="mail"), now() - timedelta(days=9)
+    first, second = new_id("jrn"), new_id("jrn")
+    await told(post, person, "clicked", at, first)
+    order = await post.buys(person, at + timedelta(days=2), 5000)
+    await post.crediting.look()
+    assert await post.kept(first) == {"EUR": (1, 5000)}
+    await told(post, person, "clicked", at + timedelta(days=1), second)
+    assert (await post.kept(first), await post.kept(second)) == ({}, {"EUR": (1, 5000)})
+    row = (await post.credits.many([order.id]))[order.id]
+    assert [each["touch"]["source_id"] for each in row["log"]] == [first]
+    await post.assert_exact()
+
+
+async def test_what_is_paid_back_is_taken_off(post: Post) -> None:
+    person, at, journey = await post.world.person(channel="mail"), now() - timedelta(days=9), new_id("jrn")
+    await told(post, person, "clicked", at, journey)
+    await post.buys(person, at, 5000, "A-1")
+    await post.crediting.look()
+    back = {
+        "refunds": [{"id": "r1", "at": at + timedelta(days=1), "amount": {"amount_minor": 2000, "currency": "EUR"}}]
+    }
+    await post.buys(person, at, 5000, "A-1", **back)
+    await post.crediting.look()
+    assert await post.kept(journey) == {"EUR": (1, 3000)}
+    await post.buys(person, at, 5000, "A-1", status="cancelled")
+    await post.crediting.look()
+    assert await post.kept(journey) == {}
+    await post.assert_exact()
+
+
+async def test_a_message_in_a_chat_counts_for_a_day(post: Post) -> None:
+    world = post.world
+    person = await world.person()
+    step = {"id": "m", "type": "send", "channels": [world.ids["chat"]], "content": {"text": "Hi"}}
+    journey = await world.journey(step, **{"class": "marketing"})
+    await world.worker.journeys.enrol(journey, person)
+    await world.settle()
+    await post.buys(person, now() + timedelta(hours=23), 100)
+    await post.buys(person, now() + timedelta(hours=25), 1000)
+    await post.crediting.look()
+    assert await post.kept(journey) == {"EUR": (1, 100)}
+    await post.choose(windows={"chat_delivery": 0})
+    await post.crediting.look()
+    assert await post.kept(journey) == {}
+
+
+async def test_two_workers_at_once_count_once(post: Post) -> None:
+    person, at, journey = await post.world.person(channel="mail"), now() - timedelta(days=9), new_id("jrn")
+    await told(post, person, "clicked", at, journey)
+    for number in range(5):
+        await post.buys(person, at + timedelta(hours=number), 1000)
+    await asyncio.gather(*(post.crediting.credit_people([person]) for _ in range(4)), post.crediting.look())
+    assert await post.kept(journey) == {"EUR": (5, 5000)}
+    await post.assert_exact()
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_any_order_of_arrival_ends_as_brute_force_says(post: Post, seed: int) -> None:
+    """Clicks, orders and refunds of three people, told in any order, each looked at at any time."""
+    dice, at = random.Random(seed), now() - timedelta(days=40)
+    people = [await post.world.person(f"P{i}", channel="mail") for i in range(3)]
+    sources = [new_id("jrn"), new_id("brd"), new_id("jrn")]
+    clicks, acts = [], []
+    for _ in range(15):
+        click = (dice.choice(people), at + timedelta(minutes=dice.randrange(50_000)), dice.choice(sources))
+        clicks.append(click)
+        acts.append(("click", click))
+    for number in range(12):
+        person, paid = dice.choice(people), at + timedelta(minutes=dice.randrange(50_000))
+        acts.append(("order", (person, paid, f"O-{number}", dice.randrange(100, 9000))))
+        if dice.random() < 0.3:
+            acts.append(("refund", (person, paid, f"O-{number}", dice.randrange(1, 100))))
+    dice.shuffle(acts)
+    totals = {act[1][2]: act[1][3] for act in acts if act[0] == "order"}
+    for what, act in acts:
+        if what == "click":
+            await told(post, act[0], "clicked", act[1], act[2])
+        else:
+            back = [] if what == "order" else [
+                {"id": "r", "at": act[1], "amount": {"amount_minor": act[3], "currency": "EUR"}}
+            ]  # fmt: skip
+            await post.buys(act[0], act[1], totals[act[2]], act[2], refunds=back)
+        if dice.random() < 0.5:
+            await post.crediting.look()
+    await post.crediting.look()
+    expected: dict[str, tuple[int, int]] = {}
+    for person, orders in (await OrderStore(post.world.db).of_profiles(people)).items():
+        for order in orders:
+            counts, minor, _ = worth(order)
+            paid = min(step.at for step in order.status_history if step.status == "paid")
+            best: tuple[datetime, str] | None = None
+            for who, when, source in clicks:
+                near = timedelta(0) <= paid - when <= timedelta(hours=Windows().click)
+                if who == person and near and (best is None or when > best[0]):
+                    best = (when, source)
+            if counts and best is not None:
+                number, sum_ = expected.get(best[1], (0, 0))
+                expected[best[1]] = (number + 1, sum_ + minor)
+    kept = {source: own["EUR"] for source in sources if (own := await post.kept(source))}
+    assert kept == expected
+    await post.assert_exact()
+
+
+async def test_sums_follow_people_who_were_erased(post: Post) -> None:
+    person, at, journey = await post.world.person(channel="mail"), now() - timedelta(days=9), new_id("jrn")
+    await told(post, person, "clicked", at, journey)
+    await post.buys(person, at, 5000)
+    await post.crediting.look()
+    await post.world.db.collection("credits").delete_many({"profile_id": person})
+    assert await post.credits.recount() == 1
+    assert await post.kept(journey) == {}
+    assert await post.credits.recount() == 0
+
+
+async def test_a_reminder_that_went_out_after_the_purchase_is_counted(post: Post) -> None:
+    world = post.world
+    person = await world.person()
+    step = {"id": "m", "type": "send", "channels": [world.ids["chat"]], "content": {"text": "Your basket"}}
+    cart = await world.journey(step, trigger={"type": "order", "status": "checkout"}, **{"class": "marketing"})
+    await world.order(person, "B-1", "checkout")
+    await world.settle()
+    assert world.sent() == ["Your basket"]
+    await post.crediting.look()
+    assert (await post.results.of("journey", cart)).sent_after_purchase == 0
+    # the shop tells late, under another number, of a purchase that came between the basket and the reminder
+    (run,) = await world.rows(journey_id=cart)
+    await post.buys(person, run["entered_at"], 1000, "B-2")
+    await world.db.collection("sends").update_many({}, {"$set": {"accepted_at": now() + timedelta(minutes=1)}})
+    for _ in range(2):
+        await post.crediting.look()
+    assert (await post.results.of("journey", cart)).sent_after_purchase == 1
+
+
+async def test_the_report_is_a_table_too(post: Post) -> None:
+    journey, row = await post.mailed()
+    await told(post, row["profile_id"], "clicked", now() - timedelta(hours=1), journey)
+    await post.buys(row["profile_id"], now() - timedelta(minutes=5), 4200)
+    await post.crediting.look()
+    since, until = now() - timedelta(days=1), now() + timedelta(minutes=1)
+    (line,) = await post.results.report(since, until, "campaign")
+    assert (line["id"], line["name"], line["counts"]["accepted"]) == (journey, "J", 1)
+    table = as_csv([line], "campaign").splitlines()
+    assert table[0].startswith("kind,id,name,accepted")
+    assert table[1].endswith(",1,4200,EUR")
+    assert as_csv([{**line, "name": "=1+1"}], "campaign").splitlines()[1].split(",")[2] == "'=1+1"
+    (day,) = await post.results.report(since, until, "day")
+    assert day["takings"][0].amount_minor == 4200
+
+
+async def test_lift_is_what_the_held_out_did_not_do(post: Post) -> None:
+    world, journey = post.world, await post.world.journey({"id": "x", "type": "exit", "reason": "r"})
+    people = await world.people(90)
+    at = now() - timedelta(days=3)
+    rows = [
+        {"_id": new_id("enr"), "journey_id": journey, "profile_id": person, "holdout": place < 45, "entered_at": at,
+         "entry_key": f"k{place}", "state": "done", "version": 1, "node": "x"}
+        for place, person in enumerate(people)
+    ]  # fmt: skip
+    await world.db.collection("enrolments").insert_many(rows)
+    for person in people[45:75]:
+        await post.buys(person, at + timedelta(days=1), 1000)
+    for person in people[:3]:
+        await post.buys(person, at + timedelta(days=1), 1000)
+        await post.buys(person, at - timedelta(days=1), 9000)  # before it began
+    lift = (await post.results.of("journey", journey)).lift
+    assert lift is not None
+    assert (lift.treated.people, lift.treated.buyers) == (45, 30)
+    assert (lift.held_out.people, lift.held_out.buyers) == (45, 3)
+    assert (lift.rate.verdict, lift.mean.verdict) == ("more", "more")
+    assert (await post.results.of("journey", new_id("jrn"))).lift is None
