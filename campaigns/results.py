@@ -13,10 +13,10 @@ from typing import Any, Literal
 from base.clock import Clock
 from base.mongo import Document
 from campaigns.tracking.attribution import paid_at, worth
-from campaigns.tracking.figures import FigureStore
 from campaigns.tracking.lift import Group, Lift, lift_of
 from campaigns.tracking.settings import settings_of
 from campaigns.tracking.store import CreditStore, TrackingStore
+from campaigns.tracking.store.figures import FigureStore
 from orders.store import OrderStore
 
 Kind = Literal["journey", "broadcast"]

@@ -167,6 +167,10 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "test_broadcast": {"to": ["ben@example.com"]},
     "retry_broadcast": {"unknown": False},
     "choose_winner": {"arm": "a"},
+    "replace_tracking": {
+        "links": True, "opens": False, "utm": {"source": "rapport", "medium": "{channel}", "campaign": "{campaign}"},
+        "windows": {"click": 120, "open": 0, "chat_delivery": 24},
+    },
     "replace_testers": {"addresses": ["preview@example.com"]},
     "create_journey": {
         "name": "Welcome",

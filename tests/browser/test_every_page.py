@@ -151,7 +151,7 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         "stage": f"/profiles/{person}/stage?to=lost", "relate": f"/profiles/{person}?relate=que",
         "person-privacy": f"/profiles/{person}/privacy", "privacy": "/settings/privacy",
         **await privacy(world, whatsapp),
-        "retention": "/settings/retention", "tracking": "/settings/tracking",
+        "retention": "/settings/retention", "tracking": "/settings/tracking", "links": "/settings/links",
         "new-site": "/settings/tracking/new", "board-lost": "/profiles/board?open=lost",
         "new-channel": "/settings/channels/new/email", "api-docs": "/api/docs",
     }  # fmt: skip

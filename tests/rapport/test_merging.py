@@ -12,6 +12,8 @@ from base.errors import Conflict
 from campaigns.store import CallStore, PlannedStore
 from campaigns.store.planned import event_row
 from campaigns.tasks import TaskInput
+from campaigns.tracking.store import CreditStore, TrackingStore
+from campaigns.tracking.tokens import link_id_of
 from inbox.models import Actor, ReplyInput
 from profiles.edit import ProfilePatch
 from profiles.follow_up import FollowUpInput
@@ -50,6 +52,12 @@ async def furnished(town: Town) -> tuple[str, str]:
         later = now() + timedelta(days=1)
         waits = event_row("jrn_elsewhere", who, f"evt_{name}", now(), due_at=later, until=later)
         await PlannedStore(town.runtime.db, now).wait([waits])
+        link_id = link_id_of("jrn_elsewhere", f"https://shop.example/{who}")
+        await TrackingStore(town.runtime.db, now).know(
+            {link_id: (f"https://shop.example/{who}", "jrn_elsewhere", [who])}
+        )
+        late = {"_id": f"snd_{who}", "profile_id": who, "source_id": "jrn_elsewhere", "sent_at": now()}
+        await CreditStore(town.runtime.db, now).note_late([late])
         await town.runtime.profile_files.attach(who, name.encode(), f"{name}.txt", None, "usr_1")
         days = 2 if name == "anna" else 1
         promise = FollowUpInput(at=now() + timedelta(days=days), text=f"Promised {name}", assignee_id="usr_1")
@@ -57,6 +65,7 @@ async def furnished(town: Town) -> tuple[str, str]:
         talk = (await town.rows("conversations", profile_id=who))[0]
         await town.runtime.outbox.reply(talk["_id"], Actor("usr_x", "Ada"), ReplyInput(text="Hi"), f"k-{who}")
     await town.runtime.relations.add(anna, "partner", double)
+    await town.runtime.crediting.look()
     return anna, double
 
 

@@ -15,7 +15,7 @@ from base.mongo import Document
 from campaigns.broadcasts.store import BroadcastStore
 from campaigns.results import Results
 from campaigns.tracking.crediting import Crediting
-from campaigns.tracking.figures import FigureStore
+from campaigns.tracking.store.figures import FigureStore
 from campaigns.tracking.hits import HitBook
 from campaigns.tracking.machines import Caller
 from campaigns.tracking.settings import TrackingSettings
