@@ -67,9 +67,9 @@ from campaigns.tidying import Tidying
 from campaigns.tracking.choosing import Choosing
 from campaigns.tracking.crediting import Crediting
 from campaigns.tracking.dressing import Dresser
-from campaigns.tracking.store.figures import FigureStore
 from campaigns.tracking.hits import HitBook
 from campaigns.tracking.store import CreditStore, TrackingStore
+from campaigns.tracking.store.figures import FigureStore
 from campaigns.tracking.tokens import TrackedLinks
 from campaigns.triggers import Reactor
 from campaigns.turns import Turns

@@ -490,7 +490,7 @@ def _world(db: Database) -> World:
     )
     renderer = Renderer(project_zone="Europe/Berlin")
     dresser = Dresser(TrackingStore(db, now), TRACKED, consent)
-    writer = MessageWriter(renderer, channels, registry, PersonalLinks(LINKS), dresser)
+    writer = MessageWriter(renderer, channels, registry, PersonalLinks(LINKS), dresser=dresser)
     tasks, entrance = Tasks(db, task_rows, happened, bell, now, feed), Entrance(runs, now)
     editor = ProfileEditor(people, happened, resolver, db, now)
     turns, calls, mates, phone = TurnStore(db, now), CallStore(db, now), Mates(), Phone()

@@ -15,11 +15,11 @@ from base.mongo import Document
 from campaigns.broadcasts.store import BroadcastStore
 from campaigns.results import Results
 from campaigns.tracking.crediting import Crediting
-from campaigns.tracking.store.figures import FigureStore
 from campaigns.tracking.hits import HitBook
 from campaigns.tracking.machines import Caller
 from campaigns.tracking.settings import TrackingSettings
 from campaigns.tracking.store import INDEXES, CreditStore, TrackingStore
+from campaigns.tracking.store.figures import FigureStore
 from orders.models import Order, OrderInput
 from orders.store import OrderStore
 from tests.campaigns.conftest import TRACKED, SilentBell, World, indexed_database, world
