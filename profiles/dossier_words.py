@@ -58,6 +58,8 @@ ROOMS: Mapping[str, Said] = {
 TECHNICAL: Mapping[str, Said] = {
     "planned_entries": ("Automatic series that are to begin for you", "将为您开始的自动消息流程"),
     "enrolment_log": ("Steps of automatic series", "自动流程的步骤"),
+    "coupon_codes": ("Coupon codes that were given to you", "发给您的优惠码"),
+    "send_slots": ("How many messages you had lately", "您近期收到的消息数量"),
     "webhook_calls": ("What we passed on to other systems of ours", "我们传递给自有其他系统的数据"),
     "broadcast_waves": ("Mailings that were looked at before they were sent", "发送前预览的群发"),
     "early_orders": ("News of orders we do not know yet", "尚未知晓的订单的消息"),

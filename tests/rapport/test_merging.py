@@ -9,7 +9,7 @@ import pytest
 
 from base.clock import now
 from base.errors import Conflict
-from campaigns.store import CallStore, PlannedStore
+from campaigns.store import CallStore, OfferStore, PlannedStore
 from campaigns.store.planned import event_row
 from campaigns.tasks import TaskInput
 from campaigns.tracking.store import CreditStore, TrackingStore
@@ -49,6 +49,7 @@ async def furnished(town: Town) -> tuple[str, str]:
         await town.runtime.notes.add(who, NoteInput(text=f"About {name}"), "usr_1")
         call = {"key": f"call-{who}", "profile_id": who, "host": "x.example", "state": "done"}
         await CallStore(town.runtime.db, now).plan([call])
+        await OfferStore(town.runtime.db, now).make("ofr_spring", f"TEA-{name}", who, None)
         later = now() + timedelta(days=1)
         waits = event_row("jrn_elsewhere", who, f"evt_{name}", now(), due_at=later, until=later)
         await PlannedStore(town.runtime.db, now).wait([waits])
