@@ -21,7 +21,7 @@ from orders.store import OrderStore
 from profiles.events import Event, EventStore
 
 #: Orders of one look.
-BATCH = 200
+BATCH = 1000
 #: Changes are looked at again for so long: a transaction may be seen later than it says.
 OVERLAP = timedelta(seconds=30)
 #: A send that was on its way while its order came is accepted by then.
