@@ -10,7 +10,7 @@ caps.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -32,8 +32,9 @@ from campaigns.run import Facts, Finish, Need, RunState
 from campaigns.store import EnrolmentStore, JourneyStore, TemplateStore
 from campaigns.store.enrolments import is_live, run_of
 from campaigns.writing import Letter, MessageWriter
+from channels.vocabulary import OutboundMessage
 from inbox.models import Send
-from inbox.sources import Answer, Defer, Skip
+from inbox.sources import Answer, Defer, Prepared, Skip
 from profiles.models import Identity
 from profiles.store import ProfileStore
 
@@ -101,6 +102,22 @@ class JourneySource:
         """An order paid, an answer, a pause since `prepare`: writing the message and the calls before it take time."""
         answers, going = await self._judged(sends, now)
         return answers | await self._rules.taken(_wished(going), now)
+
+    async def written_again(self, send: Send, now: datetime) -> OutboundMessage | None:
+        """The message of that step with today's values, wherever the run has come to."""
+        row = (await self._store.many([send.source.enrolment_id or ""])).get(send.source.enrolment_id or "")
+        key = (row["journey_id"], row["version"]) if row else None
+        definition = (await self._live.definitions({key})).get(key) if key else None
+        step = definition.by_id.get(send.source.node_id or "") if definition else None
+        if row is None or definition is None or not isinstance(step, SendStep):
+            return None
+        run = replace(run_of(row), node=step.id)
+        facts = (await self._facts.read([Ask(run, definition, _needs(definition, run))]))[run.id]
+        if not facts.profile:
+            return None
+        identities = await self._profiles.identities([send.identity_id])
+        answer = (await self._written([_Case(send, run, definition, step, facts)], identities, now)).get(send.id)
+        return answer.message if isinstance(answer, Prepared) else None
 
     async def settled(self, sends: Sequence[Send]) -> None:
         """The runs that wait for these sends go on. A lost call costs a run one re-check. Where too much fails, the

@@ -52,17 +52,21 @@ class NoLinks:
 
 
 class PersonalLinks:
-    """The way out of the mailing and to the preference centre, for the address a send goes to."""
+    """The ways out of the mailing, to the preference centre and to the mail in a browser, for one address."""
 
     def __init__(self, links: ConsentLinks) -> None:
         self._links = links
 
     def for_send(self, send: Send) -> Mapping[str, str]:
-        """Both name the send, so that the ledger knows which message a no came from."""
+        """All name the send, so that the ledger knows which message a no came from."""
         purpose = str(send.content.get("purpose") or MARKETING)
         no = ConsentLink("unsubscribe", send.identity_id, purpose, send.id)
         choice = ConsentLink("preferences", send.identity_id, "", send.id)
-        return {"unsubscribe_url": self._links.url(no), "preferences_url": self._links.url(choice)}
+        found = {"unsubscribe_url": self._links.url(no), "preferences_url": self._links.url(choice)}
+        if send.send_class == "marketing":
+            view = ConsentLink("view", send.identity_id, "", send.id)
+            found["view_in_browser_url"] = self._links.url(view)
+        return found
 
 
 class Coupons(Protocol):

@@ -53,6 +53,7 @@ from desk.pages import (
     retention,
     score,
     segments,
+    sent_mail,
     tags,
     template_editor,
     templates,
@@ -75,7 +76,8 @@ PAGES = (
     entrance, today, inbox, board, tags, imports, exports, profiles, profile_edit, profile_notes, profile_follow_up,
     profile_files, lifecycle, value_panel, privacy, merging, consent, segments, journeys, intakes, builder, orders,
     templates, template_editor, channels, deliverability, deliveries, approved, tracking, consent_groups, blocked,
-    score, tiers, term_lists, fields, policies, retention, unsubscribe, preferences, brand, links, link_settings,
+    score, tiers, term_lists, fields, policies, retention, unsubscribe, preferences, sent_mail, brand, links,
+    link_settings,
 )  # fmt: skip
 
 

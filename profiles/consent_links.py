@@ -20,11 +20,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from base.ids import packed_id, unpacked_id
 
-Kind = Literal["unsubscribe", "preferences", "confirm"]
+Kind = Literal["unsubscribe", "preferences", "confirm", "view"]
 #: The path in front of each token, below the address of the deployment.
-PATHS: dict[Kind, str] = {"unsubscribe": "/u/", "preferences": "/p/", "confirm": "/confirm/"}
+PATHS: dict[Kind, str] = {"unsubscribe": "/u/", "preferences": "/p/", "confirm": "/confirm/", "view": "/v/"}
 #: What `about` names: the send that carried the link; for a confirmation the act it confirms.
-_ABOUT: dict[Kind, Literal["snd", "log"]] = {"unsubscribe": "snd", "preferences": "snd", "confirm": "log"}
+_ABOUT: dict[Kind, Literal["snd", "log"]] = {
+    "unsubscribe": "snd", "preferences": "snd", "confirm": "log", "view": "snd",
+}  # fmt: skip
 _VERSION = b"\x01"
 _ID_BYTES = 16
 

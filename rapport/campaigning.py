@@ -73,6 +73,7 @@ from campaigns.tracking.store.figures import FigureStore
 from campaigns.tracking.tokens import TrackedLinks
 from campaigns.triggers import Reactor
 from campaigns.turns import Turns
+from campaigns.viewing import SentMails
 from campaigns.visits import VisitFacts
 from campaigns.winning import Winners
 from campaigns.writing import MessageWriter, PersonalLinks
@@ -94,6 +95,7 @@ class Mailing:
     minder: Minder
     hearing: Hearing
     tests: TestSends
+    source: BroadcastSource
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,7 @@ class Campaigns:
     backfills: Backfills
     policies: PolicyBook
     slots: SlotStore
+    sent_mails: SentMails
 
 
 def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox: Inbox) -> Campaigns:
@@ -226,6 +229,7 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
         policies=PolicyBook(policy_rows, rules, breaker),
         slots=slots,
         tracking=tracking,
+        sent_mails=SentMails(inbox.sends, {source.kind: source, mailing.source.kind: mailing.source}, clock),
         planned=planned,
         planner=planner,
         intakes=Intakes(
@@ -294,4 +298,5 @@ def _open_broadcasts(
             people.users.addresses,
             clock,
         ),
+        source,
     )

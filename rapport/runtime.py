@@ -42,6 +42,7 @@ from campaigns.tracking.crediting import Crediting
 from campaigns.tracking.hits import HitBook
 from campaigns.tracking.store import CreditStore
 from campaigns.triggers import Reactor
+from campaigns.viewing import SentMails
 from campaigns.winning import Winners
 from channels.approved.fetching import Fetching
 from channels.approved.store import ApprovedStore
@@ -192,6 +193,7 @@ class Runtime:
         self.backfills: Backfills = campaigns.backfills
         self.renderer: Renderer = campaigns.renderer
         self.dns: Dns = DnsReader()
+        self.sent_mails: SentMails = campaigns.sent_mails
         self.policies: PolicyBook = campaigns.policies
         self.broadcasts: Broadcasts = campaigns.mailing.broadcasts
         self.broadcast_tests: TestSends = campaigns.mailing.tests

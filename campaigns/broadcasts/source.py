@@ -30,8 +30,9 @@ from campaigns.policies.gate import HouseRules
 from campaigns.policies.models import Wishes
 from campaigns.store import TemplateStore
 from campaigns.writing import Letter, MessageWriter
+from channels.vocabulary import OutboundMessage
 from inbox.models import Send
-from inbox.sources import Answer, Defer, Skip
+from inbox.sources import Answer, Defer, Prepared, Skip
 from inbox.store import MailingStore
 from inbox.store.mailings import FAR
 from profiles.segments import TagNames
@@ -106,6 +107,15 @@ class BroadcastSource:
                 found |= objections
                 cases = [case for case in cases if case.send.id not in objections]
         return found
+
+    async def written_again(self, send: Send, now: datetime) -> OutboundMessage | None:
+        """The message with today's values, whatever became of the broadcast."""
+        head = (await self._store.many([send.source.id or ""])).get(send.source.id or "")
+        people = await self._facts.profiles([send.profile_id])
+        if head is None or send.profile_id not in people:
+            return None
+        answer = (await self._written([_Case(send, head, broadcast_of(head))], people, now)).get(send.id)
+        return answer.message if isinstance(answer, Prepared) else None
 
     async def settled(self, sends: Sequence[Send]) -> None:
         """The figures of their broadcasts are counted anew."""

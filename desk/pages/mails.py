@@ -46,8 +46,9 @@ def mail_response(message: Message) -> web.Response:
     return web.Response(text=text, content_type="text/html", headers=headers)
 
 
-def clean_mail(html: str) -> str:
-    """Nothing that runs, loads, frames or posts; links say nothing of where they were clicked."""
+def clean_mail(html: str, *, pictures: bool = False) -> str:
+    """Nothing that runs, loads, frames or posts; links say nothing of where they were clicked. `pictures`: those of the
+    web are let through, for mails of our own."""
     return nh3.clean(
         html[:2_000_000],
         tags=MAIL_TAGS,
@@ -55,7 +56,7 @@ def clean_mail(html: str) -> str:
         url_schemes={"http", "https", "mailto", "tel", "data"},
         link_rel="noopener noreferrer nofollow",
         filter_style_properties=MAIL_STYLES,
-        attribute_filter=_only_safe,
+        attribute_filter=_with_pictures if pictures else _only_safe,
         clean_content_tags={"script", "style", "title", "noscript", "template", "iframe", "object", "svg", "math"},
     )
 
@@ -70,3 +71,7 @@ def _only_safe(tag: str, attribute: str, value: str) -> str | None:
     if attribute == "href" and value.strip().lower().startswith("data:"):
         return None
     return value
+
+
+def _with_pictures(tag: str, attribute: str, value: str) -> str | None:
+    return value if attribute == "src" and value.startswith("https://") else _only_safe(tag, attribute, value)

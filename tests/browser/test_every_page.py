@@ -13,6 +13,7 @@ from playwright.async_api import Page, expect
 
 from base.clock import now
 from base.ids import new_id
+from campaigns.policies.store import StopStore
 from profiles.consent_links import PATHS, ConsentLink
 from profiles.imports.mapping import ImportMapping
 from profiles.models import Dispute, IdentityRef
@@ -86,6 +87,16 @@ SEGMENT = {
 }  # fmt: skip
 
 
+class SomeRecords:
+    """A DNS that holds a part of what receivers ask for."""
+
+    async def txt(self, name: str) -> list[str]:
+        return [] if name.startswith("_dmarc") else ["v=spf1 mx ~all"]
+
+    async def mx(self, name: str) -> list[str]:
+        return ["mx.harbour-tea.invalid"]
+
+
 @pytest.fixture(scope="module")
 async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
     """Name → path of every page, with something to see on each."""
@@ -122,7 +133,11 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
     public = {**await consents(world, person, talk["identity_id"]), **await lists(world)}
     tea = await world.api.post("/segments", {"name": "Tea letter readers", "rule": SEGMENT})
     letter = await world.api.post("/templates", LETTER)
+    mail = await world.channel("email", "Harbour Tea letters", {"from_address": "letters@harbour-tea.invalid"})
+    world.runtime.dns = SomeRecords()
+    await StopStore(world.runtime.db).stop(journey, "ask", 24, 60, now())
     yield {
+        "deliverability": f"/settings/channels/{mail['id']}/deliverability",
         "segments": "/segments", "segment": f"/segments/{tea['id']}", "new-segment": "/segments/new",
         "segment-example": "/segments/new?example=vip", "segment-members": f"/segments/{tea['id']}/members",
         "today": "/today", "inbox": "/inbox?view=all", "conversation": f"/inbox/{talk['id']}?view=all",

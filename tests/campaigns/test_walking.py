@@ -9,6 +9,7 @@ import pytest
 from base.clock import now
 from base.errors import Conflict, NotFound, WrongInput
 from campaigns.store import RunBelongings
+from campaigns.viewing import SentMails
 from channels.failures import Failure, SendFailed
 from profiles.consent import ConsentAct
 from profiles.store.belongings import Joining
@@ -247,6 +248,25 @@ async def test_a_marketing_mail_carries_the_way_out_of_it_and_an_order_notice_do
     assert send is not None and send["class"] == "marketing"
     choose = LINKS.open("preferences", text.split("/p/")[1].split()[0])
     assert choose is not None and choose.identity_id == identity.id
+
+
+async def test_a_marketing_mail_is_seen_in_a_browser_by_its_receiver_for_a_while(world: World) -> None:
+    content = {"subject": "News", "body": "<p>Hi {{ profile.name }} <a href='{{ view_in_browser_url }}'>look</a></p>"}
+    await world.journey({**HELLO, "content": content}, trigger={"type": "event", "event": "x"})
+    anna = await world.person(channel="mail")
+    await world.happens("x", anna)
+    await world.settle()
+    (mail,) = world.provider("mail").sent
+    assert mail.mail is not None
+    link = LINKS.open("view", (mail.mail.html or "").split("https://crm.example/v/")[1].split("'")[0].split('"')[0])
+    (send,) = await world.inbox.sends.raw({})
+    assert link is not None and (link.about, link.identity_id) == (send["_id"], send["identity_id"])
+    mails = SentMails(world.inbox.sends, {"journey": world.worker.source}, now)
+    viewed = await mails.view(send["_id"], send["identity_id"])
+    assert viewed is not None and viewed.subject == "News" and "Hi Anna" in viewed.html
+    assert await mails.view(send["_id"], "idn_" + "0" * 26) is None, "somebody else's"
+    await world.travel(days=91)
+    assert await mails.view(send["_id"], send["identity_id"]) is None, "too old"
 
 
 async def test_d4_one_refused_recipient_harms_no_other(world: World) -> None:
