@@ -87,16 +87,6 @@ SEGMENT = {
 }  # fmt: skip
 
 
-class SomeRecords:
-    """A DNS that holds a part of what receivers ask for."""
-
-    async def txt(self, name: str) -> list[str]:
-        return [] if name.startswith("_dmarc") else ["v=spf1 mx ~all"]
-
-    async def mx(self, name: str) -> list[str]:
-        return ["mx.harbour-tea.invalid"]
-
-
 @pytest.fixture(scope="module")
 async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
     """Name → path of every page, with something to see on each."""
@@ -134,7 +124,6 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
     tea = await world.api.post("/segments", {"name": "Tea letter readers", "rule": SEGMENT})
     letter = await world.api.post("/templates", LETTER)
     mail = await world.channel("email", "Harbour Tea letters", {"from_address": "letters@harbour-tea.invalid"})
-    world.runtime.dns = SomeRecords()
     await StopStore(world.runtime.db).stop(journey, "ask", 24, 60, now())
     yield {
         "deliverability": f"/settings/channels/{mail['id']}/deliverability",

@@ -154,7 +154,7 @@ def sending_of(settings: Any, provider: str) -> Sending | None:
     signer = Signer(domain, settings.dkim_selector, key) if key and settings.dkim_selector else None
     return Sending(
         domain, _ascii(back.rpartition("@")[2]) or domain, bool(back), signer,
-        signs=bool(signer and settings.dkim_on), smtp=smtp and bool(settings.smtp_host),
+        signs=bool(signer and settings.dkim_on), smtp=smtp,
         encrypted=not smtp or settings.smtp_tls != "none",
     )  # fmt: skip
 
