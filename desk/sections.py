@@ -38,7 +38,7 @@ SETTINGS: tuple[tuple[str, tuple[Section, ...]], ...] = (
     (N_("Connections"), (
         Section("/settings/channels", N_("Channels")),
         Section("/settings/tracking", N_("Website tracking"), ("marketer",)),
-        Section("/settings/sending", N_("Sending")),
+        Section("/settings/sending", N_("Rules of sending")),
         Section("/settings/brand", N_("Look of letters")),
         Section("/settings/links", N_("Links and results")),
     )),

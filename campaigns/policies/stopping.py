@@ -88,7 +88,7 @@ class StepBreaker:
             {
                 "key": unique_key("step stopped", row["_id"], row["times"]),
                 "text": f"The journey “{name}” sends nothing more at step “{node}”: {sentence} Everybody stays where "
-                "they are. Look at the reasons, then resume it in Settings → Sending.",
+                "they are. Look at the reasons, then resume it in Settings → Rules of sending.",
                 "assignee_id": None, "due_at": now, "profile_id": None, "conversation_id": None, "order_id": None,
                 "source": {"kind": "journey", "id": journey_id, "node_id": node},
             }

@@ -37,7 +37,9 @@ ENDS = {
 HELD_UP = {
     "quiet_hours": N_("It waits for the end of the quiet hours."),
     "capped": N_("The person has had as many messages as a cap allows. It waits until there is room again."),
-    "step_stopped": N_("Too many messages of this step failed, so its sends are stopped. See Settings → Sending."),
+    "step_stopped": N_(
+        "Too many messages of this step failed, so its sends are stopped. See Settings → Rules of sending."
+    ),
     "journey_paused": N_("The journey is paused. Everybody in it stays where they are."),
 }
 #: Log code → sentence and tone. A code unknown here shows itself.

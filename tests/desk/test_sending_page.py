@@ -42,6 +42,12 @@ async def test_faults_stand_beside_their_rows_and_others_only_read(desk):
     await lena.post(HERE, 403, **RULES)
 
 
+async def test_it_reads_in_chinese(desk):
+    ada = await desk.person("admin", name="Ada Admin")
+    ada.client.headers["Accept-Language"] = "zh-CN"
+    assert "发送规则" in await ada.page(HERE)
+
+
 async def test_a_stopped_step_is_resumed(desk):
     ada = await desk.person("admin", name="Ada Admin")
     await StopStore(desk.runtime.db).stop("jrn_" + "0" * 26, "hello", 25, 40, now())
