@@ -17,7 +17,7 @@ Prefix = Literal[
     "evt", "usr", "tsk", "whk", "dlv", "ses", "tok", "sug", "nte", "lck", "fil", "mrg", "cgr", "fup",
     "stl", "rel", "fld", "tgc", "ers", "dos", "prq",
     "evt", "usr", "tsk", "whk", "dlv", "ses", "tok", "sug", "nte", "lck", "fil", "mrg", "cgr", "imp", "exp",
-    "stl", "rel", "fld", "tgc", "ers", "dos", "prq", "fup", "whc", "itk",
+    "stl", "rel", "fld", "tgc", "ers", "dos", "prq", "fup", "whc", "itk", "jmg",
     "stl", "rel", "fld", "tgc", "ers", "dos", "prq", "fup", "whc", "snp", "ofr", "cpn", "tpr",
 ]  # fmt: skip
 PREFIXES: frozenset[str] = frozenset(get_args(Prefix))

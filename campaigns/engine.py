@@ -194,6 +194,8 @@ def _send(step: SendStep, run: RunState, facts: Facts, now: datetime) -> Action:
     fact = facts.sends.get(tried[-1])
     if fact is None:  # the request was lost between the two writes: the same key makes a repeat harmless
         return _pending(run, facts, now, tried, None)
+    if fact.state == "skipped" and fact.code == "run_elsewhere":  # it was taken away from here, and put back since
+        return Move(run.node, "send.back", outcome="skipped")
     if fact.state == "skipped":
         return _next_channel(step, run, facts, now, tried, fact.code)
     if fact.state == "failed":

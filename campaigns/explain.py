@@ -20,6 +20,7 @@ SENTENCES: Mapping[str, str] = {
     "send.accepted": "The message was sent.",
     "send.delivered": "The message has arrived.",
     "send.not_delivered": "The message was sent; nobody said in time that it arrived.",
+    "send.back": "The message was not sent while the person was elsewhere; it is asked for again.",
     "send.skipped": "The message was not sent: %(code)s.",
     "send.failed": "The message failed: %(code)s.",
     "send.unknown": "The message may have been sent; nobody can say, so it is not repeated.",
@@ -77,6 +78,11 @@ SENTENCES: Mapping[str, str] = {
     "end.restarted": "Ended: the person began anew.",
     "end.exited": "Ended by a person.",
     "end.merged": "Ended: two people turned out to be one, and the run that had come further goes on.",
+    "version.same": "Taken along from version %(from)s to version %(to)s.",
+    "version.changed": "Taken along from version %(from)s to version %(to)s; the step was looked at anew.",
+    "version.gone": "Taken along from version %(from)s to version %(to)s; the step is not there any more, went to %(step)s.",
+    "version.back": "Put back from version %(from)s to version %(to)s.",
+    "end.step_removed": "Ended: its step was taken out of the journey, and nothing follows it.",
     "merge.undone": "Goes on: the merge that ended it was undone.",
     "end.archived": "Ended: the journey was archived.",
     "end.error": "Set aside: a fault stopped it.",
@@ -104,6 +110,10 @@ class Explanation:
     journey_id: str
     journey: str
     version: int
+    #: The version it was in before it was taken along, since when it is in this one, and who published that.
+    version_before: int | None
+    version_since: datetime
+    version_by: str | None
     profile_id: str
     state: str
     node: str
@@ -127,12 +137,16 @@ def explain(
         params = {"code": reason["code"], "reason": reason["sentence"], "until": held_up["due_at"]}
         why = replace(why, code="wait.held_up", params=params, sentence=say("wait.held_up", params))
         until = held_up["due_at"]
+    moved = row.get("migrated") or {}
     now = (why,) if until is not None and why.code in _NOT_LOGGED else ()
     return Explanation(
         id=row["_id"],
         journey_id=row["journey_id"],
         journey=journey,
         version=row["version"],
+        version_before=moved.get("from"),
+        version_since=moved.get("at") or row["started_at"],
+        version_by=moved.get("by"),
         profile_id=row["profile_id"],
         state=row["state"],
         node=row["node"],

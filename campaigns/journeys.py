@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal, get_args
 
@@ -14,6 +14,7 @@ from base.mongo import Document, DuplicateKeyError
 from base.pages import Page
 from campaigns.bells import Ringer
 from campaigns.definition import check_draft, check_plain, must_read
+from campaigns.differences import Differences, differences
 from campaigns.drafting import tidy
 from campaigns.effects import send_key
 from campaigns.entering import Entrance, Entrant
@@ -21,6 +22,8 @@ from campaigns.explain import Explanation, explain
 from campaigns.facts import FactReader
 from campaigns.flow import Flow, StepCounts, counts_of, flow_of, states_of
 from campaigns.live import LiveJourney, LiveJourneys
+from campaigns.migrating import Migrations, StepMove
+from campaigns.migration import check_choices
 from campaigns.models import (
     DateTrigger,
     Definition,
@@ -32,8 +35,8 @@ from campaigns.models import (
 )
 from campaigns.recipes import Recipe, recipe, recipes
 from campaigns.store import EnrolmentStore, JourneyStore, TemplateStore
-from campaigns.store.enrolments import is_live
-from campaigns.validate import check_whole, journey_ids, template_ids
+from campaigns.store.enrolments import LIVE, is_live
+from campaigns.validate import check_whole, journey_ids, pinned_template_ids, template_ids
 from campaigns.wallclock import Duration
 from inbox.store import SendStore
 from profiles.models import storable
@@ -49,14 +52,19 @@ DATA_MAX = 30_000
 
 @dataclass(frozen=True)
 class Publication:
-    """What publishing did, or would do. Runs keep the version they began with, so nobody is moved."""
+    """What publishing did, or would do. Runs keep the version they began with unless they are to go along."""
 
     journey_id: str
     version: int
     dry_run: bool
-    #: Runs under way, which stay on their version.
+    #: Runs under way that stay on their version, and those that go along.
     runs_staying: int
     runs_moving: int
+    #: Of those who go or would go along: who moves on at once, and whose wait ends at another time.
+    move_now: int
+    move_later: int
+    moves: tuple[StepMove, ...]
+    migration_id: str | None
     added: tuple[str, ...]
     removed: tuple[str, ...]
     changed: tuple[str, ...]
@@ -78,8 +86,9 @@ class Journeys:
     def __init__(
         self, store: JourneyStore, enrolments: EnrolmentStore, live: LiveJourneys, entrance: Entrance,
         facts: FactReader, templates: TemplateStore, doorbell: Ringer, clock: Clock, terms: Terms | None = None,
-        segments: SegmentStore | None = None, sends: SendStore | None = None,
+        segments: SegmentStore | None = None, sends: SendStore | None = None, *, migrations: Migrations,
     ) -> None:  # fmt: skip
+        self._migrations = migrations
         self._terms = terms
         self._segments = segments
         self._sends = sends
@@ -165,19 +174,30 @@ class Journeys:
         check_whole(definition, templates, await self._stages(), journeys, await self._named_in(definition.trigger))
         return definition
 
-    async def publish(self, journey_id: str, by: str | None = None, *, dry_run: bool = False) -> Publication:
+    async def publish(
+        self, journey_id: str, by: str | None = None, *, dry_run: bool = False,
+        migrate: Mapping[str, str | None] | None = None,
+    ) -> Publication:  # fmt: skip
         """Make the draft the live version. Raises `WrongInput` with every fault, `Conflict` when it is archived.
 
-        `dry_run` checks and says what would follow. A journey that was a draft goes live; a paused one stays paused.
+        `dry_run` checks and says what would follow. `migrate`: everybody goes along to the new version, see
+        `campaigns.migration`; those at a removed step to the one it names for it (None: out of the journey).
+
+        A journey that was a draft goes live; a paused one stays paused.
         """
         for _ in range(ROUNDS):
             head = await self.get(journey_id)
             if head["status"] == "archived":
                 raise Conflict("An archived journey cannot be published.", code="archived")
             definition = await self._whole(head["draft"])
-            found = await self._publication(head, definition, dry_run)
-            if dry_run or await self._published(head, found, by):
+            check_choices(migrate or {}, definition)
+            found = await self._publication(head, definition, dry_run, migrate)
+            if dry_run:
                 return found
+            if (changed := await self._published(head, definition, found, by, migrate)) is not None:
+                if migrate is None:
+                    return found
+                return replace(found, migration_id=(await self._migrations.begin(changed))["_id"])
         raise _contended()
 
     async def _stages(self) -> frozenset[str] | None:
@@ -196,20 +216,28 @@ class Journeys:
             found |= {row["_id"] for row in await self._segments.many([trigger.segment_id])}
         return frozenset(found)
 
-    async def _published(self, head: Document, found: Publication, by: str | None) -> bool:
-        version = await self._store.add_version(head["_id"], head["draft"], by)
+    async def _published(
+        self, head: Document, definition: Definition, found: Publication, by: str | None,
+        migrate: Mapping[str, str | None] | None,
+    ) -> Document | None:  # fmt: skip
+        templates = await self._templates.many(pinned_template_ids(definition))
+        wordings = {key: {"rev": row["rev"], "content": row["content"]} for key, row in templates.items()}
+        version = await self._store.add_version(head["_id"], head["draft"], by, wordings)
         if version != found.version:
-            return False  # somebody else published meanwhile: say it with the right number
+            return None  # somebody else published meanwhile: say it with the right number
         status = "live" if head["status"] == "draft" else head["status"]
         now = self._clock()
-        fields = {"live_version": version, "latest_version": version, "status": status, "published_at": now}
+        fields: dict[str, Any] = {"live_version": version, "latest_version": version, "status": status, "published_at": now}
+        fields["migrate"] = {"to": version, "nodes": list(migrate.items()), "by": by} if migrate is not None else None
         if head["status"] == "draft":
             fields["opened_at"] = now
         changed = await self._store.change(head["_id"], head["rev"], fields)
         self._live.forget()
-        return changed is not None
+        return changed
 
-    async def _publication(self, head: Document, definition: Definition, dry_run: bool) -> Publication:
+    async def _publication(
+        self, head: Document, definition: Definition, dry_run: bool, migrate: Mapping[str, str | None] | None
+    ) -> Publication:
         before: dict[str, Any] = {}
         if head["live_version"]:
             raw = await self._store.version(head["_id"], head["live_version"]) or {}
@@ -217,17 +245,32 @@ class Journeys:
         after = {step["id"]: step for step in head["draft"]["steps"]}
         places = await self._enrolments.places(head["_id"])
         versions = await self._store.versions(head["_id"])
+        version = (versions[0]["version"] if versions else 0) + 1
+        walking = sum(n for state, n in states_of(places).items() if state in LIVE)
+        moves: tuple[StepMove, ...] = ()
+        if dry_run or migrate is not None:
+            moves = await self._migrations.outlook(head["_id"], definition, migrate or {}, places, version)
         return Publication(
             journey_id=head["_id"],
-            version=(versions[0]["version"] if versions else 0) + 1,
+            version=version,
             dry_run=dry_run,
-            runs_staying=sum(n for state, n in states_of(places).items() if state in ("waiting", "held")),
-            runs_moving=0,
+            runs_staying=walking if migrate is None else 0,
+            runs_moving=0 if migrate is None else walking,
+            move_now=sum(each.now for each in moves),
+            move_later=sum(each.later for each in moves),
+            moves=moves,
+            migration_id=None,
             added=tuple(sorted(after.keys() - before.keys())),
             removed=tuple(sorted(before.keys() - after.keys())),
             changed=tuple(sorted(each for each in after.keys() & before.keys() if after[each] != before[each])),
             warnings=tuple(_warnings(definition)),
         )
+
+    async def changes(self, journey_id: str, old: int | None = None, new: int | None = None) -> Differences:
+        """What version `new` (the draft) says otherwise than version `old` (the live one). Raises `NotFound`."""
+        head = await self.get(journey_id)
+        before = await self.definition(journey_id, old) if old or head["live_version"] else {}
+        return differences(before, await self.definition(journey_id, new) if new else head["draft"])
 
     # -- running -----------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from base.mongo import Document
 from campaigns.definition import read
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 #: Seconds for which a picture of the heads is good enough; starting and status lag at most this much behind.
 FRESH_S = 2.0
 DEFINITIONS_KEPT = 5000
+WORDINGS_KEPT = 500
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class LiveJourneys:
         self._terms = terms
         self._names = TagNames()
         self._definitions: dict[tuple[str, int], Definition | None] = {}
+        self._wordings: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
         self._picture = Picture()
         self._until = 0.0
 
@@ -88,6 +91,15 @@ class LiveJourneys:
             definition = reading.definition if reading else None
             self._definitions[key] = with_tag_names(definition, names) if definition else None
         return self._definitions[key]
+
+    async def wordings(self, journey_id: str, version: int) -> Mapping[str, Mapping[str, Any]]:
+        """Template → `{rev, content}` as they were published with a version, read once."""
+        key = (journey_id, version)
+        if key not in self._wordings:
+            if len(self._wordings) >= WORDINGS_KEPT:
+                self._wordings.pop(next(iter(self._wordings)))
+            self._wordings[key] = await self._store.wordings(*key)
+        return self._wordings[key]
 
     async def definitions(self, keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Definition | None]:
         """Several versions."""

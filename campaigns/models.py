@@ -358,6 +358,9 @@ class SendStep(Step):
     channels: Annotated[tuple[str, ...], Field(min_length=1, max_length=20)] = ("any",)
     template_id: str | None = None
     content: InlineContent | None = None
+    #: The template as it is when the message goes out, or as it was when the journey was published. Empty: the latest,
+    #: but in the arms of a split the published one, so that what is compared stays what it was.
+    wording: Literal["latest", "pinned"] | None = None
     #: Consent purpose asked for; marketing journeys ask for `marketing` when it is empty.
     group: Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,60}$")] | None = None
     if_skipped: OnMiss = "continue"
@@ -374,6 +377,12 @@ class SendStep(Step):
     def _one_content(self) -> SendStep:
         if (self.template_id is None) == (self.content is None):
             raise ValueError("give either template_id or content")
+        return self
+
+    @model_validator(mode="after")
+    def _wording_of_what(self) -> SendStep:
+        if self.wording is not None and self.template_id is None:
+            raise ValueError("wording belongs to template_id: what is written in the step is published with it")
         return self
 
     @model_validator(mode="after")

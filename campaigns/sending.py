@@ -31,6 +31,7 @@ from campaigns.policies.stopping import StepBreaker
 from campaigns.run import Facts, Finish, Need, RunState
 from campaigns.store import EnrolmentStore, JourneyStore, TemplateStore
 from campaigns.store.enrolments import is_live, run_of
+from campaigns.validate import is_pinned
 from campaigns.writing import Letter, MessageWriter
 from channels.vocabulary import OutboundMessage
 from inbox.models import Send
@@ -59,6 +60,7 @@ class _Case:
     definition: Definition
     step: SendStep
     facts: Facts
+    version: int
 
 
 class JourneySource:
@@ -182,9 +184,11 @@ class JourneySource:
                 continue
             run = run_of(row)
             asks.append(Ask(run, definition, _needs(definition, run)))
-            known.append((send, run, definition, step))
+            known.append((send, run, definition, step, row["version"]))
         facts = await self._facts.read(asks)
-        return [_Case(send, run, definition, step, facts[run.id]) for send, run, definition, step in known]
+        return [
+            _Case(send, run, definition, step, facts[run.id], version) for send, run, definition, step, version in known
+        ]
 
     def _gate(self, case: _Case, now: datetime) -> Skip | Defer | None:
         if not case.facts.profile:
@@ -202,12 +206,11 @@ class JourneySource:
     async def _written(
         self, cases: Sequence[_Case], identities: Mapping[str, Identity], now: datetime
     ) -> dict[str, Answer]:
-        wanted = {case.step.template_id for case in cases if case.step.template_id}
-        templates = await self._templates.many(wanted)
+        contents = await self._contents(cases)
         letters = [
             Letter(
                 case.send,
-                _content(case, templates),
+                contents[case.send.id],
                 partial(context_of, case.facts, case.run, case.definition),
                 case.facts.profile.get("locale"),
                 case.facts.profile.get("time_zone"),
@@ -216,6 +219,22 @@ class JourneySource:
             for case in cases
         ]
         return await self._writer.write(letters, now)
+
+    async def _contents(self, cases: Sequence[_Case]) -> dict[str, Mapping[str, Any] | None]:
+        """Send id → what it says: written in the step, published with the version, or the template of today."""
+        wanted = {case.step.template_id for case in cases if case.step.template_id}
+        templates = await self._templates.many(wanted)
+        found: dict[str, Mapping[str, Any] | None] = {}
+        for case in cases:
+            if case.step.content is not None:
+                found[case.send.id] = case.step.content.model_dump()
+                continue
+            named = case.step.template_id or ""
+            row: Mapping[str, Any] | None = templates.get(named)
+            if is_pinned(case.step, case.definition):
+                row = (await self._live.wordings(case.run.journey_id, case.version)).get(named, row)
+            found[case.send.id] = row["content"] if row else None
+        return found
 
 
 def _standing(send: Send, row: Document | None, status: str | None, now: datetime) -> Skip | Defer | None:
@@ -250,9 +269,3 @@ def _needs(definition: Definition, run: RunState) -> frozenset[Need]:
         wanted.add("order")
     return frozenset(wanted)
 
-
-def _content(case: _Case, templates: Mapping[str, Document]) -> Mapping[str, Any] | None:
-    if case.step.content is not None:
-        return case.step.content.model_dump()
-    row = templates.get(case.step.template_id or "")
-    return row["content"] if row else None

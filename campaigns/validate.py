@@ -12,6 +12,7 @@ from campaigns.models import (
     DigestStep,
     HumanStep,
     SendStep,
+    SplitStep,
     StartJourneyStep,
     UpdateStep,
 )
@@ -45,6 +46,31 @@ def check_whole(
 def template_ids(definition: Definition) -> frozenset[str]:
     """The templates its steps name."""
     return frozenset(step.template_id for step in definition.steps if isinstance(step, SendStep) and step.template_id)
+
+
+def pinned_template_ids(definition: Definition) -> frozenset[str]:
+    """Those whose wording stays as it is when the journey is published."""
+    return frozenset(
+        step.template_id for step in definition.steps
+        if isinstance(step, SendStep) and step.template_id and is_pinned(step, definition)
+    )  # fmt: skip
+
+
+def is_pinned(step: SendStep, definition: Definition) -> bool:
+    """Whether the step keeps the wording it was published with: by its own word, else in the arms of a split."""
+    if step.wording is not None:
+        return step.wording == "pinned"
+    return step.id in _in_arms(definition)
+
+
+def _in_arms(definition: Definition) -> frozenset[str]:
+    """Steps to which some arms of a split lead and others do not."""
+    found: set[str] = set()
+    for split in definition.steps:
+        if isinstance(split, SplitStep):
+            reached = [reached_from(definition, arm.next) if arm.next else frozenset() for arm in split.arms]
+            found |= frozenset().union(*reached) - frozenset.intersection(*reached)
+    return frozenset(found)
 
 
 def journey_ids(definition: Definition) -> frozenset[str]:

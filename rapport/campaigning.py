@@ -33,6 +33,7 @@ from campaigns.library.proofs import Proofs
 from campaigns.library.snippets import Snippets
 from campaigns.lifecycle import Lifecycle
 from campaigns.live import LiveJourneys
+from campaigns.migrating import Migrations
 from campaigns.naming import JourneyUses
 from campaigns.planning import DatePlanner
 from campaigns.policies.book import PolicyBook
@@ -52,6 +53,7 @@ from campaigns.store import (
     EnrolmentStore,
     IntakeStore,
     JourneyStore,
+    MigrationStore,
     OfferStore,
     PlannedStore,
     SnippetStore,
@@ -144,6 +146,7 @@ class Campaigns:
     policies: PolicyBook
     slots: SlotStore
     sent_mails: SentMails
+    migrations: Migrations
 
 
 def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox: Inbox) -> Campaigns:
@@ -187,6 +190,7 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
     late = LateEntries(planned, people.events, live, qualifying, entrance, facts, clock)
     planner = DatePlanner(planned, live, people.profiles, facts, qualifying, entrance, late, doorbell, clock)
     people.appraisal.join(planner)
+    migrations = Migrations(MigrationStore(db, clock), heads, runs, live, facts, doorbell, clock)
     segments, members = people.segment_rows, people.segment_members
     inbox.delivery.register("journey", source)
     confirmations = Confirmations(
@@ -202,8 +206,10 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
     ]  # fmt: skip
     return Campaigns(
         journeys=Journeys(
-            heads, runs, live, entrance, facts, template_rows, doorbell, clock, people.terms, segments, inbox.sends
+            heads, runs, live, entrance, facts, template_rows, doorbell, clock, people.terms, segments, inbox.sends,
+            migrations=migrations,
         ),
+        migrations=migrations,
         templates=templates,
         snippets=Snippets(snippet_rows, template_rows, offer_rows, renderer),
         offers=offers,

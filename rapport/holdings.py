@@ -46,6 +46,7 @@ IMPERSONAL = {
     "imports": "which lists were brought, what their columns are, and what became of how many rows",
     "intakes": "how far taking many people into a journey has got",
     "journey_counts": "how many passed a step",
+    "journey_migrations": "how far taking people along to a new version has got",
     "journey_versions": "journeys as they were published",
     "journey_drafts": "drafts of journeys, for going back",
     "journeys": "journeys as they are written",

@@ -29,6 +29,7 @@ from campaigns.library.offers import Offers
 from campaigns.library.proofs import Proofs
 from campaigns.library.snippets import Snippets
 from campaigns.planning import DatePlanner
+from campaigns.migrating import Migrations
 from campaigns.policies.book import PolicyBook
 from campaigns.render import Renderer
 from campaigns.results import Results
@@ -191,6 +192,7 @@ class Runtime:
         self.date_planner: DatePlanner = campaigns.planner
         self.intakes: Intakes = campaigns.intakes
         self.backfills: Backfills = campaigns.backfills
+        self.migrations: Migrations = campaigns.migrations
         self.renderer: Renderer = campaigns.renderer
         self.dns: Dns = DnsReader()
         self.sent_mails: SentMails = campaigns.sent_mails
@@ -248,6 +250,8 @@ class Runtime:
             Chore("begin schedules and plans of dates", 2, self.intakes.enlist),
             Chore("take people in, in the background", 1, self.intakes.drain),
             Chore("forget dates of journeys that are over", 60, self.intakes.tidy),
+            Chore("begin to take people along to new versions", 2, self.migrations.enlist),
+            Chore("take people along to new versions", 1, self.migrations.drain),
             Chore("find the members of segments", 1, self.segment_builder.drain),
             Chore("plan broadcasts", 0.5, self.broadcast_planner.drain),
             Chore("look after broadcasts", 0.5, self.broadcast_minder.look),

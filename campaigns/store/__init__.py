@@ -7,6 +7,7 @@ from campaigns.store import (
     enrolments,
     intakes,
     journeys,
+    migrations,
     offers,
     planned,
     snippets,
@@ -21,6 +22,7 @@ from campaigns.store.digests import DigestStore
 from campaigns.store.enrolments import EnrolmentStore
 from campaigns.store.intakes import IntakeStore
 from campaigns.store.journeys import JourneyStore
+from campaigns.store.migrations import MigrationStore
 from campaigns.store.offers import CouponRoom, OfferStore
 from campaigns.store.planned import PlannedStore
 from campaigns.store.snippets import SnippetStore
@@ -32,10 +34,11 @@ from campaigns.store.winners import WinnerStore
 INDEXES: Indexes = {
     **journeys.INDEXES, **enrolments.INDEXES, **planned.INDEXES, **intakes.INDEXES, **templates.INDEXES,
     **tasks.INDEXES, **turns.INDEXES, **digests.INDEXES, **calls.INDEXES, **winners.INDEXES, **snippets.INDEXES,
-    **offers.INDEXES,
+    **offers.INDEXES, **migrations.INDEXES,
 }  # fmt: skip
 
 __all__ = [
-    "INDEXES", "CallStore", "CouponRoom", "DigestStore", "EnrolmentStore", "IntakeStore", "JourneyStore", "OfferStore",
-    "PlannedStore", "RunBelongings", "SnippetStore", "TaskStore", "TemplateStore", "TurnStore", "WinnerStore",
+    "INDEXES", "CallStore", "CouponRoom", "DigestStore", "EnrolmentStore", "IntakeStore", "JourneyStore",
+    "MigrationStore", "OfferStore", "PlannedStore", "RunBelongings", "SnippetStore", "TaskStore", "TemplateStore",
+    "TurnStore", "WinnerStore",
 ]  # fmt: skip

@@ -57,6 +57,9 @@ INDEXES: Indexes = {
         ),
         IndexModel([("journey_id", ASCENDING), ("_id", DESCENDING)], name="by_journey"),
         IndexModel([("profile_id", ASCENDING), ("_id", DESCENDING)], name="by_profile"),
+        IndexModel(
+            [("migrated.id", ASCENDING)], name="migrated", partialFilterExpression={"migrated.id": {"$exists": True}}
+        ),
         IndexModel([("behind", ASCENDING)], name="queued", partialFilterExpression={"behind": {"$exists": True}}),
     ],
     "enrolment_log": [
@@ -211,7 +214,9 @@ class EnrolmentStore:
             change["due_at"] = {"$cond": [called, now, moved]}
             change["shift_ms"] = {"$add": [{"$ifNull": ["$shift_ms", 0]}, shift]}
         if stale_before is not None:
-            late = {"$lt": ["$due_at", stale_before]}
+            # Who is called before the wait is over is not late, however long ago that was.
+            called = {"$lt": ["$due_at", {"$ifNull": ["$wait.until", "$due_at"]}]}
+            late = {"$and": [{"$lt": ["$due_at", stale_before]}, {"$not": [called]}]}
             change["skip_next"] = {"$or": [{"$ifNull": ["$skip_next", False]}, late]}
         wanted = {"journey_id": journey_id, "state": "held"}
         return (await self._rows.update_many(wanted, [{"$set": change}])).modified_count

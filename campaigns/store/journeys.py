@@ -160,8 +160,11 @@ class JourneyStore:
 
     # -- versions ----------------------------------------------------------------------------------------------
 
-    async def add_version(self, journey_id: str, definition: Mapping[str, Any], by: str | None) -> int:
-        """Keep a new version; its number, the next free one."""
+    async def add_version(
+        self, journey_id: str, definition: Mapping[str, Any], by: str | None,
+        wordings: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> int:  # fmt: skip
+        """Keep a new version; its number, the next free one. `wordings`: template → `{rev, content}` as published."""
         while True:
             last = await self._versions.find_one(
                 {"journey_id": journey_id}, {"version": 1}, sort=[("version", DESCENDING)]
@@ -169,7 +172,7 @@ class JourneyStore:
             version = (last["version"] if last else 0) + 1
             row = {
                 "_id": new_id("jrv"), "journey_id": journey_id, "version": version, "definition": _text(definition),
-                "published_at": self._clock(), "published_by": by,
+                "published_at": self._clock(), "published_by": by, "wordings": _text(wordings or {}),
             }  # fmt: skip
             try:
                 await self._versions.insert_one(row)
@@ -182,9 +185,15 @@ class JourneyStore:
         row = await self._versions.find_one({"journey_id": journey_id, "version": version})
         return orjson.loads(row["definition"]) if row else None
 
+    async def wordings(self, journey_id: str, version: int) -> dict[str, dict[str, Any]]:
+        """Template → `{rev, content}` as they were when the version was published, of those that keep their wording."""
+        wanted = {"journey_id": journey_id, "version": version}
+        row = await self._versions.find_one(wanted, {"wordings": 1})
+        return orjson.loads(row["wordings"]) if row and row.get("wordings") else {}
+
     async def versions(self, journey_id: str) -> list[Document]:
         """`{version, published_at, published_by}`, newest first."""
-        fields = {"definition": 0}
+        fields = {"definition": 0, "wordings": 0}
         found = self._versions.find({"journey_id": journey_id}, fields).sort("version", DESCENDING)
         return await found.limit(200).to_list(None)
 

@@ -69,6 +69,10 @@ class ExplanationView(View):
     journey_id: str
     journey: str
     version: int
+    #: The version it was in before, since when it is in this one, and who took it along.
+    version_before: int | None
+    version_since: Time
+    version_by: str | None
     profile_id: str
     state: str
     node: str

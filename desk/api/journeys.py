@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from base.mongo import Document
 from campaigns.backfill import WINDOW
@@ -18,6 +18,7 @@ from desk.api.shapes import Body, PageQuery, Patch, ProfileId, Time, View, liste
 
 operations = Operations("journeys")
 
+NodeId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
 AnyStatus = Literal["draft", "live", "paused", "draining", "archived"]
 
 
@@ -61,11 +62,22 @@ class JourneyPatch(Patch, JourneyFields):
     draft_rev: int | None = Field(None, ge=1, le=2**31)
 
 
+class MigrateInput(Body):
+    """Everybody goes along to the new version. Who stands at a step that is still there stays; `nodes` says where those
+    go who stand at one that is not: a step, or null for out of the journey. Not named: to the next one still there."""
+
+    nodes: dict[NodeId, NodeId | None] = Field(
+        default_factory=dict, max_length=200, examples=[{"old_wait": "reminder"}]
+    )
+
+
 class PublishInput(Body):
-    """`dry_run`: check, and say what would follow. `backfill`: then take in those who qualify already, as far back as
+    """`dry_run`: check, and say what would follow. `migrate`: people who are in it go along; without it they keep their
+    version. `backfill`: then take in those who qualify already, as far back as
     this duration says; see `POST /journeys/{id}/backfill`."""
 
     dry_run: bool = False
+    migrate: MigrateInput | None = None
     backfill: str | None = Field(None, max_length=40, examples=["P30D"])
 
 
@@ -177,18 +189,101 @@ class FaultView(View):
     message: str
 
 
+class StepMoveView(View):
+    """Those who stand at one step of one older version. `what`: nothing is another for them (`same`), their step is
+    looked at anew (`changed`), or it is `gone` and they go to `to` (null: out of the journey). `now`: so many move on
+    at once; `later`: so many wait until a time that is reckoned anew, `estimated` where there are very many."""
+
+    version: int
+    node: str
+    name: str | None
+    type: str | None
+    what: Literal["same", "changed", "gone"]
+    to: str | None
+    people: int
+    now: int
+    later: int
+    estimated: bool
+
+
 class PublicationView(View):
-    """What publishing did, or would do. Runs under way stay on their version."""
+    """What publishing did, or would do. Runs under way stay on their version unless they go along (`migrate`); `moves`
+    says who would move or moves, `migration_id` names the batch that moves them."""
 
     journey_id: str
     version: int
     dry_run: bool
     runs_staying: int
     runs_moving: int
+    move_now: int
+    move_later: int
+    moves: list[StepMoveView]
+    migration_id: str | None
     added: list[str]
     removed: list[str]
     changed: list[str]
     warnings: list[FaultView]
+
+
+class VersionView(View):
+    """A published version."""
+
+    version: int
+    published_at: Time
+    published_by: str | None
+
+
+class FieldChangeView(View):
+    """One field, by its path; null: it was or is not there."""
+
+    path: str
+    before: Any
+    after: Any
+
+
+class StepChangeView(View):
+    """One step and its fields that differ."""
+
+    id: str
+    type: str
+    name: str | None
+    fields: list[FieldChangeView]
+
+
+class DifferencesView(View):
+    """What one version says otherwise than another. `journey`: what is said of the whole, such as its trigger."""
+
+    added: list[StepChangeView]
+    removed: list[StepChangeView]
+    changed: list[StepChangeView]
+    journey: list[FieldChangeView]
+
+
+class ChangesQuery(Query):
+    """Two versions: without `old` the live one, without `new` the draft."""
+
+    old: int | None = Field(None, ge=1, le=2**31)
+    new: int | None = Field(None, ge=1, le=2**31)
+
+
+class MigrationView(View):
+    """People taken along to version `to`. `moved`: how many, `ended` of them had nowhere to go; `put_back`: how many an
+    undo put back, those who had not moved on since."""
+
+    id: str
+    journey_id: str
+    to: int
+    nodes: dict[str, str | None]
+    state: Literal["pending", "done", "undoing", "undone", "failed"]
+    by: str | None
+    created_at: Time
+    done_at: Time | None
+    moved: int
+    ended: int
+    undone_at: Time | None
+    undone_by: str | None
+    put_back: int
+    reason: str | None
 
 
 class ParamView(View):
@@ -224,6 +319,11 @@ def _shown(head: Document) -> dict[str, Any]:
 def intake_view(row: Document) -> IntakeView:
     """As people and programs see it."""
     return IntakeView.model_validate({**row, "id": row["_id"]})
+
+
+def migration_view(row: Document) -> MigrationView:
+    """As people and programs see it."""
+    return MigrationView.model_validate({**row, "id": row["_id"]})
 
 
 def _key(call: Call) -> str | None:
@@ -302,7 +402,8 @@ async def publish_journey(call: Call) -> Any:
     refuse_scoped(call)
     wanted: PublishInput = call.body
     done: Publication = await call.runtime.journeys.publish(
-        call.path["id"], call.principal.id, dry_run=wanted.dry_run
+        call.path["id"], call.principal.id, dry_run=wanted.dry_run,
+        migrate=wanted.migrate.nodes if wanted.migrate is not None else None,
     )  # fmt: skip
     if wanted.backfill is not None and not wanted.dry_run:
         await call.runtime.backfills.begin(done.journey_id, wanted.backfill, by=call.principal.id, key=_key(call))
@@ -344,6 +445,39 @@ async def cancel_intake(call: Call) -> Any:
     refuse_scoped(call)
     journey = await call.runtime.journeys.get(call.path["id"])
     return intake_view(await call.runtime.backfills.call_off(journey["_id"], call.path["intake"]))
+
+
+@operations("GET", "/journeys/{id:jrn}/versions", roles=["viewer"], query=PageQuery, returns=list[VersionView])
+async def list_versions(call: Call) -> Any:
+    """List the versions that were published, newest first, at most 200."""
+    rows = await call.runtime.journeys.versions(call.path["id"])
+    shown, following = sliced(rows, lambda each: f"{2**31 - each['version']:010d}", call.query)
+    return page([VersionView.model_validate(each) for each in shown], following)
+
+
+@operations("GET", "/journeys/{id:jrn}/changes", roles=["viewer"], query=ChangesQuery, returns=DifferencesView)
+async def list_changes(call: Call) -> Any:
+    """What one version says otherwise than another: what publishing the draft would change, unless said."""
+    found = await call.runtime.journeys.changes(call.path["id"], call.query.old, call.query.new)
+    return DifferencesView.model_validate(found)
+
+
+@operations("GET", "/journeys/{id:jrn}/migrations", roles=["viewer"], query=PageQuery, returns=list[MigrationView])
+async def list_migrations(call: Call) -> Any:
+    """List when people were taken along to a newer version, newest first."""
+    journey = await call.runtime.journeys.get(call.path["id"])
+    found = await call.runtime.migrations.page(journey["_id"], limit=call.query.limit, cursor=call.query.cursor)
+    return listed(found, [migration_view(each) for each in found.data])
+
+
+@operations("POST", "/journeys/{id:jrn}/migrations/{migration:jmg}/undo", roles=["marketer"], returns=MigrationView)
+async def undo_migration(call: Call) -> Any:
+    """Put back those who have not moved on since. Who has been sent something or gone further stays where they are."""
+    refuse_scoped(call)
+    journey = await call.runtime.journeys.get(call.path["id"])
+    return migration_view(
+        await call.runtime.migrations.undo(journey["_id"], call.path["migration"], call.principal.id)
+    )
 
 
 @operations("PUT", "/journeys/{id:jrn}/status", roles=["marketer"], body=StatusInput, returns=JourneyView)

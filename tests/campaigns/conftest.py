@@ -35,6 +35,7 @@ from campaigns.intakes import Intakes
 from campaigns.journeys import Journeys
 from campaigns.late import LateEntries
 from campaigns.live import LiveJourneys
+from campaigns.migrating import Migrations
 from campaigns.planning import DatePlanner
 from campaigns.policies.book import PolicyBook
 from campaigns.policies.gate import HouseRules
@@ -53,6 +54,7 @@ from campaigns.store import (
     EnrolmentStore,
     IntakeStore,
     JourneyStore,
+    MigrationStore,
     OfferStore,
     PlannedStore,
     SnippetStore,
@@ -234,6 +236,7 @@ class Worker:
     appraisal: Appraisal
     policies: PolicyBook
     rules: HouseRules
+    migrations: Migrations
 
 
 @dataclass
@@ -518,6 +521,7 @@ def _world(db: Database) -> World:
         planner = DatePlanner(planned, live, people, facts, qualifying, entrance, late, bell, now)
         appraisal = Appraisal(db, people, happened, now, [SegmentAppraiser(segment_rows, TagStore(db))])
         appraisal.join(planner)
+        migrations = Migrations(MigrationStore(db, now), heads, runs, live, facts, bell, now, stretch=3)
         return Worker(
             live,
             Reactor(
@@ -527,7 +531,8 @@ def _world(db: Database) -> World:
             Walker(runs, live, facts, inbox.sends, task_rows, calls, visits, effects, bell, now),
             source,
             Journeys(
-                heads, runs, live, entrance, facts, template_rows, bell, now, segments=segment_rows, sends=inbox.sends
+                heads, runs, live, entrance, facts, template_rows, bell, now, segments=segment_rows, sends=inbox.sends,
+                migrations=migrations,
             ),
             Caller(calls, runs, live, facts, renderer, phone, secrets, bell, now),  # type: ignore[arg-type]
             winners,
@@ -540,6 +545,7 @@ def _world(db: Database) -> World:
             appraisal,
             PolicyBook(policy_rows, rules, breaker),
             rules,
+            migrations,
         )  # fmt: skip
 
     first = worker()
