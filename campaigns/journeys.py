@@ -227,7 +227,9 @@ class Journeys:
             return None  # somebody else published meanwhile: say it with the right number
         status = "live" if head["status"] == "draft" else head["status"]
         now = self._clock()
-        fields: dict[str, Any] = {"live_version": version, "latest_version": version, "status": status, "published_at": now}
+        fields: dict[str, Any] = {
+            "live_version": version, "latest_version": version, "status": status, "published_at": now,
+        }  # fmt: skip
         fields["migrate"] = {"to": version, "nodes": list(migrate.items()), "by": by} if migrate is not None else None
         if head["status"] == "draft":
             fields["opened_at"] = now

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 STRETCH = 500
 #: Runs of one step whose waits are reckoned for a preview; of more the shares are estimated.
 LOOKED_AT = 5000
-#: For so long after a publication somebody may still come in by an older version: pictures of journeys are kept so long.
+#: For so long after a publication somebody may still come in by an older version, as a picture shows it.
 SETTLING = timedelta(seconds=6)
 BUSY = timedelta(seconds=1)
 #: Batches that failed so often without getting on are given up.
@@ -101,8 +101,8 @@ class Migrations:
             fate = fate_of(node, plans[version], new)
             now, later, estimated = await self._shares(journey_id, version, node, old, new, fate, people)
             step = (old.by_id.get(node) if old else None) or new.by_id.get(node)
-            named = (step.name, step.type) if step else (None, None)
-            moves.append(StepMove(version, node, *named, fate.what, fate.to, people, now, later, estimated))
+            name, kind = (step.name, step.type) if step else (None, None)
+            moves.append(StepMove(version, node, name, kind, fate.what, fate.to, people, now, later, estimated))
         return tuple(moves)
 
     async def _shares(
@@ -163,7 +163,9 @@ class Migrations:
             except Exception:
                 log.exception("people cannot be moved", extra={"migration": row["_id"], "attempts": row["attempts"]})
                 if row["attempts"] >= TRIES:
-                    await self._store.close(row, "failed", reason="People could not be moved. See the log of the worker.")
+                    await self._store.close(
+                        row, "failed", reason="People could not be moved. See the log of the worker."
+                    )
         return done
 
     async def _move(self, row: Document) -> None:
@@ -262,9 +264,12 @@ def _change(row: Document, run: Document, after: Migrated, new: Definition, now:
     """The write that moves one run, with what it takes to put it back."""
     rev = run["rev"] + 1
     told = {"from": run["version"], "to": row["to"], "by": row["by"], "migration": row["_id"]}
-    if after.what == "gone":
-        told["step"] = None if after.ended else after.run.node
-    line = line_row({**run, "version": row["to"]}, rev, LogLine(run["node"], run["visit"], f"version.{after.what}", told), now)
+    if after.what == "gone" and not after.ended:
+        told["step"] = after.run.node
+    code = "version.out" if after.ended else f"version.{after.what}"
+    line = line_row(
+        {**run, "version": row["to"]}, rev, LogLine(run["node"], run["visit"], code, told), now
+    )
     earlier = run.get("migrated")
     kept = {name: run[name] for name in _KEPT if name in run}
     note = {"id": row["_id"], "at": now, "by": row["by"], "from": run["version"], "rev": rev, "what": after.what,
@@ -292,7 +297,9 @@ def _back(row: Document, run: Document, now: datetime) -> Document:
     note, rev = run["migrated"], run["rev"] + 1
     before, earlier = note["before"], note.get("earlier")
     told = {"from": run["version"], "to": before["version"], "by": row.get("undone_by"), "migration": row["_id"]}
-    line = line_row({**run, "version": before["version"]}, rev, LogLine(before["node"], before["visit"], "version.back", told), now)
+    line = line_row(
+        {**run, "version": before["version"]}, rev, LogLine(before["node"], before["visit"], "version.back", told), now
+    )
     fields: Document = {"version": before["version"], "rev": rev, "tail": [line], "attempts": 0}
     drop: Document = {"lease": ""}
     if earlier:

@@ -28,8 +28,8 @@ from campaigns.library.checking import Checker
 from campaigns.library.offers import Offers
 from campaigns.library.proofs import Proofs
 from campaigns.library.snippets import Snippets
-from campaigns.planning import DatePlanner
 from campaigns.migrating import Migrations
+from campaigns.planning import DatePlanner
 from campaigns.policies.book import PolicyBook
 from campaigns.render import Renderer
 from campaigns.results import Results

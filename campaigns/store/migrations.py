@@ -48,8 +48,7 @@ class MigrationStore:
         """Begin it, once per key; the row that is there now."""
         await inserted_apart_from_duplicates(self._rows, [row])
         found = await self._rows.find_one({"key": row["key"]})
-        assert found is not None, "a row with this key was inserted just now"
-        return _opened(found)
+        return _opened(found or row)
 
     async def there(self, keys: Iterable[str]) -> set[str]:
         """Which of these keys there are."""
@@ -155,8 +154,9 @@ def migration_row(
     """As inserted, due at once. The choices are kept as text: their names are their author's."""
     return {
         "_id": new_id("jmg"), "key": key, "journey_id": journey_id, "to": to,
-        "nodes": orjson.dumps(dict(nodes)).decode(), "state": "pending", "due_at": now, "lease": None, "fence": 0, "attempts": 0, "by": by, "created_at": now,
-        "moved": 0, "ended": 0, "put_back": 0, "done_at": None, "undone_at": None, "undone_by": None, "reason": None,
+        "nodes": orjson.dumps(dict(nodes)).decode(), "state": "pending", "due_at": now, "lease": None,
+        "fence": 0, "attempts": 0, "by": by, "created_at": now, "moved": 0, "ended": 0, "put_back": 0,
+        "done_at": None, "undone_at": None, "undone_by": None, "reason": None,
     }  # fmt: skip
 
 

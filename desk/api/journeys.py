@@ -14,7 +14,7 @@ from campaigns.recipes import Recipe
 from desk.api.contract import Call, Operations, Reply
 from desk.api.enrolments import EnrolledView, EnrolmentView, enrolment_view
 from desk.api.scope import id_today, must_see_person, refuse_scoped, seen_ids
-from desk.api.shapes import Body, PageQuery, Patch, ProfileId, Time, View, listed, page, sliced
+from desk.api.shapes import Body, PageQuery, Patch, ProfileId, Query, Time, View, listed, page, sliced
 
 operations = Operations("journeys")
 

@@ -46,6 +46,7 @@ from desk.pages.journey_forms import (
 from desk.pages.journey_sources import sources_of, step_options
 from desk.pages.journey_steps import SYMBOLS, TITLES, Counts, exits_by_step, step_view
 from desk.pages.journeys import journey_view, may_change, names_in, template_names
+from desk.pages.migrating import batch_line, moves_view, read_choices
 from desk.pages.reads import together
 from desk.pages.rule_form import ROOT as RULE_ROOT
 from desk.pages.rule_form import added, removed, settled
@@ -180,11 +181,12 @@ async def save(request: web.Request) -> web.StreamResponse:
 async def change_status(request: web.Request) -> web.StreamResponse:
     """Publish, pause, resume, let run out, archive. What stops a publication is said beside the flow."""
     refuse_scoped(reading(request))
-    journey_id, status = request.match_info["journey_id"], str((await read_form(request)).get("status", ""))
+    form, journey_id = await read_form(request), request.match_info["journey_id"]
+    status = str(form.get("status", ""))
     journeys, by = runtime_of(request).journeys, principal_of(request).id
     try:
         if status == "publish":
-            await journeys.publish(journey_id, by)
+            await journeys.publish(journey_id, by, migrate=read_choices(form))
         else:
             await journeys.set_status(journey_id, status, by)
     except WrongInput:
@@ -194,6 +196,16 @@ async def change_status(request: web.Request) -> web.StreamResponse:
         builder.panel_name = "publish"
         return await builder.page(422)
     raise web.HTTPSeeOther(f"/journeys/{journey_id}")
+
+
+@routes.post("/journeys/{journey_id}/migrations/{migration_id}/undo")
+@require("marketer")
+async def undo_migration(request: web.Request) -> web.StreamResponse:
+    """Put back who was taken along to a version and has not moved on since."""
+    refuse_scoped(reading(request))
+    journey_id, migration_id = request.match_info["journey_id"], request.match_info["migration_id"]
+    await runtime_of(request).migrations.undo(journey_id, migration_id, principal_of(request).id)
+    raise web.HTTPSeeOther(f"/journeys/{journey_id}?panel=versions")
 
 
 async def _head(request: web.Request) -> Document:
@@ -513,7 +525,11 @@ class Builder:
             for i, row in enumerate(shown)
         ]  # fmt: skip
         mine = changes(tidy(self.live), self.draft, self.templates, self.formats) if self._unpublished() else []
-        values = {"versions": versions, "unpublished": mine}
+        batches = (await runtime.migrations.page(self.id, limit=5)).data
+        values = {
+            "versions": versions, "unpublished": mine,
+            "batches": [batch_line(row, users, self.formats) for row in batches],
+        }  # fmt: skip
         return Panel("versions", self.formats.text(N_("Versions")), "clock", self.href(), values)
 
     def _unpublished(self) -> bool:
@@ -531,6 +547,7 @@ class Builder:
             )
             warnings = [(self._place(each, self.draft)[1], fault_words(each, self.formats)) for each in found.warnings]
             panel.values |= {
+                "moves": moves_view(found.moves, self.live, self.draft, self.formats),
                 "found": found, "warnings": [(self.href(**query), words) for query, words in warnings],
                 "trigger": trigger_words(self.draft.get("trigger") or {}, self.formats, self.named),
             }  # fmt: skip

@@ -46,11 +46,19 @@ HUMAN = (
     Field("timeout", "span", N_("At most for")), THEN, LATE,
 )  # fmt: skip
 
+WORDINGS = (
+    ("", N_("as they are when it goes out; in the ways of a split as published")),
+    ("latest", N_("as they are when it goes out")), ("pinned", N_("as they are when the journey is published")),
+)  # fmt: skip
+
 #: Type → what its settings are made of.
 STEP_FORMS: Mapping[str, tuple[Field, ...]] = {
     "send": (
         Field("what", "variants", N_("What"), variants=(
-            ("template_id", N_("A template"), (Field("template_id", "pick", N_("Template"), source="templates"),)),
+            ("template_id", N_("A template"), (
+                Field("template_id", "pick", N_("Template"), source="templates"),
+                Field("wording", "choice", N_("Its words"), more=True, options=WORDINGS),
+            )),
             ("content", N_("Written here"), (CONTENT,)),
         )),
         Field("channels", "picks", N_("On"), N_("The first one on which the person can be reached."),

@@ -163,13 +163,15 @@ async def run(request: web.Request) -> web.StreamResponse:
     runtime, formats, run_id = runtime_of(request), reader_of(request), request.match_info["run_id"]
     await _must_see_run(request, run_id)
     explanation = await runtime.journeys.explain(run_id)
-    definition, profile, faces = await asyncio.gather(
+    definition, profile, faces, users = await asyncio.gather(
         _definition(runtime, explanation.journey_id, explanation.version),
         runtime.profiles.get(explanation.profile_id),
         faces_of(runtime),
+        runtime.users.users(),
     )
     person = profile.display_name if profile else explanation.profile_id
-    view = run_view(explanation, definition, person=person, faces=faces, formats=formats)
+    names = {user.id: user.name for user in users}
+    view = run_view(explanation, definition, person=person, faces=faces, formats=formats, names=names)
     values = {"run": view, "may_change": principal_of(request).may("marketer", "agent")}
     return await page(request, "journeys/run.html", values)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from campaigns.explain import Explanation, Statement
@@ -24,6 +25,7 @@ ENDS = {
     "webhook_failed": N_("Left because an address could not be called"),
     "digested": N_("Gathered by an earlier run, which goes on for both"),
     "date_passed": N_("Left because the date had passed"),
+    "step_removed": N_("Ended, because its step was taken out of the journey and nothing follows it"),
     "step_missing": N_("Stopped: its step is no longer there"),
     "too_many_visits": N_("Stopped: it went in circles"),
     "restarted": N_("Ended, because the person began anew"),
@@ -86,6 +88,12 @@ LOG: Mapping[str, tuple[str, str]] = {
     "throttle.passed": (N_("It was its turn"), ""),
     "digest.closed": (N_("Went on with %(count)s gathered"), "good"),
     "jump": (N_("Went on elsewhere"), ""),
+    "version.same": (N_("Taken along from version %(from)s to %(to)s"), ""),
+    "version.changed": (N_("Taken along from version %(from)s to %(to)s; the step was looked at anew"), ""),
+    "version.gone": (N_("Its step is gone: taken along from version %(from)s to %(to)s, at another step"), ""),
+    "version.out": (N_("Its step is gone: taken out with version %(to)s"), ""),
+    "version.back": (N_("Put back from version %(from)s to %(to)s"), ""),
+    "send.back": (N_("Not sent while the person was elsewhere; asked for again"), ""),
     "merge.undone": (N_("Goes on, because the merge that ended it was undone"), "good"),
     "goal.jump": (N_("Reached the goal and went on elsewhere"), "good"),
 }
@@ -100,6 +108,7 @@ WHY = {
     "overdue": N_("it was too late for it"),
     "holdout": N_("the person is in the control group"),
     "run_over": N_("the run was over"),
+    "run_elsewhere": N_("the person had moved on"),
     "goal": N_("the goal was reached"),
     "exit_condition": N_("the exit condition came true"),
     "cancelled": N_("it was cancelled"),
@@ -168,6 +177,7 @@ class RunView:
     sentence: str
     until: str
     log: tuple[Happened, ...]
+    version: str
 
 
 @dataclass(frozen=True)
@@ -244,9 +254,10 @@ def left_row(row: Mapping[str, Any], name: str, titles: Mapping[str, str], forma
 
 
 def run_view(
-    explanation: Explanation, definition: Mapping[str, Any], *, person: str, faces: Faces, formats: Formats
-) -> RunView:
-    """A run that explains itself."""
+    explanation: Explanation, definition: Mapping[str, Any], *, person: str, faces: Faces, formats: Formats,
+    names: Mapping[str, str] = MappingProxyType({}),
+) -> RunView:  # fmt: skip
+    """A run that explains itself. `names`: of colleagues by id."""
     steps = {str(step["id"]): step for step in definition.get("steps", ())}
     row = {"state": explanation.state, "end": _end_of(explanation)}
     state, tone = state_words(row, formats)
@@ -256,7 +267,21 @@ def run_view(
     return RunView(
         explanation.id, explanation.journey_id, explanation.journey, explanation.profile_id, person, state, tone, live,
         heading, _why(explanation, steps, faces, formats), _goes_on(explanation, steps, formats), tuple(log),
+        _version_words(explanation, names, formats),
     )  # fmt: skip
+
+
+def _version_words(explanation: Explanation, names: Mapping[str, str], formats: Formats) -> str:
+    version = formats.text(N_("Version %(version)s"), version=explanation.version)
+    if explanation.version_before is None:
+        return version
+    told = {"before": explanation.version_before, "when": formats.moment(explanation.version_since)}
+    by = names.get(explanation.version_by or "")
+    since = (
+        formats.text(N_("since %(when)s, taken along from version %(before)s by %(who)s"), told, who=by)
+        if by else formats.text(N_("since %(when)s, taken along from version %(before)s"), told)
+    )  # fmt: skip
+    return f"{version} · {since}"
 
 
 def _end_of(explanation: Explanation) -> dict[str, Any] | None:
@@ -347,5 +372,5 @@ def _shown(params: Mapping[str, Any], faces: Faces, formats: Formats) -> dict[st
         "event": event_words(str(params.get("event", "")), formats),
         "arm": str(params.get("arm", "")),
         "reason": formats.text(WHY.get(str(params.get("why")), str(params.get("why") or ""))),
-        **{name: str(params.get(name, "")) for name in ("host", "status", "tries", "ahead", "count")},
+        **{name: str(params.get(name, "")) for name in ("host", "status", "tries", "ahead", "count", "from", "to")},
     }

@@ -1,11 +1,13 @@
 """The journey builder without a script: steps come and go, settings are kept, faults stand beside, it is published."""
 
 import re
+from datetime import timedelta
 from html import unescape
 from typing import Any
 
 import pytest
 
+from base.clock import now
 from campaigns.models import STEPS, TRIGGERS
 from desk.pages.journey_forms import TRIGGER_FORMS
 from tests.desk.conftest import Browser, Desk
@@ -96,6 +98,38 @@ async def test_from_scratch_to_published_without_a_script(desk: Desk, marketer: 
     assert 'data-testid="version-2"' in page and "for 3 days → for 5 days" in page
     page = await marketer.page(f"{path}?version=1")
     assert "for 3 days" in page and "data-editing" not in page
+
+
+async def test_people_are_taken_along_by_a_choice_beside_the_button_and_put_back(
+    desk: Desk, shop: Any, marketer: Browser
+) -> None:
+    journeys, ends = desk.runtime.journeys, {"id": "x", "type": "exit", "name": "The end"}
+    steps = [{"id": "w", "type": "wait", "for": "P3D", "name": "Patience", "next": "x"}, ends]
+    head = await journeys.create({"name": "J", "trigger": {"type": "api"}, "steps": steps})
+    await journeys.publish(head["_id"])
+    talk = await wrote(desk.runtime, shop, "along", name="Al Ong")
+    run = (await journeys.enrol(head["_id"], talk.profile_id)).run
+    await desk.runtime.walker.advance(10)
+    path, runs = f"/journeys/{head['_id']}", desk.runtime.migrations
+    other = {"id": "v", "type": "wait", "for": "P9D", "name": "More patience", "next": "x"}
+    await journeys.patch(head["_id"], {"steps": [other, ends]})
+    page = await marketer.page(f"{path}?panel=publish")
+    assert 'data-testid="people-along"' in page and "1 person goes to another step" in page and 'name="to.w"' in page
+    await marketer.post(f"{path}/status", status="publish", people="along", **{"to.w": "v"})
+    for _ in range(2):
+        await runs.drain()
+        past = now() - timedelta(minutes=1)
+        pending = desk.runtime.db.collection("journey_migrations")
+        await pending.update_many({"state": "pending"}, {"$set": {"created_at": past, "due_at": past}})
+    page = await marketer.page(f"{path}?panel=versions")
+    assert "1 person taken along" in page and 'data-testid="undo-migration"' in page
+    page = await marketer.page(f"/journeys/runs/{run['_id']}")
+    assert "taken along from version 1" in page and "Its step is gone" in page
+    batch = (await runs.page(head["_id"])).data[0]
+    await marketer.post(f"{path}/migrations/{batch['_id']}/undo")
+    await runs.drain()
+    assert "1 person put back" in await marketer.page(f"{path}?panel=versions")
+    assert (await journeys.enrolment(run["_id"]))["node"] == "w"
 
 
 @pytest.mark.parametrize("kind", sorted(STEPS))

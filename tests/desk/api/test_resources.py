@@ -1,11 +1,12 @@
 """Each resource's ordinary life, over HTTP."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession
 
+from base.clock import now
 from channels.adapter import Delivery
 from channels.vocabulary import ApprovedTemplate
 from desk.api.routes import OPERATIONS
@@ -282,6 +283,45 @@ async def test_a_journey(world: World) -> None:
         )
         assert faults["errors"][0]["path"] == "steps[0].for"
         assert (await ask(client, "POST", "/journeys", {"nme": "n"}, 422))["errors"][0]["path"] == "nme"
+
+
+async def test_people_go_along_to_a_new_version_and_back(world: World) -> None:
+    wait = {"id": "w", "type": "wait", "for": "P3D", "next": "x"}
+    steps = [wait, {"id": "x", "type": "exit"}]
+    async with world.client("marketer") as client:
+        draft = {"name": "J", "trigger": {"type": "api"}, "steps": steps}
+        made = await ask(client, "POST", "/journeys", draft, 201)
+        path = f"/journeys/{made['id']}"
+        await ask(client, "POST", f"{path}/publish", {})
+        run = await ask(client, "POST", f"{path}/enrolments", {"profile_id": world.ours.profile}, 201)
+        await world.runtime.walker.advance(10)
+        await ask(client, "PATCH", path, {"steps": [{**wait, "for": "P9D"}, steps[1]]})
+        changes = await ask(client, "GET", f"{path}/changes")
+        assert changes["changed"][0]["fields"] == [{"path": "for", "before": "P3D", "after": "P9D"}]
+        dry = await ask(client, "POST", f"{path}/publish", {"dry_run": True, "migrate": {}})
+        (move,) = dry["moves"]
+        assert (move["node"], move["what"], move["people"], move["now"], move["later"]) == ("w", "changed", 1, 0, 1)
+        assert (dry["runs_moving"], dry["move_later"], dry["migration_id"]) == (1, 1, None)
+        told = await ask(client, "POST", f"{path}/publish", {"migrate": {"nodes": {"w": "x"}}}, 422)
+        assert told["errors"][0]["path"] == "migrate.nodes.w"
+        done = await ask(client, "POST", f"{path}/publish", {"migrate": {}})
+        (batch,) = (await ask(client, "GET", f"{path}/migrations"))["data"]
+        assert (batch["id"], batch["to"], batch["state"]) == (done["migration_id"], 2, "pending")
+        undo = f"{path}/migrations/{batch['id']}/undo"
+        assert (await ask(client, "POST", undo, {}, 409))["code"] == "still_moving"
+        rows = world.runtime.db.collection("journey_migrations")
+        await world.runtime.migrations.drain()
+        past = now() - timedelta(minutes=1)
+        await rows.update_many({}, {"$set": {"created_at": past, "due_at": past}})
+        await world.runtime.migrations.drain()
+        told = await ask(client, "GET", f"/enrolments/{run['id']}")
+        assert (told["version"], told["version_before"]) == (2, 1) and told["version_by"]
+        await ask(client, "POST", undo, {})
+        await world.runtime.migrations.drain()
+        (batch,) = (await ask(client, "GET", f"{path}/migrations"))["data"]
+        assert (batch["state"], batch["moved"], batch["put_back"]) == ("undone", 1, 1)
+        assert [each["version"] for each in (await ask(client, "GET", f"{path}/versions"))["data"]] == [2, 1]
+        assert (await ask(client, "GET", f"{path}/changes?old=2&new=1"))["changed"][0]["fields"][0]["after"] == "P3D"
 
 
 async def _walk(client: ClientSession, path: str, world: World) -> None:
