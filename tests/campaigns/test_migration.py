@@ -1,4 +1,4 @@
-"""What becomes of people when a journey is edited, on random journeys and edits; and what two versions say otherwise."""
+"""What becomes of people when a journey is edited, on random journeys and edits; what two versions say otherwise."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

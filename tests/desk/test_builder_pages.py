@@ -19,6 +19,11 @@ async def marketer(desk: Desk) -> Browser:
     return await desk.person("marketer", name="Mia Marketer")
 
 
+@pytest.fixture(scope="module")
+async def shop(desk: Desk) -> Any:
+    return await channel(desk.runtime, name="Shop account")
+
+
 def inputs(page: str) -> dict[str, Any]:
     """The fields of the settings as a browser would send them."""
     form = page.split('data-testid="settings"', 1)[1].split("</form>", 1)[0]
