@@ -275,11 +275,13 @@ def _version_words(explanation: Explanation, names: Mapping[str, str], formats: 
     version = formats.text(N_("Version %(version)s"), version=explanation.version)
     if explanation.version_before is None:
         return version
-    told = {"before": explanation.version_before, "when": formats.moment(explanation.version_since)}
-    by = names.get(explanation.version_by or "")
+    told = {
+        "before": explanation.version_before, "when": formats.moment(explanation.version_since),
+        "who": names.get(explanation.version_by or ""),
+    }  # fmt: skip
     since = (
-        formats.text(N_("since %(when)s, taken along from version %(before)s by %(who)s"), told, who=by)
-        if by else formats.text(N_("since %(when)s, taken along from version %(before)s"), told)
+        formats.text(N_("since %(when)s, taken along from version %(before)s by %(who)s"), told)
+        if told["who"] else formats.text(N_("since %(when)s, taken along from version %(before)s"), told)
     )  # fmt: skip
     return f"{version} · {since}"
 
