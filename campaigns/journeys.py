@@ -33,12 +33,13 @@ from campaigns.models import (
     Trigger,
     WaitEventStep,
 )
-from campaigns.recipes import Recipe, recipe, recipes
+from campaigns.recipes import Plan, Recipe, recipe, recipes
 from campaigns.store import EnrolmentStore, JourneyStore, TemplateStore
 from campaigns.store.enrolments import LIVE, is_live
 from campaigns.validate import check_whole, journey_ids, pinned_template_ids, template_ids
 from campaigns.wallclock import Duration
 from inbox.store import SendStore
+from profiles.membership import SegmentInput, Segments
 from profiles.models import storable
 from profiles.store.segments import SegmentStore
 from profiles.terms import Terms
@@ -86,9 +87,11 @@ class Journeys:
     def __init__(
         self, store: JourneyStore, enrolments: EnrolmentStore, live: LiveJourneys, entrance: Entrance,
         facts: FactReader, templates: TemplateStore, doorbell: Ringer, clock: Clock, terms: Terms | None = None,
-        segments: SegmentStore | None = None, sends: SendStore | None = None, *, migrations: Migrations,
+        segments: SegmentStore | None = None, sends: SendStore | None = None, segment_book: Segments | None = None, *,
+        migrations: Migrations,
     ) -> None:  # fmt: skip
         self._migrations = migrations
+        self._segment_book = segment_book
         self._terms = terms
         self._segments = segments
         self._sends = sends
@@ -500,32 +503,40 @@ class Journeys:
         plan = recipe(name).filled(params or {})
         known = await self._store.by_recipe(key) if key else None
         if known is None:
-            known = await self._installed(plan.name, plan.templates, plan.journey, by, key)
+            known = await self._installed(plan, by, key)
         if live and known["status"] == "draft":
             await self.publish(known["_id"], by)
         return str(known["_id"])
 
-    async def _installed(
-        self, name: str, templates: Mapping[str, Mapping[str, Any]], draft: Mapping[str, Any], by: str | None,
-        key: str | None,
-    ) -> Document:  # fmt: skip
-        ids = {}
-        for part, template in templates.items():
-            content = {field: value for field, value in template.items() if field not in ("name", "kind")}
-            row = await self._templates.add(template["name"], template["kind"], content, by, recipe=name)
-            ids[part] = row["_id"]
-        steps = [
-            {**step, "template_id": ids[step["template_id"]]} if "template_id" in step else step
-            for step in draft["steps"]
-        ]
-        more = {"recipe": name, **({"recipe_key": key} if key else {})}
+    async def _installed(self, plan: Plan, by: str | None, key: str | None) -> Document:
+        ids = {part: await self._template(plan, part, by, key) for part in plan.templates}
+        for part, segment in plan.segments.items():
+            if self._segment_book is None:
+                raise Conflict("Segments cannot be made here.", code="no_segments")
+            given = SegmentInput.model_validate(segment)
+            ids[part] = (await self._segment_book.create(given, by, maker=f"{plan.name}.{part}"))["_id"]
+        more = {"recipe": plan.name, **({"recipe_key": key} if key else {})}
         try:
-            return await self._store.add({**draft, "steps": steps}, by, **more)
+            return await self._store.add(plan.draft(ids), by, **more)
         except DuplicateKeyError:  # somebody installed the same at the same moment
             known = await self._store.by_recipe(key or "")
             if known is None:
                 raise
             return known
+
+    async def _template(self, plan: Plan, part: str, by: str | None, key: str | None) -> str:
+        """The id of one template, made once per key whoever died before the journey was there."""
+        template = plan.templates[part]
+        content = {field: value for field, value in template.items() if field not in ("name", "kind")}
+        once = {"recipe_key": f"{key}:{part}"} if key else {}
+        try:
+            row = await self._templates.add(template["name"], template["kind"], content, by, recipe=plan.name, **once)
+        except DuplicateKeyError:
+            known = await self._templates.by_recipe(once["recipe_key"])
+            if known is None:
+                raise
+            row = known
+        return str(row["_id"])
 
     async def _running(self, journey_id: str) -> LiveJourney:
         await self.get(journey_id)

@@ -207,7 +207,7 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
     return Campaigns(
         journeys=Journeys(
             heads, runs, live, entrance, facts, template_rows, doorbell, clock, people.terms, segments, inbox.sends,
-            migrations=migrations,
+            people.segments, migrations=migrations,
         ),
         migrations=migrations,
         templates=templates,

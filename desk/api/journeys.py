@@ -296,14 +296,17 @@ class ParamView(View):
 
 
 class RecipeView(View):
-    """A ready-made journey. `title` and `summary` by locale."""
+    """A ready-made journey. `title`, `summary` and `needs` (what has to be there) by locale. `templates` and `segments`
+    by the names that the journey calls them."""
 
     name: str
-    category: str
+    category: Literal["orders", "sales", "care", "nurturing"]
     title: dict[str, str]
     summary: dict[str, str]
+    needs: dict[str, str]
     params: list[ParamView]
     templates: dict[str, Any]
+    segments: dict[str, Any]
     journey: dict[str, Any]
 
 

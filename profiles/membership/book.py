@@ -90,26 +90,33 @@ class Segments:
 
     # -- definitions -------------------------------------------------------------------------------------------
 
-    async def create(self, given: SegmentInput, by: str | None = None) -> Document:
-        """A new one, whose members are being found. Raises `WrongInput` for a rule that does not make sense."""
+    async def create(self, given: SegmentInput, by: str | None = None, *, maker: str | None = None) -> Document:
+        """A new one, whose members are being found. Raises `WrongInput` for a rule that does not make sense.
+
+        With a `maker` (such as a recipe) the one that it has made already, whatever people have changed of it since.
+        """
         rule, now, segment_id = parse(given.rule, path="rule"), self._clock(), new_id("seg")
         row = {
             "_id": segment_id, "name": given.name, "description": given.description, "rule": given.rule,
             "uses": sorted(segments_of(rule)), "version": 0, "live": None, "draft": None, "state": "building",
             "reason": None, "rev": 0, "created_by": by, "created_at": now, "updated_at": now,
+            **({"made_by": maker} if maker else {}),
         }  # fmt: skip
 
-        async def work(session: Session) -> None:
-            await self._store.next_edition(session)
+        async def work(session: Session) -> str:
+            await self._store.next_edition(session)  # two who do this at once follow each other
             rows = {each["_id"]: each for each in await self._store.all(session)}
+            known = [key for key, each in rows.items() if maker and each.get("made_by") == maker]
+            if known:
+                return str(known[0])
             if len(rows) >= SEGMENTS_MAX:
                 raise Conflict(f"There are {SEGMENTS_MAX} segments already.", code="too_many")
             _require_known(rule, given.rule, rows)
             await self._store.insert(row, session)
             await self._rebuild([segment_id], {**rows, segment_id: row}, session)
+            return segment_id
 
-        await self._database.in_transaction(work)
-        return await self.get(segment_id)
+        return await self.get(await self._database.in_transaction(work))
 
     async def change(self, segment_id: str, patch: SegmentPatch) -> Document:
         """Replace what is given. Members of the rule before are served until those of the new one are all found.

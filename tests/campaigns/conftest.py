@@ -418,7 +418,9 @@ class World:
             return [{"$set": sets}]
 
         for collection, names in (
-            ("enrolments", ("due_at", "entered_at", "since", "started_at", "next.due_at")),
+            ("enrolments", ("due_at", "entered_at", "since", "started_at", "next.due_at", "data.event.occurred_at")),
+            ("orders", ("placed_at",)),
+            ("profiles", ("orders.first_at", "orders.last_at")),
             ("sends", ("due_at", "planned_at", "handed_at", "standing_at")),
             ("events", ("occurred_at", "received_at", "due_at")),
             ("identities", ("last_inbound_at",)),
@@ -503,6 +505,7 @@ def _world(db: Database) -> World:
     policy_rows, slots = PolicyStore(db, now), SlotStore(db)
     planned, intakes = PlannedStore(db, now), IntakeStore(db, now)
     segment_rows, members = SegmentStore(db, now), MemberStore(db)
+    segment_book = Segments(db, segment_rows, members, people, now, Uses())
     qualifying = Qualifying(facts, Replies(inbox.sends), now)
 
     def worker() -> Worker:
@@ -532,7 +535,7 @@ def _world(db: Database) -> World:
             source,
             Journeys(
                 heads, runs, live, entrance, facts, template_rows, bell, now, segments=segment_rows, sends=inbox.sends,
-                migrations=migrations,
+                segment_book=segment_book, migrations=migrations,
             ),
             Caller(calls, runs, live, facts, renderer, phone, secrets, bell, now),  # type: ignore[arg-type]
             winners,
@@ -555,6 +558,6 @@ def _world(db: Database) -> World:
         db, inbox, people, resolver, happened, consent, orders, channels, registry, heads, runs, tasks, task_rows,
         template_rows, templates, renderer, facts, first, worker,
         mates, phone, turns, notebook, secrets, handing_over, editor, Tidying(calls, DigestStore(db), turns, runs, now),
-        Segments(db, segment_rows, members, people, now, Uses()),
+        segment_book,
         SegmentBuilder(db, segment_rows, members, people, now), planned, slots,
     )  # fmt: skip

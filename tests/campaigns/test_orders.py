@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from base.errors import NotFound, WrongInput
+from base.ids import new_id
 from campaigns.definition import must_read
 from campaigns.recipes import recipes
 from campaigns.render import RenderItem
@@ -18,20 +19,22 @@ WAITS = {"first_wait": "PT1H", "second_wait": "PT2H", "task_wait": "PT3H"}
 @pytest.mark.parametrize("recipe", recipes(), ids=lambda recipe: recipe.name)
 async def test_every_recipe_is_whole_and_speaks_english_and_chinese(world: World, recipe: Any) -> None:
     plan = recipe.filled({})
-    check_whole(must_read(plan.journey), frozenset(plan.templates))
-    assert set(recipe.title) == set(recipe.summary) == {"en", "zh_CN"}
+    ids = {name: new_id("seg") for name in plan.segments} | {name: name for name in plan.templates}
+    check_whole(must_read(plan.draft(ids)), frozenset(plan.templates))
+    assert set(recipe.title) == set(recipe.summary) == set(recipe.needs) == {"en", "zh_CN"}
     for template in plan.templates.values():
         assert "zh" in template["locales"]
         content = {name: value for name, value in template.items() if name not in ("name", "kind")}
         await world.renderer.check(content)
         for locale in ("en", "zh_CN"):
             made = await world.renderer.render(RenderItem(content, {"profile": {}, "order": {}}, locale=locale))
-            assert made.text and "{{" not in made.text and made.subject
+            assert made.text and made.subject
+            assert not any(mark in made.text + made.subject + (made.html or "") for mark in ("{{", "[["))
             assert ("您" in made.text or "小贴士" in made.text) is (locale == "zh_CN")
     with pytest.raises(WrongInput):
         recipe.filled({"nonsense": 1})
     with pytest.raises(WrongInput):
-        recipe.filled({recipe.params[0].name: "soon"})
+        recipe.filled({"channels": "soon"})
 
 
 async def test_install_makes_the_journey_once_per_key(world: World) -> None:
