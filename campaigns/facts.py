@@ -11,6 +11,7 @@ from base.clock import Clock
 from campaigns.conditions import Happened, subject_of
 from campaigns.interest import history_names, looks_back_to, looks_for
 from campaigns.models import Definition
+from campaigns.refilling import Refills, names_refill
 from campaigns.run import Candidate, Facts, Need, RunState
 from channels.registry import Registry
 from channels.store import Channel, ChannelStore
@@ -55,6 +56,7 @@ class FactReader:
         self._channels = channels
         self._registry = registry
         self._clock = clock
+        self._refills = Refills(orders)
         self.project_zone = project_zone
 
     async def read(self, asks: Sequence[Ask], before: Mapping[str, Facts] | None = None) -> dict[str, Facts]:
@@ -157,8 +159,12 @@ class FactReader:
     async def _order(self, asks: Sequence[Ask], found: dict[str, Facts]) -> None:
         orders = await self.orders_of({ask.run.profile_id for ask in asks})
         for ask in asks:
-            own = orders_of_run(ask.run, orders.get(ask.run.profile_id, ()))
-            values = {**found[ask.run.id].values, "order": order_view(own)}
+            theirs = orders.get(ask.run.profile_id, [])
+            own = orders_of_run(ask.run, theirs)
+            view = order_view(own)
+            if own and names_refill(ask.definition):
+                view |= await self._refills.of(own[0], theirs)
+            values = {**found[ask.run.id].values, "order": view}
             found[ask.run.id] = replace(found[ask.run.id], values=values)
 
     async def _conversation(self, asks: Sequence[Ask], found: dict[str, Facts]) -> None:

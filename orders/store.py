@@ -14,7 +14,7 @@ from pymongo import DESCENDING, IndexModel
 from base.errors import FieldError, WrongInput
 from base.ids import is_id
 from base.mongo import Database, Document, Indexes, Session
-from orders.models import Order, as_order
+from orders.models import CALLED_OFF, Order, as_order
 from profiles.holdings import Traces
 from profiles.store.belongings import Belongings
 
@@ -31,6 +31,7 @@ INDEXES: Indexes = {
         IndexModel([("placed_at", DESCENDING), ("_id", DESCENDING)], name="by_time"),
         IndexModel([("status", 1), ("placed_at", DESCENDING), ("_id", DESCENDING)], name="by_status"),
         IndexModel([("updated_at", 1)], name="by_change"),
+        IndexModel([("lines.sku", 1), ("placed_at", DESCENDING)], name="by_sku"),
     ],
     "early_orders": [
         IndexModel([("source", 1), ("external_id", 1)], name="by_order"),
@@ -39,6 +40,8 @@ INDEXES: Indexes = {
 }  # fmt: skip
 #: Orders of one person read at once.
 MOST = 2000
+#: Orders from which it is learned how often a product is bought.
+LEARNED_FROM = 1000
 
 
 class OrderStore:
@@ -70,6 +73,13 @@ class OrderStore:
         async for row in rows:
             found[row["profile_id"]].append(as_order(row))
         return found
+
+    async def purchases(self, sku: str, limit: int = LEARNED_FROM) -> list[tuple[str, datetime]]:
+        """(person, when) of the latest orders of a product that stand."""
+        wanted = {"lines.sku": sku, "status": {"$nin": ["checkout", *CALLED_OFF]}}
+        fields = {"profile_id": 1, "placed_at": 1, "test": 1, "removed": 1}
+        rows = await self._rows.find(wanted, fields).sort("placed_at", DESCENDING).limit(limit).to_list(None)
+        return [(row["profile_id"], row["placed_at"]) for row in rows if not row.get("test") and not row.get("removed")]
 
     async def page(
         self, *, status: str | None = None, profile_id: str | None = None, since: datetime | None = None,
