@@ -11,13 +11,12 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from campaigns.recipes import Recipe
 from desk.api.scope import must_see_person, reading, refuse_scoped, seen_ids
 from desk.auth import principal_of, require
 from desk.i18n import N_, Formats
 from desk.keys import runtime_of
-from desk.pages.journey_steps import step_view
 from desk.pages.reads import faces_of
+from desk.pages.recipe_tiles import UNITS, given_params, recipe_view
 from desk.pages.runs import left_row, run_row, run_view, step_title
 from desk.pages.triggers import trigger_words
 from desk.render import page, reader_of
@@ -135,6 +134,7 @@ async def _gallery(request: web.Request, *, first: bool = False) -> web.Response
     values = {
         "recipes": [recipe_view(each, formats) for each in runtime.journeys.recipes()],
         "in_use": await runtime.journeys.from_recipes(),
+        "units": UNITS,
         "may_change": may_change(request),
         "first": first,
     }
@@ -149,10 +149,12 @@ def may_change(request: web.Request) -> bool:
 @routes.post("/journeys/recipes/{name}")
 @require("marketer")
 async def install(request: web.Request) -> web.StreamResponse:
-    """Make a draft from a recipe."""
+    """Make a draft from a recipe with what was filled in, once however often the form is sent."""
     refuse_scoped(reading(request))
-    by = principal_of(request).id
-    journey_id = await runtime_of(request).journeys.install(request.match_info["name"], by=by)
+    by, form = principal_of(request).id, await request.post()
+    params, once = given_params(form), str(form.get("client_key", ""))[:80]
+    key = f"desk:{by}:{once}" if once else None
+    journey_id = await runtime_of(request).journeys.install(request.match_info["name"], params, by=by, key=key)
     raise web.HTTPSeeOther(f"/journeys/{journey_id}")
 
 
@@ -248,40 +250,3 @@ async def template_names(runtime: Any, ids: set[str]) -> dict[str, str]:
         return {}
     rows = await asyncio.gather(*(runtime.templates.get(each) for each in ids), return_exceptions=True)
     return {row["_id"]: row["name"] for row in rows if isinstance(row, dict)}
-
-
-@dataclass(frozen=True)
-class RecipeStep:
-    """One step in the tile of a recipe."""
-
-    symbol: str
-    text: str
-
-
-@dataclass(frozen=True)
-class RecipeView:
-    """One tile of the gallery."""
-
-    key: str
-    name: str
-    summary: str
-    trigger: str
-    symbol: str
-    steps: tuple[RecipeStep, ...]
-
-
-def recipe_view(recipe: Recipe, formats: Formats) -> RecipeView:
-    """A recipe with the first steps of its journey, as it would be installed untouched."""
-    plan = recipe.filled({})
-    names = {key: str(template.get("name", "")) for key, template in plan.templates.items()}
-    shown = [step_view(step, {}, names, formats) for step in plan.journey.get("steps", ())][:6]
-    steps = [RecipeStep(each.symbol, f"{each.title} · {each.detail}" if each.detail else each.title) for each in shown]
-    kind = str((plan.journey.get("trigger") or {}).get("type"))
-    symbol = {"order": "shopping-bag", "message_received": "chat-bubble-left"}.get(kind, "sparkles")
-    own = (
-        recipe.title.get(formats.language, recipe.title["en"]),
-        recipe.summary.get(formats.language, recipe.summary["en"]),
-    )
-    return RecipeView(
-        recipe.name, *own, trigger_words(plan.journey.get("trigger") or {}, formats), symbol, tuple(steps)
-    )

@@ -419,3 +419,20 @@ async def test_sample_data_that_is_still_arriving_says_so(desk, tmp_path, monkey
     monkeypatch.setattr(desk.runtime, "arriving", arriving.reader(tmp_path))
     assert "Sample data is still arriving: 62 %" in await ada.page("/today")
     assert '"arriving": 62' in await ada.page("/counts")
+
+
+async def test_a_recipe_is_adjusted_on_its_tile_and_a_form_sent_twice_makes_one_journey(desk):
+    person = await desk.person("marketer")
+    tiles = await person.page("/journeys/recipes")
+    assert 'data-testid="params-review_ask"' in tiles and "Page for reviews" in tiles
+    given = {
+        "client_key": "msg_once", "param.wait": "9", "param.wait.unit": "days",
+        "param.review_url": " https://shop.example/reviews ",
+    }  # fmt: skip
+    where = await person.post("/journeys/recipes/review_ask", **given)
+    assert await person.post("/journeys/recipes/review_ask", **given) == where
+    draft = (await desk.runtime.journeys.get(where.rpartition("/")[2]))["draft"]
+    assert draft["steps"][0]["for"] == "P9D"
+    template = await desk.runtime.templates.get(draft["steps"][1]["template_id"])
+    assert "https://shop.example/reviews" in template["content"]["text"]
+    await person.post("/journeys/recipes/review_ask", 422, **{"param.review_url": "nonsense"})
