@@ -24,6 +24,8 @@ from desk.pages import (
     blocked,
     board,
     brand,
+    broadcast_wizard,
+    broadcasts,
     builder,
     channels,
     consent,
@@ -74,10 +76,10 @@ from desk.widget import door
 MAX_BODY_BYTES = 2_000_000
 PAGES = (
     entrance, today, inbox, board, tags, imports, exports, profiles, profile_edit, profile_notes, profile_follow_up,
-    profile_files, lifecycle, value_panel, privacy, merging, consent, segments, journeys, intakes, builder, orders,
-    templates, template_editor, channels, deliverability, deliveries, approved, tracking, consent_groups, blocked,
-    score, tiers, term_lists, fields, policies, retention, unsubscribe, preferences, sent_mail, brand, links,
-    link_settings,
+    profile_files, lifecycle, value_panel, privacy, merging, consent, segments, broadcasts, broadcast_wizard, journeys,
+    intakes, builder, orders, templates, template_editor, channels, deliverability, deliveries, approved, tracking,
+    consent_groups, blocked, score, tiers, term_lists, fields, policies, retention, unsubscribe, preferences,
+    sent_mail, brand, links, link_settings,
 )  # fmt: skip
 
 

@@ -52,6 +52,19 @@ def turn(broadcast: Broadcast, own_zone: str | None, project_zone: str, start: d
     return Turn(start, zone.key, late=True)
 
 
+def last_turn(broadcast: Broadcast, people: int, start: datetime, zone: ZoneInfo) -> datetime:
+    """About when the last of so many people is written to, as far as schedule, rate and ramp say it."""
+    at = start
+    if isinstance(broadcast.schedule, Local):
+        schedule = broadcast.schedule
+        at = max(at, at_clock(schedule.date, schedule.time.at, ZoneInfo(LATEST_ZONE)))
+    day = day_of(max(people - 1, 0), broadcast.ramp) if broadcast.ramp else 0
+    if day:
+        at = Duration(f"P{day}D", days=day).after(at, zone)
+        people = min(people, broadcast.ramp[min(day, len(broadcast.ramp) - 1)])
+    return at + spacing(broadcast.rate) * max(people - 1, 0)
+
+
 def spacing(rate: Rate | None) -> timedelta:
     """The time between two turns; none without a rate."""
     if rate is None:

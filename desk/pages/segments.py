@@ -124,7 +124,7 @@ def standing_of(row: Document, formats: Formats, *, counted: bool) -> Standing:
 async def segments(request: web.Request) -> web.StreamResponse:
     """All of them, newest first, with who asks for their members."""
     runtime, formats = runtime_of(request), reader_of(request)
-    rows = await _rows(runtime)
+    rows = await all_segments(runtime)
     asked = {row["_id"]: Asked(segment_id=row["_id"]) for row in rows}
     choices, uses = await asyncio.gather(choices_of(runtime, formats, rows), runtime.uses.of_each(asked))
     counted = principal_of(request).channels is None
@@ -151,7 +151,7 @@ async def standing(request: web.Request) -> web.StreamResponse:
     return await page(request, "segments/standing.html", {"standing": shown})
 
 
-async def _rows(runtime: Any) -> list[Document]:
+async def all_segments(runtime: Any) -> list[Document]:
     rows: list[Document] = []
     cursor = None
     while True:
@@ -246,7 +246,7 @@ class Draft:
 
     def require_whole(self, built: Built) -> None:
         """Raises `WrongInput` where something is still to be filled in."""
-        faults = [FieldError(way, "") for way in _unfinished(self.node)]
+        faults = [FieldError(way, "") for way in unfinished_in(self.node)]
         if faults:
             raise WrongInput("Please look at the marked fields.", faults)
 
@@ -258,7 +258,7 @@ class Draft:
             self.faults[""] = self.formats.text(str(error))
             self.seen = _seen(self.row) if self.row else ""
         else:
-            self.faults |= _faults(error, built, self.node, self.formats)
+            self.faults |= faults_at(error, built, self.node, self.formats)
         return await self.page(422)
 
     async def page(self, status: int = 200) -> web.Response:
@@ -287,14 +287,14 @@ class Draft:
         try:
             found = await runtime_of(self.request).segments.preview(built.rule)
         except WrongInput as error:
-            self.faults = _faults(error, built, self.node, self.formats) | self.faults
+            self.faults = faults_at(error, built, self.node, self.formats) | self.faults
             return Seen(words, unfinished=unfinished, fault=self.formats.text(N_("Please look at the marked rows.")))
         except Conflict as error:
             return Seen(words, unfinished=unfinished, fault=self.formats.text(str(error)))
-        return _preview(found, words, unfinished, self.formats)
+        return seen_of(found, words, unfinished, self.formats)
 
 
-def _preview(found: Preview, words: str, unfinished: int, formats: Formats) -> Seen:
+def seen_of(found: Preview, words: str, unfinished: int, formats: Formats) -> Seen:
     count = formats.number(found.count)
     label = formats.plural(*IN_IT, found.count)
     shown = formats.text(N_("at least %(count)s"), count=count) if found.at_least else count
@@ -309,7 +309,7 @@ def _sample(profile: Profile) -> Sample:
 async def _draft(request: web.Request, row: Document | None) -> Draft:
     runtime = runtime_of(request)
     own = row["_id"] if row else ""
-    return Draft(request, row, await choices_of(runtime, reader_of(request), await _rows(runtime), own))
+    return Draft(request, row, await choices_of(runtime, reader_of(request), await all_segments(runtime), own))
 
 
 async def _posted(request: web.Request, row: Document | None) -> Draft:
@@ -319,8 +319,8 @@ async def _posted(request: web.Request, row: Document | None) -> Draft:
     draft.description = str(form.get("description", "")).replace("\r\n", "\n").strip()[:2000]
     draft.act, draft.seen = str(form.get("act", "")), str(form.get("seen", ""))
     deed, _, way = draft.act.partition(":")
-    if deed in _DEEDS and way.startswith(ROOT):
-        draft.node = _DEEDS[deed](draft.node, way)
+    if deed in DEEDS and way.startswith(ROOT):
+        draft.node = DEEDS[deed](draft.node, way)
     return draft
 
 
@@ -340,7 +340,7 @@ def with_group(node: Node, way: str) -> Node:
     return added(node, way, added(empty(), ROOT, NEW_ROW)) if way.count(".") < DEPTH_MAX else node
 
 
-_DEEDS: Mapping[str, Any] = {
+DEEDS: Mapping[str, Any] = {
     "add": lambda node, way: added(node, way, NEW_ROW), "where": lambda node, way: added(node, way, NEW_WHERE),
     "group": with_group, "remove": removed,
 }  # fmt: skip
@@ -349,12 +349,12 @@ _DEEDS: Mapping[str, Any] = {
 # -- faults --------------------------------------------------------------------------------------------------------
 
 
-def _unfinished(node: Node, way: str = ROOT, scope: Scope = Scope.PROFILE) -> list[str]:
+def unfinished_in(node: Node, way: str = ROOT, scope: Scope = Scope.PROFILE) -> list[str]:
     """Ways of rows and groups in which something is missing."""
     inner = Scope.EVENT if node.what == "event" else scope
     found = [] if node.what == GROUP and (way == ROOT or node.rows) else [way] if _lacks(node, scope) else []
     for i, each in enumerate(node.rows):
-        found += _unfinished(each, f"{way}.{i}", inner)
+        found += unfinished_in(each, f"{way}.{i}", inner)
     return found
 
 
@@ -362,7 +362,7 @@ def _lacks(node: Node, scope: Scope) -> bool:
     return not node.rows if node.what == GROUP else bool(missing(node, scope))
 
 
-def _faults(error: WrongInput, built: Built, node: Node, formats: Formats) -> dict[str, str]:
+def faults_at(error: WrongInput, built: Built, node: Node, formats: Formats) -> dict[str, str]:
     """Way of a row → what is wrong with it."""
     found: dict[str, str] = {}
     for fault in error.errors:

@@ -15,7 +15,7 @@ from rapport.demo.page import shop_page
 from rapport.demo.past import load_past
 from rapport.demo.posting import Posting
 from rapport.demo.providers import Delivered, PretendedProviders
-from rapport.demo.setting import prepare_stage
+from rapport.demo.setting import prepare_broadcasts, prepare_stage
 from rapport.demo.shop import Shop
 from rapport.runtime import Runtime, open_runtime
 from rapport.serve import stop_event
@@ -140,4 +140,5 @@ async def _perform(
         await load_past(runtime, held, _progress(runtime.settings.data, say))
         held.past_loaded = True
         stage.save(runtime.settings.data, held)
+    await prepare_broadcasts(runtime, held)
     await acts[0].run()

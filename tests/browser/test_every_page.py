@@ -137,7 +137,7 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         "profile-orders": f"/profiles/{person}?tab=orders", "profile-journeys": f"/profiles/{person}?tab=journeys",
         "profile-identities": f"/profiles/{person}?tab=identities", "duplicates": "/profiles/duplicates",
         "merge": f"/profiles/{person}/merge?other={other}", "merge-search": f"/profiles/{person}/merge?q=que",
-        "journeys": "/journeys",
+        **await broadcasts(world, whatsapp.id), "journeys": "/journeys",
         "recipes": "/journeys/recipes", "journey": f"/journeys/{journey}", "people": f"/journeys/{journey}/people",
         "intakes": f"/journeys/{journey}/intakes",
         **builder(f"/journeys/{journey}"),
@@ -171,6 +171,46 @@ def builder(path: str) -> dict[str, str]:
         "journey-left": f"{path}/people?node=thanks&left=passed",
         "journey-version": f"{path}?version=1&step=wait",
     }
+
+
+async def broadcasts(world: World, channel_id: str) -> dict[str, str]:
+    """A draft at each of its steps with a review, one that is scheduled, one that is paused, one that is done."""
+    arms = [{"name": "a", "share": 50}, {"name": "b", "share": 50, "content": {"text": "Which one is yours?"}}]
+    whole = {
+        "name": "Spring teas", "channel_ids": [channel_id], "audience": {"rule": {"all": []}},
+        "content": {"body": "Hi {{ profile.name }}, the first flush is here.",
+                    "locales": {"zh_CN": {"body": "春茶到了。"}}},
+    }  # fmt: skip
+    trial = {"arms": arms, "metric": "read", "sample_percent": 50, "decide_after": "PT4H"}
+    local = {"type": "local", "date": "2031-05-01", "time": "09:00", "late": "next_day"}
+    draft = await world.api.post("/broadcasts", {**whole, "ab": trial, "schedule": local, "holdout_percent": 10})
+    await world.api.post(f"/broadcasts/{draft['id']}/review", {}, status=202)
+    ids = {"draft": draft["id"]}
+    for name, status in (("scheduled", "scheduled"), ("paused", "running"), ("done", "running")):
+        later = {"schedule": {"type": "at", "at": "2090-01-01T09:00:00Z"}} if name == "scheduled" else {}
+        made = await world.api.post("/broadcasts", {**whole, "name": f"Teas, {name}", **later, "ab": trial if name ==
+                                                    "paused" else None, "class": "service"})  # fmt: skip
+        await world.api.call("PUT", f"/broadcasts/{made['id']}/status", {"status": status})
+        ids[name] = made["id"]
+
+    async def planned() -> bool:
+        waves = (await world.api.get(f"/broadcasts/{ids['paused']}"))["waves"]
+        return all(each["state"] == "done" for each in waves)
+
+    async def over() -> bool:
+        return (await world.api.get(f"/broadcasts/{ids['done']}"))["status"] == "done"
+
+    await eventually(planned, "the people to be planned")
+    await world.api.call("PUT", f"/broadcasts/{ids['paused']}/status", {"status": "paused"})
+    await eventually(over, "the broadcast to end")
+    steps = ("audience", "content", "schedule", "review")
+    return {
+        "broadcasts": "/broadcasts", "broadcasts-of-a-state": "/broadcasts?status=cancelled",
+        "new-broadcast": "/broadcasts/new",
+        **{f"broadcast-{each}": f"/broadcasts/{ids['draft']}/{each}" for each in steps},
+        **{f"broadcast-{name}": f"/broadcasts/{ids[name]}" for name in ("scheduled", "paused", "done")},
+        "recipients": f"/broadcasts/{ids['done']}/recipients",
+    }  # fmt: skip
 
 
 async def lifecycle(world: World, person: str, other: str) -> None:

@@ -1,9 +1,11 @@
-// The segment builder: whom the rule finds is shown while it is written; rows come and go without a new page. All of it
-// is the form's own answer: the server draws, this only puts the parts in place.
+// Forms that show what comes of them while they are written: the segment builder, the steps of a broadcast. Rows come and
+// go without a new page. All of it is the form's own answer: the server draws, this only puts the parts in place.
 import { part, toast } from "./ask.js";
 
 const form = document.querySelector("[data-builder]");
 const TYPING_MS = 350;
+/** What a button asks for that only changes the form; any other sends it. */
+const HERE = /^(preview$|add:|where:|group:|remove:|up:|language|unlanguage:|arm$|unarm:)/;
 let timer = 0;
 let running = null;
 
@@ -14,21 +16,21 @@ async function send(act, whole) {
   const mine = (running = new AbortController());
   const body = new URLSearchParams(new FormData(form));
   body.set("act", act);
-  form.querySelector('[data-part="seen"]').setAttribute("aria-busy", "true");
+  form.querySelector('[data-part="seen"]')?.setAttribute("aria-busy", "true");
   try {
     const fresh = await part(form.action || location.href, { method: "POST", body, signal: mine.signal });
     if (mine === running) place(fresh, whole);
   } catch (error) {
     if (error.name !== "AbortError") toast(error.message);
-    if (mine === running) form.querySelector('[data-part="seen"]').removeAttribute("aria-busy");
+    if (mine === running) form.querySelector('[data-part="seen"]')?.removeAttribute("aria-busy");
   }
 }
 
 function place(fresh, whole) {
-  for (const name of whole ? ["rows", "seen"] : ["seen"]) {
-    const own = form.querySelector(`[data-part="${name}"]`);
-    const other = fresh.querySelector(`[data-part="${name}"]`);
-    if (name === "rows") keepPlace(() => own.replaceWith(other));
+  for (const own of form.querySelectorAll(whole ? "[data-part]" : '[data-part="seen"]')) {
+    const other = fresh.querySelector(`[data-part="${own.dataset.part}"]`);
+    if (!other) continue;
+    if (own.dataset.part !== "seen") keepPlace(() => own.replaceWith(other));
     else {
       own.innerHTML = other.innerHTML;
       own.removeAttribute("aria-busy");
@@ -58,7 +60,8 @@ function keepPlace(change) {
 }
 
 form.addEventListener("input", (event) => {
-  if (event.target.matches("select, [type=checkbox], #name, #description")) return;
+  if (!form.querySelector('[data-part="seen"]')) return;
+  if (event.target.matches("select, [type=checkbox], [type=radio], #name, #description")) return;
   clearTimeout(timer);
   timer = setTimeout(send, TYPING_MS, "preview", false);
 });
@@ -70,12 +73,13 @@ form.addEventListener("change", (event) => {
     const chosen = [...list.querySelectorAll("input:checked")].map((each) => each.dataset.label);
     list.querySelector("summary span").textContent = chosen.join(", ") || "…";
   }
-  if (target.matches("select, [type=checkbox]") || "redraws" in target.dataset) send("preview", "redraws" in target.dataset);
+  if (!form.querySelector('[data-part="seen"]')) return;
+  if (target.matches("select, [type=checkbox], [type=radio]") || "redraws" in target.dataset) send("preview", "redraws" in target.dataset);
 });
 
 form.addEventListener("submit", async (event) => {
   const button = event.submitter;
-  if (!button || button.value === "save") return;
+  if (!button || !HERE.test(button.value)) return;
   event.preventDefault();
   const [deed, way] = button.value.split(":");
   const before = new Set([...form.querySelectorAll("[data-way]")].map((each) => each.dataset.way));
@@ -90,3 +94,17 @@ form.addEventListener("submit", async (event) => {
 });
 
 for (const each of form.querySelectorAll("[data-no-script]")) each.hidden = true;
+
+// A variable goes where one was writing last.
+let last = null;
+form.addEventListener("focusout", (event) => {
+  if (event.target.matches("[data-takes-variables]")) last = event.target;
+});
+form.addEventListener("click", (event) => {
+  const chosen = event.target.closest("[data-insert]");
+  const field = last?.isConnected ? last : form.querySelector("textarea[data-takes-variables]");
+  if (!chosen || !field) return;
+  field.focus();
+  field.setRangeText(chosen.dataset.insert, field.selectionStart, field.selectionEnd, "end");
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+});
