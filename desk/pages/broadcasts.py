@@ -38,6 +38,7 @@ from desk.pages.broadcast_words import (
 )
 from desk.pages.exports import exporting
 from desk.pages.reads import faces_of
+from desk.pages.results_panel import panel_of
 from desk.pages.segments import all_segments
 from desk.render import page, reader_of
 from inbox.models import SendState
@@ -146,7 +147,10 @@ async def _page(request: web.Request, head: Document, problem: str = "") -> web.
     whole = _sees_all(request, head)
     counts: Mapping[str, Any] = found.counts if whole else {}
     trial, waves = head["body"].get("ab") or {}, [wave_row(each, formats) for each in found.waves]
+    begun = whole and head["started_at"] is not None
+    outcome = await runtime.results.of("broadcast", head["_id"]) if begun else None
     values = {
+        "panel": panel_of(outcome, formats) if outcome else None,
         "head": head, "row": broadcast_row(head, await _segment_names(runtime), faces, formats, counted=whole),
         "name": head["name"] or formats.text(N_("Without a name")), "problem": problem, "whole": whole,
         "counts": counts, "figures": figures(head["_id"], counts, formats) if whole else [],
