@@ -81,7 +81,7 @@ def wave_row(wave: Document, formats: Formats) -> WaveRow:
         )  # fmt: skip
     fault = formats.text(_UNREAD) if wave.get("fault") else ""
     return WaveRow(
-        formats.text(WAVES.get(wave["kind"], wave["kind"])), wave["state"] == "pending", wave["seen"],
+        formats.text(WAVES.get(wave["kind"], str(wave["kind"]))), wave["state"] == "pending", wave["seen"],
         max(wave["total"], wave["seen"], 1), told, fault, wave["at"],
     )  # fmt: skip
 
