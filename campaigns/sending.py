@@ -118,7 +118,9 @@ class JourneySource:
         if not facts.profile:
             return None
         identities = await self._profiles.identities([send.identity_id])
-        answer = (await self._written([_Case(send, run, definition, step, facts)], identities, now)).get(send.id)
+        answer = (
+            await self._written([_Case(send, run, definition, step, facts, row["version"])], identities, now)
+        ).get(send.id)
         return answer.message if isinstance(answer, Prepared) else None
 
     async def settled(self, sends: Sequence[Send]) -> None:
@@ -268,4 +270,3 @@ def _needs(definition: Definition, run: RunState) -> frozenset[Need]:
     if properties.get("order_id") or properties.get("external_id"):
         wanted.add("order")
     return frozenset(wanted)
-
