@@ -139,7 +139,7 @@ async def _person_page(request: web.Request, person: Profile, fault: str = "", s
         "parts": parts_of(held, formats), "total": formats.number(sum(held.values())),
         "exports": [_export_row(row, names, formats) for row in rows], "fault": fault,
         "may_switch": principal.may("agent", "marketer"), "word": word_of(person),
-        "languages": LANGUAGES, "language": language_of(person.locale),
+        "languages": LANGUAGES, "copy_language": language_of(person.locale),
         "switched": request.query.get("switched", ""),
     }  # fmt: skip
     return await page(request, "profiles/privacy.html", values, status=status)
