@@ -199,5 +199,6 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         ],
         "options": {"existing": "fill", "region": "DE", "tags": ["fair"], "evidence": "Signed at the fair in Leiden"},
     },
+    "resume_step": {"journey_id": "jrn_01m8hjmd12pq7w0tcsdhxsj95d", "step": "remind"},
     "begin_export": {"format": "csv", "filter": {"tag": "fair"}},
 }

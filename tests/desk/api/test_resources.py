@@ -39,6 +39,9 @@ async def test_whatever_can_be_read_can_be_read(world: World) -> None:
                     path = path.replace(f"{{{name}}}", world.ours.id_for(pattern[:3]))
                 answer = await client.get(path)
                 found = await answer_of(answer)
+                if path.endswith("/deliverability"):  # of e-mail channels alone, and this is none
+                    assert answer.status == 404, (path, found)
+                    continue
                 assert answer.status == 200, (path, found)
                 if "data" in found and path.count("/") == 3:
                     assert found["data"], path
@@ -374,7 +377,9 @@ async def test_an_erased_person_is_in_no_collection(world: World) -> None:
     for name in await database.list_collection_names():
         if name not in ("feed", "channels", "system.views"):
             rows = repr(await database[name].find({}).to_list(None))
-            assert victim.profile not in rows and "boris" not in rows.lower(), name
+            assert victim.profile not in rows, name
+            # what colleagues call their broadcasts is found and told, not changed (decision 21)
+            assert "boris" not in rows.lower() or name == "broadcasts", name
 
 
 async def test_what_a_channel_delivered(world: World) -> None:
