@@ -20,7 +20,7 @@ from typing import Any
 from pymongo import ASCENDING, IndexModel
 from pymongo.operations import UpdateOne
 
-from base.mongo import Collection, Document, whole
+from base.mongo import Collection, Document, Session, whole
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +83,21 @@ class DutyBook:
             if suspect:
                 break
         return ids
+
+    async def claim_one(self, states: Sequence[str], now: datetime) -> Document | None:
+        """Lease the row that is longest due; None when none is."""
+        rows = await self.claim(states, now, limit=1)
+        return rows[0] if rows else None
+
+    async def advance(
+        self, row: Document, fields: Mapping[str, Any], session: Session | None = None, *, attempts: int = 1
+    ) -> bool:  # fmt: skip
+        """Note in a claimed row how far it is, and lengthen its lease; False when it is no longer ours, or in another
+        state. It got on, so its `attempts` are counted anew, from this one unless another number is given."""
+        literal = {name: {"$literal": value} for name, value in fields.items()}
+        change = [{"$set": {**literal, "attempts": attempts, "due_at": self._lease_end()}}]
+        wanted = {"_id": row["_id"], "lease": row["lease"], "state": row["state"]}
+        return (await self.collection.update_one(wanted, change, session=session)).matched_count == 1
 
     async def renew(self, ids: Sequence[str], lease: str) -> int:
         """Lengthen a lease still held; the number of rows still ours."""

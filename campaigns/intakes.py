@@ -236,7 +236,7 @@ class Intakes:
         return created
 
     async def _noted(self, row: Document, **fields: Any) -> None:
-        if not await self._store.advance(row, fields):
+        if not await self._store.duties.advance(row, fields):
             raise _Lost
 
     # -- clearing up -------------------------------------------------------------------------------------------

@@ -230,7 +230,7 @@ class Migrations:
         await self._doorbell.ring("advance")
 
     async def _still_ours(self, row: Document, **fields: Any) -> None:
-        if not await self._store.advance(row, **fields):
+        if not await self._store.duties.advance(row, fields):
             raise _Lost
 
     # -- looking, undoing --------------------------------------------------------------------------------------

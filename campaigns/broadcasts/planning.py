@@ -142,7 +142,7 @@ class Planner:
     async def _written(self, wave: Document, writing: asyncio.Task[int], note: Document) -> None:
         """Only what stands in the ledger is passed."""
         await writing
-        if not await self._waves.advance(wave, note):
+        if not await self._waves.duties.advance(wave, note):
             raise _Lost
         await self._told(wave)
         head = (await self._store.many([wave["broadcast_id"]])).get(wave["broadcast_id"])
@@ -178,7 +178,7 @@ class Planner:
             await self._mailings.taken_over([old[place.profile_id]["_id"] for place in going])
             after, again, left = rows[-1]["_id"], again + len(going), left + len(old) - len(going)
             note = {"after": after, "again": again, "left": left, "placed": list(queue.placed.items())}
-            if not await self._waves.advance(wave, note):
+            if not await self._waves.duties.advance(wave, note):
                 raise _Lost
         await self._through(wave, {"again": again, "left": left})
 
@@ -203,7 +203,7 @@ class Planner:
             after, seen = stretch[0], seen + stretch[1]
             note = {"after": after, "seen": seen, "total": max(total, seen), "found": found}
             note["profile_ids"] = sorted({each for ids in found.get("samples", {}).values() for each in ids})
-            if not await self._waves.advance(wave, note):
+            if not await self._waves.duties.advance(wave, note):
                 raise _Lost
             await self._feed.append([Notice("broadcast.updated", {"broadcast_id": plan.broadcast_id})])
         await self._through(wave, {"total": seen})

@@ -61,16 +61,8 @@ class MigrationStore:
 
     async def claim(self) -> Document | None:
         """The one longest due."""
-        rows = await self.duties.claim(ACTIVE, self._clock(), limit=1)
-        return _opened(rows[0]) if rows else None
-
-    async def advance(self, row: Document, **fields: Any) -> bool:
-        """Keep the lease; False when it is no longer ours."""
-        lease = {"$dateAdd": {"startDate": "$$NOW", "unit": "second", "amount": self.duties.lease_s}}
-        literal = {name: {"$literal": value} for name, value in fields.items()}
-        wanted = {"_id": row["_id"], "lease": row["lease"], "state": row["state"]}
-        change = [{"$set": {**literal, "attempts": 1, "due_at": lease}}]
-        return (await self._rows.update_one(wanted, change)).matched_count == 1
+        row = await self.duties.claim_one(ACTIVE, self._clock())
+        return _opened(row) if row else None
 
     async def rest(self, row: Document, until: datetime) -> None:
         """Go on then, whoever."""

@@ -174,7 +174,7 @@ class SegmentBuilder:
         await self._store.builds.released(row, self._clock())
 
     async def _noted(self, row: Document, fields: Document, session: Session | None = None) -> None:
-        if not await self._store.builds.advance(row, fields, session):
+        if not await self._store.builds.duties.advance(row, fields, session):
             raise _Lost
 
 

@@ -138,9 +138,7 @@ class ImportStore:
 
     async def note(self, head: Document, change: Mapping[str, Any], session: Session | None = None) -> bool:
         """Set fields while the lease is ours, which begins anew; False when it is not any more."""
-        update = [{"$set": {**_literal(change), "attempts": 0, "due_at": self._lease_end()}}]
-        wanted = {"_id": head["_id"], "lease": head["lease"], "state": head["state"]}
-        return (await self._heads.update_one(wanted, update, session=session)).matched_count == 1
+        return await self.duties.advance(head, change, session, attempts=0)
 
     async def leave(self, head: Document, change: Mapping[str, Any]) -> bool:
         """Set fields and give the lease back; False when it was lost."""
@@ -151,9 +149,6 @@ class ImportStore:
         wanted = {"header_key": header_key, "remembered": True}
         row = await self._heads.find_one(wanted, {"mapping": 1}, sort=[("_id", DESCENDING)])
         return row["mapping"] if row else None
-
-    def _lease_end(self) -> Document:
-        return {"$dateAdd": {"startDate": "$$NOW", "unit": "second", "amount": self.duties.lease_s}}
 
     # -- rows ------------------------------------------------------------------------------------------------------
 
@@ -245,8 +240,3 @@ def row_id_of(import_id: str, number: int) -> str:
 def expiry(now: datetime) -> datetime:
     """When a row made now is forgotten."""
     return now + ROWS_KEPT
-
-
-def _literal(change: Mapping[str, Any]) -> Document:
-    """For the pipeline of an update, where a text that begins with `$` would be a field."""
-    return {name: {"$literal": value} for name, value in change.items()}

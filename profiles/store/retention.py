@@ -48,8 +48,7 @@ class RetentionStore:
 
     async def claim(self, now: datetime) -> Document | None:
         """Lease the duty when it is due."""
-        rows = await self._duties.claim(["waiting"], now, limit=1)
-        return rows[0] if rows else None
+        return await self._duties.claim_one(["waiting"], now)
 
     async def removed(self, row: Document, kind: str, count: int) -> bool:
         """Some of a kind are gone. False: somebody else has the duty now."""

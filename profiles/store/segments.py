@@ -135,16 +135,7 @@ class BuildStore:
 
     async def claim(self) -> Document | None:
         """The one longest due."""
-        rows = await self.duties.claim(["pending"], self._clock(), limit=1)
-        return rows[0] if rows else None
-
-    async def advance(self, row: Document, fields: Mapping[str, Any], session: Session | None = None) -> bool:
-        """Note how far it is and keep the lease; False when it is no longer ours."""
-        lease = {"$dateAdd": {"startDate": "$$NOW", "unit": "second", "amount": self.duties.lease_s}}
-        literal = {name: {"$literal": value} for name, value in fields.items()}
-        change = [{"$set": {**literal, "attempts": 1, "due_at": lease}}]
-        wanted = {"_id": row["_id"], "lease": row["lease"], "state": "pending"}
-        return (await self._rows.update_one(wanted, change, session=session)).matched_count == 1
+        return await self.duties.claim_one(["pending"], self._clock())
 
     async def close(self, row: Document) -> None:
         """It is done."""
