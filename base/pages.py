@@ -5,14 +5,18 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
+from pymongo import DESCENDING
+
 from base.errors import FieldError, WrongInput
+from base.mongo import Collection, Document
 
 T = TypeVar("T")
+U = TypeVar("U")
 LIMIT_DEFAULT, LIMIT_MAX = 50, 200
 
 
@@ -22,6 +26,21 @@ class Page(Generic[T]):
 
     data: list[T]
     next_cursor: str | None = None
+
+    def each(self, made: Callable[[T], U]) -> Page[U]:
+        """The same page of what is made of each row."""
+        return Page([made(row) for row in self.data], self.next_cursor)
+
+
+async def newest_first(
+    rows: Collection, wanted: Mapping[str, Any], limit: int | None, cursor: str | None
+) -> Page[Document]:  # fmt: skip
+    """Rows that a filter (on other fields than `_id`) finds, by their ids. Raises `WrongInput` for a foreign cursor."""
+    before = {} if cursor is None else {"_id": {"$lt": read_cursor(cursor, str)[0]}}
+    size = bounded(limit)
+    found = await rows.find({**wanted, **before}).sort("_id", DESCENDING).limit(size + 1).to_list(None)
+    given, more = cut(found, size)
+    return Page(given, write_cursor(given[-1]["_id"]) if more else None)
 
 
 def bounded(limit: int | None) -> int:

@@ -14,7 +14,7 @@ from base.clock import Clock
 from base.duty import DutyBook, due_index
 from base.ids import new_id
 from base.mongo import Database, Document, DuplicateKeyError, Indexes, whole
-from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from base.pages import Page, newest_first
 
 #: A planner that does not come back is followed by another after so long, seconds.
 LEASE_S = 20
@@ -98,12 +98,7 @@ class BroadcastStore:
         wanted: Document = {"status": status} if status else {}
         if channels is not None:
             wanted["channel_ids"] = {"$in": list(channels)}
-        if cursor is not None:
-            wanted["_id"] = {"$lt": read_cursor(cursor, str)[0]}
-        size = bounded(limit)
-        found = await self._rows.find(wanted).sort("_id", DESCENDING).limit(size + 1).to_list(None)
-        rows, more = cut(found, size)
-        return Page([_opened(row) for row in rows], write_cursor(rows[-1]["_id"]) if more else None)
+        return (await newest_first(self._rows, wanted, limit, cursor)).each(_opened)
 
     async def not_over(self) -> list[Document]:
         """All that are written, wait, run or are paused."""

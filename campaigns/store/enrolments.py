@@ -30,7 +30,7 @@ from base.mongo import (
     inserted_apart_from_duplicates,
     whole,
 )
-from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from base.pages import Page, newest_first
 from campaigns.conditions import ANY_EVENT
 from campaigns.gates import RunBrief
 from campaigns.run import LogLine, RunState, Wait
@@ -297,13 +297,7 @@ class EnrolmentStore:
         """Runs, newest first."""
         wanted: Document = {"journey_id": journey_id, "profile_id": profile_id, "state": state, "node": node}
         wanted = {name: value for name, value in wanted.items() if value is not None}
-        if cursor is not None:
-            (last,) = read_cursor(cursor, str)
-            wanted["_id"] = {"$lt": last}
-        size = bounded(limit)
-        found = await self._rows.find(wanted).sort("_id", DESCENDING).limit(size + 1).to_list(None)
-        rows, more = cut(found, size)
-        return Page(rows, write_cursor(rows[-1]["_id"]) if more else None)
+        return await newest_first(self._rows, wanted, limit, cursor)
 
     async def left(
         self, journey_id: str, node: str, outcome: str, *, limit: int | None = None, cursor: str | None = None
@@ -313,13 +307,7 @@ class EnrolmentStore:
         wanted: Document = {
             "journey_id": journey_id, "version": {"$in": versions}, "node": node, "outcome": outcome,
         }  # fmt: skip
-        if cursor is not None:
-            (last,) = read_cursor(cursor, str)
-            wanted["_id"] = {"$lt": last}
-        size = bounded(limit)
-        found = await self._log.find(wanted).sort("_id", DESCENDING).limit(size + 1).to_list(None)
-        rows, more = cut(found, size)
-        return Page(rows, write_cursor(rows[-1]["_id"]) if more else None)
+        return await newest_first(self._log, wanted, limit, cursor)
 
     async def log_of(self, run_id: str, limit: int = 500) -> list[Document]:
         """The log of a run, in order. The id of a line begins with that of its run."""

@@ -12,7 +12,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from base.clock import Clock
 from base.ids import new_id
 from base.mongo import Database, Document, DuplicateKeyError, Indexes
-from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from base.pages import Page, newest_first
 
 #: States in which somebody may walk.
 WALKED = ("live", "paused", "draining")
@@ -131,13 +131,7 @@ class JourneyStore:
     ) -> Page[Document]:
         """Heads, newest first; archived ones only when asked for."""
         wanted: Document = {"status": status} if status else {"status": {"$ne": "archived"}}
-        if cursor is not None:
-            (last,) = read_cursor(cursor, str)
-            wanted["_id"] = {"$lt": last}
-        size = bounded(limit)
-        found = await self._heads.find(wanted).sort("_id", DESCENDING).limit(size + 1).to_list(None)
-        rows, more = cut(found, size)
-        return Page([_opened(row) for row in rows], write_cursor(rows[-1]["_id"]) if more else None)
+        return (await newest_first(self._heads, wanted, limit, cursor)).each(_opened)
 
     async def walked(self) -> list[Document]:
         """Heads, without drafts, of all journeys in which somebody may walk. Read every two seconds."""

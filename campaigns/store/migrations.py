@@ -18,7 +18,7 @@ from base.clock import Clock
 from base.duty import DutyBook, due_index
 from base.ids import new_id
 from base.mongo import Database, Document, Indexes, UpdateOne, inserted_apart_from_duplicates
-from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from base.pages import Page, newest_first
 from campaigns.store.enrolments import LIVE
 
 LEASE_S = 20
@@ -82,13 +82,7 @@ class MigrationStore:
     async def page(self, journey_id: str, *, limit: int | None = None, cursor: str | None = None) -> Page[Document]:
         """Of a journey, newest first."""
         wanted: Document = {"journey_id": journey_id}
-        if cursor is not None:
-            (last,) = read_cursor(cursor, str)
-            wanted["_id"] = {"$lt": last}
-        size = bounded(limit)
-        found = await self._rows.find(wanted).sort("_id", DESCENDING).limit(size + 1).to_list(None)
-        rows, more = cut([_opened(row) for row in found], size)
-        return Page(rows, write_cursor(rows[-1]["_id"]) if more else None)
+        return (await newest_first(self._rows, wanted, limit, cursor)).each(_opened)
 
     async def _settle(self, row: Document, change: Mapping[str, Any]) -> None:
         await self._rows.update_one({"_id": row["_id"], "lease": row["lease"], "state": row["state"]}, change)

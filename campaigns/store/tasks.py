@@ -11,7 +11,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from base.clock import Clock
 from base.ids import new_id
 from base.mongo import Database, Document, DuplicateKeyError, Indexes, Session
-from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from base.pages import Page, newest_first
 from profiles.store.belongings import Belongings
 
 OPEN = "open"
@@ -111,13 +111,7 @@ class TaskStore:
         wanted = {name: value for name, value in wanted.items() if value is not None}
         if assignee_id == "-":
             wanted["assignee_id"] = None
-        if cursor is not None:
-            (last,) = read_cursor(cursor, str)
-            wanted["_id"] = {"$lt": last}
-        size = bounded(limit)
-        found = await self._rows.find(wanted).sort("_id", DESCENDING).limit(size + 1).to_list(None)
-        rows, more = cut(found, size)
-        return Page(rows, write_cursor(rows[-1]["_id"]) if more else None)
+        return await newest_first(self._rows, wanted, limit, cursor)
 
     async def due(self, assignee_id: str, until: datetime, limit: int = 100) -> list[Document]:
         """A person's open tasks and those nobody has taken, due by `until` or without a due time; urgent ones first."""

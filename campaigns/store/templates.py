@@ -12,7 +12,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from base.clock import Clock
 from base.ids import new_id
 from base.mongo import Database, Document, Indexes, Session
-from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from base.pages import Page, bounded, cut, newest_first, read_cursor, write_cursor
 from campaigns.wording.parts import offers_in, snippets_in, texts_of
 
 INDEXES: Indexes = {
@@ -158,13 +158,7 @@ class TemplateStore:
         if q:
             like = {"$regex": re.escape(q), "$options": "i"}
             wanted["$or"] = [{"name": like}, {"content": like}, {"tags": like}]
-        if cursor is not None:
-            (last,) = read_cursor(cursor, str)
-            wanted["_id"] = {"$lt": last}
-        size = bounded(limit)
-        found = await self._rows.find(wanted).sort("_id", DESCENDING).limit(size + 1).to_list(None)
-        rows, more = cut(found, size)
-        return Page([_opened(row) for row in rows], write_cursor(rows[-1]["_id"]) if more else None)
+        return (await newest_first(self._rows, wanted, limit, cursor)).each(_opened)
 
 
 def _named(content: Mapping[str, Any]) -> Document:

@@ -22,7 +22,7 @@ from base.mongo import (
     inserted_apart_from_duplicates,
     whole,
 )
-from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from base.pages import Page, newest_first
 from inbox.models import RESULTS, WAITING, Send, SendClass, send_of
 from inbox.store.inserting import insert_all
 from profiles.store.belongings import Belongings
@@ -175,12 +175,7 @@ class SendStore:
             wanted["planned_at"] = {"$gte": since}
         if channels is not None:
             wanted["channel_id"] = {"$in": list(channels)}
-        if cursor is not None:
-            wanted["_id"] = {"$lt": read_cursor(cursor, str)[0]}
-        size = bounded(limit)
-        found = await self._rows.find(wanted).sort("_id", DESCENDING).limit(size + 1).to_list(None)
-        rows, more = cut(found, size)
-        return Page([send_of(row) for row in rows], write_cursor(rows[-1]["_id"]) if more else None)
+        return (await newest_first(self._rows, wanted, limit, cursor)).each(send_of)
 
     async def count(self, wanted: Mapping[str, str]) -> dict[str, int]:
         """Sends per state for a source (`{"source.id": …}`) or a conversation; one pass over its index."""

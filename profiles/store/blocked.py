@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo import ASCENDING, IndexModel
 
 from base.mongo import Database, Document, DuplicateKeyError, Indexes
-from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from base.pages import Page, newest_first
 
 INDEXES: Indexes = {"blocked_values": [IndexModel([("key", ASCENDING)], name="key", unique=True)]}
 
@@ -41,11 +41,7 @@ class BlockedStore:
 
     async def page(self, limit: int | None, cursor: str | None) -> Page[Document]:
         """Newest first."""
-        wanted: Document = {} if cursor is None else {"_id": {"$lt": read_cursor(cursor, str)[0]}}
-        size = bounded(limit)
-        found = await self._rows.find(wanted).sort("_id", DESCENDING).limit(size + 1).to_list(None)
-        rows, more = cut(found, size)
-        return Page(rows, write_cursor(rows[-1]["_id"]) if more else None)
+        return await newest_first(self._rows, {}, limit, cursor)
 
 
 def blocked_row(row_id: str, key: str, kind: str, value: str, why: str, by: str | None, at: datetime) -> Document:

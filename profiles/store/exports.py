@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo import ASCENDING, IndexModel
 
 from base.duty import DutyBook, due_index, settled
 from base.mongo import Database, Document, Indexes
-from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from base.pages import Page, newest_first
 from profiles.holdings import Traces, speaks_of
 from profiles.store.sheets import SheetStore
 
@@ -43,11 +43,7 @@ class ExportStore:
 
     async def page(self, limit: int | None = None, cursor: str | None = None) -> Page[Document]:
         """Newest first. Raises `WrongInput` for a foreign cursor."""
-        size = bounded(limit)
-        wanted: Document = {"_id": {"$lt": read_cursor(cursor, str)[0]}} if cursor is not None else {}
-        found = await self._rows.find(wanted).sort([("_id", DESCENDING)]).limit(size + 1).to_list(None)
-        rows, more = cut(found, size)
-        return Page(rows, write_cursor(rows[-1]["_id"]) if more else None)
+        return await newest_first(self._rows, {}, limit, cursor)
 
     async def change(self, export_id: str, states: Collection[str], change: Mapping[str, Any]) -> bool:
         """Set fields while it is in one of these states; whether it was."""

@@ -19,7 +19,7 @@ from base.mongo import (
     inserted_apart_from_duplicates,
     whole,
 )
-from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from base.pages import Page, newest_first
 from profiles.holdings import Traces
 from profiles.store.belongings import Belongings
 from profiles.store.holdings import Held
@@ -124,11 +124,7 @@ class ImportStore:
 
     async def page(self, limit: int | None = None, cursor: str | None = None) -> Page[Document]:
         """Newest first. Raises `WrongInput` for a foreign cursor."""
-        size = bounded(limit)
-        wanted: Document = {"_id": {"$lt": read_cursor(cursor, str)[0]}} if cursor is not None else {}
-        found = await self._heads.find(wanted).sort([("_id", DESCENDING)]).limit(size + 1).to_list(None)
-        rows, more = cut(found, size)
-        return Page(rows, write_cursor(rows[-1]["_id"]) if more else None)
+        return await newest_first(self._heads, {}, limit, cursor)
 
     async def change(self, import_id: str, states: Collection[str], change: Mapping[str, Any]) -> bool:
         """Set fields while it is in one of these states; whether it was. Whoever works on it loses the lease."""

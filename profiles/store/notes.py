@@ -9,7 +9,7 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 
 from base.mongo import Database, Document, Indexes, Session, whole
-from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from base.pages import Page, newest_first
 from profiles.store.belongings import Belongings
 from profiles.words import Words
 
@@ -50,12 +50,7 @@ class NoteStore:
         wanted: Document = {"profile_id": profile_id, "deleted_at": {"$exists": False}}
         if pinned is not None:
             wanted["pinned_at"] = {"$exists": pinned}
-        if cursor is not None:
-            (last,) = read_cursor(cursor, str)
-            wanted["_id"] = {"$lt": last}
-        size = bounded(limit)
-        rows, more = cut(await self._rows.find(wanted).sort("_id", DESCENDING).limit(size + 1).to_list(None), size)
-        return Page(rows, write_cursor(rows[-1]["_id"]) if more else None)
+        return await newest_first(self._rows, wanted, limit, cursor)
 
     async def count(self, profile_id: str) -> int:
         """How many a person has."""

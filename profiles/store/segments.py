@@ -10,13 +10,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo import ASCENDING, IndexModel
 
 from base.clock import Clock
 from base.duty import DutyBook, due_index
 from base.ids import id_before
 from base.mongo import Database, Document, Indexes, Session, whole
-from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from base.pages import Page, newest_first
 from profiles.store.events import named
 
 #: For so long a segment that was taken away can be put back, seconds.
@@ -93,11 +93,7 @@ class SegmentStore:
 
     async def page(self, *, limit: int | None = None, cursor: str | None = None) -> Page[Document]:
         """Newest first."""
-        wanted: Document = {} if cursor is None else {"_id": {"$lt": read_cursor(cursor, str)[0]}}
-        size = bounded(limit)
-        found = await self._rows.find(wanted).sort("_id", DESCENDING).limit(size + 1).to_list(None)
-        rows, more = cut(found, size)
-        return Page(rows, write_cursor(rows[-1]["_id"]) if more else None)
+        return await newest_first(self._rows, {}, limit, cursor)
 
     async def live_keys(self, segment_ids: Collection[str] | None = None) -> dict[str, str]:
         """Segment → the key under which its members are kept now; nothing for those never built."""

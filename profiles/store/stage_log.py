@@ -13,7 +13,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from base.ids import new_id
 from base.mongo import Database, Document, Indexes, Session
-from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from base.pages import Page, newest_first
 from profiles.store.belongings import Belongings
 
 INDEXES: Indexes = {
@@ -49,12 +49,7 @@ class StageLogStore:
     ) -> Page[Document]:  # fmt: skip
         """A person's moves, the latest first."""
         wanted: Document = {"profile_id": profile_id}
-        if cursor is not None:
-            wanted["_id"] = {"$lt": read_cursor(cursor, str)[0]}
-        size = bounded(limit)
-        found = await self._rows.find(wanted).sort("_id", DESCENDING).limit(size + 1).to_list(None)
-        rows, more = cut(found, size)
-        return Page(rows, write_cursor(rows[-1]["_id"]) if more else None)
+        return await newest_first(self._rows, wanted, limit, cursor)
 
     async def get(self, row_id: str) -> Document | None:
         """One move."""

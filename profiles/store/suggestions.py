@@ -9,7 +9,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from base.ids import new_id
 from base.mongo import Database, Document, Indexes, Session, UpdateOne
-from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from base.pages import Page, newest_first
 from profiles.models import Dispute
 
 INDEXES: Indexes = {
@@ -43,12 +43,7 @@ class SuggestionStore:
     async def page(self, *, limit: int | None = None, cursor: str | None = None) -> Page[Document]:
         """The same in parts."""
         wanted: Document = {"state": "open"}
-        if cursor is not None:
-            wanted["_id"] = {"$lt": read_cursor(cursor, str)[0]}
-        size = bounded(limit)
-        found = await self._rows.find(wanted).sort("_id", DESCENDING).limit(size + 1).to_list(None)
-        rows, more = cut(found, size)
-        return Page(rows, write_cursor(rows[-1]["_id"]) if more else None)
+        return await newest_first(self._rows, wanted, limit, cursor)
 
     async def get(self, suggestion_id: str) -> Document | None:
         """One pair."""
