@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from campaigns.models import DateTrigger
 from campaigns.wallclock import Duration, instant, zone_or
+from profiles.appraisal import value_at
 from profiles.segments.fields import Scope, find_field
 
 #: When a day begins for who names no clock time.
@@ -62,7 +63,7 @@ def occasion(
     wanted = own if trigger.zone == "profile" else trigger.zone
     zone, unknown = zone_or(wanted if isinstance(wanted, str) else None, project_zone)
     theirs = trigger.field.partition(".")[0] == "attributes"
-    told = read_date(_value_at(profile, path_of(trigger)), zone, days=theirs)
+    told = read_date(value_at(profile, path_of(trigger)), zone, days=theirs)
     if told is None:
         return None
     for year, due in _comings(trigger, told, zone, not_before, from_the_day=theirs):
@@ -149,10 +150,3 @@ def day_in(year: int, month: int, day: int) -> date:
         return date(year, month, day)
     except ValueError:
         return date(year, 2, 28)
-
-
-def _value_at(document: Mapping[str, Any], path: str) -> Any:
-    value: Any = document
-    for key in path.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value

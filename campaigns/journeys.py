@@ -583,9 +583,5 @@ def _checked_data(data: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _no_choice(path: str, choices: tuple[str, ...]) -> WrongInput:
-    return WrongInput("There is no such choice.", [FieldError(path, f"is one of {', '.join(choices)}")])
-
-
 def _contended() -> Conflict:
     return Conflict("This journey is being changed too often just now.", code="contended")

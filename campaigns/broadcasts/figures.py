@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from campaigns.broadcasts.models import REST, Broadcast, Trial
+from campaigns.broadcasts.models import Trial
 from campaigns.broadcasts.winner import ArmResult
 from inbox.store.mailings import Tally
 
@@ -68,9 +68,3 @@ def adds_up(counts: dict[str, Any]) -> bool:
     """Every person is somewhere, and nobody in two places."""
     parts: Sequence[str] = ("waiting", "handed", "accepted", "failed", "unknown", "skipped")
     return bool(sum(counts[part] for part in parts) == counts["people"])
-
-
-def waits_for_winner(broadcast: Broadcast, counts: dict[str, Any]) -> bool:
-    """Whether somebody gets the better wording once it is known."""
-    trial = broadcast.ab
-    return trial is not None and trial.has_sample and bool((counts["arms"].get(REST) or {}).get("waiting"))

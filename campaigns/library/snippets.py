@@ -14,7 +14,7 @@ from campaigns.contents import LocaleName, Source
 from campaigns.render import Renderer
 from campaigns.store import OfferStore, SnippetStore, TemplateStore
 from campaigns.wording.blocks import Brand
-from campaigns.wording.parts import KEY, circle, offers_in, snippets_in, texts_of
+from campaigns.wording.parts import KEY, circle, names_in, offers_in, snippets_in, texts_of
 
 Key = Annotated[str, StringConstraints(pattern=f"^{KEY}$")]
 ROUNDS = 5
@@ -56,7 +56,7 @@ class Snippets:
         """A new one. Raises `Conflict` for a taken key, `WrongInput` for what cannot be read or contains itself."""
         content = await self._checked(given)
         try:
-            return await self._store.add(given.key, given.name, content, _named(content), by)
+            return await self._store.add(given.key, given.name, content, names_in(content), by)
         except DuplicateKeyError:
             raise Conflict("There is or was a snippet with this key; take another one.", code="key_taken") from None
 
@@ -67,7 +67,7 @@ class Snippets:
             merged = {"name": row["name"], **row["content"], **changes, "key": row["key"]}
             given = SnippetInput.model_validate(merged)
             content = await self._checked(given)
-            saved = await self._store.change(snippet_id, row["rev"], given.name, content, _named(content), by)
+            saved = await self._store.change(snippet_id, row["rev"], given.name, content, names_in(content), by)
             if saved is not None:
                 return saved
         raise Conflict("This snippet is being changed too often just now.", code="contended")
@@ -139,8 +139,3 @@ class Snippets:
         except WrongInput as error:
             faults = [FieldError(path, each.message) for each in error.errors]
             raise WrongInput("The snippet has faults.", faults) from None
-
-
-def _named(content: Mapping[str, Any]) -> Document:
-    texts = list(texts_of(content))
-    return {"includes": sorted(snippets_in(*texts)), "offers": sorted(offers_in(*texts))}

@@ -109,12 +109,14 @@ class SlotBelongings(Belongings):
 
     async def move(self, joining: Joining) -> int:
         """Forget both rows."""
-        await self._rows.delete_many({"_id": {"$in": [joining.from_id, joining.to_id]}})
-        return 0
+        return await self._forget(joining.from_id, joining.to_id)
 
     async def bring_back(self, parting: Parting) -> int:
         """Forget both rows."""
-        await self._rows.delete_many({"_id": {"$in": [parting.from_id, parting.to_id]}})
+        return await self._forget(parting.from_id, parting.to_id)
+
+    async def _forget(self, *profile_ids: str) -> int:
+        await self._rows.delete_many({"_id": {"$in": list(profile_ids)}})
         return 0
 
 

@@ -12,6 +12,7 @@ from base.clock import Clock
 from base.ids import new_id
 from base.mongo import Database, Document, DuplicateKeyError, Indexes
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from campaigns.store.templates import users_of
 from campaigns.wording.blocks import Brand
 from campaigns.wording.parts import DEPTH_MAX, snippets_in, texts_of
 
@@ -87,8 +88,7 @@ class SnippetStore:
 
     async def users(self, *, include: str | None = None, offer: str | None = None) -> list[Document]:
         """Snippets in which this snippet or this offer stands: `{_id, name}`."""
-        wanted: Document = {"deleted_at": None, **({"includes": include} if include else {"offers": offer})}
-        return await self._rows.find(wanted, {"name": 1}).sort("_id", ASCENDING).to_list(200)
+        return await users_of(self._rows, include, offer)
 
     # -- what the renderer takes ---------------------------------------------------------------------------------
 

@@ -11,9 +11,9 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from base.clock import Clock
 from base.ids import new_id
-from base.mongo import Database, Document, Indexes, Session
+from base.mongo import Collection, Database, Document, Indexes, Session, whole
 from base.pages import Page, bounded, cut, newest_first, read_cursor, write_cursor
-from campaigns.wording.parts import offers_in, snippets_in, texts_of
+from campaigns.wording.parts import names_in
 
 INDEXES: Indexes = {
     "templates": [
@@ -49,7 +49,7 @@ class TemplateStore:
         now = self._clock()
         row = {
             "_id": new_id("tpl"), "name": name, "kind": kind, "content": _text(content), "rev": 1, "deleted_at": None,
-            "created_at": now, "updated_at": now, "created_by": by, "updated_by": by, "tags": [], **_named(content),
+            "created_at": now, "updated_at": now, "created_by": by, "updated_by": by, "tags": [], **names_in(content),
             **more,
         }  # fmt: skip
 
@@ -87,7 +87,7 @@ class TemplateStore:
         """Replace the content if nobody did so since `rev`, as a new revision; None when somebody did."""
         fields = {
             "name": name, "kind": kind, "content": _text(content), "tags": list(tags), "updated_at": self._clock(),
-            "updated_by": by, **_named(content),
+            "updated_by": by, **names_in(content),
         }  # fmt: skip
         wanted = {"_id": template_id, "rev": rev, "deleted_at": None}
 
@@ -130,8 +130,7 @@ class TemplateStore:
 
     async def users(self, *, include: str | None = None, offer: str | None = None) -> list[Document]:
         """Templates in which this snippet or this offer stands: `{_id, name}`."""
-        wanted: Document = {"deleted_at": None, **({"includes": include} if include else {"offers": offer})}
-        return await self._rows.find(wanted, {"name": 1}).sort("_id", ASCENDING).to_list(200)
+        return await users_of(self._rows, include, offer)
 
     async def tags(self) -> list[str]:
         """All that are in use, in order."""
@@ -161,11 +160,6 @@ class TemplateStore:
         return (await newest_first(self._rows, wanted, limit, cursor)).each(_opened)
 
 
-def _named(content: Mapping[str, Any]) -> Document:
-    texts = list(texts_of(content))
-    return {"includes": sorted(snippets_in(*texts)), "offers": sorted(offers_in(*texts))}
-
-
 def _revision(row: Document) -> Document:
     return {
         "_id": new_id("tpr"), "template_id": row["_id"], "rev": row["rev"], "name": row["name"], "kind": row["kind"],
@@ -179,3 +173,9 @@ def _text(content: Mapping[str, Any]) -> str:
 
 def _opened(row: Document) -> Document:
     return {**row, "content": orjson.loads(row["content"])}
+
+
+async def users_of(rows: Collection, include: str | None, offer: str | None) -> list[Document]:
+    """Templates or snippets in which this snippet or this offer stands: `{_id, name}`."""
+    wanted: Document = {"deleted_at": None, **({"includes": include} if include else {"offers": offer})}
+    return await whole(rows.find(wanted, {"name": 1}).sort("_id", ASCENDING).limit(200))

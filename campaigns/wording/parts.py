@@ -37,6 +37,12 @@ def offers_in(*texts: str) -> set[str]:
     return {one or other for text in texts for one, other in _COUPON.findall(text)}
 
 
+def names_in(content: Any) -> dict[str, list[str]]:
+    """The snippets and offers that a content names, in order, as they stand in its row."""
+    texts = list(texts_of(content))
+    return {"includes": sorted(snippets_in(*texts)), "offers": sorted(offers_in(*texts))}
+
+
 def reach(keys: Iterable[str], inside: Callable[[str], Iterable[str]]) -> set[str]:
     """These snippets and all that stand in them."""
     found: set[str] = set()

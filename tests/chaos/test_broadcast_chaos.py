@@ -9,7 +9,6 @@ import os
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -86,15 +85,6 @@ class FakeTelegram:
             request.transport.abort()  # taken, and nobody will ever say so
         message = {"message_id": len(self.taken), "date": int(time.time()), "chat": {"id": 1}}
         return web.json_response({"ok": True, "result": message})
-
-
-@pytest.fixture
-async def private_servers(tmp_path: Path) -> AsyncIterator[EmbeddedServers]:
-    """Servers of our own: this test flushes one of them."""
-    servers = EmbeddedServers(tmp_path / "data")
-    await servers.start()
-    yield servers
-    await servers.stop()
 
 
 async def test_nobody_twice_nobody_forgotten(

@@ -12,7 +12,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -158,15 +158,6 @@ async def _prepare(runtime: Runtime, graph_url: str) -> tuple[str, str]:
     journey = await runtime.journeys.create(JOURNEY)
     await runtime.journeys.publish(journey["_id"])
     return channel.id, token
-
-
-@pytest.fixture
-async def private_servers(tmp_path: Path) -> AsyncIterator[EmbeddedServers]:
-    """Servers of our own: this test kills them."""
-    servers = EmbeddedServers(tmp_path / "data")
-    await servers.start()
-    yield servers
-    await servers.stop()
 
 
 async def test_nothing_lost_nothing_doubled_nothing_stuck(
