@@ -600,7 +600,7 @@ async def _review_page(
     missing = [] if _complete(head) else _lacking(head, formats)
     people = await _sample(request, head)
     names = {row["_id"]: row["name"] for row in await all_segments(runtime)}
-    found = (wave or {}).get("found") or {}
+    found = {"gets": 0, "people": 0, "late": 0, **((wave or {}).get("found") or {})}  # a count that has just begun is empty
     values = {
         "row": broadcast_row(head, names, faces, formats, counted=False), "wave": wave,
         "stale": wave is not None and wave["rev"] != head["rev"], "found": found,

@@ -56,6 +56,8 @@ async def test_a_draft_goes_through_its_four_steps_and_back_without_loss(desk, s
     assert body["schedule"] == {"type": "local", "date": "2031-05-01", "time": "09:00", "late": "skip"}
     assert body["rate"] == {"per_minute": 60} and body["ramp"] == [100, 200]
     assert body["content"] == {"body": "Hi {{ profile.name }}", "locales": {"zh_CN": {"body": "你好"}}}
+    await runtime.broadcasts.begin_review(head["_id"])
+    assert 'data-state="pending"' in await person.page(f"{here}/review")  # counted from zero, while one looks
     while await runtime.broadcast_planner.drain():
         pass
     page = await person.page(f"{here}/review")

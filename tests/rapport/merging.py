@@ -61,12 +61,9 @@ class Town:
     async def buys(self, name: str, minor: int = 1000) -> None:
         money = {"amount_minor": minor, "currency": "EUR"}
         number = f"order-{next(self.numbers)}"
-        await self.runtime.orders.record(
-            OrderInput.model_validate(
-                {"external_id": number, "identity": f"{self.channel(name)}:{name}", "status": "paid", "total": money}
-            ),
-            "api",
-        )
+        told = {"external_id": number, "identity": f"{self.channel(name)}:{name}", "status": "paid", "total": money}
+        order, _ = await self.runtime.orders.record(OrderInput.model_validate(told), "api")
+        await self.runtime.crediting.credit_people([order.profile_id])
 
     async def answers(self, name: str, granted: bool, purpose: str = "marketing", at: datetime | None = None) -> None:
         identity = await self.identity(name)
