@@ -8,6 +8,7 @@ docs/decisions/0002-motor-behind-one-module.md for the way out.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -46,6 +47,8 @@ from pymongo.write_concern import WriteConcern
 
 from base.errors import Misconfigured, TooSlow
 
+log = logging.getLogger(__name__)
+
 Document = dict[str, Any]
 Collection = AsyncIOMotorCollection[Document]
 Session = AsyncIOMotorClientSession
@@ -57,6 +60,8 @@ DUTY = WriteConcern(w="majority", j=True, wtimeout=5000)
 #: Rows of one trip where all of them are wanted; the server's own first trip brings 101.
 TRIP = 1000
 
+#: How long we wait for an answer.
+ANSWER_MS = 30_000
 #: How long the server works on one question. A little less than we wait for it, so that nothing goes on unheard.
 WAIT_MS = 28_000
 #: The same for what somebody looks at and may ask again, and who waits for it with others beside them.
@@ -79,8 +84,8 @@ __all__ = [
 class Database:
     """An open connection to one database. Every collection handed out reads from the primary and writes as a duty."""
 
-    def __init__(self, url: str, name: str, *, pool_size: int = 50) -> None:
-        """Nothing is sent until the first call."""
+    def __init__(self, url: str, name: str, *, pool_size: int = 50, answer_ms: int = ANSWER_MS) -> None:
+        """Nothing is sent until the first call. `answer_ms`: how long an answer is waited for."""
         self.client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
             url,
             tz_aware=True,
@@ -88,7 +93,7 @@ class Database:
             serverSelectionTimeoutMS=3000,
             waitQueueTimeoutMS=1000,
             connectTimeoutMS=3000,
-            socketTimeoutMS=30000,
+            socketTimeoutMS=answer_ms,
             maxPoolSize=pool_size,
             retryWrites=True,
             retryReads=True,
@@ -136,10 +141,18 @@ class Database:
         return await collection.aggregate(list(pipeline), **limited).to_list(None)
 
     async def ensure_indexes(self, indexes: Indexes) -> None:
-        """Create what is missing. Repeatable; an index of the same name with other keys is an error."""
+        """Create what is missing. Repeatable; an index of the same name with other keys is an error.
+
+        One over millions of rows is longer in the making than an answer is waited for. The server goes on with it, and
+        who asks for it again waits for the same: it is asked for until it is there.
+        """
         for name, models in indexes.items():
-            if models:
-                await self.collection(name).create_indexes(list(models))
+            while models:
+                try:
+                    await self.collection(name).create_indexes(list(models))
+                    break
+                except NetworkTimeout:
+                    log.info("indexes are still being built", extra={"collection": name})
 
     async def drop_indexes(self, names: Mapping[str, Sequence[str]]) -> None:
         """Drop those that are there. Repeatable."""

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from base.clock import now
 from base.ids import new_id
-from base.mongo import Database, Document
+from base.mongo import Database, Document, IndexModel
 from profiles.search import search_tokens
 from profiles.segments.bucket import dice_of
 
@@ -43,7 +43,12 @@ async def _indexed_afterwards(database: Database, name: str) -> AsyncIterator[No
     specs = [dict(each) async for each in rows.list_indexes() if each["name"] != "_id_"]
     await rows.drop_indexes()
     yield
-    await database.handle.command({"createIndexes": name, "indexes": specs})
+    models = [IndexModel(list(each["key"].items()), **_options(each)) for each in specs]
+    await database.ensure_indexes({name: models})
+
+
+def _options(spec: Document) -> Document:
+    return {name: value for name, value in spec.items() if name not in ("v", "key", "ns")}
 
 
 def _person(dice: random.Random, at: datetime) -> Document:

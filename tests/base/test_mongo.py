@@ -101,6 +101,18 @@ async def test_only_duplicates_are_passed_over(mongo_url: str, fresh_database_na
     database.close()
 
 
+async def test_an_index_longer_in_the_making_than_an_answer_is_waited_for(mongo_url: str, database_name: str) -> None:
+    patient = Database(mongo_url, database_name)
+    rows = patient.collection("many")
+    for _ in range(10):
+        await rows.insert_many([{"key": f"{n} of many", "more": [n, n + 1, n + 2]} for n in range(10_000)])
+    hasty = Database(mongo_url, database_name, answer_ms=100)
+    await hasty.ensure_indexes({"many": [IndexModel([("key", 1)], name="key"), IndexModel([("more", 1)], name="more")]})
+    assert {"key", "more"} <= (await rows.index_information()).keys()
+    hasty.close()
+    patient.close()
+
+
 async def test_a_replica_set_is_known_by_its_name(mongo_url: str) -> None:
     database = Database(mongo_url, "nowhere")
     assert (await database.require_replica_set())["setName"]
