@@ -20,7 +20,7 @@ from typing import Any
 from pymongo import ASCENDING, IndexModel
 from pymongo.operations import UpdateOne
 
-from base.mongo import Collection, Document, Session, whole
+from base.mongo import BY_ID, Collection, Document, Session, whole
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +66,8 @@ class DutyBook:
             return []
         token = secrets.token_hex(12)
         still_due = {"_id": {"$in": ids}, **wanted, "$expr": {"$lte": ["$due_at", "$$NOW"]}}
-        await self.collection.update_many(still_due, [{"$set": self._leased(token, into)}])
-        taken = self.collection.find({"_id": {"$in": ids}, "lease": token})
+        await self.collection.update_many(still_due, [{"$set": self._leased(token, into)}], hint=BY_ID)
+        taken = self.collection.find({"_id": {"$in": ids}, "lease": token}).hint(BY_ID)
         return await whole(taken.sort("due_at", ASCENDING))
 
     def _together(self, head: Sequence[Document]) -> list[str]:
@@ -102,7 +102,7 @@ class DutyBook:
     async def renew(self, ids: Sequence[str], lease: str) -> int:
         """Lengthen a lease still held; the number of rows still ours."""
         result = await self.collection.update_many(
-            {"_id": {"$in": list(ids)}, "lease": lease}, [{"$set": {"due_at": self._lease_end()}}]
+            {"_id": {"$in": list(ids)}, "lease": lease}, [{"$set": {"due_at": self._lease_end()}}], hint=BY_ID
         )
         return result.modified_count
 
@@ -128,7 +128,7 @@ class DutyBook:
             by_lease.setdefault(row["lease"], []).append(row["_id"])
         changed = 0
         for lease, ids in by_lease.items():
-            result = await self.collection.update_many({"_id": {"$in": ids}, "lease": lease}, change)
+            result = await self.collection.update_many({"_id": {"$in": ids}, "lease": lease}, change, hint=BY_ID)
             changed += result.matched_count
         return changed
 

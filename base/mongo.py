@@ -57,6 +57,10 @@ Indexes = Mapping[str, Sequence[IndexModel]]
 #: Acknowledged by a majority and on disk: what we say we hold survives the process and the primary.
 DUTY = WriteConcern(w="majority", j=True, wtimeout=5000)
 
+#: The index of ids. Where rows are asked for by their ids and by something else that has an index, the server may take
+#: the other one, and read through all that is due; so it is told.
+BY_ID = "_id_"
+
 #: Rows of one trip where all of them are wanted; the server's own first trip brings 101.
 TRIP = 1000
 
@@ -74,8 +78,8 @@ UNAVAILABLE = (
 )  # fmt: skip
 
 __all__ = [
-    "ASCENDING", "DESCENDING", "DUTY", "LOOK_MS", "UNAVAILABLE", "WAIT_MS", "Bucket", "BulkWriteError", "Collection",
-    "Database", "Document", "DuplicateKeyError", "ExecutionTimeout", "IndexModel", "Indexes", "InsertOne",
+    "ASCENDING", "BY_ID", "DESCENDING", "DUTY", "LOOK_MS", "UNAVAILABLE", "WAIT_MS", "Bucket", "BulkWriteError",
+    "Collection", "Database", "Document", "DuplicateKeyError", "ExecutionTimeout", "IndexModel", "Indexes", "InsertOne",
     "OperationFailure", "Session", "UpdateMany", "UpdateOne", "duplicates_only", "in_time",
     "inserted_apart_from_duplicates", "whole",
 ]  # fmt: skip

@@ -21,6 +21,7 @@ from base.duty import DutyBook, due_index
 from base.errors import Unavailable
 from base.ids import id_before, new_id
 from base.mongo import (
+    BY_ID,
     UNAVAILABLE,
     Collection,
     Database,
@@ -154,6 +155,7 @@ class Journal:
         result = await self._rows.update_many(
             {"_id": {"$in": ids}, "state": {"$ne": "pending"}, "erased_at": None},
             {"$set": fresh, "$unset": {"lease": ""}},
+            hint=BY_ID,
         )
         return result.modified_count
 
@@ -217,7 +219,7 @@ class Journal:
             return 0
         gone = {"body": b"", "bytes": 0, "headers": {}, "query": [], "reason": None, "erased_at": self._clock()}
         wanted = {"_id": {"$in": list(ids)}, "state": {"$ne": "pending"}, "erased_at": None}
-        return (await self._rows.update_many(wanted, {"$set": gone})).modified_count
+        return (await self._rows.update_many(wanted, {"$set": gone}, hint=BY_ID)).modified_count
 
     async def forget_key(self, delivery_id: str, key: str) -> None:
         """A provider's key that names somebody. The same delivery, coming again, would not be known by it."""

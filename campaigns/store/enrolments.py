@@ -23,6 +23,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from base.clock import Clock
 from base.duty import DutyBook, settled
 from base.mongo import (
+    BY_ID,
     Database,
     Document,
     Indexes,
@@ -115,7 +116,7 @@ class EnrolmentStore:
         if await self.duties.settle(changes) == len(changes):
             return {row["_id"] for row in rows}
         kept = {"_id": {"$in": [row["_id"] for row in rows]}, "written": rows[0]["lease"]}
-        return {row["_id"] async for row in self._rows.find(kept, {"_id": 1})}
+        return {row["_id"] async for row in self._rows.find(kept, {"_id": 1}).hint(BY_ID)}
 
     async def finish(self, ids: Sequence[str], lease: str) -> None:
         """Nothing is left to do for these runs: give them the due time or the end that `next` holds."""
@@ -135,7 +136,8 @@ class EnrolmentStore:
             },
             {"$unset": ["todo", "next", "lease", "written"]},
         ]
-        await self._rows.update_many({"_id": {"$in": list(ids)}, "lease": lease, "next": {"$exists": True}}, steps)
+        ours = {"_id": {"$in": list(ids)}, "lease": lease, "next": {"$exists": True}}
+        await self._rows.update_many(ours, steps, hint=BY_ID)
 
     async def keep_lines(self, rows: Sequence[Document]) -> list[Document]:
         """Add log rows; those that were new. A row's id is (run, rev), so none stands there twice."""

@@ -13,7 +13,7 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from base.clock import Clock
-from base.mongo import Database, Document, DuplicateKeyError, Indexes, inserted_apart_from_duplicates
+from base.mongo import BY_ID, Database, Document, DuplicateKeyError, Indexes, inserted_apart_from_duplicates
 
 #: How often a place is looked for again because somebody else has just taken it.
 ROUNDS = 50
@@ -64,13 +64,13 @@ class TurnStore:
         """Write down that these pass now. Who has passed before keeps their time."""
         change = {"$set": {"state": "passed", "passed_at": now, "until": now + counts_for}}
         if keys:
-            await self._rows.update_many({"_id": {"$in": list(keys)}, "state": "waiting"}, change)
+            await self._rows.update_many({"_id": {"$in": list(keys)}, "state": "waiting"}, change, hint=BY_ID)
 
     async def leave(self, keys: Sequence[str], now: datetime) -> None:
         """Take these out of their line: their runs stand there no more."""
         if keys:
             change = {"$set": {"state": "left", "until": now}}
-            await self._rows.update_many({"_id": {"$in": list(keys)}, "state": "waiting"}, change)
+            await self._rows.update_many({"_id": {"$in": list(keys)}, "state": "waiting"}, change, hint=BY_ID)
 
     async def number(self, pool: str, key: str) -> int:
         """A number in turn, from 0 on; the same key again has the same number."""

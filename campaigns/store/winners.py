@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from base.mongo import Database, Document, DuplicateKeyError, Indexes
+from base.mongo import BY_ID, Database, Document, DuplicateKeyError, Indexes
 
 INDEXES: Indexes = {"split_winners": []}
 
@@ -51,7 +51,7 @@ class WinnerStore:
     async def reached_goal(self, run_ids: Sequence[str]) -> set[str]:
         """Those of these runs that met their goal."""
         wanted = {"_id": {"$in": list(run_ids)}, "$or": [{"goal_met": True}, {"end.reason": "goal"}]}
-        return {row["_id"] async for row in self._runs.find(wanted, {"_id": 1})}
+        return {row["_id"] async for row in self._runs.find(wanted, {"_id": 1}).hint(BY_ID)}
 
     async def _shared_out(self, journey_id: str, node: str) -> Document:
         versions = await self._log.distinct("version", {"journey_id": journey_id, "outcome": {"$exists": True}})

@@ -600,7 +600,7 @@ async def _review_page(
     missing = [] if _complete(head) else _lacking(head, formats)
     people = await _sample(request, head)
     names = {row["_id"]: row["name"] for row in await all_segments(runtime)}
-    found = {"gets": 0, "people": 0, "late": 0, **((wave or {}).get("found") or {})}  # a count that has just begun is empty
+    found = {**_COUNTED_NOBODY, **((wave or {}).get("found") or {})}
     values = {
         "row": broadcast_row(head, names, faces, formats, counted=False), "wave": wave,
         "stale": wave is not None and wave["rev"] != head["rev"], "found": found,
@@ -614,6 +614,10 @@ async def _review_page(
         "when": when_words(head, formats), "now": head["body"].get("schedule", {}).get("type", "now") == "now",
     }  # fmt: skip
     return await _step(request, head, "review", values, faults or {}, 422 if faults else 200)
+
+
+#: A review that has just begun.
+_COUNTED_NOBODY = {"gets": 0, "people": 0, "late": 0}
 
 
 def _complete(head: Document) -> bool:

@@ -13,6 +13,7 @@ from base.clock import Clock
 from base.duty import DutyBook
 from base.ids import id_before
 from base.mongo import (
+    BY_ID,
     Database,
     Document,
     Indexes,
@@ -224,17 +225,17 @@ class SendStore:
             "tries": {"$add": ["$tries", 1]}, "attempts": 0, "updated_at": now,
             "due_at": {"$dateAdd": {"startDate": "$$NOW", "unit": "second", "amount": self.lease_s}},
         }  # fmt: skip
-        result = await self._rows.update_many(ours, [{"$set": change}])
+        result = await self._rows.update_many(ours, [{"$set": change}], hint=BY_ID)
         if result.modified_count == len(rows):
             return {row["_id"] for row in rows}
-        kept = self._rows.find({**ours, "state": "handed"}, {"_id": 1})
+        kept = self._rows.find({**ours, "state": "handed"}, {"_id": 1}).hint(BY_ID)
         return {row["_id"] async for row in kept}
 
     async def renew(self, ids: Sequence[str], lease: str) -> int:
         """Lengthen the lease of rows still under way; how many those are."""
         still = {"_id": {"$in": list(ids)}, "lease": lease, "state": {"$in": ["claimed", "handed"]}}
         end = {"$dateAdd": {"startDate": "$$NOW", "unit": "second", "amount": self.lease_s}}
-        result = await self._rows.update_many(still, [{"$set": {"due_at": end}}])
+        result = await self._rows.update_many(still, [{"$set": {"due_at": end}}], hint=BY_ID)
         return result.matched_count
 
     async def settle(self, changes: Sequence[UpdateOne]) -> int:
@@ -260,7 +261,9 @@ class SendStore:
             if fields
         ]
         if plain:
-            changes.append(UpdateMany({"_id": {"$in": plain}, "unsettled": True}, {"$unset": {"unsettled": ""}}))
+            changes.append(
+                UpdateMany({"_id": {"$in": plain}, "unsettled": True}, {"$unset": {"unsettled": ""}}, hint=BY_ID)
+            )
         if changes:
             await self._rows.bulk_write(changes, ordered=False)
 

@@ -16,7 +16,7 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING
 
 from base.clock import Clock
-from base.mongo import Database, Document, Session, UpdateOne, whole
+from base.mongo import BY_ID, Database, Document, Session, UpdateOne, whole
 from profiles.store.tallies import TallyStore, memberships
 
 #: For so long nobody else looks at a profile that was claimed.
@@ -84,13 +84,14 @@ class AppraisalBook:
             return []
         token = secrets.token_hex(8)
         still = {"_id": {"$in": ids}, "appraise_at": {"$lte": now}}
-        await self._rows.update_many(still, {"$set": {"appraise_at": now + self._lease, "appraise_by": token}})
-        return await whole(self._rows.find({"_id": {"$in": ids}, "appraise_by": token}))
+        change = {"$set": {"appraise_at": now + self._lease, "appraise_by": token}}
+        await self._rows.update_many(still, change, hint=BY_ID)
+        return await whole(self._rows.find({"_id": {"$in": ids}, "appraise_by": token}).hint(BY_ID))
 
     async def held(self, rows: Sequence[Document], session: Session) -> set[str]:
         """Of these claimed rows those that nobody has changed since. Read in the transaction that writes them."""
         by_token = {"_id": {"$in": [row["_id"] for row in rows]}, "appraise_by": {"$in": _tokens(rows)}}
-        found = await whole(self._rows.find(by_token, {"appraise_by": 1, "rev": 1}, session=session))
+        found = await whole(self._rows.find(by_token, {"appraise_by": 1, "rev": 1}, session=session).hint(BY_ID))
         now = {row["_id"]: (row["appraise_by"], row.get("rev")) for row in found}
         return {row["_id"] for row in rows if now.get(row["_id"]) == (row["appraise_by"], row.get("rev"))}
 
@@ -108,18 +109,19 @@ class AppraisalBook:
         """Look at these claimed rows then; at once where somebody has changed or changes them."""
         wanted = {"_id": {"$in": [row["_id"] for row in rows]}, "appraise_by": {"$in": _tokens(rows)}}
         if rows:
-            await self._rows.update_many(wanted, {"$set": {"appraise_at": until}, "$unset": {"appraise_by": ""}})
+            change = {"$set": {"appraise_at": until}, "$unset": {"appraise_by": ""}}
+            await self._rows.update_many(wanted, change, hint=BY_ID)
 
     async def forget(self, rows: Sequence[Document]) -> None:
         """These are nobody's profiles (any more): they are never due."""
         wanted = {"_id": {"$in": [row["_id"] for row in rows]}, "merged_into": {"$ne": None}}
         if rows:
-            await self._rows.update_many(wanted, {"$unset": {"appraise_by": "", "appraise_at": ""}})
+            await self._rows.update_many(wanted, {"$unset": {"appraise_by": "", "appraise_at": ""}}, hint=BY_ID)
 
     async def due(self, profile_ids: Iterable[str]) -> int:
         """Look at these people again, now; how many there are. Ids of today (`ProfileStore.current`)."""
         wanted = {"_id": {"$in": sorted(set(profile_ids))}, "merged_into": None}
-        return (await self._rows.update_many(wanted, due_now(self._clock()))).matched_count
+        return (await self._rows.update_many(wanted, due_now(self._clock()), hint=BY_ID)).matched_count
 
     async def due_where(self, wanted: Mapping[str, Any], after: str = "", *, limit: int | None = BATCH) -> str | None:
         """The same for the next `limit` people after this id whom a filter finds; the id to go on with, None at the
@@ -130,7 +132,8 @@ class AppraisalBook:
             return None
         ids = [row["_id"] for row in await whole(self._rows.find(rest, {"_id": 1}).sort("_id", ASCENDING).limit(limit))]
         if ids:
-            await self._rows.update_many({"_id": {"$in": ids}, "merged_into": None}, due_now(self._clock()))
+            there = {"_id": {"$in": ids}, "merged_into": None}
+            await self._rows.update_many(there, due_now(self._clock()), hint=BY_ID)
         return ids[-1] if len(ids) == limit else None
 
     async def oldest(self) -> datetime | None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from base.mongo import Collection, Document, Session
+from base.mongo import BY_ID, Collection, Document, Session
 
 #: Rows changed in one write.
 BATCH = 1000
@@ -93,7 +93,7 @@ class Belongings:
             ids = [row["_id"] async for row in self._rows.find(wanted, {"_id": 1}).limit(BATCH)]
             if not ids:
                 return changed
-            result = await self._rows.update_many({"_id": {"$in": ids}, **wanted}, list(steps))
+            result = await self._rows.update_many({"_id": {"$in": ids}, **wanted}, list(steps), hint=BY_ID)
             changed += result.modified_count
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pymongo import ASCENDING, IndexModel
 
-from base.mongo import Database, Document, Indexes, Session, UpdateOne, inserted_apart_from_duplicates, whole
+from base.mongo import BY_ID, Database, Document, Indexes, Session, UpdateOne, inserted_apart_from_duplicates, whole
 from profiles.keys import Key
 from profiles.models import NO_ADDRESS, Identity, channel_label
 from profiles.store.belongings import IdentityBelongings
@@ -247,8 +247,9 @@ class IdentityStore:
         await self._rows.update_many(
             {"_id": {"$in": ids}, **due},
             {"$set": {"lookup.at": until, "lookup.lease": token}, "$inc": {"lookup.tries": 1}},
+            hint=BY_ID,
         )
-        return await self._rows.find({"_id": {"$in": ids}, "lookup.lease": token}).to_list(None)
+        return await self._rows.find({"_id": {"$in": ids}, "lookup.lease": token}).hint(BY_ID).to_list(None)
 
     async def looked_up(self, row: Document, again_at: datetime | None = None) -> None:
         """The platform has answered; or it is asked again then."""

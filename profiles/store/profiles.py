@@ -11,6 +11,7 @@ from pymongo import ASCENDING, DESCENDING, GEOSPHERE, IndexModel
 
 from base.clock import Clock, now
 from base.mongo import (
+    BY_ID,
     LOOK_MS,
     Database,
     Document,
@@ -129,7 +130,7 @@ class ProfileStore:
         """Asked id → the id of today. An id nobody holds answers with itself."""
         asked = list(dict.fromkeys(profile_ids))
         wanted = {"_id": {"$in": asked}, "merged_into": {"$ne": None}}
-        behind = {row["_id"]: row async for row in self._rows.find(wanted, {"merged_into": 1, "rev": 1})}
+        behind = {row["_id"]: row async for row in self._rows.find(wanted, {"merged_into": 1, "rev": 1}).hint(BY_ID)}
         survivors = await self._survivors(behind, None) if behind else {}
         return {asked_id: survivors[asked_id]["_id"] if asked_id in survivors else asked_id for asked_id in asked}
 
@@ -251,7 +252,7 @@ class ProfileStore:
     async def announced(self, profile_ids: Sequence[str]) -> None:
         """Their `profile.created` is kept."""
         wanted = {"_id": {"$in": list(profile_ids)}, "unannounced": True}
-        await self._rows.update_many(wanted, {"$unset": {"unannounced": "", "quiet": ""}})
+        await self._rows.update_many(wanted, {"$unset": {"unannounced": "", "quiet": ""}}, hint=BY_ID)
 
     async def locked(self, profile_id: str, session: Session) -> Document | None:
         """The survivor's document, read and claimed for writing in this transaction: two that claim the same profile

@@ -15,7 +15,7 @@ from pymongo import ASCENDING, IndexModel
 from base.clock import Clock
 from base.duty import DutyBook, due_index
 from base.ids import id_before
-from base.mongo import Database, Document, Indexes, Session, whole
+from base.mongo import BY_ID, Database, Document, Indexes, Session, whole
 from base.pages import Page, newest_first
 from profiles.store.events import named
 
@@ -213,7 +213,7 @@ class MemberStore:
         ids = [row["_id"] for row in await whole(self._rows.find({"segments": key}, {"_id": 1}).limit(size))]
         if ids:
             change = {"$pull": {"segments": key}, "$inc": {"rev": 1}}
-            await self._rows.update_many({"_id": {"$in": ids}, "segments": key}, change)
+            await self._rows.update_many({"_id": {"$in": ids}, "segments": key}, change, hint=BY_ID)
         return len(ids)
 
     async def happened(

@@ -22,6 +22,7 @@ from base.clock import Clock
 from base.duty import DutyBook, due_index
 from base.ids import unique_key
 from base.mongo import (
+    BY_ID,
     Database,
     Document,
     DuplicateKeyError,
@@ -324,7 +325,7 @@ class CreditStore:
     async def looked_again(self, order_ids: Sequence[str], now: datetime) -> None:
         """It was."""
         where = {"_id": {"$in": list(order_ids)}, "again_at": {"$lte": now}}
-        await self._credits.update_many(where, {"$unset": {"again_at": ""}})
+        await self._credits.update_many(where, {"$unset": {"again_at": ""}}, hint=BY_ID)
 
 
 def _sum_row(touch: Mapping[str, Any], currency: str) -> Document:
