@@ -64,6 +64,9 @@ BY_ID = "_id_"
 #: Rows of one trip where all of them are wanted; the server's own first trip brings 101.
 TRIP = 1000
 
+#: Rows of one write where very many are changed alike: none of them takes longer than a second or two.
+PART = 5000
+
 #: How long we wait for an answer.
 ANSWER_MS = 30_000
 #: How long the server works on one question. A little less than we wait for it, so that nothing goes on unheard.
@@ -80,7 +83,7 @@ UNAVAILABLE = (
 __all__ = [
     "ASCENDING", "BY_ID", "DESCENDING", "DUTY", "LOOK_MS", "UNAVAILABLE", "WAIT_MS", "Bucket", "BulkWriteError",
     "Collection", "Database", "Document", "DuplicateKeyError", "ExecutionTimeout", "IndexModel", "Indexes", "InsertOne",
-    "OperationFailure", "Session", "UpdateMany", "UpdateOne", "duplicates_only", "in_time",
+    "OperationFailure", "Session", "UpdateMany", "UpdateOne", "changed_in_parts", "duplicates_only", "in_time",
     "inserted_apart_from_duplicates", "whole",
 ]  # fmt: skip
 
@@ -256,6 +259,21 @@ def in_time(sentence: str) -> Iterator[None]:
 async def whole(cursor: AsyncIOMotorCursor[Document]) -> list[Document]:
     """All rows of a cursor, in as few trips as can be."""
     return await cursor.batch_size(TRIP).to_list(None)
+
+
+async def changed_in_parts(
+    collection: Collection, wanted: Document, change: Mapping[str, Any] | Sequence[Mapping[str, Any]], *, hint: str
+) -> int:
+    """Change all rows that `wanted` finds by the index `hint`, `PART` in one write; how many.
+
+    Each row is come to once and changed if it is still wanted then. What is cut short is gone on with by the same call.
+    """
+    changed = 0
+    cursor = collection.find(wanted, {"_id": 1}).hint(hint).batch_size(PART)
+    while rows := await cursor.to_list(PART):
+        part = {**wanted, "_id": {"$in": [row["_id"] for row in rows]}}
+        changed += (await collection.update_many(part, change, hint="_id_")).modified_count
+    return changed
 
 
 def duplicates_only(error: BulkWriteError) -> set[int]:

@@ -328,7 +328,7 @@ class Journeys:
         return fields
 
     async def _follow(self, head: Document) -> None:
-        """What a change of status does to the runs. Interrupted, it is finished by the walker (`_release_strays`)."""
+        """What a change of status does to the runs. Interrupted, it is finished by the walker (`_gather_strays`)."""
         self._live.forget()
         now = self._clock()
         if head["status"] == "paused":

@@ -90,7 +90,7 @@ class Walker:
 
     async def advance(self, limit: int) -> int:
         """Take up to `limit` due runs on; the number handled."""
-        await self._release_strays()
+        await self._gather_strays()
         rows = await self._store.claim(limit)
         if not rows:
             return 0
@@ -268,14 +268,16 @@ class Walker:
             picture = await self._live.now()
         return picture
 
-    async def _release_strays(self) -> None:
-        """Runs held by somebody whose picture was old, or by a resume that died half-way."""
+    async def _gather_strays(self) -> None:
+        """Runs held by somebody whose picture was old; those that a pause or a resume which died half-way left over."""
         if time.monotonic() < self._strays_at:
             return
         self._strays_at = time.monotonic() + STRAYS_S
         now = self._clock()
         for head in (await self._live.now()).heads.values():
-            if head["status"] != "paused" and head.get("release"):
+            if head["status"] == "paused":
+                await self._store.hold_all(head["_id"])
+            elif head.get("release"):
                 await self._store.release(head["_id"], now, **head["release"])
 
 

@@ -28,6 +28,7 @@ from base.mongo import (
     Document,
     Indexes,
     UpdateOne,
+    changed_in_parts,
     inserted_apart_from_duplicates,
     whole,
 )
@@ -194,9 +195,9 @@ class EnrolmentStore:
     # -- pausing -----------------------------------------------------------------------------------------------
 
     async def hold_all(self, journey_id: str) -> int:
-        """Hold every waiting run of a journey; due times stay."""
+        """Hold every waiting run of a journey; due times stay. May run twice."""
         wanted = {"journey_id": journey_id, "state": "waiting"}
-        return (await self._rows.update_many(wanted, {"$set": {"state": "held"}})).modified_count
+        return await changed_in_parts(self._rows, wanted, {"$set": {"state": "held"}}, hint="place")
 
     async def release(
         self, journey_id: str, now: datetime, *, at: datetime, shift_ms: int = 0, stale_before: datetime | None = None
@@ -221,13 +222,13 @@ class EnrolmentStore:
             late = {"$and": [{"$lt": ["$due_at", stale_before]}, {"$not": [called]}]}
             change["skip_next"] = {"$or": [{"$ifNull": ["$skip_next", False]}, late]}
         wanted = {"journey_id": journey_id, "state": "held"}
-        return (await self._rows.update_many(wanted, [{"$set": change}])).modified_count
+        return await changed_in_parts(self._rows, wanted, [{"$set": change}], hint="place")
 
     async def hurry(self, journey_id: str, now: datetime) -> int:
         """Make every live run of a journey due: it has been archived, and each of them ends."""
         wanted = {"journey_id": journey_id, "state": {"$in": list(LIVE)}}
         change = {"$set": {"state": "waiting"}, "$min": {"due_at": now}, "$unset": {"lease": ""}}
-        return (await self._rows.update_many(wanted, change)).modified_count
+        return await changed_in_parts(self._rows, wanted, change, hint="place")
 
     async def overdue(self, journey_id: str, now: datetime, *, cap: int = 10_000) -> int:
         """Held runs whose time has come, counted no further than `cap`."""

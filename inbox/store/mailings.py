@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from pymongo import ASCENDING
 
-from base.mongo import Database, Document, inserted_apart_from_duplicates, whole
+from base.mongo import Database, Document, changed_in_parts, inserted_apart_from_duplicates, whole
 from inbox.models import SKIPPED_RANK, SendClass
 from inbox.store.sends import lane_name
 
@@ -87,7 +87,7 @@ class MailingStore:
         wanted = _of(broadcast_id, state={"$in": list(_IDLE)}, **{"reason.code": {"$ne": code}})
         reason = {"code": code, "sentence": sentence, "detail": None}
         change = {"state": "deferred", "reason": reason, "due_at": now + FAR, "updated_at": now}
-        return (await self._rows.update_many(wanted, {"$set": change})).modified_count
+        return await self._changed(wanted, {"$set": change})
 
     async def release(self, broadcast_id: str, code: str, now: datetime, *, next_day: bool = False) -> int:
         """Those held for this reason are due at their own times again; how many. May run twice.
@@ -98,7 +98,7 @@ class MailingStore:
         own = {"$ifNull": ["$wanted_at", now]}
         due: object = _next_day(own, now) if next_day else own
         steps = [{"$set": {"wanted_at": due, "due_at": due, "reason": None, "attempts": 0, "updated_at": now}}]
-        return (await self._rows.update_many(wanted, steps)).modified_count
+        return await self._changed(wanted, steps)
 
     async def end_overdue(self, broadcast_id: str, code: str, reason: Document, now: datetime) -> int:
         """Of those held for this reason: whose own time is past is skipped; how many. May run twice."""
@@ -113,7 +113,7 @@ class MailingStore:
         """Those of this arm that would wait longer are due now."""
         wanted = _of(broadcast_id, state={"$in": list(_IDLE)}, **{"source.node_id": arm}, due_at={"$gt": now})
         change = {"due_at": now, "wanted_at": now, "reason": None, "updated_at": now}
-        return (await self._rows.update_many(wanted, {"$set": change})).modified_count
+        return await self._changed(wanted, {"$set": change})
 
     async def _end(self, wanted: Document, reason: Document, now: datetime) -> int:
         """Of what may have gone out already nobody knows what became; all else was never made."""
@@ -124,7 +124,10 @@ class MailingStore:
         change = {"state": state, "rank": rank, "standing_at": now, "reason": reason, "updated_at": now}
         entry = {"status": state, "at": now, "key": f"{state}:{now.timestamp():.3f}", "reason": reason}
         update = {"$set": change, "$unset": {"due_at": "", "lease": ""}, "$push": {"history": entry}}
-        return (await self._rows.update_many(wanted, update)).modified_count
+        return await self._changed(wanted, update)
+
+    async def _changed(self, wanted: Document, change: Document | list[Document]) -> int:
+        return await changed_in_parts(self._rows, wanted, change, hint=_INDEX)
 
     # -- some of them ------------------------------------------------------------------------------------------
 

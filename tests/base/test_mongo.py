@@ -12,12 +12,14 @@ from pymongo.read_concern import ReadConcern
 
 from base.errors import TooSlow
 from base.mongo import (
+    ASCENDING,
     DUTY,
     UNAVAILABLE,
     WAIT_MS,
     BulkWriteError,
     Database,
     IndexModel,
+    changed_in_parts,
     in_time,
     inserted_apart_from_duplicates,
 )
@@ -98,6 +100,27 @@ async def test_only_duplicates_are_passed_over(mongo_url: str, fresh_database_na
     with pytest.raises(BulkWriteError):
         await inserted_apart_from_duplicates(rows, [{"key": 3}, {"key": "four"}])
     assert await rows.count_documents({}) == 3
+    database.close()
+
+
+async def test_many_rows_are_changed_part_by_part_each_once(
+    mongo_url: str, fresh_database_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("base.mongo.PART", 7)
+    database = Database(mongo_url, fresh_database_name)
+    rows = database.collection("rows")
+    await database.ensure_indexes({"rows": [IndexModel([("of", ASCENDING), ("state", ASCENDING)], name="by_state")]})
+    states = ("a", "b", "c")
+    await rows.insert_many([{"_id": place, "of": "x", "state": states[place % 3], "n": 0} for place in range(60)])
+    wanted = {"of": "x", "state": {"$in": ["a", "b"]}}
+    change = {"$set": {"state": "c"}, "$inc": {"n": 1}}
+    assert await changed_in_parts(rows, wanted, change, hint="by_state") == 40
+    assert await changed_in_parts(rows, wanted, change, hint="by_state") == 0
+    assert {row["n"] async for row in rows.find({"_id": {"$mod": [3, 2]}})} == {0}
+    assert await rows.count_documents({"state": "c"}) == 60 and await rows.count_documents({"n": 1}) == 40
+    # what stays wanted is come to once all the same
+    assert await changed_in_parts(rows, {"of": "x"}, [{"$set": {"n": {"$add": ["$n", 1]}}}], hint="by_state") == 60
+    assert {row["n"] async for row in rows.find({})} == {1, 2}
     database.close()
 
 

@@ -186,6 +186,41 @@ async def test_a_resume_that_died_half_way_is_finished_by_the_walker(
     assert world.sent() == ["Hello Anna"]
 
 
+async def test_a_pause_that_died_half_way_is_finished_by_the_walker(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journey = await world.journey(*STEPS, **TRIGGER)
+    for name in ("Anna", "Bert", "Cleo"):
+        await world.happens("x", await world.person(name))
+    await world.settle()
+    monkeypatch.setattr("base.mongo.PART", 2)
+    rows, calls = world.runs._rows, 0
+
+    class Dying:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(rows, name)
+
+        async def update_many(self, *given: Any, **more: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls > 1:
+                raise RuntimeError("killed")
+            return await rows.update_many(*given, **more)
+
+    monkeypatch.setattr(world.worker.journeys._enrolments, "_rows", Dying())
+    with pytest.raises(RuntimeError):
+        await world.journeys.set_status(journey, "paused")
+    assert sorted(row["state"] for row in await world.rows()) == ["held", "held", "waiting"]
+    monkeypatch.undo()
+    walker = world.new_worker().walker
+    await walker.advance(100)
+    assert {row["state"] for row in await world.rows()} == {"held"}
+    await world.travel(hours=5)
+    await world.journeys.set_status(journey, "live", overdue="shift")
+    await world.settle()
+    assert world.sent() == [], "the wait of each is moved by the pause"
+
+
 async def test_a_run_held_by_an_old_picture_goes_on(world: World) -> None:
     """A worker that still believes in the pause holds a run after the resume."""
     journey = await paused_with(world, "Anna")
