@@ -86,18 +86,22 @@ class JourneySource:
         self._breaker = breaker
 
     async def prepare(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Answer]:
-        """One answer per send: may it go, and with which words."""
+        """One answer per send: may it go, and with which words. What the version asks of the rules of the house rides
+        along, so that nobody has to look for the run once more."""
         answers, going = await self._judged(sends, now)
         identities = await self._profiles.identities(case.send.identity_id for case in going)
-        return answers | await self._written(going, identities, now)
+        wishes = {send.id: wished for send, wished in _wished(going)}
+        found = answers | await self._written(going, identities, now)
+        return {
+            send_id: replace(answer, known=wishes[send_id]) if isinstance(answer, Prepared) else answer
+            for send_id, answer in found.items()
+        }
 
-    async def house_rules(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Skip | Defer]:
+    async def house_rules(
+        self, sends: Sequence[Send], now: datetime, known: Mapping[str, object]
+    ) -> Mapping[str, Skip | Defer]:
         """Quiet hours and caps."""
-        runs = await self._store.many(send.source.enrolment_id or "" for send in sends)
-        versions = {send.id: (row["journey_id"], row["version"]) for send in sends
-                    if (row := runs.get(send.source.enrolment_id or "")) is not None}  # fmt: skip
-        definitions = await self._live.definitions(set(versions.values()))
-        asked = [(send, _wishes(send, definitions.get(versions[send.id]))) for send in sends if send.id in versions]
+        asked = [(send, wishes) for send in sends if isinstance(wishes := known.get(send.id), Wishes)]
         return await self._rules.objections(asked, now)
 
     async def last_look(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Skip | Defer]:
@@ -254,14 +258,13 @@ def _standing(send: Send, row: Document | None, status: str | None, now: datetim
     return None
 
 
-def _wishes(send: Send, definition: Definition | None) -> Wishes:
-    """What its author wants when the rules of the house speak against it."""
-    quiet = definition.quiet_hours if definition else None
-    return Wishes(quiet, send.content.get("if_quiet", "defer"), send.content.get("if_capped", "defer"))
-
-
 def _wished(cases: Sequence[_Case]) -> list[tuple[Send, Wishes]]:
-    return [(case.send, _wishes(case.send, case.definition)) for case in cases]
+    """What its author wants when the rules of the house speak against it."""
+    return [
+        (case.send, Wishes(case.definition.quiet_hours, case.send.content.get("if_quiet", "defer"),
+                           case.send.content.get("if_capped", "defer")))
+        for case in cases
+    ]  # fmt: skip
 
 
 def _needs(definition: Definition, run: RunState) -> frozenset[Need]:

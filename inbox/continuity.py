@@ -233,7 +233,9 @@ class Continuity:
         seen = await self._seen(sends)
         return {send.id: seen.get(send.id) or Prepared(from_content(send)) for send in sends}
 
-    async def house_rules(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Skip | Defer]:
+    async def house_rules(
+        self, sends: Sequence[Send], now: datetime, known: Mapping[str, object]
+    ) -> Mapping[str, Skip | Defer]:
         """It answers somebody who asked: no hours and no caps hold for it."""
         return {}
 

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from base.clock import Clock
 from base.duty import MAX_CRASHES, beating
@@ -149,6 +150,7 @@ class Handover:
         identities = await self._identities(claim, rows)
         consents = await self._consents(rows, identities)
         ready = []
+        known: dict[str, object] = {}
         for row in rows:
             answer = answers[row["_id"]]
             if isinstance(answer, Prepared):
@@ -159,10 +161,11 @@ class Handover:
                 gate = stopped(row["class"], message, facts, now)
                 if gate is None:
                     ready.append(Ready(row, message))
+                    known[row["_id"]] = answer.known
                     continue
                 answer = gate
             changes.append(_turned_away(claim, row, answer, now))
-        rules = await self._by_kind([each.row for each in ready], self._ruled, now)
+        rules = await self._by_kind([each.row for each in ready], partial(self._ruled, known), now)
         changes += [_turned_away(claim, each.row, rules[each.row["_id"]], now) for each in ready
                     if each.row["_id"] in rules]  # fmt: skip
         await self._sends.settle(changes)
@@ -304,8 +307,10 @@ class Handover:
     async def _looked(self, kind: str, sends: Sequence[Send], now: datetime) -> Mapping[str, Skip | Defer]:
         return await self._sources[kind].last_look(sends, now)
 
-    async def _ruled(self, kind: str, sends: Sequence[Send], now: datetime) -> Mapping[str, Skip | Defer]:
-        return await self._sources[kind].house_rules(sends, now)
+    async def _ruled(
+        self, known: Mapping[str, object], kind: str, sends: Sequence[Send], now: datetime
+    ) -> Mapping[str, Skip | Defer]:
+        return await self._sources[kind].house_rules(sends, now, known)
 
     async def _objections(
         self, kind: str, rows: Sequence[Document], ask: Ask, now: datetime

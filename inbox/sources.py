@@ -16,9 +16,11 @@ class Prepared:
     """It may go as far as its source is concerned, and this is what is to be sent.
 
     Delivery puts in the send key and the address of the send's identity itself: a source cannot send elsewhere.
+    `known`: whatever its source wants to be given back when it is asked for the rules of the house.
     """
 
     message: OutboundMessage
+    known: object = None
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,12 @@ class SendSource(Protocol):
         """One answer per send id, judged on fresh data. Asked right before the hand-over and again for each retry."""
         ...
 
-    async def house_rules(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Skip | Defer]:
+    async def house_rules(
+        self, sends: Sequence[Send], now: datetime, known: Mapping[str, object]
+    ) -> Mapping[str, Skip | Defer]:
         """Those that have to wait although every other gate lets them pass, by id: quiet hours, then caps on how much
         somebody gets. Asked after suppression, consent and the channel's own rules, so that the reason shown is the
-        one that counts."""
+        one that counts. `known`: of each send what `prepare` put into its answer."""
         ...
 
     async def last_look(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Skip | Defer]:
@@ -70,7 +74,9 @@ class WrittenByHand:
         """Always ready."""
         return {send.id: Prepared(from_content(send)) for send in sends}
 
-    async def house_rules(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Skip | Defer]:
+    async def house_rules(
+        self, sends: Sequence[Send], now: datetime, known: Mapping[str, object]
+    ) -> Mapping[str, Skip | Defer]:
         """What a colleague writes is an answer: no hours and no caps hold for it."""
         return {}
 

@@ -92,7 +92,9 @@ class BroadcastSource:
                 cases = [case for case in cases if case.send.id not in objections]
         return found | await self._written(cases, people, now)
 
-    async def house_rules(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Objection]:
+    async def house_rules(
+        self, sends: Sequence[Send], now: datetime, known: Mapping[str, object]
+    ) -> Mapping[str, Objection]:
         """Quiet hours and caps."""
         found, cases = await self._standing(sends, now)
         return found | await self._rules.objections(_wished(cases), now)

@@ -155,7 +155,7 @@ class Planner:
             found[send.id] = answer or Prepared(OutboundMessage(key="not-mine", to=to, text=text))
         return found
 
-    async def house_rules(self, sends: Any, now: datetime) -> dict[str, Any]:
+    async def house_rules(self, sends: Any, now: datetime, known: Any) -> dict[str, Any]:
         return {}
 
     async def last_look(self, sends: Any, now: datetime) -> dict[str, Any]:
