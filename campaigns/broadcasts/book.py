@@ -187,7 +187,10 @@ class Broadcasts:
             if status != "running":
                 raise Conflict("Only a broadcast that is running can be paused.", code="not_running")
             moving = {"do": "hold", "at": now}
-            return {"status": wish, "paused_at": now, "paused_by": "person", "paused_because": None, "moving": moving}
+            return {
+                "status": wish, "paused_at": now, "paused_by": "person", "paused_because": None, "paused_figures": None,
+                "moving": moving,
+            }  # fmt: skip
         if status == "paused":
             return await self._resumed(head, wish, overdue, now)
         if status in ("draft", "scheduled"):
@@ -204,7 +207,8 @@ class Broadcasts:
         ring = [{"at": now, "failed": counts["lost"], "ended": counts["ended"]}]
         release = {"do": "release", "at": now, "overdue": overdue}
         return {
-            "status": "running", "paused_at": None, "paused_by": None, "paused_because": None, "moving": release,
+            "status": "running", "paused_at": None, "paused_by": None, "paused_because": None,
+            "paused_figures": None, "moving": release,
             "release": release, "ring": ring, "active": True,
         }  # fmt: skip
 

@@ -29,6 +29,8 @@ from inbox.store import MailingStore
 log = logging.getLogger(__name__)
 
 BREAKER = "breaker"
+#: `source.code` of the task that tells of it.
+STOPPED = "broadcast_stopped"
 _CANCELLED: Document = {
     "code": "cancelled", "sentence": "The broadcast was cancelled before it came to this person.", "detail": None,
 }  # fmt: skip
@@ -149,9 +151,10 @@ class Minder:
         """Too much goes wrong: nobody is lost, somebody is told."""
         now = self._clock()
         sentence = f"{lost} of {ended} messages failed within {minutes} minutes."
+        figures = {"failed": lost, "ended": ended, "minutes": minutes}
         fields = {
             "status": "paused", "paused_at": now, "paused_by": BREAKER, "paused_because": sentence,
-            "moving": {"do": "hold", "at": now},
+            "paused_figures": figures, "moving": {"do": "hold", "at": now},
         }  # fmt: skip
         stopped = await self._store.change(head, fields)
         if stopped is None:
@@ -161,7 +164,8 @@ class Minder:
                 "key": unique_key("breaker", head["_id"], stopped["rev"]),
                 "text": f"The broadcast “{head['name']}” has stopped: {sentence} Look at the reasons, then resume it.",
                 "assignee_id": None, "due_at": now, "profile_id": None, "conversation_id": None, "order_id": None,
-                "source": {"kind": "broadcast", "id": head["_id"]},
+                "source": {"kind": "broadcast", "id": head["_id"], "code": STOPPED,
+                           "params": {"name": head["name"], **figures}},
             }
         )  # fmt: skip
         await self._tell(stopped)

@@ -20,6 +20,9 @@ from campaigns.policies.store import StopStore
 from inbox.models import Send
 from inbox.store import SendStore
 
+#: `source.code` of the task that tells of it.
+STOPPED = "step_stopped"
+
 
 class TaskMaker(Protocol):
     """Where work for people is put."""
@@ -90,7 +93,9 @@ class StepBreaker:
                 "text": f"The journey “{name}” sends nothing more at step “{node}”: {sentence} Everybody stays where "
                 "they are. Look at the reasons, then resume it in Settings → Rules of sending.",
                 "assignee_id": None, "due_at": now, "profile_id": None, "conversation_id": None, "order_id": None,
-                "source": {"kind": "journey", "id": journey_id, "node_id": node},
+                "source": {"kind": "journey", "id": journey_id, "node_id": node, "code": STOPPED, "params": {
+                    "name": name, "step": node, "failed": failed, "ended": ended, "minutes": rule.minutes,
+                }},
             }
         )  # fmt: skip
         await self._feed.append([Notice("journey.updated", {"journey_id": journey_id})])

@@ -209,6 +209,15 @@ def arm_rows(
     return rows
 
 
+def stopped_words(figures: Mapping[str, int] | None, formats: Formats) -> str:
+    """Why the breaker stopped it; `figures`: {failed, ended, minutes}."""
+    if not figures:
+        return formats.text(N_("It stopped by itself because too much failed."))
+    said = {name: formats.number(number) for name, number in figures.items()}
+    text = N_("It stopped by itself because %(failed)s of %(ended)s messages failed within %(minutes)s minutes.")
+    return formats.text(text, said)
+
+
 _WHY = {
     ("won", True): N_("“%(arm)s” is ahead, and that is more than chance. It goes to the rest."),
     ("won", False): N_("“%(arm)s” is ahead, though it may be chance. It goes to the rest."),

@@ -34,6 +34,7 @@ from desk.pages.broadcast_words import (
     reason_rows,
     reason_words,
     recipient_row,
+    stopped_words,
     winner_words,
 )
 from desk.pages.exports import exporting
@@ -195,7 +196,7 @@ def _paused_words(head: Document, formats: Formats) -> str:
     if head["status"] != "paused":
         return ""
     if head["paused_by"] == "breaker":
-        lost = formats.text(N_("It stopped by itself because too much failed within ten minutes."))
+        lost = stopped_words(head.get("paused_figures"), formats)
         return lost + " " + formats.text(N_("Nobody is lost: look at the reasons, then resume it."))
     return formats.text(N_("Paused. Nobody is written to until it is resumed."))
 

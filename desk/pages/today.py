@@ -10,18 +10,18 @@ from typing import Any
 from aiohttp import web
 
 from base.errors import NotFound
-from campaigns.lifecycle import HANDED_OVER
-from campaigns.reminders import ERASURE, MENTION
+from campaigns.reminders import MENTION
 from desk.api.merges import seen_pairs
 from desk.api.scope import reading, seen_ids, seen_tasks
 from desk.auth import principal_of, require
-from desk.i18n import N_, Formats
+from desk.i18n import Formats
 from desk.keys import runtime_of
 from desk.pages.composer import snoozes
 from desk.pages.inbox_rows import Asked, row_of
 from desk.pages.merging import pair_rows
 from desk.pages.profile_follow_up import follow_up_view
 from desk.pages.reads import faces_of, people, together
+from desk.pages.task_words import task_place, task_words
 from desk.render import arriving_of, formats_of, page
 from inbox.models import Send
 from inbox.store import ConversationFilter
@@ -71,23 +71,11 @@ def task_row(
     """One task."""
     due, profile_id = task.get("due_at"), str(task.get("profile_id") or "")
     late = due is not None and due < formats.now
-    mine, text = task.get("assignee_id") == me, str(task.get("text") or "")
     source = task.get("source") or {}
     said = notes[source["id"]].text if source.get("kind") == MENTION and source.get("id") in notes else None
-    if source.get("kind") == MENTION:
-        text = formats.text(N_("You are mentioned in a note."))
-    if source.get("kind") == HANDED_OVER and profile_id in names:
-        text = formats.text(N_("%(name)s was merged with another profile and has another owner now"),
-                            name=names[profile_id])  # fmt: skip
-    href = ""
-    if source.get("kind") == ERASURE:
-        text = formats.text(N_("Somebody was erased; some of our own texts may still name them. Please look at them."))
-        href = f"/settings/privacy/{source['id']}"
-    if source.get("step") == "assign" and task.get("conversation_id"):
-        href = f"/inbox/{task['conversation_id']}"
     return TaskRow(
-        task["_id"], text, names.get(profile_id, ""), profile_id, due, late, mine, (said or "")[:300], href,
-        bool(task.get("handed_from")),
+        task["_id"], task_words(task, names, formats), names.get(profile_id, ""), profile_id, due, late,
+        task.get("assignee_id") == me, (said or "")[:300], task_place(task), bool(task.get("handed_from")),
     )  # fmt: skip
 
 

@@ -29,6 +29,7 @@ async def test_listmonk_2313_resume_after_a_stop_by_errors_repeats_nobody(post: 
     assert await post.status(broadcast) == "paused"
     head = await post.broadcasts.get(broadcast)
     assert head["paused_by"] == "breaker" and "failed" in head["paused_because"]
+    assert head["paused_figures"]["failed"] <= head["paused_figures"]["ended"]
     tasks = await post.world.db.collection("tasks").find({}).to_list(None)
     assert len(tasks) == 1 and "News" in tasks[0]["text"]
     await post.look()

@@ -195,6 +195,8 @@ async def test_too_many_failures_stop_the_step_and_keep_the_people(world: World)
     await world.settle()
     tasks = await world.db.collection("tasks").find({}).to_list(None)
     assert len(tasks) == 1 and "Welcome" in tasks[0]["text"] and "5 of 5 people" in tasks[0]["text"]
+    source = tasks[0]["source"]
+    assert source["code"] == "step_stopped" and source["params"]["failed"] == source["params"]["ended"] == 5
     for each in people[5:]:
         await enrol(world, journey_id, each)
     await world.settle()

@@ -1,0 +1,52 @@
+"""Tasks that nobody wrote are said in the reader's language, by their code."""
+
+from __future__ import annotations
+
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from base.clock import now
+from campaigns.broadcasts.minding import STOPPED as BROADCAST_STOPPED
+from campaigns.policies.stopping import STOPPED as STEP_STOPPED
+from desk.i18n import Formats
+from desk.pages.broadcast_words import stopped_words
+from desk.pages.task_words import CODES, task_place, task_words
+
+FIGURES = {"failed": 1200, "ended": 2400, "minutes": 10}
+
+
+def reader(language: str) -> Formats:
+    return Formats(language, ZoneInfo("UTC"), now())
+
+
+def task(code: str, kind: str) -> dict[str, Any]:
+    params = {"name": "Spring", "step": "hello", **FIGURES}
+    return {
+        "_id": "tsk_1",
+        "text": "English words.",
+        "source": {"kind": kind, "id": "x", "code": code, "params": params},
+    }
+
+
+@pytest.mark.parametrize(("code", "kind"), [(BROADCAST_STOPPED, "broadcast"), (STEP_STOPPED, "journey")])
+def test_what_the_breaker_says_is_said_in_the_readers_language(code: str, kind: str) -> None:
+    english = task_words(task(code, kind), {}, reader("en"))
+    chinese = task_words(task(code, kind), {}, reader("zh_CN"))
+    assert "“Spring”" in english and "1,200 of 2,400" in english
+    assert "Spring" in chinese and "1,200" in chinese and "people" not in chinese and "messages" not in chinese
+    assert task_place(task(code, kind)) in ("/broadcasts/x", "/settings/sending")
+    assert set(CODES) == {BROADCAST_STOPPED, STEP_STOPPED}
+
+
+def test_what_somebody_wrote_stays_as_it_is_written() -> None:
+    own = {"_id": "tsk_2", "text": "Call Mei", "source": {"kind": "journey", "id": "jrn_1", "step": "task"}}
+    assert task_words(own, {}, reader("zh_CN")) == "Call Mei" and task_place(own) == ""
+
+
+def test_why_a_broadcast_has_stopped_names_its_own_figures() -> None:
+    assert "12 of 40 messages failed within 30 minutes" in stopped_words(
+        {"failed": 12, "ended": 40, "minutes": 30}, reader("en")
+    )
+    assert stopped_words(None, reader("en")).startswith("It stopped by itself")
