@@ -272,7 +272,7 @@ async def changed_in_parts(
     cursor = collection.find(wanted, {"_id": 1}).hint(hint).batch_size(PART)
     while rows := await cursor.to_list(PART):
         part = {**wanted, "_id": {"$in": [row["_id"] for row in rows]}}
-        changed += (await collection.update_many(part, change, hint="_id_")).modified_count
+        changed += (await collection.update_many(part, change, hint=BY_ID)).modified_count
     return changed
 
 
