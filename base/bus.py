@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator
 
 from redis.asyncio import Redis
@@ -58,6 +59,31 @@ class Bus:
             return int(await self._redis.get(f"{self._prefix}:count:{name}") or 0)
         except REDIS_DOWN:
             return 0
+
+    async def mark(self, name: str, member: str, *, kept_s: int) -> None:
+        """Say that `member` is at `name` for the next `kept_s` seconds. May be lost at any time."""
+        key, now = f"{self._prefix}:marks:{name}", time.time()
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.zadd(key, {member: now + kept_s})
+                pipe.zremrangebyscore(key, "-inf", now)
+                pipe.expire(key, kept_s)
+                await pipe.execute()
+        except REDIS_DOWN as error:
+            log.info("a mark is not set", extra={"error": type(error).__name__})
+
+    async def unmark(self, name: str, member: str) -> None:
+        """`member` is there no more."""
+        with contextlib.suppress(*REDIS_DOWN):
+            await self._redis.zrem(f"{self._prefix}:marks:{name}", member)
+
+    async def marked(self, name: str) -> list[str]:
+        """Who is there now; nobody when that cannot be read."""
+        try:
+            found = await self._redis.zrangebyscore(f"{self._prefix}:marks:{name}", time.time(), "+inf")
+            return [member.decode() for member in found]
+        except REDIS_DOWN:
+            return []
 
     async def check(self) -> dict[str, str]:
         """Version, persistence and eviction policy, for `rapport check`. Raises when out of reach."""

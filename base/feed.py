@@ -24,11 +24,13 @@ INDEXES: Indexes = {"feed": [IndexModel([("at", ASCENDING)], name="expiry", expi
 
 @dataclass(frozen=True)
 class Notice:
-    """One thing a page may want to show. `channel_id` limits who may see it; None: everybody signed in."""
+    """One thing a page may want to show. `channel_id` limits who may see it, `user_ids` who is told at all; None:
+    everybody signed in."""
 
     type: str
     data: dict[str, Any] = field(default_factory=dict)
     channel_id: str | None = None
+    user_ids: tuple[str, ...] | None = None
 
 
 class Feed:
@@ -51,7 +53,7 @@ class Feed:
         await self._bus.publish(TOPIC, str(last))
 
     async def after(self, position: int, *, limit: int = 500) -> list[Document]:
-        """Rows `{_id: int, at, type, channel_id, data}` with a greater id, in order."""
+        """Rows `{_id: int, at, type, channel_id, user_ids?, data}` with a greater id, in order."""
         cursor = self._rows.find({"_id": {"$gt": position}}).sort("_id", ASCENDING).limit(limit)
         return await cursor.to_list(limit)
 
@@ -73,10 +75,5 @@ class Feed:
 
 
 def _row(position: int, at: datetime, notice: Notice) -> Document:
-    return {
-        "_id": position,
-        "at": at,
-        "type": notice.type,
-        "channel_id": notice.channel_id,
-        "data": notice.data,
-    }
+    row = {"_id": position, "at": at, "type": notice.type, "channel_id": notice.channel_id, "data": notice.data}
+    return row if notice.user_ids is None else {**row, "user_ids": list(notice.user_ids)}

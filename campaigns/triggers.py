@@ -70,7 +70,7 @@ class Reactor:
         stirred = False
         for row in rows:
             try:
-                stirred |= await self._act([row], reasons)
+                stirred |= await self._act([row], reasons, alone=True)
             except UNAVAILABLE:
                 raise
             except Exception as error:
@@ -78,11 +78,11 @@ class Reactor:
                 reasons[row["_id"]] = f"It could not be acted upon: {type(error).__name__}."
         return stirred
 
-    async def _act(self, rows: Sequence[Document], reasons: dict[str, str]) -> bool:
+    async def _act(self, rows: Sequence[Document], reasons: dict[str, str], *, alone: bool = False) -> bool:
         """Everything that follows from these events; whether any run has something to do now."""
         events = sorted(_readable(rows, reasons), key=lambda event: in_order_of_time(happened(event)))
         for listener in self._listeners:
-            await listener(events)
+            await self._told(listener, events, reasons, alone)
         concerned = [event for event in events if event.profile_id]
         owners = await self._facts.current({event.profile_id for event in concerned if event.profile_id})
         matches = await self._matched(concerned, owners, reasons)
@@ -90,6 +90,21 @@ class Reactor:
         await self._late.changed({owners[str(each.profile_id)] for each in concerned if _changes(each)})
         woken = await self._wake(concerned, owners)
         return woken > 0 or any(admission.created for admission in admissions)
+
+    async def _told(
+        self, listener: Listener, events: Sequence[Event], reasons: dict[str, str], alone: bool
+    ) -> None:
+        """Of an event that stands alone a listener that fails keeps nothing from the others, nor from journeys."""
+        try:
+            await listener(events)
+        except UNAVAILABLE:
+            raise
+        except Exception as error:
+            if not alone:
+                raise
+            log.exception("a listener failed", extra={"listener": _name(listener)})
+            reason = f"{_name(listener)} could not act upon it: {type(error).__name__}."
+            reasons |= {event.id: reason for event in events}
 
     async def _matched(
         self, events: Sequence[Event], owners: Mapping[str, str], reasons: dict[str, str]
@@ -107,6 +122,10 @@ class Reactor:
             asked = str(event.profile_id)
             by_name.setdefault(event.name, set()).update({asked, owners[asked]})
         return await self._store.wake(by_name, self._clock())
+
+
+def _name(listener: Listener) -> str:
+    return str(getattr(listener, "__qualname__", type(listener).__name__))
 
 
 def _worn_out(row: Document) -> bool:

@@ -242,8 +242,8 @@ class _Stream:
 
     async def _may_see(self, row: Document) -> bool:
         """What belongs to no channel (an order) is seen by whoever may see the person."""
-        profile_id = row["data"].get("profile_id")
-        if not self._principal.may_see(row["channel_id"]):
+        profile_id, told = row["data"].get("profile_id"), row.get("user_ids")
+        if not self._principal.may_see(row["channel_id"]) or (told is not None and self._principal.id not in told):
             return False
         if self._principal.channels is None or row["channel_id"] is not None or profile_id is None:
             return True

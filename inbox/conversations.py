@@ -131,7 +131,7 @@ class ConversationActions:
             if not added and not removed:
                 return None
             params = {"added": added, "removed": removed, "by": by.id, "by_name": by.name}
-            return _Act({"labels": wanted}, (), "labelled", params)
+            return _Act({"labels": wanted}, (), "labelled", params, "conversation.labelled")
 
         return await self._done(conversation_id, plan, by)
 
@@ -150,7 +150,7 @@ class ConversationActions:
                 "added": [x for x in after if x not in before], "removed": [x for x in before if x not in after],
                 "by": by.id, "by_name": by.name,
             }  # fmt: skip
-            return _Act({"labels": _checked_labels(after)}, (), "labelled", params)
+            return _Act({"labels": _checked_labels(after)}, (), "labelled", params, "conversation.labelled")
 
         return await self._done(conversation_id, plan, by)
 
@@ -164,7 +164,7 @@ class ConversationActions:
                 return None
             params = {"from": row.get("priority"), "to": priority, "by": by.id, "by_name": by.name}
             change = {"priority": priority, "priority_rank": PRIORITY_RANK[priority]}
-            return _Act(change, (), "prioritised", params)
+            return _Act(change, (), "prioritised", params, "conversation.prioritised")
 
         return await self._done(conversation_id, plan, by)
 

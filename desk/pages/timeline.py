@@ -43,6 +43,8 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "conversation.created": (N_("A conversation began"), "chat-bubble-left-right"),
     "conversation.assigned": (N_("The conversation went to %(to_name)s"), "user-plus"),
     "conversation.status_changed": (N_("The conversation is %(to)s now"), "check-circle"),
+    "conversation.labelled": (N_("The labels of the conversation changed"), "tag"),
+    "conversation.prioritised": (N_("The priority of the conversation changed"), "flag"),
     "order.created": (N_("Placed an order"), "shopping-bag"),
     "order.paid": (N_("Paid an order"), "banknotes"),
     "order.payment_failed": (N_("A payment failed"), "x-circle"),

@@ -1,6 +1,7 @@
 """Runs on the real database: they begin, walk, wait, are woken and end."""
 # ruff: noqa: E501 - steps of a journey read best in one line
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from campaigns.store import RunBelongings
 from campaigns.viewing import SentMails
 from channels.failures import Failure, SendFailed
 from profiles.consent import ConsentAct
+from profiles.events import Event
 from profiles.store.belongings import Joining
 from tests.campaigns.conftest import LINKS, World
 
@@ -384,6 +386,29 @@ async def test_a_poisonous_event_is_set_aside_alone(world: World, monkeypatch: p
     assert world.sent() == ["Hello Bert"]
     dead = await world.db.collection("events").find({"state": "dead"}).to_list(None)
     assert len(dead) == 1 and "RuntimeError" in dead[0]["reason"]
+
+
+async def test_a_listener_that_fails_holds_up_no_journey(world: World) -> None:
+    async def poisoned(events: Sequence[Event]) -> None:
+        if any(event.properties.get("bad") for event in events):
+            raise RuntimeError("poison")
+
+    heard: list[str] = []
+
+    async def hears(events: Sequence[Event]) -> None:
+        heard.extend(event.id for event in events)
+
+    reactor = world.worker.reactor
+    reactor._listeners = (poisoned, hears, *reactor._listeners)
+    await world.journey(HELLO, trigger={"type": "event", "event": "x"})
+    anna, bert = await world.person("Anna"), await world.person("Bert")
+    await world.happens("x", anna, bad=True)
+    await world.happens("x", bert)
+    await world.settle()
+    assert sorted(world.sent()) == ["Hello Anna", "Hello Bert"]
+    dead = await world.db.collection("events").find({"state": "dead"}).to_list(None)
+    assert [row["_id"] in heard for row in dead] == [True]
+    assert "poisoned could not act upon it: RuntimeError." in dead[0]["reason"]
 
 
 async def test_a_run_that_fails_is_set_aside_alone_and_can_be_tried_again(

@@ -184,6 +184,17 @@ async def test_notices_of_channels_out_of_scope_are_not_sent(desk):
     assert [each.data.get("type") for each in again] == [None, "b", "c"]
 
 
+async def test_what_is_told_to_one_person_is_told_to_nobody_else(desk):
+    one, other = await desk.person(), await desk.person()
+    for person, expected in ((one, ["mine", "common"]), (other, ["common"])):
+        async with person.client.get("/api/v1/stream") as answer:
+            await _events(answer, 1)
+            await desk.runtime.feed.append([Notice("mine", {}, None, (one.user_id,)), Notice("nobody's", {}, None, ()),
+                                            Notice("common")])  # fmt: skip
+            told = await _events(answer, len(expected))
+        assert [each.data["type"] for each in told] == expected
+
+
 async def test_what_belongs_to_no_channel_is_told_to_who_may_see_the_person(desk):
     mine, other = [await channel(desk.runtime, name=name) for name in ("Mine", "Other")]
     seen = (await wrote(desk.runtime, mine, "mira")).profile_id
