@@ -1,11 +1,13 @@
 """What every test may ask for: two real servers, names of its own on them, fake providers, fixtures."""
 
+import gc
 import os
 import re
 import shutil
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import hypothesis
@@ -15,6 +17,8 @@ from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 
 from rapport.embedded import EmbeddedServers, Servers
+from tests.databases import Shelf, quick_folder
+from tests.shifts import Shifts, turn_of
 
 ROOT = Path(__file__).resolve().parent.parent
 #: In CI the same examples each time, so that a change is judged by what it changed; everywhere else new ones.
@@ -24,6 +28,22 @@ hypothesis.settings.register_profile("patient", suppress_health_check=_PATIENT)
 hypothesis.settings.register_profile("ci", derandomize=True, suppress_health_check=_PATIENT)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "patient")
 LocalServer = Callable[[web.Application], Awaitable[str]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: turn_of(item.nodeid))
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests and all modules stay until the end: looking for garbage among them finds nothing."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`--dist loadfile` is refined; other ways of dealing out are left alone."""
+    return Shifts(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")
@@ -38,10 +58,11 @@ async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ser
     if given.mongo_url and given.redis_url:
         yield given
         return
-    private = EmbeddedServers(tmp_path_factory.mktemp("servers"), mongo=not given.mongo_url, redis=not given.redis_url)
-    started = await private.start()
-    yield Servers(given.mongo_url or started.mongo_url, given.redis_url or started.redis_url)
-    await private.stop()
+    with quick_folder(tmp_path_factory.mktemp("servers")) as folder:
+        private = EmbeddedServers(folder, mongo=not given.mongo_url, redis=not given.redis_url)
+        started = await private.start()
+        yield Servers(given.mongo_url or started.mongo_url, given.redis_url or started.redis_url)
+        await private.stop()
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +89,33 @@ async def fresh_database_name(request: pytest.FixtureRequest, mongo_url: str) ->
     name = _unique(request.node.name)
     yield name
     await _drop(mongo_url, name)
+
+
+@pytest.fixture(scope="session")
+async def shelf(mongo_url: str) -> AsyncIterator[Shelf]:
+    """Databases in shape, for `shaped_database` and `fresh_shaped_database`; `shelf.empty` between two tests on one."""
+    shelf = Shelf(mongo_url)
+    yield shelf
+    await shelf.close()
+
+
+@pytest.fixture(scope="module")
+async def shaped_database(shelf: Shelf) -> AsyncIterator[str]:
+    """An empty database with all indexes that the tests of one module share. Do not drop it: others come after.
+
+    Its name is no prefix for Redis: it has been somebody else's before.
+    """
+    name = await shelf.take()
+    yield name
+    await shelf.put_back(name)
+
+
+@pytest.fixture
+async def fresh_shaped_database(shelf: Shelf) -> AsyncIterator[str]:
+    """The same for one test alone."""
+    name = await shelf.take()
+    yield name
+    await shelf.put_back(name)
 
 
 @pytest.fixture

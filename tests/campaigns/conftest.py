@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 import pytest
 
 from base.clock import now
-from base.feed import INDEXES as FEED_INDEXES
 from base.feed import Feed
 from base.http import HttpReply
 from base.ids import new_id
@@ -40,7 +39,6 @@ from campaigns.planning import DatePlanner
 from campaigns.policies.book import PolicyBook
 from campaigns.policies.gate import HouseRules
 from campaigns.policies.stopping import StepBreaker
-from campaigns.policies.store import INDEXES as POLICY_INDEXES
 from campaigns.policies.store import PolicyStore, SlotStore, StopStore
 from campaigns.qualifying import Qualifying
 from campaigns.render import Renderer
@@ -48,7 +46,6 @@ from campaigns.replies import Replies
 from campaigns.sending import JourneySource
 from campaigns.steps import Walker
 from campaigns.store import (
-    INDEXES,
     CallStore,
     DigestStore,
     EnrolmentStore,
@@ -78,15 +75,12 @@ from campaigns.writing import MessageWriter, PersonalLinks
 from channels.adapter import Account, AccountSettings, Adapter, Card, Delivery
 from channels.capabilities import Capabilities
 from channels.registry import Registry
-from channels.store import INDEXES as CHANNEL_INDEXES
 from channels.store import ChannelStore
 from channels.vocabulary import Address, AnyEvent, MessageReceived, OutboundMessage, Person, SendReceipt
 from inbox.incoming import Arrival
 from inbox.room import Inbox, open_inbox
-from inbox.store import INDEXES as INBOX_INDEXES
 from orders.models import Order, OrderInput
 from orders.record import OrderBook
-from orders.store import INDEXES as ORDER_INDEXES
 from orders.store import OrderStore
 from profiles.appraisal import Appraisal
 from profiles.consent import Consent
@@ -100,20 +94,13 @@ from profiles.store import (
     ConsentStore,
     NoteStore,
     ProfileStore,
-    consents,
-    events,
-    identities,
-    notes,
-    profiles,
-    segments,
-    suggestions,
 )
 from profiles.store.segments import MemberStore, SegmentStore
 from profiles.store.tags import TagStore
 from profiles.terms import Terms
 from profiles.uses import Uses
+from tests.databases import Shelf
 
-PROFILE_INDEXES = [module.INDEXES for module in (consents, events, identities, notes, profiles, segments, suggestions)]
 #: What the links of this world are sealed with.
 LINKS = ConsentLinks([b"k" * 32], "https://crm.example")
 TRACKED = TrackedLinks([b"k" * 32], "https://crm.example")
@@ -442,29 +429,10 @@ def _back(path: str, ms: int) -> dict[str, Any]:
     return {"$dateSubtract": {"startDate": path, "unit": "millisecond", "amount": ms}}
 
 
-@pytest.fixture(scope="module")
-async def indexed_database(mongo_url: str, database_name: str) -> str:
-    """The name of a database with every index; making them takes longer than most tests."""
-    db = Database(mongo_url, database_name)
-    for declared in [
-        FEED_INDEXES,
-        CHANNEL_INDEXES,
-        *PROFILE_INDEXES,
-        INBOX_INDEXES,
-        ORDER_INDEXES,
-        INDEXES,
-        POLICY_INDEXES,
-    ]:
-        await db.ensure_indexes(declared)
-    db.close()
-    return database_name
-
-
 @pytest.fixture
-async def world(mongo_url: str, indexed_database: str) -> AsyncIterator[World]:
-    db = Database(mongo_url, indexed_database)
-    for name in await db.handle.list_collection_names():
-        await db.collection(name).delete_many({})
+async def world(mongo_url: str, shelf: Shelf, shaped_database: str) -> AsyncIterator[World]:
+    await shelf.empty(shaped_database)
+    db = Database(mongo_url, shaped_database)
     made = _world(db)
     for name in ADAPTERS:
         made.ids[name] = (await made.channels.add(name, name.title(), {})).id

@@ -15,7 +15,7 @@ from base.mongo import Database
 from campaigns.library.offers import OfferInput, Offers, made
 from campaigns.library.snippets import SnippetInput, Snippets
 from campaigns.render import Renderer
-from campaigns.store import INDEXES, CouponRoom, OfferStore, SnippetStore, TemplateStore
+from campaigns.store import CouponRoom, OfferStore, SnippetStore, TemplateStore
 from inbox.models import Send, Source
 from inbox.sources import Skip
 from profiles.holdings import Traces
@@ -23,11 +23,9 @@ from profiles.store.belongings import Joining, Parting
 
 
 @pytest.fixture(scope="module")
-async def db(mongo_url: str, database_name: str) -> AsyncIterator[Database]:
-    opened = Database(mongo_url, database_name)
-    await opened.ensure_indexes(INDEXES)
+async def db(mongo_url: str, shaped_database: str) -> AsyncIterator[Database]:
+    opened = Database(mongo_url, shaped_database)
     yield opened
-    await opened.drop()
     opened.close()
 
 

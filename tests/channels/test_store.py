@@ -17,7 +17,7 @@ from base.secret_box import SecretBox
 from channels.adapter import AccountSettings, Adapter, Card
 from channels.capabilities import Capabilities
 from channels.registry import Registry
-from channels.store import INDEXES, ChannelStore
+from channels.store import ChannelStore
 
 
 class DrumSettings(AccountSettings):
@@ -41,9 +41,8 @@ class Drum(Adapter):
 
 
 @pytest.fixture
-async def store(mongo_url: str, fresh_database_name: str) -> AsyncIterator[ChannelStore]:
-    database = Database(mongo_url, fresh_database_name)
-    await database.ensure_indexes(INDEXES)
+async def store(mongo_url: str, fresh_shaped_database: str) -> AsyncIterator[ChannelStore]:
+    database = Database(mongo_url, fresh_shaped_database)
     http = HttpClient(AddressGuard())
     registry = Registry(http, {"drum": Drum})
     yield ChannelStore(database, SecretBox([SecretBox.new_key()]), registry, now, "http://rapport.test")

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 import pytest
 from aiohttp import ClientSession, CookieJar, web
@@ -13,7 +14,6 @@ from base.secret_box import SecretBox
 from base.settings import Settings
 from desk.accounts import Accounts
 from desk.app import build
-from rapport.migrations import migrate
 from rapport.runtime import Runtime, open_runtime
 
 PASSWORD = "correct horse battery"
@@ -77,17 +77,16 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-async def desk(mongo_url: str, redis_url: str, database_name: str) -> AsyncIterator[Desk]:
-    """One desk for the tests of a module: making all indexes takes longer than any of them."""
+async def desk(mongo_url: str, redis_url: str, shaped_database: str) -> AsyncIterator[Desk]:
+    """One desk for the tests of a module."""
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(
             _env_file=None, mongo_url=SecretStr(mongo_url), redis_url=SecretStr(redis_url), data=folder,
-            database=database_name[-38:], queue_prefix=database_name[-38:],
+            database=shaped_database, queue_prefix=f"test_desk_{uuid4().hex[:12]}",
             secret_keys=(SecretStr(SecretBox.new_key()),), base_url="http://desk.example",
         )  # fmt: skip
         runtime = await open_runtime(settings)
         runtime.accounts = Accounts(runtime.users, runtime.clock, QUICK)
-        await migrate(runtime.db)
         app = build(runtime)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
@@ -97,5 +96,4 @@ async def desk(mongo_url: str, redis_url: str, database_name: str) -> AsyncItera
         yield desk
         await desk.close()
         await runner.cleanup()
-        await runtime.db.drop()
         await runtime.close()

@@ -25,7 +25,7 @@ from desk.auth import (
     set_session_cookie,
 )
 from desk.middleware import MIDDLEWARES, harden
-from desk.store import INDEXES, DeskStore
+from desk.store import DeskStore
 
 GOOD = "correct horse battery"
 WRITTEN = web.AppKey("written", list)
@@ -33,9 +33,8 @@ QUICK = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 
 
 @pytest.fixture
-async def accounts(mongo_url, fresh_database_name):
-    database = Database(mongo_url, fresh_database_name)
-    await database.ensure_indexes(INDEXES)
+async def accounts(mongo_url, fresh_shaped_database):
+    database = Database(mongo_url, fresh_shaped_database)
     yield Accounts(DeskStore(database, now), now, QUICK)
     database.close()
 

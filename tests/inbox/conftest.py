@@ -12,7 +12,6 @@ import pytest
 
 from base.bus import Bus
 from base.clock import now as real_now
-from base.feed import INDEXES as FEED_INDEXES
 from base.feed import Feed
 from base.http import AddressGuard, HttpClient, HttpFailed
 from base.mongo import Database
@@ -22,19 +21,18 @@ from channels.adapter import Account, AccountSettings, Adapter, Card, Delivery
 from channels.capabilities import Capabilities, Idempotency
 from channels.failures import Failure, SendFailed
 from channels.registry import Registry
-from channels.store import INDEXES as CHANNEL_INDEXES
 from channels.store import ChannelStore
 from channels.vocabulary import Address, AnyEvent, DeliveryUpdate, MessageReceived, OutboundMessage, Person, SendReceipt
 from inbox.incoming import Arrival
 from inbox.models import Actor, SendRequest, Source
 from inbox.room import Inbox, open_inbox
 from inbox.sources import Answer, Prepared
-from inbox.store import INDEXES
 from profiles.consent import Consent
 from profiles.events import EventStore
 from profiles.resolve import Resolver, Sighting
 from profiles.store import ConsentStore, ProfileStore, consent_groups, consents, identities, profiles, suggestions
 from profiles.store import events as event_rows
+from tests.databases import Shelf
 
 PROFILE_STORES = (consents, consent_groups, event_rows, identities, profiles, suggestions)
 AGENT = Actor("usr_anna", "Anna")
@@ -287,23 +285,13 @@ class House:
         return Counter(row["name"] for row in rows)
 
 
-@pytest.fixture(scope="module")
-async def indexed(mongo_url: str, database_name: str) -> AsyncIterator[Database]:
-    """The collections with their indexes, made once per module: on a busy machine that takes a second."""
-    database = Database(mongo_url, database_name)
-    for indexes in (INDEXES, FEED_INDEXES, CHANNEL_INDEXES, *(store.INDEXES for store in PROFILE_STORES)):
-        await database.ensure_indexes(indexes)
-    yield database
-    database.close()
-
-
 @pytest.fixture
-async def house(indexed: Database, redis_url: str, redis_prefix: str) -> AsyncIterator[House]:
+async def house(
+    mongo_url: str, redis_url: str, redis_prefix: str, shelf: Shelf, shaped_database: str
+) -> AsyncIterator[House]:
     """An empty inbox of this test alone."""
-    database = indexed
-    for name in await database.handle.list_collection_names():
-        if not name.startswith("system."):
-            await database.collection(name).delete_many({})
+    await shelf.empty(shaped_database)
+    database = Database(mongo_url, shaped_database)
     clock, bus = Clock(), Bus(redis_url, prefix=redis_prefix)
     doorbell = Doorbell(redis_url, prefix=redis_prefix)
     http = HttpClient(AddressGuard(["127.0.0.0/8"]))
@@ -325,6 +313,7 @@ async def house(indexed: Database, redis_url: str, redis_prefix: str) -> AsyncIt
     await doorbell.close()
     await bus.close()
     await http.close()
+    database.close()
 
 
 @pytest.fixture

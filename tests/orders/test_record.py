@@ -17,10 +17,10 @@ from base.mongo import Database
 from base.queue import Doorbell
 from orders.models import OrderInput, StatusInput
 from orders.record import OrderBook
-from orders.store import INDEXES, OrderStore
+from orders.store import OrderStore
 from profiles.events import EventStore
 from profiles.resolve import Resolver
-from profiles.store import ProfileStore, consents, events, identities, profiles, suggestions
+from profiles.store import ProfileStore
 
 
 @dataclass
@@ -32,12 +32,9 @@ class Shop:
 
 
 @pytest.fixture
-async def shop(mongo_url: str, redis_url: str, fresh_database_name: str) -> AsyncIterator[Shop]:
-    db = Database(mongo_url, fresh_database_name)
-    await db.ensure_indexes(INDEXES)
-    for module in (consents, events, identities, profiles, suggestions):
-        await db.ensure_indexes(module.INDEXES)
-    bus, doorbell = Bus(redis_url, prefix=fresh_database_name), Doorbell(redis_url, prefix=fresh_database_name)
+async def shop(mongo_url: str, redis_url: str, redis_prefix: str, fresh_shaped_database: str) -> AsyncIterator[Shop]:
+    db = Database(mongo_url, fresh_shaped_database)
+    bus, doorbell = Bus(redis_url, prefix=redis_prefix), Doorbell(redis_url, prefix=redis_prefix)
     people, log, store = ProfileStore(db), EventStore(db, now), OrderStore(db)
     resolver, feed = Resolver(people, log, now), Feed(db, bus, now)
     yield Shop(db, OrderBook(db, store, resolver, people, log, feed, doorbell, now), store, people)

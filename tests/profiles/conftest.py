@@ -12,17 +12,8 @@ from profiles.store import (
     ConsentStore,
     EventStore,
     ProfileStore,
-    consent_groups,
-    consents,
-    events,
-    identities,
-    profiles,
-    relations,
-    stage_log,
-    suggestions,
-    tags,
-    terms,
 )
+from tests.databases import Shelf
 
 
 @dataclass
@@ -51,41 +42,24 @@ class People:
     resolver: Resolver
 
 
-async def open_people(url: str, name: str) -> People:
-    db = Database(url, name)
-    for module in (
-        profiles,
-        identities,
-        events,
-        consents,
-        consent_groups,
-        suggestions,
-        stage_log,
-        relations,
-        tags,
-        terms,
-    ):
-        await db.ensure_indexes(module.INDEXES)
-    clock = Time()
+def open_people(url: str, name: str) -> People:
+    """On a database in shape."""
+    db, clock = Database(url, name), Time()
     store = ProfileStore(db, clock)
     happenings = EventStore(db, clock)
     return People(db, clock, store, happenings, ConsentStore(db), Resolver(store, happenings, clock))
 
 
 @pytest.fixture(scope="module")
-async def _opened(mongo_url: str, database_name: str) -> AsyncIterator[People]:
-    opened = await open_people(mongo_url, database_name)
+async def _opened(mongo_url: str, shaped_database: str) -> AsyncIterator[People]:
+    opened = open_people(mongo_url, shaped_database)
     yield opened
     opened.db.close()
 
 
 @pytest.fixture
-async def people(_opened: People) -> AsyncIterator[People]:
+async def people(_opened: People, shelf: Shelf, shaped_database: str) -> AsyncIterator[People]:
     """The stores of a person on a database that is empty but for its indexes."""
     _opened.clock.at = Time().at
     yield _opened
-    for name in (
-        "profiles", "identities", "events", "consents", "consent_groups", "suggestions", "orders", "stage_log",
-        "relations", "tags", "tag_changes", "tag_moves", "term_lists", "fields",
-    ):  # fmt: skip
-        await _opened.db.collection(name).delete_many({})
+    await shelf.empty(shaped_database)

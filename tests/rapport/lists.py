@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from pydantic import SecretStr
 
 from base.secret_box import SecretBox
 from base.settings import Settings
 from profiles.imports.mapping import ImportMapping
-from rapport.migrations import migrate
 from rapport.runtime import Runtime, open_runtime
 
 BY = "usr_" + "0" * 26
@@ -95,31 +95,29 @@ class Lists:
 
 @asynccontextmanager
 async def opened(mongo_url: str, redis_url: str, name: str, folder: Path) -> AsyncIterator[Lists]:
-    """On a database of its own, gone afterwards."""
-    runtime = await open_runtime(settings_for(mongo_url, redis_url, name))
-    await migrate(runtime.db)
+    """On a database in shape."""
+    runtime = await open_runtime(settings_for(mongo_url, redis_url, name, f"test_lists_{uuid4().hex[:12]}"))
     try:
         yield Lists(runtime, folder)
     finally:
-        await runtime.db.drop()
         await runtime.close()
 
 
-def settings_for(mongo_url: str, redis_url: str, name: str) -> Settings:
+def settings_for(mongo_url: str, redis_url: str, name: str, prefix: str) -> Settings:
     return Settings(
-        mongo_url=SecretStr(mongo_url), redis_url=SecretStr(redis_url), database=name[-38:], queue_prefix=name[-38:],
+        mongo_url=SecretStr(mongo_url), redis_url=SecretStr(redis_url), database=name, queue_prefix=prefix,
         base_url="http://rapport.test", secret_keys=(SecretStr(SecretBox.new_key()),), default_region="DE",
         _env_file=None,
     )  # fmt: skip
 
 
-async def carry_on(mongo_url: str, redis_url: str, name: str) -> None:
+async def carry_on(mongo_url: str, redis_url: str, name: str, prefix: str) -> None:
     """What a worker does, alone in its process, until it is killed."""
-    runtime = await open_runtime(settings_for(mongo_url, redis_url, name))
+    runtime = await open_runtime(settings_for(mongo_url, redis_url, name, prefix))
     while True:
         await runtime.imports.drain()
         await asyncio.sleep(0.01)
 
 
 if __name__ == "__main__":
-    asyncio.run(carry_on(*sys.argv[1:4]))
+    asyncio.run(carry_on(*sys.argv[1:5]))

@@ -19,7 +19,6 @@ from channels.vocabulary import Address, MessageReceived, Person
 from inbox.incoming import Arrival
 from orders.models import OrderInput
 from profiles.consent import ConsentAct
-from rapport.migrations import migrate
 from rapport.runtime import Runtime, open_runtime
 
 #: Collections in which a person stands.
@@ -119,13 +118,13 @@ def _bare(row: dict[str, Any]) -> dict[str, Any]:
 
 @asynccontextmanager
 async def opened(mongo_url: str, redis_url: str, name: str) -> AsyncIterator[Town]:
-    """A town on a database of its own, gone afterwards."""
+    """A town on a database in shape."""
+    prefix = f"test_town_{uuid4().hex[:12]}"
     settings = Settings(
-        mongo_url=SecretStr(mongo_url), redis_url=SecretStr(redis_url), database=name, queue_prefix=name,
+        mongo_url=SecretStr(mongo_url), redis_url=SecretStr(redis_url), database=name, queue_prefix=prefix,
         base_url="http://rapport.test", secret_keys=(SecretStr(SecretBox.new_key()),), _env_file=None,
     )  # fmt: skip
     runtime = await open_runtime(settings)
-    await migrate(runtime.db)
     secret = {"secret": "whsec_" + "QUFB" * 8, "send_url": "https://receiver.example.org/in"}
     channels = [(await runtime.channels.add("generic", f"Shop {n}", secret)).id for n in range(3)]
     steps = [
@@ -139,5 +138,4 @@ async def opened(mongo_url: str, redis_url: str, name: str) -> AsyncIterator[Tow
     try:
         yield Town(runtime, channels, journey["_id"])
     finally:
-        await runtime.db.drop()
         await runtime.close()

@@ -26,9 +26,9 @@ pytestmark = pytest.mark.timeout(240)
 
 @pytest.fixture(scope="module")
 async def _house(
-    mongo_url: str, redis_url: str, database_name: str, tmp_path_factory: pytest.TempPathFactory
+    mongo_url: str, redis_url: str, shaped_database: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Lists]:
-    async with opened(mongo_url, redis_url, database_name, tmp_path_factory.mktemp("exports")) as lists:
+    async with opened(mongo_url, redis_url, shaped_database, tmp_path_factory.mktemp("exports")) as lists:
         yield lists
 
 

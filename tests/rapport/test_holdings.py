@@ -34,8 +34,8 @@ TELLING = ("profile_id", "profile_ids", "identity_id", "survivor_id", "address_k
 
 
 @pytest.fixture(scope="module")
-async def town(mongo_url: str, redis_url: str, database_name: str) -> AsyncIterator[Town]:
-    async with opened(mongo_url, redis_url, database_name[-38:]) as town:
+async def town(mongo_url: str, redis_url: str, shaped_database: str) -> AsyncIterator[Town]:
+    async with opened(mongo_url, redis_url, shaped_database) as town:
         yield town
 
 

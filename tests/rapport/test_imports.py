@@ -37,9 +37,9 @@ PEOPLE = (
 
 @pytest.fixture(scope="module")
 async def _house(
-    mongo_url: str, redis_url: str, database_name: str, tmp_path_factory: pytest.TempPathFactory
+    mongo_url: str, redis_url: str, shaped_database: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Lists]:
-    async with opened(mongo_url, redis_url, database_name, tmp_path_factory.mktemp("lists")) as lists:
+    async with opened(mongo_url, redis_url, shaped_database, tmp_path_factory.mktemp("lists")) as lists:
         yield lists
 
 
@@ -499,9 +499,9 @@ async def test_a_row_that_cannot_be_written_is_set_aside_alone(lists: Lists, mon
 
 async def killed_after(lists: Lists, servers: Any, field: str, least: int) -> None:
     """A worker of its own carries on until it has come so far; then it is killed."""
-    database = lists.runtime.settings.database
+    names = lists.runtime.settings.database, lists.runtime.settings.queue_prefix
     worker = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.rapport.lists", servers.mongo_url, servers.redis_url, database,
+        sys.executable, "-m", "tests.rapport.lists", servers.mongo_url, servers.redis_url, *names,
         stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2],
     )  # fmt: skip
     try:

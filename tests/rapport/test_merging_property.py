@@ -249,8 +249,8 @@ class Merging(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def loop_of_its_own(mongo_url: str, redis_url: str, database_name: str) -> Iterator[None]:
-    town: AbstractAsyncContextManager[Town] = opened(mongo_url, redis_url, database_name[-38:])
+def loop_of_its_own(mongo_url: str, redis_url: str, shaped_database: str) -> Iterator[None]:
+    town: AbstractAsyncContextManager[Town] = opened(mongo_url, redis_url, shaped_database)
     with asyncio.Runner() as runner:
         _Loop.runner, _Loop.town, _Loop.death = runner, runner.run(town.__aenter__()), _Death()
         _Loop.death.install()

@@ -16,8 +16,8 @@ KEPT = ("segments", "segment_builds", "segment_tallies", "segment_edition")
 
 
 @pytest.fixture(scope="module")
-async def _town(mongo_url: str, redis_url: str, database_name: str) -> AsyncIterator[Town]:
-    async with opened(mongo_url, redis_url, database_name) as town:
+async def _town(mongo_url: str, redis_url: str, shaped_database: str) -> AsyncIterator[Town]:
+    async with opened(mongo_url, redis_url, shaped_database) as town:
         yield town
 
 

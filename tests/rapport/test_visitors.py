@@ -15,8 +15,8 @@ COOKIE = IdentityRef(kind="anonymous", value="cookie-1")
 
 
 @pytest.fixture(scope="module")
-async def _town(mongo_url: str, redis_url: str, database_name: str) -> AsyncIterator[Town]:
-    async with opened(mongo_url, redis_url, database_name[-38:]) as town:
+async def _town(mongo_url: str, redis_url: str, shaped_database: str) -> AsyncIterator[Town]:
+    async with opened(mongo_url, redis_url, shaped_database) as town:
         yield town
 
 

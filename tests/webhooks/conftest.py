@@ -11,10 +11,6 @@ from typing import ClassVar
 import pytest
 from pydantic import SecretStr
 
-import base.feed
-import channels.store
-import webhooks.journal
-import webhooks.store
 from base.bus import Bus
 from base.clock import Clock, now
 from base.feed import Feed
@@ -96,11 +92,9 @@ class Tools:
 
 
 @pytest.fixture
-async def tools(mongo_url: str, redis_url: str, fresh_database_name: str) -> AsyncIterator[Tools]:
-    database = Database(mongo_url, fresh_database_name)
-    for indexes in (channels.store.INDEXES, base.feed.INDEXES, webhooks.journal.INDEXES, webhooks.store.INDEXES):
-        await database.ensure_indexes(indexes)
-    http, bus = HttpClient(AddressGuard()), Bus(redis_url, prefix=fresh_database_name)
+async def tools(mongo_url: str, redis_url: str, redis_prefix: str, fresh_shaped_database: str) -> AsyncIterator[Tools]:
+    database = Database(mongo_url, fresh_shaped_database)
+    http, bus = HttpClient(AddressGuard()), Bus(redis_url, prefix=redis_prefix)
     registry = Registry(http, {"pigeon": Pigeon})
     accounts = ChannelStore(database, SecretBox([SecretBox.new_key()]), registry, now, "http://rapport.test")
     channel = await accounts.add("pigeon", "Loft", {"secret": "s3cret"})

@@ -14,8 +14,6 @@ from aiohttp.test_utils import TestClient, TestServer
 
 import base.feed
 import base.signing
-import channels.store
-import webhooks.journal
 from base.bus import Bus
 from base.clock import now
 from base.feed import Feed
@@ -29,13 +27,12 @@ from channels.providers.woocommerce.adapter import WooAdapter
 from channels.registry import Registry
 from channels.store import Channel, ChannelStore
 from orders.record import OrderBook
-from orders.store import INDEXES as ORDERS
 from orders.store import OrderStore
 from profiles.consent import Consent
 from profiles.edit import ProfileEditor
 from profiles.events import EventStore
 from profiles.resolve import Resolver
-from profiles.store import ConsentStore, ProfileStore, consents, events, identities, profiles, suggestions
+from profiles.store import ConsentStore, ProfileStore
 from webhooks.ingest import Ingest
 from webhooks.journal import Journal
 from webhooks.owners import owners
@@ -77,14 +74,10 @@ class Tools:
 
 
 @pytest.fixture
-async def tools(mongo_url: str, redis_url: str, fresh_database_name: str) -> AsyncIterator[Tools]:
-    db = Database(mongo_url, fresh_database_name)
-    modules = (channels.store, base.feed, webhooks.journal, consents, events, identities, profiles, suggestions)
-    for module in modules:
-        await db.ensure_indexes(module.INDEXES)
-    await db.ensure_indexes(ORDERS)
-    http, bus = HttpClient(AddressGuard()), Bus(redis_url, prefix=fresh_database_name)
-    doorbell = Doorbell(redis_url, prefix=fresh_database_name)
+async def tools(mongo_url: str, redis_url: str, redis_prefix: str, fresh_shaped_database: str) -> AsyncIterator[Tools]:
+    db = Database(mongo_url, fresh_shaped_database)
+    http, bus = HttpClient(AddressGuard()), Bus(redis_url, prefix=redis_prefix)
+    doorbell = Doorbell(redis_url, prefix=redis_prefix)
     registry = Registry(http, {"segment": SegmentAdapter, "shopify": ShopifyAdapter, "woocommerce": WooAdapter})
     accounts = ChannelStore(db, SecretBox([SecretBox.new_key()]), registry, now, "http://rapport.test")
     people, log, feed = ProfileStore(db), EventStore(db, now), Feed(db, bus, now)

@@ -20,18 +20,18 @@ from campaigns.broadcasts.pacing import Pacer
 from campaigns.broadcasts.places import Places
 from campaigns.broadcasts.planning import Planner
 from campaigns.broadcasts.source import BroadcastSource
-from campaigns.broadcasts.store import INDEXES, BroadcastStore, PaceStore, WaveStore
+from campaigns.broadcasts.store import BroadcastStore, PaceStore, WaveStore
 from campaigns.store import TemplateStore
 from campaigns.writing import MessageWriter, PersonalLinks
 from channels.vocabulary import Address, Person
 from inbox.store import MailingStore
 from profiles.resolve import Sighting
-from profiles.store import ConsentStore, consent_groups, segments
+from profiles.store import ConsentStore
 from profiles.store.segments import MemberStore, SegmentStore
 from profiles.terms import Terms
-from tests.campaigns.conftest import LINKS, SilentBell, World, indexed_database, world
+from tests.campaigns.conftest import LINKS, SilentBell, World, world
 
-__all__ = ["indexed_database", "world"]
+__all__ = ["world"]
 EVERYBODY = {"rule": {"all": []}}
 
 
@@ -126,8 +126,6 @@ class Post:
 
 @pytest.fixture
 async def post(world: World) -> Post:
-    for declared in (INDEXES, consent_groups.INDEXES, segments.INDEXES):
-        await world.db.ensure_indexes(declared)
     return opened(world)
 
 

@@ -17,9 +17,9 @@ from channels.vocabulary import OutboundMessage
 from inbox.models import Send, Source
 from profiles.store.belongings import Joining
 from tests.campaigns.broadcasts.conftest import Post, post
-from tests.campaigns.conftest import World, indexed_database, world
+from tests.campaigns.conftest import World, world
 
-__all__ = ["indexed_database", "post", "world"]
+__all__ = ["post", "world"]
 HELLO: Mapping[str, Any] = {"id": "hello", "type": "send", "channels": ["chat"], "content": {"text": "Hi"}}
 
 

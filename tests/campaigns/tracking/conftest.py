@@ -22,9 +22,9 @@ from campaigns.tracking.store import INDEXES, CreditStore, TrackingStore
 from campaigns.tracking.store.figures import FigureStore
 from orders.models import Order, OrderInput
 from orders.store import OrderStore
-from tests.campaigns.conftest import TRACKED, SilentBell, World, indexed_database, world
+from tests.campaigns.conftest import TRACKED, SilentBell, World, world
 
-__all__ = ["indexed_database", "world"]
+__all__ = ["world"]
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.0"
 PERSON = Caller("GET", FIREFOX, "203.0.113.9")
 BODY = (

@@ -12,7 +12,7 @@ from base.mongo import Database
 from base.secret_box import SecretBox
 from channels.adapter import Account, AccountSettings, Adapter, Card, Delivery
 from channels.approved.fetching import Fetching
-from channels.approved.store import INDEXES, ApprovedStore
+from channels.approved.store import ApprovedStore
 from channels.capabilities import Capabilities
 from channels.failures import Failure, SendFailed
 from channels.registry import Registry
@@ -57,9 +57,8 @@ class World:
 
 
 @pytest.fixture
-async def world(mongo_url: str, fresh_database_name: str) -> AsyncIterator[World]:
-    database = Database(mongo_url, fresh_database_name)
-    await database.ensure_indexes(INDEXES)
+async def world(mongo_url: str, fresh_shaped_database: str) -> AsyncIterator[World]:
+    database = Database(mongo_url, fresh_shaped_database)
     Strict.kept.clear()
     Strict.fault.clear()
     registry = Registry(SimpleNamespace(), {"plain": Plain, "strict": Strict})  # type: ignore[arg-type]

@@ -33,8 +33,8 @@ from profiles.follow_up import FollowUpInput
 from profiles.membership import SegmentInput
 from profiles.notes import NoteInput
 from profiles.store.tags import TagStore
-from rapport.migrations import migrate
 from rapport.runtime import Runtime, open_runtime
+from tests.databases import Shelf
 
 ROLES = ("admin", "marketer", "agent", "viewer")
 #: Planted where secrets belong; must stand in no answer.
@@ -119,29 +119,29 @@ async def answer_of(response: ClientResponse) -> Any:
 
 
 @pytest.fixture(scope="session")
-async def world(mongo_url: str, redis_url: str) -> AsyncIterator[World]:
+async def world(mongo_url: str, redis_url: str, shelf: Shelf) -> AsyncIterator[World]:
     """One application for all tests that take nothing away."""
-    async with opened(mongo_url, redis_url, f"test_api_{uuid4().hex[:12]}") as shared:
+    async with opened(mongo_url, redis_url, await shelf.take()) as shared:
         yield shared
 
 
 @pytest.fixture(scope="module")
-async def own_world(mongo_url: str, redis_url: str) -> AsyncIterator[World]:
+async def own_world(mongo_url: str, redis_url: str, shaped_database: str) -> AsyncIterator[World]:
     """One for the tests of this module alone."""
-    async with opened(mongo_url, redis_url, f"test_api_{uuid4().hex[:12]}") as own:
+    async with opened(mongo_url, redis_url, shaped_database) as own:
         yield own
 
 
 @asynccontextmanager
 async def opened(mongo_url: str, redis_url: str, name: str) -> AsyncIterator[World]:
-    """The whole application on a database of that name, gone afterwards."""
+    """The whole application on a database in shape."""
+    prefix = f"test_api_{uuid4().hex[:12]}"
     settings = Settings(
-        mongo_url=SecretStr(mongo_url), redis_url=SecretStr(redis_url), database=name, queue_prefix=name,
+        mongo_url=SecretStr(mongo_url), redis_url=SecretStr(redis_url), database=name, queue_prefix=prefix,
         base_url="http://rapport.test", secret_keys=(SecretStr(SecretBox.new_key()),), default_region="DE",
         _env_file=None,
     )  # fmt: skip
     runtime = await open_runtime(settings)
-    await migrate(runtime.db)
     app = build(runtime)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
@@ -149,10 +149,9 @@ async def opened(mongo_url: str, redis_url: str, name: str) -> AsyncIterator[Wor
     host, port = runner.addresses[0][:2]
     yield await _furnished(f"http://{host}:{port}", app, runtime)
     await runner.cleanup()
-    await runtime.db.drop()
     await runtime.close()
     async with Redis.from_url(redis_url) as redis:
-        async for key in redis.scan_iter(match=f"{name}*", count=1000):
+        async for key in redis.scan_iter(match=f"{prefix}*", count=1000):
             await redis.delete(key)
 
 
