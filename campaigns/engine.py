@@ -184,8 +184,6 @@ def _worth_a_line(before: Wait | None, now: Wait) -> bool:
 
 
 def _send(step: SendStep, run: RunState, facts: Facts, now: datetime) -> Action:
-    if run.holdout:
-        return Move(step.next, "send.holdout", outcome="skipped")
     if run.skip_next:
         return _missed(step, step.if_skipped, "send.skipped", {"code": "overdue"}, "skipped", passed_over=True)
     tried = run.wait.tried if run.wait is not None and run.wait.kind == "send" else ()
@@ -196,6 +194,8 @@ def _send(step: SendStep, run: RunState, facts: Facts, now: datetime) -> Action:
         return _pending(run, facts, now, tried, None)
     if fact.state == "skipped" and fact.code == "run_elsewhere":  # it was taken away from here, and put back since
         return Move(run.node, "send.back", outcome="skipped")
+    if fact.state == "skipped" and fact.code == "holdout":  # the next channel would say the same
+        return Move(step.next, "send.holdout", outcome="skipped")
     if fact.state == "skipped":
         return _next_channel(step, run, facts, now, tried, fact.code)
     if fact.state == "failed":
@@ -222,12 +222,18 @@ def _next_channel(
     usable = in_order(step.channels, facts.candidates)
     left = next((each for each in usable if each.channel_id not in tried), None)
     if left is None:
-        reason = code or "no_address"
+        reason = code or _nowhere(step.channels, facts.candidates)
         return _missed(step, step.if_skipped, "send.skipped", {"code": reason}, "skipped")
     request = RequestSend(run.node, run.visit, left)
     params = {"channel_id": left.channel_id, "provider": left.provider}
     wait = Wait("send", now + SEND_RECHECK, tried=(*tried, left.channel_id))
     return Stay(wait, "wait.send", params, (request,))
+
+
+def _nowhere(channels: Sequence[str], addresses: Sequence[Candidate]) -> str:
+    """Why there is no address left: what bars those that `channels` name, as the gate would have said it."""
+    named = {each.barred for each in addresses if {"any", each.channel_id, each.provider} & set(channels)}
+    return next((code for code in ("suppressed", "left") if code in named), "no_address")
 
 
 def in_order(channels: Sequence[str], addresses: Sequence[Candidate]) -> list[Candidate]:

@@ -196,12 +196,13 @@ def candidates_of(
     by_id = {channel.id: channel for channel in channels}
     found = []
     for each in identities:
-        usable = each.reachable and each.suppressed is None
+        barred = "suppressed" if each.suppressed is not None else None if each.reachable else "left"
+        usable = barred is None
         if each.channel_id in by_id:
             channel = by_id[each.channel_id]
-            found.append(Candidate(channel.id, each.id, channel.provider, each.last_inbound_at, usable))
+            found.append(Candidate(channel.id, each.id, channel.provider, each.last_inbound_at, usable, barred))
         elif each.kind == _MAILABLE and each.channel_id is None:
-            found += [Candidate(channel.id, each.id, channel.provider, None, usable) for channel in mail]
+            found += [Candidate(channel.id, each.id, channel.provider, None, usable, barred) for channel in mail]
     return tuple(found)
 
 

@@ -64,6 +64,8 @@ class Candidate:
     provider: str
     last_inbound_at: datetime | None = None
     reachable: bool = True
+    #: Why it is not, as a gate would say it: `suppressed`, `left`.
+    barred: str | None = None
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 The order: does the run still stand at this step, is the journey paused or the step stopped, has the goal been reached
 or an exit condition come true (an order paid, cancelled or refunded in the meantime is seen here, whichever of the
-person's identities it came by), is the person in the control group. Then the message is rendered with today's values,
-delivery asks for suppression, consent and the channel's rules, and then the rules of the house are asked: quiet hours,
-caps.
+person's identities it came by), is the address barred (suppressed, no consent, out of reach), is the person in the
+control group. Then the message is rendered with today's values, delivery asks for the channel's rules, and then the
+rules of the house are asked: quiet hours, caps.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ PAUSED_FOR = timedelta(seconds=30)
 _OVER = "The run is over, so this message is not needed any more."
 _ELSEWHERE = "The run has moved on, so this message is not needed any more."
 _STOPPED = "Too many messages of this step failed, so its sends are stopped; they go on when somebody resumes them."
+_HELD_OUT = Skip("holdout", "The person is in the control group and gets no message.")
 _REASONS: Mapping[str, str] = {
     "goal": "The goal of the journey has been reached, so this message is not needed any more.",
     "exit_condition": "The journey's exit condition came true, so this message is not needed any more.",
@@ -85,10 +86,19 @@ class JourneySource:
         self._rules = rules
         self._breaker = breaker
 
-    async def prepare(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Answer]:
+    async def prepare(
+        self, sends: Sequence[Send], barred: Mapping[str, Skip], now: datetime
+    ) -> Mapping[str, Answer]:  # fmt: skip
         """One answer per send: may it go, and with which words. What the version asks of the rules of the house rides
         along, so that nobody has to look for the run once more."""
-        answers, going = await self._judged(sends, now)
+        answers, standing = await self._judged(sends, now)
+        going = []
+        for case in standing:
+            no = barred.get(case.send.id) or (_HELD_OUT if case.run.holdout else None)
+            if no is None:
+                going.append(case)
+            else:
+                answers[case.send.id] = no
         identities = await self._profiles.identities(case.send.identity_id for case in going)
         wishes = {send.id: wished for send, wished in _wished(going)}
         found = answers | await self._written(going, identities, now)
@@ -203,8 +213,6 @@ class JourneySource:
         if over is not None:
             reason = over.reason if isinstance(over, Finish) else "goal"
             return Skip(reason, _REASONS[reason])
-        if case.run.holdout:
-            return Skip("holdout", "The person is in the control group and gets no message.")
         return None
 
     # -- writing the message -----------------------------------------------------------------------------------

@@ -228,7 +228,9 @@ class Continuity:
 
     # -- as the source of its sends ----------------------------------------------------------------------------
 
-    async def prepare(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Answer]:
+    async def prepare(
+        self, sends: Sequence[Send], barred: Mapping[str, Skip], now: datetime
+    ) -> Mapping[str, Answer]:  # fmt: skip
         """Whoever came back and read it in the chat gets no mail."""
         seen = await self._seen(sends)
         return {send.id: seen.get(send.id) or Prepared(from_content(send)) for send in sends}

@@ -1,7 +1,8 @@
 """The gates every send passes right before it is handed over, on fresh data, in one order. Pure.
 
-The source's own gate (is the run still live?) comes first and is asked by delivery; the rate comes last and is the
-number of rows that are claimed at all.
+The source's own gates (is the run still live? has its goal been reached?) come first, then `barred`, then what the
+source holds back by chance, `stopped`, and the rules of the house. The rate comes last and is the number of rows that
+are claimed at all. Why in this order: decision 33.
 """
 
 from __future__ import annotations
@@ -24,24 +25,33 @@ PAUSED_FOR = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class Facts:
-    """Fresh data about one send's recipient and account. `consent` None: this class needs none."""
+    """Fresh data about one send's recipient and account."""
 
     identity: Identity | None
-    consent: Verdict | None
     capabilities: Capabilities
     channel: Channel | None
 
 
-def stopped(send_class: SendClass, message: OutboundMessage, facts: Facts, now: datetime) -> Skip | Defer | None:
-    """The first gate that does not let this send pass; None: it may go now."""
+def barred(
+    send_class: SendClass, channel_id: str, identity: Identity | None, consent: Verdict | None
+) -> Skip | None:  # fmt: skip
+    """Why this address must not be written to, whatever the message says: suppressed, no consent, out of reach. None:
+    it may. `consent` None: nobody asked, which is enough for what needs none."""
+    if identity is None:
+        return Skip("no_address", "The address it was to be sent to has been erased.")
+    if identity.channel_id is not None and identity.channel_id != channel_id:
+        return Skip("other_channel", "This address belongs to another channel account.")
+    if identity.suppressed is not None:
+        return _suppressed(identity)
+    return _without_consent(send_class, consent) or _left(identity)
+
+
+def stopped(message: OutboundMessage, facts: Facts, now: datetime) -> Skip | Defer | None:
+    """The first gate of the channel that does not let this message pass; None: it may go now."""
     if facts.channel is None or facts.channel.state == "disconnected":
         return Skip("channel_gone", "The channel it was to be sent on is no longer connected.")
     return (
-        _unreachable(facts.identity, message.to.channel_id)
-        or _without_consent(send_class, facts.consent)
-        or _outside_window(message, facts, now)
-        or _not_carried(message, facts.capabilities)
-        or _paused(facts.channel, now)
+        _outside_window(message, facts, now) or _not_carried(message, facts.capabilities) or _paused(facts.channel, now)
     )
 
 
@@ -50,16 +60,8 @@ def withdrawn(consent: Verdict | None) -> Skip | None:
     return _without_consent("marketing", consent)
 
 
-def _unreachable(identity: Identity | None, channel_id: str) -> Skip | None:
-    if identity is None:
-        return Skip("no_address", "The address it was to be sent to has been erased.")
-    if identity.channel_id is not None and identity.channel_id != channel_id:
-        return Skip("other_channel", "This address belongs to another channel account.")
-    if identity.suppressed is not None:
-        return _suppressed(identity)
-    if not identity.reachable:
-        return Skip("left", CONSEQUENCES[Failure.RECIPIENT_BLOCKED].sentence)
-    return None
+def _left(identity: Identity) -> Skip | None:
+    return None if identity.reachable else Skip("left", CONSEQUENCES[Failure.RECIPIENT_BLOCKED].sentence)
 
 
 def _suppressed(identity: Identity) -> Skip:

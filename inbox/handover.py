@@ -27,7 +27,7 @@ from channels.vocabulary import Address, OutboundMessage, SendReceipt
 from inbox import policy
 from inbox.enclosures import Enclosures
 from inbox.flight import Flight, Ready, Result
-from inbox.gates import Facts, stopped, withdrawn
+from inbox.gates import Facts, barred, stopped, withdrawn
 from inbox.lines import campaign_line
 from inbox.models import Send, send_of
 from inbox.quota import with_quota
@@ -146,19 +146,20 @@ class Handover:
         now = self._clock()
         changes: list[UpdateOne] = []
         rows = await self._not_yet_decided(claim, now, changes)
-        answers = await self._answers(rows, now)
         identities = await self._identities(claim, rows)
-        consents = await self._consents(rows, identities)
+        no = await self._barred(rows, identities)
+        answers = await self._answers(rows, no, now)
         ready = []
         known: dict[str, object] = {}
         for row in rows:
             answer = answers[row["_id"]]
             if isinstance(answer, Prepared):
+                answer = no.get(row["_id"], answer)
+            if isinstance(answer, Prepared):
                 identity = identities.get(row["identity_id"])
                 message = _addressed(answer.message, row, identity, claim.account)
                 able = claim.adapter.capabilities_for(message.to.external_id)
-                facts = Facts(identity, consents.get(row["_id"]), able, claim.channel)
-                gate = stopped(row["class"], message, facts, now)
+                gate = stopped(message, Facts(identity, able, claim.channel), now)
                 if gate is None:
                     ready.append(Ready(row, message))
                     known[row["_id"]] = answer.known
@@ -186,29 +187,44 @@ class Handover:
                 rest.append(row)
         return rest
 
-    async def _answers(self, rows: Sequence[Document], now: datetime) -> dict[str, Answer]:
+    async def _barred(self, rows: Sequence[Document], identities: Mapping[str, Identity]) -> dict[str, Skip]:
+        """Those whose address must not be written to, with the reason."""
+        consents = await self._consents(rows, identities)
+        return {
+            row["_id"]: no
+            for row in rows
+            if (no := barred(row["class"], row["channel_id"], identities.get(row["identity_id"]),
+                             consents.get(row["_id"])))
+        }  # fmt: skip
+
+    async def _answers(
+        self, rows: Sequence[Document], no: Mapping[str, Skip], now: datetime
+    ) -> dict[str, Answer]:  # fmt: skip
         answers: dict[str, Answer] = {}
         by_kind: dict[str, list[Document]] = {}
         for row in rows:
             by_kind.setdefault(row["source"]["kind"], []).append(row)
         for kind, group in by_kind.items():
-            answers |= await self._prepared(kind, group, now)
+            answers |= await self._prepared(kind, group, no, now)
         return answers
 
-    async def _prepared(self, kind: str, rows: Sequence[Document], now: datetime) -> dict[str, Answer]:
+    async def _prepared(
+        self, kind: str, rows: Sequence[Document], no: Mapping[str, Skip], now: datetime
+    ) -> dict[str, Answer]:  # fmt: skip
         """The source's answers; where it fails, halved until the bad one stands alone."""
         source = self._sources.get(kind)
         if source is None:
             wait = Defer(policy.later(now, 60), "no_source", "Nobody here knows how to write this message yet.")
             return {row["_id"]: wait for row in rows}
         try:
-            answers = await source.prepare([send_of(row) for row in rows], now)
+            theirs = {row["_id"]: no[row["_id"]] for row in rows if row["_id"] in no}
+            answers = await source.prepare([send_of(row) for row in rows], theirs, now)
             return {row["_id"]: answers[row["_id"]] for row in rows}
         except Exception as error:
             if len(rows) > 1:
                 middle = len(rows) // 2
-                first = await self._prepared(kind, rows[:middle], now)
-                return first | await self._prepared(kind, rows[middle:], now)
+                first = await self._prepared(kind, rows[:middle], no, now)
+                return first | await self._prepared(kind, rows[middle:], no, now)
             log.exception("a send could not be prepared", extra={"send": rows[0]["_id"]})
             return {rows[0]["_id"]: _unprepared(rows[0], error, now)}
 

@@ -46,8 +46,15 @@ Answer = Prepared | Skip | Defer
 class SendSource(Protocol):
     """Registered per `source.kind`; implemented by whoever plans sends."""
 
-    async def prepare(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Answer]:
-        """One answer per send id, judged on fresh data. Asked right before the hand-over and again for each retry."""
+    async def prepare(
+        self, sends: Sequence[Send], barred: Mapping[str, Skip], now: datetime
+    ) -> Mapping[str, Answer]:  # fmt: skip
+        """One answer per send id, judged on fresh data. Asked right before the hand-over and again for each retry.
+
+        `barred`: those whose address must not be written to in any case, with the reason. It counts after the source's
+        own reasons, and before anybody is held out by chance, a code is given or a word is written. Who looks at it not
+        has it looked at by delivery.
+        """
         ...
 
     async def house_rules(
@@ -70,7 +77,9 @@ class SendSource(Protocol):
 class WrittenByHand:
     """Replies and test sends: the row's content is the message itself, as `written` made it."""
 
-    async def prepare(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Answer]:
+    async def prepare(
+        self, sends: Sequence[Send], barred: Mapping[str, Skip], now: datetime
+    ) -> Mapping[str, Answer]:  # fmt: skip
         """Always ready."""
         return {send.id: Prepared(from_content(send)) for send in sends}
 

@@ -106,11 +106,10 @@ def judge(
         return _no("unknown_identity")
     if identity.suppressed is not None:
         return _no("suppressed", identity.suppressed.reason)
-    if not identity.reachable:
+    verdict = Verdict(True) if purpose in SERVICE else wanted(purpose, states, needs_yes)
+    if verdict.ok and not identity.reachable:
         return _no("unreachable")
-    if purpose in SERVICE:
-        return Verdict(True)
-    return wanted(purpose, states, needs_yes)
+    return verdict
 
 
 def wanted(purpose: str, states: Mapping[str, State], needs_yes: Collection[str] = ()) -> Verdict:

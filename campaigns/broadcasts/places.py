@@ -170,13 +170,13 @@ def _place(
     plan: Plan, profile_id: str, roads: Sequence[Road], identities: Sequence[Identity],
     verdicts: Mapping[tuple[str, str], Any], own_turn: Turn,
 ) -> Place:  # fmt: skip
-    broadcast = plan.broadcast
-    arm = arm_of(plan.broadcast_id, broadcast.ab, profile_id)
-    if is_held_out(plan.broadcast_id, broadcast, profile_id):
-        return Place(profile_id, None, HELD_OUT, own_turn)
+    """Who could not be written to anyway is never in the control group: both groups are of those who could."""
+    arm = arm_of(plan.broadcast_id, plan.broadcast.ab, profile_id)
     if own_turn.at is None:
         return Place(profile_id, arm, LATE, own_turn)
     way = way_of(roads, identities, plan.purpose, verdicts, own_turn.at, has_approved=plan.has_approved)
+    if isinstance(way, Way) and is_held_out(plan.broadcast_id, plan.broadcast, profile_id):
+        return Place(profile_id, None, HELD_OUT, own_turn)
     return Place(profile_id, arm, way, own_turn)
 
 

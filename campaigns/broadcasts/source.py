@@ -1,8 +1,9 @@
 """What delivery asks before a broadcast's send goes out: all is judged once more, on fresh data.
 
 The order: is the broadcast running, is the person there and (where asked for) still in the audience, is the winner
-known, is there room at this rate; then delivery asks for suppression, consent and windows, and then what the rules of
-the house say: quiet hours and caps (`campaigns.policies`). A person who cannot be reached on the first channel any
+known, is the address barred (suppressed, no consent, out of reach), is there room at this rate; then delivery asks for
+windows, and then what the rules of the house say: quiet hours and caps (`campaigns.policies`). Who is in the control
+group was decided by the same order when the ledger was planned. A person who cannot be reached on the first channel any
 more is written to on the next one, by the same row of the ledger.
 """
 
@@ -76,14 +77,16 @@ class BroadcastSource:
         self._clock = clock
         self._rules = rules
 
-    async def prepare(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Answer]:
+    async def prepare(
+        self, sends: Sequence[Send], barred: Mapping[str, Skip], now: datetime
+    ) -> Mapping[str, Answer]:  # fmt: skip
         """One answer per send: may it go, and with which words."""
         answers, cases = await self._standing(sends, now)
         found: dict[str, Answer] = {**answers}
         people = await self._facts.profiles({case.send.profile_id for case in cases})
         steps = (
             partial(self._there, people), self._in_audience, partial(self._once, people), self._decided,
-            self._rerouted, self._with_room,
+            self._rerouted, partial(_barred, barred), self._with_room,
         )  # fmt: skip
         for step in steps:
             if cases:
@@ -253,6 +256,10 @@ class BroadcastSource:
 
 def _context(person: Mapping[str, Any], campaign: Mapping[str, Any], links: Mapping[str, str]) -> Mapping[str, Any]:
     return named(profile=person, event={}, order={}, journey={}, campaign=campaign, links=links)
+
+
+async def _barred(barred: Mapping[str, Skip], cases: Sequence[_Case], now: datetime) -> dict[str, Objection]:
+    return {case.send.id: barred[case.send.id] for case in cases if case.send.id in barred}
 
 
 def _wished(cases: Sequence[_Case]) -> list[tuple[Send, Wishes]]:

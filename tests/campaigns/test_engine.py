@@ -149,7 +149,10 @@ def test_in_order() -> None:
 def test_the_control_group_walks_on_without_messages() -> None:
     definition = journey({"id": "h", "type": "holdout", "percent": 100, "next": "s"}, SEND)
     walked = walk(definition, run_in(definition), facts(), NOW)
-    assert codes(walked) == ["holdout.apart", "send.holdout", "end.completed"] and walked.effects == ()
+    assert codes(walked) == ["holdout.apart", "wait.send"], "delivery says who could have had it"
+    told = facts(sends={"chn_chat": SendFact("skipped", code="holdout")})
+    walked = walk(definition, walked.run, told, NOW)
+    assert codes(walked) == ["send.holdout", "end.completed"] and walked.effects == ()
     nobody = journey({"id": "h", "type": "holdout", "percent": 0, "next": "s"}, SEND)
     assert len(walk(nobody, run_in(nobody), facts(), NOW).effects) == 1
 

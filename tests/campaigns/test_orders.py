@@ -129,8 +129,8 @@ async def test_no_reminder_when_the_order_is_settled_while_the_message_is_on_its
     await world.worker.walker.advance(100)
     prepare = world.worker.source.prepare
 
-    async def prepared_and_then_paid(sends: Any, now: Any) -> Any:
-        answers = await prepare(sends, now)
+    async def prepared_and_then_paid(sends: Any, barred: Any, now: Any) -> Any:
+        answers = await prepare(sends, barred, now)
         await world.orders.advance(order.id, StatusInput.model_validate({"status": status}))
         return answers
 

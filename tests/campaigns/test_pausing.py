@@ -149,8 +149,8 @@ async def test_a_pause_while_the_message_is_on_its_way_holds_it(world: World, mo
     await world.worker.walker.advance(10)
     prepare = world.worker.source.prepare
 
-    async def prepared_and_then_paused(sends: Any, now: Any) -> Any:
-        answers = await prepare(sends, now)
+    async def prepared_and_then_paused(sends: Any, barred: Any, now: Any) -> Any:
+        answers = await prepare(sends, barred, now)
         await world.journeys.set_status(journey, "paused")
         return answers
 

@@ -141,7 +141,7 @@ class Planner:
     #: What comes to light when a send has been handed over.
     objections: dict[str, Any] = field(default_factory=dict)
 
-    async def prepare(self, sends: Any, now: datetime) -> dict[str, Answer]:
+    async def prepare(self, sends: Any, barred: Any, now: datetime) -> dict[str, Answer]:
         self.asked += len(sends)
         found: dict[str, Answer] = {}
         for send in sends:

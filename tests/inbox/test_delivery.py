@@ -275,8 +275,8 @@ async def test_nothing_is_handed_over_once_the_lease_is_gone(house: House, secon
     await house.plan(channel_id, await house.people(channel_id, 20))
     honest = house.planner.prepare
 
-    async def asleep(sends: Any, now: Any) -> Any:
-        answers = await honest(sends, now)
+    async def asleep(sends: Any, barred: Any, now: Any) -> Any:
+        answers = await honest(sends, barred, now)
         if house.planner.asked <= 20:
             await house.expire_leases()
             await second_house.inbox.delivery.deliver(100)

@@ -164,8 +164,8 @@ async def test_a_pause_between_the_writing_and_the_call_still_counts(post: Post)
     broadcast = await post.started()
     real = post.source.prepare
 
-    async def slow(sends: Any, at: Any) -> Any:
-        answers = await real(sends, at)
+    async def slow(sends: Any, barred: Any, at: Any) -> Any:
+        answers = await real(sends, barred, at)
         await post.broadcasts.set_status(broadcast, "paused")
         return answers
 

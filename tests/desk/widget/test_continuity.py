@@ -175,7 +175,7 @@ async def test_whoever_comes_back_before_the_mail_went_gets_none(left: Left, mon
 
     await eventually(read)
     (send,) = await runtime.sends.raw({"source.kind": "continuity", "conversation_id": talk})
-    answers = await runtime.continuity.prepare([await runtime.sends.get(send["_id"])], now())
+    answers = await runtime.continuity.prepare([await runtime.sends.get(send["_id"])], {}, now())
     assert answers[send["_id"]].code == "seen_meanwhile"
 
 
