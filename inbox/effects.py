@@ -145,7 +145,9 @@ def _events(effects: Effects, send: Document, receipts: Sequence[Receipt], decid
 
 def _failure(effects: Effects, send: Document, receipt: Receipt) -> None:
     if receipt.status is DeliveryStatus.COMPLAINED:
+        # Their no to all marketing, for good; and nothing at all until somebody here lets the mailbox be used again.
         effects.failures.append((send, Failure.CONSENT_WITHDRAWN, "complaint"))
+        effects.failures.append((send, Failure.RECIPIENT_UNREACHABLE, "complaint"))
     elif receipt.status is DeliveryStatus.BOUNCED and receipt.permanent:
         effects.failures.append((send, Failure.RECIPIENT_UNREACHABLE, "bounce"))
     elif receipt.status is DeliveryStatus.FAILED:

@@ -235,11 +235,50 @@ class Consent:
             found = await self._profiles.identity_rows.suppress(identity, reason, at or self._clock())
             await self._profiles.refresh_reach(found)
 
-    async def lift(self, identity_id: str) -> None:
-        """A person at the desk decided that the address is good again."""
-        identity = await self._profiles.identity(identity_id)
-        if identity is not None:
-            await self._profiles.refresh_reach(await self._profiles.identity_rows.lift(identity))
+    async def release(self, identity_id: str, by: str | None) -> bool:
+        """A person at the desk decided that the address is good again; False when nothing stood against it. One
+        transaction with `address.released`. Raises `NotFound`."""
+        identity, owner = await self._whose(identity_id)
+        if identity.suppressed is None:
+            return False
+        reason, since = identity.suppressed.reason, identity.suppressed.at
+        now = self._clock()
+        rows = self._profiles.identity_rows
+        event = NewEvent(
+            "address.released", f"released:{identity_id}:{since.isoformat()}:{now.isoformat()}", now, owner,
+            identity_id, identity.channel_id, properties={"reason": reason, "by": by},
+        )  # fmt: skip
+
+        async def work(session: Session) -> list[str]:
+            await self._events.record([event], session)
+            return await rows.release(identity, by, now, session)
+
+        await self._profiles.refresh_reach(await self._database.in_transaction(work))
+        return True
+
+    async def take_release_back(self, identity_id: str, by: str | None) -> bool:
+        """The address is suppressed as it was before somebody released it; False when there is nothing to take back.
+        One transaction with `address.suppressed`. Raises `NotFound`, and `Refused` after `RETRACT_WITHIN`."""
+        identity, owner = await self._whose(identity_id)
+        released, now = identity.released, self._clock()
+        if identity.suppressed is not None or released is None:
+            return False
+        if now - released.at > RETRACT_WITHIN:
+            raise Refused("What was released can be taken back within the hour.")
+        event = NewEvent(
+            "address.suppressed", f"suppressed:{identity_id}:{released.at.isoformat()}", now, owner,
+            identity_id, identity.channel_id, properties={"reason": released.reason, "by": by},
+        )  # fmt: skip
+
+        async def work(session: Session) -> list[str]:
+            await self._events.record([event], session)
+            return await self._profiles.identity_rows.put_back(identity, session)
+
+        try:
+            await self._profiles.refresh_reach(await self._database.in_transaction(work))
+        except DuplicateKeyError:
+            return False
+        return True
 
     async def left(self, identity_id: str, at: datetime, *, left: bool = True) -> bool:
         """The person blocked or left the channel, or came back; whether that is news. Tells `contact.left` or

@@ -322,6 +322,8 @@ EVENTS: Mapping[str, Said] = {
     "profile.tag_removed": ("A label was taken from you", "移除了标签"),
     "contact.left": ("You left a channel", "您离开了渠道"),
     "contact.returned": ("You came back to a channel", "您回到了渠道"),
+    "address.released": ("We may write to an address of yours again", "您的地址可再次使用"),
+    "address.suppressed": ("We write to an address of yours no more", "不再向您的地址发送"),
     "consent.granted": ("You allowed something", "您表示同意"),
     "consent.denied": ("You refused something", "您表示拒绝"),
     "segment.entered": ("You entered a group", "您进入了分组"),

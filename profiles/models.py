@@ -351,6 +351,15 @@ class Suppression(Stored):
     at: Moment
 
 
+class Release(Stored):
+    """That a person at the desk let such an address be used again, and what had stood against it."""
+
+    reason: str
+    since: Moment
+    by: str | None
+    at: Moment
+
+
 class Identity(Stored):
     """One way to know and reach a person; replies go to the identity of their conversation for ever.
 
@@ -376,6 +385,7 @@ class Identity(Stored):
     reachable: bool = True
     left_at: Moment | None = None
     suppressed: Suppression | None = None
+    released: Release | None = None
     last_inbound_at: Moment | None = None
     window_sends: int = 0
     first_seen_at: Moment

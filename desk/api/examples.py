@@ -51,6 +51,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         "source": "form",
         "wording": "Yes, write to me",
     },
+    "release_address": {"identity_id": _NOWHERE},
     "switch_profiling": {"on": False, "proof": "Asked for it on the phone"},
     "choose_retention": {"days": {"deliveries": 60, "events": None}},
     "ask_for_export": {"language": "en"},
@@ -168,7 +169,9 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "retry_broadcast": {"unknown": False},
     "choose_winner": {"arm": "a"},
     "replace_tracking": {
-        "links": True, "opens": False, "utm": {"source": "rapport", "medium": "{channel}", "campaign": "{campaign}"},
+        "links": True,
+        "opens": False,
+        "utm": {"source": "rapport", "medium": "{channel}", "campaign": "{campaign}"},
         "windows": {"click": 120, "open": 0, "chat_delivery": 24},
     },
     "replace_testers": {"addresses": ["preview@example.com"]},

@@ -111,6 +111,13 @@ class ConsentInput(Body):
     until: When | None = Field(None, description="With `granted: false`: a pause, which ends then by itself.")
 
 
+class ReleaseInput(Body):
+    """Which of the person's addresses. `undo`: suppress it again, as it was."""
+
+    identity_id: IdentityId
+    undo: bool = False
+
+
 @operations("GET", "/profiles", roles=["viewer"], query=ProfileQuery, returns=list[ProfileView])
 async def list_profiles(call: Call) -> Any:
     """List customers. For a caller limited to channels a page may hold fewer than `limit`."""
@@ -246,6 +253,28 @@ async def add_consent(call: Call) -> Any:
     await call.runtime.consent.act(ConsentAct(**given, source=source, by=call.principal.id, key=key))
     call.runtime.doorbell.soon("react")
     return page([_act_view(act) for act in await _ledger(call)], None)
+
+
+@operations(
+    "POST",
+    "/profiles/{id:prf}/addresses/release",
+    roles=["agent", "marketer"],
+    body=ReleaseInput,
+    returns=ProfileDetail,
+)
+async def release_address(call: Call) -> Any:
+    """Let an address be written to again that bounced, complained or blocked us. Within the hour it can be undone.
+
+    Consent is another matter: what the person refused there stays refused.
+    """
+    wanted: ReleaseInput = call.body
+    profile, identities = await seen_person(call, call.path["id"])
+    if wanted.identity_id not in {each.id for each in identities}:
+        raise WrongInput("This is no address of this person.", [FieldError("identity_id", "is not one of theirs")])
+    consent = call.runtime.consent
+    await (consent.take_release_back if wanted.undo else consent.release)(wanted.identity_id, call.principal.id)
+    call.runtime.doorbell.soon("react")
+    return await _detail(call, profile)
 
 
 async def _switch_profiling(call: Call, profile_id: str, on: bool, proof: str | None) -> None:

@@ -30,6 +30,11 @@ SOURCES = {
     "form": N_("form"), "channel": N_("the channel"), "double_opt_in": N_("confirmed by link"), "staff": N_("the desk"),
     "import": N_("import"), "api": N_("program"), "journey": N_("journey"), "provider_failure": N_("the channel"),
 }  # fmt: skip
+#: Why nothing is sent to an address.
+CLOSED = {
+    "bounce": N_("A mail came back from there"), "complaint": N_("A mail was reported as unwanted"),
+    "blocked": N_("They blocked us there"), "unreachable": N_("The address does not exist any more"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,11 +50,15 @@ class Standing:
 
 @dataclass(frozen=True)
 class Place:
-    """One address with what stands there."""
+    """One address with what stands there. `closed`: why nothing is sent to it; `reopened`: it was released a moment
+    ago."""
 
     identity_id: str
     way: Way
     standings: tuple[Standing, ...]
+    closed: str = ""
+    closed_at: datetime | None = None
+    reopened: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,6 +133,20 @@ async def retract(request: web.Request) -> web.StreamResponse:
     await runtime.consent.retract(act_id, principal_of(request).id)
     runtime.doorbell.soon("react")
     raise web.HTTPSeeOther(local_path(str(form.get("back") or f"/profiles/{person.id}?tab=consent")))
+
+
+@routes.post("/profiles/{profile_id}/addresses/{identity_id}/release")
+@require("agent", "marketer")
+async def release(request: web.Request) -> web.StreamResponse:
+    """Let an address that bounced or complained be used again, or (`undo`) take that back."""
+    person, identities = await seen_person(reading(request), request.match_info["profile_id"])
+    form, runtime, identity_id = await read_form(request), runtime_of(request), request.match_info["identity_id"]
+    if identity_id not in {each.id for each in identities}:
+        raise WrongInput("This is no address of this person.")
+    change = runtime.consent.take_release_back if form.get("undo") else runtime.consent.release
+    await change(identity_id, principal_of(request).id)
+    runtime.doorbell.soon("react")
+    raise web.HTTPSeeOther(f"/profiles/{person.id}?tab=consent")
 
 
 def _text(form: Mapping[str, Any], name: str, most: int) -> str | None:
@@ -201,7 +224,12 @@ def place_view(
 ) -> Place:  # fmt: skip
     """One address with a word for each purpose."""
     standings = tuple(standing_of(place, purpose, label, formats) for purpose, label in purposes)
-    return Place(place.identity.id, way_of(place.identity, faces, formats), standings)
+    way, closed, released = way_of(place.identity, faces, formats), place.identity.suppressed, place.identity.released
+    if closed is not None:
+        word = formats.text(CLOSED.get(closed.reason, N_("Nothing is sent there")))
+        return Place(place.identity.id, way, standings, word, closed.at)
+    fresh = released is not None and formats.now - released.at < RETRACT_WITHIN
+    return Place(place.identity.id, way, standings, reopened=fresh)
 
 
 def standing_of(place: AddressConsent, purpose: str, label: str, formats: Formats) -> Standing:

@@ -60,6 +60,8 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "consent.requested": (N_("Was asked to confirm %(purpose)s"), "envelope"),
     "contact.left": (N_("Left the channel"), "arrow-right-start-on-rectangle"),
     "contact.returned": (N_("Came back"), "arrow-uturn-left"),
+    "address.released": (N_("The address may be used again"), "lock-open"),
+    "address.suppressed": (N_("Nothing is sent to the address any more"), "no-symbol"),
     "profile.owner_changed": (N_("The owner changed"), "user"),
     "note.added": (N_("Note"), "pencil"),
     "note.changed": (N_("A note was edited"), "pencil"),

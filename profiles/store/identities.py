@@ -214,15 +214,26 @@ class IdentityStore:
         A mailbox is dead for all our accounts; a number that has no WhatsApp may well get an SMS.
         """
         wanted = _same_box(identity)
-        await self._rows.update_many(
-            {**wanted, "suppressed": None}, {"$set": {"suppressed": {"reason": reason, "at": at}}}
-        )
+        change = {"$set": {"suppressed": {"reason": reason, "at": at}}, "$unset": {"released": ""}}
+        await self._rows.update_many({**wanted, "suppressed": None}, change)
         return await self._rows.distinct("profile_id", wanted)
 
-    async def lift(self, identity: Identity) -> list[str]:
-        """A person decided that the address may be used again; the profiles concerned."""
+    async def release(self, identity: Identity, by: str | None, at: datetime, session: Session) -> list[str]:
+        """A person decided that the address may be used again; the profiles concerned. What stood against it is kept,
+        so that it can be put back."""
         wanted = _same_box(identity)
-        await self._rows.update_many(wanted, {"$set": {"suppressed": None}})
+        kept = {"reason": "$suppressed.reason", "since": "$suppressed.at", "by": {"$literal": by}, "at": at}
+        change: list[Document] = [{"$set": {"released": kept}}, {"$set": {"suppressed": None}}]
+        await self._rows.update_many({**wanted, "suppressed": {"$ne": None}}, change, session=session)
+        return await self._rows.distinct("profile_id", wanted)
+
+    async def put_back(self, identity: Identity, session: Session) -> list[str]:
+        """What was released by hand is suppressed as before; the profiles concerned."""
+        wanted = _same_box(identity)
+        change: list[Document] = [{"$set": {"suppressed": {"reason": "$released.reason", "at": "$released.since"}}},
+                  {"$unset": "released"}]  # fmt: skip
+        released = {**wanted, "suppressed": None, "released": {"$ne": None}}
+        await self._rows.update_many(released, change, session=session)
         return await self._rows.distinct("profile_id", wanted)
 
     async def labels_of(self, profile_ids: Sequence[str], session: Session | None = None) -> dict[str, list[str]]:

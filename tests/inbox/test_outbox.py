@@ -91,7 +91,7 @@ async def test_who_cannot_be_reached_is_not_written_to(house: House) -> None:
     await house.consent.suppress(conversation.identity_id, "bounce")
     with pytest.raises(Refused, match="bounce"):
         await reply(conversation.id, AGENT, ReplyInput(text="x"), "k1")
-    await house.consent.lift(conversation.identity_id)
+    await house.consent.release(conversation.identity_id, "usr_1")
     await house.channels.update(channel_id, state="disconnected")
     with pytest.raises(Refused, match="no longer connected"):
         await reply(conversation.id, AGENT, ReplyInput(text="x"), "k1")

@@ -60,12 +60,14 @@ async def test_a_failure_comes_with_its_reason_and_its_consequences(house: House
     assert (await house.event_names())["message.bounced"] == 1
 
 
-async def test_a_complaint_ends_marketing(house: House) -> None:
+async def test_a_complaint_ends_marketing_and_closes_the_mailbox_until_somebody_opens_it(house: House) -> None:
     channel_id, message, provider_id = await _sent(house, "mail")
     for _ in range(2):
         await house.inbox.receipts.apply([house.receipt(channel_id, "complained", message_id=provider_id)])
-    verdicts = await house.consent.allowed([(message.identity_id, "marketing"), (message.identity_id, "service")])
-    assert [verdict.ok for verdict in verdicts.values()] == [False, True]
+    asked = [(message.identity_id, "marketing"), (message.identity_id, "service")]
+    assert [verdict.reason for verdict in (await house.consent.allowed(asked)).values()] == ["suppressed", "suppressed"]
+    assert await house.consent.release(message.identity_id, "usr_1")
+    assert [verdict.reason for verdict in (await house.consent.allowed(asked)).values()] == ["denied", None]
     assert await _standing(house, message) == ("accepted", "sent")
     names = await house.event_names()
     assert (names["message.complained"], names["consent.denied"]) == (1, 1)

@@ -129,10 +129,10 @@ class World:
         return OwnSystem(self.api.session, made["id"], self._path(made), name, secret)
 
     async def mailbox(self) -> Mailbox:
-        """An address of our own: in by the listener, out by the SMTP sink."""
+        """An address of our own: in by the listener, out by the SMTP sink. Bounces come to it, too."""
         address = f"care{self.number()}@harbour-tea.example"
         settings = {"from_address": address, "from_name": "Harbour Tea", "smtp_host": "127.0.0.1",
-                    "smtp_port": self.outside.sink.port, "smtp_tls": "none"}  # fmt: skip
+                    "smtp_port": self.outside.sink.port, "smtp_tls": "none", "return_address": address}  # fmt: skip
         made = await self.channel("email", address, settings)
         return Mailbox(made["id"], address, self.mail_port)
 

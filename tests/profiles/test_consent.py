@@ -132,7 +132,7 @@ async def test_one_mail_address_is_one_address_whatever_account_it_wrote_to(peop
     assert {verdict.reason for verdict in (await consent.allowed(services)).values()} == {"suppressed"}
     profile = await people.profiles.get(one.profile_id)
     assert profile is not None and profile.reachable_on == []
-    await consent.lift(one.identity_id)
+    await consent.release(one.identity_id, "usr_1")
     assert all(verdict.ok for verdict in (await consent.allowed(services)).values())
 
 

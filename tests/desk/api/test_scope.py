@@ -36,6 +36,7 @@ BODIES: dict[str, Any] = {
     "change_field": {"labels": {"en": "Taken over"}},
     "change_tag": {"what": "delete", "tag": "vip"},
     "add_consent": {"identity_id": "{idn}", "purpose": "marketing", "granted": False},
+    "release_address": {"identity_id": "{idn}"},
     "add_note": {"text": "x"},
     "change_note": {"text": "Taken over"},
     "set_follow_up": {"at": "2030-01-01T00:00:00Z", "text": "x"},
