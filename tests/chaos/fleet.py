@@ -6,8 +6,13 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from redis.asyncio import Redis
+
+from rapport.embedded import Servers
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,9 +47,15 @@ class Fleet:
 
     def kill(self, name: str) -> None:
         """`kill -9`, no warning."""
-        member = next(each for each in self.members if each.name == name)
-        if member.process is not None and member.process.returncode is None:
-            os.kill(member.process.pid, signal.SIGKILL)
+        self._signal(name, signal.SIGKILL)
+
+    def freeze(self, name: str) -> None:
+        """It stands still in the middle of whatever it does, and does not know it."""
+        self._signal(name, signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        """It goes on where it stood."""
+        self._signal(name, signal.SIGCONT)
 
     async def stop(self) -> list[int | None]:
         """SIGTERM to all; their exit codes."""
@@ -58,6 +69,11 @@ class Fleet:
     def resident_mb(self) -> dict[str, float]:
         """Memory of each member now, MiB."""
         return {m.name: _resident_mb(m.process.pid) for m in self.members if m.process and m.process.returncode is None}
+
+    def _signal(self, name: str, number: signal.Signals) -> None:
+        member = next(each for each in self.members if each.name == name)
+        if member.process is not None and member.process.returncode is None:
+            os.kill(member.process.pid, number)
 
     async def _keep(self, member: Member) -> None:
         with self.log.open("ab") as log:
@@ -80,3 +96,31 @@ def _resident_mb(pid: int) -> float:
     except OSError:
         pass
     return 0.0
+
+
+def surroundings(servers: Servers, key: str, folder: Path) -> dict[str, str]:
+    """The environment of processes on these servers, without anybody's own settings."""
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("RAPPORT_")},
+        "RAPPORT_MONGO_URL": servers.mongo_url, "RAPPORT_REDIS_URL": servers.redis_url, "RAPPORT_SECRET_KEYS": key,
+        "RAPPORT_ALLOW_PRIVATE_ADDRESSES": "127.0.0.0/8", "RAPPORT_DATA": str(folder), "RAPPORT_LOG_LEVEL": "WARNING",
+    }  # fmt: skip
+
+
+def workers(servers: Servers, key: str, folder: Path, count: int) -> Fleet:
+    """Workers `worker-1` and so on, not started yet."""
+    fleet = Fleet(surroundings(servers, key, folder), folder / "fleet.log")
+    for number in range(1, count + 1):
+        fleet.add(f"worker-{number}", "worker")
+    return fleet
+
+
+async def kills(fleet: Fleet, redis_url: str, names: Sequence[str], every_s: float = 2.5) -> None:
+    """These members die one after the other; at `flush` Redis forgets everything."""
+    for name in names:
+        await asyncio.sleep(every_s)
+        if name == "flush":
+            async with Redis.from_url(redis_url) as redis:
+                await redis.flushall()
+        else:
+            fleet.kill(name)

@@ -8,83 +8,35 @@ import asyncio
 import os
 import random
 import time
-from collections import Counter, defaultdict
-from datetime import timedelta
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-from aiohttp import web
 from pydantic import SecretStr
-from redis.asyncio import Redis
 
-from base.clock import now
 from base.secret_box import SecretBox
 from base.settings import load
 from campaigns.broadcasts.figures import adds_up
-from channels.vocabulary import Address, Person
 from profiles.consent import ConsentAct
-from profiles.resolve import Sighting
 from rapport.embedded import EmbeddedServers
 from rapport.migrations import migrate
 from rapport.runtime import Runtime, open_runtime
-from tests.chaos.fleet import Fleet
+from tests.chaos.fake_telegram import FakeTelegram, strangers
+from tests.chaos.fleet import kills, workers
+from tests.chaos.hurry import hurried
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(560)]
 
 SEED = int(os.environ.get("RAPPORT_TEST_SEED", "20261128"))
 PEOPLE = int(os.environ.get("RAPPORT_TEST_PEOPLE", "1200"))
 OPT_OUTS = 60
-#: Sends that failed for a moment come again after a while; the last of them decide how long it takes.
+#: Six deaths and a flush, spread over the broadcast.
+KILLS = ("worker-1", "worker-2", "flush", "worker-1", "worker-2", "worker-1", "worker-2")
 PATIENCE_S = 330.0
 #: From the no to the last call that may still have been under way on a busy machine.
 HEARD_WITHIN_S = 5.0
-
-
-#: From which call on there is a storm of which kind, and for how many calls it lasts.
-STORMS = {100: "cut", 250: "5xx", 400: "429", 600: "cut", 800: "5xx"}
-STORM_CALLS = 50
-
-
-class FakeTelegram:
-    """Takes messages and keeps its own ledger. In a storm it refuses, fails, or takes a message and hangs up."""
-
-    def __init__(self, seed: int) -> None:
-        self.taken: Counter[str] = Counter()
-        self.at: dict[str, float] = {}
-        self.answers: dict[str, int] = defaultdict(int)
-        self._calls = 0
-        self.begun = asyncio.Event()
-        self._random = random.Random(seed)
-
-    def application(self) -> web.Application:
-        app = web.Application()
-        app.router.add_post("/{bot}/{method}", self._take)
-        return app
-
-    async def _take(self, request: web.Request) -> web.StreamResponse:
-        body = orjson.loads(await request.read() or b"{}")
-        if request.match_info["method"] != "sendMessage":  # asked who somebody is
-            return web.json_response({"ok": True, "result": {"id": body.get("chat_id"), "first_name": "P"}})
-        self.begun.set()
-        await asyncio.sleep(0.02)
-        self._calls += 1
-        storm = next((kind for begin, kind in STORMS.items() if begin <= self._calls < begin + STORM_CALLS), None)
-        kind = storm if storm is not None and self._random.random() < 0.3 else "taken"
-        self.answers[kind] += 1
-        if kind == "429":
-            answer = {"ok": False, "error_code": 429, "description": "Too Many", "parameters": {"retry_after": 1}}
-            return web.json_response(answer, status=429)
-        if kind == "5xx":
-            return web.json_response({"ok": False, "error_code": 502, "description": "Bad Gateway"}, status=502)
-        chat = str(body.get("chat_id"))
-        self.taken[chat] += 1
-        self.at[chat] = time.time()
-        if kind == "cut" and request.transport is not None:
-            request.transport.abort()  # taken, and nobody will ever say so
-        message = {"message_id": len(self.taken), "date": int(time.time()), "chat": {"id": 1}}
-        return web.json_response({"ok": True, "result": message})
 
 
 async def test_nobody_twice_nobody_forgotten(
@@ -104,8 +56,8 @@ async def test_nobody_twice_nobody_forgotten(
         "telegram", "Chaos", {"bot_token": "1:x", "secret_token": "s" * 20, "api_base": url}
     )
     await runtime.db.collection("channels").update_one({"_id": channel.id}, {"$set": {"rate_per_s": 30.0}})
-    people = await _people(runtime, channel.id)
-    fleet = _fleet(addresses, key, tmp_path)
+    people = [known.identity_id for known in await strangers(runtime.resolver, channel.id, PEOPLE)]
+    fleet = workers(addresses, key, tmp_path, 2)
     fleet.start()
     head = await runtime.broadcasts.create(
         {"name": "Chaos", "channel_ids": [channel.id], "content": {"text": "Hello {{ profile.name }}"},
@@ -114,7 +66,7 @@ async def test_nobody_twice_nobody_forgotten(
     broadcast = head["_id"]
     await runtime.broadcasts.set_status(broadcast, "running")
     await provider.begun.wait()
-    storm = [_kills(fleet, addresses.redis_url), _pauses(runtime, broadcast)]
+    storm = [kills(fleet, addresses.redis_url, KILLS), _pauses(runtime, broadcast)]
     noes, *_ = await asyncio.gather(_opt_outs(runtime, people), *storm)
     await _until_done(runtime, broadcast)
     codes = await fleet.stop()
@@ -123,44 +75,6 @@ async def test_nobody_twice_nobody_forgotten(
     await runtime.close()
     print("\nbroadcast chaos " + orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode())  # noqa: T201 - the point
     _judge(figures)
-
-
-async def _people(runtime: Runtime, channel_id: str) -> list[str]:
-    at = now() - timedelta(minutes=1)
-    sightings = [
-        Sighting(
-            Address(channel_id=channel_id, external_id=str(10_000 + n)), "telegram", at, Person(name=f"P{n}"), True
-        )
-        for n in range(PEOPLE)
-    ]
-    known = []
-    for start in range(0, PEOPLE, 300):
-        known += await runtime.resolver.resolve(sightings[start : start + 300])
-    return [each.identity_id for each in known]
-
-
-def _fleet(addresses: Any, key: str, folder: Path) -> Fleet:
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("RAPPORT_")},
-        "RAPPORT_MONGO_URL": addresses.mongo_url, "RAPPORT_REDIS_URL": addresses.redis_url,
-        "RAPPORT_SECRET_KEYS": key, "RAPPORT_ALLOW_PRIVATE_ADDRESSES": "127.0.0.0/8",
-        "RAPPORT_DATA": str(folder), "RAPPORT_LOG_LEVEL": "WARNING",
-    }  # fmt: skip
-    fleet = Fleet(environment, folder / "fleet.log")
-    for number in (1, 2):
-        fleet.add(f"worker-{number}", "worker")
-    return fleet
-
-
-async def _kills(fleet: Fleet, redis_url: str) -> None:
-    """Six deaths and a flush, spread over the broadcast."""
-    for name in ("worker-1", "worker-2", "flush", "worker-1", "worker-2", "worker-1", "worker-2"):
-        await asyncio.sleep(2.5)
-        if name == "flush":
-            async with Redis.from_url(redis_url) as redis:
-                await redis.flushall()
-        else:
-            fleet.kill(name)
 
 
 async def _pauses(runtime: Runtime, broadcast: str) -> None:
@@ -185,7 +99,7 @@ async def _opt_outs(runtime: Runtime, identity_ids: list[str]) -> dict[str, floa
 
 
 async def _until_done(runtime: Runtime, broadcast: str) -> None:
-    """Somebody at the desk who resumes it whenever it has stopped itself."""
+    """Somebody at the desk who resumes it whenever it has stopped itself; times that prove nothing pass quickly."""
     begun = time.monotonic()
     while time.monotonic() - begun < PATIENCE_S:
         status = (await runtime.broadcasts.get(broadcast))["status"]
@@ -193,6 +107,7 @@ async def _until_done(runtime: Runtime, broadcast: str) -> None:
             return
         if status == "paused":
             await runtime.broadcasts.set_status(broadcast, "running")
+        await hurried(runtime.db)
         await asyncio.sleep(1)
 
 
@@ -205,8 +120,7 @@ async def _figures(
     chats = {row["_id"]: str(identities[row["identity_id"]].external_id) for row in rows if row["identity_id"]}
     states = Counter(row["state"] for row in rows)
     taken = {
-        state: sum(provider.taken[chats.get(row["_id"], "")] for row in rows if row["state"] == state)
-        for state in states
+        state: sum(provider.of(chats.get(row["_id"], "")) for row in rows if row["state"] == state) for state in states
     }
     return {
         "status": (await runtime.broadcasts.get(broadcast))["status"], "people": counts["people"],
@@ -214,7 +128,7 @@ async def _figures(
         "states": dict(states), "reasons": counts["reasons"], "taken_by_state": taken, "adds_up": adds_up(counts),
         "open": counts["waiting"] + counts["handed"], "doubled": sum(1 for n in provider.taken.values() if n > 1),
         "answers": dict(provider.answers), "opted_out": len(noes),
-        "against_a_no": sum(1 for chat, at in noes.items() if provider.at.get(chat, 0.0) > at + HEARD_WITHIN_S),
+        "against_a_no": sum(1 for chat, at in noes.items() if provider.last_to(chat) > at + HEARD_WITHIN_S),
     }  # fmt: skip
 
 
