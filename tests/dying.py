@@ -30,6 +30,8 @@ class Dying:
             if not self.armed:
                 return await real(collection, *args, **more)
             self.count += 1
+            if 0 < self.at < self.count:
+                raise Died  # what ran beside it is dead, too
             mine = self.count == self.at
             if mine and not self.after:
                 raise Died

@@ -1,6 +1,7 @@
 """Rules of the house that import-linter cannot see."""
 
 import ast
+import re
 import subprocess
 import tomllib
 from collections.abc import Iterator
@@ -92,3 +93,11 @@ def test_every_tool_knows_every_package() -> None:
     present = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"bench", "tests"}
     assert {name: set(packages) for name, packages in known.items()} == dict.fromkeys(known, present)
     assert present == set(PACKAGES)
+
+
+def test_every_known_failure_has_the_test_that_is_named_after_it() -> None:
+    named = re.compile(r"\btest_(?:mautic|listmonk|parcelvoy|dittofeed|novu|klaviyo|laudspeaker)_\w+")
+    listed = set(named.findall((ROOT / "docs" / "known-failures.md").read_text()))
+    present = {name for path in (ROOT / "tests").rglob("test_*.py")
+               for name in re.findall(r"def (\w+)\(", path.read_text()) if named.fullmatch(name)}  # fmt: skip
+    assert listed == present, listed ^ present

@@ -433,7 +433,7 @@ def _back(path: str, ms: int) -> dict[str, Any]:
 async def world(mongo_url: str, shelf: Shelf, shaped_database: str) -> AsyncIterator[World]:
     await shelf.empty(shaped_database)
     db = Database(mongo_url, shaped_database)
-    made = _world(db)
+    made = opened_world(db)
     for name in ADAPTERS:
         made.ids[name] = (await made.channels.add(name, name.title(), {})).id
     yield made
@@ -442,7 +442,8 @@ async def world(mongo_url: str, shelf: Shelf, shaped_database: str) -> AsyncIter
     db.close()
 
 
-def _world(db: Database) -> World:
+def opened_world(db: Database) -> World:
+    """Everything on this database, which has its indexes."""
     bell: Any = SilentBell()
     registry = Registry(None, ADAPTERS)  # type: ignore[arg-type]
     channels = ChannelStore(db, SecretBox([SecretBox.new_key()]), registry, now, "http://test")

@@ -58,7 +58,7 @@ async def add_up(world: World, people: list[str]) -> None:
     assert tasks == len(people)
 
 
-async def test_two_walkers_at_once_take_each_step_once(world: World) -> None:
+async def test_mautic_1737_3669_two_walkers_at_once_take_each_step_once(world: World) -> None:
     """mautic#1737, #3669: overlapping senders sent up to six copies. 300 runs, two walkers, everything once."""
     journey = await world.journey(*STEPS, trigger={"type": "event", "event": "x"})
     people = await world.people(300)
@@ -165,7 +165,7 @@ async def test_a_paused_worker_beyond_its_lease_writes_nothing(world: World) -> 
         assert await world.codes(row["_id"]) == ["wait.over", "wait.send", "send.accepted", "end.completed"]
 
 
-async def test_a_run_that_kills_its_workers_is_set_aside(world: World) -> None:
+async def test_mautic_16188_17145_a_run_that_kills_its_workers_is_set_aside(world: World) -> None:
     """mautic#16188: a row whose worker died stayed claimed, was selected for ever and blocked everybody."""
     await world.journey({**HELLO, "next": None}, trigger={"type": "event", "event": "x"})
     await world.happens("x", (await world.people(1))[0])
@@ -193,7 +193,7 @@ async def test_a_lost_call_from_delivery_costs_a_re_check(world: World, monkeypa
     assert (await world.run())["end"]["reason"] == "completed" and len(world.sent()) == 1
 
 
-async def test_a_lost_request_is_made_up_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_novu_12113_a_lost_request_is_made_up_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """parcelvoy: a step between two states was never looked at again. Here the next look asks once more."""
     real = world.inbox.outbox.request
 

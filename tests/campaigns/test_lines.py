@@ -163,7 +163,7 @@ async def test_several_events_become_one_message(world: World) -> None:
     assert world.sent()[-1] == "4 (1)"
 
 
-async def test_novu_1633_two_events_at_the_same_moment_open_one_window(world: World) -> None:
+async def test_novu_1633_2569_two_events_at_the_same_moment_open_one_window(world: World) -> None:
     """novu#1633, #2569: near-simultaneous events opened two windows, and two messages went out."""
     await world.journey(GATHER, TELL, **PER_KEY)
     two = world.new_worker()

@@ -125,7 +125,7 @@ async def test_abandoned_checkout_reminds_twice(world: World) -> None:
 
 @pytest.mark.parametrize("how", ["the same checkout", "another order", "by another address", "a newer checkout"])
 @pytest.mark.parametrize("when", ["before it is due", "while it is on its way", "in quiet hours"])
-async def test_abandoned_checkout_sends_nothing_after_a_purchase(world: World, how: str, when: str) -> None:
+async def test_klaviyo_abandoned_checkout_sends_nothing_after_a_purchase(world: World, how: str, when: str) -> None:
     await world.journeys.install("abandoned_checkout", live=True)
     anna = await buyer(world, NIGHT if when == "in quiet hours" else NOON, email="anna@home.example")
     await checkout(world, anna, checkout_id="K-1")
@@ -156,7 +156,7 @@ async def test_abandoned_checkout_sends_nothing_after_a_purchase(world: World, h
     assert ends <= {"goal", "exit_condition", "replaced", "restarted"}, ends
 
 
-async def test_two_checkouts_are_reminded_of_once_about_the_newer(world: World) -> None:
+async def test_klaviyo_two_checkouts_are_reminded_of_once_about_the_newer(world: World) -> None:
     await world.journeys.install("abandoned_checkout", live=True)
     anna = await buyer(world)
     await checkout(world, anna)

@@ -271,7 +271,7 @@ async def test_a_marketing_mail_is_seen_in_a_browser_by_its_receiver_for_a_while
     assert await mails.view(send["_id"], send["identity_id"]) is None, "too old"
 
 
-async def test_d4_one_refused_recipient_harms_no_other(world: World) -> None:
+async def test_mautic_7226_one_refused_recipient_harms_no_other(world: World) -> None:
     """mautic#7226: one rejected address made the whole batch resend for ever."""
     await world.journey(
         {**HELLO, "next": "t"},
@@ -310,7 +310,7 @@ async def test_mautic_9797_reentry_leaves_no_second_schedule(world: World) -> No
     assert world.sent() == ["Hello Anna"]
 
 
-async def test_mautic_16026_reentry_works_without_deleting_rows(world: World) -> None:
+async def test_mautic_16026_16075_reentry_works_without_deleting_rows(world: World) -> None:
     await world.journey(HELLO, trigger={"type": "event", "event": "x"}, reentry={"mode": "cooldown", "cooldown": "P7D"})
     anna = await world.person()
     for days in (0, 3, 5, 1):
@@ -678,7 +678,7 @@ async def test_parcelvoy_an_unsubscribed_person_does_not_hang_at_the_send(world:
     assert world.sent() == [] and (await world.run())["end"]["reason"] == "completed"
 
 
-async def test_mautic_4356_what_can_never_succeed_is_not_tried_for_ever(world: World) -> None:
+async def test_mautic_4356_7057_9285_what_can_never_succeed_is_not_tried_for_ever(world: World) -> None:
     """mautic#4356, #7057, #9285: bounced, expired and already sent steps were retried without end."""
     world.provider().script = lambda message: SendFailed(Failure.RECIPIENT_UNREACHABLE, "gone")
     await world.journey({**HELLO, "if_failed": "exit"}, trigger={"type": "event", "event": "x"})

@@ -162,7 +162,7 @@ async def test_sums_follow_people_who_were_erased(post: Post) -> None:
     assert await post.credits.recount() == 0
 
 
-async def test_a_reminder_that_went_out_after_the_purchase_is_counted(post: Post) -> None:
+async def test_klaviyo_late_sync_a_reminder_that_went_out_after_the_purchase_is_counted(post: Post) -> None:
     world = post.world
     person = await world.person()
     step = {"id": "m", "type": "send", "channels": [world.ids["chat"]], "content": {"text": "Your basket"}}
