@@ -325,11 +325,14 @@ async def consents(world: World, person: str, identity: str) -> dict[str, str]:
         f"/profiles/{mail.profile_id}/consents", {**act, "identity_id": mail.identity_id, "purpose": "drops"}
     )
     (asked,) = await world.runtime.consent.ledger(mail.profile_id)
+    (gone,) = await world.runtime.resolver.identify([Reference([IdentityRef(kind="email", value="gone@example.com")])])
+    await world.runtime.consent.suppress(gone.identity_id, "bounce")
 
     def path(kind: Any, identity_id: str, purpose: str = "", about: str | None = None) -> str:
         return PATHS[kind] + world.runtime.consent_links.token(ConsentLink(kind, identity_id, purpose, about))
 
     return {
+        "profile-closed": f"/profiles/{gone.profile_id}?tab=consent",
         "consent-group": f"/settings/consent/{news['id']}", "new-consent-group": "/settings/consent/new",
         "unsubscribe": path("unsubscribe", mail.identity_id, "tea_news"),
         "unsubscribed": path("unsubscribe", identity, "tea_news"), "preferences": path("preferences", mail.identity_id),
