@@ -97,11 +97,16 @@ class Templates:
         await self.get(template_id)
         return await self._store.revisions(template_id, limit=limit, cursor=cursor)
 
+    async def revision(self, template_id: str, rev: int) -> Document:
+        """One of them. Raises `NotFound`."""
+        found = await self._store.revision(template_id, rev)
+        if found is None:
+            raise NotFound("There is no such revision.")
+        return found
+
     async def go_back(self, template_id: str, rev: int, by: str | None) -> Document:
         """Make an earlier wording the latest, as a new revision. Raises `NotFound`, `WrongInput`, `Conflict`."""
-        row, earlier = await self.get(template_id), await self._store.revision(template_id, rev)
-        if earlier is None:
-            raise NotFound("There is no such revision.")
+        row, earlier = await self.get(template_id), await self.revision(template_id, rev)
         parts = dict.fromkeys(PARTS) | _given(earlier["content"])
         return await self.patch(template_id, {"kind": earlier["kind"], **parts}, by, rev=row["rev"])
 

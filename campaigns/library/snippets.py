@@ -60,10 +60,15 @@ class Snippets:
         except DuplicateKeyError:
             raise Conflict("There is or was a snippet with this key; take another one.", code="key_taken") from None
 
-    async def change(self, snippet_id: str, changes: Mapping[str, Any], by: str | None) -> Document:
-        """Replace the fields given. Raises `NotFound`, `WrongInput`, `Conflict`."""
+    async def change(
+        self, snippet_id: str, changes: Mapping[str, Any], by: str | None, *, rev: int | None = None
+    ) -> Document:  # fmt: skip
+        """Replace the fields given. With `rev` only if that is still the latest. Raises `NotFound`, `WrongInput`,
+        `Conflict`."""
         for _ in range(ROUNDS):
             row = await self.get(snippet_id)
+            if rev is not None and row["rev"] != rev:
+                raise Conflict("Somebody else has changed this snippet meanwhile.", code="changed_meanwhile")
             merged = {"name": row["name"], **row["content"], **changes, "key": row["key"]}
             given = SnippetInput.model_validate(merged)
             content = await self._checked(given)
@@ -82,6 +87,25 @@ class Snippets:
     async def page(self, *, limit: int | None = None, cursor: str | None = None) -> Page[Document]:
         """By key."""
         return await self._store.page(limit=limit, cursor=cursor)
+
+    async def revisions(
+        self, snippet_id: str, *, limit: int | None = None, cursor: str | None = None
+    ) -> Page[Document]:  # fmt: skip
+        """Every wording it had, newest first. Raises `NotFound`."""
+        await self.get(snippet_id)
+        return await self._store.revisions(snippet_id, limit=limit, cursor=cursor)
+
+    async def revision(self, snippet_id: str, rev: int) -> Document:
+        """One of them. Raises `NotFound`."""
+        found = await self._store.revision(snippet_id, rev)
+        if found is None:
+            raise NotFound("There is no such revision.")
+        return found
+
+    async def go_back(self, snippet_id: str, rev: int, by: str | None) -> Document:
+        """Make earlier words the latest, as a new revision. Raises `NotFound`, `WrongInput`, `Conflict`."""
+        row, earlier = await self.get(snippet_id), await self.revision(snippet_id, rev)
+        return await self.change(snippet_id, dict(earlier["content"]), by, rev=row["rev"])
 
     async def users(self, key: str) -> list[Document]:
         """Templates and snippets in which it stands: `{_id, name}`."""

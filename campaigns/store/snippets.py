@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-import orjson
-from pymongo import ASCENDING, IndexModel, ReturnDocument
+from pymongo import ASCENDING, IndexModel
 
 from base.clock import Clock
 from base.ids import new_id
-from base.mongo import Database, Document, DuplicateKeyError, Indexes
+from base.mongo import Database, Document, DuplicateKeyError, Indexes, Session
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from campaigns.store.revisions import Revisions, one_each, opened, packed
 from campaigns.store.templates import users_of
 from campaigns.wording.blocks import Brand
 from campaigns.wording.parts import DEPTH_MAX, snippets_in, texts_of
@@ -22,16 +22,20 @@ INDEXES: Indexes = {
         IndexModel([("includes", ASCENDING)], name="by_include"),
         IndexModel([("offers", ASCENDING)], name="by_offer"),
     ],
+    "snippet_revisions": [one_each("snippet_id")],
     "brand": [],
 }
 
 
 class SnippetStore:
     """Rows `{_id, key, name, content: {text, html, locales}, includes, offers, rev, deleted_at, …}`; content is kept as
-    JSON text. A `Shelf` of the renderer: what was taken away goes on being filled in where it is still named."""
+    JSON text, and each wording it ever had is a row of `snippet_revisions`. A `Shelf` of the renderer: what was taken
+    away goes on being filled in where it is still named."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._rows = database.collection("snippets")
+        self._database = database
+        self._revisions = Revisions(database.collection("snippet_revisions"), "snippet_id", "spr")
         self._brand = database.collection("brand")
         self._clock = clock
 
@@ -39,16 +43,21 @@ class SnippetStore:
         """A new one. A taken key raises `DuplicateKeyError`."""
         now = self._clock()
         row = {
-            "_id": new_id("snp"), "key": key, "name": name, "content": _text(content), "rev": 1, "deleted_at": None,
+            "_id": new_id("snp"), "key": key, "name": name, "content": packed(content), "rev": 1, "deleted_at": None,
             "created_at": now, "updated_at": now, "created_by": by, "updated_by": by, **named,
         }  # fmt: skip
-        await self._rows.insert_one(row)
-        return _opened(row)
+
+        async def work(session: Session) -> None:
+            await self._rows.insert_one(row, session=session)
+            await self._revisions.begin(row, session)
+
+        await self._database.in_transaction(work)
+        return opened(row)
 
     async def get(self, snippet_id: str) -> Document | None:
         """One that is there."""
         row = await self._rows.find_one({"_id": snippet_id, "deleted_at": None})
-        return _opened(row) if row else None
+        return opened(row) if row else None
 
     async def existing(self, keys: Iterable[str]) -> frozenset[str]:
         """Those that are there."""
@@ -58,13 +67,32 @@ class SnippetStore:
     async def change(
         self, snippet_id: str, rev: int, name: str, content: Mapping[str, Any], named: Document, by: str | None
     ) -> Document | None:
-        """Replace it if nobody did so since `rev`; None when somebody did."""
-        fields = {"name": name, "content": _text(content), "updated_at": self._clock(), "updated_by": by, **named}
-        row = await self._rows.find_one_and_update(
-            {"_id": snippet_id, "rev": rev, "deleted_at": None}, {"$set": fields, "$inc": {"rev": 1}},
-            return_document=ReturnDocument.AFTER,
-        )  # fmt: skip
-        return _opened(row) if row else None
+        """Replace it if nobody did so since `rev`, as a new revision; None when somebody did."""
+        fields = {"name": name, "content": packed(content), "updated_at": self._clock(), "updated_by": by, **named}
+        wanted = {"_id": snippet_id, "rev": rev, "deleted_at": None}
+
+        async def work(session: Session) -> Document | None:
+            before: Document | None = await self._rows.find_one_and_update(
+                wanted, {"$set": fields, "$inc": {"rev": 1}}, session=session
+            )
+            if before is None:
+                return None
+            after = {**before, **fields, "rev": rev + 1}
+            await self._revisions.go_on(before, after, session)
+            return after
+
+        row = await self._database.in_transaction(work)
+        return opened(row) if row else None
+
+    async def revision(self, snippet_id: str, rev: int) -> Document | None:
+        """The words of one revision: `{snippet_id, rev, name, content, at, by}`."""
+        return await self._revisions.get(await self._rows.find_one({"_id": snippet_id}), snippet_id, rev)
+
+    async def revisions(
+        self, snippet_id: str, *, limit: int | None = None, cursor: str | None = None
+    ) -> Page[Document]:  # fmt: skip
+        """All of them, newest first."""
+        return await self._revisions.page(snippet_id, limit=limit, cursor=cursor)
 
     async def delete(self, snippet_id: str) -> bool:
         """Take it out of the list."""
@@ -84,7 +112,7 @@ class SnippetStore:
         size = bounded(limit)
         found = await self._rows.find(wanted).sort("key", ASCENDING).limit(size + 1).to_list(None)
         rows, more = cut(found, size)
-        return Page([_opened(row) for row in rows], write_cursor(rows[-1]["key"]) if more else None)
+        return Page([opened(row) for row in rows], write_cursor(rows[-1]["key"]) if more else None)
 
     async def users(self, *, include: str | None = None, offer: str | None = None) -> list[Document]:
         """Snippets in which this snippet or this offer stands: `{_id, name}`."""
@@ -99,7 +127,7 @@ class SnippetStore:
         for _ in range(DEPTH_MAX + 1):
             if not edge:
                 break
-            rows = [_opened(row) async for row in self._rows.find({"key": {"$in": list(edge)}})]
+            rows = [opened(row) async for row in self._rows.find({"key": {"$in": list(edge)}})]
             found |= {row["key"]: row["content"] for row in rows}
             edge = {each for row in rows for each in snippets_in(*texts_of(row["content"]))} - set(found)
         return found
@@ -116,11 +144,3 @@ class SnippetStore:
             await self._brand.update_one({"_id": "brand"}, {"$set": fields}, upsert=True)
         except DuplicateKeyError:  # another one made it in the same moment
             await self._brand.update_one({"_id": "brand"}, {"$set": fields})
-
-
-def _text(content: Mapping[str, Any]) -> str:
-    return orjson.dumps(dict(content)).decode()
-
-
-def _opened(row: Document) -> Document:
-    return {**row, "content": orjson.loads(row["content"])}

@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import orjson
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from base.clock import Clock
 from base.ids import new_id
 from base.mongo import Collection, Database, Document, Indexes, Session, whole
-from base.pages import Page, bounded, cut, newest_first, read_cursor, write_cursor
+from base.pages import Page, newest_first
+from campaigns.store.revisions import Revisions, one_each, opened, packed
 from campaigns.wording.parts import names_in
 
 INDEXES: Indexes = {
@@ -28,9 +28,7 @@ INDEXES: Indexes = {
         IndexModel([("offers", ASCENDING)], name="by_offer", sparse=True),
         IndexModel([("tags", ASCENDING), ("_id", DESCENDING)], name="by_tag", sparse=True),
     ],
-    "template_revisions": [
-        IndexModel([("template_id", ASCENDING), ("rev", DESCENDING)], name="once", unique=True),
-    ],
+    "template_revisions": [one_each("template_id")],
 }
 
 
@@ -41,34 +39,34 @@ class TemplateStore:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._rows = database.collection("templates")
-        self._revisions = database.collection("template_revisions")
+        self._revisions = Revisions(database.collection("template_revisions"), "template_id", "tpr", ("kind",))
         self._clock = clock
 
     async def add(self, name: str, kind: str, content: Mapping[str, Any], by: str | None, **more: Any) -> Document:
         """A new template. A taken `recipe_key` raises `DuplicateKeyError`."""
         now = self._clock()
         row = {
-            "_id": new_id("tpl"), "name": name, "kind": kind, "content": _text(content), "rev": 1, "deleted_at": None,
+            "_id": new_id("tpl"), "name": name, "kind": kind, "content": packed(content), "rev": 1, "deleted_at": None,
             "created_at": now, "updated_at": now, "created_by": by, "updated_by": by, "tags": [], **names_in(content),
             **more,
         }  # fmt: skip
 
         async def work(session: Session) -> None:
             await self._rows.insert_one(row, session=session)
-            await self._revisions.insert_one(_revision(row), session=session)
+            await self._revisions.begin(row, session)
 
         await self._database.in_transaction(work)
-        return _opened(row)
+        return opened(row)
 
     async def get(self, template_id: str) -> Document | None:
         """One template, deleted ones among them: a run may still need it."""
         row = await self._rows.find_one({"_id": template_id})
-        return _opened(row) if row else None
+        return opened(row) if row else None
 
     async def many(self, ids: Iterable[str]) -> dict[str, Document]:
         """Templates by id."""
         found = self._rows.find({"_id": {"$in": list(set(ids))}})
-        return {row["_id"]: _opened(row) async for row in found}
+        return {row["_id"]: opened(row) async for row in found}
 
     async def existing(self, ids: Iterable[str]) -> frozenset[str]:
         """Those that are there and not deleted."""
@@ -78,7 +76,7 @@ class TemplateStore:
     async def by_recipe(self, recipe_key: str) -> Document | None:
         """The template that was installed under this key."""
         row = await self._rows.find_one({"recipe_key": recipe_key})
-        return _opened(row) if row else None
+        return opened(row) if row else None
 
     async def change(
         self, template_id: str, rev: int, name: str, kind: str, content: Mapping[str, Any], by: str | None,
@@ -86,7 +84,7 @@ class TemplateStore:
     ) -> Document | None:  # fmt: skip
         """Replace the content if nobody did so since `rev`, as a new revision; None when somebody did."""
         fields = {
-            "name": name, "kind": kind, "content": _text(content), "tags": list(tags), "updated_at": self._clock(),
+            "name": name, "kind": kind, "content": packed(content), "tags": list(tags), "updated_at": self._clock(),
             "updated_by": by, **names_in(content),
         }  # fmt: skip
         wanted = {"_id": template_id, "rev": rev, "deleted_at": None}
@@ -98,35 +96,21 @@ class TemplateStore:
             if before is None:
                 return None
             after = {**before, **fields, "rev": rev + 1}
-            for each in (before, after):  # the one before, too: it may be older than the revisions
-                made = _revision(each)
-                same = {"template_id": template_id, "rev": each["rev"]}
-                await self._revisions.update_one(same, {"$setOnInsert": made}, upsert=True, session=session)
+            await self._revisions.go_on(before, after, session)
             return after
 
         row = await self._database.in_transaction(work)
-        return _opened(row) if row else None
+        return opened(row) if row else None
 
     async def revision(self, template_id: str, rev: int) -> Document | None:
         """The wording of one revision: `{template_id, rev, name, kind, content, at, by}`."""
-        row = await self._revisions.find_one({"template_id": template_id, "rev": rev})
-        if row is not None:
-            return _opened(row)
-        head = await self._rows.find_one({"_id": template_id, "rev": rev})
-        return _opened(_revision(head)) if head else None
+        return await self._revisions.get(await self._rows.find_one({"_id": template_id}), template_id, rev)
 
     async def revisions(
         self, template_id: str, *, limit: int | None = None, cursor: str | None = None
     ) -> Page[Document]:  # fmt: skip
         """All of them, newest first."""
-        wanted: Document = {"template_id": template_id}
-        if cursor is not None:
-            (last,) = read_cursor(cursor, int)
-            wanted["rev"] = {"$lt": last}
-        size = bounded(limit)
-        found = await self._revisions.find(wanted).sort("rev", DESCENDING).limit(size + 1).to_list(None)
-        rows, more = cut(found, size)
-        return Page([_opened(row) for row in rows], write_cursor(rows[-1]["rev"]) if more else None)
+        return await self._revisions.page(template_id, limit=limit, cursor=cursor)
 
     async def users(self, *, include: str | None = None, offer: str | None = None) -> list[Document]:
         """Templates in which this snippet or this offer stands: `{_id, name}`."""
@@ -157,22 +141,7 @@ class TemplateStore:
         if q:
             like = {"$regex": re.escape(q), "$options": "i"}
             wanted["$or"] = [{"name": like}, {"content": like}, {"tags": like}]
-        return (await newest_first(self._rows, wanted, limit, cursor)).each(_opened)
-
-
-def _revision(row: Document) -> Document:
-    return {
-        "_id": new_id("tpr"), "template_id": row["_id"], "rev": row["rev"], "name": row["name"], "kind": row["kind"],
-        "content": row["content"], "at": row["updated_at"], "by": row["updated_by"],
-    }  # fmt: skip
-
-
-def _text(content: Mapping[str, Any]) -> str:
-    return orjson.dumps(dict(content)).decode()
-
-
-def _opened(row: Document) -> Document:
-    return {**row, "content": orjson.loads(row["content"])}
+        return (await newest_first(self._rows, wanted, limit, cursor)).each(opened)
 
 
 async def users_of(rows: Collection, include: str | None, offer: str | None) -> list[Document]:

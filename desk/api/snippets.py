@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -12,7 +12,7 @@ from campaigns.library.snippets import SnippetInput, SnippetWording
 from campaigns.wording.blocks import Brand
 from desk.api.contract import Call, Operations
 from desk.api.scope import refuse_scoped
-from desk.api.shapes import Name, PageQuery, Patch, Time, View, listed
+from desk.api.shapes import Body, Name, PageQuery, Patch, Time, View, listed
 
 operations = Operations("snippets")
 
@@ -24,6 +24,12 @@ class SnippetPatch(Patch):
     text: Source = ""
     html: Source | None = None
     locales: dict[LocaleName, SnippetWording] = Field(default_factory=dict, max_length=60)
+
+
+class SnippetRestoreInput(Body):
+    """Which revision becomes the latest again; left out: the deletion is undone."""
+
+    rev: Annotated[int, Field(ge=1)] | None = None
 
 
 class UserView(View):
@@ -51,6 +57,18 @@ class SnippetDetail(SnippetView):
     """With who uses it."""
 
     used_by: list[UserView]
+
+
+class SnippetRevisionView(View):
+    """One wording a snippet had."""
+
+    rev: int
+    name: str
+    text: str
+    html: str | None
+    locales: dict[str, SnippetWording]
+    at: Time
+    by: str | None
 
 
 def snippet_view(row: Document) -> SnippetView:
@@ -95,11 +113,26 @@ async def delete_snippet(call: Call) -> None:
     await call.runtime.snippets.delete(call.path["id"])
 
 
-@operations("POST", "/snippets/{id:snp}/restore", roles=["marketer"], returns=SnippetView)
+@operations("GET", "/snippets/{id:snp}/revisions", roles=["viewer"], query=PageQuery, returns=list[SnippetRevisionView])
+async def list_snippet_revisions(call: Call) -> Any:
+    """List every wording a snippet had, newest first."""
+    found = await call.runtime.snippets.revisions(call.path["id"], limit=call.query.limit, cursor=call.query.cursor)
+    views = [
+        SnippetRevisionView.model_validate(
+            {name: each.get(name) for name in SnippetRevisionView.model_fields} | each["content"]
+        )
+        for each in found.data
+    ]
+    return listed(found, views)
+
+
+@operations("POST", "/snippets/{id:snp}/restore", roles=["marketer"], body=SnippetRestoreInput, returns=SnippetView)
 async def restore_snippet(call: Call) -> Any:
-    """Undo a deletion."""
+    """Undo a deletion, or make an earlier revision the latest."""
     refuse_scoped(call)
-    return snippet_view(await call.runtime.snippets.restore(call.path["id"]))
+    if call.body.rev is None:
+        return snippet_view(await call.runtime.snippets.restore(call.path["id"]))
+    return snippet_view(await call.runtime.snippets.go_back(call.path["id"], call.body.rev, call.principal.id))
 
 
 @operations("GET", "/brand", roles=["viewer"], returns=Brand)

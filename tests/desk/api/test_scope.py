@@ -65,7 +65,7 @@ BODIES: dict[str, Any] = {
     "preview_tiers": {"tiers": []},
     "change_template": {"name": "n"},
     "check_template": {"profile_id": "{prf}"},
-    "restore_template": {"rev": 1},
+    "restore_template": {"rev": 1}, "restore_snippet": {"rev": 1},
     "try_template": {"locale": "en"},
     "create_snippet": {"key": "taken-over", "name": "n", "text": "b"},
     "change_snippet": {"name": "Taken over"},
