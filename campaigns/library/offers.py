@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from base.clock import Clock
 from base.errors import Conflict, FieldError, NotFound, WrongInput
+from base.ids import new_id
 from base.mongo import Document, DuplicateKeyError
 from base.pages import Page
 from campaigns.store import OfferStore, SnippetStore, TemplateStore
@@ -26,6 +29,8 @@ ALPHABET = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 SIGNS_MIN = 6
 #: Codes laid into a list at once, and characters of one.
 CODES_MAX, CODE_MAX = 100_000, 100
+#: Codes in one write.
+LAID_AT_ONCE = 1000
 #: How often it is tried again because somebody else took the same code, or gave this person one, in the same moment.
 ROUNDS = 20
 Key = Annotated[str, StringConstraints(pattern=f"^{KEY}$")]
@@ -43,12 +48,25 @@ class OfferInput(BaseModel):
     pattern: Annotated[str, StringConstraints(strip_whitespace=True, max_length=60)] | None = None
     expires_at: AwareDatetime | None = None
     when_none: Literal["skip", "blank"] = "skip"
+    #: Of a list: with fewer codes left than this the desk warns; empty: with fewer than a tenth of all.
+    warn_below: Annotated[int, Field(ge=0, le=CODES_MAX)] | None = None
 
     @model_validator(mode="after")
     def _can_be_made(self) -> OfferInput:
         if self.source == "generated" and (self.pattern or "").count("#") < SIGNS_MIN:
             raise ValueError(f"a pattern needs {SIGNS_MIN} or more # signs, such as TEA-########")
         return self
+
+
+@dataclass(frozen=True)
+class Laid:
+    """What became of codes laid into a list: how many are new, which stand in it already, which were given twice.
+    `lot`: by it they are taken out again."""
+
+    added: int
+    known: tuple[str, ...]
+    twice: tuple[str, ...]
+    lot: str
 
 
 class Offers:
@@ -99,20 +117,28 @@ class Offers:
         await self.get(offer_id)
         return await self._store.given(offer_id, limit=limit, cursor=cursor)
 
-    async def add_codes(self, offer_id: str, codes: Sequence[str]) -> int:
-        """Lay codes into the list; how many were new. Raises `NotFound`, `WrongInput`."""
+    async def add_codes(self, offer_id: str, codes: Sequence[str]) -> Laid:
+        """Lay codes into the list. Raises `NotFound`, `WrongInput`."""
         offer = await self.get(offer_id)
         if offer["source"] != "list":
             raise WrongInput("The codes of this offer are made by its pattern.", code="generated")
-        wanted = list(dict.fromkeys(each.strip() for each in codes if each.strip()))
-        if len(wanted) > CODES_MAX:
+        given = [clean for each in codes if (clean := each.strip())]
+        counts = Counter(given)
+        if len(counts) > CODES_MAX:
             raise WrongInput(f"At most {CODES_MAX} codes at once.", [FieldError("codes", "are too many")])
-        for number, each in enumerate(wanted):
+        for number, each in enumerate(given):
             if len(each) > CODE_MAX or re.search(r"[\x00-\x1f\x7f]", each):
                 raise WrongInput("A code is one short line.", [FieldError(f"codes[{number}]", "is not a code")])
-        return sum(
-            [await self._store.add_codes(offer_id, wanted[at : at + 1000]) for at in range(0, len(wanted), 1000)]
-        )
+        wanted, lot, known = list(counts), new_id("evt"), []
+        for at in range(0, len(wanted), LAID_AT_ONCE):
+            known += await self._store.add_codes(offer_id, wanted[at : at + LAID_AT_ONCE], lot)
+        twice = tuple(each for each, count in counts.items() if count > 1)
+        return Laid(len(wanted) - len(known), tuple(known), twice, lot)
+
+    async def take_out(self, offer_id: str, lot: str) -> int:
+        """Undo that, as far as nobody was given one of them meanwhile; how many. Raises `NotFound`."""
+        await self.get(offer_id)
+        return await self._store.take_out(offer_id, lot)
 
     async def users(self, key: str) -> list[Document]:
         """Templates and snippets that show its codes."""
@@ -183,6 +209,14 @@ class Offers:
 def made(pattern: str) -> str:
     """A code by the pattern; each `#` is a sign nobody can foresee."""
     return re.sub("#", lambda _: secrets.choice(ALPHABET), pattern)
+
+
+def is_low(offer: Document, free: int, given: int) -> bool:
+    """Whether so few codes of a list are left that somebody should lay in more."""
+    if offer["source"] != "list":
+        return False
+    below = offer.get("warn_below")
+    return free < (below if below is not None else max((free + given) // 10, 1))
 
 
 def _over(offer: Document, now: datetime) -> bool:

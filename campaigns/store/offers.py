@@ -40,8 +40,9 @@ INDEXES: Indexes = {
 
 
 class OfferStore:
-    """Offers `{_id, key, name, source: list|generated, pattern, expires_at, when_none: skip|blank, deleted_at, …}`;
-    codes `{_id, offer_id, code, free?, profile_id?, slot?, send_id?, assigned_at?}`."""
+    """Offers `{_id, key, name, source: list|generated, pattern, expires_at, when_none: skip|blank,
+    warn_below, deleted_at, …}`;
+    codes `{_id, offer_id, code, lot?, free?, profile_id?, slot?, send_id?, assigned_at?}`."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._offers = database.collection("offers")
@@ -88,10 +89,15 @@ class OfferStore:
         rows, more = cut(found, size)
         return Page(rows, write_cursor(rows[-1]["key"]) if more else None)
 
-    async def add_codes(self, offer_id: str, codes: Sequence[str]) -> int:
-        """Lay these into the list; how many were not there yet."""
-        rows = [{"_id": new_id("cpn"), "offer_id": offer_id, "code": code, "free": True} for code in codes]
-        return len(rows) - len(await inserted_apart_from_duplicates(self._codes, rows)) if rows else 0
+    async def add_codes(self, offer_id: str, codes: Sequence[str], lot: str) -> list[str]:
+        """Lay these into the list; those that were there already."""
+        rows = [{"_id": new_id("cpn"), "offer_id": offer_id, "code": code, "free": True, "lot": lot} for code in codes]
+        return [codes[at] for at in sorted(await inserted_apart_from_duplicates(self._codes, rows))]
+
+    async def take_out(self, offer_id: str, lot: str) -> int:
+        """Those of this lot that nobody has are gone; how many."""
+        wanted = {"offer_id": offer_id, "free": True, "lot": lot}
+        return (await self._codes.delete_many(wanted, hint="free")).deleted_count
 
     async def tally(self, offer_id: str) -> tuple[int, int]:
         """How many codes are free and how many are given."""

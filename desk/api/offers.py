@@ -8,12 +8,14 @@ from pydantic import AwareDatetime, Field, StringConstraints
 
 from base.errors import FieldError, WrongInput
 from base.mongo import Document
-from campaigns.library.offers import CODES_MAX, SIGNS_MIN, OfferInput
+from campaigns.library.offers import CODES_MAX, SIGNS_MIN, Laid, OfferInput, is_low
 from desk.api.contract import Call, Operations
 from desk.api.scope import refuse_scoped, seen_ids
 from desk.api.shapes import Body, Name, PageQuery, Patch, Time, View, listed
 
 operations = Operations("offers")
+#: Codes that are named in an answer.
+NAMED_MAX = 100
 Code = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100)]
 
 
@@ -24,6 +26,7 @@ class OfferPatch(Patch):
     pattern: Annotated[str, StringConstraints(max_length=60)] | None = None
     expires_at: AwareDatetime | None = None
     when_none: Literal["skip", "blank"] = "skip"
+    warn_below: Annotated[int, Field(ge=0, le=CODES_MAX)] | None = None
 
 
 class CodesInput(Body):
@@ -33,13 +36,16 @@ class CodesInput(Body):
 
 
 class AddedView(View):
-    """How many were new."""
+    """How many were new; the first of those that stand in the list already, and of those that were given twice."""
 
     added: int
+    known: list[str]
+    twice: list[str]
 
 
 class OfferView(View):
-    """An offer; `{{ coupon('key') }}` shows a person their code. `free` counts what is left of a list."""
+    """An offer; `{{ coupon('key') }}` shows a person their code. `free` counts what is left of a list, `low`
+    says that it is little: fewer than `warn_below`, else than a tenth."""
 
     id: str
     key: str
@@ -48,8 +54,10 @@ class OfferView(View):
     pattern: str | None
     expires_at: Time | None
     when_none: Literal["skip", "blank"]
+    warn_below: int | None
     free: int
     given: int
+    low: bool
     created_at: Time
     updated_at: Time
 
@@ -66,7 +74,8 @@ class CouponView(View):
 async def _view(call: Call, row: Document) -> OfferView:
     free, given = await call.runtime.offers.tally(row["_id"])
     shown = {name: row.get(name) for name in OfferView.model_fields}
-    return OfferView.model_validate({**shown, "id": row["_id"], "free": free, "given": given})
+    counts = {"free": free, "given": given, "low": is_low(row, free, given)}
+    return OfferView.model_validate({**shown, "id": row["_id"], **counts})
 
 
 @operations("GET", "/offers", roles=["viewer"], query=PageQuery, returns=list[OfferView])
@@ -118,7 +127,8 @@ async def restore_offer(call: Call) -> Any:
 async def add_offer_codes(call: Call) -> Any:
     """Lay codes into the list of an offer."""
     refuse_scoped(call)
-    return AddedView(added=await call.runtime.offers.add_codes(call.path["id"], call.body.codes))
+    laid: Laid = await call.runtime.offers.add_codes(call.path["id"], call.body.codes)
+    return AddedView(added=laid.added, known=list(laid.known[:NAMED_MAX]), twice=list(laid.twice[:NAMED_MAX]))
 
 
 @operations("GET", "/offers/{id:ofr}/codes", roles=["viewer"], query=PageQuery, returns=list[CouponView])

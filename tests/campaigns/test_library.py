@@ -54,7 +54,7 @@ async def offer(offers: Offers, codes: list[str] | None = None, **more: Any) -> 
     fields = {"source": "list"} if codes is not None else {"pattern": "TEA-########"}
     row = await offers.create(OfferInput.model_validate({"key": key, "name": "Spring", **fields, **more}), None)
     if codes:
-        assert await offers.add_codes(row["_id"], codes) == len(set(codes))
+        assert (await offers.add_codes(row["_id"], codes)).added == len(set(codes))
     return row
 
 
@@ -123,7 +123,7 @@ async def test_an_erased_person_leaves_a_code_nobody_gets_again(offers: Offers, 
     (code,) = await codes(offers, row, "prf_erased")
     room, traces = CouponRoom(db), Traces(profile_ids=("prf_erased",))
     assert await room.count(traces) == 1 and await room.erase(traces) == 1 and await room.count(traces) == 0
-    assert await offers.add_codes(row["_id"], [code]) == 0
+    assert (await offers.add_codes(row["_id"], [code])).added == 0
     (other,) = await codes(offers, row, "prf_new")
     assert other != code and "prf_erased" not in str(await db.collection("coupon_codes").find().to_list(None))
 
@@ -137,8 +137,10 @@ def test_made_codes_are_no_one_s_guess() -> None:
 
 async def test_a_list_is_read_strictly(offers: Offers) -> None:
     row = await offer(offers, [])
-    assert await offers.add_codes(row["_id"], [" A ", "A", "", "B"]) == 2
-    assert await offers.add_codes(row["_id"], ["B", "C"]) == 1
+    laid = await offers.add_codes(row["_id"], [" A ", "A", "", "B"])
+    assert (laid.added, laid.known, laid.twice) == (2, (), ("A",))
+    laid = await offers.add_codes(row["_id"], ["B", "C"])
+    assert (laid.added, laid.known, laid.twice) == (1, ("B",), ())
     with pytest.raises(WrongInput):
         await offers.add_codes(row["_id"], ["x" * 101])
     generated = await offer(offers)

@@ -82,7 +82,10 @@ async def test_an_offer_and_its_codes(world: World) -> None:
     async with world.client("marketer") as client:
         made = await ask(client, "POST", "/offers", {"key": "list", "name": "List", "source": "list"}, 201)
         path = f"/offers/{made['id']}"
-        assert await ask(client, "POST", f"{path}/codes", {"codes": ["A", "B", "A"]}) == {"added": 2}
+        assert await ask(client, "POST", f"{path}/codes", {"codes": ["A", "B", "A"]}) == {
+            "added": 2, "known": [], "twice": ["A"],
+        }  # fmt: skip
+        assert await ask(client, "POST", f"{path}/codes", {"codes": ["B"]}) == {"added": 0, "known": ["B"], "twice": []}
         assert (await ask(client, "GET", path))["free"] == 2
         assert await ask(client, "POST", "/offers", {"key": "list", "name": "x", "pattern": "######"}, 409)
         await ask(client, "POST", "/offers", {"key": "weak", "name": "x", "pattern": "A-##"}, 422)
