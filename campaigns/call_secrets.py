@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import secrets
 import time
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from base.clock import Clock
 from base.mongo import Document
@@ -18,6 +19,15 @@ BOTH_FOR = timedelta(hours=24)
 #: Seconds for which what was read is good enough.
 FRESH_S = 10.0
 _CONTEXT = "journeys:webhook_secret"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How it stands, without the secret. `both_until`: so long the former one signs too."""
+
+    is_made: bool
+    exchanged_at: datetime | None
+    both_until: datetime | None
 
 
 class CallSecrets:
@@ -48,6 +58,21 @@ class CallSecrets:
         await self._store.exchange(self._sealed(), self._clock())
         self._known = []
         return await self.current()
+
+    async def standing(self) -> Standing:
+        """Since when, and until when the former one signs too."""
+        row = await self._store.get()
+        at = row.get("exchanged_at") if row else None
+        both = at + BOTH_FOR if row and row.get("former") and at is not None else None
+        return Standing(row is not None, at, both if both is not None and self._clock() < both else None)
+
+    async def take_back(self) -> bool:
+        """Undo an exchange while both sign: the former one is in use again, the new one signs for another day."""
+        row = await self._store.get()
+        if row is None or (await self.standing()).both_until is None:
+            return False
+        self._known = []
+        return await self._store.take_back(row["secret"], self._clock())
 
     def _sealed(self) -> str:
         made = SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()

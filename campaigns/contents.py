@@ -124,6 +124,13 @@ def wording_for(content: Mapping[str, Any], locale: str | None) -> tuple[dict[st
     return {**main, **own}, chosen
 
 
+def fallen_back(content: Mapping[str, Any], locale: str) -> tuple[str, ...]:
+    """The parts that this language of a content takes from the main wording."""
+    own = content["locales"][locale]
+    wording, _ = wording_for(content, locale)
+    return tuple(part for part in PARTS if wording.get(part) and own.get(part) is None)
+
+
 def closest_locale(wanted: str | None, offered: Sequence[str]) -> str | None:
     """The offered locale that fits best: the same, then shorter and shorter (`zh_Hans_CN` → `zh_Hans` → `zh`),
 

@@ -21,7 +21,7 @@ from desk.i18n import LANGUAGES, Formats, chosen_language, zone_of
 from desk.keys import runtime_of
 from desk.middleware import NONCE, POSITION
 from desk.pages.moments import value_words
-from desk.sections import profile_sections, settings_menu
+from desk.sections import content_sections, profile_sections, settings_menu
 
 FOLDER = Path(__file__).parent / "templates"
 LANGUAGE_COOKIE = "rapport-language"
@@ -53,7 +53,7 @@ def _environment(language: str, assets: Assets) -> Environment:
     environment.install_gettext_translations(i18n.translations(language), newstyle=True)  # type: ignore[attr-defined]
     environment.globals.update(asset=assets.url, icon=icon, hue_of=hue_of, initials=initials, said=said)
     environment.globals.update(settings_menu=settings_menu, profile_sections=profile_sections)
-    environment.globals.update(value_words=value_words)
+    environment.globals.update(content_sections=content_sections, value_words=value_words)
     return environment
 
 

@@ -40,6 +40,7 @@ SETTINGS: tuple[tuple[str, tuple[Section, ...]], ...] = (
         Section("/settings/tracking", N_("Website tracking"), ("marketer",)),
         Section("/settings/sending", N_("Rules of sending")),
         Section("/settings/brand", N_("Look of letters")),
+        Section("/settings/tests", N_("Test sends"), ("admin",), whole=True),
         Section("/settings/links", N_("Links and results")),
     )),
     (N_("Customers"), (
@@ -56,7 +57,13 @@ SETTINGS: tuple[tuple[str, tuple[Section, ...]], ...] = (
         Section("/settings/privacy", N_("Privacy"), ("admin",), whole=True),
         Section("/settings/retention", N_("Retention"), ("admin",), whole=True),
     )),
-    (N_("Programs"), (Section("/api/docs", N_("API")),)),
+    (N_("Programs"), (
+        Section("/api/docs", N_("API")),
+        Section("/settings/calls", N_("Calls of journeys"), ("admin",), whole=True),
+    )),
+)  # fmt: skip
+CONTENT: tuple[Section, ...] = (
+    Section("/templates", N_("Templates")), Section("/snippets", N_("Snippets")), Section("/offers", N_("Offers")),
 )  # fmt: skip
 PROFILES: tuple[Section, ...] = (
     Section("/profiles", N_("Profiles")),
@@ -79,6 +86,11 @@ def profile_sections(principal: Principal, path: str, *, agents_export: bool) ->
     """The pages about all people. Pure; `agents_export`: whether the deployment lets agents export."""
     hidden = () if agents_export or principal.may("marketer") else ("/profiles/exports",)
     return _entries([each for each in PROFILES if each.path not in hidden], principal, path)
+
+
+def content_sections(principal: Principal, path: str) -> list[Entry]:
+    """What messages are made of. Pure."""
+    return _entries(CONTENT, principal, path)
 
 
 def _entries(sections: tuple[Section, ...] | list[Section], principal: Principal, path: str) -> list[Entry]:

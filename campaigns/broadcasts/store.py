@@ -225,8 +225,19 @@ class TesterStore:
         wanted = sorted(set(values))
         await self._rows.delete_many({"_id": {"$nin": wanted}})
         for value in wanted:
-            fresh = {"$setOnInsert": {"by": by, "at": self._clock()}}
+            await self.add(value, by)
+
+    async def add(self, value: str, by: str | None) -> None:
+        """This one too."""
+        fresh = {"$setOnInsert": {"by": by, "at": self._clock()}}
+        try:
             await self._rows.update_one({"_id": value}, fresh, upsert=True)
+        except DuplicateKeyError:
+            pass  # somebody else added it in the same moment
+
+    async def remove(self, value: str) -> bool:
+        """This one no more; False when it was not there."""
+        return (await self._rows.delete_one({"_id": value})).deleted_count == 1
 
 
 class PaceStore:

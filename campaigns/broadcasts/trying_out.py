@@ -31,6 +31,7 @@ from inbox.sources import Prepared, written
 from profiles.normalise import email_address
 
 MARK = "[Test] "
+NO_TESTER = "is neither a mail address nor the id of a profile"
 #: Id of a colleague → mail address.
 Addresses = Callable[[], Awaitable[Mapping[str, str]]]
 
@@ -73,15 +74,26 @@ class TestSends:
         """Replace the list. Raises `WrongInput` for what is neither a mail address nor a person."""
         found, faults = [], []
         for place, value in enumerate(values):
-            clean = value if is_id(value, "prf") else email_address(value)
+            clean = _tester(value)
             if clean is None:
-                faults.append(FieldError(f"addresses[{place}]", "is neither a mail address nor the id of a profile"))
+                faults.append(FieldError(f"addresses[{place}]", NO_TESTER))
             else:
                 found.append(clean)
         if faults:
             raise WrongInput("The list is not right.", faults)
         await self._testers.replace(found, by)
         return await self._testers.all()
+
+    async def allow_one(self, value: str, by: str | None) -> None:
+        """This address or person too. Raises `WrongInput`."""
+        clean = _tester(value)
+        if clean is None:
+            raise WrongInput("The list is not right.", [FieldError("address", NO_TESTER)])
+        await self._testers.add(clean, by)
+
+    async def disallow(self, value: str) -> bool:
+        """This one no more; False when it was not allowed."""
+        return await self._testers.remove(value)
 
     async def send(
         self, broadcast_id: str, to: Sequence[str], *, as_profile: str | None = None, arm: str | None = None,
@@ -169,6 +181,10 @@ class TestSends:
         if not isinstance(answer, Prepared):
             raise WrongInput(answer.sentence, [FieldError("content", answer.sentence)], code=answer.code)
         return _marked(answer.message)
+
+
+def _tester(value: str) -> str | None:
+    return value if is_id(value, "prf") else email_address(value)
 
 
 def _context(person: Mapping[str, Any], campaign: Mapping[str, Any], links: Mapping[str, str]) -> Document:

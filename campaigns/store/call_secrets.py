@@ -41,3 +41,9 @@ class CallSecretStore:
             {"_id": _ID}, change, return_document=ReturnDocument.AFTER
         )
         return row
+
+    async def take_back(self, current: str, at: datetime) -> bool:
+        """The former one takes its place again and `current` becomes the former; False when that is not in use."""
+        change: list[Mapping[str, Any]] = [{"$set": {"secret": "$former", "former": "$secret", "exchanged_at": at}}]
+        wanted = {"_id": _ID, "secret": current, "former": {"$type": "string"}}
+        return (await self._rows.update_one(wanted, change)).modified_count == 1

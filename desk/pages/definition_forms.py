@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -10,9 +10,13 @@ from pydantic import BaseModel, ValidationError
 
 from base.errors import Conflict, FieldError, NotFound, WrongInput
 from base.ids import Prefix, is_id
+from base.mongo import Document
 from desk.auth import principal_of
 from desk.i18n import N_
+from profiles.naming import free_key
 
+#: Keys that are tried for a name before somebody has to write one.
+KEYS_TRIED = 100
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -33,6 +37,21 @@ def faults_of(error: WrongInput | Conflict, taken: str) -> dict[str, str]:
     return {fault.path.partition(".")[0]: fault.message for fault in error.errors} or {"": str(error)}
 
 
+async def made_with_key(
+    given: str, name: str, otherwise: str, make: Callable[[str], Awaitable[Document]]
+) -> Document:  # fmt: skip
+    """Make something under the key that was written; without one, under the first that is free. Raises `Conflict`."""
+    taken: list[str] = []
+    while True:
+        key = given or free_key(name, taken, taken, otherwise=otherwise)
+        try:
+            return await make(key)
+        except Conflict as error:
+            if given or error.code != "key_taken" or len(taken) >= KEYS_TRIED:
+                raise
+            taken.append(key)
+
+
 def id_in(request: web.Request, name: str, kind: Prefix, missing: str) -> str:
     """The id in the address. Raises `NotFound` with the sentence `missing` for what is none."""
     found: str = request.match_info[name]
@@ -45,3 +64,9 @@ def removed_id(request: web.Request, kind: Prefix) -> str:
     """What was just taken away, for who may put it back."""
     found = request.query.get("removed", "")
     return found if is_id(found, kind) and principal_of(request).may_everywhere("marketer") else ""
+
+
+def put_back_of(request: web.Request) -> tuple[str, str] | None:
+    """(the revision whose words were just put back, the one that stood before): for undo."""
+    found = request.query.get("back", ""), request.query.get("before", "")
+    return found if all(each.isascii() and each.isdigit() and len(each) < 10 for each in found) else None

@@ -17,12 +17,13 @@ from base.mongo import Document
 from campaigns.contents import Rendered
 from campaigns.library.checks import Finding
 from campaigns.templates import read_template
-from desk.api.scope import reading, refuse_scoped, seen_ids
+from desk.api.scope import reading, refuse_scoped
 from desk.auth import principal_of, require
 from desk.forms import read_form
 from desk.i18n import N_, Formats
 from desk.keys import runtime_of
-from desk.pages.definition_forms import id_in
+from desk.pages.definition_forms import id_in, put_back_of
+from desk.pages.shown_as import ShownAs, SpokenWords, shown_as, spoken_words
 from desk.pages.template_form import (
     BLOCKS,
     BUTTONS_SHOWN,
@@ -40,7 +41,6 @@ from desk.pages.template_form import (
 )
 from desk.pages.templates import HERE, KINDS, MISSING
 from desk.render import page, reader_of
-from profiles.store.profiles import ProfileFilter
 
 routes = web.RouteTableDef()
 #: Nothing runs in the frame, nothing is asked for but pictures, and only our own pages may show it.
@@ -89,6 +89,8 @@ class Seen:
     findings: list[FindingView]
     kilobytes: str
     person: str
+    #: In which language it is, and what of it stands in another.
+    spoken: SpokenWords
     #: A WhatsApp template as approved, with our values in it.
     approved: str
 
@@ -99,9 +101,9 @@ async def letter(request: web.Request) -> web.StreamResponse:
     """The letter of the form, for the frame beside it."""
     form = await read_form(request)
     draft = read(form.items())
-    person = await _person(request, str(form.get("as", "")))
+    who = await _who(request, form)
     try:
-        rendered = await _preview(request, draft, person[0] if person else None)
+        rendered = await _preview(request, draft, who)
         markup = rendered.html or ""
     except WrongInput as error:
         faults = "; ".join(each.message for each in error.errors) or str(error)
@@ -171,7 +173,7 @@ async def _pressed(request: web.Request, row: Document | None) -> web.StreamResp
         raise web.HTTPSeeOther(f"{HERE}/{saved['_id']}?saved")
     if deed == "test":
         try:
-            mail = await _tried(request, row, draft, str(form.get("as", "")))
+            mail = await _tried(request, row, draft, await _who(request, form))
         except (WrongInput, Conflict) as error:
             return await _drawn(request, row, draft, form=form, bad=_said(error, formats), status=422)
         good = formats.text(N_("On its way to %(mail)s, marked as a test."), mail=mail)
@@ -195,13 +197,13 @@ async def _saved(request: web.Request, row: Document | None, draft: TemplateDraf
     return changed
 
 
-async def _tried(request: web.Request, row: Document | None, draft: TemplateDraft, asked: str) -> str:
-    runtime, person = runtime_of(request), await _person(request, asked)
+async def _tried(request: web.Request, row: Document | None, draft: TemplateDraft, who: ShownAs) -> str:
+    runtime = runtime_of(request)
     mail: str | None = (await runtime.users.addresses()).get(principal_of(request).id)
     if mail is None:
         raise WrongInput("A test goes to a colleague.")
     await runtime.proofs.send(
-        _content(draft), mail, source_id=row["_id"] if row else "new", profile_id=person[0] if person else None,
+        _content(draft), mail, source_id=row["_id"] if row else "new", profile_id=who.id or None,
         locale=draft.lang or None,
     )  # fmt: skip
     return mail
@@ -213,34 +215,27 @@ def _content(draft: TemplateDraft) -> dict[str, Any]:
     return read_template(given).model_dump(exclude={"name", "kind", "tags"})
 
 
-async def _preview(request: web.Request, draft: TemplateDraft, profile_id: str | None) -> Rendered:
+async def _preview(request: web.Request, draft: TemplateDraft, who: ShownAs) -> Rendered:
+    """The language at hand; the main one as who is chosen gets it, in theirs."""
     content = _content(draft)
-    if not draft.lang:
+    if not draft.lang and not who.id:
         content["locales"] = {}
-    made: Rendered = await runtime_of(request).templates.preview(content, profile_id, locale=draft.lang or None)
+    made: Rendered = await runtime_of(request).templates.preview(content, who.id or None, locale=draft.lang or None)
     return made
 
 
-async def _person(request: web.Request, asked: str) -> tuple[str, str] | None:
-    """As whom it is shown: the first that the words find, among those this reader may see; id and name."""
-    if not asked.strip():
-        return None
-    runtime = runtime_of(request)
-    try:
-        found = (await runtime.profiles.page(ProfileFilter(q=asked.strip()[:200]), limit=10)).data
-    except WrongInput:
-        return None
-    seen = await seen_ids(reading(request), {each.id for each in found})
-    return next(((each.id, each.display_name) for each in found if each.id in seen), None)
+async def _who(request: web.Request, form: Mapping[str, Any]) -> ShownAs:
+    """As whom it is shown: one of those whom the words find, the first where none is chosen."""
+    return await shown_as(request, str(form.get("as") or ""), str(form.get("person") or ""))
 
 
 async def _drawn(
     request: web.Request, row: Document | None, draft: TemplateDraft, *, form: Mapping[str, Any] | None = None,
     good: str = "", bad: str = "", reach: bool = False, status: int = 200,
 ) -> web.Response:  # fmt: skip
-    formats, asked = reader_of(request), str((form or {}).get("as", ""))
+    formats, who = reader_of(request), await _who(request, form or {})
     may_change = principal_of(request).may_everywhere("marketer")
-    seen = await _seen(request, draft, asked, reach=reach)
+    seen = await _seen(request, draft, who, reach=reach)
     wording = {**dict.fromkeys(PARTS), **draft.wording}
     call = {"name": "", "language": "", "header": (), "body": (), "buttons": (), **(wording["whatsapp"] or {})}
     buttons = [*(wording.get("buttons") or ()), *({"title": "", "url": ""} for _ in range(BUTTONS_SHOWN))][
@@ -252,9 +247,10 @@ async def _drawn(
         "template": row, "draft": draft, "call": call, "wording": wording,
         "blocks": blocks_view(wording["blocks"], formats),
         "palette": {name: formats.text(label) for name, label in BLOCKS.items()}, "buttons": buttons,
-        "packed": packed(draft), "removed": packed_block(draft), "seen": seen, "asked": asked, "may_change": may_change,
+        "packed": packed(draft), "removed": packed_block(draft), "seen": seen, "who": who, "may_change": may_change,
         "rev": str((form or {}).get("rev", "")) or (row["rev"] if row else ""), "narrow": "narrow" in (form or {}),
         "dark": "dark" in (form or {}), "good": good, "bad": bad, "kinds": KINDS,
+        "back": put_back_of(request),
         "more_languages": [each for each in LANGUAGES if each not in draft.languages],
         "variables": [
             *((formats.text(label), source) for label, source in VARIABLES),
@@ -294,23 +290,24 @@ def _value(block: Mapping[str, Any], name: str) -> Any:
     return block.get(name, _DEFAULTS.get(name, ""))
 
 
-async def _seen(request: web.Request, draft: TemplateDraft, asked: str, *, reach: bool) -> Seen:
+async def _seen(request: web.Request, draft: TemplateDraft, who: ShownAs, *, reach: bool) -> Seen:
     runtime, formats = runtime_of(request), reader_of(request)
-    person = await _person(request, asked)
-    profile_id, name = person or (None, "")
     try:
         content = _content(draft)
     except WrongInput as error:
-        return Seen(None, _unfinished(error, formats), "", name, "")
+        return Seen(None, _unfinished(error, formats), "", who.name, SpokenWords(), "")
     kind: Any = draft.kind
-    found = await runtime.checker.check(kind, content, profile_id, reach=reach)
+    found = await runtime.checker.check(kind, content, who.id or None, reach=reach)
+    spoken = SpokenWords()
     try:
-        rendered: Rendered | None = await _preview(request, draft, profile_id)
+        rendered: Rendered | None = await _preview(request, draft, who)
+        if rendered is not None and (draft.lang or who.id):
+            spoken = await spoken_words(request, content, rendered, who.id, draft.lang, formats)
     except (WrongInput, NotFound):
         rendered = None
     size = formats.number(round(len((rendered.html or "").encode()) / 1024, 1)) if rendered and rendered.html else ""
     approved = await _approved(runtime, rendered) if rendered and rendered.whatsapp else ""
-    return Seen(rendered, [_finding(each, formats) for each in found], size, name, approved)
+    return Seen(rendered, [_finding(each, formats) for each in found], size, who.name, spoken, approved)
 
 
 async def _approved(runtime: Any, rendered: Rendered) -> str:

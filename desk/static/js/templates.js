@@ -29,12 +29,23 @@ async function send(act, whole) {
     const other = fresh.querySelector("[data-editor]");
     if (whole) form.querySelector(".letter-form").replaceWith(other.querySelector(".letter-form"));
     seen.replaceWith(other.querySelector('[data-part="seen"]'));
+    if (act === "preview") choose(other.querySelector('[data-part="as"]'));
     if (whole) prepare();
     show();
   } catch (error) {
     if (error.name !== "AbortError") toast(error.message);
     seen.removeAttribute("aria-busy");
   }
+}
+
+/** Whom the words find stands beside the field in which they are written. */
+function choose(fresh) {
+  const own = form.querySelector('[data-part="as"]');
+  if (!own || !fresh || own.contains(document.activeElement) && document.activeElement.matches("select")) return;
+  const field = own.querySelector("input");
+  for (const each of [...own.children].slice(1)) each.remove();
+  own.append(...[...fresh.children].slice(1));
+  if (document.activeElement !== field) field.value = fresh.querySelector("input").value;
 }
 
 /** Variables become buttons, and blocks can be dragged by their heads. */
@@ -62,7 +73,7 @@ form.addEventListener("focusin", ({ target }) => {
   if (target.matches("textarea, #subject, .letter-block input:not([type=checkbox], [type=number], [type=hidden])")) last = target;
 });
 form.addEventListener("input", ({ target }) => {
-  if (target.matches("#name, #tags, select, [data-narrow]")) return;
+  if (target.matches("#name, #tags, select:not([data-redraws]), [data-narrow]")) return;
   clearTimeout(timer);
   timer = setTimeout(send, TYPING_MS, "preview", false);
 });
