@@ -26,7 +26,7 @@ from base.mongo import UNAVAILABLE, Document
 from base.signing import sign_standard
 from campaigns.bells import Ringer
 from campaigns.facts import Ask, FactReader
-from campaigns.filling import filled, has_names, lone_name
+from campaigns.filling import NothingToFill, filled, filled_address, has_names, lone_name
 from campaigns.live import LiveJourneys
 from campaigns.models import WebhookStep
 from campaigns.namespaces import LINKS, context_of
@@ -144,16 +144,16 @@ class Caller:
         if run["state"] == "held" or (await self._live.now()).statuses.get(row["journey_id"]) == "paused":
             await self._store.put_off(row, self._clock() + PAUSED_FOR, {})
             return
-        body = row.get("body")
+        body, address = row.get("body"), row.get("address") or step.url
         if body is None:
             written = await self._written(row, run, step)
             if isinstance(written, str):
                 await self._settle(row, "failed", {"code": "template_failed", "detail": written[:300]})
                 return
-            body = written.decode()
-            if not await self._store.hold(row, {"body": body}):
+            body, address = written
+            if not await self._store.hold(row, {"body": body, "address": address}):
                 return
-        await self._posted(row, step, body.encode())
+        await self._posted(row, step, address, body.encode())
 
     async def _standing(self, row: Document) -> tuple[Document | None, WebhookStep | None]:
         """The run, if it still waits for this call, and its step."""
@@ -164,11 +164,11 @@ class Caller:
         step = definition.by_id.get(row["node"]) if definition else None
         return run, step if isinstance(step, WebhookStep) else None
 
-    async def _posted(self, row: Document, step: WebhookStep, body: bytes) -> None:
+    async def _posted(self, row: Document, step: WebhookStep, address: str, body: bytes) -> None:
         headers = {"Content-Type": "application/json", **await self._signed(row["key"], body)}
         try:
             reply = await self._http.request(
-                "POST", step.url, headers=headers, data=body, timeout_s=step.timeout_s, max_bytes=READ_MAX
+                "POST", address, headers=headers, data=body, timeout_s=step.timeout_s, max_bytes=READ_MAX
             )
         except HttpFailed as failed:
             passing = failed.reason in ("connect", "timeout", "cut")
@@ -208,17 +208,21 @@ class Caller:
 
     # -- what is posted ----------------------------------------------------------------------------------------
 
-    async def _written(self, row: Document, run_row: Document, step: WebhookStep) -> bytes | str:
-        """The body as it will go out, or why it cannot be written."""
+    async def _written(self, row: Document, run_row: Document, step: WebhookStep) -> tuple[str, str] | str:
+        """The body as it will go out and the address it goes to, or why they cannot be written."""
         definition = await self._live.definition(row["journey_id"], row["version"])
         if definition is None:
             return "The version of the journey can no longer be read."
         run = run_of(run_row)
         facts = (await self._facts.read([Ask(run, definition, frozenset({"profile", "order"}))]))[run.id]
         names = {name: value for name, value in context_of(facts, run, definition, {}).items() if name not in LINKS}
+        try:
+            address = filled_address(step.url, names)
+        except NothingToFill as nothing:
+            return str(nothing)
         if step.body is None:
             kept = {"type": "journey.webhook", "timestamp": self._clock(), "data": {**names, "run_id": run.id}}
-            return orjson.dumps(kept, default=str)
+            return orjson.dumps(kept, default=str).decode(), address
         leaves = [leaf for leaf in _leaves(step.body) if has_names(leaf) and lone_name(leaf) is None]
         leaves += [leaf for leaf in _leaves(step.body) if "{%" in leaf and leaf not in leaves]
         profile = facts.profile
@@ -231,7 +235,7 @@ class Caller:
         if failed is not None:
             return str(failed)
         texts = {str(item.content["text"]): each.text for item, each in zip(items, made, strict=True)}  # type: ignore[union-attr]
-        return orjson.dumps(_replaced(step.body, texts, names), default=str)
+        return orjson.dumps(_replaced(step.body, texts, names), default=str).decode(), address
 
 
 def next_try(tries: int, begun: datetime, now: datetime, not_before: datetime | None) -> datetime | None:

@@ -28,7 +28,9 @@ from base.errors import WrongInput
 from base.ids import Prefix, is_id
 from campaigns.conditions import Condition, RuleFault, Where, read_condition, read_where
 from campaigns.contents import InlineContent
+from campaigns.filling import without_names
 from campaigns.recurrence import MORNING, Recurrence
+from campaigns.tracking.settings import UtmChoice
 from campaigns.wallclock import WEEKDAYS, Clock24, Duration, known_zone
 from profiles.edit import ProfilePatch, patch_from_paths
 from profiles.segments.fields import Kind, Scope, find_field
@@ -93,10 +95,22 @@ def _free_name(value: str) -> str:
 
 
 def _web_address(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or "{{" in value:
-        raise ValueError("is a web address such as https://example.com/hook, without names or templates in it")
+    """Names may stand in its path and query, so that nobody but its author says which host is called."""
+    plain = without_names(value)
+    try:
+        parts, host = urlsplit(plain), urlsplit(value.replace("{", "/{", 1)).netloc
+    except ValueError:
+        raise ValueError(_NO_ADDRESS) from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or host != parts.netloc:
+        raise ValueError(_NO_ADDRESS)
+    if "{" in plain or "}" in plain or "{" in value.partition("#")[2]:
+        raise ValueError("names in an address are written like {{ profile.id }}, in its path or query")
     return value
+
+
+_NO_ADDRESS = (
+    "is a web address such as https://example.com/hook/{{ profile.id }}, with names in its path or query at most"
+)
 
 
 def _named_zone(value: str) -> str:
@@ -371,6 +385,8 @@ class SendStep(Step):
     #: What becomes of the message in quiet hours, and when the person has had enough of them.
     if_quiet: OnHold = "defer"
     if_capped: OnHold = "defer"
+    #: What is added to links for the shop's statistics, in place of what the workspace says.
+    utm: UtmChoice | None = None
     next: StepId | None = None
 
     @model_validator(mode="after")
@@ -647,7 +663,9 @@ class NoteStep(Step):
 class WebhookStep(Step):
     """Posts to an address of yours, signed; the run goes on with the answer.
 
-    Texts in `body` are templates; without a `body` it holds profile, event, order and journey.
+    Names such as `{{ profile.id }}` in the path and the query of `url` are filled in and escaped; a call for whom one
+    in the path stands for nothing fails. Texts in `body` are templates; without a `body` it holds profile, event,
+    order and journey.
     """
 
     type: Literal["webhook"]

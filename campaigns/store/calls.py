@@ -31,7 +31,7 @@ INDEXES: Indexes = {
 
 class CallStore:
     """Reads and writes calls. Rows: `{_id, key, state: planned|done|failed|cancelled, due_at, tries, enrolment_id,
-    journey_id, version, node, visit, profile_id, host, url, body?, said?, answer?, …}`."""
+    journey_id, version, node, visit, profile_id, host, url, body?, address?, said?, answer?, …}`."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._rows = database.collection("webhook_calls")
@@ -81,7 +81,7 @@ class CallStore:
         """The end of a call; False when it is no longer ours."""
         change = {
             "$set": {"state": state, "settled_at": self._clock(), **fields},
-            "$unset": {"lease": "", "due_at": "", "body": ""},
+            "$unset": {"lease": "", "due_at": "", "body": "", "address": ""},
         }
         return await self.duties.settle([settled(row, change)]) == 1
 

@@ -30,6 +30,26 @@ class Utm(_Part):
     content: Pattern = ""
 
 
+#: In a broadcast or a step: this name is not added, whatever the workspace says.
+NOTHING = "-"
+
+
+class UtmChoice(_Part):
+    """What one broadcast or one step of a journey adds to its links in place of what the workspace says. Left out: as
+    the workspace says; `-`: nothing."""
+
+    source: Pattern | None = None
+    medium: Pattern | None = None
+    campaign: Pattern | None = None
+    term: Pattern | None = None
+    content: Pattern | None = None
+
+    def over(self, house: Utm) -> Utm:
+        """What is added in the end."""
+        own = {name: "" if value == NOTHING else value for name, value in self.model_dump(exclude_none=True).items()}
+        return house.model_copy(update=own)
+
+
 class Windows(_Part):
     """For how many hours after a touch an order counts as its work; 0: such touches count for nothing."""
 

@@ -11,6 +11,7 @@ from base.clock import now
 from base.http import AddressGuard, HttpClient, HttpFailed, HttpReply
 from base.signing import verify_standard
 from campaigns.calling import BACKOFF, TRIES, answer_of, asked_for, next_try
+from campaigns.models import WebhookStep
 from tests.campaigns.conftest import World
 
 HOOK: dict[str, Any] = {"id": "h", "type": "webhook", "url": "https://shop.example/credit", "save_as": "credit"}
@@ -53,6 +54,49 @@ async def test_the_answer_is_there_for_branches_and_templates(world: World) -> N
     run = await world.run()
     assert "webhook.answered" in await world.codes(run["_id"]) and run["data"]["credit"]["limit"] == 500
     assert [row["state"] for row in await calls(world)] == ["done"] and "body" not in (await calls(world))[0]
+
+
+async def test_names_in_the_address_are_filled_in_and_stay_in_their_place(world: World) -> None:
+    world.phone.script = lambda url, headers, body: ok({})
+    url = "https://shop.example/c/{{ event.properties.who }}/x?name={{profile.name}}&none={{ event.properties.no }}#a"
+    await entered(world, {**HOOK, "url": url}, who="../a b/茶?q=1#f")
+    await world.settle()
+    ((posted, _, _),) = world.phone.posted
+    where = "https://shop.example/c/..%2Fa%20b%2F%E8%8C%B6%3Fq%3D1%23f/x?name=Anna%20Bell&none=#a"
+    assert posted == where
+    assert "address" not in (await calls(world))[0], "what names somebody goes with the body"
+
+
+@pytest.mark.parametrize("value", [None, "", ".", ".."])
+async def test_a_name_in_the_path_that_stands_for_nothing_calls_nobody(world: World, value: str | None) -> None:
+    url = "https://shop.example/customers/{{ event.properties.who }}"
+    await entered(world, {**HOOK, "url": url}, **({} if value is None else {"who": value}))
+    await world.settle()
+    assert world.phone.posted == [] and (await world.run())["end"]["reason"] == "completed"
+    said = (await calls(world))[0]["said"]
+    assert said["code"] == "template_failed" and "event.properties.who" in said["detail"]
+
+
+async def test_every_try_goes_to_the_same_address(world: World) -> None:
+    """What changes about the person between two tries changes nothing about the call."""
+    world.phone.script = lambda url, headers, body: HttpReply(503, {}, b"")
+    person = await entered(world, {**HOOK, "url": "https://shop.example/{{ profile.name }}"})
+    await world.settle()
+    await world.db.collection("profiles").update_one({"_id": person}, {"$set": {"names": [], "name": None}})
+    await world.travel(hours=10)
+    await world.settle()
+    assert [url for url, _, _ in world.phone.posted] == ["https://shop.example/Anna%20Bell"] * 2
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://{{ profile.name }}.example/", "{{ event.url }}", "https://shop.example:{{ event.port }}/",
+     "https://shop.example/{% if x %}a{% endif %}", "https://shop.example/{{ a|b }}", "https://a@shop.example/",
+     "https://shop.example/#{{ profile.id }}", "ftp://shop.example/", "https://{{ profile.id }}@shop.example/"],
+)  # fmt: skip
+def test_nobody_but_the_author_says_which_host_is_called(url: str) -> None:
+    with pytest.raises(ValueError, match=r"web address|names in an address"):
+        WebhookStep.model_validate({**HOOK, "url": url})
 
 
 async def test_without_a_body_everything_about_the_person_goes(world: World) -> None:
