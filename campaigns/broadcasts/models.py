@@ -25,6 +25,7 @@ from campaigns.conditions import Condition, RuleFault, read_condition
 from campaigns.contents import InlineContent
 from campaigns.definition import check_plain, faults_of
 from campaigns.models import ClockTime, Part, QuietHours, SendClass, WaitDuration, ZoneChoice
+from campaigns.tracking.settings import UtmChoice
 from channels.vocabulary import Instant
 from profiles.segments import Rule, parse
 
@@ -268,6 +269,8 @@ class Broadcast(Part):
     #: `latest`: templates as they are when each message is written; `pinned`: as they were when it was started.
     #: Wordings that are compared are always pinned.
     wording: Literal["latest", "pinned"] = "latest"
+    #: What is added to links for the shop's statistics, in place of what the workspace says.
+    utm: UtmChoice | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> Broadcast:

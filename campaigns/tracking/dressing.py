@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from campaigns.tracking.rewriting import addresses_in, is_trackable, plain_name, rewritten, with_pixel, with_utm
-from campaigns.tracking.settings import PURPOSE, TrackingSettings, Utm, settings_of
+from base.mongo import Document
+from campaigns.tracking.rewriting import names_for, rewritten, targets_of, with_pixel
+from campaigns.tracking.settings import PURPOSE, TrackingSettings, Utm, UtmChoice, settings_of
 from campaigns.tracking.store import TrackingStore
 from campaigns.tracking.tokens import HONEYPOT, PIXEL, TrackedLink, TrackedLinks, Way, link_id_of
 from channels.vocabulary import OutboundMessage
@@ -24,6 +25,8 @@ class Dressed:
     message: OutboundMessage
     channel_kind: str
     tracked: bool = False
+    #: What is added to its links.
+    utm: Utm = field(default_factory=Utm)
     #: Address as it was written → as it is with what the shop's statistics want to know.
     targets: dict[str, str] = field(default_factory=dict)
 
@@ -50,12 +53,18 @@ class Dresser:
             if send.send_class == "marketing" and send.source.kind in _SOURCES and send.source.id
         ]
         settings = settings_of(await self._store.settings()) if own else TrackingSettings()
-        has_utm = any(settings.utm.model_dump().values())
-        if not own or not (settings.links or settings.opens or has_utm):
+        if not own:
+            return found
+        heads = await self._heads(own)
+        for each in own:
+            chosen = each.send.content.get("utm") or heads.get(each.source_id, ("", None))[1]
+            each.utm = UtmChoice.model_validate(chosen).over(settings.utm) if chosen else settings.utm
+        has_utm = any(any(each.utm.model_dump().values()) for each in own)
+        if not (settings.links or settings.opens or has_utm):
             return found
         if settings.links or settings.opens:
             await self._ask(own)
-        await self._aim(own, settings.utm if has_utm else Utm())
+        self._aim(own, {source_id: name for source_id, (name, _) in heads.items()})
         known = await self._known([each for each in own if each.tracked and settings.links])
         for each in own:
             found[each.send.id] = self._made(each, settings, known)
@@ -68,19 +77,20 @@ class Dresser:
         for each in own:
             each.tracked = verdicts[(each.send.identity_id, PURPOSE)].ok
 
-    async def _aim(self, own: Sequence[Dressed], utm: Utm) -> None:
-        names: dict[str, str] = {}
+    async def _heads(self, own: Sequence[Dressed]) -> dict[str, tuple[str, Document | None]]:
+        """Journey or broadcast → (its name, what it adds to links in place of what the workspace says)."""
+        found: dict[str, tuple[str, Document | None]] = {}
         for kind in _SOURCES:
             ids = [each.source_id for each in own if each.send.source.kind == kind]
-            names |= await self._store.names(kind, ids) if ids else {}
+            found |= await self._store.heads(kind, ids) if ids else {}
+        return found
+
+    def _aim(self, own: Sequence[Dressed], names: Mapping[str, str]) -> None:
         for each in own:
-            said = {
-                "campaign": plain_name(names.get(each.source_id, "")), "channel": each.channel_kind,
-                "step": plain_name(each.send.source.node_id or ""), "id": each.source_id,
-            }  # fmt: skip
-            for url in addresses_in(each.message):
-                if is_trackable(url, self._links.base_url):
-                    each.targets[url] = with_utm(url, utm, said)
+            said = names_for(
+                names.get(each.source_id, ""), each.channel_kind, each.send.source.node_id, each.source_id
+            )  # fmt: skip
+            each.targets = targets_of(each.message, each.utm, said, self._links.base_url)
 
     async def _known(self, own: Sequence[Dressed]) -> set[str]:
         """Ids of links whose targets are kept. A link that could not be kept under its id leads there directly."""

@@ -100,6 +100,20 @@ def with_utm(url: str, utm: Utm, names: Mapping[str, str]) -> str:
     return f"{path}?{query}{between}{'&'.join(more)}{hash_}{fragment}"
 
 
+def names_for(campaign: str, channel_kind: str, step: str | None, source_id: str) -> dict[str, str]:
+    """What stands for `{campaign}`, `{channel}`, `{step}` and `{id}`."""
+    return {
+        "campaign": plain_name(campaign), "channel": channel_kind, "step": plain_name(step or ""), "id": source_id,
+    }  # fmt: skip
+
+
+def targets_of(message: OutboundMessage, utm: Utm, names: Mapping[str, str], base_url: str) -> dict[str, str]:
+    """Each address of a message that leads out of the house → where it leads in the end."""
+    return {
+        url: with_utm(url, utm, names) for url in addresses_in(message) if is_trackable(url, base_url)
+    }  # fmt: skip
+
+
 def plain_name(text: str) -> str:
     """As it stands in a statistic: small letters, words joined by `-`."""
     return re.sub(r"[\W_]+", "-", text.casefold()).strip("-")[:80]

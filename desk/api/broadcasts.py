@@ -53,6 +53,10 @@ class BroadcastFields(Body):
     on_cap: Literal["defer", "skip"] = "defer"
     recheck: bool = Field(False, description="Whether each must still be in the audience when their turn comes.")
     wording: Literal["latest", "pinned"] = "latest"
+    utm: dict[str, Any] | None = Field(
+        None, examples=[{"campaign": "spring", "term": "-"}],
+        description="Added to links in place of what the workspace says; `-` adds nothing.",
+    )  # fmt: skip
 
     def written(self) -> dict[str, Any]:
         """What the author wrote, under the names of the contract."""

@@ -39,6 +39,10 @@ CONTENT = Field("content", "object", N_("Message"), fields=(
     )),
     Field("whatsapp", "json", N_("Approved template"), more=True),
 ))  # fmt: skip
+UTM = Field("utm", "object", N_("Added to links"), N_("Empty: as in the settings. A dash adds nothing."), more=True,
+            fields=tuple(
+    Field(name, "text", f"utm_{name}") for name in ("source", "medium", "campaign", "term", "content")
+))  # fmt: skip
 HUMAN = (
     Field("text", "area", N_("What is to be done")), Field("assignee", "pick", N_("Who"), source="assignees"),
     Field("due", "span", N_("Due in")),
@@ -74,7 +78,7 @@ STEP_FORMS: Mapping[str, tuple[Field, ...]] = {
         Field("if_quiet", "choice", N_("In quiet hours it is"), options=ON_HOLD, default="defer", more=True),
         Field("if_capped", "choice", N_("When they had enough messages, it is"), options=ON_HOLD, default="defer",
               more=True),
-        THEN,
+        UTM, THEN,
     ),
     "wait": (
         Field("how", "variants", N_("Wait"), variants=(
@@ -148,7 +152,7 @@ STEP_FORMS: Mapping[str, tuple[Field, ...]] = {
     ),
     "note": (Field("text", "area", N_("Note")), Field("assignee", "pick", N_("Mention"), source="assignees"), THEN),
     "webhook": (
-        Field("url", "text", N_("Address")),
+        Field("url", "text", N_("Address"), N_("Names such as {{ profile.id }} may stand in its path and query.")),
         Field("body", "json", N_("Content (JSON)"), N_("empty: all that is known")),
         Field("save_as", "text", N_("Keep the answer as"), N_("later steps know it as journey.NAME")),
         Field("timeout_s", "number", N_("Seconds to wait for the answer"), default=10, more=True),

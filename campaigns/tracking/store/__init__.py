@@ -95,8 +95,12 @@ class TrackingStore:
 
     async def names(self, kind: str, ids: Iterable[str]) -> dict[str, str]:
         """What journeys or broadcasts are called."""
-        found = self._heads[kind].find({"_id": {"$in": sorted(set(ids))}}, {"name": 1})
-        return {row["_id"]: row.get("name") or "" async for row in found}
+        return {each: name for each, (name, _) in (await self.heads(kind, ids)).items()}
+
+    async def heads(self, kind: str, ids: Iterable[str]) -> dict[str, tuple[str, Document | None]]:
+        """Journey or broadcast → (what it is called, what a broadcast itself adds to links)."""
+        found = self._heads[kind].find({"_id": {"$in": sorted(set(ids))}}, {"name": 1, "body.utm": 1})
+        return {row["_id"]: (row.get("name") or "", (row.get("body") or {}).get("utm")) async for row in found}
 
     # -- links -------------------------------------------------------------------------------------------------
 

@@ -7,8 +7,12 @@ import dataclasses
 from datetime import timedelta
 
 from base.clock import now
+from base.ids import new_id
+from campaigns.tracking.dressing import Dresser
 from campaigns.tracking.machines import Caller
 from campaigns.tracking.tokens import HONEYPOT, TrackedLink
+from channels.vocabulary import Address, OutboundMessage
+from inbox.models import Send, Source
 from profiles.consent import ConsentAct
 from tests.campaigns.conftest import TRACKED
 from tests.campaigns.tracking.conftest import BODY, FIREFOX, PERSON, Post
@@ -32,6 +36,35 @@ async def test_links_lead_by_id_to_what_was_written_and_nowhere_else(post: Post)
     other = TRACKED.token(TrackedLink(row["_id"], "f" * 16))
     assert await post.call(other) is None
     assert await post.call("https%3A%2F%2Fevil.example") is None
+
+
+async def test_a_step_adds_its_own_to_links_and_leaves_out_what_it_crosses_out(post: Post) -> None:
+    await post.choose(utm={"source": "house", "medium": "mail", "campaign": "{campaign}"})
+    await post.mailed(utm={"source": "spring-{step}", "medium": "-"})
+    assert 'href="https://shop.example/b?utm_source=spring-m&amp;utm_campaign=' in post.html()
+    assert "utm_medium" not in post.html()
+
+
+async def test_a_step_adds_to_links_where_the_workspace_adds_nothing(post: Post) -> None:
+    await post.mailed(utm={"term": "tea"})
+    assert 'href="https://shop.example/b?utm_term=tea"' in post.html() and post.tokens() == []
+
+
+async def test_a_broadcast_adds_its_own_to_links(post: Post) -> None:
+    await post.choose(utm={"source": "house", "campaign": "{campaign}"})
+    heads = post.world.db.collection("broadcasts")
+    own = {"utm": {"source": "own", "term": "{step}"}}
+    await heads.insert_one({"_id": "brd_utm", "name": "Spring Teas", "body": own})
+    send = Send(
+        id=new_id("snd"), send_key="utm", send_class="marketing", source=Source("broadcast", "brd_utm", node_id="b"),
+        profile_id="prf", identity_id="idn", channel_id="chn", content={}, state="planned", planned_at=now(),
+    )  # fmt: skip
+    to = Address(channel_id="chn", external_id="x")
+    message = OutboundMessage(key="k", to=to, text="See https://shop.example/b")
+    made = await Dresser(post.rows, TRACKED, post.world.consent).dress([(send, message, "chat")])
+    assert made[send.id].text == (
+        "See https://shop.example/b?utm_source=own&utm_campaign=spring-teas&utm_term=b"
+    )  # fmt: skip
 
 
 async def test_whoever_refuses_gets_the_links_themselves(post: Post) -> None:
