@@ -1,7 +1,7 @@
 """The steps of a broadcast's draft as the fields of a form, and back. Pure.
 
-Only what a step shows is written by it. What a form cannot show (buttons, approved templates, a rule of who is left
-out) stays as it was in the draft.
+Only what a step shows is written by it. What a form cannot show (buttons, approved templates) stays as it was in the
+draft.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from desk.pages.moments import local_value, read_date, read_local
 Fields = Mapping[str, Any]
 LANGUAGES_MOST, ARMS_MOST = 20, 5
 ARM_NAMES = "abcdefgh"
+UTM = ("source", "medium", "campaign", "term", "content")
 SOME, EVERYBODY = "some", "everybody"
 _DURATION = re.compile(r"P(?:T(\d+)([HM])|(\d+)(D))", re.ASCII)
 #: Beginning of the path of a fault → the field beside which it is said.
@@ -26,7 +27,8 @@ _PLACES: tuple[tuple[str, str], ...] = (
     ("name", "name"), ("channel_ids", "channels"), ("audience", "audience"), ("group", "group"),
     ("template_id", "template_id"), ("content.locales", "wordings"), ("content", "w.0"), ("schedule.at", "at"),
     ("schedule.date", "date"), ("schedule.time", "time"), ("schedule.fallback_zone", "fallback_zone"),
-    ("rate", "rate"), ("ramp", "ramp"), ("ab", "ab"), ("holdout_percent", "holdout"), ("quiet_hours", "quiet"),
+    ("utm", "utm"), ("rate", "rate"), ("ramp", "ramp"), ("ab", "ab"), ("holdout_percent", "holdout"),
+    ("quiet_hours", "quiet"),
 )  # fmt: skip
 
 
@@ -45,7 +47,7 @@ def wrong(field_name: str, sentence: str) -> WrongInput:
 
 @dataclass(frozen=True)
 class AudienceFields:
-    """Whom, on which channels, with what leave. `left_out`: a rule of who is left out, written over the API."""
+    """Whom, on which channels, with what leave. `left_out`: the rule of who is left out."""
 
     name: str = ""
     channel_ids: tuple[str, ...] = ()
@@ -83,15 +85,15 @@ def audience_fields(body: Fields) -> AudienceFields:
     )  # fmt: skip
 
 
-def read_audience(form: Any, known: AudienceFields) -> AudienceFields:
-    """What was posted. A rule of who is left out goes by its box only."""
+def read_audience(form: Any) -> AudienceFields:
+    """What was posted; rules are read by the builder."""
     channels = tuple(dict.fromkeys(str(each) for each in form.getall("channel", ())))
     return AudienceFields(
         name=_line(form, "name", 120), channel_ids=channels,
         whom=EVERYBODY if form.get("whom") == EVERYBODY else SOME,
         segment_ids=tuple(dict.fromkeys(str(each) for each in form.getall("segment", ()))),
         excluded_ids=tuple(dict.fromkeys(str(each) for each in form.getall("excluded", ()))),
-        left_out=known.left_out if form.get("left_out") else None, send_class=_line(form, "class", 20),
+        send_class=_line(form, "class", 20),
         group=_line(form, "group", 60), recheck=bool(form.get("recheck")),
     )  # fmt: skip
 
@@ -139,6 +141,8 @@ class ContentFields:
     source: str = "own"
     template_id: str = ""
     wordings: tuple[Words, ...] = (Words(),)
+    #: Name of what is added to links → what is written for it; empty: as the workspace says.
+    utm: Mapping[str, str] = field(default_factory=dict)
 
 
 def content_fields(body: Fields) -> ContentFields:
@@ -146,7 +150,8 @@ def content_fields(body: Fields) -> ContentFields:
     content = body.get("content") or {}
     own = [Words("", *_said(content)), *(Words(key, *_said(each)) for key, each in _locales(content).items())]
     source = "template" if body.get("template_id") else "own"
-    return ContentFields(source, str(body.get("template_id") or ""), tuple(own))
+    utm = {name: str(value) for name, value in (body.get("utm") or {}).items() if value}
+    return ContentFields(source, str(body.get("template_id") or ""), tuple(own), utm)
 
 
 def read_content(form: Any) -> ContentFields:
@@ -158,7 +163,8 @@ def read_content(form: Any) -> ContentFields:
         said = (_text(form, f"w.{number}:{name}") for name in ("subject", "body", "text"))
         wordings.append(Words(_line(form, f"w.{number}:locale", 20), *said))
     source = "template" if form.get("source") == "template" else "own"
-    return ContentFields(source, _line(form, "template_id", 40), tuple(wordings) or (Words(),))
+    utm = {name: value for name in UTM if (value := _line(form, f"utm_{name}", 200))}
+    return ContentFields(source, _line(form, "template_id", 40), tuple(wordings) or (Words(),), utm)
 
 
 def with_language(fields: ContentFields) -> ContentFields:
@@ -174,9 +180,10 @@ def without_language(fields: ContentFields, number: int) -> ContentFields:
 
 def content_changes(fields: ContentFields, body: Fields) -> dict[str, Any]:
     """For the draft. Raises `WrongInput` for languages that are not named or named twice."""
+    utm = {"utm": dict(fields.utm) or None}
     if fields.source == "template":
-        return {"template_id": fields.template_id or None, "content": None} if fields.template_id else {}
-    return {"template_id": None, "content": own_content(fields, body.get("content") or {})}
+        return utm | ({"template_id": fields.template_id, "content": None} if fields.template_id else {})
+    return utm | {"template_id": None, "content": own_content(fields, body.get("content") or {})}
 
 
 def own_content(fields: ContentFields, known: Fields) -> dict[str, Any] | None:
@@ -366,6 +373,18 @@ def _trial(fields: ScheduleFields, known: Fields) -> dict[str, Any]:
     if fields["fallback"] in [each.name for each in fields.arms]:
         trial["fallback"] = fields["fallback"]
     return trial
+
+
+def arms_shown(fields: ScheduleFields, known: Fields) -> list[dict[str, Any]]:
+    """The wordings that are compared as they stand in the form, for a look at them."""
+    before = {str(each.get("name")): each for each in known.get("arms") or ()}
+    found: list[dict[str, Any]] = []
+    for each in fields.arms:
+        own = (before.get(each.name) or {}).get("content") or {}
+        written = {**own, **_wording(Words("", each.subject, each.body), own)} if each.body else None
+        source = {"own": {}, "written": {"content": written}}.get(each.source, {"template_id": each.source})
+        found.append({"name": each.name, **source})
+    return found
 
 
 def _arm(arm: ArmFields, before: Fields) -> dict[str, Any]:

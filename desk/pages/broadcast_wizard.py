@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -15,9 +15,8 @@ from base.mongo import Document
 from campaigns.broadcasts.models import Audience, missing_in, must_read
 from campaigns.broadcasts.reviewing import GETS
 from campaigns.broadcasts.timing import first_turn, last_turn
-from campaigns.contents import Rendered, plain_text
 from campaigns.facts import RECEIVING_ONLY
-from desk.api.scope import must_see_person, reading, refuse_scoped, seen_ids
+from desk.api.scope import must_see_person, reading, refuse_scoped
 from desk.auth import principal_of, require
 from desk.forms import read_form
 from desk.i18n import LANGUAGES, N_, Formats
@@ -27,6 +26,7 @@ from desk.pages.broadcast_form import (
     AudienceFields,
     ContentFields,
     ScheduleFields,
+    arms_shown,
     audience_changes,
     audience_fields,
     content_changes,
@@ -45,12 +45,13 @@ from desk.pages.broadcast_form import (
     without_arm,
     without_language,
 )
+from desk.pages.broadcast_preview import Shown, arms_said, house_utm, message_of, rendered, said_by, who_of
 from desk.pages.broadcast_words import LATE, METRICS, broadcast_row, reason_rows
 from desk.pages.faces import Face
 from desk.pages.mails import MAIL_POLICY, clean_mail
 from desk.pages.moments import value_words
 from desk.pages.reads import faces_of
-from desk.pages.rule_form import ROOT, Built, empty, form_of, read, rule_of, settled
+from desk.pages.rule_form import ROOT, Built, Node, empty, form_of, read, rule_of, settled
 from desk.pages.segment_choices import choices_of
 from desk.pages.segment_rows import Choices, adopted, rows_view
 from desk.pages.segments import DEEDS, Seen, all_segments, dated, faults_at, seen_of, unfinished_in
@@ -77,6 +78,9 @@ VARIABLES = (
     ("{{ preferences_url }}", N_("Link to the preferences")),
 )  # fmt: skip
 LOCALES = ("zh_CN", "zh_TW", "de", "fr", "es", "it", "nl", "ja", "ko", "pt_BR", "en")
+#: Before the names of the fields of the rule of who is left out; a rule without rows.
+OUT = "out~"
+NO_RULE: Mapping[str, Any] = {"all": []}
 #: How long what was sent can be taken back, seconds.
 GRACE_S = 10
 
@@ -90,19 +94,6 @@ class ChannelChoice:
     face: Face
     chosen: bool
     is_first: bool
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A message as one person would get it. `size`: of what goes out, in KB."""
-
-    subject: str = ""
-    text: str = ""
-    buttons: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    size: str = ""
-    has_html: bool = False
-    fault: str = ""
 
 
 # -- what all steps share ------------------------------------------------------------------------------------------
@@ -203,41 +194,60 @@ class AudienceStep:
         self.head = head
         self.choices = choices
         self.formats = reader_of(request)
-        self.fields, self.node, self.faults = AudienceFields(), empty(), dict[str, str]()
+        self.fields, self.node, self.out, self.faults = AudienceFields(), empty(), empty(), dict[str, str]()
 
-    def take(self, body: Mapping[str, Any], rule: Any) -> None:
+    def take(self, body: Mapping[str, Any], rule: Any, left_out: Any) -> None:
         """What the draft says."""
         self.fields = audience_fields(body)
         self.node = form_of(rule) if rule and self.fields.whom != EVERYBODY else empty()
+        self.out = form_of(left_out) if left_out else empty()
 
     def post(self, form: Any, act: str) -> None:
         """What was posted, and one row more or less."""
-        self.fields = read_audience(form, self.fields)
-        self.node = dated(settled(adopted(read(form.items()), self.choices)), self.formats)
+        self.fields = read_audience(form)
+        self.node = self._posted(form.items())
+        out = [(name.removeprefix(OUT), value) for name, value in form.items() if name.startswith(OUT)]
+        self.out = self._posted(out)
         deed, _, way = act.partition(":")
         if deed in DEEDS and way.startswith(ROOT):
             self.node = DEEDS[deed](self.node, way)
+        elif deed in DEEDS and way.startswith(OUT):
+            self.out = DEEDS[deed](self.out, way.removeprefix(OUT))
+        self._look_at_out()
         if deed == "up":
             self.fields = replace(self.fields, channel_ids=moved_up(self.fields.channel_ids, way))
 
+    def _posted(self, items: Iterable[tuple[str, Any]]) -> Node:
+        return dated(settled(adopted(read(items), self.choices)), self.formats)
+
+    def _look_at_out(self) -> None:
+        """Who is left out by what is complete of that rule; what is not yet leaves out nobody."""
+        rule = rule_of(self.out, whole=False).rule
+        try:
+            parse(rule, path="rule")
+        except WrongInput:
+            rule = dict(NO_RULE)
+        self.fields = replace(self.fields, left_out=rule if rule != NO_RULE else None)
+
     def changes(self) -> dict[str, Any]:
         """For the draft. Raises `WrongInput`."""
-        built = rule_of(self.node)
-        unfinished = unfinished_in(self.node)
-        if self.fields.whom != EVERYBODY and unfinished:
-            self.faults |= faults_at(
-                WrongInput("Please look at the marked rows.", [FieldError(each, "") for each in unfinished]), built,
-                self.node, self.formats,
-            )  # fmt: skip
-            raise WrongInput("Please look at the marked rows.")
-        rule = built.rule if self.node.rows else None
-        if rule is not None and self.fields.whom != EVERYBODY:
-            try:
-                parse(rule, path="rule")
-            except WrongInput as error:
-                self.faults |= faults_at(error, built, self.node, self.formats)
-                raise WrongInput("Please look at the marked rows.") from None
-        return audience_changes(self.fields, rule)
+        wanted = self._whole(self.node, "") if self.fields.whom != EVERYBODY else None
+        self.fields = replace(self.fields, left_out=self._whole(self.out, OUT))
+        return audience_changes(self.fields, wanted)
+
+    def _whole(self, node: Node, head: str) -> dict[str, Any] | None:
+        """The rule of the rows below `head`; None where there are none. Raises `WrongInput` where one is not right."""
+        built, unfinished = rule_of(node), unfinished_in(node)
+        try:
+            if unfinished:
+                raise WrongInput("Please look at the marked rows.", [FieldError(each, "") for each in unfinished])
+            if node.rows:
+                parse(built.rule, path="rule")
+        except WrongInput as error:
+            found = faults_at(error, built, node, self.formats)
+            self.faults |= {head + way if way else way: words for way, words in found.items()}
+            raise WrongInput("Please look at the marked rows.") from None
+        return built.rule if node.rows else None
 
     async def page(self, status: int = 200) -> web.Response:
         """The page with a look at whom it finds."""
@@ -248,14 +258,13 @@ class AudienceStep:
             "group": rows_view(self.node, self.choices, self.faults, self.formats), "seen": seen, "classes": CLASSES,
             "segments": self.choices.values["segment"], "consents": self.choices.values["consent"],
             "tags": self.choices.tags,
-            "left_out": rule_words(self.fields.left_out, self.formats, self.choices.known) if self.fields.left_out
-            else "",
+            "out": rows_view(self.out, self.choices, self.faults, self.formats, OUT + ROOT),
         }  # fmt: skip
         return await _step(self.request, self.head, "audience", values, self.faults, status)
 
     async def _seen(self) -> Seen:
         built = rule_of(self.node, whole=False)
-        rule = built.rule if built.rule != {"all": []} else None
+        rule = built.rule if built.rule != NO_RULE else None
         audience = self.fields.audience(rule)
         if audience is None:
             words = N_("Choose segments, write conditions, or say that it is for everybody.")
@@ -267,9 +276,9 @@ class AudienceStep:
             raw = Audience.model_validate(audience).as_raw()
         except ValidationError:
             return Seen("", fault=self.formats.text(N_("Please look at the marked rows.")))
-        words, unfinished = rule_words(raw, self.formats, self.choices.known), len(built.unfinished)
-        if self.fields.whom == EVERYBODY:
-            unfinished = 0
+        words = rule_words(raw, self.formats, self.choices.known)
+        unfinished = 0 if self.fields.whom == EVERYBODY else len(built.unfinished)
+        unfinished += len(rule_of(self.out, whole=False).unfinished)
         try:
             parse(built.rule, path="rule")
         except WrongInput as error:
@@ -304,7 +313,7 @@ async def _audience_step(request: web.Request, head: Document | None) -> Audienc
     body = head["body"] if head else {}
     names = (await runtime.terms.now()).tags
     rule: Any = todays((body.get("audience") or {}).get("rule"), names)
-    step.take(body, rule)
+    step.take(body, rule, todays(((body.get("audience") or {}).get("exclude") or {}).get("rule"), names))
     return step
 
 
@@ -399,16 +408,15 @@ async def _content_page(
     form: Mapping[str, Any] | None = None,
 ) -> web.Response:  # fmt: skip
     runtime, formats, given = runtime_of(request), reader_of(request), form or {}
-    people = await _sample(request, head)
-    as_profile = str(given.get("as") or (people[0][0] if people else ""))
-    locale = str(given.get("in") or "")
+    who, locale = await who_of(request, head, given), str(given.get("in") or "")[:20]
     templates = {row["_id"]: row["name"] for row in (await runtime.templates.page(limit=200)).data}
     has_mail, has_other = await _kinds(runtime, head)
     values = {
-        "fields": fields, "templates": templates, "people": people, "as_profile": as_profile, "locale": locale,
+        "fields": fields, "templates": templates, "who": who, "locale": locale,
         "locales": LOCALES, "languages_known": LANGUAGES, "variables": VARIABLES, "has_mail": has_mail,
-        "has_other": has_other,
-        "shown": await _shown(request, head, fields, as_profile, locale, formats),
+        "has_other": has_other, "utm": (await house_utm(request)).model_dump(),
+        "is_marketing": head["body"].get("class", "marketing") == "marketing",
+        "shown": await _shown(request, head, fields, who.id, locale, formats),
     }  # fmt: skip
     return await _step(request, head, "content", values, faults, 422 if faults else 200)
 
@@ -421,56 +429,20 @@ async def _kinds(runtime: Any, head: Document) -> tuple[bool, bool]:
     return any(mails), not all(mails) or not mails
 
 
-async def _sample(request: web.Request, head: Document) -> list[tuple[str, str]]:
-    """(id, name) of a few people of the audience, to look at the message as."""
-    try:
-        raw = Audience.model_validate(head["body"].get("audience") or {}).as_raw()
-        found = await runtime_of(request).segments.preview(raw)
-    except (ValidationError, WrongInput, Conflict):
-        return []
-    seen = await seen_ids(reading(request), {each.id for each in found.sample})
-    return [(each.id, each.display_name) for each in found.sample if each.id in seen]
-
-
 async def _shown(
-    request: web.Request, head: Document, fields: ContentFields, as_profile: str, locale: str, formats: Formats
+    request: web.Request, head: Document, fields: ContentFields, who: str, locale: str, formats: Formats
 ) -> Shown:
-    runtime = runtime_of(request)
+    if fields.source == "template" and not fields.template_id:
+        return Shown(fault=formats.text(N_("Choose a template.")))
     try:
         if fields.source == "template":
-            if not fields.template_id:
-                return Shown(fault=formats.text(N_("Choose a template.")))
-            said: Any = (await runtime.templates.get(fields.template_id))["content"]
+            said: Any = (await runtime_of(request).templates.get(fields.template_id))["content"]
         else:
             said = own_content(fields, head["body"].get("content") or {})
-            if said is None:
-                return Shown(fault=formats.text(N_("Nothing is written yet.")))
-        rendered = await _rendered(request, head, said, as_profile, locale)
     except (WrongInput, NotFound) as error:
-        told = [each.message for each in getattr(error, "errors", ()) or ()]
-        return Shown(fault=" ".join(formats.text(each) for each in told[:2]) or formats.text(str(error)))
-    return shown(rendered, formats)
-
-
-def shown(rendered: Rendered, formats: Formats) -> Shown:
-    """As it is shown beside the form: what people read, without its looks."""
-    text = rendered.text or (plain_text(rendered.html) if rendered.html else "")
-    size = len((rendered.html or "").encode()) + len(text.encode()) + len((rendered.subject or "").encode())
-    return Shown(
-        rendered.subject or "", text, tuple(each.title for each in rendered.buttons), rendered.warnings,
-        formats.text(N_("%(size)s KB"), size=formats.number(round(size / 1024, 1))), bool(rendered.html),
-    )  # fmt: skip
-
-
-async def _rendered(request: web.Request, head: Document, said: Any, as_profile: str, locale: str) -> Rendered:
-    if as_profile:
-        as_profile = await must_see_person(reading(request), as_profile)
-    campaign = {"campaign": {"name": head["name"], "id": head["_id"]}}
-    full = {**dict.fromkeys(("subject", "body", "text", "buttons", "whatsapp")), "locales": {}, **said}
-    found: Rendered = await runtime_of(request).templates.preview(
-        full, as_profile or None, campaign, locale=locale or None
-    )
-    return found
+        told = [formats.text(each.message) for each in getattr(error, "errors", ()) or ()]
+        return Shown(fault=" ".join(told[:2]) or formats.text(str(error)))
+    return await message_of(request, head, said, who, locale, utm=fields.utm)
 
 
 @routes.get(ONE + "/preview")
@@ -480,28 +452,13 @@ async def preview(request: web.Request) -> web.StreamResponse:
     head = await head_of(request)
     refuse_scoped(reading(request))
     said = await said_by(request, head, request.query.get("arm"))
-    people = await _sample(request, head)
-    as_profile = request.query.get("as") or (people[0][0] if people else "")
-    rendered = await _rendered(request, head, said or {}, as_profile, request.query.get("in") or "")
-    text = rendered.html or f"<pre style='white-space:pre-wrap'>{rendered.text.replace('<', '&lt;')}</pre>"
+    who = await who_of(request, head, request.query)
+    made = await rendered(request, head, said or {}, who.id, request.query.get("in") or "")
+    text = made.html or f"<pre style='white-space:pre-wrap'>{made.text.replace('<', '&lt;')}</pre>"
     title = "<title>Preview</title>"
     body = f'<!doctype html><html lang="en"><meta charset="utf-8">{title}<base target="_blank">{clean_mail(text)}'
     headers = {"Content-Security-Policy": MAIL_POLICY, "X-Frame-Options": "SAMEORIGIN"}
     return web.Response(text=body, content_type="text/html", headers=headers)
-
-
-async def said_by(request: web.Request, head: Document, arm_name: str | None = None) -> Mapping[str, Any] | None:
-    """What the draft says, or one of the wordings that it compares."""
-    body = head["body"]
-    arms = {each.get("name"): each for each in (body.get("ab") or {}).get("arms") or ()}
-    for each in (arms.get(arm_name) or {}, body, *arms.values()):
-        if each.get("content"):
-            found: Mapping[str, Any] = each["content"]
-            return found
-        if each.get("template_id"):
-            row: Document = await runtime_of(request).templates.get(each["template_id"])
-            return dict(row["content"])
-    return None
 
 
 # -- schedule ------------------------------------------------------------------------------------------------------
@@ -527,25 +484,41 @@ async def save_schedule(request: web.Request) -> web.StreamResponse:
     elif deed == "unarm" and place.isascii() and place.isdigit():
         fields = without_arm(fields, int(place))
     if act != "save" and deed != "go":
-        return await _schedule_page(request, head, fields, {})
+        return await _schedule_page(request, head, fields, {}, form)
     try:
         saved = await _saved(request, head, schedule_changes(fields, head["body"], formats), form)
     except (WrongInput, Conflict) as error:
         head = await runtime_of(request).broadcasts.get(head["_id"])
-        return await _schedule_page(request, head, fields, _said(error, formats))
+        return await _schedule_page(request, head, fields, _said(error, formats), form)
     return await _onward(request, saved["_id"], act, "review")
 
 
 async def _schedule_page(
-    request: web.Request, head: Document, fields: ScheduleFields, faults: Mapping[str, str]
-) -> web.Response:
-    runtime = runtime_of(request)
+    request: web.Request, head: Document, fields: ScheduleFields, faults: Mapping[str, str],
+    form: Mapping[str, Any] | None = None,
+) -> web.Response:  # fmt: skip
+    runtime, who = runtime_of(request), await who_of(request, head, form or {})
+    arms = await _arms(request, head, arms_shown(fields, head["body"].get("ab") or {}), who.id)
     values = {
-        "fields": with_two_arms(fields), "late": LATE, "metrics": METRICS,
+        "fields": with_two_arms(fields), "who": who, "arms": arms if fields["trying"] else [], "late": LATE,
+        "metrics": METRICS,
         "templates": {row["_id"]: row["name"] for row in (await runtime.templates.page(limit=200)).data},
         "zone": reader_of(request).zone.key, "project_zone": runtime.settings.time_zone,
     }  # fmt: skip
     return await _step(request, head, "schedule", values, faults, 422 if faults else 200)
+
+
+async def _arms(request: web.Request, head: Document, arms: Sequence[Mapping[str, Any]], who: str) -> list[Shown]:
+    """Each wording that is compared, as one person gets it."""
+    found = []
+    for arm in arms:
+        try:
+            ((name, said),) = await arms_said(request, head["body"], [arm])
+        except NotFound as error:
+            found.append(Shown(fault=reader_of(request).text(str(error)), arm=str(arm["name"])))
+            continue
+        found.append(await message_of(request, head, said, who, arm=name))
+    return found
 
 
 # -- review --------------------------------------------------------------------------------------------------------
@@ -598,7 +571,8 @@ async def _review_page(
     runtime, formats = runtime_of(request), reader_of(request)
     wave, faces = await runtime.broadcasts.review(head["_id"]), await faces_of(runtime)
     missing = [] if _complete(head) else _lacking(head, formats)
-    people = await _sample(request, head)
+    who = await who_of(request, head, request.query)
+    trial = (head["body"].get("ab") or {}).get("arms") or ()
     names = {row["_id"]: row["name"] for row in await all_segments(runtime)}
     found = {**_COUNTED_NOBODY, **((wave or {}).get("found") or {})}
     values = {
@@ -606,11 +580,12 @@ async def _review_page(
         "stale": wave is not None and wave["rev"] != head["rev"], "found": found,
         "skipped": await _skipped(request, found, formats), "gets": await _some(request, found, GETS),
         "channels": [(faces.of(each), formats.number(n)) for each, n in (found.get("channels") or {}).items()],
-        "arms": found.get("arms") or {}, "lacking": missing, "people": people,
-        "arm_names": [each.get("name") for each in (head["body"].get("ab") or {}).get("arms") or ()],
+        "arms": found.get("arms") or {}, "lacking": missing, "who": who,
+        "arm_names": [each.get("name") for each in trial],
         "testers": await runtime.broadcast_tests.allowed(), "tested": "tested" in request.query,
         "changed": "changed" in request.query,
-        "shown": await _saved_shown(request, head, people, formats), "ends": _ends(head, found, runtime, formats),
+        "shown": await (_arms(request, head, trial, who.id) if trial else _alone(request, head, who.id)),
+        "ends": _ends(head, found, runtime, formats),
         "when": when_words(head, formats), "now": head["body"].get("schedule", {}).get("type", "now") == "now",
     }  # fmt: skip
     return await _step(request, head, "review", values, faults or {}, 422 if faults else 200)
@@ -652,18 +627,13 @@ async def _some(request: web.Request, found: Mapping[str, Any], code: str) -> li
     return [(each, profiles[each].display_name) for each in ids if each in profiles]
 
 
-async def _saved_shown(
-    request: web.Request, head: Document, people: list[tuple[str, str]], formats: Formats
-) -> Shown | None:
+async def _alone(request: web.Request, head: Document, who: str) -> list[Shown]:
+    """The one message there is; empty while nothing is written."""
     try:
         said = await said_by(request, head)
-        if said is None:
-            return None
-        rendered = await _rendered(request, head, said, people[0][0] if people else "", "")
-    except (WrongInput, NotFound) as error:
-        told = [each.message for each in getattr(error, "errors", ()) or ()]
-        return Shown(fault=" ".join(formats.text(each) for each in told[:2]) or formats.text(str(error)))
-    return shown(rendered, formats)
+    except NotFound as error:
+        return [Shown(fault=reader_of(request).text(str(error)))]
+    return [await message_of(request, head, said, who)] if said is not None else []
 
 
 def _ends(head: Document, found: Mapping[str, Any], runtime: Any, formats: Formats) -> str:
@@ -690,7 +660,3 @@ def when_words(head: Mapping[str, Any], formats: Formats) -> str:
         words = N_("%(date)s at %(time)s, where each person lives")
         return formats.text(words, date=value_words(schedule["date"], formats), time=schedule["time"])
     return formats.text(N_("As soon as it is sent"))
-
-
-
-

@@ -5,6 +5,8 @@ import re
 import pytest
 
 from base.ids import new_id
+from campaigns.tracking.settings import TrackingSettings
+from profiles.edit import ProfilePatch
 from profiles.membership import SegmentInput
 from tests.desk.test_pages import channel, wrote
 
@@ -191,3 +193,82 @@ async def test_who_is_limited_to_a_channel_sees_its_people_only_and_changes_noth
     await limited.post(f"/broadcasts/{made}/status", 403, status="cancelled")
     await limited.post(f"/broadcasts/{made}/send", 403)
     await runtime.broadcasts.set_status(made, "cancelled")
+
+
+async def test_people_are_left_out_by_conditions(desk, shop, segment):
+    runtime, person = desk.runtime, await desk.person("marketer")
+    form = {"name": "Left", "whom": "everybody", "channel": shop.id, "out~r:join": "all", "out~r.0:what": "name",
+            "out~r.0:op": "contains", **CLASS}  # fmt: skip
+    added = await person.post("/broadcasts/new", 200, act="add:out~r", name="Left", whom="everybody", **CLASS)
+    assert 'name="out~r.0:what"' in added and 'name="r.0:what"' not in added
+    wrong = await person.post("/broadcasts/new", 422, act="save", **form, **{"out~r.0:value": ""})
+    assert "Fill in what is missing" in wrong.split('data-fault="out~r.0"')[1].split("</div>")[0]
+    where = await person.post("/broadcasts/new", act="save", **form, **{"out~r.0:value": "Anna"})
+    body = (await runtime.broadcasts.get(where.split("/")[2]))["body"]
+    left = {"all": [{"field": "name", "op": "contains", "value": "Anna"}]}
+    assert body["audience"]["exclude"] == {"segment_ids": [], "rule": left}
+    here = f"/broadcasts/{where.split('/')[2]}"
+    page = await person.page(f"{here}/audience")
+    assert 'name="out~r.0:value" value="Anna"' in page
+    gone = await person.post(f"{here}/audience", 200, act="remove:out~r.0", **form, **{"out~r.0:value": "Anna"})
+    assert 'name="out~r.0:what"' not in gone
+    await person.post(f"{here}/audience", act="save", rev=rev_of(page), name="Left", whom="everybody", **CLASS)
+    body = (await runtime.broadcasts.get(where.split("/")[2]))["body"]
+    assert "rule" not in body["audience"]["exclude"]
+
+
+async def test_it_is_shown_as_anybody_one_may_see_with_the_language_that_is_used(desk, shop):
+    runtime, person = desk.runtime, await desk.person("marketer")
+    talk = await wrote(runtime, shop, "wei", name="Wei Wu")
+    await runtime.editor.patch(talk.profile_id, ProfilePatch(locale="zh-CN"))
+    texts = {"subject": "Spring", "text": "Spring is here", "locales": {"zh_CN": {"text": "春天来了"}}}
+    here = f"/broadcasts/{await ready(desk, shop, content=texts)}"
+    words = {"source": "own", "w.0:locale": "", "w.0:subject": "Spring", "w.0:body": "Spring, {{ profile.name }}",
+             "w.0:text": "", "w.1:locale": "zh_CN", "w.1:subject": "", "w.1:body": "春天来了",
+             "w.1:text": ""}  # fmt: skip
+    page = await person.post(f"{here}/content", 200, act="preview", who="Wei", **words)
+    seen = page.split('data-part="seen"')[1]
+    assert "春天来了" in seen and "In 简体中文" in seen and "From the main wording: Subject" in seen
+    assert f'value="{talk.profile_id}" selected' in page
+    page = await person.post(f"{here}/content", 200, act="preview", who="nobody at all", **words)
+    assert "Nobody you may see is found" in page
+    page = await person.post(f"{here}/content", 200, act="preview", **{**words, "as": ""})
+    assert "In the main wording" in page.split('data-part="seen"')[1]
+    page = await person.page(f"{here}/review?who=Wei")
+    assert "As Wei Wu gets it" in page and "春天来了" in page.split('data-testid="shown"')[1]
+
+
+async def test_both_wordings_are_shown_side_by_side(desk, shop):
+    runtime, person = desk.runtime, await desk.person("marketer")
+    await wrote(runtime, shop, "ben", name="Ben Bo")
+    here = f"/broadcasts/{await ready(desk, shop, content={'text': 'Own, {{ profile.name }}'})}"
+    trial = {"type": "now", "trying": "1", "sample": "100", "min_sample": "50",
+             "arm.0:name": "a", "arm.0:share": "50", "arm.0:source": "own", "arm.1:name": "b", "arm.1:share": "50",
+             "arm.1:source": "written", "arm.1:subject": "",
+             "arm.1:body": "Other, {{ profile.first_name }}", "metric": "clicked"}  # fmt: skip
+    page = await person.post(f"{here}/schedule", 200, act="preview", who="Ben Bo", **trial)
+    assert "Own, Ben Bo" in page.split('data-testid="arm-a"')[1]
+    assert "Other, Ben" in page.split('data-testid="arm-b"')[1]
+    await person.post(f"{here}/schedule", act="save", **trial)
+    shown = (await person.page(f"{here}/review?who=Ben+Bo")).split('data-testid="shown"')[1]
+    assert "Own, Ben Bo" in shown and "Other, Ben" in shown and "Wording b" in shown
+
+
+async def test_a_broadcast_adds_its_own_to_links_and_shows_them(desk, shop):
+    runtime, person = desk.runtime, await desk.person("marketer")
+    utm = {"source": "house", "medium": "mail", "campaign": "{campaign}"}
+    await runtime.tracking_choice.choose(TrackingSettings.model_validate({"utm": utm}), "usr_x")
+    here = f"/broadcasts/{await ready(desk, shop, content={'text': 'x'})}"
+    words = {"source": "own", "w.0:locale": "", "w.0:subject": "", "w.0:body": "See https://shop.example/a",
+             "w.0:text": ""}  # fmt: skip
+    own = {"utm_source": "own", "utm_medium": "-"}
+    page = await person.post(f"{here}/content", 200, act="preview", **words, **own)
+    assert "https://shop.example/a?utm_source=own&amp;utm_campaign=news<" in page
+    assert 'placeholder="house"' in page
+    wrong = await person.post(f"{here}/content", 422, act="save", **words, utm_source="{nobody}")
+    assert 'id="fault-utm"' in wrong and "fault" in wrong.split('id="fault-utm"')[1][:120]
+    await person.post(f"{here}/content", act="save", **words, **own)
+    body = (await runtime.broadcasts.get(here.split("/")[2]))["body"]
+    assert body["utm"] == {"source": "own", "medium": "-"}
+    assert "utm_source=own" in await person.page(f"{here}/review")
+    await runtime.tracking_choice.choose(TrackingSettings(), "usr_x")
