@@ -30,7 +30,7 @@ from campaigns.conditions import Condition, RuleFault, Where, read_condition, re
 from campaigns.contents import InlineContent
 from campaigns.filling import without_names
 from campaigns.recurrence import MORNING, Recurrence
-from campaigns.tracking.settings import UtmChoice
+from campaigns.utm import UtmChoice
 from campaigns.wallclock import WEEKDAYS, Clock24, Duration, known_zone
 from profiles.edit import ProfilePatch, patch_from_paths
 from profiles.segments.fields import Kind, Scope, find_field

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -155,6 +155,12 @@ class Templates:
         except RenderFailed as failed:
             fault = FieldError(failed.part, str(failed) + (f" (line {failed.line})" if failed.line else ""))
             raise WrongInput("The template cannot be filled in.", [fault], code=f"template_{failed.code}") from None
+
+    async def offers_named(self, contents: Sequence[Mapping[str, Any]]) -> list[Document]:
+        """The offers whose codes these contents show, in their snippets too, by key."""
+        keys = frozenset[str]().union(*await self._renderer.offers_in(contents))
+        found = await self._offers.by_keys(sorted(keys))
+        return [found[key] for key in sorted(found)]
 
     async def require_known(self, content: Mapping[str, Any]) -> None:
         """Raise `WrongInput` for snippets and offers that do not exist."""

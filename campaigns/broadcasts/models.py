@@ -25,7 +25,7 @@ from campaigns.conditions import Condition, RuleFault, read_condition
 from campaigns.contents import InlineContent
 from campaigns.definition import check_plain, faults_of
 from campaigns.models import ClockTime, Part, QuietHours, SendClass, WaitDuration, ZoneChoice
-from campaigns.tracking.settings import UtmChoice
+from campaigns.utm import UtmChoice
 from channels.vocabulary import Instant
 from profiles.segments import Rule, parse
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from base.mongo import Document
 from campaigns.tracking.rewriting import names_for, rewritten, targets_of, with_pixel
-from campaigns.tracking.settings import PURPOSE, TrackingSettings, Utm, UtmChoice, settings_of
+from campaigns.tracking.settings import PURPOSE, TrackingSettings, settings_of
 from campaigns.tracking.store import TrackingStore
 from campaigns.tracking.tokens import HONEYPOT, PIXEL, TrackedLink, TrackedLinks, Way, link_id_of
+from campaigns.utm import Utm, UtmChoice
 from channels.vocabulary import OutboundMessage
 from inbox.models import Send
 from profiles.consent import Consent

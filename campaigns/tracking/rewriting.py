@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from urllib.parse import quote, urlsplit
 
-from campaigns.tracking.settings import Utm
+from campaigns.utm import Utm
 from channels.vocabulary import OutboundMessage
 
 #: Gives the address to put in place of another; the same one where it is to stay.

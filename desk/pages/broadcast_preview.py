@@ -15,7 +15,7 @@ from base.mongo import Document
 from campaigns.broadcasts.models import Audience
 from campaigns.contents import PARTS, Rendered, plain_text
 from campaigns.tracking.rewriting import names_for, targets_of
-from campaigns.tracking.settings import Utm, UtmChoice
+from campaigns.utm import Utm, UtmChoice
 from channels.vocabulary import Address, OutboundMail, OutboundMessage
 from desk.api.scope import must_see_person, reading, seen_ids
 from desk.i18n import N_, Formats
@@ -117,6 +117,26 @@ async def said_by(request: web.Request, head: Document, arm_name: str | None = N
         if found is not None:
             return found
     return None
+
+
+async def short_offers(request: web.Request, head: Document, gets: int) -> list[str]:
+    """A sentence for each offer in it that has ended, or has fewer codes left than people get the message."""
+    runtime, formats = runtime_of(request), reader_of(request)
+    arms = (head["body"].get("ab") or {}).get("arms") or ()
+    try:
+        said = [each for _, each in await arms_said(request, head["body"], arms)] if arms else [
+            await said_by(request, head)]  # fmt: skip
+    except NotFound:
+        return []
+    found = []
+    for offer in await runtime.templates.offers_named([each for each in said if each is not None]):
+        name, (free, _) = offer["name"], await runtime.offers.tally(offer["_id"])
+        if offer["expires_at"] is not None and offer["expires_at"] <= runtime.clock():
+            found.append(formats.text(N_("The offer %(name)s has ended: nobody is given a code."), name=name))
+        elif offer["source"] == "list" and free < gets:
+            text = N_("The offer %(name)s has %(free)s codes left for %(gets)s people.")
+            found.append(formats.text(text, name=name, free=formats.number(free), gets=formats.number(gets)))
+    return found
 
 
 async def _content(request: web.Request, part: Mapping[str, Any]) -> Mapping[str, Any] | None:

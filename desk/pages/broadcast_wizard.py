@@ -45,7 +45,16 @@ from desk.pages.broadcast_form import (
     without_arm,
     without_language,
 )
-from desk.pages.broadcast_preview import Shown, arms_said, house_utm, message_of, rendered, said_by, who_of
+from desk.pages.broadcast_preview import (
+    Shown,
+    arms_said,
+    house_utm,
+    message_of,
+    rendered,
+    said_by,
+    short_offers,
+    who_of,
+)
 from desk.pages.broadcast_words import LATE, METRICS, broadcast_row, reason_rows
 from desk.pages.faces import Face
 from desk.pages.mails import MAIL_POLICY, clean_mail
@@ -585,7 +594,7 @@ async def _review_page(
         "testers": await runtime.broadcast_tests.allowed(), "tested": "tested" in request.query,
         "changed": "changed" in request.query,
         "shown": await (_arms(request, head, trial, who.id) if trial else _alone(request, head, who.id)),
-        "ends": _ends(head, found, runtime, formats),
+        "ends": _ends(head, found, runtime, formats), "short": await short_offers(request, head, found["gets"]),
         "when": when_words(head, formats), "now": head["body"].get("schedule", {}).get("type", "now") == "now",
     }  # fmt: skip
     return await _step(request, head, "review", values, faults or {}, 422 if faults else 200)

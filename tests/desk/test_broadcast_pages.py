@@ -5,6 +5,7 @@ import re
 import pytest
 
 from base.ids import new_id
+from campaigns.library.offers import OfferInput
 from campaigns.tracking.settings import TrackingSettings
 from profiles.edit import ProfilePatch
 from profiles.membership import SegmentInput
@@ -252,6 +253,24 @@ async def test_both_wordings_are_shown_side_by_side(desk, shop):
     await person.post(f"{here}/schedule", act="save", **trial)
     shown = (await person.page(f"{here}/review?who=Ben+Bo")).split('data-testid="shown"')[1]
     assert "Own, Ben Bo" in shown and "Other, Ben" in shown and "Wording b" in shown
+
+
+async def test_an_offer_without_enough_codes_is_told_before_sending(desk, shop):
+    runtime, person = desk.runtime, await desk.person("marketer")
+    await wrote(runtime, shop, "carl", name="Carl Cod")
+    given = {"key": "short", "name": "Short", "source": "list"}
+    offer = await runtime.offers.create(OfferInput.model_validate(given), None)
+    here = f"/broadcasts/{await ready(desk, shop, content={'text': 'Yours: {{ coupon(' + repr('short') + ') }}'})}"
+    await runtime.broadcasts.begin_review(here.rpartition("/")[2])
+    while await runtime.broadcast_planner.drain():
+        pass
+    page = await person.page(f"{here}/review")
+    gets = int(re.search(r'data-testid="gets">(\d+)<', page)[1])
+    assert gets and f"The offer Short has 0 codes left for {gets} people." in page
+    await runtime.offers.add_codes(offer["_id"], [f"C-{n}" for n in range(gets)])
+    assert "short-offer" not in await person.page(f"{here}/review")
+    await runtime.offers.change(offer["_id"], {"expires_at": runtime.clock()})
+    assert "The offer Short has ended" in await person.page(f"{here}/review")
 
 
 async def test_a_broadcast_adds_its_own_to_links_and_shows_them(desk, shop):

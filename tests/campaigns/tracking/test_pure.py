@@ -15,8 +15,9 @@ from campaigns.tracking.attribution import Touch, last_touch
 from campaigns.tracking.lift import Group, lift_of, proportions, t_quantile, welch, wilson
 from campaigns.tracking.machines import Caller, Hit, at_the_door, by_neighbours
 from campaigns.tracking.rewriting import addresses_in, is_trackable, rewritten, with_utm
-from campaigns.tracking.settings import TrackingSettings, Utm, Windows
+from campaigns.tracking.settings import TrackingSettings, Windows
 from campaigns.tracking.tokens import HONEYPOT, PIXEL, TrackedLink, TrackedLinks, link_id_of
+from campaigns.utm import Utm
 from channels.vocabulary import Address, Button, OutboundMail, OutboundMessage
 
 AT = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
