@@ -73,6 +73,20 @@ class Publication:
 
 
 @dataclass(frozen=True)
+class Moving:
+    """What taking people of older versions along to the live one did, or would do, as in `Publication`."""
+
+    journey_id: str
+    version: int
+    dry_run: bool
+    people: int
+    move_now: int
+    move_later: int
+    moves: tuple[StepMove, ...]
+    migration_id: str | None
+
+
+@dataclass(frozen=True)
 class Enrolled:
     """Somebody was put into a journey. `reason`: why there is no new run; `run` is then the one in the way."""
 
@@ -193,7 +207,7 @@ class Journeys:
             if head["status"] == "archived":
                 raise Conflict("An archived journey cannot be published.", code="archived")
             definition = await self._whole(head["draft"])
-            check_choices(migrate or {}, definition)
+            check_choices(migrate or {}, definition, "migrate.nodes")
             found = await self._publication(head, definition, dry_run, migrate)
             if dry_run:
                 return found
@@ -270,6 +284,45 @@ class Journeys:
             changed=tuple(sorted(each for each in after.keys() & before.keys() if after[each] != before[each])),
             warnings=tuple(_warnings(definition)),
         )
+
+    async def migrate(
+        self, journey_id: str, nodes: Mapping[str, str | None], by: str | None = None, *, dry_run: bool = False
+    ) -> Moving:
+        """Take everybody who is in an older version along to the live one: decided later than at its publication.
+
+        `nodes` as in `publish`; `dry_run` says who would move. Raises `WrongInput`, and `Conflict` where there is no
+        version or nobody is in an older one.
+        """
+        for _ in range(ROUNDS):
+            head = await self.get(journey_id)
+            version = head["live_version"]
+            if head["status"] == "archived" or not version:
+                raise Conflict("Nobody walks in this journey.", code="not_running")
+            definition = await self._live.definition(journey_id, version)
+            if definition is None:
+                raise Conflict("The live version can no longer be read; publish another one.", code="unreadable")
+            check_choices(nodes, definition, "nodes")
+            places = await self._enrolments.places(journey_id)
+            moves = await self._migrations.outlook(journey_id, definition, nodes, places, version)
+            found = Moving(
+                journey_id, version, dry_run, sum(each.people for each in moves), sum(each.now for each in moves),
+                sum(each.later for each in moves), moves, None,
+            )  # fmt: skip
+            if dry_run:
+                return found
+            if not moves:
+                raise Conflict("Nobody is in an older version.", code="nobody_behind")
+            asked = {"to": version, "nodes": list(nodes.items()), "by": by, "asked": head["rev"]}
+            changed = await self._store.change(journey_id, head["rev"], {"migrate": asked})
+            if changed is not None:
+                return replace(found, migration_id=(await self._migrations.begin(changed))["_id"])
+        raise _contended()
+
+    async def behind(self, journey_id: str) -> int:
+        """How many are in a version older than the live one."""
+        live = (await self.get(journey_id))["live_version"] or 0
+        places = await self._enrolments.places(journey_id)
+        return sum(each["n"] for each in places if each["state"] in LIVE and each["version"] < live)
 
     async def changes(self, journey_id: str, old: int | None = None, new: int | None = None) -> Differences:
         """What version `new` (the draft) says otherwise than version `old` (the live one). Raises `NotFound`."""

@@ -1,8 +1,9 @@
 """People of older versions are taken along to a new one, in the background: a duty, logged in each run, and undoable.
 
-Publishing notes on the head, in the write that makes the version live, that people go along (`migrate`); from there a
-batch is begun once (`enlist`) and worked off in stretches (`drain`). Each run is moved in one write that takes effect
-only if nobody touched the run since it was read, so it is moved once, whatever dies when. See `campaigns.migration`.
+Publishing notes on the head, in the write that makes the version live, that people go along (`migrate`), and so does
+who decides it later; from there a batch is begun once (`enlist`) and worked off in stretches (`drain`). Each run is
+moved in one write that takes effect only if nobody touched the run since it was read, so it is moved once, whatever
+dies when. See `campaigns.migration`.
 """
 
 from __future__ import annotations
@@ -132,7 +133,7 @@ class Migrations:
     # -- beginning ---------------------------------------------------------------------------------------------
 
     async def enlist(self) -> int:
-        """Begin what publications asked for; how many. A chore: of two who do it at once one begins each."""
+        """Begin what was asked for; how many. A chore: of two who do it at once one begins each."""
         heads = [head for head in (await self._live.now()).heads.values() if head.get("migrate")]
         there = await self._store.there(_key(head) for head in heads)
         missing = [head for head in heads if _key(head) not in there]
@@ -141,7 +142,7 @@ class Migrations:
         return len(missing)
 
     async def begin(self, head: Document) -> Document:
-        """Begin what the last publication of this journey asked for, once; the batch."""
+        """Begin what was asked for on the head of this journey, once; the batch."""
         wanted = head["migrate"]
         now = self._clock()
         row = migration_row(_key(head), head["_id"], wanted["to"], dict(wanted["nodes"]), wanted["by"], now)
@@ -257,7 +258,9 @@ class Migrations:
 
 
 def _key(head: Mapping[str, Any]) -> str:
-    return f"{head['_id']}:{head['migrate']['to']}"
+    """Of a publication one batch; of what is asked for later one each time."""
+    wanted = head["migrate"]
+    return f"{head['_id']}:{wanted['to']}" + (f":{wanted['asked']}" if "asked" in wanted else "")
 
 
 def _change(row: Document, run: Document, after: Migrated, new: Definition, now: datetime) -> Document:
@@ -267,9 +270,7 @@ def _change(row: Document, run: Document, after: Migrated, new: Definition, now:
     if after.what == "gone" and not after.ended:
         told["step"] = after.run.node
     code = "version.out" if after.ended else f"version.{after.what}"
-    line = line_row(
-        {**run, "version": row["to"]}, rev, LogLine(run["node"], run["visit"], code, told), now
-    )
+    line = line_row({**run, "version": row["to"]}, rev, LogLine(run["node"], run["visit"], code, told), now)
     earlier = run.get("migrated")
     kept = {name: run[name] for name in _KEPT if name in run}
     note = {"id": row["_id"], "at": now, "by": row["by"], "from": run["version"], "rev": rev, "what": after.what,

@@ -42,14 +42,15 @@ class Migrated:
     ended: bool = False
 
 
-def check_choices(nodes: Mapping[str, str | None], new: Definition) -> None:
-    """Raise `WrongInput` where a choice names a step that the new version has not, or moves who can stay."""
+def check_choices(nodes: Mapping[str, str | None], new: Definition, path: str) -> None:
+    """Raise `WrongInput` where a choice names a step that the new version has not, or moves who can stay. `path`: where
+    the choices stand in what was sent."""
     faults = []
     for node, to in nodes.items():
         if node in new.by_id:
-            faults.append(FieldError(f"migrate.nodes.{node}", "is still there: who stands at it stays"))
+            faults.append(FieldError(f"{path}.{node}", "is still there: who stands at it stays"))
         elif to is not None and to not in new.by_id:
-            faults.append(FieldError(f"migrate.nodes.{node}", f"there is no step {to!r} in the new version"))
+            faults.append(FieldError(f"{path}.{node}", f"there is no step {to!r} in the new version"))
     if faults:
         raise WrongInput("People cannot be moved like this.", faults)
 

@@ -186,6 +186,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     },
     "change_journey": {"reentry": {"mode": "cooldown", "cooldown": "P30D"}},
     "publish_journey": {"dry_run": True},
+    "migrate_journey": {"dry_run": True, "nodes": {"old_wait": "reminder"}},
     "backfill_journey": {"window": "P30D", "dry_run": True},
     "set_journey_status": {"status": "paused"},
     "install_recipe": {"params": {}, "live": False},

@@ -81,6 +81,12 @@ class PublishInput(Body):
     backfill: str | None = Field(None, max_length=40, examples=["P30D"])
 
 
+class MigrationInput(MigrateInput):
+    """People of older versions go along to the live one. `dry_run`: say who would move."""
+
+    dry_run: bool = False
+
+
 class BackfillInput(Body):
     """`window`: how far back what happened counts; for a segment its members of now are taken. `dry_run`: count."""
 
@@ -223,6 +229,19 @@ class PublicationView(View):
     removed: list[str]
     changed: list[str]
     warnings: list[FaultView]
+
+
+class MovingView(View):
+    """Who went along to the live version, or would; `migration_id` names the batch that moves them."""
+
+    journey_id: str
+    version: int
+    dry_run: bool
+    people: int
+    move_now: int
+    move_later: int
+    moves: list[StepMoveView]
+    migration_id: str | None
 
 
 class VersionView(View):
@@ -473,14 +492,26 @@ async def list_migrations(call: Call) -> Any:
     return listed(found, [migration_view(each) for each in found.data])
 
 
+@operations("POST", "/journeys/{id:jrn}/migrations", roles=["marketer"], body=MigrationInput, returns=MovingView)
+async def migrate_journey(call: Call) -> Any:
+    """Take people who are in older versions along to the live one. `dry_run` only says who would move.
+
+    The same as `migrate` of a publication, for who decides it later. It goes on in the background and can be undone.
+    """
+    refuse_scoped(call)
+    wanted: MigrationInput = call.body
+    journey = await call.runtime.journeys.get(call.path["id"])
+    return MovingView.model_validate(
+        await call.runtime.journeys.migrate(journey["_id"], wanted.nodes, call.principal.id, dry_run=wanted.dry_run)
+    )
+
+
 @operations("POST", "/journeys/{id:jrn}/migrations/{migration:jmg}/undo", roles=["marketer"], returns=MigrationView)
 async def undo_migration(call: Call) -> Any:
     """Put back those who have not moved on since. Who has been sent something or gone further stays where they are."""
     refuse_scoped(call)
     journey = await call.runtime.journeys.get(call.path["id"])
-    return migration_view(
-        await call.runtime.migrations.undo(journey["_id"], call.path["migration"], call.principal.id)
-    )
+    return migration_view(await call.runtime.migrations.undo(journey["_id"], call.path["migration"], call.principal.id))
 
 
 @operations("PUT", "/journeys/{id:jrn}/status", roles=["marketer"], body=StatusInput, returns=JourneyView)

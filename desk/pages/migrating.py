@@ -1,4 +1,4 @@
-"""People who are in a journey when a new version of it is published: what becomes of them, and how it went. Pure."""
+"""People who are taken along to a version of a journey, at its publication or later: what becomes of them. Pure."""
 
 from __future__ import annotations
 
@@ -80,12 +80,15 @@ def moves_view(
     return Moves(tuple(lines), _words(whole, formats), (*choices, (OUT, formats.text(N_("out of the journey")))))
 
 
-def read_choices(form: Mapping[str, Any]) -> dict[str, str | None] | None:
-    """Where those go whose step is gone, as the form says; None: people keep their version."""
-    if form.get("people") != "along":
-        return None
+def chosen_places(form: Mapping[str, Any]) -> dict[str, str | None]:
+    """Where those go whose step is gone, as the form says."""
     named = {name.removeprefix("to."): str(value) for name, value in form.items() if name.startswith("to.")}
     return {node: None if to == OUT else to for node, to in named.items()}
+
+
+def read_choices(form: Mapping[str, Any]) -> dict[str, str | None] | None:
+    """The same of a publication; None: people keep their version."""
+    return chosen_places(form) if form.get("people") == "along" else None
 
 
 def batch_line(row: Mapping[str, Any], names: Mapping[str, str], formats: Formats) -> BatchLine:

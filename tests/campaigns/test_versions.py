@@ -135,6 +135,59 @@ async def test_a_removed_step_leads_where_its_author_says_or_out(world: World) -
     assert (batch["state"], batch["moved"], batch["ended"], batch["nodes"]) == ("done", 1, 1, {"b": None})
 
 
+async def test_people_may_be_taken_along_later_too_and_again_after_an_undo(world: World) -> None:
+    journey = await world.journey(wait("P10D"), {**BYE, "next": None})
+    with pytest.raises(Conflict):
+        await world.journeys.migrate(journey, {})
+    await entered(world, journey, 3)
+    await edited(world, journey, wait("P5D", id="v"), {**BYE, "next": None})
+    late = await world.person("Late")
+    await world.journeys.enrol(journey, late)
+    await world.settle()
+    assert await world.journeys.behind(journey) == 3
+    with pytest.raises(WrongInput) as caught:
+        await world.journeys.migrate(journey, {"w": "nowhere"}, "usr_1")
+    assert caught.value.errors[0].path == "nodes.w"
+    looked = await world.journeys.migrate(journey, {"w": "v"}, "usr_1", dry_run=True)
+    (move,) = looked.moves
+    assert (move.node, move.what, move.to, move.people) == ("w", "gone", "v", 3)
+    assert (looked.version, looked.people, looked.move_now, looked.migration_id) == (2, 3, 3, None)
+    await carried(world)
+    assert await world.journeys.behind(journey) == 3, "a preview moved somebody"
+    for _ in range(2):
+        done = await world.journeys.migrate(journey, {"w": "v"}, "usr_1")
+        await carried(world)
+        batch = await world.worker.migrations.get(journey, str(done.migration_id))
+        assert (batch["state"], batch["moved"], batch["by"]) == ("done", 3, "usr_1")
+        assert await world.journeys.behind(journey) == 0 and {row["node"] for row in await world.rows()} == {"v"}
+        with pytest.raises(Conflict):
+            await world.journeys.migrate(journey, {}, "usr_1")
+        await world.worker.migrations.undo(journey, batch["_id"], "usr_1")
+        await carried(world)
+        assert await world.journeys.behind(journey) == 3
+
+
+async def test_what_is_asked_for_later_is_begun_by_whoever_finds_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process died between the note on the journey and the batch."""
+    journey = await world.journey(wait("P10D"), {**BYE, "next": None})
+    await entered(world, journey, 2)
+    await edited(world, journey, wait("P20D"), {**BYE, "next": None})
+
+    async def dies(head: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.worker.migrations, "begin", dies)
+        with pytest.raises(KeyboardInterrupt):
+            await world.journeys.migrate(journey, {}, "usr_1")
+    world.worker.live.forget()
+    assert (await world.worker.migrations.enlist(), await world.worker.migrations.enlist()) == (1, 0)
+    await carried(world)
+    assert {row["version"] for row in await world.rows()} == {2}
+
+
 async def test_a_send_that_is_under_way_is_not_repeated_by_an_edit(world: World) -> None:
     journey = await world.journey({**HELLO, "next": None})
     for profile_id in await world.people(2):

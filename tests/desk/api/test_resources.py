@@ -323,6 +323,15 @@ async def test_people_go_along_to_a_new_version_and_back(world: World) -> None:
         await world.runtime.migrations.drain()
         (batch,) = (await ask(client, "GET", f"{path}/migrations"))["data"]
         assert (batch["state"], batch["moved"], batch["put_back"]) == ("undone", 1, 1)
+        dry = await ask(client, "POST", f"{path}/migrations", {"dry_run": True})
+        assert (dry["people"], dry["move_later"], dry["moves"][0]["node"], dry["migration_id"]) == (1, 1, "w", None)
+        told = await ask(client, "POST", f"{path}/migrations", {"nodes": {"w": "x"}}, 422)
+        assert told["errors"][0]["path"] == "nodes.w"
+        later = await ask(client, "POST", f"{path}/migrations", {})
+        newest = (await ask(client, "GET", f"{path}/migrations"))["data"][0]
+        assert (newest["id"], newest["to"], newest["state"]) == (later["migration_id"], 2, "pending")
+        await world.runtime.migrations.drain()
+        assert (await ask(client, "POST", f"{path}/migrations", {}, 409))["code"] == "nobody_behind"
         assert [each["version"] for each in (await ask(client, "GET", f"{path}/versions"))["data"]] == [2, 1]
         assert (await ask(client, "GET", f"{path}/changes?old=2&new=1"))["changed"][0]["fields"][0]["after"] == "P3D"
 

@@ -85,6 +85,7 @@ BODIES: dict[str, Any] = {
     "create_journey": {"name": "n"},
     "change_journey": {"name": "n"},
     "publish_journey": {"dry_run": True, "migrate": {}},
+    "migrate_journey": {"dry_run": True},
     "set_journey_status": {"status": "live"},
     "backfill_journey": {"window": "P30D"},
     "install_recipe": {},
@@ -172,7 +173,7 @@ async def test_a_limited_administrator_does_not_reach_beyond(world: World) -> No
     before = await world.digest()
     names = ("create_channel", "list_users", "invite_user", "change_user", "renew_link", "list_tokens", "create_token",
              "revoke_token", "create_journey", "install_recipe", "change_journey", "publish_journey", "undo_migration",
-             "set_journey_status", "create_broadcast", "list_testers", "replace_testers",
+             "migrate_journey",             "set_journey_status", "create_broadcast", "list_testers", "replace_testers",
              "create_template", "change_template", "delete_template", "replace_sending_policies", "resume_step",
              "create_consent_group", "change_consent_group", "delete_consent_group",
              "create_segment", "preview_segment", "change_segment", "delete_segment")  # fmt: skip
