@@ -18,7 +18,7 @@ from campaigns.contents import Rendered, as_html, closest_locale, looks_like_htm
 from campaigns.wording.blocks import Brand
 from campaigns.wording.letters import escaped, letter
 from campaigns.wording.letters import sources as block_sources
-from campaigns.wording.parts import offers_in, reach, snippets_in, texts_of
+from campaigns.wording.parts import offer_use, offers_in, reach, snippet_use, snippets_in, texts_of
 from channels.vocabulary import Button, TemplateCall
 
 log = logging.getLogger(__name__)
@@ -147,6 +147,14 @@ class Renderer:
             reached = reach(own, lambda key: snippets_in(*inside.get(key, ())))
             found.append(frozenset(offers_in(*texts, *(text for key in reached for text in inside.get(key, ())))))
         return found
+
+    async def named_in(self, content: Mapping[str, Any]) -> list[str]:
+        """Snippets, those in them too, and offers that a content shows, as they are called among uses."""
+        own = snippets_in(*texts_of(content))
+        snippets = await self._shelf.snippets(own) if own else {}
+        reached = reach(own, lambda key: snippets_in(*texts_of(snippets.get(key, {}))))
+        (offers,) = await self.offers_in([content])
+        return sorted([*(snippet_use(key) for key in reached), *(offer_use(key) for key in offers)])
 
     async def check(self, content: Mapping[str, Any]) -> None:
         """Raise `WrongInput` with a path for every wording that cannot be read or uses what is forbidden."""

@@ -5,28 +5,37 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from base.clock import Clock
+from base.errors import TooSlow
 from base.mongo import Document
+from campaigns.store import Place, UseStore
 from campaigns.tracking.attribution import paid_at, worth
-from campaigns.tracking.lift import Group, Lift, lift_of
+from campaigns.tracking.lift import Bought, Difference, Group, Lift, lift_of
 from campaigns.tracking.settings import settings_of
 from campaigns.tracking.store import CreditStore, TrackingStore
-from campaigns.tracking.store.figures import FigureStore
+from campaigns.tracking.store.figures import DATED, FigureStore
+from campaigns.tracking.store.outcomes import OutcomeStore
 from orders.store import OrderStore
 
 Kind = Literal["journey", "broadcast"]
 By = Literal["campaign", "day", "channel"]
 #: Counts of sends. Each further one is a part of the one before, except those in the second row.
 COUNTS = ("accepted", "delivered", "read", "opened", "clicked", "machine_opened", "machine_clicked", "unsubscribed",
-          "failed", "skipped")  # fmt: skip
+          "complained", "failed", "skipped")  # fmt: skip
 COLUMNS: Mapping[By, tuple[str, ...]] = {
     "campaign": ("kind", "id", "name"), "day": ("day",), "channel": ("channel_id",),
 }  # fmt: skip
+#: Figures that took longer than a moment to count are shown for so many times as long before they are counted again,
+#: and for no longer than this: counting costs a hundredth of the time, however often somebody looks.
+MOMENT_MS, RESTS, RESTS_MAX = 50, 100, timedelta(minutes=15)
+#: The library shows figures that may be as old as this, and counts anew for so long at most.
+LIBRARY_KEPT, LIBRARY_S = timedelta(hours=1), 2.0
 
 
 @dataclass(frozen=True)
@@ -47,39 +56,67 @@ class Part:
     takings: list[Taking] = field(default_factory=list)
 
 
+@dataclass
+class Day:
+    """What happened on one day of the workspace's time zone: `2026-11-28`."""
+
+    day: str
+    sent: int = 0
+    opened: int = 0
+    clicked: int = 0
+    takings: list[Taking] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The lift with what it was measured by. `cut`: on the first so many people of each group."""
+
+    lift: Lift
+    currency: str
+    days: int
+    cut: bool
+    at: datetime
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """What one journey or broadcast has come to. `lift` None: nobody is held out."""
+    """What one journey or broadcast has come to, counted at `at`. `lift` None: nobody is held out."""
 
     kind: Kind
     id: str
+    at: datetime
+    zone: str
     whole: Part
     parts: list[Part]
+    days: list[Day]
     sent_after_purchase: int
-    lift: Lift | None
-    lift_currency: str
-    lift_days: int
-    #: The lift was measured on the first so many people of each group.
-    lift_cut: bool
+    lift: Measured | None
 
 
 class Results:
-    """Reads; the sums of money are kept, the rest is counted in the ledger."""
+    """Reads; the sums of money are kept, the rest is counted in the ledger and kept for a while."""
 
     def __init__(
-        self, figures: FigureStore, credits: CreditStore, tracking: TrackingStore, orders: OrderStore, clock: Clock
-    ) -> None:
+        self, figures: FigureStore, credits: CreditStore, tracking: TrackingStore, orders: OrderStore,
+        kept: OutcomeStore, uses: UseStore, clock: Clock, *, zone: str = "UTC",
+    ) -> None:  # fmt: skip
+        """`zone`: the workspace's time zone, whose days are told."""
         self._figures = figures
         self._credits = credits
         self._tracking = tracking
         self._orders = orders
+        self._kept = kept
+        self._uses = uses
         self._clock = clock
+        self._zone = zone
 
     async def of(self, kind: Kind, source_id: str) -> Outcome:
-        """One journey or broadcast. Raises `TooSlow`."""
-        parts: dict[str | None, Part] = {}
-        for row in await self._figures.counts(source_id):
-            _add(parts.setdefault(row["node_id"], Part(row["node_id"])).counts, row)
+        """One journey or broadcast. Raises `TooSlow` where it was never counted before."""
+        kept = (await self._kept.many([source_id])).get(source_id) or {}
+        counted = await self._fresh(kept, "", lambda: self._counted(source_id))
+        parts = {
+            row["node"]: Part(row["node"], {**dict.fromkeys(COUNTS, 0), **row["counts"]}) for row in counted["parts"]
+        }
         for row in await self._credits.takings([source_id]):
             part = parts.setdefault(row["node_id"], Part(row["node_id"]))
             part.takings.append(Taking(row["currency"], row["orders"], row["minor"]))
@@ -88,17 +125,100 @@ class Results:
             _add(whole.counts, part.counts)
         whole.takings = _summed([each for part in parts.values() for each in part.takings])
         late = (await self._credits.late([source_id])).get(source_id, 0)
-        lift, currency, days, cut = await self._lift(kind, source_id, whole.takings)
+        measured = await self._fresh(kept, "lift_", lambda: self._measured(kind, source_id, whole.takings))
         listed = sorted((each for each in parts.values() if each.node), key=lambda part: str(part.node))
-        return Outcome(kind, source_id, whole, listed, late, lift, currency, days, cut)
+        return Outcome(
+            kind, source_id, counted["at"], self._zone, whole, listed, await self._days(source_id, counted["days"]),
+            late, _lift(measured),
+        )  # fmt: skip
 
-    async def report(self, since: datetime, until: datetime, by: By) -> list[Document]:
-        """A row per campaign, day (UTC) or channel of that time, and per currency where something was bought."""
+    async def _fresh(self, kept: Document, name: str, count: Callable[[], Awaitable[Document]]) -> Document:
+        """What was counted before while it is fresh enough, or when it cannot be counted just now; else anew. `name`
+        stands before the fields that say when and how long."""
+        at, took = kept.get(f"{name}at"), kept.get(f"{name}took_ms", 0)
+        rest = min(RESTS_MAX, timedelta(milliseconds=took * RESTS)) if took > MOMENT_MS else timedelta()
+        if at is not None and self._clock() < at + rest:
+            return kept
+        begun = time.monotonic()
+        try:
+            found = await count()
+        except TooSlow:
+            if at is None:
+                raise
+            return kept
+        fields = {**found, f"{name}at": self._clock(), f"{name}took_ms": int(1000 * (time.monotonic() - begun))}
+        source_id = fields.pop("_id")
+        await self._kept.keep(source_id, fields)
+        return fields
+
+    async def _counted(self, source_id: str) -> Document:
+        parts: dict[str | None, dict[str, int]] = {}
+        days: dict[str, Day] = {}
+        for row in await self._figures.counts(source_id, self._zone):
+            _add(parts.setdefault(row["node_id"], dict.fromkeys(COUNTS, 0)), row)
+            for name, of in _COUNTED.items():
+                if row[f"{name}_on"] is not None:
+                    day = days.setdefault(row[f"{name}_on"], Day(row[f"{name}_on"]))
+                    setattr(day, name, getattr(day, name) + row[of])
+        told = [{"day": each.day, **{name: getattr(each, name) for name in DATED}} for each in days.values()]
+        return {
+            "_id": source_id, "parts": [{"node": node, "counts": counts} for node, counts in parts.items()],
+            "days": told,
+        }  # fmt: skip
+
+    async def _days(self, source_id: str, counted: Sequence[Mapping[str, Any]]) -> list[Day]:
+        days = {row["day"]: Day(**row) for row in counted}
+        for row in await self._credits.by_day(source_id, self._zone):
+            own = days.setdefault(row["day"], Day(row["day"]))
+            own.takings = _summed([*own.takings, Taking(row["currency"], row["orders"], row["minor"])])
+        return [days[day] for day in sorted(days)]
+
+    # -- the library -------------------------------------------------------------------------------------------
+
+    async def of_contents(self, contents: Collection[str]) -> dict[str, dict[str, int]]:
+        """What messages have come to in which a template (its id), a snippet or an offer (`snippet_use`, `offer_use`)
+        stood, in broadcasts and journeys: sums of `COUNTS`, and `orders`. Figures may be an hour old."""
+        uses = await self._uses.of(contents)
+        places = {place for each in uses.values() for place in each}
+        counted = await self._lately({place.source_id for place in places})
+        orders: dict[tuple[str, str | None], int] = {}
+        for row in await self._credits.takings(sorted(counted)):
+            key = (row["source_id"], row["node_id"])
+            orders[key] = orders.get(key, 0) + row["orders"]
+        sums = {place: _of_place(place, counted.get(place.source_id), orders) for place in places}
+        found: dict[str, dict[str, int]] = {}
+        for content, own in uses.items():
+            total = dict.fromkeys((*COUNTS, "orders"), 0)
+            for place in own:
+                for name, number in sums[place].items():
+                    total[name] += number
+            found[content] = total
+        return found
+
+    async def _lately(self, source_ids: Collection[str]) -> dict[str, Document]:
+        """Kept figures of these; those that are missing or old are counted, as many as can be in a moment."""
+        kept, begun = await self._kept.many(source_ids), time.monotonic()
+        old = self._clock() - LIBRARY_KEPT
+        stale = [each for each in source_ids if each not in kept or kept[each].get("at", old) <= old]
+        for source_id in sorted(stale, key=lambda each: each in kept):
+            if time.monotonic() - begun > LIBRARY_S:
+                break
+            try:
+                one = kept.get(source_id, {})
+                kept[source_id] = {**one, **await self._fresh(one, "", lambda of=source_id: self._counted(of))}  # type: ignore[misc]
+            except TooSlow:
+                continue
+        return kept
+
+    # -- the report --------------------------------------------------------------------------------------------
+
+    async def report(self, since: datetime, until: datetime, by: By, zone: str = "UTC") -> list[Document]:
+        """A row per campaign, day (of `zone`) or channel of that time, and per currency where something was bought."""
         found: dict[tuple[str, ...], Document] = {}
-        for row in await self._figures.counts_by_time(since, until):
+        for row in await self._figures.counts_by_time(since, until, zone):
             own = found.setdefault(_key(row, by), _blank(row, by))
             _add(own["counts"], row)
-        for row in await self._credits.by_time(since, until):
+        for row in await self._credits.by_time(since, until, zone):
             own = found.setdefault(_key(row, by), _blank(row, by))
             own["takings"] = _summed([*own["takings"], Taking(row["currency"], row["orders"], row["minor"])])
         if by == "campaign":
@@ -113,16 +233,16 @@ class Results:
         for row in rows:
             row |= {"name": names.get(row["id"], ""), "sent_after_purchase": late.get(row["id"], 0)}
 
-    async def _lift(
-        self, kind: Kind, source_id: str, takings: Sequence[Taking]
-    ) -> tuple[Lift | None, str, int, bool]:  # fmt: skip
+    # -- the lift ----------------------------------------------------------------------------------------------
+
+    async def _measured(self, kind: Kind, source_id: str, takings: Sequence[Taking]) -> Document:
         """Both groups by what their people bought in the days after it began for them, whoever gets the credit: the
         held out have no touch."""
         hours = settings_of(await self._tracking.settings()).windows.click or 120
         span = timedelta(hours=hours)
         groups = await self._figures.groups(kind, source_id)
         if not groups.held_out:
-            return None, "", span.days, False
+            return {"_id": source_id, "lift": None}
         bought = [await self._bought(each, span) for each in (groups.treated, groups.held_out)]
         counts: dict[str, int] = {}
         for people in bought:
@@ -134,7 +254,9 @@ class Results:
             Group([amounts.get(main, 0) for amounts in people], sum(1 for amounts in people if amounts))
             for people in bought
         )
-        return lift_of(treated, held_out), main, span.days, groups.cut
+        lift = lift_of(treated, held_out)
+        kept = {**asdict(lift), "currency": main, "days": span.days, "cut": groups.cut}
+        return {"_id": source_id, "lift": kept}
 
     async def _bought(self, people: Mapping[str, datetime], span: timedelta) -> list[dict[str, int]]:
         found: list[dict[str, int]] = []
@@ -150,6 +272,29 @@ class Results:
                         amounts[currency] = amounts.get(currency, 0) + minor
                 found.append(amounts)
         return found
+
+
+#: What is shown day by day → the count it is.
+_COUNTED = {"sent": "accepted", "opened": "opened", "clicked": "clicked"}
+
+
+def _lift(row: Mapping[str, Any]) -> Measured | None:
+    kept = row.get("lift")
+    if kept is None:
+        return None
+    lift = Lift(
+        Bought(**kept["treated"]), Bought(**kept["held_out"]), Difference(**kept["rate"]), Difference(**kept["mean"])
+    )
+    return Measured(lift, kept["currency"], kept["days"], kept["cut"], row["lift_at"])
+
+
+def _of_place(place: Place, row: Document | None, orders: Mapping[tuple[str, str | None], int]) -> dict[str, int]:
+    """The counts of one step or arm; of a broadcast without arms all of it."""
+    sums = {"orders": orders.get((place.source_id, place.node), 0)}
+    for part in (row or {}).get("parts", ()):
+        if part["node"] == place.node:
+            sums |= {name: part["counts"].get(name, 0) for name in COUNTS}
+    return sums
 
 
 def as_csv(rows: Sequence[Document], by: By) -> str:

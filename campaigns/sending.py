@@ -229,6 +229,7 @@ class JourneySource:
                 case.facts.profile.get("locale"),
                 case.facts.profile.get("time_zone"),
                 identities.get(case.send.identity_id),
+                case.step.template_id,
             )
             for case in cases
         ]

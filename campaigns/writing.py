@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 
 from campaigns.contents import Rendered, chat_message, mail_message
 from campaigns.render import Renderer, RenderFailed, RenderItem
+from campaigns.store import Place, UseStore
 from channels.registry import Registry
 from channels.store import ChannelStore
 from channels.vocabulary import Address, OutboundMail, OutboundMessage
@@ -23,6 +25,9 @@ from profiles.models import Identity
 
 log = logging.getLogger(__name__)
 
+#: What stands in the messages of a step is looked at so often; steps of which that is remembered.
+NOTED_S, NOTED_MOST = 600.0, 20_000
+_CAMPAIGNS = frozenset({"journey", "broadcast"})
 #: A template that took too long is tried again for this long: the machine may have been busy.
 SLOW_FOR = timedelta(minutes=10)
 
@@ -100,6 +105,7 @@ class Letter:
     locale: str | None
     zone: str | None
     identity: Identity | None
+    template_id: str | None = None
 
 
 class MessageWriter:
@@ -107,8 +113,11 @@ class MessageWriter:
 
     def __init__(
         self, renderer: Renderer, channels: ChannelStore, registry: Registry, links: Links | None = None,
-        coupons: Coupons | None = None, dresser: Dress | None = None,
+        coupons: Coupons | None = None, dresser: Dress | None = None, uses: UseStore | None = None,
     ) -> None:  # fmt: skip
+        """`uses`: where it is noted in which messages a template, a snippet or an offer stood."""
+        self._uses = uses
+        self._noted: dict[tuple[Place, str | None], float] = {}
         self._coupons = coupons or NoCoupons()
         self._renderer = renderer
         self._channels = channels
@@ -139,7 +148,24 @@ class MessageWriter:
                 if rendered.warnings:
                     log.info("empty values", extra={"send": letter.send.id, "names": rendered.warnings})
                 answers[letter.send.id] = await self._fitted(letter, rendered, now)
+        if self._uses is not None:
+            await self._note(self._uses, [each for each in letters if isinstance(answers[each.send.id], Prepared)])
         return answers if self._dresser is None else await self._dressed(self._dresser, letters, answers)
+
+    async def _note(self, uses: UseStore, letters: Sequence[Letter]) -> None:
+        """What stood in these messages, once in a while for each step or arm."""
+        found: list[tuple[str, Place]] = []
+        for letter in letters:
+            source = letter.send.source
+            place = Place(source.kind, source.id or "", source.node_id)
+            if source.kind not in _CAMPAIGNS or self._noted.get((place, letter.template_id), 0.0) > time.monotonic():
+                continue
+            self._noted[(place, letter.template_id)] = time.monotonic() + NOTED_S
+            named = await self._renderer.named_in(letter.content or {})
+            found += [(each, place) for each in (*([letter.template_id] if letter.template_id else []), *named)]
+        if len(self._noted) > NOTED_MOST:
+            self._noted.clear()
+        await uses.note(found)
 
     async def _dressed(
         self, dresser: Dress, letters: Sequence[Letter], answers: dict[str, Answer]

@@ -60,6 +60,7 @@ from campaigns.store import (
     TaskStore,
     TemplateStore,
     TurnStore,
+    UseStore,
     WinnerStore,
 )
 from campaigns.store.call_secrets import CallSecretStore
@@ -72,6 +73,7 @@ from campaigns.tracking.dressing import Dresser
 from campaigns.tracking.hits import HitBook
 from campaigns.tracking.store import CreditStore, TrackingStore
 from campaigns.tracking.store.figures import FigureStore
+from campaigns.tracking.store.outcomes import OutcomeStore
 from campaigns.tracking.tokens import TrackedLinks
 from campaigns.triggers import Reactor
 from campaigns.turns import Turns
@@ -111,6 +113,7 @@ class Tracking:
     crediting: Crediting
     choosing: Choosing
     results: Results
+    uses: UseStore
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,7 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
     tracking = _open_tracking(plumbing, people, orders, runs, live)
     writer = MessageWriter(
         renderer, plumbing.channels, plumbing.registry, PersonalLinks(people.consent_links), offers,
-        Dresser(tracking.rows, tracking.links, people.consent),
+        Dresser(tracking.rows, tracking.links, people.consent), tracking.uses,
     )  # fmt: skip
     policy_rows, slots = PolicyStore(db, clock), SlotStore(db)
     rules = HouseRules(policy_rows, slots, inbox.sends, people.profiles, plumbing.channels, project_zone=zone)
@@ -253,6 +256,7 @@ def _open_tracking(
 ) -> Tracking:
     db, clock = plumbing.db, plumbing.clock
     rows, credits, channels = TrackingStore(db, clock), CreditStore(db, clock), plumbing.channels
+    uses = UseStore(db, clock)
     links = TrackedLinks([plumbing.box.signing_key], plumbing.settings.base_url)
     return Tracking(
         rows,
@@ -264,7 +268,10 @@ def _open_tracking(
             clock,
         ),
         Choosing(rows),
-        Results(FigureStore(db), credits, rows, orders, clock),
+        Results(
+            FigureStore(db), credits, rows, orders, OutcomeStore(db), uses, clock, zone=plumbing.settings.time_zone
+        ),
+        uses,
     )  # fmt: skip
 
 

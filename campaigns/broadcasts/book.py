@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
@@ -97,10 +97,6 @@ class Broadcasts:
         if head is None:
             raise NotFound("There is no such broadcast.")
         return head
-
-    async def with_templates(self, template_ids: Iterable[str]) -> dict[str, dict[str, int]]:
-        """By template: how many its broadcasts reached, and how many of them opened, clicked and left."""
-        return await self._store.with_templates(template_ids)
 
     async def page(
         self, *, status: str | None = None, channels: Sequence[str] | None = None, limit: int | None = None,

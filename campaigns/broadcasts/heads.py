@@ -57,6 +57,16 @@ def wording_of(
     return wording(broadcast, arm_name, templates)
 
 
+def template_of(head: Document, broadcast: Broadcast, arm_name: str | None) -> str | None:
+    """The template that somebody of this arm gets; None for words written in the broadcast itself."""
+    if arm_name == REST:
+        arm_name = (head["winner"] or {}).get("arm")
+    for each in (broadcast.arm(arm_name), broadcast):
+        if each is not None and (each.content is not None or each.template_id is not None):
+            return each.template_id
+    return None
+
+
 def wording(broadcast: Broadcast, arm_name: str | None, templates: Mapping[str, Document]) -> Mapping[str, Any] | None:
     """The arm's own content or template, else the broadcast's."""
     for each in (broadcast.arm(arm_name), broadcast):

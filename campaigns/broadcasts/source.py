@@ -17,7 +17,7 @@ from typing import Any
 
 from base.clock import Clock
 from base.mongo import Document
-from campaigns.broadcasts.heads import broadcast_of, plan_of, wording_of
+from campaigns.broadcasts.heads import broadcast_of, plan_of, template_of, wording_of
 from campaigns.broadcasts.models import REST, Broadcast
 from campaigns.broadcasts.pacing import Pacer, turned_away
 from campaigns.broadcasts.places import Places
@@ -249,6 +249,7 @@ class BroadcastSource:
                 Letter(
                     case.send, content, context, person.get("locale"), person.get("time_zone"),
                     identities.get(case.send.identity_id),
+                    template_of(case.head, case.broadcast, case.send.source.node_id),
                 )
             )  # fmt: skip
         return await self._writer.write(letters, now)

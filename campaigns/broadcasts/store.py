@@ -25,7 +25,6 @@ INDEXES: Indexes = {
     "broadcasts": [
         IndexModel([("status", ASCENDING), ("_id", DESCENDING)], name="by_status"),
         IndexModel([("active", ASCENDING)], name="active", partialFilterExpression={"active": True}),
-        IndexModel([("template_id", ASCENDING)], name="by_template", sparse=True),
     ],
     "broadcast_waves": [
         due_index(),
@@ -79,16 +78,6 @@ class BroadcastStore:
         where = {"_id": row["_id"], "rev": row["rev"]}
         after = await self._rows.find_one_and_update(where, change, return_document=ReturnDocument.AFTER)
         return _opened(after) if after else None
-
-    async def with_templates(self, template_ids: Iterable[str]) -> dict[str, dict[str, int]]:
-        """What broadcasts with one of these templates have come to, summed by template; figures as last counted."""
-        names = ("accepted", "opened", "clicked", "unsubscribed")
-        sums = {name: {"$sum": {"$ifNull": [f"$counts.{name}", 0]}} for name in names}
-        steps: list[Document] = [
-            {"$match": {"template_id": {"$in": list(template_ids)}}}, {"$group": {"_id": "$template_id", **sums}},
-        ]  # fmt: skip
-        rows = await self._database.aggregate(self._rows, steps)
-        return {row.pop("_id"): row for row in rows}
 
     async def page(
         self, *, status: str | None = None, channels: Iterable[str] | None = None, limit: int | None = None,
@@ -308,9 +297,7 @@ def _filled(depth: float, per_s: float) -> Document:
 def _written(body: Mapping[str, Any]) -> Document:
     """The author's text, and what lists are narrowed by."""
     channels = [each for each in body.get("channel_ids") or () if isinstance(each, str)]
-    template = body.get("template_id")
-    written = {"body": orjson.dumps(dict(body)).decode(), "name": str(body.get("name") or ""), "channel_ids": channels}
-    return {**written, **({"template_id": template} if isinstance(template, str) else {})}
+    return {"body": orjson.dumps(dict(body)).decode(), "name": str(body.get("name") or ""), "channel_ids": channels}
 
 
 def _opened(row: Document) -> Document:

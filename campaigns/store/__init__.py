@@ -14,6 +14,7 @@ from campaigns.store import (
     tasks,
     templates,
     turns,
+    uses,
     winners,
 )
 from campaigns.store.belongings import RunBelongings
@@ -29,16 +30,17 @@ from campaigns.store.snippets import SnippetStore
 from campaigns.store.tasks import TaskStore
 from campaigns.store.templates import TemplateStore
 from campaigns.store.turns import TurnStore
+from campaigns.store.uses import Place, UseStore
 from campaigns.store.winners import WinnerStore
 
 INDEXES: Indexes = {
     **journeys.INDEXES, **enrolments.INDEXES, **planned.INDEXES, **intakes.INDEXES, **templates.INDEXES,
     **tasks.INDEXES, **turns.INDEXES, **digests.INDEXES, **calls.INDEXES, **winners.INDEXES, **snippets.INDEXES,
-    **offers.INDEXES, **migrations.INDEXES,
+    **offers.INDEXES, **migrations.INDEXES, **uses.INDEXES,
 }  # fmt: skip
 
 __all__ = [
     "INDEXES", "CallStore", "CouponRoom", "DigestStore", "EnrolmentStore", "IntakeStore", "JourneyStore",
-    "MigrationStore", "OfferStore", "PlannedStore", "RunBelongings", "SnippetStore", "TaskStore", "TemplateStore",
-    "TurnStore", "WinnerStore",
+    "MigrationStore", "OfferStore", "Place", "PlannedStore", "RunBelongings", "SnippetStore", "TaskStore",
+    "TemplateStore", "TurnStore", "UseStore", "WinnerStore",
 ]  # fmt: skip

@@ -21,6 +21,20 @@ Verdict = Literal["more", "less", "cannot_tell", "too_few"]
 
 
 @dataclass(frozen=True)
+class Bought:
+    """What a group comes to: `mean` minor units per person."""
+
+    people: int
+    buyers: int
+    mean: float
+
+    @property
+    def rate(self) -> float:
+        """Share of buyers, 0 to 1."""
+        return self.buyers / self.people if self.people else 0.0
+
+
+@dataclass(frozen=True)
 class Group:
     """What people have spent, one figure each, 0 for who bought nothing; `buyers` of them bought."""
 
@@ -32,15 +46,9 @@ class Group:
         """How many there are."""
         return len(self.spent)
 
-    @property
-    def rate(self) -> float:
-        """Share of buyers, 0 to 1."""
-        return self.buyers / self.people if self.people else 0.0
-
-    @property
-    def mean(self) -> float:
-        """Minor units per person."""
-        return sum(self.spent) / self.people if self.people else 0.0
+    def summed(self) -> Bought:
+        """What it comes to."""
+        return Bought(self.people, self.buyers, sum(self.spent) / self.people if self.people else 0.0)
 
 
 @dataclass(frozen=True)
@@ -57,8 +65,8 @@ class Difference:
 class Lift:
     """Both groups and both differences."""
 
-    treated: Group
-    held_out: Group
+    treated: Bought
+    held_out: Bought
     rate: Difference
     mean: Difference
 
@@ -68,7 +76,7 @@ def lift_of(treated: Group, held_out: Group) -> Lift:
     few = min(treated.people, held_out.people) < LEAST_PEOPLE or treated.buyers + held_out.buyers < LEAST_BUYERS
     rate = proportions(treated.buyers, treated.people, held_out.buyers, held_out.people)
     mean = welch(treated.spent, held_out.spent)
-    return Lift(treated, held_out, _judged(rate, few=few), _judged(mean, few=few))
+    return Lift(treated.summed(), held_out.summed(), _judged(rate, few=few), _judged(mean, few=few))
 
 
 def proportions(hits: int, people: int, other_hits: int, others: int) -> tuple[float, float, float]:

@@ -37,6 +37,16 @@ def offers_in(*texts: str) -> set[str]:
     return {one or other for text in texts for one, other in _COUPON.findall(text)}
 
 
+def snippet_use(key: str) -> str:
+    """What a snippet is called among all that stands in messages; a template is called by its id."""
+    return f"snippet:{key}"
+
+
+def offer_use(key: str) -> str:
+    """The same of an offer."""
+    return f"offer:{key}"
+
+
 def names_in(content: Any) -> dict[str, list[str]]:
     """The snippets and offers that a content names, in order, as they stand in its row."""
     texts = list(texts_of(content))

@@ -10,12 +10,13 @@ from aiohttp import web
 from pydantic import Field, ValidationError
 
 from base.errors import FieldError, WrongInput
-from campaigns.results import Outcome, Part, Taking, as_csv
-from campaigns.tracking.lift import Difference, Group, Verdict
+from campaigns.results import Day, Measured, Outcome, Part, Taking, as_csv
+from campaigns.tracking.lift import Bought, Difference, Verdict
 from campaigns.tracking.settings import TrackingSettings
+from campaigns.wallclock import known_zone
 from desk.api.contract import Call, Operations, not_there
 from desk.api.scope import refuse_scoped
-from desk.api.shapes import Body, Money, Query, Since, View, page
+from desk.api.shapes import Body, Money, Query, Since, Time, View, page
 
 operations = Operations("results")
 #: Days of one report, and without `from`.
@@ -56,8 +57,9 @@ class DifferenceView(View):
 
 
 class LiftView(View):
-    """What would not have been bought anyway: all purchases within `days`, whoever gets the credit."""
+    """What would not have been bought anyway: all purchases within `days`, whoever gets the credit; as of `at`."""
 
+    at: Time
     treated: GroupView
     held_out: GroupView
     rate: DifferenceView
@@ -67,12 +69,26 @@ class LiftView(View):
     cut: bool
 
 
+class DayView(View):
+    """What happened on one day: messages that were sent, opened and followed on it, and orders that were paid."""
+
+    day: str
+    sent: int
+    opened: int
+    clicked: int
+    takings: list[TakingView]
+
+
 class ResultsView(View):
-    """Figures of one journey or broadcast. `sent_after_purchase`: reminders that a provider took after the purchase."""
+    """Figures of one journey or broadcast, counted at `at`. `sent_after_purchase`: reminders that a provider took after
+    the purchase. Days are those of `zone`, the workspace's."""
 
     id: str
+    at: Time
+    zone: str
     whole: PartView
     parts: list[PartView]
+    days: list[DayView]
     sent_after_purchase: int
     lift: LiftView | None
 
@@ -95,7 +111,7 @@ class ReportQuery(Query):
 
     from_: Since | None = Field(None, alias="from")
     to: Since | None = None
-    zone: Literal["UTC"] = Field("UTC", description="Days of this report are days in UTC.")
+    zone: str = Field("UTC", max_length=60, description="Days are days of this time zone, e.g. Europe/Berlin.")
     by: Literal["campaign", "day", "channel"] = "campaign"
 
 
@@ -145,7 +161,7 @@ def _part(each: Part) -> PartView:
     return PartView(node=each.node, counts=each.counts, takings=[_taking(taking) for taking in each.takings])
 
 
-def _group(each: Group) -> GroupView:
+def _group(each: Bought) -> GroupView:
     return GroupView(people=each.people, buyers=each.buyers, rate=each.rate, mean_minor=each.mean)
 
 
@@ -154,17 +170,25 @@ def _difference(each: Difference) -> DifferenceView:
     return DifferenceView(value=each.value, low=low, high=high, verdict=each.verdict)
 
 
+def _day(each: Day) -> DayView:
+    takings = [_taking(taking) for taking in each.takings]
+    return DayView(day=each.day, sent=each.sent, opened=each.opened, clicked=each.clicked, takings=takings)
+
+
+def _lift(measured: Measured) -> LiftView:
+    lift = measured.lift
+    return LiftView(
+        at=measured.at, treated=_group(lift.treated), held_out=_group(lift.held_out), rate=_difference(lift.rate),
+        revenue_per_person=_difference(lift.mean), currency=measured.currency, days=measured.days, cut=measured.cut,
+    )  # fmt: skip
+
+
 def results_view(outcome: Outcome) -> ResultsView:
     """As people and programs see it."""
-    lift = outcome.lift
-    shown = None if lift is None else LiftView(
-        treated=_group(lift.treated), held_out=_group(lift.held_out), rate=_difference(lift.rate),
-        revenue_per_person=_difference(lift.mean), currency=outcome.lift_currency, days=outcome.lift_days,
-        cut=outcome.lift_cut,
-    )  # fmt: skip
     return ResultsView(
-        id=outcome.id, whole=_part(outcome.whole), parts=[_part(each) for each in outcome.parts],
-        sent_after_purchase=outcome.sent_after_purchase, lift=shown,
+        id=outcome.id, at=outcome.at, zone=outcome.zone, whole=_part(outcome.whole),
+        parts=[_part(each) for each in outcome.parts], days=[_day(each) for each in outcome.days],
+        sent_after_purchase=outcome.sent_after_purchase, lift=_lift(outcome.lift) if outcome.lift else None,
     )  # fmt: skip
 
 
@@ -202,7 +226,9 @@ async def report_campaigns(call: Call) -> Any:
         raise WrongInput("The time is empty.", [FieldError("to", "is to lie after `from`")])
     if until - since > timedelta(days=DAYS_MAX):
         raise WrongInput("The time is too long.", [FieldError("from", f"at most {DAYS_MAX} days before `to`")])
-    rows = await call.runtime.results.report(since, until, wanted.by)
+    if known_zone(wanted.zone) is None:
+        raise WrongInput("There is no such time zone.", [FieldError("zone", "is a name such as Europe/Berlin")])
+    rows = await call.runtime.results.report(since, until, wanted.by, wanted.zone)
     if "text/csv" in call.request.headers.get("Accept", ""):
         headers = {
             "Content-Disposition": f'attachment; filename="campaigns-by-{wanted.by}.csv"',

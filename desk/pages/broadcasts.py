@@ -15,6 +15,7 @@ from aiohttp import web
 from base.errors import Conflict, WrongInput
 from base.mongo import Document
 from campaigns.broadcasts.book import Status
+from campaigns.broadcasts.models import REST
 from desk.api.exports import may_export
 from desk.api.scope import reading, refuse_scoped, seen_ids
 from desk.auth import principal_of, require
@@ -150,8 +151,9 @@ async def _page(request: web.Request, head: Document, problem: str = "") -> web.
     trial, waves = head["body"].get("ab") or {}, [wave_row(each, formats) for each in found.waves]
     begun = whole and head["started_at"] is not None
     outcome = await runtime.results.of("broadcast", head["_id"]) if begun else None
+    rest = {REST: formats.text(N_("After the winner was found"))}
     values = {
-        "panel": panel_of(outcome, formats) if outcome else None,
+        "panel": panel_of(outcome, formats, rest) if outcome else None,
         "head": head, "row": broadcast_row(head, await _segment_names(runtime), faces, formats, counted=whole),
         "name": head["name"] or formats.text(N_("Without a name")), "problem": problem, "whole": whole,
         "counts": counts, "figures": figures(head["_id"], counts, formats) if whole else [],

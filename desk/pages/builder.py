@@ -1,8 +1,7 @@
 """The journey builder: the draft drawn as a flow, settings of its parts beside it, versions, publishing.
 
 Every change is a form that is answered with the page; a script puts the parts of the answer in place. The query says
-what stands beside the flow: `step=ID`, `add=SLOT`, `panel=trigger|settings|versions|publish`; `version=N` shows how it
-was published.
+what stands beside the flow: `step=ID`, `add=SLOT`, `panel=` one of `PANELS`; `version=N` shows how it was published.
 """
 
 from __future__ import annotations
@@ -46,17 +45,19 @@ from desk.pages.journey_forms import (
 from desk.pages.journey_sources import sources_of, step_options
 from desk.pages.journey_steps import SYMBOLS, TITLES, Counts, exits_by_step, step_view
 from desk.pages.journeys import journey_view, may_change, names_in, template_names
-from desk.pages.migrating import batch_line, moves_view, read_choices
+from desk.pages.migrating import batch_line, chosen_places, moves_view, read_choices
 from desk.pages.reads import together
+from desk.pages.results_panel import panel_of
 from desk.pages.rule_form import ROOT as RULE_ROOT
 from desk.pages.rule_form import added, removed, settled
+from desk.pages.runs import step_title
 from desk.pages.segment_rows import Choices, Option, adopted
 from desk.pages.segments import NEW_ROW, NEW_WHERE, dated, with_group
 from desk.pages.triggers import trigger_words
 from desk.render import page, reader_of
 
 routes = web.RouteTableDef()
-PANELS = ("trigger", "settings", "versions", "publish")
+PANELS = ("trigger", "settings", "versions", "publish", "migrate", "results")
 LEFT = ("passed", "skipped", "failed")
 CONFLICT = N_("Somebody else has changed this meanwhile. Save again to replace what they did.")
 OPEN_FAULTS = NN_(
@@ -196,6 +197,21 @@ async def change_status(request: web.Request) -> web.StreamResponse:
         builder.panel_name = "publish"
         return await builder.page(422)
     raise web.HTTPSeeOther(f"/journeys/{journey_id}")
+
+
+@routes.post("/journeys/{journey_id}/migrations")
+@require("marketer")
+async def migrate(request: web.Request) -> web.StreamResponse:
+    """Take along to the live version who is in an older one. Where nobody is any more there is nothing to do."""
+    refuse_scoped(reading(request))
+    form, journey_id = await read_form(request), request.match_info["journey_id"]
+    journeys, by = runtime_of(request).journeys, principal_of(request).id
+    try:
+        await journeys.migrate(journey_id, chosen_places(form), by)
+    except Conflict as error:
+        if error.code != "nobody_behind":
+            raise
+    raise web.HTTPSeeOther(f"/journeys/{journey_id}?panel=versions")
 
 
 @routes.post("/journeys/{journey_id}/migrations/{migration_id}/undo")
@@ -369,6 +385,7 @@ class Builder:
             "may_change": self.may_change, "loose": [views[key] for key in drafting.loose(shown)],
             "twin": found["twins"].get(self.head.get("recipe") or "") if self.head["status"] == "draft" else None,
             "summary": self._summary() if editing else [], "summary_words": self._summary_words(),
+            "shows_results": self._shows_results(),
             "changed": bool(self.head["live_version"]) and self.draft != tidy(self.live) and version is None,
             "version_shown": version, "undo": bool(self.head.get("undo")), "redo": bool(self.head.get("redo")),
             "panel": await self._panel(shown, editing), "rev": self.head["draft_rev"], "here": self._here(),
@@ -432,6 +449,10 @@ class Builder:
             return await self._step_panel(shown, step_id, editing)
         if self.panel_name == "versions":
             return await self._versions()
+        if self.panel_name == "results" and self._shows_results():
+            return await self._results()
+        if self.panel_name == "migrate" and self.may_change and self.head["live_version"]:
+            return await self._moving()
         if not editing:
             return None
         slot = query.get("add", "")
@@ -527,10 +548,31 @@ class Builder:
         mine = changes(tidy(self.live), self.draft, self.templates, self.formats) if self._unpublished() else []
         batches = (await runtime.migrations.page(self.id, limit=5)).data
         values = {
-            "versions": versions, "unpublished": mine,
+            "versions": versions, "unpublished": mine, "live": self.head["live_version"],
+            "behind": await runtime.journeys.behind(self.id) if self.head["live_version"] else 0,
             "batches": [batch_line(row, users, self.formats) for row in batches],
         }  # fmt: skip
         return Panel("versions", self.formats.text(N_("Versions")), "clock", self.href(), values)
+
+    async def _moving(self) -> Panel:
+        """Who would go along to the live version."""
+        found = await runtime_of(self.request).journeys.migrate(self.id, {}, dry_run=True)
+        values = {"version": found.version, "moves": moves_view(found.moves, self.live, self.live, self.formats)}
+        title = self.formats.text(N_("People in older versions"))
+        return Panel("migrate", title, "users", self.href(panel="versions"), values)
+
+    def _shows_results(self) -> bool:
+        """Figures speak of all channels."""
+        return bool(self.head["live_version"]) and principal_of(self.request).channels is None
+
+    async def _results(self) -> Panel:
+        runtime = runtime_of(self.request)
+        outcome = await runtime.results.of("journey", self.id)
+        known = {**steps_of(tidy(self.live)), **steps_of(self.draft)}
+        names = {key: step_title(each, self.formats) for key, each in known.items()}
+        title = self.formats.text(N_("Results"))
+        panel = panel_of(outcome, self.formats, names)
+        return Panel("results", title, "chart-bar", self.href(), {"results": panel})
 
     def _unpublished(self) -> bool:
         return self.may_change and bool(self.head["live_version"]) and self._version() is None

@@ -1,22 +1,28 @@
 """The panel of results that the pages of journeys and broadcasts include: `results/panel.html` with `panel=`. Pure.
 
-Every bar has its figure as text beside it, and every comparison is said in words.
+Every bar has its figure as text beside it or in the table under it, and every comparison is said in words.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from types import MappingProxyType
 
-from campaigns.results import Outcome, Part, Taking
-from campaigns.tracking.lift import Difference
-from desk.i18n import N_, Formats
+from campaigns.results import Day, Measured, Outcome, Part, Taking
+from campaigns.tracking.lift import Bought, Difference
+from desk.i18n import N_, NN_, Formats
 
+#: Days that are drawn at most: the last ones.
+DAYS_MAX = 60
 _BARS: Mapping[str, str] = {
     "accepted": N_("Sent"), "delivered": N_("Arrived"), "opened": N_("Opened"), "clicked": N_("Clicked"),
-    "unsubscribed": N_("Unsubscribed"),
+    "unsubscribed": N_("Unsubscribed"), "complained": N_("Complained"),
 }  # fmt: skip
+#: Of how many a count is a share: of those it was sent to.
+_OF_SENT = frozenset(_BARS) - {"accepted"}
 _RATE: Mapping[str, str] = {
     "more": N_("More of those who got it bought: between %(low)s and %(high)s more of a hundred."),
     "less": N_("Fewer of those who got it bought: between %(low)s and %(high)s fewer of a hundred."),
@@ -28,15 +34,17 @@ _MEAN: Mapping[str, str] = {
     "less": N_("It brought between %(low)s and %(high)s less per person."),
     "cannot_tell": N_("It cannot be told yet whether it brought more money: the difference may be chance."),
 }  # fmt: skip
+_LATE = NN_("%(num)s reminder was sent after the purchase.", "%(num)s reminders were sent after the purchase.")
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One count. `width`: 0 to 100, of the longest bar."""
+    """One count. `width`: 0 to 100, of the longest bar; `share`: of those it was sent to."""
 
     label: str
     text: str
     width: float
+    share: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,49 +53,103 @@ class Row:
 
     name: str
     sent: str
+    opened: str
     clicked: str
     money: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """One day of a chart. Heights: 0 to 100."""
+
+    day: str
+    sent: str
+    clicked: str
+    money: str
+    sent_height: float
+    clicked_height: float
+    money_height: float
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Day by day. `said`: what it shows, for who does not see it; `currency`: of the money that is drawn."""
+
+    columns: tuple[Column, ...]
+    said: str
+    said_money: str
+    cut: bool
+
+    @property
+    def ticks(self) -> tuple[str, ...]:
+        """The first, the middle and the last day."""
+        days = [each.day for each in self.columns]
+        return tuple(dict.fromkeys((days[0], days[len(days) // 2], days[-1]))) if len(days) > 2 else tuple(days)
+
+
+@dataclass(frozen=True)
+class LiftView:
+    """Both groups, the sentences, and the interval as it is drawn: places from 0 to 100, `zero` where nothing is
+    gained."""
+
+    groups: tuple[tuple[str, str, str, str], ...]
+    sentences: tuple[str, ...]
+    low: float
+    high: float
+    value: float
+    zero: float
+    drawn: bool
+    note: str
+    at: datetime
 
 
 @dataclass(frozen=True)
 class Panel:
     """What the template draws."""
 
+    at: datetime
     bars: list[Bar] = field(default_factory=list)
     money: list[str] = field(default_factory=list)
     machines: str = ""
     late: str = ""
     rows: list[Row] = field(default_factory=list)
-    lift: list[str] = field(default_factory=list)
+    chart: Chart | None = None
+    lift: LiftView | None = None
     empty: bool = False
 
 
-def panel_of(outcome: Outcome, formats: Formats) -> Panel:
-    """The panel of one journey or broadcast, in the reader's language."""
+def panel_of(outcome: Outcome, formats: Formats, names: Mapping[str, str] = MappingProxyType({})) -> Panel:
+    """The panel of one journey or broadcast, in the reader's language. `names`: of its steps or arms by id."""
     counts = outcome.whole.counts
     most = max(counts[name] for name in _BARS) or 1
-    bars = [
-        Bar(formats.text(label), formats.number(counts[name]), round(100 * counts[name] / most, 1))
-        for name, label in _BARS.items()
-    ]
+    bars = [_bar(name, counts, most, formats) for name in _BARS if counts[name] or name not in ("complained",)]
     machines = counts["machine_opened"] + counts["machine_clicked"]
+    hits = N_("%(count)s hits by machines are not counted above.")
+    late = outcome.sent_after_purchase
     return Panel(
-        bars=bars,
-        money=[_money(each, formats) for each in outcome.whole.takings],
-        machines=formats.text(N_("%(count)s hits by machines are not counted above."), count=formats.number(machines))
-        if machines
-        else "",
-        late=formats.text(N_("%(count)s reminders were sent after the purchase."),
-                          count=formats.number(outcome.sent_after_purchase)),
-        rows=[_row(each, formats) for each in outcome.parts],
-        lift=_lift(outcome, formats),
+        at=outcome.at, bars=bars, money=[_money(each, formats) for each in outcome.whole.takings],
+        machines=formats.text(hits, count=formats.number(machines)) if machines else "",
+        late=formats.plural(*_LATE, late) if late else "",
+        rows=[_row(each, formats, names) for each in outcome.parts if any(each.counts.values()) or each.takings],
+        chart=_chart(outcome, formats), lift=_lift(outcome.lift, formats) if outcome.lift else None,
         empty=not any(counts.values()) and not outcome.whole.takings,
     )  # fmt: skip
 
 
-def _row(part: Part, formats: Formats) -> Row:
+def _bar(name: str, counts: Mapping[str, int], most: int, formats: Formats) -> Bar:
+    count, sent = counts[name], counts["accepted"]
+    share = _percent(count / sent, formats) if sent and name in _OF_SENT else ""
+    return Bar(formats.text(_BARS[name]), formats.number(count), round(100 * count / most, 1), share)
+
+
+def _percent(share: float, formats: Formats) -> str:
+    return formats.text(N_("%(percent)s %%"), percent=formats.number(round(100 * share, 1)))
+
+
+def _row(part: Part, formats: Formats, names: Mapping[str, str]) -> Row:
     money = " · ".join(formats.money(each.amount_minor, each.currency) for each in part.takings)
-    return Row(str(part.node), formats.number(part.counts["accepted"]), formats.number(part.counts["clicked"]), money)
+    sent, opened, clicked = (formats.number(part.counts[name]) for name in ("accepted", "opened", "clicked"))
+    return Row(names.get(str(part.node)) or str(part.node), sent, opened, clicked, money)
 
 
 def _money(taking: Taking, formats: Formats) -> str:
@@ -95,15 +157,91 @@ def _money(taking: Taking, formats: Formats) -> str:
     return formats.text(N_("%(amount)s from %(count)s orders"), amount=amount, count=formats.number(taking.orders))
 
 
-def _lift(outcome: Outcome, formats: Formats) -> list[str]:
-    lift = outcome.lift
-    if lift is None:
+# -- day by day ----------------------------------------------------------------------------------------------------
+
+
+def _chart(outcome: Outcome, formats: Formats) -> Chart | None:
+    days = _gapless(outcome.days)
+    shown = days[-DAYS_MAX:]
+    if len(shown) < 2:
+        return None
+    main = outcome.whole.takings[0].currency if outcome.whole.takings else ""
+    earned = [sum(each.amount_minor for each in day.takings if each.currency == main) for day in shown]
+    sent_most, click_most = max(day.sent for day in shown) or 1, max(day.clicked for day in shown) or 1
+    money_most = max(0, *earned) or 1
+    columns = tuple(
+        Column(
+            _said_day(day.day, formats), formats.number(day.sent), formats.number(day.clicked),
+            " · ".join(formats.money(each.amount_minor, each.currency) for each in day.takings),
+            _height(day.sent, sent_most), _height(day.clicked, click_most), _height(minor, money_most),
+        )
+        for day, minor in zip(shown, earned, strict=True)
+    )  # fmt: skip
+    best = max(shown, key=lambda day: day.sent)
+    said = formats.text(
+        N_("Messages sent from %(first)s to %(last)s, most on %(best)s: %(count)s"), first=columns[0].day,
+        last=columns[-1].day, best=_said_day(best.day, formats), count=formats.number(best.sent),
+    )  # fmt: skip
+    money = ""
+    if any(earned):
+        top = max(range(len(shown)), key=lambda place: earned[place])
+        money = formats.text(
+            N_("Revenue in %(currency)s day by day, most on %(best)s: %(amount)s"), currency=main,
+            best=columns[top].day, amount=formats.money(earned[top], main),
+        )  # fmt: skip
+    return Chart(columns, said, money, len(days) > len(shown))
+
+
+def _gapless(days: Sequence[Day]) -> list[Day]:
+    """From the first day with anything to the last one, those without anything too."""
+    if not days:
         return []
+    known = {each.day: each for each in days}
+    first, last = (date.fromisoformat(each) for each in (min(known), max(known)))
+    first = max(first, last - timedelta(days=DAYS_MAX))
+    spread = [(first + timedelta(days=place)).isoformat() for place in range((last - first).days + 1)]
+    return [known.get(day) or Day(day) for day in spread]
+
+
+def _said_day(day: str, formats: Formats) -> str:
+    """A day as it stands in the zone of the workspace, whatever the reader's is."""
+    return formats.date(datetime.fromisoformat(day).replace(hour=12, tzinfo=formats.zone))
+
+
+def _height(value: int, most: int) -> float:
+    return round(100 * max(0, value) / most, 1)
+
+
+# -- what would not have been bought anyway ------------------------------------------------------------------------
+
+
+def _lift(measured: Measured, formats: Formats) -> LiftView:
+    lift, currency = measured.lift, measured.currency
     rate = _said(_RATE, lift.rate, lambda value: formats.number(round(100 * value, 1)), formats)
-    if lift.mean.verdict == "too_few" or not outcome.lift_currency:
-        return [rate]
-    mean = _said(_MEAN, lift.mean, lambda value: formats.money(round(value), outcome.lift_currency), formats)
-    return [rate, mean]
+    sentences = [rate]
+    if lift.mean.verdict != "too_few" and currency:
+        sentences.append(_said(_MEAN, lift.mean, lambda value: formats.money(round(value), currency), formats))
+    low, high = lift.rate.low, lift.rate.high
+    reach = max(abs(low), abs(high)) or 1.0
+    places = [round(50 + 50 * each / reach, 1) for each in (low, high, lift.rate.value)]
+    note = formats.text(
+        N_("All purchases within %(days)s days count, whoever brought them."), days=formats.number(measured.days)
+    )
+    if measured.cut:
+        note += " " + formats.text(N_("Measured on the first 20,000 people of each group."))
+    groups = (
+        _group(N_("Got it"), lift.treated, currency, formats),
+        _group(N_("Control group"), lift.held_out, currency, formats),
+    )
+    return LiftView(
+        groups, tuple(sentences), places[0], places[1], places[2], 50.0, lift.rate.verdict != "too_few", note,
+        measured.at,
+    )  # fmt: skip
+
+
+def _group(label: str, group: Bought, currency: str, formats: Formats) -> tuple[str, str, str, str]:
+    money = formats.money(round(group.mean), currency) if currency else ""
+    return formats.text(label), formats.number(group.people), _percent(group.rate, formats), money
 
 
 def _said(words: Mapping[str, str], difference: Difference, shown: Callable[[float], str], formats: Formats) -> str:

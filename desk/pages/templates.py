@@ -13,7 +13,7 @@ from aiohttp import web
 from base.errors import WrongInput
 from desk.api.scope import reading, refuse_scoped
 from desk.auth import principal_of, require
-from desk.i18n import N_, Formats
+from desk.i18n import N_, NN_, Formats
 from desk.keys import runtime_of
 from desk.pages.definition_forms import id_in, removed_id
 from desk.render import page, reader_of
@@ -21,12 +21,13 @@ from desk.render import page, reader_of
 routes = web.RouteTableDef()
 HERE, PER_PAGE = "/templates", 50
 KINDS = {"email": N_("E-mail"), "chat": N_("Chat"), "whatsapp": N_("WhatsApp"), "text": N_("Text")}
+ORDERS = NN_("%(num)s order", "%(num)s orders")
 MISSING = N_("There is no such template.")
 
 
 @dataclass(frozen=True)
 class TemplateRow:
-    """One template. `worked`: what its broadcasts have come to; empty where it was not sent by one."""
+    """One template. `worked`: what its messages have come to; empty where it was not sent yet."""
 
     id: str
     name: str
@@ -52,13 +53,15 @@ def template_row(row: Mapping[str, Any], formats: Formats, sums: Mapping[str, in
 
 
 def worked(sums: Mapping[str, int] | None, formats: Formats) -> str:
-    """How many it was sent to, and which share of them opened and clicked."""
+    """How many it was sent to, which share of them opened and clicked, and how many orders that brought."""
     reached = (sums or {}).get("accepted", 0)
     if not sums or not reached:
         return ""
     opened, clicked = (formats.number(round(sums.get(name, 0) * 100 / reached)) for name in ("opened", "clicked"))
     text = N_("Sent to %(count)s · %(opened)s %% opened · %(clicked)s %% clicked")
-    return formats.text(text, count=formats.number(reached), opened=opened, clicked=clicked)
+    told = formats.text(text, count=formats.number(reached), opened=opened, clicked=clicked)
+    orders = sums.get("orders", 0)
+    return f"{told} · {formats.plural(*ORDERS, orders)}" if orders else told
 
 
 @routes.get(HERE)
@@ -76,7 +79,7 @@ async def templates(request: web.Request) -> web.StreamResponse:
     except WrongInput:
         raise web.HTTPSeeOther(HERE) from None
     whole = principal_of(request).channels is None
-    sums = await runtime.broadcasts.with_templates([each["_id"] for each in found.data]) if whole else {}
+    sums = await runtime.results.of_contents([each["_id"] for each in found.data]) if whole else {}
     removed = removed_id(request, "tpl")
     query = {name: value for name, value in asked.items() if value}
     values = {

@@ -157,12 +157,11 @@ class MailingStore:
             await self._rows.update_many({"_id": {"$in": list(send_ids)}}, {"$set": {"again": True}})
 
     async def left_by(self, marks: Mapping[str, datetime]) -> set[str]:
-        """Send id → when the person unsubscribed by it; the broadcasts concerned."""
+        """Send id → when the person unsubscribed by it, of journeys too; the broadcasts concerned."""
         concerned = set()
         for send_id, at in marks.items():
-            where = {"_id": send_id, "source.kind": KIND}
-            before = await self._rows.find_one_and_update(where, {"$min": {"left_at": at}}, {"source.id": 1})
-            if before is not None:
+            before = await self._rows.find_one_and_update({"_id": send_id}, {"$min": {"left_at": at}}, {"source": 1})
+            if before is not None and before["source"]["kind"] == KIND:
                 concerned.add(str(before["source"]["id"]))
         return concerned
 

@@ -58,6 +58,7 @@ from campaigns.store import (
     TaskStore,
     TemplateStore,
     TurnStore,
+    UseStore,
     WinnerStore,
 )
 from campaigns.store.call_secrets import CallSecretStore
@@ -261,6 +262,7 @@ class World:
     segment_builder: SegmentBuilder
     planned: PlannedStore
     slots: SlotStore
+    uses: UseStore
     ids: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -464,7 +466,8 @@ def opened_world(db: Database) -> World:
     )
     renderer = Renderer(project_zone="Europe/Berlin")
     dresser = Dresser(TrackingStore(db, now), TRACKED, consent)
-    writer = MessageWriter(renderer, channels, registry, PersonalLinks(LINKS), dresser=dresser)
+    uses = UseStore(db, now)
+    writer = MessageWriter(renderer, channels, registry, PersonalLinks(LINKS), dresser=dresser, uses=uses)
     tasks, entrance = Tasks(db, task_rows, happened, bell, now, feed), Entrance(runs, now)
     editor = ProfileEditor(people, happened, resolver, db, now)
     turns, calls, mates, phone = TurnStore(db, now), CallStore(db, now), Mates(), Phone()
@@ -528,5 +531,5 @@ def opened_world(db: Database) -> World:
         template_rows, templates, renderer, facts, first, worker,
         mates, phone, turns, notebook, secrets, handing_over, editor, Tidying(calls, DigestStore(db), turns, runs, now),
         segment_book,
-        SegmentBuilder(db, segment_rows, members, people, now), planned, slots,
+        SegmentBuilder(db, segment_rows, members, people, now), planned, slots, uses,
     )  # fmt: skip

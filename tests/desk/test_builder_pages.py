@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from base.clock import now
+from base.ids import new_id
 from campaigns.models import STEPS, TRIGGERS
 from desk.pages.journey_forms import TRIGGER_FORMS
 from tests.desk.conftest import Browser, Desk
@@ -135,6 +136,45 @@ async def test_people_are_taken_along_by_a_choice_beside_the_button_and_put_back
     await runs.drain()
     assert "1 person put back" in await marketer.page(f"{path}?panel=versions")
     assert (await journeys.enrolment(run["_id"]))["node"] == "w"
+    page = await marketer.page(f"{path}?panel=versions")
+    assert "1 person is in an older version" in page and 'data-testid="migrate"' in page
+    page = await marketer.page(f"{path}?panel=migrate")
+    assert "1 person goes to another step" in page and 'name="to.w"' in page
+    await marketer.post(f"{path}/migrations", **{"to.w": "v"})
+    await runs.drain()
+    assert (await journeys.enrolment(run["_id"]))["node"] == "v"
+    await marketer.post(f"{path}/migrations", **{"to.w": "v"})  # nobody is behind any more: nothing to do
+    assert "Nobody is in an older version." in await marketer.page(f"{path}?panel=migrate")
+
+
+async def test_what_a_journey_has_come_to_stands_beside_its_flow(desk: Desk, shop: Any, marketer: Browser) -> None:
+    journeys = desk.runtime.journeys
+    steps = [{"id": "w", "type": "wait", "for": "P3D", "next": "hi"},
+             {"id": "hi", "type": "send", "name": "Greeting", "content": {"text": "Hi"}, "next": None}]  # fmt: skip
+    head = await journeys.create({"name": "J", "trigger": {"type": "api"}, "steps": steps})
+    path = f"/journeys/{head['_id']}"
+    assert 'data-testid="open-results"' not in await marketer.page(path)
+    await journeys.publish(head["_id"])
+    page = await marketer.page(f"{path}?panel=results")
+    assert "Nothing has been sent yet" in page and 'data-testid="open-results"' in page
+    talk = await wrote(desk.runtime, shop, "reached", name="Rea Ched")
+    at = now() - timedelta(days=2)
+    sends = desk.runtime.db.collection("sends")
+    for place, node in enumerate(("hi", "bye")):
+        source = {"kind": "journey", "id": head["_id"], "node_id": node, "enrolment_id": None, "visit": 1}
+        await sends.insert_one({
+            "_id": new_id("snd"), "send_key": f"k{place}", "source": source, "profile_id": talk.profile_id,
+            "identity_id": "", "channel_id": shop.id, "class": "marketing", "state": "delivered", "planned_at": at,
+            "accepted_at": at + timedelta(days=place), "content": {}, "history": [], "tries": 1, "rank": 5,
+            "clicked_at": at if place == 0 else None,
+        })  # fmt: skip
+    page = await marketer.page(f"{path}?panel=results")
+    assert "Greeting" in page and 'data-testid="days"' in page and "50 %" in page
+    viewer = await desk.person("viewer", name="Vi Ewer")
+    assert 'data-testid="results"' in await viewer.page(f"{path}?panel=results")
+    limited = await desk.person("viewer", channels=[shop.id], name="Li Mited")
+    page = await limited.page(f"{path}?panel=results")
+    assert 'data-testid="results"' not in page and 'data-testid="open-results"' not in page
 
 
 @pytest.mark.parametrize("kind", sorted(STEPS))

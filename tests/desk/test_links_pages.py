@@ -132,7 +132,7 @@ async def test_tracking_is_chosen_and_undone(desk):
 
 
 async def test_results_are_said_in_words(desk):
-    from campaigns.results import Outcome, Part, Taking
+    from campaigns.results import Day, Measured, Outcome, Part, Taking
     from campaigns.tracking.lift import Group, lift_of
     from desk.i18n import Formats, zone_of
     from desk.pages.results_panel import panel_of
@@ -143,18 +143,25 @@ async def test_results_are_said_in_words(desk):
         None, {**Part(None).counts, "accepted": 200, "clicked": 20, "machine_clicked": 7}, [Taking("EUR", 3, 4200)]
     )
     groups = Group([100] * 90 + [0] * 910, 90), Group([100] * 40 + [0] * 960, 40)
-    outcome = Outcome("journey", "jrn_x", whole, [], 0, lift_of(*groups), "EUR", 5, False)
-    panel = panel_of(outcome, formats)
+
+    def outcome_of(whole, lift=None, days=()):
+        measured = lift and Measured(lift, "EUR", 5, False, now())
+        return Outcome("journey", "jrn_x", now(), "UTC", whole, [], list(days), 0, measured)
+
+    days = [Day("2026-03-01", 150, 9, 4), Day("2026-03-04", 50, 1, 16, [Taking("EUR", 3, 4200)])]
+    panel = panel_of(outcome_of(whole, lift_of(*groups), days), formats)
+    assert [column.sent for column in panel.chart.columns] == ["150", "0", "0", "50"]
+    assert "most on 1 Mar: 150" in panel.chart.said and "42.00" in panel.chart.said_money
     text = desk.app[RENDERER].draw("results/panel.html", "en", {"panel": panel, "formats": formats})
     assert "42.00 from 3 orders" in text
     assert "7 hits by machines are not counted above." in text
     assert "More of those who got it bought: between 2.9 and 7.2 more of a hundred." in text
     assert 'aria-hidden="true"' in text
-    few = panel_of(
-        Outcome("journey", "jrn_x", whole, [], 0, lift_of(Group([0], 0), Group([0], 0)), "", 5, False), formats
-    )
-    assert few.lift == ["It cannot be told yet: too few people, or too few purchases."]
-    empty = panel_of(Outcome("journey", "jrn_x", Part(None), [], 0, None, "", 5, False), formats)
+    assert 'role="img"' in text and "10 % of" not in text and "9 %" in text and "Measured:" in text
+    few = panel_of(outcome_of(whole, lift_of(Group([0], 0), Group([0], 0))), formats)
+    assert few.lift.sentences == ("It cannot be told yet: too few people, or too few purchases.",)
+    assert not few.lift.drawn
+    empty = panel_of(outcome_of(Part(None)), formats)
     assert empty.empty
 
 

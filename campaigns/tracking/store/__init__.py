@@ -7,6 +7,7 @@
 | `hits` | one per send, link, visit and kind of caller: a duty until judged, then kept an hour for its neighbours |
 | `credits` | one per order: whose work it was, and every correction |
 | `takings` | per journey or broadcast, step and currency: orders and money, kept up with `credits` in one transaction |
+| `campaign_figures` | see `outcomes` |
 | `late_reminders` | one per reminder that was accepted after the purchase |
 """
 
@@ -32,6 +33,7 @@ from base.mongo import (
     inserted_apart_from_duplicates,
     whole,
 )
+from campaigns.tracking.store.outcomes import INDEXES as OUTCOMES
 from profiles.store.belongings import Belongings
 
 #: Judged hits are needed no longer than their visit lasts.
@@ -53,6 +55,7 @@ INDEXES: Indexes = {
         IndexModel([("ordered_at", ASCENDING)], name="by_time"),
         IndexModel([("again_at", ASCENDING)], name="again", partialFilterExpression={"again_at": {"$type": "date"}}),
     ],
+    **OUTCOMES,
     "takings": [IndexModel([("source_id", ASCENDING)], name="by_source")],
     "late_reminders": [
         IndexModel([("source_id", ASCENDING), ("sent_at", ASCENDING)], name="by_source"),
@@ -260,9 +263,21 @@ class CreditStore:
             rows.append({**_sum_row(touch, own["currency"]), "orders": row["orders"], "minor": row["minor"]})
         return rows
 
-    async def by_time(self, since: datetime, until: datetime) -> list[Document]:
-        """What credited orders of that time come to, per day (UTC), source and currency."""
-        day = {"$dateToString": {"date": "$ordered_at", "format": "%Y-%m-%d"}}
+    async def by_day(self, source_id: str, zone: str) -> list[Document]:
+        """`{day, currency, orders, minor}`: what orders of this source come to, by the day they were paid on."""
+        day = {"$dateToString": {"date": "$ordered_at", "format": "%Y-%m-%d", "timezone": zone}}
+        steps: list[Mapping[str, Any]] = [
+            {"$match": {"touch.source_id": source_id, "counts": True}},
+            {"$group": {
+                "_id": {"day": day, "currency": "$currency"}, "orders": {"$sum": 1}, "minor": {"$sum": "$minor"},
+            }},
+        ]  # fmt: skip
+        rows = await self._database.aggregate(self._credits, steps, hint="by_source")
+        return [{**row["_id"], "orders": row["orders"], "minor": row["minor"]} for row in rows]
+
+    async def by_time(self, since: datetime, until: datetime, zone: str) -> list[Document]:
+        """What credited orders of that time come to, per day of that zone, source and currency."""
+        day = {"$dateToString": {"date": "$ordered_at", "format": "%Y-%m-%d", "timezone": zone}}
         key = {
             "day": day, "kind": "$touch.source_kind", "id": "$touch.source_id", "channel": "$touch.channel_id",
             "currency": "$currency",

@@ -23,6 +23,10 @@ _SEEN: Mapping[str, str] = {
 }  # fmt: skip
 
 
+#: What is shown day by day → when it happened.
+DATED: Mapping[str, str] = {"sent": "accepted_at", "opened": "opened_at", "clicked": "clicked_at"}
+
+
 @dataclass(frozen=True)
 class Groups:
     """Profile id → since when their purchases count. `cut`: there are more people than were read."""
@@ -41,23 +45,26 @@ class FigureStore:
         self._runs = database.collection("enrolments")
         self._broadcasts = database.collection("broadcasts")
 
-    async def counts(self, source_id: str) -> list[Document]:
-        """`{node_id, accepted, …}` per step or arm. An attempt that was followed by another counts no more."""
+    async def counts(self, source_id: str, zone: str) -> list[Document]:
+        """`{node_id, sent_on, opened_on, clicked_on, accepted, …}`: the counts of those of one step or arm that were
+        sent, opened and clicked on these days of that time zone. An attempt that was followed by another counts no
+        more."""
+        days = {f"{name}_on": _day(f"${at}", zone) for name, at in DATED.items()}
         steps: list[Mapping[str, Any]] = [
             {"$match": {"source.id": source_id, "again": {"$ne": True}}},
-            {"$group": {"_id": "$source.node_id", **_sums()}},
+            {"$group": {"_id": {"node_id": "$source.node_id", **days}, **_sums()}},
         ]
         with in_time(_SLOW):
             rows = await self._database.aggregate(self._sends, steps, hint="by_source", time_ms=LOOK_MS)
-        return [{**row, "node_id": row["_id"]} for row in rows]
+        return [{**dict.fromkeys(("node_id", *days)), **row, **row["_id"]} for row in rows]
 
-    async def counts_by_time(self, since: datetime, until: datetime) -> list[Document]:
+    async def counts_by_time(self, since: datetime, until: datetime, zone: str) -> list[Document]:
         """`{kind, id, channel, day, accepted, …}` of sends that were planned in that time."""
         wanted = {
             "_id": {"$gte": id_before("snd", since), "$lt": id_before("snd", until)},
             "source.kind": {"$in": ["journey", "broadcast"]}, "again": {"$ne": True},
         }  # fmt: skip
-        day = {"$dateToString": {"date": "$planned_at", "format": "%Y-%m-%d"}}
+        day = _day("$planned_at", zone)
         key = {"kind": "$source.kind", "id": "$source.id", "channel": "$channel_id", "day": day}
         steps: list[Mapping[str, Any]] = [{"$match": wanted}, {"$group": {"_id": key, **_sums()}}]
         with in_time(_SLOW):
@@ -99,7 +106,12 @@ class FigureStore:
 def _sums() -> Document:
     states = {name: {"$sum": {"$cond": [{"$in": ["$state", list(of)]}, 1, 0]}} for name, of in _REACHED.items()}
     seen = {name: {"$sum": {"$cond": [{"$gt": [f"${at}", None]}, 1, 0]}} for name, at in _SEEN.items()}
-    return states | seen
+    complained = {"$in": ["complained", {"$ifNull": ["$history.status", []]}]}
+    return states | seen | {"complained": {"$sum": {"$cond": [complained, 1, 0]}}}
+
+
+def _day(at: str, zone: str) -> Document:
+    return {"$dateToString": {"date": at, "format": "%Y-%m-%d", "timezone": zone}}
 
 
 def _first(pairs: Any) -> dict[str, datetime]:

@@ -141,7 +141,7 @@ def opened(world: World, *, stretch: int = 40) -> Post:
         now, project_zone="Europe/Berlin",
     )  # fmt: skip
     minder = Minder(store, waves, mailings, world.tasks, feed, bell, now, world.worker.rules.policies)
-    writer = MessageWriter(world.renderer, world.channels, world.registry, PersonalLinks(LINKS))
+    writer = MessageWriter(world.renderer, world.channels, world.registry, PersonalLinks(LINKS), uses=world.uses)
     templates = TemplateStore(db, now)
     source = BroadcastSource(
         store,

@@ -20,6 +20,7 @@ from campaigns.tracking.machines import Caller
 from campaigns.tracking.settings import TrackingSettings
 from campaigns.tracking.store import INDEXES, CreditStore, TrackingStore
 from campaigns.tracking.store.figures import FigureStore
+from campaigns.tracking.store.outcomes import OutcomeStore
 from orders.models import Order, OrderInput
 from orders.store import OrderStore
 from tests.campaigns.conftest import TRACKED, SilentBell, World, world
@@ -128,5 +129,6 @@ async def post(world: World) -> Post:
         credits, rows, orders, world.events, world.channels, world.registry, world.runs, world.worker.live,
         BroadcastStore(world.db, now), now,
     )  # fmt: skip
+    results = Results(FigureStore(world.db), credits, rows, orders, OutcomeStore(world.db), world.uses, now)
     hits = HitBook(rows, TRACKED, world.events, world.channels, world.registry, bell, now)
-    return Post(world, rows, credits, hits, crediting, Results(FigureStore(world.db), credits, rows, orders, now))
+    return Post(world, rows, credits, hits, crediting, results)

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import random
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from base.clock import now
+from base.errors import TooSlow
 from base.ids import new_id
-from campaigns.results import as_csv
+from campaigns.results import Results, as_csv
+from campaigns.store import Place
 from campaigns.tracking.attribution import worth
 from campaigns.tracking.settings import Windows
+from campaigns.tracking.store.figures import FigureStore
+from campaigns.tracking.store.outcomes import OutcomeStore
+from campaigns.wording.parts import offer_use, snippet_use
+from inbox.store import MailingStore
 from orders.store import OrderStore
 from profiles.events import NewEvent
 from tests.campaigns.tracking.conftest import Post
@@ -212,9 +219,83 @@ async def test_lift_is_what_the_held_out_did_not_do(post: Post) -> None:
     for person in people[:3]:
         await post.buys(person, at + timedelta(days=1), 1000)
         await post.buys(person, at - timedelta(days=1), 9000)  # before it began
-    lift = (await post.results.of("journey", journey)).lift
-    assert lift is not None
+    measured = (await post.results.of("journey", journey)).lift
+    assert measured is not None and (measured.currency, measured.days) == ("EUR", 5)
+    assert now() - measured.at < timedelta(minutes=1)
+    lift = measured.lift
     assert (lift.treated.people, lift.treated.buyers) == (45, 30)
     assert (lift.held_out.people, lift.held_out.buyers) == (45, 3)
     assert (lift.rate.verdict, lift.mean.verdict) == ("more", "more")
     assert (await post.results.of("journey", new_id("jrn"))).lift is None
+
+
+async def test_figures_that_take_long_are_kept_with_their_time(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    journey, row = await post.mailed()
+    before = await post.results.of("journey", journey)
+    assert (before.whole.counts["accepted"], [day.sent for day in before.days]) == (1, [1])
+    slow = {"took_ms": 5000, "lift_took_ms": 5000}
+    await post.world.db.collection("campaign_figures").update_one({"_id": journey}, {"$set": slow})
+    again = {key: value for key, value in row.items() if key not in ("_id", "send_key")}
+    await post.world.db.collection("sends").insert_one({**again, "_id": new_id("snd"), "send_key": "other"})
+    kept = await post.results.of("journey", journey)
+    assert (kept.whole.counts["accepted"], kept.at) == (1, before.at)
+    long_ago = {"at": now() - timedelta(hours=1)}
+    await post.world.db.collection("campaign_figures").update_one({"_id": journey}, {"$set": long_ago})
+    assert (await post.results.of("journey", journey)).whole.counts["accepted"] == 2
+
+    async def too_slow(*given: Any) -> Any:
+        raise TooSlow("too much")
+
+    await post.world.db.collection("campaign_figures").update_one({"_id": journey}, {"$set": long_ago})
+    monkeypatch.setattr(post.results._figures, "counts", too_slow)
+    assert (await post.results.of("journey", journey)).whole.counts["accepted"] == 2, "old figures are better than none"
+    with pytest.raises(TooSlow):
+        await post.results.of("journey", new_id("jrn"))
+
+
+async def test_days_are_days_of_the_workspace(post: Post) -> None:
+    world = post.world
+    journey, row = await post.mailed()
+    late = datetime(2026, 3, 1, 23, 30, tzinfo=UTC)  # the 2nd in Shanghai
+    seen = {"accepted_at": late, "clicked_at": late + timedelta(days=1), "opened_at": late}
+    await world.db.collection("sends").update_one({"_id": row["_id"]}, {"$set": seen})
+    await post.choose(links=True)
+    results = Results(
+        FigureStore(world.db), post.credits, post.rows, OrderStore(world.db), OutcomeStore(world.db), world.uses, now,
+        zone="Asia/Shanghai",
+    )  # fmt: skip
+    outcome = await results.of("journey", journey)
+    told = [(day.day, day.sent, day.opened, day.clicked) for day in outcome.days]
+    assert told == [("2026-03-02", 1, 1, 0), ("2026-03-03", 0, 0, 1)] and outcome.zone == "Asia/Shanghai"
+    (day,) = await results.report(row["planned_at"] - timedelta(hours=1), now(), "day", "Asia/Shanghai")
+    assert day["day"] == row["planned_at"].astimezone(ZoneInfo("Asia/Shanghai")).strftime("%Y-%m-%d")
+
+
+async def test_complaints_and_who_left_are_counted_in_journeys_too(post: Post) -> None:
+    journey, row = await post.mailed()
+    heard = [{"status": "complained", "at": now(), "key": "c", "reason": None}]
+    await post.world.db.collection("sends").update_one({"_id": row["_id"]}, {"$push": {"history": {"$each": heard}}})
+    assert await MailingStore(post.world.db).left_by({row["_id"]: now()}) == set()
+    counts = (await post.results.of("journey", journey)).whole.counts
+    assert (counts["complained"], counts["unsubscribed"]) == (1, 1)
+
+
+async def test_what_worked_is_told_of_templates_snippets_and_offers_in_journeys(post: Post) -> None:
+    world = post.world
+    template = await world.template_rows.add(
+        "Card", "email", {"subject": "S", "body": "<p>Hi</p>", "locales": {}}, None
+    )
+    person = await world.person(channel="mail")
+    send = {"id": "m", "type": "send", "channels": [world.ids["mail"]], "template_id": template["_id"]}
+    journey = await world.journey(send, **{"class": "marketing"})
+    await world.worker.journeys.enrol(journey, person)
+    await world.settle()
+    row = await world.db.collection("sends").find_one({"profile_id": person})
+    assert row is not None and row["state"] == "accepted"
+    await world.db.collection("sends").update_one({"_id": row["_id"]}, {"$set": {"clicked_at": now()}})
+    place = Place("journey", journey, "m")
+    await world.uses.note([(snippet_use("foot"), place), (offer_use("ten"), Place("journey", journey, "other"))])
+    worked = await post.results.of_contents([template["_id"], snippet_use("foot"), offer_use("ten"), "tpl_none"])
+    assert {key: (own["accepted"], own["clicked"]) for key, own in worked.items()} == {
+        template["_id"]: (1, 1), snippet_use("foot"): (1, 1), offer_use("ten"): (0, 0),
+    }  # fmt: skip
