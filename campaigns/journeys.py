@@ -547,13 +547,14 @@ class Journeys:
 
     async def install(
         self, name: str, params: Mapping[str, Any] | None = None, *, live: bool = False, by: str | None = None,
-        key: str | None = None,
+        key: str | None = None, language: str = "en",
     ) -> str:  # fmt: skip
-        """Make a journey, with its templates, from a recipe; the journey's id. `live` publishes it at once.
+        """Make a journey, with its templates, from a recipe; the journey's id. `live` publishes it at once. Names are in
+        that language.
 
         With a `key` the same installation again returns the same journey. Raises `NotFound`, `WrongInput`.
         """
-        plan = recipe(name).filled(params or {})
+        plan = recipe(name).filled(params or {}, language)
         known = await self._store.by_recipe(key) if key else None
         if known is None:
             known = await self._installed(plan, by, key)

@@ -1,7 +1,7 @@
 """Ready-made journeys: one JSON file each, with content in several languages and the few things one may set.
 
 In a journey `{"$param": name}` stands for the value of a param; a step names a template, and a trigger a segment, by
-its name within the recipe. In a template `[[name]]` stands for the value; a paragraph that names a param without a
+its name within the recipe. Names and what colleagues read stand in each language: `{"en": …, "zh_CN": …}`. In a template `[[name]]` stands for the value; a paragraph that names a param without a
 value is left away.
 """
 
@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import orjson
 
@@ -20,6 +20,9 @@ from base.errors import FieldError, NotFound, WrongInput
 from campaigns.wallclock import Duration
 
 FOLDER = Path(__file__).parent
+#: Languages in which a journey can be made from a recipe; the words for customers are there by their own locale.
+Language = Literal["en", "zh_CN"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
 Category = Literal["orders", "sales", "care", "nurturing"]
 #: Characters of a value that is put into a text.
 WORDS_MAX, LINK_MAX = 120, 1000
@@ -75,8 +78,9 @@ class Recipe:
     segments: Mapping[str, Mapping[str, Any]]
     journey: Mapping[str, Any]
 
-    def filled(self, given: Mapping[str, Any]) -> Plan:
-        """With these values for its params, the defaults for the others. Raises `WrongInput`."""
+    def filled(self, given: Mapping[str, Any], language: str = "en") -> Plan:
+        """With these values for its params, the defaults for the others; the names in this language, else in English.
+        Raises `WrongInput`."""
         known = {param.name: param for param in self.params}
         faults = [FieldError(f"params.{name}", "is not known here") for name in given if name not in known]
         values = {}
@@ -87,7 +91,23 @@ class Recipe:
                 faults.append(FieldError(f"params.{param.name}", fault))
         if faults:
             raise WrongInput("The recipe cannot be filled in.", faults)
-        return Plan(self.name, _worded(self.templates, values), self.segments, _filled(self.journey, values))
+        told = self.told(language)
+        return Plan(self.name, _worded(told.templates, values), told.segments, _filled(told.journey, values))
+
+    def told(self, language: str) -> Recipe:
+        """The same with its names in one language."""
+        parts = (in_language(each, language) for each in (self.templates, self.segments, self.journey))
+        templates, segments, journey = parts
+        return replace(self, templates=templates, segments=segments, journey=journey)
+
+
+def in_language(value: Any, language: str) -> Any:
+    """Every `{"en": …, "zh_CN": …}` replaced by what it says in this language, else in English."""
+    if isinstance(value, Mapping):
+        if set(value) == set(LANGUAGES):
+            return value.get(language, value["en"])
+        return {name: in_language(inside, language) for name, inside in value.items()}
+    return [in_language(inside, language) for inside in value] if isinstance(value, list) else value
 
 
 def recipes() -> list[Recipe]:

@@ -10,7 +10,7 @@ from base.mongo import Document
 from campaigns.backfill import WINDOW
 from campaigns.journeys import Overdue, Publication, Status
 from campaigns.models import STEPS
-from campaigns.recipes import Recipe
+from campaigns.recipes import Language, Recipe
 from desk.api.contract import Call, Operations, Reply
 from desk.api.enrolments import EnrolledView, EnrolmentView, enrolment_view
 from desk.api.scope import id_today, must_see_person, refuse_scoped, seen_ids
@@ -111,10 +111,12 @@ class EnrolInput(Body):
 
 
 class InstallInput(Body):
-    """Values for the recipe's params, and whether to publish at once."""
+    """Values for the recipe's params, and whether to publish at once. `language`: of the names of its steps and
+    templates; what customers read is there in all languages."""
 
     params: dict[str, Any] = Field(default_factory=dict)
     live: bool = False
+    language: Language = "en"
 
 
 class JourneyQuery(PageQuery):
@@ -316,7 +318,7 @@ class ParamView(View):
 
 class RecipeView(View):
     """A ready-made journey. `title`, `summary` and `needs` (what has to be there) by locale. `templates` and `segments`
-    by the names that the journey calls them."""
+    by the names that the journey calls them, in English."""
 
     name: str
     category: Literal["orders", "sales", "care", "nurturing"]
@@ -355,7 +357,7 @@ def _key(call: Call) -> str | None:
 
 def recipe_view(recipe: Recipe) -> RecipeView:
     """As people and programs see it."""
-    return RecipeView.model_validate(recipe)
+    return RecipeView.model_validate(recipe.told("en"))
 
 
 @operations("GET", "/journeys", roles=["viewer"], query=JourneyQuery, returns=list[JourneyView])
@@ -392,7 +394,7 @@ async def install_recipe(call: Call) -> Any:
     journeys, wanted = call.runtime.journeys, call.body
     key = f"api:{call.principal.id}:{call.idempotency_key}" if call.idempotency_key else None
     journey_id = await journeys.install(
-        call.path["name"], wanted.params, live=wanted.live, by=call.principal.id, key=key
+        call.path["name"], wanted.params, live=wanted.live, by=call.principal.id, key=key, language=wanted.language
     )
     return journey_view(await journeys.get(journey_id))
 

@@ -154,7 +154,9 @@ async def install(request: web.Request) -> web.StreamResponse:
     by, form = principal_of(request).id, await request.post()
     params, once = given_params(form), str(form.get("client_key", ""))[:80]
     key = f"desk:{by}:{once}" if once else None
-    journey_id = await runtime_of(request).journeys.install(request.match_info["name"], params, by=by, key=key)
+    journey_id = await runtime_of(request).journeys.install(
+        request.match_info["name"], params, by=by, key=key, language=reader_of(request).language
+    )
     raise web.HTTPSeeOther(f"/journeys/{journey_id}")
 
 

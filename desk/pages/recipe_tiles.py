@@ -64,7 +64,7 @@ class RecipeView:
 
 def recipe_view(recipe: Recipe, formats: Formats) -> RecipeView:
     """A recipe with the first steps of its journey, as it would be installed untouched."""
-    plan = recipe.filled({})
+    plan = recipe.filled({}, formats.language)
     names = {key: str(template.get("name", "")) for key, template in plan.templates.items()}
     shown = [step_view(step, {}, names, formats) for step in plan.journey.get("steps", ())][:STEPS_SHOWN]
     steps = [RecipeStep(each.symbol, f"{each.title} · {each.detail}" if each.detail else each.title) for each in shown]

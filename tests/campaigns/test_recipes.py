@@ -78,6 +78,29 @@ async def test_every_recipe_is_published_unchanged_and_adopted_once_per_key(worl
     assert len(own) == len(recipe(name).segments), "a recipe makes its segment once for all its journeys"
 
 
+def names_of(plan: Any) -> list[str]:
+    """All that colleagues read of it."""
+    parts = [*plan.templates.values(), *plan.segments.values(), plan.journey, *plan.journey["steps"]]
+    told = [each.get(name) for each in parts for name in ("name", "description")]
+    return [each for each in (*told, *(step.get("text") for step in plan.journey["steps"])) if each]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_is_there_in_the_readers_language(name: str) -> None:
+    english, chinese = (names_of(recipe(name).filled({}, language)) for language in ("en", "zh_CN"))
+    assert len(english) == len(chinese) and all(isinstance(each, str) for each in english + chinese)
+    assert all(any("\u4e00" <= sign <= "\u9fff" for sign in each) for each in chinese), chinese
+    assert not any("\u4e00" <= sign <= "\u9fff" for each in english for sign in each), english
+    assert names_of(recipe(name).filled({}, "fr")) == english
+
+
+async def test_a_recipe_adopted_in_chinese_has_chinese_names(world: World) -> None:
+    head = await world.journeys.get(await world.journeys.install("abandoned_checkout", language="zh_CN"))
+    assert head["name"] == "弃单挽回" and head["draft"]["steps"][1]["name"] == "第一次提醒"
+    names = sorted([row["name"] async for row in world.db.collection("templates").find({})])
+    assert names == ["弃单挽回 1", "弃单挽回 2"]
+
+
 async def test_what_is_filled_in_stands_in_the_words_and_what_is_not_leaves_no_gap() -> None:
     link = "https://shop.example/reviews?from=mail"
     with_it, without = recipe("review_ask").filled({"review_url": link}), recipe("review_ask").filled({})
@@ -104,7 +127,10 @@ CHECKOUT = ({"hours": 1}, {"days": 1})
 
 
 async def checkout(world: World, profile_id: str, number: str = "C-1", **more: Any) -> Any:
-    lines = [{"name": "Glass teapot", "quantity": 1}]
+    lines = [
+        {"name": "Glass teapot", "quantity": 1, "unit_price": {"amount_minor": 2450, "currency": "EUR"}},
+        {"name": "Cup", "quantity": 4},
+    ]
     return await world.order(profile_id, number, "checkout", lines=lines, url="https://shop.example/c/1", **more)
 
 
@@ -119,7 +145,9 @@ async def test_abandoned_checkout_reminds_twice(world: World) -> None:
     ours = [text for text in world.sent() if "Anna" in text]
     theirs = [text for text in world.sent() if "Mei" in text]
     assert len(ours) == len(theirs) == 2
-    assert "Glass teapot" in ours[0] and "https://shop.example/c/1" in ours[0] and "COMEBACK" in ours[1]
+    assert "\n1 × Glass teapot · €24.50\n4 × Cup\n" in ours[0] and "1 × Glass teapot" in ours[1]
+    assert "Glass teapot × 1 · " in theirs[0] and "Cup × 4" in theirs[1]
+    assert "https://shop.example/c/1" in ours[0] and "COMEBACK" in ours[1]
     assert "您的购物车" in theirs[0] and "优惠码 COMEBACK" in theirs[1]
 
 
