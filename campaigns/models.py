@@ -569,6 +569,9 @@ class UpdateStep(Step):
     stage: Annotated[str, StringConstraints(max_length=60)] | None = None
     #: Added to the score; negative takes away.
     score: Annotated[int, Field(ge=-100, le=100)] | None = None
+    #: Why, as the profile shows it, and after how long these points go.
+    score_reason: Annotated[str, StringConstraints(max_length=120)] | None = None
+    score_for: WaitDuration | None = None
     #: Consent purpose → granted or denied, on every address of the person.
     consent: dict[str, Literal["granted", "denied"]] = Field(default_factory=dict)
     next: StepId | None = None
@@ -587,7 +590,8 @@ class UpdateStep(Step):
     def as_patch(self) -> ProfilePatch:
         """What it asks of the profile; consents are not part of it. Raises `WrongInput`."""
         more = {"stage": self.stage, "score_add": self.score, "add_tags": list(self.add_tags) or None,
-                "remove_tags": list(self.remove_tags) or None}  # fmt: skip
+                "remove_tags": list(self.remove_tags) or None, "score_reason": self.score_reason,
+                "score_for": self.score_for.text if self.score_for else None}  # fmt: skip
         return patch_from_paths(self.set, self.unset, **more)
 
 

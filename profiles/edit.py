@@ -105,11 +105,23 @@ class ProfilePatch(ProfileFields):
     remove_roles: Annotated[list[Word], Field(max_length=ROLES_MAX)] = Field(default_factory=list)
     #: Added to the score, which stays between 0 and 100.
     score_add: int = Field(0, ge=-SCORE_MAX, le=SCORE_MAX)
+    #: Why these points are added, and after which ISO 8601 duration they go: they are then a part of their own.
+    score_reason: ShortText | None = None
+    score_for: Annotated[str, StringConstraints(max_length=60)] | None = None
+
+    @field_validator("score_for", mode="after")
+    @classmethod
+    def _a_span(cls, text: str | None) -> str | None:
+        if text is not None:
+            scoring.gift_span(text)
+        return text
 
     @model_validator(mode="after")
     def _one_way_to_score(self) -> Self:
         if self.score is not None and self.score_add:
             raise ValueError("give either score or score_add")
+        if (self.score_reason or self.score_for) and not self.score_add:
+            raise ValueError("score_reason and score_for belong to score_add")
         return self
 
 
@@ -285,7 +297,7 @@ def patched(row: Document, patch: ProfilePatch, source: Source, at: datetime) ->
         after |= {"stage": patch.stage, "stage_since": at}
     if "tier" in given:
         after |= rfm.given(row, clean_text(patch.tier, 64) if patch.tier is not None else None, at)
-    after |= _score(row, patch)
+    after |= _score(row, patch, at)
     if {"roles", "add_roles", "remove_roles"} & given:
         base = (row.get("roles") or []) if patch.roles is None else patch.roles
         roles = [each for each in dict.fromkeys([*base, *patch.add_roles]) if each not in patch.remove_roles]
@@ -304,10 +316,12 @@ def patched(row: Document, patch: ProfilePatch, source: Source, at: datetime) ->
     return {**after, "updated_at": at}
 
 
-def _score(row: Document, patch: ProfilePatch) -> Document:
+def _score(row: Document, patch: ProfilePatch, at: datetime) -> Document:
     """What is added by hand stands beside what the rules give; `score_told`: everybody hears of it."""
     if patch.score is not None and patch.score != row["score"]:
         fields = scoring.set_by_hand(row, patch.score)
+    elif patch.score_add and (patch.score_reason or patch.score_for):
+        fields = scoring.with_gift(row, patch.score_add, patch.score_reason or "", patch.score_for, at)
     elif patch.score_add:
         fields = scoring.add_by_hand(row, patch.score_add)
     else:
@@ -406,7 +420,7 @@ def told(
         event("profile.updated", {"changes": {**changes, **({"attributes": attributes} if attributes else {})}}),
         *_about_one(before, after, "stage", lambda name, more: event(name, {**more, "reason": patch.stage_reason})),
         *_about_one(before, after, "tier", event),
-        *_about_one(before, after, "score", event),
+        *_about_one(before, after, "score", lambda name, more: event(name, {**more, **_given_for(patch)})),
         *(event("profile.tag_added", {"tag": tag}, f":{tag}") for tag in after["tags"] if tag not in before["tags"]),
         *(event("profile.tag_removed", {"tag": tag}, f":{tag}") for tag in before["tags"] if tag not in after["tags"]),
     ]
@@ -417,6 +431,10 @@ def _about_one(
 ) -> list[NewEvent]:
     changed = before.get(name) != after.get(name)
     return [event(f"profile.{name}_changed", _from_to(before, after, name))] if changed else []
+
+
+def _given_for(patch: ProfilePatch) -> Document:
+    return {"reason": patch.score_reason} if patch.score_reason else {}
 
 
 def _from_to(before: Document, after: Document, name: str) -> Document:

@@ -37,7 +37,7 @@ REMADE = frozenset({
 })  # fmt: skip
 #: What goes with one that stays: since when, who gave it, why it is what it is.
 _WITH: Mapping[str, tuple[str, ...]] = {
-    "stage": ("stage_since",), "score": ("manual_points", "score_parts", "score_told"),
+    "stage": ("stage_since",), "score": ("manual_points", "score_parts", "score_told", "score_gifts"),
     "tier": ("tier_source", "tier_since"),
 }  # fmt: skip
 _ALONG = frozenset(each for more in _WITH.values() for each in more)
@@ -163,7 +163,9 @@ def _along(name: str, this: Mapping[str, Any], other: Mapping[str, Any]) -> Docu
         return {each: other.get(each) for each in known}
     told = other.get("score_told", other.get("score"))
     parts = list(other.get("score_parts") or ())
-    made = {"manual_points": manual_points(other), "score_parts": parts, "score_told": told}
+    made: Document = {"manual_points": manual_points(other), "score_parts": parts, "score_told": told}
+    if this.get("score_gifts") or other.get("score_gifts"):
+        made["score_gifts"] = list(other.get("score_gifts") or ())
     return made if known else {}
 
 
@@ -332,7 +334,9 @@ def _appraised(name: str, now: Mapping[str, Any], before: Mapping[str, Any], cha
     """Whether rules and nobody else changed the field since: they look at both people again."""
     if name in ("score", *_WITH["score"]):
         given = changed.get("manual_points", before.get("manual_points"))
-        return "score_parts" in now and now.get("manual_points") == given
+        gifts = {each["id"] for each in changed.get("score_gifts", before.get("score_gifts")) or ()}
+        added = {each["id"] for each in now.get("score_gifts") or ()} - gifts
+        return "score_parts" in now and now.get("manual_points") == given and not added
     return name in ("tier", *_WITH["tier"]) and now.get("tier_source") == "rule"
 
 

@@ -210,11 +210,13 @@ class OrderSummary(Stored):
 
 
 class ScorePart(Stored):
-    """What one rule gives to the score. `name`: empty for what was added by hand."""
+    """What one rule gives to the score. `name`: empty for what was added by hand, the reason of what was given for one;
+    `until`: when that goes."""
 
     rule_id: str
     name: str = ""
     points: int
+    until: Moment | None = None
 
 
 class ConsentState(Stored):

@@ -2,7 +2,8 @@
 
 A rule of the one rule language gives or takes points while it holds. With a half-life the points of an event fade from
 when it happened last. Points are whole at every moment, so the parts of a score always add up to it (before it is held
-between 0 and 100). What people and journeys add by hand is a part of its own that does not fade.
+between 0 and 100). What people and journeys add by hand is a part of its own that does not fade; what is given for a
+named reason, or for a time, is a part each (`score_gifts` of the profile).
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ from profiles.segments.span import Span
 SCORE_MAX, POINTS_MAX, RULES_MAX = 100, 100, 50
 #: What the part that was added by hand is called among the parts.
 MANUAL = "manual"
+#: Points given for a reason or a time: what their parts' ids begin with, and how many a person can have; of more the
+#: oldest go.
+GIFT, GIFTS_MAX = "gift-", 50
 #: A change of the score is told when it comes to so much, or leads into another band.
 TOLD_STEP = 10
 WARM = 25
@@ -113,10 +117,13 @@ class Part:
     name: str
     points: int
     ends_at: datetime | None = None
+    #: When they all go, for points that were given for a time.
+    until: datetime | None = None
 
     def stored(self) -> dict[str, Any]:
         """As it stands on the profile."""
-        return {"rule_id": self.rule_id, "name": self.name, "points": self.points}
+        told = {"rule_id": self.rule_id, "name": self.name, "points": self.points}
+        return {**told, "until": self.until} if self.until else told
 
 
 @dataclass(frozen=True)
@@ -233,6 +240,7 @@ def score_of(document: Mapping[str, Any], events: EventFacts, card: ScoreCard, n
     by_hand = manual_points(document)
     if by_hand:
         parts.append(Part(MANUAL, "", by_hand))
+    parts += [_gift_part(each) for each in gifts_now(document, now)]
     parts.sort(key=lambda part: (-abs(part.points), part.rule_id))
     moments = [part.ends_at for part in parts] + [until for _, _, until in looks]
     again = min((each for each in moments if each is not None), default=None)
@@ -300,6 +308,42 @@ def add_by_hand(document: Mapping[str, Any], points: int) -> dict[str, Any]:
     return with_manual(document, max(-limit, min(limit, before + points)))
 
 
+def gifts_now(document: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
+    """Points that were given for a reason or a time and still count: `{id, points, reason, at, until}`."""
+    held = document.get("score_gifts") or ()
+    return [dict(each) for each in held if each.get("until") is None or each["until"] > now]
+
+
+def with_gift(
+    document: Mapping[str, Any], points: int, reason: str, lasts: str | None, now: datetime
+) -> dict[str, Any]:  # fmt: skip
+    """The fields of a profile that gets so many points for a reason. `lasts`: an ISO 8601 duration after which they
+    go."""
+    until = now + gift_span(lasts) if lasts else None
+    gift = {"id": f"{GIFT}{document['rev']}", "points": points, "reason": reason, "at": now, "until": until}
+    gifts = [*gifts_now(document, now), gift][-GIFTS_MAX:]
+    others = [part for part in document.get("score_parts") or () if not part["rule_id"].startswith(GIFT)]
+    parts = [*others, *(_gift_part(each).stored() for each in gifts)]
+    return {
+        "score_gifts": gifts, "score": capped(sum(part["points"] for part in parts)),
+        "score_parts": sorted(parts, key=lambda part: (-abs(part["points"]), part["rule_id"])),
+        "manual_points": manual_points(document),
+    }  # fmt: skip
+
+
+def gift_span(text: str) -> timedelta:
+    """How long such points last. Raises ValueError."""
+    span = Span.parse(text)
+    length = span.rest + timedelta(days=30 * span.months)
+    if length < timedelta(hours=1):
+        raise ValueError("is shorter than an hour")
+    return length
+
+
+def _gift_part(gift: Mapping[str, Any]) -> Part:
+    return Part(gift["id"], gift["reason"], gift["points"], gift["until"], gift["until"])
+
+
 # -- telling -------------------------------------------------------------------------------------------------------
 
 
@@ -331,6 +375,9 @@ def scored(document: Mapping[str, Any], events: EventFacts, card: ScoreCard, now
         "score": score.value, "score_parts": [each.stored() for each in score.parts],
         "manual_points": manual_points(document),
     }  # fmt: skip
+    gifts = gifts_now(document, now)
+    if gifts != list(document.get("score_gifts") or ()):
+        fields["score_gifts"] = gifts
     if document.get("profiling_off"):
         return Scored({**fields, "score_told": 0})
     told = document.get("score_told")

@@ -92,11 +92,13 @@ class PlaceView(View):
 
 
 class ScorePartView(View):
-    """What one rule gives to the score; `manual`: what people and journeys added."""
+    """What one rule gives to the score; `manual`: what people and journeys added, `gift-…`: what they added for the
+    reason in `name`, as long as `until` says."""
 
     rule_id: str
     name: str
     points: int
+    until: Time | None = None
 
 
 class RfmView(View):

@@ -8,7 +8,7 @@ from typing import Any
 
 from desk.i18n import N_, Formats
 from profiles.rfm import TierSettings
-from profiles.scoring import MANUAL
+from profiles.scoring import GIFT, MANUAL
 from profiles.valuing import Effect
 
 WIDTH, HEIGHT = 320, 96
@@ -72,12 +72,17 @@ class EffectView:
 
 def reasons_of(parts: Sequence[Mapping[str, Any]], formats: Formats) -> tuple[Cause, ...]:
     """The parts of a score in words."""
-    return tuple(Cause(f"{each['points']:+d}".replace("-", "−"), reason_name(each, formats)) for each in parts)
+    return tuple(Cause(f"{each['points']:+d}".replace("-", "−"), _reason(each, formats)) for each in parts)
+
+
+def _reason(part: Mapping[str, Any], formats: Formats) -> str:
+    name, until = reason_name(part, formats), part.get("until")
+    return formats.text(N_("%(reason)s, until %(day)s"), reason=name, day=formats.date(until)) if until else name
 
 
 def reason_name(part: Mapping[str, Any], formats: Formats) -> str:
     """What a rule is called."""
-    if part["rule_id"] == MANUAL:
+    if part["rule_id"] == MANUAL or (part["rule_id"].startswith(GIFT) and not part["name"]):
         return formats.text(N_("Given by hand"))
     return formats.text(part["name"]) if part["name"] else str(part["rule_id"])
 

@@ -129,6 +129,8 @@ STEP_FORMS: Mapping[str, tuple[Field, ...]] = {
         Field("remove_tags", "list", N_("Remove tags"), source="tags"),
         Field("stage", "pick", N_("Stage"), source="stages"),
         Field("score", "number", N_("Points to the score"), N_("negative takes away")),
+        Field("score_reason", "text", N_("Why, as the profile shows it"), more=True),
+        Field("score_for", "span", N_("These points go after"), more=True),
         Field("set", "map", N_("Set fields"), source="fields"),
         Field("unset", "list", N_("Empty fields"), source="fields", more=True),
         Field("consent", "map", N_("Consent"), source="groups", more=True, options=(

@@ -750,3 +750,23 @@ async def test_what_happened_to_the_other_wakes_a_run_that_came_by_a_merge(world
     await RunBelongings(world.db, world.runs, now).move(Joining("mrg_1", double, anna))
     await world.settle()
     assert world.sent() == ["Hello Anna"]
+
+
+async def test_points_of_a_journey_carry_their_reason_and_end(world: World) -> None:
+    step = {"id": "u", "type": "update", "score": 20, "score_reason": "Asked for a sample", "score_for": "P30D"}
+    journey = await world.journey({**step, "next": None})
+    anna = await world.person()
+    await world.journeys.enrol(journey, anna)
+    await world.settle()
+    row = await world.db.collection("profiles").find_one({"_id": anna})
+    assert row is not None
+    (gift,) = row["score_gifts"]
+    assert (gift["points"], gift["reason"], gift["until"] - gift["at"]) == (
+        20,
+        "Asked for a sample",
+        timedelta(days=30),
+    )
+    assert row["score"] == 20 and row["score_parts"][0]["name"] == "Asked for a sample"
+    for wrong in ({"score_reason": "x"}, {"score_for": "P1D"}):
+        with pytest.raises(WrongInput):
+            await world.journey({"id": "u", "type": "update", "add_tags": ["a"], **wrong, "next": None})

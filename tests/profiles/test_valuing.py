@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from base.errors import Conflict, NotFound, WrongInput
 from profiles import rfm, scoring
@@ -106,6 +107,43 @@ async def test_points_by_hand_stay_beside_the_rules(shop: Shop) -> None:
     row = await shop.of(ben)
     assert (row["score"], row["manual_points"]) == (20, -10)
     assert sum(part["points"] for part in row["score_parts"]) == 20
+
+
+async def test_points_for_a_reason_and_a_time_are_a_part_and_go_by_themselves(shop: Shop) -> None:
+    ben = await shop.customer()
+    await shop.happens(ben, "order.paid")
+    await shop.settle()
+    quiz = ProfilePatch(score_add=25, score_reason="Answered the quiz", score_for="P10D")
+    for _ in range(2):
+        await shop.editor.patch(ben, quiz, key="run:1")
+    await shop.editor.patch(ben, ProfilePatch(score_add=5, score_reason="Met at the fair"))
+    await shop.editor.patch(ben, ProfilePatch(score_add=3))
+    await shop.settle()
+    row = await shop.of(ben)
+    parts = {part["name"] or part["rule_id"]: part["points"] for part in row["score_parts"]}
+    assert (parts["Answered the quiz"], parts["Met at the fair"], parts["manual"]) == (25, 5, 3)
+    assert sum(parts.values()) == row["score"] and row["manual_points"] == 3
+    told = [each for each in await shop.told(ben, "profile.score_changed") if each.get("reason")]
+    assert sorted(each["reason"] for each in told) == ["Answered the quiz", "Met at the fair"]
+    shop.people.clock.forward(days=9)
+    await shop.settle()
+    assert "Answered the quiz" in {part["name"] for part in (await shop.of(ben))["score_parts"]}
+    shop.people.clock.forward(days=2)
+    await shop.settle()
+    row = await shop.of(ben)
+    assert {part["name"] for part in row["score_parts"]} >= {"Met at the fair"}
+    assert "Answered the quiz" not in {part["name"] for part in row["score_parts"]}
+    assert [each["reason"] for each in row["score_gifts"]] == ["Met at the fair"]
+    assert sum(part["points"] for part in row["score_parts"]) == row["score"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"score_reason": "x"}, {"score_for": "P1D"}, {"score_add": 1, "score_for": "soon"},
+              {"score_add": 1, "score_for": "PT5M"}, {"score": 3, "score_reason": "x"}],
+)  # fmt: skip
+def test_a_reason_or_a_time_belongs_to_points_that_are_added(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        ProfilePatch.model_validate(wrong)
 
 
 async def test_a_score_from_before_there_were_rules_is_kept(shop: Shop) -> None:
