@@ -30,6 +30,7 @@ def kinds_of(database: Database, journal: Journal, holdings: Holdings) -> list[K
     sends = Aged(database, "sends", partial(_made, "snd", state={"$in": sorted(RESULTS)}))
     runs = Aged(database, "enrolments", partial(_made, "enr", state={"$in": list(ENDED)}))
     steps = Aged(database, "enrolment_log", partial(_steps))
+    links = Aged(database, "tracked_links", lambda at: {"used_at": {"$lt": at}})
     erasures = Aged(database, "erasures", lambda at: {"done_at": {"$lt": at}})
 
     async def close_talks(at: datetime, limit: int) -> int:
@@ -62,6 +63,7 @@ def kinds_of(database: Database, journal: Journal, holdings: Holdings) -> list[K
         Kind("run_steps", None, 30, steps.count, steps.remove),
         Kind("runs", None, 90, runs.count, runs.remove),
         Kind("sends", None, 90, sends.count, sends.remove),
+        Kind("links", None, 90, links.count, links.remove),
         Kind("media", None, 30, media.count, drop_media),
         Kind("closed_conversations", None, 30, talks.count, close_talks),
         Kind("events", None, 90, events.count, events.remove),

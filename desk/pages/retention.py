@@ -39,6 +39,10 @@ KINDS = {
         N_("Messages sent"),
         N_("The ledger with what became of each. The messages themselves stay in their conversations."),
     ),
+    "links": (
+        N_("Tracked links"),
+        N_("Where links in messages lead that were last sent so long ago: from then on they lead nowhere."),
+    ),
     "media": (N_("Files"), N_("Pictures, sounds and documents of messages. The messages stay.")),
     "closed_conversations": (N_("Closed conversations"), N_("With all their messages and files.")),
     "events": (N_("Timeline"), N_("Everything that happened with people.")),

@@ -11,6 +11,7 @@ import pytest
 from base.clock import now
 from base.errors import WrongInput
 from base.ids import id_before
+from campaigns.tracking.store import TrackingStore
 from channels.adapter import Delivery
 from profiles.models import IdentityRef
 from profiles.resolve import Reference
@@ -102,6 +103,21 @@ async def test_closed_conversations_go_with_their_messages_when_somebody_chose_s
     assert not await town.rows("messages", _id=gerda["_id"])
     assert not await town.rows("conversations", _id=gerda["conversation_id"])
     assert [row["text"] for row in await town.rows("messages") if row["text"] == "old and open"]
+
+
+async def test_links_go_so_long_after_they_were_last_sent(town: Town) -> None:
+    store = TrackingStore(town.runtime.db, now)
+    made = {f"lnk-{name}": (f"https://shop.example/{name}", "jrn_x", ["prf_x"]) for name in ("old", "used", "new")}
+    await store.know(made)
+    rows = town.runtime.db.collection("tracked_links")
+    await rows.update_many({"_id": {"$in": ["lnk-old", "lnk-used"]}}, {"$set": {"used_at": now() - OLD}})
+    await store.know({"lnk-used": made["lnk-used"]})  # a journey that goes on sends it again
+    await tonight(town)
+    assert len(await town.rows("tracked_links", source_id="jrn_x")) == 3, "for ever, unless chosen"
+    await town.runtime.retention.choose({"links": 365}, "usr_x")
+    assert of(await town.runtime.retention.outlook(), "links").count == 1
+    await tonight(town)
+    assert {row["_id"] for row in await town.rows("tracked_links", source_id="jrn_x")} == {"lnk-used", "lnk-new"}
 
 
 async def test_cut_short_the_night_goes_on(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 | collection | rows |
 |---|---|
 | `tracking` | `{_id: "settings", chosen, rev}` and `{_id: "orders", at}`: up to when changes of orders were looked at |
-| `tracked_links` | `{_id: link id, url, source_id, profile_id}`; a target of one person is theirs |
+| `tracked_links` | `{_id: link id, url, source_id, profile_id, made_at, used_at}`; a target of one person is theirs. `used_at`: the day it was last put into a message, by which retention goes |
 | `hits` | one per send, link, visit and kind of caller: a duty until judged, then kept an hour for its neighbours |
 | `credits` | one per order: whose work it was, and every correction |
 | `takings` | per journey or broadcast, step and currency: orders and money, kept up with `credits` in one transaction |
@@ -38,11 +38,14 @@ from profiles.store.belongings import Belongings
 
 #: Judged hits are needed no longer than their visit lasts.
 HIT_KEPT_S = 3600
+#: That a link is in use is noted so often.
+USED_AGAIN = timedelta(days=1)
 SETTINGS, ORDERS = "settings", "orders"
 INDEXES: Indexes = {
     "tracking": [],
     "tracked_links": [IndexModel([("profile_id", ASCENDING)], name="by_profile",
-                                 partialFilterExpression={"profile_id": {"$type": "string"}})],
+                                 partialFilterExpression={"profile_id": {"$type": "string"}}),
+                      IndexModel([("used_at", ASCENDING)], name="by_use")],
     "hits": [
         due_index(),
         IndexModel([("send_id", ASCENDING), ("at", ASCENDING)], name="by_send"),
@@ -113,12 +116,16 @@ class TrackingStore:
         A target that a second person gets belongs to nobody any more.
         """
         held = {row["_id"]: row async for row in self._links.find({"_id": {"$in": list(links)}})}
-        changes = []
+        changes, now = [], self._clock()
         for link_id, (url, source_id, people) in links.items():
             row, owner = held.get(link_id), people[0] if len(set(people)) == 1 else None
             if row is None:
-                fresh = {"url": url, "source_id": source_id, "profile_id": owner, "made_at": self._clock()}
-                changes.append(UpdateOne({"_id": link_id}, {"$setOnInsert": fresh}, upsert=True))
+                fresh = {"url": url, "source_id": source_id, "profile_id": owner, "made_at": now}
+                changes.append(
+                    UpdateOne({"_id": link_id}, {"$setOnInsert": fresh, "$max": {"used_at": now}}, upsert=True)
+                )
+            elif row.get("used_at") is None or row["used_at"] < now - USED_AGAIN:
+                changes.append(UpdateOne({"_id": link_id}, {"$max": {"used_at": now}}))
             if row is None or (row["profile_id"] is not None and row["profile_id"] != owner):
                 others = {"_id": link_id, "url": url, "profile_id": {"$nin": [owner] if owner else []}}
                 changes.append(UpdateOne(others, {"$set": {"profile_id": None}}))
