@@ -318,10 +318,10 @@ async def _closed(world: World) -> None:
 
 
 @pytest.fixture
-def loop_of_its_own(mongo_url: str, indexed_database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def loop_of_its_own(mongo_url: str, shaped_database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with asyncio.Runner() as runner:
         _Loop.runner, _Loop.dying = runner, Dying(monkeypatch)
-        _Loop.world = runner.run(_opened(mongo_url, indexed_database))
+        _Loop.world = runner.run(_opened(mongo_url, shaped_database))
         try:
             yield
         finally:

@@ -14,12 +14,12 @@ from base.clock import now
 from campaigns.library.offers import OfferInput, Offers
 from campaigns.store import OfferStore, SnippetStore
 from campaigns.writing import MessageWriter
-from tests.campaigns.conftest import World, indexed_database, world
+from tests.campaigns.conftest import World, world
 from tests.campaigns.policies.test_gate import rule
 from tests.campaigns.test_crashes import expired
 from tests.dying import WRITES, Dying
 
-__all__ = ["indexed_database", "world"]
+__all__ = ["world"]
 ROOMS = (
     "enrolments", "enrolment_log", "journey_counts", "journeys", "sends", "messages", "send_slots", "coupon_codes",
     "offers",
