@@ -22,10 +22,10 @@ from tests.shifts import Shifts, turn_of
 
 ROOT = Path(__file__).resolve().parent.parent
 #: In CI the same examples each time, so that a change is judged by what it changed; everywhere else new ones.
-#: How long an example takes to make says how busy the machine is, and nothing about the code.
-_PATIENT = [hypothesis.HealthCheck.too_slow]
-hypothesis.settings.register_profile("patient", suppress_health_check=_PATIENT)
-hypothesis.settings.register_profile("ci", derandomize=True, suppress_health_check=_PATIENT)
+#: How long an example takes says how busy the machine is, and nothing about the code.
+_PATIENT = {"suppress_health_check": [hypothesis.HealthCheck.too_slow], "deadline": None}
+hypothesis.settings.register_profile("patient", **_PATIENT)
+hypothesis.settings.register_profile("ci", derandomize=True, **_PATIENT)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "patient")
 LocalServer = Callable[[web.Application], Awaitable[str]]
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.inbox.conftest import House
 
-COUNT = 2000
+COUNT = 600
 
 
 async def timed(what: str, work: Callable[[], Awaitable[object]]) -> float:
@@ -36,7 +36,7 @@ async def test_receiving(house: House, people: int, batch: int) -> None:
 
     rate = await timed(f"receive, {people} people, batches of {batch}", work)
     assert len(await house.inbox.messages.raw({"dedupe": {"$regex": ":m"}})) == COUNT
-    assert rate > 50
+    assert rate > 10
 
 
 @pytest.mark.slow
@@ -51,4 +51,4 @@ async def test_delivering(house: House, send_class: str) -> None:
 
     rate = await timed(f"deliver {send_class} into a provider that does nothing", work)
     assert await house.states() == {"accepted": COUNT}
-    assert rate > 50
+    assert rate > 10
