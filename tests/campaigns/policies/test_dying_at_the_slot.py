@@ -65,21 +65,24 @@ async def _add_up(world: World, offers: Offers, offer_id: str, people: list[str]
     given = {each["profile_id"]: each["code"] for each in (await offers.given(offer_id)).data}
     assert len(set(given.values())) == len(given)
     assert await offers.tally(offer_id) == (len(CODES) - len(given), len(given))
+    slots = {row["_id"]: row["slots"] for row in await world.db.collection("send_slots").find({}).to_list(None)}
     for person in people:
         own = [row for row in rows if row["profile_id"] == person]
         states = Counter(row["state"] for row in own)
-        gone = states["accepted"] + states["unknown"]
-        assert gone == 1 and states["deferred"] == 1, [(row["state"], row.get("reason")) for row in own]
-        (held,) = (row for row in own if row["state"] == "deferred")
-        assert held["reason"]["code"] == "capped" and held["due_at"] > now() and not held.get("lease")
-        (out,) = (row for row in own if row["state"] != "deferred")
-        assert world.provider().accepted[out["send_key"]] == (out["state"] == "accepted")
+        assert set(states) <= {"accepted", "unknown", "deferred"} and states["deferred"] < 2, states
+        # Of one that was handed over when its worker died nobody knows whether it had been called: it counts as gone.
+        called = [row for row in own if world.provider().accepted[row["send_key"]]]
+        assert len(called) <= 1 and all(row["state"] in ("accepted", "unknown") for row in called)
+        assert [row for row in own if row["state"] == "accepted"] == [
+            row for row in called if row["state"] == "accepted"
+        ]
+        for row in own:
+            if row["state"] == "deferred":
+                assert row["reason"]["code"] == "capped" and row["due_at"] > now() and not row.get("lease")
+        assert len(slots.get(person, ())) <= max(1, states["unknown"]), "a place was taken twice"
     texts = world.sent()  # says itself when a key went out twice
-    assert sorted(text.partition(": ")[2] for text in texts) == sorted(
-        given[row["profile_id"]] for row in rows if row["state"] == "accepted"
-    )
-    slots = await world.db.collection("send_slots").find({}).to_list(None)
-    assert all(len(row["slots"]) <= 1 for row in slots), "a place was taken twice"
+    names = {row["send_key"]: given[row["profile_id"]] for row in rows if world.provider().accepted[row["send_key"]]}
+    assert sorted(text.partition(": ")[2] for text in texts) == sorted(names.values())
 
 
 @pytest.mark.slow
