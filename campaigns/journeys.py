@@ -549,8 +549,8 @@ class Journeys:
         self, name: str, params: Mapping[str, Any] | None = None, *, live: bool = False, by: str | None = None,
         key: str | None = None, language: str = "en",
     ) -> str:  # fmt: skip
-        """Make a journey, with its templates, from a recipe; the journey's id. `live` publishes it at once. Names are in
-        that language.
+        """Make a journey, with its templates, from a recipe; the journey's id. `live` publishes it at once. The names
+        are in that language.
 
         With a `key` the same installation again returns the same journey. Raises `NotFound`, `WrongInput`.
         """

@@ -3,12 +3,14 @@
 | collection | rows |
 |---|---|
 | `tracking` | `{_id: "settings", chosen, rev}` and `{_id: "orders", at}`: up to when changes of orders were looked at |
-| `tracked_links` | `{_id: link id, url, source_id, profile_id, made_at, used_at}`; a target of one person is theirs. `used_at`: the day it was last put into a message, by which retention goes |
+| `tracked_links` | `{_id: link id, url, source_id, profile_id, made_at, used_at}`; `used_at`: the last day |
 | `hits` | one per send, link, visit and kind of caller: a duty until judged, then kept an hour for its neighbours |
 | `credits` | one per order: whose work it was, and every correction |
 | `takings` | per journey or broadcast, step and currency: orders and money, kept up with `credits` in one transaction |
 | `campaign_figures` | see `outcomes` |
 | `late_reminders` | one per reminder that was accepted after the purchase |
+
+A link's target of one person is theirs. `used_at` is the day it was last put into a message, by which retention goes.
 """
 
 from __future__ import annotations
