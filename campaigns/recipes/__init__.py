@@ -1,8 +1,8 @@
 """Ready-made journeys: one JSON file each, with content in several languages and the few things one may set.
 
 In a journey `{"$param": name}` stands for the value of a param; a step names a template, and a trigger a segment, by
-its name within the recipe. Names and what colleagues read stand in each language: `{"en": …, "zh_CN": …}`. In a template `[[name]]` stands for the value; a paragraph that names a param without a
-value is left away.
+its name within the recipe. Names and what colleagues read stand in each language: `{"en": …, "zh_CN": …}`. In a
+template `[[name]]` stands for the value; a paragraph that names a param without a value is left away.
 """
 
 from __future__ import annotations
