@@ -8,10 +8,7 @@ the same `Idempotency-Key`.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import random
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -20,9 +17,9 @@ from typing import Any, Protocol
 import orjson
 
 from base.clock import Clock
-from base.duty import MAX_CRASHES
 from base.http import HttpClient, HttpFailed, HttpReply
-from base.mongo import UNAVAILABLE, Document
+from base.mongo import Document
+from base.side_by_side import SideBySide
 from base.signing import sign_standard
 from campaigns.bells import Ringer
 from campaigns.facts import Ask, FactReader
@@ -35,12 +32,6 @@ from campaigns.store import CallStore, EnrolmentStore
 from campaigns.store.enrolments import is_live, run_of
 from profiles.models import storable
 
-log = logging.getLogger(__name__)
-
-#: Calls under way in one process: to one host, and to all.
-PER_HOST, IN_ALL = 8, 64
-#: Seconds for which a drain waits for room.
-LOOK_S = 0.5
 #: Tries of one call, and how long after each failure the next one comes. All of them within a day.
 TRIES = 6
 BACKOFF = (timedelta(seconds=30), timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=2), timedelta(hours=8))
@@ -78,65 +69,26 @@ class Caller:
         self._secrets = secrets
         self._doorbell = doorbell
         self._clock = clock
-        self._under_way: dict[asyncio.Task[None], str] = {}
+        self._calls = SideBySide(store, self._called, self._worn_out)
 
     async def drain(self, limit: int) -> int:
         """Begin as many due calls as there is room for; how many. Does not wait for slow answers."""
-        begun = await self._begin(limit)
-        if not begun and self._under_way:
-            await asyncio.wait(list(self._under_way), timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
-            begun = await self._begin(limit)
-        return begun
-
-    async def _begin(self, limit: int) -> int:
-        hosts = Counter(self._under_way.values())
-        room = min(limit, IN_ALL - len(self._under_way))
-        if room <= 0:
-            return 0
-        rows = await self._store.claim(room, [host for host, count in hosts.items() if count >= PER_HOST])
-        begun: list[Document] = []
-        back: list[Document] = []
-        for row in rows:
-            taken = hosts[row["host"]] < PER_HOST
-            hosts[row["host"]] += taken
-            (begun if taken else back).append(row)
-        await self._store.give_back(back)
-        for row in begun:
-            task = asyncio.create_task(self._call(row), name="webhook call")
-            self._under_way[task] = row["host"]
-            task.add_done_callback(self._landed)
-        return len(begun)
+        return await self._calls.drain(limit)
 
     async def idle(self) -> None:
         """Wait for the calls under way."""
-        while self._under_way:
-            await asyncio.wait(list(self._under_way))
+        await self._calls.idle()
 
     async def close(self) -> None:
         """Give up what is under way; it is due again when its lease ends."""
-        for task in self._under_way:
-            task.cancel()
-        await self.idle()
-
-    def _landed(self, task: asyncio.Task[None]) -> None:
-        self._under_way.pop(task, None)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a call failed", exc_info=error)
+        await self._calls.close()
 
     # -- one call ----------------------------------------------------------------------------------------------
 
-    async def _call(self, row: Document) -> None:
-        try:
-            await self._called(row)
-        except UNAVAILABLE:
-            log.warning("a store is away, the call comes again", extra={"call": row["_id"]})
-        except Exception:  # this call alone: it is due again when its lease ends, and at last set aside
-            log.exception("a call could not be made", extra={"call": row["_id"]})
+    async def _worn_out(self, row: Document) -> None:
+        await self._settle(row, "failed", {"code": "crashed"})
 
     async def _called(self, row: Document) -> None:
-        if row["attempts"] > MAX_CRASHES:
-            await self._settle(row, "failed", {"code": "crashed"})
-            return
         run, step = await self._standing(row)
         if run is None or step is None:
             await self._store.settle(row, "cancelled", {"said": {"code": "run_over"}})
