@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 Prefix = Literal[
     "prf", "idn", "cnv", "msg", "chn", "ord", "jrn", "jrv", "enr", "log", "brd", "snd", "seg", "tpl",
-    "evt", "usr", "tsk", "whk", "dlv", "ses", "tok", "sug", "nte", "lck", "fil", "mrg", "cgr", "blk",
+    "evt", "usr", "tsk", "whk", "whd", "dlv", "ses", "tok", "sug", "nte", "lck", "fil", "mrg", "cgr", "blk",
     "stl", "rel", "fld", "tgc",
     "evt", "usr", "tsk", "whk", "dlv", "ses", "tok", "sug", "nte", "lck", "fil", "mrg", "cgr", "blk", "ers", "dos",
     "prq",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from campaigns.assigning import Assigning
@@ -75,7 +76,7 @@ from campaigns.tracking.store import CreditStore, TrackingStore
 from campaigns.tracking.store.figures import FigureStore
 from campaigns.tracking.store.outcomes import OutcomeStore
 from campaigns.tracking.tokens import TrackedLinks
-from campaigns.triggers import Reactor
+from campaigns.triggers import Listener, Reactor
 from campaigns.turns import Turns
 from campaigns.viewing import SentMails
 from campaigns.visits import VisitFacts
@@ -152,7 +153,9 @@ class Campaigns:
     migrations: Migrations
 
 
-def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox: Inbox) -> Campaigns:
+def open_campaigns(
+    plumbing: Plumbing, people: People, orders: OrderStore, inbox: Inbox, *, listeners: Sequence[Listener] = ()
+) -> Campaigns:  # fmt: skip
     db, clock, doorbell = plumbing.db, plumbing.clock, plumbing.doorbell
     zone = plumbing.settings.time_zone
     heads, runs = JourneyStore(db, clock), EnrolmentStore(db, clock)
@@ -203,9 +206,9 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
     reminders = Reminders(tasks, people.merges)
     templates = Templates(template_rows, renderer, facts, snippet_rows, offer_rows)
     mailing = _open_broadcasts(plumbing, people, inbox, facts, template_rows, templates, tasks, writer, rules)
-    listeners = [
+    heard_by = [
         people.appraisal.hear, confirmations.ask, lifecycle.hear, reminders.tell, handing_over.hear,
-        mailing.hearing.hear, tracking.crediting.hear,
+        mailing.hearing.hear, tracking.crediting.hear, *listeners,
     ]  # fmt: skip
     return Campaigns(
         journeys=Journeys(
@@ -221,7 +224,7 @@ def open_campaigns(plumbing: Plumbing, people: People, orders: OrderStore, inbox
         proofs=Proofs(templates, plumbing.channels, plumbing.registry, inbox.outbox),
         tasks=tasks,
         reactor=Reactor(
-            people.events, runs, live, entrance, facts, qualifying, late, doorbell, clock, listeners=listeners
+            people.events, runs, live, entrance, facts, qualifying, late, doorbell, clock, listeners=heard_by
         ),
         walker=Walker(runs, live, facts, inbox.sends, task_rows, call_rows, visits, effects, doorbell, clock),
         enrolments=runs,

@@ -83,6 +83,7 @@ IMPERSONAL = {
     "turns": "who came when to a step, by the id of the run",
     "users": "colleagues",
     "value_settings": "rules of score and tiers, and the rhythm of all orders together",
+    "webhook_endpoints": "addresses of our own that are told what happens",
     "workers": "processes that are alive",
 }
 
@@ -115,6 +116,7 @@ def colleagues_words(database: Database) -> tuple[Written, ...]:
         Texts(database, "imports", fields=("name",)),
         Texts(database, "exports", fields=("filter",), id_of=lambda _: ""),
         Texts(database, "channels", fields=("name",)),
+        Texts(database, "webhook_endpoints", fields=("description",)),
     )  # fmt: skip
 
 
@@ -126,6 +128,7 @@ def all_holdings(database: Database, orders: OrderStore, desk: DeskStore, mentio
         Held(database, "enrolments"),
         Held(database, "enrolment_log"),
         Held(database, "webhook_calls"),
+        Held(database, "webhook_posts"),
         Held(database, "tracked_links"),
         Held(database, "late_reminders"),
         Held(database, "credits"),

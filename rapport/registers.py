@@ -33,6 +33,7 @@ from profiles.store.privacy_requests import RequestStore
 from profiles.store.sheets import SheetStore
 from rapport.campaigning import Campaigns
 from rapport.holdings import all_holdings, colleagues_words
+from rapport.hooking import Hooks
 from rapport.naming import Naming
 from rapport.people import People
 from rapport.plumbing import Plumbing
@@ -70,8 +71,9 @@ def open_lists(plumbing: Plumbing, people: People, merger: Merger, privacy: Priv
 
 
 def open_merger(
-    plumbing: Plumbing, people: People, orders: OrderBook, order_store: OrderStore, inbox: Inbox, campaigns: Campaigns
-) -> Merger:
+    plumbing: Plumbing, people: People, orders: OrderBook, order_store: OrderStore, inbox: Inbox, campaigns: Campaigns,
+    hooks: Hooks,
+) -> Merger:  # fmt: skip
     """Every room that keeps something of a person says here how it follows when two turn out to be one."""
     movers = (
         people.profiles.identity_rows.belongings,
@@ -95,6 +97,7 @@ def open_merger(
         inbox.messages.files.belongings,
         people.events.belongings,
         people.import_rows.belongings,
+        hooks.posts.belongings,
     )
 
     async def reach(profile_id: str) -> None:

@@ -34,7 +34,7 @@ from campaigns.policies.book import PolicyBook
 from campaigns.render import Renderer
 from campaigns.results import Results
 from campaigns.steps import Walker
-from campaigns.store import EnrolmentStore
+from campaigns.store import EnrolmentStore, TaskStore
 from campaigns.tasks import Tasks
 from campaigns.templates import Templates
 from campaigns.tidying import Tidying
@@ -99,12 +99,15 @@ from profiles.valuing import Valuing
 from profiles.visitors import Visitors
 from rapport import arriving
 from rapport.campaigning import Campaigns, open_campaigns
+from rapport.hooking import Hooks, open_endpoints, open_hooks, open_poster
 from rapport.people import People, open_people
 from rapport.plumbing import Plumbing, open_plumbing
 from rapport.registers import open_lists, open_merger, open_privacy
 from rapport.retention import kinds_of
 from webhooks.ingest import Ingest
 from webhooks.journal import Journal
+from webhooks.outgoing.endpoints import Endpoints
+from webhooks.outgoing.posting import Poster
 from webhooks.owners import owners
 from webhooks.polling import Polling
 from webhooks.refusals import Refusals
@@ -121,6 +124,7 @@ class Runtime:
     def __init__(
         self, plumbing: Plumbing, people: People, orders: OrderBook, order_store: OrderStore, inbox: Inbox,
         campaigns: Campaigns, merger: Merger, journal: Journal, ingest: Ingest, polling: Polling, privacy: Privacy,
+        hooks: Hooks,
     ) -> None:  # fmt: skip
         self._plumbing = plumbing
         self.settings: Settings = plumbing.settings
@@ -186,6 +190,7 @@ class Runtime:
         self.checker: Checker = campaigns.checker
         self.proofs: Proofs = campaigns.proofs
         self.tasks: Tasks = campaigns.tasks
+        self.task_rows: TaskStore = campaigns.task_rows
         self.reactor: Reactor = campaigns.reactor
         self.walker: Walker = campaigns.walker
         self.enrolments: EnrolmentStore = campaigns.enrolments
@@ -222,6 +227,8 @@ class Runtime:
         self.accounts = Accounts(self.users, plumbing.clock)
         self.heartbeats = Heartbeats(plumbing.db, plumbing.clock)
         self.imports, self.exports = open_lists(plumbing, people, merger, privacy)
+        self.endpoints: Endpoints = open_endpoints(plumbing, hooks)
+        self.poster: Poster = open_poster(plumbing, hooks, self.endpoints, people, self.tasks, self)
 
     def drains(self) -> Drains:
         """The kinds of work a worker does."""
@@ -234,6 +241,7 @@ class Runtime:
             "poll": self.polling.drain,
             "appraise": lambda limit: self.appraisal.drain(2 * limit),  # one half is looked at as the other is written
             "call": self.caller.drain,
+            "hook": told(self.poster.drain, self.feed, "webhook_endpoint.updated"),
         }
         return Drains(work, self.doorbell, batch=self.settings.worker_batch)
 
@@ -281,6 +289,7 @@ class Runtime:
             Chore("find the best arms of splits", 30, self.winners.decide),
             Chore("give on the work of who is not there", 60, self.handing_over.pass_on),
             Chore("forget what steps have left behind", 3600, self.tidying.tidy),
+            Chore("tell of endpoints that were switched off", 60, self.poster.tell),
             Chore("age of the oldest duty", 10, self._measure_age),
         ]
 
@@ -307,6 +316,7 @@ class Runtime:
         await self.journal.idle()
         await self.delivery.close()
         await self.caller.close()
+        await self.poster.close()
         await self.hits.close()
         await self.renderer.close()
         await self._plumbing.close()
@@ -329,7 +339,8 @@ async def open_runtime(settings: Settings) -> Runtime:
     )  # fmt: skip
     people.timeline.join("message_id", MESSAGES_WITH_TEXT, inbox.messages.words)
     people.timeline.join("file_id", FILES_WITH_NAME, inbox.profile_files.words)
-    campaigns = open_campaigns(plumbing, people, order_store, inbox)
+    hooks = open_hooks(plumbing)
+    campaigns = open_campaigns(plumbing, people, order_store, inbox, listeners=[hooks.fan_out.hear])
     journal = Journal(plumbing.db, plumbing.clock, kept=partial(plumbing.doorbell.soon, "ingest"))
     hands = owners(
         receiver=inbox.receiver, receipts=inbox.receipts, consent=people.consent, orders=orders,
@@ -345,5 +356,7 @@ async def open_runtime(settings: Settings) -> Runtime:
         journal, plumbing.registry, plumbing.channels, hands, plumbing.feed, plumbing.clock, want_poll=polls.want,
         want_templates=plumbing.approved.want_now, note_request=privacy.requests.note,
     )  # fmt: skip
-    merger = open_merger(plumbing, people, orders, order_store, inbox, campaigns)
-    return Runtime(plumbing, people, orders, order_store, inbox, campaigns, merger, journal, ingest, polling, privacy)
+    merger = open_merger(plumbing, people, orders, order_store, inbox, campaigns, hooks)
+    return Runtime(
+        plumbing, people, orders, order_store, inbox, campaigns, merger, journal, ingest, polling, privacy, hooks
+    )

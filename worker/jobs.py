@@ -47,7 +47,12 @@ async def call(ctx: dict[str, Any]) -> None:
     await _answer(ctx, "call")
 
 
-JOBS = (ingest, react, advance, deliver, fetch, poll, appraise, call)
+async def hook(ctx: dict[str, Any]) -> None:
+    """Endpoints of the deployment are told what happened."""
+    await _answer(ctx, "hook")
+
+
+JOBS = (ingest, react, advance, deliver, fetch, poll, appraise, call, hook)
 
 
 async def _answer(ctx: dict[str, Any], bell: Any) -> None:

@@ -191,6 +191,13 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "set_journey_status": {"status": "paused"},
     "install_recipe": {"params": {}, "live": False},
     "enrol": {"profile_id": _NOBODY, "key": "order-1042", "data": {"coupon": "X1"}},
+    "create_webhook_endpoint": {
+        "url": "https://shop.example.com/hooks/rapport",
+        "events": ["order.*", "message.received"],
+        "description": "The warehouse",
+    },
+    "change_webhook_endpoint": {"state": "off"},
+    "redeliver_failed_webhooks": {"since": "2026-11-28T09:00:00Z"},
     "invite_user": {"email": "ben@example.com", "name": "Ben", "role": "agent"},
     "change_user": {"role": "marketer"},
     "create_token": {"name": "Shop", "role": "marketer"},

@@ -41,6 +41,7 @@ from desk.api import (
     tasks,
     templates,
     values,
+    webhook_endpoints,
     webhook_secret,
 )
 from desk.api.contract import Operation
@@ -49,8 +50,8 @@ from desk.api.contract import Operation
 RESOURCES = (
     channels, deliveries, profiles, notes, follow_ups, profile_files, merges, lifecycle, fields, tags, segments, values,
     blocked_values, imports, exports, privacy, consent_groups, conversations, messages, files, events, orders,
-    templates, snippets, offers, broadcasts, journeys, webhook_secret, enrolments, policies, sends, results, tasks,
-    people, stream, health,
+    templates, snippets, offers, broadcasts, journeys, webhook_secret, webhook_endpoints, enrolments, policies,
+    sends, results, tasks, people, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 

@@ -10,6 +10,7 @@ from campaigns.lifecycle import HANDED_OVER
 from campaigns.policies.stopping import STOPPED as STEP_STOPPED
 from campaigns.reminders import ERASURE, MENTION
 from desk.i18n import N_, Formats
+from webhooks.outgoing.standing import SWITCHED_OFF
 
 #: `source.code` → the sentence, which takes the task's `source.params`.
 CODES: Mapping[str, str] = {
@@ -21,6 +22,14 @@ CODES: Mapping[str, str] = {
         "The journey “%(name)s” sends nothing more at the step “%(step)s”: %(failed)s of %(ended)s people could not be "
         "written to within %(minutes)s minutes. Everybody stays where they are. Look at the reasons, then resume it in "
         "Settings → Rules of sending."
+    ),
+    SWITCHED_OFF["failing"]: N_(
+        "Webhooks to %(url)s are switched off: none was taken for five days. Mend it, switch it on again, then "
+        "send what failed once more."
+    ),
+    SWITCHED_OFF["gone"]: N_(
+        "Webhooks to %(url)s are switched off: it says that it is gone. Remove it, or switch it on again if "
+        "that is wrong."
     ),
 }
 
@@ -49,6 +58,8 @@ def task_place(task: Mapping[str, Any]) -> str:
         return f"/broadcasts/{source['id']}"
     if source.get("code") == STEP_STOPPED:
         return "/settings/sending"
+    if source.get("code") in SWITCHED_OFF.values():
+        return f"/settings/webhooks/{source['id']}"
     if source.get("kind") == ERASURE:
         return f"/settings/privacy/{source['id']}"
     if source.get("step") == "assign" and task.get("conversation_id"):

@@ -35,6 +35,7 @@ from profiles.notes import NoteInput
 from profiles.store.tags import TagStore
 from rapport.runtime import Runtime, open_runtime
 from tests.databases import Shelf
+from webhooks.outgoing.endpoints import EndpointInput
 
 ROLES = ("admin", "marketer", "agent", "viewer")
 #: Planted where secrets belong; must stand in no answer.
@@ -59,6 +60,8 @@ class Side:
     note: str
     file: str
     broadcast: str
+    endpoint: str
+    post: str
     #: Prefix → what belongs to no channel, and so to both sides.
     common: dict[str, str]
 
@@ -75,7 +78,8 @@ class Side:
         return {
             "chn": self.channel, "prf": self.profile, "idn": self.identity, "cnv": self.conversation,
             "msg": self.message, "snd": self.send, "ord": self.order, "tsk": self.task, "enr": self.enrolment,
-            "nte": self.note, "fil": self.file, "brd": self.broadcast, **self.common,
+            "nte": self.note, "fil": self.file, "brd": self.broadcast, "whk": self.endpoint, "whd": self.post,
+            **self.common,
         }  # fmt: skip
 
     def id_for(self, prefix: str) -> str:
@@ -221,7 +225,11 @@ async def _side(runtime: Runtime, name: str, common: dict[str, str]) -> Side:
         {"name": f"News of {name}", "channel_ids": [channel.id], "content": {"text": "News"},
          "audience": {"rule": {"all": []}}}
     )  # fmt: skip
+    hook = EndpointInput(url=f"https://{name}.example.org/in", events=["*"], channels=[channel.id])
+    endpoint, _ = await runtime.endpoints.create(hook, "usr_x")
+    post = await runtime.endpoints.test(endpoint["_id"])
     return Side(
         channel.id, talk.profile_id, talk.identity_id, talk.id, outcome.message_id, reply.send_id, order.id,
-        task["_id"], run["_id"], note["_id"], file.id, broadcast["_id"], common,
+        task["_id"], run["_id"], note["_id"], file.id, broadcast["_id"], endpoint["_id"],
+        post["_id"], common,
     )  # fmt: skip

@@ -19,7 +19,7 @@ from tests.desk.api.conftest import ROLES, Side, World, answer_of
 ROUTED = [each for each in OPERATIONS if not each.elsewhere]
 NOWHERE = "0" * 26
 #: Kinds of things that belong to a channel, or to a person who came by one.
-SCOPED = ("chn", "prf", "cnv", "msg", "snd", "ord", "tsk", "enr", "brd")
+SCOPED = ("chn", "prf", "cnv", "msg", "snd", "ord", "tsk", "enr", "brd", "whk", "whd")
 
 #: A body with which the operation would succeed, were it allowed.
 BODIES: dict[str, Any] = {
@@ -96,6 +96,9 @@ BODIES: dict[str, Any] = {
     "ask_for_export": {"language": "en"},
     "change_user": {"role": "admin"},
     "create_token": {"name": "n", "role": "admin"},
+    "create_webhook_endpoint": {"url": "https://example.org/in", "events": ["*"]},
+    "change_webhook_endpoint": {"url": "https://example.org/in"},
+    "redeliver_failed_webhooks": {},
 }
 
 
@@ -176,7 +179,8 @@ async def test_a_limited_administrator_does_not_reach_beyond(world: World) -> No
              "migrate_journey",             "set_journey_status", "create_broadcast", "list_testers", "replace_testers",
              "create_template", "change_template", "delete_template", "replace_sending_policies", "resume_step",
              "create_consent_group", "change_consent_group", "delete_consent_group",
-             "create_segment", "preview_segment", "change_segment", "delete_segment")  # fmt: skip
+             "create_segment", "preview_segment", "change_segment", "delete_segment",
+             "create_webhook_endpoint")  # fmt: skip
     async with world.client("scoped:admin") as client:
         for operation, path, body in calls(world.foreign):
             if operation.name in names:
