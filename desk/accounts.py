@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -13,7 +14,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from base.clock import Clock
 from base.errors import Conflict, FieldError, NotFound, Refused, TooMany, WrongInput
 from desk.i18n import N_
-from desk.store import ApiToken, DeskStore, Role, User, fold_email
+from desk.store import RIGHTS, ApiToken, DeskStore, Role, User, fold_email
 
 #: Failed tries before an account or an address has to wait. A window starts with its first try.
 WINDOW_S = 15 * 60
@@ -27,6 +28,8 @@ COMMONEST = frozenset({"1234567890", "0123456789", "password12", "password123", 
 FIRST_ADMINISTRATOR = "first_administrator"
 SET_PASSWORD = "set_password"
 WRONG = N_("The address or the password is not right.")
+NOT_YOURS = N_("This is not your password.")
+OWN_RIGHTS = N_("Ask another administrator to change your own rights.")
 NO_LINK = N_("This link is used up or too old. Ask an administrator for a new one.")
 
 
@@ -91,6 +94,30 @@ class Accounts:
         secret = new_secret()
         await self.store.add_link(secret, SET_PASSWORD, user_id)
         return secret
+
+    async def change_person(self, by_id: str, user: User, given: Mapping[str, Any]) -> User:
+        """Change name, role, channels, or switch off, which signs out everywhere.
+
+        Raises `WrongInput` for one's own rights, `Conflict` when nobody would be left who can let others in.
+        """
+        if user.id == by_id and given.keys() & RIGHTS:
+            raise WrongInput(OWN_RIGHTS, [FieldError("role", "is your own")])
+        changed = await self.store.change_user(user.id, given)
+        if given.get("active") is False:
+            await self.store.close_sessions_of(user.id)
+        return changed or user
+
+    async def change_password(self, user: User, old: str, new: str, *, kept_secret: str) -> None:
+        """Replace one's own password and sign out everywhere but here. Raises `WrongInput`, `TooMany`."""
+        key = f"account:{user.email[:200]}"
+        await self._throttle(key, TRIES_PER_ACCOUNT)
+        found = await self.store.password_of(user.email)
+        if found is None or not await self._matches(found[1] or self._decoy, old):
+            raise WrongInput(NOT_YOURS, [FieldError("old", NOT_YOURS)])
+        _check_password(new, user.email)
+        await self.store.forget_attempts(key)
+        await self.store.set_password_hash(user.id, await self._hash(new))
+        await self.store.close_other_sessions(user.id, kept_secret)
 
     async def open_link(self, secret: str) -> LinkFor:
         """What the link is good for, without using it up. Raises `NotFound`."""

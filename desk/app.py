@@ -20,6 +20,7 @@ from desk.assets import Assets
 from desk.keys import ACCOUNTS, RUNTIME
 from desk.middleware import ERROR_PAGE, MIDDLEWARES, harden
 from desk.pages import (
+    account,
     approved,
     blocked,
     board,
@@ -46,6 +47,7 @@ from desk.pages import (
     merging,
     offers,
     orders,
+    people,
     policies,
     preferences,
     privacy,
@@ -85,6 +87,7 @@ PAGES = (
     intakes, builder, orders, templates, revisions, template_editor, snippets, offers, channels, deliverability,
     deliveries, approved, tracking, consent_groups, blocked, score, tiers, term_lists, fields, policies, retention,
     unsubscribe, preferences, sent_mail, brand, links, link_settings, tester_settings, call_settings,
+    people, account,
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from gettext import GNUTranslations, NullTranslations
 from io import BytesIO
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from babel import Locale
 from babel.dates import format_date, format_datetime, format_time
@@ -20,6 +20,8 @@ FOLDER = Path(__file__).parent / "locales"
 SOURCE = "en"
 #: Code → name in its own words, in the order of the menu.
 LANGUAGES = {"en": "English", "zh_CN": "简体中文"}
+#: Names of all time zones there are.
+ZONES = frozenset(available_timezones())
 
 
 @lru_cache(maxsize=len(LANGUAGES))

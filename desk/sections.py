@@ -57,6 +57,9 @@ SETTINGS: tuple[tuple[str, tuple[Section, ...]], ...] = (
         Section("/settings/privacy", N_("Privacy"), ("admin",), whole=True),
         Section("/settings/retention", N_("Retention"), ("admin",), whole=True),
     )),
+    (N_("Team"), (
+        Section("/settings/people", N_("People"), ("admin",), whole=True),
+    )),
     (N_("Programs"), (
         Section("/api/docs", N_("API")),
         Section("/settings/calls", N_("Calls of journeys"), ("admin",), whole=True),

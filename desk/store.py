@@ -41,6 +41,8 @@ INDEXES: Indexes = {
 
 SESSION_IDLE = timedelta(days=14)
 SESSION_SEEN_EVERY = timedelta(minutes=5)
+#: Nobody works at more places at once.
+SESSIONS_SHOWN = 100
 LINK_LIFE = timedelta(days=7)
 IDEMPOTENCY_LIFE = timedelta(hours=48)
 #: Ids of people and their identities in an answer; more than so many of one answer are found by reading it.
@@ -50,6 +52,8 @@ ABOUT_MAX = 200
 ABLE: Mapping[str, Any] = {"role": "admin", "active": True, "channels": None, "password_hash": {"$ne": None}}
 #: What takes rights away or gives them.
 RIGHTS = frozenset({"role", "active", "channels"})
+#: Letters of an id behind its prefix: 104 of the 256 bits of a fingerprint.
+_SESSION_ID = 26
 #: How long a request may run before its idempotency key may be taken over: its process is surely dead.
 IDEMPOTENCY_RUNNING = timedelta(minutes=2)
 
@@ -74,6 +78,21 @@ class User:
     time_zone: str | None
     has_password: bool
     created_at: datetime
+    #: When a session of theirs last asked for something, to some minutes.
+    last_seen_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class SignedIn:
+    """A session, without its secret. `id` names it to its owner; knowing it opens nothing."""
+
+    id: str
+    created_at: datetime
+    last_seen_at: datetime
+    expires_at: datetime
+    #: What the browser says of itself, as it came.
+    agent: str
+    address: str
 
 
 @dataclass(frozen=True)
@@ -113,8 +132,19 @@ def _user(row: Document) -> User:
     return User(
         row["_id"], row["email"], row["name"], row["role"], None if channels is None else frozenset(channels),
         row["active"], row.get("language"), row.get("theme"), row.get("time_zone"),
-        bool(row.get("password_hash")), row["created_at"],
+        bool(row.get("password_hash")), row["created_at"], row.get("last_seen_at"),
     )  # fmt: skip
+
+
+def session_id(secret_print: str) -> str:
+    """The name of a session: a part of the fingerprint of its secret."""
+    return f"ses_{secret_print[:_SESSION_ID]}"
+
+
+def _signed_in(row: Document) -> SignedIn:
+    return SignedIn(
+        session_id(row["_id"]), row["created_at"], row["last_seen_at"], row["expires_at"], row["agent"], row["address"]
+    )
 
 
 def _token(row: Document) -> ApiToken:
@@ -223,6 +253,7 @@ class DeskStore:
             "expires_at": now + SESSION_IDLE, "agent": agent[:200], "address": address[:64],
         }  # fmt: skip
         await self._sessions.insert_one(row)
+        await self._users.update_one({"_id": user_id}, {"$max": {"last_seen_at": now}})
 
     async def session_user(self, secret: str) -> User | None:
         """Whose session this is; None when it is unknown, expired, closed, or the person was switched off."""
@@ -236,7 +267,26 @@ class DeskStore:
         if now - row["last_seen_at"] > SESSION_SEEN_EVERY:
             change = {"last_seen_at": now, "expires_at": now + SESSION_IDLE}
             await self._sessions.update_one({"_id": row["_id"]}, {"$set": change})
+            await self._users.update_one({"_id": user.id}, {"$max": {"last_seen_at": now}})
         return user
+
+    async def sessions_of(self, user_id: str) -> list[SignedIn]:
+        """Where a person is signed in, the last used first."""
+        wanted = {"user_id": user_id, "expires_at": {"$gt": self._clock()}}
+        rows = self._sessions.find(wanted).sort([("last_seen_at", -1), ("_id", 1)]).limit(SESSIONS_SHOWN)
+        return [_signed_in(row) async for row in rows]
+
+    async def close_session_named(self, user_id: str, name: str) -> bool:
+        """Sign a person out at one place; False when there is no such session of theirs."""
+        start = name.removeprefix("ses_")
+        # fingerprints are hexadecimal: "g" sorts after all that begin with `start`
+        named = {"$gte": start, "$lt": start + "g"}
+        return bool((await self._sessions.delete_one({"user_id": user_id, "_id": named})).deleted_count)
+
+    async def close_other_sessions(self, user_id: str, kept_secret: str) -> int:
+        """Sign a person out everywhere but here; how many sessions that were."""
+        others = {"user_id": user_id, "_id": {"$ne": fingerprint(kept_secret)}}
+        return int((await self._sessions.delete_many(others)).deleted_count)
 
     async def close_session(self, secret: str) -> None:
         """Forget one session; a second time does nothing."""

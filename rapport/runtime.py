@@ -52,6 +52,8 @@ from channels.registry import Registry
 from channels.store import ChannelStore
 from desk.accounts import Accounts
 from desk.store import DeskStore
+from desk.team.leaving import Leaving
+from desk.team.letters import Letters
 from inbox.continuity import Continuity
 from inbox.conversations import ConversationActions
 from inbox.delivery import Delivery
@@ -225,6 +227,8 @@ class Runtime:
         self.blocking: Blocking = people.blocking
         self.users: DeskStore = people.users
         self.accounts = Accounts(self.users, plumbing.clock)
+        self.letters = Letters(plumbing.channels, plumbing.registry)
+        self.leaving = Leaving(inbox.conversations, inbox.actions)
         self.heartbeats = Heartbeats(plumbing.db, plumbing.clock)
         self.imports, self.exports = open_lists(plumbing, people, merger, privacy)
         self.endpoints: Endpoints = open_endpoints(plumbing, hooks)

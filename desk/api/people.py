@@ -9,8 +9,9 @@ from pydantic import Field
 from base.errors import FieldError, NotFound, WrongInput
 from desk.api.contract import Call, Operations, not_there
 from desk.api.scope import refuse_scoped
-from desk.api.shapes import Body, ChannelId, Name, PageQuery, Patch, Time, View, page, sliced
+from desk.api.shapes import Body, ChannelId, Name, PageQuery, Patch, Time, UserId, View, page, sliced
 from desk.store import ApiToken, Role, User
+from inbox.models import Actor
 
 operations = Operations("users and tokens")
 
@@ -34,6 +35,11 @@ class UserPatch(Patch):
     role: Role = "viewer"
     channels: Scope = _SCOPE
     active: bool = True
+    hand_over_to: UserId | None = Field(
+        None,
+        description="With `active` false: who gets the person's open conversations; null gives them back to everybody. "
+        "Left out, they stay.",
+    )
 
 
 class UserView(View):
@@ -47,6 +53,7 @@ class UserView(View):
     active: bool
     has_password: bool
     created_at: Time
+    last_seen_at: Time | None
 
 
 class InvitedView(UserView):
@@ -126,13 +133,14 @@ async def change_user(call: Call) -> Any:
     """
     refuse_scoped(call)
     user, given = await _user(call), call.body.given()
-    if user.id == call.principal.id and given.keys() & {"role", "active", "channels"}:
-        raise WrongInput("Ask another administrator to change your own rights.", [FieldError("role", "is your own")])
     await _must_exist(call, given.get("channels"))
-    changed = await call.accounts.store.change_user(user.id, given)
-    if given.get("active") is False:
-        await call.accounts.store.close_sessions_of(user.id)
-    return UserView(**user_view(changed or user))
+    handing, to = "hand_over_to" in given, await _taker(call, given.pop("hand_over_to", None), user)
+    if handing and given.get("active") is not False:
+        raise WrongInput("Only who is switched off hands over.", [FieldError("hand_over_to", "needs active false")])
+    changed = await call.accounts.change_person(call.principal.id, user, given)
+    if handing:
+        await call.runtime.leaving.hand_over(user.id, to, Actor(call.principal.id, call.principal.name))
+    return UserView(**user_view(changed))
 
 
 @operations("POST", "/users/{id:usr}/link", roles=["admin"], returns=LinkView, status=201, shows_secret=True)
@@ -176,6 +184,16 @@ async def _user(call: Call) -> User:
     if user is None:
         raise NotFound("There is no such person.")
     return user
+
+
+async def _taker(call: Call, user_id: str | None, leaving: User) -> User | None:
+    if user_id is None:
+        return None
+    found = await call.accounts.store.user(user_id)
+    if found is None or not found.active or found.role not in ("admin", "agent") or found.id == leaving.id:
+        sentence = "is nobody who answers customers"
+        raise WrongInput("There is no such colleague.", [FieldError("hand_over_to", sentence)])
+    return found
 
 
 async def _must_exist(call: Call, channel_ids: list[str] | None) -> None:

@@ -22,6 +22,7 @@ from desk.api import (
     imports,
     journeys,
     lifecycle,
+    me,
     merges,
     messages,
     notes,
@@ -52,6 +53,8 @@ RESOURCES = (
     blocked_values, imports, exports, privacy, consent_groups, conversations, messages, files, events, orders,
     templates, snippets, offers, broadcasts, journeys, webhook_secret, webhook_endpoints, enrolments, policies,
     sends, results, tasks, people, stream, health,
+    templates, snippets, offers, broadcasts, journeys, webhook_secret, enrolments, policies, sends, results, tasks,
+    people, me, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from zoneinfo import available_timezones
 
 from aiohttp import web
 
@@ -23,13 +22,12 @@ from desk.auth import (
     set_session_cookie,
 )
 from desk.forms import read_form
-from desk.i18n import LANGUAGES
+from desk.i18n import LANGUAGES, ZONES
 from desk.keys import ACCOUNTS
 from desk.render import LANGUAGE_COOKIE, THEMES, page
 from desk.store import User
 
 routes = web.RouteTableDef()
-ZONES = frozenset(available_timezones())
 YEAR_S = 365 * 24 * 3600
 
 

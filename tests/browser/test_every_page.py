@@ -157,9 +157,17 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         **await privacy(world, whatsapp),
         "retention": "/settings/retention", "tracking": "/settings/tracking", "links": "/settings/links",
         "new-site": "/settings/tracking/new", "board-lost": "/profiles/board?open=lost",
-        "new-channel": "/settings/channels/new/email", "api-docs": "/api/docs",
+        "people-of-the-house": "/settings/people", "colleague": f"/settings/people/{await colleague(world)}",
+        "account": "/account", "new-channel": "/settings/channels/new/email", "api-docs": "/api/docs",
     }  # fmt: skip
     await world.end_journeys()
+
+
+async def colleague(world: World) -> str:
+    """Somebody who was invited and sees one channel."""
+    channels = [each.id for each in await world.runtime.channels.list()][:1]
+    user, _ = await world.runtime.accounts.invite("ines@harbour-tea.example", "Inès Invited", "agent", channels)
+    return user.id
 
 
 def builder(path: str) -> dict[str, str]:

@@ -95,6 +95,7 @@ BODIES: dict[str, Any] = {
     "choose_retention": {"days": {"deliveries": 60}},
     "ask_for_export": {"language": "en"},
     "change_user": {"role": "admin"},
+    "change_me": {"name": "Taken over"},
     "create_token": {"name": "n", "role": "admin"},
     "create_webhook_endpoint": {"url": "https://example.org/in", "events": ["*"]},
     "change_webhook_endpoint": {"url": "https://example.org/in"},

@@ -1,0 +1,104 @@
+"""One's own account: name, language, time zone, password, and where one is signed in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from base.errors import NotFound, TooMany, WrongInput
+from desk.auth import SESSION, Principal, principal_of, require
+from desk.forms import read_form
+from desk.i18n import LANGUAGES, N_, ZONES
+from desk.keys import ACCOUNTS
+from desk.render import page
+from desk.store import User, fingerprint, session_id
+from desk.team.browsers import browser_words
+
+routes = web.RouteTableDef()
+HERE = "/account"
+#: What a form did → what is said on the page that follows.
+DONE = {
+    "saved": N_("Saved."),
+    "password": N_("The new password counts from now on. Everywhere else you are signed out."),
+    "closed": N_("That session has ended."),
+    "others": N_("You are signed out everywhere but here."),
+}
+
+
+@routes.get(HERE)
+@require("viewer")
+async def account(request: web.Request) -> web.StreamResponse:
+    """Who I am here."""
+    return await _page(request, None, {})
+
+
+@routes.post(HERE)
+@require("viewer")
+async def save(request: web.Request) -> web.StreamResponse:
+    """Name, language and time zone."""
+    user, form = _me(principal_of(request)), await read_form(request)
+    texts = {name: str(form.get(name, "")).strip()[:120] for name in ("name", "language", "time_zone")}
+    faults = {}
+    if not texts["name"]:
+        faults["name"] = N_("Write a name.")
+    if texts["time_zone"] and texts["time_zone"] not in ZONES:
+        faults["time_zone"] = N_("This is no time zone. One is Europe/Amsterdam, another Asia/Shanghai.")
+    if faults:
+        return await _page(request, texts, faults)
+    change = {"name": texts["name"], "time_zone": texts["time_zone"] or None}
+    if texts["language"] in LANGUAGES:
+        change["language"] = texts["language"]
+    await request.config_dict[ACCOUNTS].store.change_user(user.id, change)
+    raise web.HTTPSeeOther(f"{HERE}?done=saved")
+
+
+@routes.post(HERE + "/password")
+@require("viewer")
+async def password(request: web.Request) -> web.StreamResponse:
+    """Another password, by who knows the old one."""
+    user, form = _me(principal_of(request)), await read_form(request)
+    old, new = str(form.get("old", "")), str(form.get("new", ""))
+    try:
+        await request.config_dict[ACCOUNTS].change_password(user, old, new, kept_secret=request[SESSION])
+    except WrongInput as error:
+        faults = {("new" if fault.path == "password" else fault.path): fault.message for fault in error.errors}
+        return await _page(request, None, faults)
+    except TooMany as error:
+        return await _page(request, None, {"old": str(error)}, status=429)
+    raise web.HTTPSeeOther(f"{HERE}?done=password")
+
+
+@routes.post(HERE + "/sessions/close")
+@require("viewer")
+async def close(request: web.Request) -> web.StreamResponse:
+    """End one session, or all but this."""
+    user, form = _me(principal_of(request)), await read_form(request)
+    store, name = request.config_dict[ACCOUNTS].store, str(form.get("session", ""))
+    if name == "others":
+        await store.close_other_sessions(user.id, request[SESSION])
+        raise web.HTTPSeeOther(f"{HERE}?done=others")
+    await store.close_session_named(user.id, name)  # a second time there is nothing to end
+    raise web.HTTPSeeOther(f"{HERE}?done=closed")
+
+
+def _me(principal: Principal) -> User:
+    if principal.user is None:
+        raise NotFound("Programs have no account page.")
+    return principal.user
+
+
+async def _page(
+    request: web.Request, texts: Mapping[str, str] | None, faults: Mapping[str, str], *, status: int = 422
+) -> web.Response:  # fmt: skip
+    user = _me(principal_of(request))
+    held = {"name": user.name, "language": user.language or "", "time_zone": user.time_zone or ""}
+    sessions = await request.config_dict[ACCOUNTS].store.sessions_of(user.id)
+    values: dict[str, Any] = {
+        "me": user, "texts": texts if texts is not None else held, "faults": faults,
+        "done": DONE.get(request.query.get("done", ""), ""), "zones": sorted(ZONES),
+        "sessions": [(each, browser_words(each.agent)) for each in sessions],
+        "this": session_id(fingerprint(request[SESSION])),
+    }  # fmt: skip
+    return await page(request, "account.html", values, status=status if faults else 200)
