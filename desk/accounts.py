@@ -15,11 +15,14 @@ from base.clock import Clock
 from base.errors import Conflict, FieldError, NotFound, Refused, TooMany, WrongInput
 from desk.i18n import N_
 from desk.store import RIGHTS, ApiToken, DeskStore, Role, User, fold_email
+from desk.team.two_factor import TwoFactor, wrong_code
 
 #: Failed tries before an account or an address has to wait. A window starts with its first try.
 WINDOW_S = 15 * 60
 TRIES_PER_ACCOUNT = 10
 TRIES_PER_ADDRESS = 40
+#: Of a million codes three are right at a time.
+TRIES_PER_CODE = 5
 #: Hashes computed at once: each takes 64 MiB and a third of a second of one core.
 HASHES_AT_ONCE = 2
 PASSWORD_MIN, PASSWORD_MAX = 10, 256
@@ -49,8 +52,12 @@ class LinkFor:
 class Accounts:
     """What people do to come in. One per process: it bounds the hashing."""
 
-    def __init__(self, store: DeskStore, clock: Clock, hasher: PasswordHasher | None = None) -> None:
+    def __init__(
+        self, store: DeskStore, clock: Clock, hasher: PasswordHasher | None = None, factors: TwoFactor | None = None
+    ) -> None:
+        """`factors` None: nobody is asked for a second factor."""
         self.store = store
+        self._factors = factors
         self._clock = clock
         self._hasher = hasher or PasswordHasher()
         self._hashing = asyncio.Semaphore(HASHES_AT_ONCE)
@@ -58,7 +65,10 @@ class Accounts:
         self._decoy = self._hasher.hash(new_secret())
 
     async def sign_in(self, email: str, password: str, *, agent: str, address: str) -> tuple[str, User]:
-        """Open a session; (its secret, the person). Raises `Refused` or `TooMany`, in the same words for everybody."""
+        """Open a session; (its secret, the person). Raises `Refused` or `TooMany`, in the same words for everybody.
+
+        Where a second factor is asked for, the session opens nothing before `pass_factor`.
+        """
         account_key, address_key = f"account:{fold_email(email)[:200]}", f"address:{address}"
         await self._throttle(account_key, TRIES_PER_ACCOUNT)
         await self._throttle(address_key, TRIES_PER_ADDRESS)
@@ -102,22 +112,88 @@ class Accounts:
         """
         if user.id == by_id and given.keys() & RIGHTS:
             raise WrongInput(OWN_RIGHTS, [FieldError("role", "is your own")])
-        changed = await self.store.change_user(user.id, given)
-        if given.get("active") is False:
+        changed = await self.store.change_user(user.id, given) or user
+        if given.get("active") is False or ("role" in given and await self._lacks_factor(changed)):
             await self.store.close_sessions_of(user.id)
-        return changed or user
+        return changed
 
     async def change_password(self, user: User, old: str, new: str, *, kept_secret: str) -> None:
         """Replace one's own password and sign out everywhere but here. Raises `WrongInput`, `TooMany`."""
+        await self.check_password(user, old)
+        _check_password(new, user.email)
+        await self.store.set_password_hash(user.id, await self._hash(new))
+        await self.store.close_other_sessions(user.id, kept_secret)
+
+    # -- second factor -------------------------------------------------------------------------------------------
+
+    @property
+    def factors(self) -> TwoFactor:
+        """Second factors. Raises `Conflict` where there are none."""
+        if self._factors is None:
+            raise Conflict("Second factors are not set up here.")
+        return self._factors
+
+    async def pass_factor(self, pending: str, user: User, code: str, *, agent: str, address: str) -> str:
+        """A session in place of the one that waited; its secret. Raises `WrongInput`, `TooMany`."""
+        await self.check_code(user, code)
+        return await self._exchange(pending, user, agent, address)
+
+    async def enrol_at_the_door(
+        self, pending: str, user: User, code: str, *, agent: str, address: str
+    ) -> tuple[str, list[str]]:
+        """The same for who sets their second factor up to come in; (the session's secret, recovery codes)."""
+        codes = await self.confirm_factor(user, code)
+        return await self._exchange(pending, user, agent, address), codes
+
+    async def check_code(self, user: User, code: str) -> None:
+        """Use up a code. Raises `WrongInput` when it is not right, `TooMany`."""
+        key = f"code:{user.id}"
+        await self._throttle(key, TRIES_PER_CODE)
+        if not await self.factors.passes(user.id, code):
+            raise wrong_code()
+        await self.store.forget_attempts(key)
+
+    async def confirm_factor(self, user: User, code: str, *, kept_secret: str | None = None) -> list[str]:
+        """The app of this person works; recovery codes. All other sessions end: they have shown no second factor."""
+        await self._throttle(f"code:{user.id}", TRIES_PER_CODE)
+        codes = await self.factors.confirm(user.id, code)
+        await self.store.forget_attempts(f"code:{user.id}")
+        await self.store.close_other_sessions(user.id, kept_secret or "")
+        return codes
+
+    async def check_password(self, user: User, password: str) -> None:
+        """Raises `WrongInput` when it is not theirs, `TooMany`."""
         key = f"account:{user.email[:200]}"
         await self._throttle(key, TRIES_PER_ACCOUNT)
         found = await self.store.password_of(user.email)
-        if found is None or not await self._matches(found[1] or self._decoy, old):
+        if found is None or not await self._matches(found[1] or self._decoy, password):
             raise WrongInput(NOT_YOURS, [FieldError("old", NOT_YOURS)])
-        _check_password(new, user.email)
         await self.store.forget_attempts(key)
-        await self.store.set_password_hash(user.id, await self._hash(new))
-        await self.store.close_other_sessions(user.id, kept_secret)
+
+    async def require_factor(self, roles: frozenset[str]) -> None:
+        """These roles come in with a second factor only. Who has none is signed out and sets one up at the door."""
+        await self.factors.require(roles)
+        for user in await self.store.users():
+            if await self._lacks_factor(user):
+                await self.store.close_sessions_of(user.id)
+
+    async def reset_factor(self, user: User) -> bool:
+        """For who has lost phone and codes: no factor, and signed out everywhere. False when there was none."""
+        gone = await self.factors.remove(user.id)
+        await self.store.close_sessions_of(user.id)
+        return gone
+
+    async def _lacks_factor(self, user: User) -> bool:
+        asked = self._factors is not None and user.role in await self._factors.required()
+        return asked and await self.factors.of(user.id) is None
+
+    async def _exchange(self, pending: str, user: User, agent: str, address: str) -> str:
+        secret = new_secret()
+        await self.store.close_session(pending)
+        await self.store.open_session(secret, user.id, agent=agent, address=address)
+        return secret
+
+    # -- links ---------------------------------------------------------------------------------------------------
 
     async def open_link(self, secret: str) -> LinkFor:
         """What the link is good for, without using it up. Raises `NotFound`."""
@@ -166,7 +242,8 @@ class Accounts:
 
     async def _open(self, user: User, agent: str, address: str) -> str:
         secret = new_secret()
-        await self.store.open_session(secret, user.id, agent=agent, address=address)
+        pending = self._factors is not None and await self._factors.asks(user)
+        await self.store.open_session(secret, user.id, agent=agent, address=address, pending=pending)
         return secret
 
     async def _throttle(self, key: str, limit: int) -> None:

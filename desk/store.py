@@ -41,6 +41,10 @@ INDEXES: Indexes = {
 
 SESSION_IDLE = timedelta(days=14)
 SESSION_SEEN_EVERY = timedelta(minutes=5)
+#: How long somebody may look for their phone.
+PENDING_LIFE = timedelta(minutes=10)
+#: Sessions that open something.
+_OPEN: Mapping[str, Any] = {"pending": {"$ne": True}}
 #: Nobody works at more places at once.
 SESSIONS_SHOWN = 100
 LINK_LIFE = timedelta(days=7)
@@ -245,20 +249,27 @@ class DeskStore:
 
     # -- sessions ------------------------------------------------------------------------------------------------
 
-    async def open_session(self, secret: str, user_id: str, *, agent: str, address: str) -> None:
-        """Remember a new session under the hash of its secret."""
+    async def open_session(
+        self, secret: str, user_id: str, *, agent: str, address: str, pending: bool = False
+    ) -> None:
+        """Remember a new session under the hash of its secret. `pending`: a second factor is still asked for, and
+        until then it opens nothing."""
         now = self._clock()
-        row = {
+        row: Document = {
             "_id": fingerprint(secret), "user_id": user_id, "created_at": now, "last_seen_at": now,
-            "expires_at": now + SESSION_IDLE, "agent": agent[:200], "address": address[:64],
+            "expires_at": now + (PENDING_LIFE if pending else SESSION_IDLE), "agent": agent[:200],
+            "address": address[:64],
         }  # fmt: skip
+        if pending:
+            await self._sessions.insert_one({**row, "pending": True})
+            return
         await self._sessions.insert_one(row)
         await self._users.update_one({"_id": user_id}, {"$max": {"last_seen_at": now}})
 
     async def session_user(self, secret: str) -> User | None:
         """Whose session this is; None when it is unknown, expired, closed, or the person was switched off."""
         now = self._clock()
-        row = await self._sessions.find_one({"_id": fingerprint(secret), "expires_at": {"$gt": now}})
+        row = await self._sessions.find_one({"_id": fingerprint(secret), "expires_at": {"$gt": now}, **_OPEN})
         if row is None:
             return None
         user = await self.user(row["user_id"])
@@ -270,9 +281,16 @@ class DeskStore:
             await self._users.update_one({"_id": user.id}, {"$max": {"last_seen_at": now}})
         return user
 
+    async def pending_user(self, secret: str) -> User | None:
+        """Who has given a password here and no second factor yet; None for any other session."""
+        wanted = {"_id": fingerprint(secret), "expires_at": {"$gt": self._clock()}, "pending": True}
+        row = await self._sessions.find_one(wanted)
+        user = await self.user(row["user_id"]) if row else None
+        return user if user is not None and user.active else None
+
     async def sessions_of(self, user_id: str) -> list[SignedIn]:
         """Where a person is signed in, the last used first."""
-        wanted = {"user_id": user_id, "expires_at": {"$gt": self._clock()}}
+        wanted = {"user_id": user_id, "expires_at": {"$gt": self._clock()}, **_OPEN}
         rows = self._sessions.find(wanted).sort([("last_seen_at", -1), ("_id", 1)]).limit(SESSIONS_SHOWN)
         return [_signed_in(row) async for row in rows]
 

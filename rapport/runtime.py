@@ -54,6 +54,8 @@ from desk.accounts import Accounts
 from desk.store import DeskStore
 from desk.team.leaving import Leaving
 from desk.team.letters import Letters
+from desk.team.store import FactorStore, RuleStore
+from desk.team.two_factor import TwoFactor
 from inbox.continuity import Continuity
 from inbox.conversations import ConversationActions
 from inbox.delivery import Delivery
@@ -226,7 +228,11 @@ class Runtime:
         self.template_fetching = Fetching(self.approved, self.channels, self.registry, self.clock)
         self.blocking: Blocking = people.blocking
         self.users: DeskStore = people.users
-        self.accounts = Accounts(self.users, plumbing.clock)
+        self.two_factor = TwoFactor(
+            FactorStore(plumbing.db, plumbing.clock), RuleStore(plumbing.db), plumbing.box, plumbing.clock,
+            plumbing.settings.business_name,
+        )  # fmt: skip
+        self.accounts = Accounts(self.users, plumbing.clock, factors=self.two_factor)
         self.letters = Letters(plumbing.channels, plumbing.registry)
         self.leaving = Leaving(inbox.conversations, inbox.actions)
         self.heartbeats = Heartbeats(plumbing.db, plumbing.clock)

@@ -200,6 +200,10 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "redeliver_failed_webhooks": {"since": "2026-11-28T09:00:00Z"},
     "invite_user": {"email": "ben@example.com", "name": "Ben", "role": "agent"},
     "change_user": {"role": "marketer"},
+    "begin_my_factor": {"password": "what you sign in with"},
+    "confirm_my_factor": {"code": "123456"},
+    "remove_my_factor": {"code": "123456"},
+    "replace_team_rules": {"factor_roles": ["admin"]},
     "change_me": {"name": "Anna Bos", "language": "zh_CN", "time_zone": "Europe/Amsterdam"},
     "create_token": {"name": "Shop", "role": "marketer"},
     "map_import": {

@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import Field
 
-from base.errors import FieldError, NotFound, WrongInput
+from base.errors import Conflict, FieldError, NotFound, WrongInput
 from desk.api.contract import Call, Operations, not_there
-from desk.api.shapes import Name, PageQuery, Patch, Time, View, page, sliced
+from desk.api.shapes import Body, Name, PageQuery, Patch, Time, View, page, sliced
 from desk.auth import SESSION
 from desk.i18n import LANGUAGES, ZONES
 from desk.store import Role, SignedIn, User, fingerprint, session_id
@@ -22,6 +22,40 @@ class MePatch(Patch):
     name: Name = ""
     language: str | None = Field(None, max_length=10)
     time_zone: str | None = Field(None, max_length=60)
+
+
+class PasswordBody(Body):
+    """One's own password, to show that it is oneself."""
+
+    password: str = Field(min_length=1, max_length=256)
+
+
+class CodeBody(Body):
+    """A code of the app, or a recovery code. Each works once."""
+
+    code: str = Field(min_length=1, max_length=40)
+
+
+class FactorView(View):
+    """One's own second factor. `required`: the role does not come in without."""
+
+    on: bool
+    since: Time | None
+    recovery_codes_left: int
+    required: bool
+
+
+class EnrolmentView(View):
+    """What an authenticator app needs, shown until it is confirmed."""
+
+    secret: str
+    uri: str
+
+
+class RecoveryView(View):
+    """Recovery codes, shown once."""
+
+    recovery_codes: list[str]
 
 
 class MeView(View):
@@ -79,6 +113,47 @@ async def close_my_session(call: Call) -> None:
     """End one of one's own sessions, at once."""
     if not await call.accounts.store.close_session_named(_person(call).id, call.path["id"]):
         raise not_there()
+
+
+@operations("GET", "/me/two-factor", roles=["viewer"], returns=FactorView)
+async def get_my_factor(call: Call) -> Any:
+    """Whether one signs in with a second factor."""
+    user, factors = _person(call), call.accounts.factors
+    held, required = await factors.of(user.id), user.role in await factors.required()
+    if held is None:
+        return FactorView(on=False, since=None, recovery_codes_left=0, required=required)
+    return FactorView(on=True, since=held.since, recovery_codes_left=held.codes_left, required=required)
+
+
+@operations(
+    "POST", "/me/two-factor", roles=["viewer"], body=PasswordBody, returns=EnrolmentView, status=201, shows_secret=True
+)
+async def begin_my_factor(call: Call) -> Any:
+    """Begin to set up a second factor: a secret for an authenticator app. It counts once it is confirmed."""
+    user = _person(call)
+    if await call.accounts.factors.of(user.id) is not None:
+        raise Conflict("There is a second factor already.")
+    await call.accounts.check_password(user, call.body.password)
+    return EnrolmentView.model_validate(await call.accounts.factors.begin(user))
+
+
+@operations("POST", "/me/two-factor/confirm", roles=["viewer"], body=CodeBody, returns=RecoveryView, shows_secret=True)
+async def confirm_my_factor(call: Call) -> Any:
+    """Show that the app works. All other sessions end; the answer holds the recovery codes."""
+    secret = call.request.get(SESSION)
+    return RecoveryView(
+        recovery_codes=await call.accounts.confirm_factor(_person(call), call.body.code, kept_secret=secret)
+    )
+
+
+@operations("POST", "/me/two-factor/remove", roles=["viewer"], body=CodeBody, status=204)
+async def remove_my_factor(call: Call) -> None:
+    """Sign in by password alone again, where the role allows it."""
+    user, accounts = _person(call), call.accounts
+    if user.role in await accounts.factors.required():
+        raise Conflict("This role needs a second factor.", code="factor_required")
+    await accounts.check_code(user, call.body.code)
+    await accounts.factors.remove(user.id)
 
 
 def _person(call: Call) -> User:

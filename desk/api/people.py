@@ -68,6 +68,18 @@ class LinkView(View):
     link: str
 
 
+class TeamRules(Body):
+    """What holds for everybody who signs in."""
+
+    factor_roles: list[Role] = Field(max_length=4, description="Roles that need a second factor to sign in.")
+
+
+class TeamRulesView(View):
+    """The same, as chosen."""
+
+    factor_roles: list[Role]
+
+
 class TokenCreate(Body):
     """A program's key."""
 
@@ -149,6 +161,33 @@ async def renew_link(call: Call) -> Any:
     refuse_scoped(call)
     user = await _user(call)
     return LinkView(link=_link(call, await call.accounts.password_link(user.id)))
+
+
+@operations("DELETE", "/users/{id:usr}/two-factor", roles=["admin"])
+async def reset_factor(call: Call) -> None:
+    """Take the second factor off somebody who has lost it. They are signed out everywhere."""
+    refuse_scoped(call)
+    if not await call.accounts.reset_factor(await _user(call)):
+        raise not_there()
+
+
+@operations("GET", "/team-rules", roles=["admin"], returns=TeamRulesView)
+async def get_team_rules(call: Call) -> Any:
+    """What holds for everybody who signs in."""
+    refuse_scoped(call)
+    return await _rules(call)
+
+
+@operations("PUT", "/team-rules", roles=["admin"], body=TeamRules, returns=TeamRulesView)
+async def replace_team_rules(call: Call) -> Any:
+    """Choose who needs a second factor. Who has none is signed out and sets one up when coming in."""
+    refuse_scoped(call)
+    await call.accounts.require_factor(frozenset(call.body.factor_roles))
+    return await _rules(call)
+
+
+async def _rules(call: Call) -> TeamRulesView:
+    return TeamRulesView(factor_roles=sorted(await call.accounts.factors.required()))
 
 
 @operations("GET", "/tokens", roles=["admin"], query=PageQuery, returns=list[TokenView])

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
+from markupsafe import Markup
 
-from base.errors import NotFound, TooMany, WrongInput
+from base.errors import Conflict, NotFound, TooMany, WrongInput
+from desk.accounts import Accounts
 from desk.auth import SESSION, Principal, principal_of, require
 from desk.forms import read_form
 from desk.i18n import LANGUAGES, N_, ZONES
@@ -70,6 +72,49 @@ async def password(request: web.Request) -> web.StreamResponse:
     raise web.HTTPSeeOther(f"{HERE}?done=password")
 
 
+@routes.post(HERE + "/two-factor")
+@require("viewer")
+async def two_factor(request: web.Request) -> web.StreamResponse:
+    """Set the second factor up, move it, renew its recovery codes, switch it off: each by a password or a code."""
+    user, form = _me(principal_of(request)), await read_form(request)
+    act, code = str(form.get("act", "")), str(form.get("code", ""))[:60]
+    accounts = request.config_dict[ACCOUNTS]
+    try:
+        if act == "begin":
+            await _begin(accounts, user, str(form.get("password", "")))
+        elif act == "cancel":
+            await accounts.factors.take_back(user.id)
+        elif act == "confirm":
+            codes = await accounts.confirm_factor(user, code, kept_secret=request[SESSION])
+            return await page(request, "recovery_codes.html", {"codes": codes})
+        elif act == "codes":
+            await accounts.check_code(user, code)
+            return await page(request, "recovery_codes.html", {"codes": await accounts.factors.renew_codes(user.id)})
+        elif act == "move":
+            await accounts.check_code(user, code)
+            await accounts.factors.begin(user)
+        elif act == "remove":
+            await _remove(accounts, user, code)
+    except (WrongInput, Conflict, TooMany) as error:
+        faults = {("known" if act == "begin" else "code"): str(error)}
+        return await _page(request, None, faults, status=429 if isinstance(error, TooMany) else 422)
+    raise web.HTTPSeeOther(f"{HERE}#factor")
+
+
+async def _begin(accounts: Accounts, user: User, password: str) -> None:
+    if await accounts.factors.of(user.id) is not None:
+        raise Conflict(N_("You have a second factor already."))
+    await accounts.check_password(user, password)
+    await accounts.factors.begin(user)
+
+
+async def _remove(accounts: Accounts, user: User, code: str) -> None:
+    if user.role in await accounts.factors.required():
+        raise Conflict(N_("Your role asks for it, so it cannot be switched off."))
+    await accounts.check_code(user, code)
+    await accounts.factors.remove(user.id)
+
+
 @routes.post(HERE + "/sessions/close")
 @require("viewer")
 async def close(request: web.Request) -> web.StreamResponse:
@@ -95,8 +140,13 @@ async def _page(
     user = _me(principal_of(request))
     held = {"name": user.name, "language": user.language or "", "time_zone": user.time_zone or ""}
     sessions = await request.config_dict[ACCOUNTS].store.sessions_of(user.id)
+    factors = request.config_dict[ACCOUNTS].factors
+    proposed = await factors.proposed(user)
     values: dict[str, Any] = {
-        "me": user, "texts": texts if texts is not None else held, "faults": faults,
+        "factor": await factors.of(user.id), "asked": user.role in await factors.required(),
+        "drawn": Markup(proposed.svg) if proposed else "",  # noqa: S704 - our own drawing
+        "secret": proposed.secret if proposed else "", "me": user, "faults": faults,
+        "texts": texts if texts is not None else held,
         "done": DONE.get(request.query.get("done", ""), ""), "zones": sorted(ZONES),
         "sessions": [(each, browser_words(each.agent)) for each in sessions],
         "this": session_id(fingerprint(request[SESSION])),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import web
+from markupsafe import Markup
 
-from base.errors import Refused, TooMany, WrongInput
+from base.errors import Conflict, RapportError, Refused, TooMany, WrongInput
 from desk.accounts import FIRST_ADMINISTRATOR
 from desk.auth import (
     address_of,
@@ -28,6 +30,8 @@ from desk.render import LANGUAGE_COOKIE, THEMES, page
 from desk.store import User
 
 routes = web.RouteTableDef()
+CODE = "/sign-in/code"
+STATUS_OF: dict[type, int] = {WrongInput: 422, Conflict: 409, TooMany: 429}
 YEAR_S = 365 * 24 * 3600
 
 
@@ -79,9 +83,67 @@ async def _come_in(request: web.Request, secret: str, user: User, following: str
         await store.close_session(old)
     if zone in ZONES and user.time_zone != zone:
         await store.change_user(user.id, {"time_zone": zone})
+    if await store.pending_user(secret) is not None:
+        following = f"{CODE}?next={quote(following, safe='')}"
     response = web.Response(status=303, headers={"Location": following})
     set_session_cookie(request, response, secret)
     return response
+
+
+@routes.get(CODE)
+@public
+async def code_page(request: web.Request) -> web.StreamResponse:
+    """Who has given a password gives a code, or sets the second factor up that their role asks for."""
+    return await _code_page(request, await _pending(request), request.query.get("next", "/"))
+
+
+@routes.post(CODE)
+@public
+async def give_code(request: web.Request) -> web.StreamResponse:
+    """A session that opens something, under a new id."""
+    check_origin(request)
+    form, user = await read_form(request), await _pending(request)
+    accounts, following = request.config_dict[ACCOUNTS], local_path(str(form.get("next", "/")))
+    pending, code = request.cookies.get(cookie_name(request), ""), str(form.get("code", ""))[:60]
+    codes: list[str] = []
+    try:
+        if await accounts.factors.of(user.id) is not None:
+            secret = await accounts.pass_factor(pending, user, code, **who(request))
+        else:
+            secret, codes = await accounts.enrol_at_the_door(pending, user, code, **who(request))
+    except (WrongInput, Conflict, TooMany) as error:
+        return await _code_page(request, user, following, error)
+    if codes:
+        response = await page(request, "entrance/codes.html", {"codes": codes, "next": following})
+    else:
+        response = web.Response(status=303, headers={"Location": following})
+    set_session_cookie(request, response, secret)
+    return response
+
+
+async def _pending(request: web.Request) -> User:
+    """Who waits at the door. Anybody else begins with the password."""
+    secret = request.cookies.get(cookie_name(request), "")[:200]
+    found: User | None = await request.config_dict[ACCOUNTS].store.pending_user(secret) if secret else None
+    if found is None:
+        raise web.HTTPSeeOther("/sign-in")
+    return found
+
+
+async def _code_page(
+    request: web.Request, user: User, following: str, error: RapportError | None = None
+) -> web.StreamResponse:
+    factors = request.config_dict[ACCOUNTS].factors
+    enrolment = await factors.begin(user) if await factors.of(user.id) is None else None
+    values = {
+        "message": str(error) if error else "", "next": local_path(following),
+        "drawn": Markup(enrolment.svg) if enrolment else "",  # noqa: S704 - our own drawing
+        "secret": enrolment.secret if enrolment else "",
+    }  # fmt: skip
+    answer = await page(request, "entrance/code.html", values, status=STATUS_OF.get(type(error), 200))
+    if isinstance(error, TooMany):
+        answer.headers["Retry-After"] = str(round(error.retry_after_s))
+    return answer
 
 
 @routes.get("/welcome/{secret}")

@@ -68,7 +68,7 @@ async def invite(request: web.Request) -> web.StreamResponse:
     return await _told(request, user, secret, texts.get("by", ""))
 
 
-@routes.get(HERE + "/{user_id}")
+@routes.get(HERE + "/{user_id:usr_[0-9a-z]{26}}")
 @require("admin")
 async def person(request: web.Request) -> web.StreamResponse:
     """One colleague: rights, link, switching off."""
@@ -76,7 +76,7 @@ async def person(request: web.Request) -> web.StreamResponse:
     return await _one(request, await _user(request), None, {})
 
 
-@routes.post(HERE + "/{user_id}")
+@routes.post(HERE + "/{user_id:usr_[0-9a-z]{26}}")
 @require("admin")
 async def save(request: web.Request) -> web.StreamResponse:
     """Change name, role or channels; the way back stands on the page that follows."""
@@ -98,7 +98,7 @@ async def save(request: web.Request) -> web.StreamResponse:
     raise web.HTTPSeeOther(f"{HERE}/{user.id}?{query}")
 
 
-@routes.post(HERE + "/{user_id}/link")
+@routes.post(HERE + "/{user_id:usr_[0-9a-z]{26}}/link")
 @require("admin")
 async def link(request: web.Request) -> web.StreamResponse:
     """A new link for setting the password; former ones are void."""
@@ -110,7 +110,7 @@ async def link(request: web.Request) -> web.StreamResponse:
     return await _told(request, user, secret, str(form.get("by", "")))
 
 
-@routes.post(HERE + "/{user_id}/active")
+@routes.post(HERE + "/{user_id:usr_[0-9a-z]{26}}/active")
 @require("admin")
 async def switch(request: web.Request) -> web.StreamResponse:
     """Switch off, handing conversations over as chosen, or on again."""
@@ -128,6 +128,30 @@ async def switch(request: web.Request) -> web.StreamResponse:
         moved = await runtime.leaving.hand_over(user.id, taker, Actor(by.id, by.name))
     query = urlencode({"switched": "on" if on else "off", "moved": moved})
     raise web.HTTPSeeOther(f"{HERE}/{user.id}?{query}")
+
+
+@routes.post(HERE + "/{user_id:usr_[0-9a-z]{26}}/two-factor")
+@require("admin")
+async def reset_factor(request: web.Request) -> web.StreamResponse:
+    """Take the second factor off somebody who has lost phone and codes; they are signed out everywhere."""
+    refuse_scoped(reading(request))
+    user = await _user(request)
+    await request.config_dict[ACCOUNTS].reset_factor(user)
+    raise web.HTTPSeeOther(f"{HERE}/{user.id}?reset=1")
+
+
+@routes.post(HERE + "/rules/two-factor")
+@require("admin")
+async def require_factor(request: web.Request) -> web.StreamResponse:
+    """Choose which roles come in with a second factor only."""
+    refuse_scoped(reading(request))
+    form = await read_form(request)
+    roles = frozenset(str(each) for each in form.getall("roles", [])) & frozenset(ROLES)
+    accounts = request.config_dict[ACCOUNTS]
+    before = await accounts.factors.required()
+    await accounts.require_factor(roles)
+    query = urlencode([("ruled", "1"), *(("before", each) for each in sorted(before))])
+    raise web.HTTPSeeOther(f"{HERE}?{query}#rules")
 
 
 # -- what was asked for ----------------------------------------------------------------------------------------------
@@ -199,13 +223,16 @@ async def _list(request: web.Request, texts: Mapping[str, str], faults: Mapping[
     runtime = runtime_of(request)
     channels = await runtime.channels.list()
     names = {each.id: each.name for each in channels}
+    factors = request.config_dict[ACCOUNTS].factors
+    holders = await factors.holders()
     rows = [
-        {"user": each, "state": state_of(each), "reach": _reach(each.channels, names)}
+        {"user": each, "factor": each.id in holders, "state": state_of(each), "reach": _reach(each.channels, names)}
         for each in await runtime.users.users()
     ]
     values = {
         "people": rows, "texts": texts, "faults": faults, "channels": channels, "ways": await runtime.letters.ways(),
-        "chosen": _chosen(texts), **_words(),
+        "chosen": _chosen(texts), "required": await factors.required(), "ruled": "ruled" in request.query,
+        "before": request.query.getall("before", []), **_words(),
     }  # fmt: skip
     return await page(request, "settings/people.html", values, status=422 if faults else 200)
 
@@ -229,6 +256,7 @@ async def _one(
         "chosen": _chosen(shown), "ways": await runtime.letters.ways(), "colleagues": colleagues,
         "saved": "saved" in query and texts is None, "before": before, "mailed": "mailed" in query,
         "switched": query.get("switched", ""), "moved": _number(query.get("moved", "")),
+        "factor": await request.config_dict[ACCOUNTS].factors.of(user.id), "reset": "reset" in query,
         "sessions": await runtime.users.sessions_of(user.id), **_words(),
     }  # fmt: skip
     return await page(request, "settings/person.html", values, status=422 if faults.keys() - {"mail"} else 200)

@@ -86,7 +86,7 @@ async def desk(mongo_url: str, redis_url: str, shaped_database: str) -> AsyncIte
             secret_keys=(SecretStr(SecretBox.new_key()),), base_url="http://desk.example",
         )  # fmt: skip
         runtime = await open_runtime(settings)
-        runtime.accounts = Accounts(runtime.users, runtime.clock, QUICK)
+        runtime.accounts = Accounts(runtime.users, runtime.clock, QUICK, runtime.two_factor)
         app = build(runtime)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
