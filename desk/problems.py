@@ -22,6 +22,7 @@ from base.errors import (
 )
 from base.mongo import UNAVAILABLE
 from desk.i18n import N_
+from inbox.guard import NewerMessages
 from profiles.uses import InUse
 
 #: The first that fits decides, so the narrower stand before the wider.
@@ -42,6 +43,8 @@ class Problem:
     headers: dict[str, str] = field(default_factory=dict)
     #: (kind, id, name) of what has to let go of it first.
     uses: tuple[tuple[str, str, str], ...] = ()
+    #: Ids of the messages that came meanwhile.
+    since: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -62,7 +65,8 @@ def problem_of(error: BaseException) -> Problem:
     if isinstance(error, InUse):
         uses = tuple((each.kind, each.id, each.name) for each in error.uses)
         return Problem(status, error.code, str(error), uses=uses)
-    return Problem(status, error.code, str(error), errors, _headers(error))
+    since = tuple(error.since) if isinstance(error, NewerMessages) else ()
+    return Problem(status, error.code, str(error), errors, _headers(error), since=since)
 
 
 def _of_http(error: web.HTTPException) -> Problem:
@@ -94,6 +98,8 @@ def problem_response(problem: Problem, request_id: str = "") -> web.Response:
         body["errors"] = [{"path": path, "message": message} for path, message in problem.errors]
     if problem.uses:
         body["uses"] = [{"kind": kind, "id": each, "name": name} for kind, each, name in problem.uses]
+    if problem.since:
+        body["since"] = list(problem.since)
     if request_id:
         body["request_id"] = request_id
     return web.Response(

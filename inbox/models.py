@@ -243,6 +243,9 @@ class Message(_Record):
     send_id: str | None = None
     client_key: str | None = None
     unsupported: str | None = None
+    #: The failed line that this one repeats, and the line that repeated this one.
+    retry_of: str | None = None
+    retried_by: str | None = None
 
 
 def message_of(row: Document) -> Message:
@@ -305,3 +308,7 @@ class ReplyInput(BaseModel):
     subject: str | None = Field(None, max_length=500)
     #: Mail only.
     cc: tuple[str, ...] = Field((), max_length=50)
+    #: The `seq` of the last line that its writer has seen: it is refused when others have written since.
+    seen_seq: int | None = Field(None, ge=0, le=2**53)
+    #: Send it although others have written since.
+    send_anyway: bool = False

@@ -17,14 +17,17 @@ from channels.capabilities import Capabilities
 from channels.registry import Registry
 from channels.store import ChannelStore
 from channels.vocabulary import Address, Attachment, OutboundMail, OutboundMessage
+from inbox.answering import Answering
+from inbox.drafts import DraftKey
 from inbox.enclosures import Enclosures
+from inbox.guard import NewerMessages, must_know, of_others
 from inbox.models import Actor, Message, ReplyInput, Send, SendRequest, Source, message_of, send_of
 from inbox.placing import preview
 from inbox.policy import window_objection
 from inbox.quota import with_quota
 from inbox.reply_token import make_reply_token
 from inbox.sources import written
-from inbox.store import ConversationStore, MessageStore, SendStore
+from inbox.store import ConversationStore, DraftStore, MessageStore, SendStore
 from inbox.store.files import BlobGone
 from inbox.store.sends import lane_name
 from profiles.models import Identity
@@ -36,7 +39,7 @@ _REFERENCES_KEPT = 20
 
 
 @dataclass(frozen=True)
-class _Way:
+class Way:
     """How a conversation is answered."""
 
     conversation: Document
@@ -51,18 +54,21 @@ class Outbox:
 
     def __init__(
         self, database: Database, conversations: ConversationStore, messages: MessageStore, sends: SendStore,
-        profiles: ProfileStore, channels: ChannelStore, registry: Registry, enclosures: Enclosures, feed: Feed,
-        doorbell: Doorbell, clock: Clock, *, reply_key: str | bytes | None = None,
+        drafts: DraftStore, profiles: ProfileStore, channels: ChannelStore, registry: Registry,
+        enclosures: Enclosures, answering: Answering, feed: Feed, doorbell: Doorbell, clock: Clock, *,
+        reply_key: str | bytes | None = None,
     ) -> None:  # fmt: skip
         """`reply_key` signs the reply addresses of mails; None: they carry none."""
         self._database = database
         self._conversations = conversations
         self._messages = messages
         self._sends = sends
+        self._drafts = drafts
         self._profiles = profiles
         self._channels = channels
         self._registry = registry
         self._enclosures = enclosures
+        self._answering = answering
         self._feed = feed
         self._doorbell = doorbell
         self._clock = clock
@@ -103,13 +109,17 @@ class Outbox:
     # -- for people --------------------------------------------------------------------------------------------
 
     async def reply(
-        self, conversation_id: str, agent: Actor, reply: ReplyInput, client_key: str, *, undo_s: int = 0
-    ) -> Message:
+        self, conversation_id: str, agent: Actor, reply: ReplyInput, client_key: str, *, undo_s: int = 0,
+        clears_draft: bool = False, retry_of: str | None = None,
+    ) -> Message:  # fmt: skip
         """Write an agent's line: message, send and conversation in one transaction.
 
         The same `client_key` again returns the same message. With `note` nothing is sent. Raises `NotFound`,
         `Refused` (window closed and no template, address out of reach, channel gone), `WrongInput` (nothing to send,
-        or the channel cannot carry it). `undo_s`: seconds in which `undo` can take it back.
+        or the channel cannot carry it), `NewerMessages` (others have written after `seen_seq`).
+
+        `undo_s`: seconds in which it can be taken back (`inbox.afterthoughts`); less where the reply window closes
+        before. `clears_draft`: what the agent had begun here is this line. `retry_of`: the failed line it repeats.
         """
         _require_content(reply)
         for _ in range(ROUNDS):
@@ -119,50 +129,27 @@ class Outbox:
             earlier = await self._messages.by_client_key(conversation_id, client_key)
             if earlier is not None:
                 return message_of(earlier)
-            written_row = await self._written(row, agent, reply, client_key, undo_s)
+            await self._guard(row, agent, reply)
+            written_row = await self._written(row, agent, reply, client_key, undo_s, clears_draft, retry_of)
             if written_row is not None:
                 await self._after_commit(row, written_row)
                 return message_of(written_row)
         raise Conflict("This conversation is being changed too often just now; please try again.", code="contended")
 
-    async def undo(self, message_id: str, agent: Actor) -> Message:
-        """Take back a reply that has not been handed over. Raises `Conflict` when it is too late."""
-        row = (await self._messages.many([message_id])).get(message_id)
-        if row is None or not row.get("send_id"):
-            raise NotFound("There is no such reply.")
-        reason = {"code": "cancelled", "sentence": f"Taken back by {agent.name or 'an agent'}.", "detail": None}
-        send = await self._sends.cancel(row["send_id"], reason)
-        if send is None and row.get("status") != "cancelled":
-            raise Conflict("It is too late: the message is being sent.", code="too_late")
-        change = {"status": "cancelled", "status_rank": 100, "reason": reason, "deleted_at": self._clock()}
-        after = await self._messages.change(message_id, {"$set": change, "$unset": {"text": "", "attachments": ""}})
-        if send is not None:
-            await self._as_if_unsaid(row, send)
-        await self._feed.append([_line_notice("message.updated", row)])
-        return message_of(after or row)
-
-    async def _as_if_unsaid(self, row: Document, send: Document) -> None:
-        conversation_id, message_id = row["conversation_id"], row["_id"]
-        last = await self._messages.latest(conversation_id, ["in", "out", "note"])
-        updates: list[tuple[Document, Document]] = [
-            ({"_id": conversation_id}, {"$inc": {"message_count": -1}}),
-            (
-                {"_id": conversation_id, "last_message.id": message_id},
-                {"$set": {"last_message": preview(last)}} if last else {"$unset": {"last_message": ""}},
-            ),
-            (
-                {"_id": conversation_id, "first_reply_id": message_id},
-                {"$unset": {"first_reply_at": "", "first_reply_id": ""}},
-            ),
-        ]
-        await self._conversations.write([*updates, *still_waiting(send)])
+    async def _guard(self, row: Document, agent: Actor, reply: ReplyInput) -> None:
+        seen = must_know(row, reply)
+        newer = of_others(await self._messages.since(row["_id"], seen), agent) if seen is not None else []
+        if newer:
+            raise NewerMessages(newer)
+        await self._answering.check(row, agent, reply)
 
     async def _written(
-        self, row: Document, agent: Actor, reply: ReplyInput, client_key: str, undo_s: int
-    ) -> Document | None:
+        self, row: Document, agent: Actor, reply: ReplyInput, client_key: str, undo_s: int, clears_draft: bool,
+        retry_of: str | None,
+    ) -> Document | None:  # fmt: skip
         """The message as committed; None when the conversation changed meanwhile, or the key was just taken."""
         now = self._clock()
-        line = _line(row, agent, reply, client_key, now)
+        line = _line(row, agent, reply, client_key, now) | ({"retry_of": retry_of} if retry_of else {})
         able = None if reply.note else self._registry.get(row["provider"]).capabilities
         reply, files = await self._enclosures.given(line, reply, agent, able)
         send = None if reply.note else await self._send_row(row, line, reply, client_key, now, undo_s)
@@ -170,12 +157,18 @@ class Outbox:
             line |= {"send_id": send["_id"], "status": "queued", "status_rank": 0, "status_history": []}
             line |= {"due_at": send["due_at"]} if send["due_at"] > now else {}
         update = _effect(row, line, now, later=reply.send_at is not None and reply.send_at > now)
+        draft = DraftKey(row["_id"], agent.id or "", "note" if reply.note else "reply")
 
         async def work(session: Session) -> bool:
             if await self._conversations.change_one(row, update, session) is None:
                 return False
             await self._messages.insert([line], session, files)
             await self._sends.add([send] if send else [], session)
+            if clears_draft:
+                await self._drafts.remove(draft, session)
+            if retry_of:
+                repeated: Document = {"$set": {"retried_by": line["_id"]}, "$inc": {"retries": 1}}
+                await self._messages.change(retry_of, repeated, session)
             return True
 
         try:
@@ -187,10 +180,13 @@ class Outbox:
         self, row: Document, line: Document, reply: ReplyInput, client_key: str, now: datetime, undo_s: int
     ) -> Document:
         key = unique_key("reply", row["_id"], client_key)
-        due_at = max(reply.send_at or now, now + timedelta(seconds=undo_s))
-        way = await self._way(row)
+        way = await self.way(row)
         message = await self._message(way, reply, key, line)
-        _require_possible(way, message, due_at)
+        due_at = max(reply.send_at or now, now)
+        require_possible(way, message, due_at)
+        undone_by = now + timedelta(seconds=undo_s)
+        if undone_by > due_at and window_objection(way.capabilities, way.identity, undone_by, message) is None:
+            due_at = undone_by
         request = SendRequest(
             send_key=key, send_class="service", source=Source("reply", line["author"]["id"]),
             profile_id=row["profile_id"], identity_id=row["identity_id"], channel_id=row["channel_id"],
@@ -205,7 +201,8 @@ class Outbox:
             send["group_id"] = row["group_id"]
         return send
 
-    async def _way(self, row: Document) -> _Way:
+    async def way(self, row: Document) -> Way:
+        """How this conversation can be answered. Raises `Refused` where it cannot."""
         opened = await self._channels.both(row["channel_id"])
         if opened is None or opened[0].state == "disconnected":
             raise Refused("The channel of this conversation is no longer connected.", code="channel_gone")
@@ -220,9 +217,9 @@ class Outbox:
         adapter = self._registry.get(row["provider"])
         identity = (await with_quota(self._sends, adapter.capabilities, {identity.id: identity}))[identity.id]
         able = adapter.capabilities_for(row.get("group_id") or identity.external_id)
-        return _Way(row, identity, opened[1], able, adapter.card.kind == "email")
+        return Way(row, identity, opened[1], able, adapter.card.kind == "email")
 
-    async def _message(self, way: _Way, reply: ReplyInput, key: str, line: Document) -> OutboundMessage:
+    async def _message(self, way: Way, reply: ReplyInput, key: str, line: Document) -> OutboundMessage:
         row = way.conversation
         quoted = await self._quoted(row, reply.reply_to)
         return OutboundMessage(
@@ -267,7 +264,7 @@ class Outbox:
 
     async def _after_commit(self, row: Document, line: Document) -> None:
         updated = Notice("conversation.updated", {"conversation_id": row["_id"]}, row["channel_id"])
-        await self._feed.append([_line_notice("message.created", line), updated])
+        await self._feed.append([line_notice("message.created", line), updated])
         if line.get("send_id"):
             await self._doorbell.ring("deliver")
 
@@ -303,7 +300,8 @@ def _require_content(reply: ReplyInput) -> None:
         raise WrongInput("A note is not sent.", [FieldError("note", "takes text and files only")])
 
 
-def _require_possible(way: _Way, message: OutboundMessage, at: datetime) -> None:
+def require_possible(way: Way, message: OutboundMessage, at: datetime) -> None:
+    """Raise `Refused` when the window is closed then, `WrongInput` when the channel cannot carry it."""
     closed = window_objection(way.capabilities, way.identity, at, message)
     if closed is not None:
         raise Refused(closed.sentence, code=closed.code)
@@ -344,7 +342,8 @@ def _effect(row: Document, line: Document, now: datetime, *, later: bool) -> Doc
     return update
 
 
-def _line_notice(kind: str, line: Document) -> Notice:
+def line_notice(kind: str, line: Document) -> Notice:
+    """What open pages are told of a line: ids alone."""
     data = {"message_id": line["_id"], "conversation_id": line["conversation_id"], "direction": line["direction"]}
     if line.get("client_key"):
         data["client_key"] = line["client_key"]

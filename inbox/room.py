@@ -14,6 +14,8 @@ from base.queue import Doorbell
 from channels.registry import Registry
 from channels.store import ChannelStore
 from inbox.aftermath import Aftermath
+from inbox.afterthoughts import Afterthoughts
+from inbox.answering import Answering
 from inbox.changes import Changes
 from inbox.consequences import Consequences
 from inbox.continuity import KIND, Answers, Continuity
@@ -29,7 +31,7 @@ from inbox.receipts import Receipts
 from inbox.receive import REOPEN_WITHIN, Receiver
 from inbox.recovery import Recovery
 from inbox.sources import SendSource, WrittenByHand
-from inbox.store import ConversationStore, EarlyStore, MessageStore, SendStore
+from inbox.store import AnsweringStore, ConversationStore, DraftStore, EarlyStore, MessageStore, SendStore
 from inbox.store.sends import LEASE_S
 from profiles.consent import Consent
 from profiles.events import EventStore
@@ -53,6 +55,9 @@ class Inbox:
     continuity: Continuity
     presence: Presence
     profile_files: ProfileFiles
+    drafts: DraftStore
+    afterthoughts: Afterthoughts
+    answering: Answering
 
 
 def open_inbox(
@@ -75,9 +80,10 @@ def open_inbox(
         database, conversations, messages, sends, changes, receipts, resolver, consent, events, feed, doorbell, clock,
         reply_keys=reply_keys, reopen_within=reopen_within,
     )  # fmt: skip
+    drafts, answering = DraftStore(database, clock), Answering(AnsweringStore(database))
     outbox = Outbox(
-        database, conversations, messages, sends, profiles, channels, registry, enclosures, feed, doorbell, clock,
-        reply_key=reply_keys[0] if reply_keys else None,
+        database, conversations, messages, sends, drafts, profiles, channels, registry, enclosures, answering,
+        feed, doorbell, clock, reply_key=reply_keys[0] if reply_keys else None,
     )  # fmt: skip
     presence = Presence(bus)
     continuity = Continuity(
@@ -97,8 +103,9 @@ def open_inbox(
     )  # fmt: skip
     recovery = Recovery(sends, channels, registry, receipts, aftermath, clock)
     delivery = Delivery(sends, channels, registry, handover, aftermath, recovery, sources, clock)
+    afterthoughts = Afterthoughts(database, conversations, messages, sends, drafts, outbox, feed, doorbell, clock)
     actions = ConversationActions(database, conversations, messages, events, outbox, feed, doorbell, clock)
     return Inbox(
         conversations, messages, sends, receiver, receipts, outbox, delivery, actions, files, continuity, presence,
-        ProfileFiles(messages.files, messages, profiles, events, clock),
+        ProfileFiles(messages.files, messages, profiles, events, clock), drafts, afterthoughts, answering,
     )  # fmt: skip

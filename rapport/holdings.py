@@ -25,6 +25,7 @@ from webhooks.mentions import Mentions
 
 #: Collection → why nothing of a customer stands in it.
 IMPERSONAL = {
+    "answering": "how long an answer can be taken back, and who answers what is somebody's",
     "approved_templates": "texts of templates as providers approved them, before anybody's name is put in",
     "blobs.chunks": "bytes of files: they go with the rows of `files` that hold them",
     "blobs.files": "heads of those bytes: hash, size, time",
@@ -102,6 +103,10 @@ def colleagues_words(database: Database) -> tuple[Written, ...]:
             database, "messages", fields=("text",), more=("conversation_id",), where={"direction": "note"},
             id_of=lambda row: str(row["conversation_id"]),
         ),
+        Texts(
+            database, "drafts", fields=("text",), more=("conversation_id",),
+            id_of=lambda row: str(row["conversation_id"]),
+        ),
         Texts(database, "templates"),
         Texts(database, "template_revisions", id_of=lambda row: str(row["template_id"])),
         Texts(database, "snippets"),
@@ -140,6 +145,7 @@ def all_holdings(database: Database, orders: OrderStore, desk: DeskStore, mentio
         Held(database, "tasks"),
         CouponRoom(database),
         FileRoom(FileStore(database)),  # found by the messages
+        Held(database, "drafts"),
         Held(database, "messages"),
         Held(database, "conversations"),
         Held(database, "early_orders", orders.early_of),  # found by the orders

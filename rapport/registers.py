@@ -80,6 +80,7 @@ def open_merger(
         inbox.conversations.belongings,
         inbox.messages.belongings,
         inbox.sends.belongings,
+        inbox.drafts.belongings,
         campaigns.slots.belongings,
         order_store.belongings,
         RunBelongings(plumbing.db, campaigns.enrolments, plumbing.clock),

@@ -56,6 +56,8 @@ from desk.team.leaving import Leaving
 from desk.team.letters import Letters
 from desk.team.store import FactorStore, RuleStore
 from desk.team.two_factor import TwoFactor
+from inbox.afterthoughts import Afterthoughts
+from inbox.answering import Answering
 from inbox.continuity import Continuity
 from inbox.conversations import ConversationActions
 from inbox.delivery import Delivery
@@ -68,7 +70,7 @@ from inbox.profile_files import ProfileFiles
 from inbox.receipts import Receipts
 from inbox.receive import Receiver
 from inbox.room import Inbox, open_inbox
-from inbox.store import ConversationStore, MessageStore, SendStore
+from inbox.store import ConversationStore, DraftStore, MessageStore, SendStore
 from inbox.store.messages import WITH_TEXT as MESSAGES_WITH_TEXT
 from orders.record import OrderBook
 from orders.store import OrderStore
@@ -181,6 +183,9 @@ class Runtime:
         self.receiver: Receiver = inbox.receiver
         self.receipts: Receipts = inbox.receipts
         self.outbox: Outbox = inbox.outbox
+        self.drafts: DraftStore = inbox.drafts
+        self.answering: Answering = inbox.answering
+        self.afterthoughts: Afterthoughts = inbox.afterthoughts
         self.delivery: Delivery = inbox.delivery
         self.files: Files = inbox.files
         self.profile_files: ProfileFiles = inbox.profile_files

@@ -9,11 +9,10 @@ from pydantic import Field, StringConstraints
 from base.errors import FieldError, WrongInput
 from base.ids import new_id
 from desk.api.contract import Call, Operations, not_there
-from desk.api.messages import MessageView, message_view
+from desk.api.messages import MessageView, actor_of, message_view
 from desk.api.scope import id_today
 from desk.api.shapes import ChannelId, PageQuery, Patch, ProfileId, Time, UserId, View, When, listed
-from desk.auth import Principal
-from inbox.models import Actor, Conversation, Direction, Priority, ReplyInput, Status
+from inbox.models import Conversation, Direction, Priority, ReplyInput, Status
 from inbox.store.conversations import ConversationFilter, Sort
 
 operations = Operations("conversations")
@@ -46,6 +45,12 @@ class ConversationPatch(Patch):
     labels: list[Label] = Field(default_factory=list, max_length=40)
     priority: Priority = "none"
     snoozed_until: When | None = None
+
+
+class ReplyBody(ReplyInput):
+    """An answer, or a note to colleagues."""
+
+    undo_s: int = Field(0, ge=0, le=60, description="Seconds in which it can be taken back before it goes out.")
 
 
 class LastMessageView(View):
@@ -98,11 +103,6 @@ class ConversationView(View):
 def conversation_view(conversation: Conversation) -> ConversationView:
     """As people and programs see it."""
     return ConversationView.model_validate(conversation)
-
-
-def actor_of(principal: Principal) -> Actor:
-    """Who acts, as the use cases know them."""
-    return Actor(principal.id, principal.name)
 
 
 @operations("GET", "/conversations", roles=["viewer"], query=ConversationQuery, returns=list[ConversationView])
@@ -162,17 +162,19 @@ async def list_conversation_messages(call: Call) -> Any:
 
 
 @operations(
-    "POST", "/conversations/{id:cnv}/messages", roles=["agent"], body=ReplyInput, returns=MessageView, status=201
+    "POST", "/conversations/{id:cnv}/messages", roles=["agent"], body=ReplyBody, returns=MessageView, status=201
 )
 async def reply(call: Call) -> Any:
     """Answer the customer on their channel, or leave a note that stays inside the house (`note`).
 
     The answer comes as soon as the message is written down; what becomes of it is in its `status_history`. Outside
-    the provider's reply window only an approved `template` may be sent.
+    the provider's reply window only an approved `template` may be sent. With `seen_seq` (the `seq` of the last message
+    that was read) it is refused with 409 `newer_messages` when others have written since, unless `send_anyway`.
     """
     conversation = await _seen(call)
     key = f"api:{call.principal.id}:{call.idempotency_key or new_id('msg')}"
-    message = await call.runtime.outbox.reply(conversation.id, actor_of(call.principal), call.body, key)
+    by, undo_s = actor_of(call.principal), call.body.undo_s
+    message = await call.runtime.outbox.reply(conversation.id, by, call.body, key, undo_s=undo_s)
     return message_view(message)
 
 

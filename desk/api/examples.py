@@ -112,7 +112,9 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "preview_tiers": {"tiers": [{"key": "vip", "name": "Key customer", "least": {"total": 12}}]},
     "change_consent_group": {"description": "News about tea, once a month."},
     "change_conversation": {"status": "resolved", "labels": ["returns"], "priority": "high"},
-    "reply": {"text": "It is on its way."},
+    "reply": {"text": "It is on its way.", "seen_seq": 12, "undo_s": 10},
+    "save_draft": {"text": "It is on its", "rev": 2},
+    "change_message": {"send_at": "2026-12-01T09:00:00Z"},
     "track_events": {
         "event": "checkout.started",
         "identity": "email:anna@example.com",

@@ -8,8 +8,9 @@ from pydantic import Field
 
 from desk.api.contract import Call, Operations, not_there
 from desk.api.scope import id_today
-from desk.api.shapes import ChannelId, PageQuery, ProfileId, Since, Time, View, listed
-from inbox.models import Author, Direction, Message
+from desk.api.shapes import Body, ChannelId, PageQuery, ProfileId, Since, Time, View, When, listed
+from desk.auth import Principal
+from inbox.models import Actor, Author, Direction, Message
 
 operations = Operations("messages")
 
@@ -63,6 +64,14 @@ class MessageView(View):
     clicked_at: Time | None
     due_at: Time | None
     send_id: str | None
+    retry_of: str | None
+    retried_by: str | None
+
+
+class MessagePatch(Body):
+    """When a message that is to be sent later goes out; null: now."""
+
+    send_at: When | None
 
 
 class MessageQuery(PageQuery):
@@ -100,8 +109,47 @@ async def list_messages(call: Call) -> Any:
 @operations("GET", "/messages/{id:msg}", roles=["viewer"], returns=MessageView)
 async def get_message(call: Call) -> Any:
     """One message."""
-    message = await call.runtime.messages.get(call.path["id"])
+    return message_view(await _seen(call))
+
+
+@operations("PATCH", "/messages/{id:msg}", roles=["agent"], body=MessagePatch, returns=MessageView)
+async def change_message(call: Call) -> Any:
+    """Send what is to be sent later at another time, or now.
+
+    409 `too_late` once it is on its way. To change its words take it back (`undo`) and send them anew.
+    """
+    message = await _seen(call)
+    return message_view(await call.runtime.afterthoughts.move(message.id, call.body.send_at))
+
+
+@operations("POST", "/messages/{id:msg}/undo", roles=["agent"], returns=MessageView)
+async def undo_message(call: Call) -> Any:
+    """Take back an answer that has not gone out: one sent with `undo_s` in its time, or one to be sent later.
+
+    Its words become the caller's draft. 409 `too_late` once it is on its way; the same again changes nothing.
+    """
+    message = await _seen(call)
+    return message_view(await call.runtime.afterthoughts.undo(message.id, actor_of(call.principal)))
+
+
+@operations("POST", "/messages/{id:msg}/retry", roles=["agent"], returns=MessageView, status=201)
+async def retry_message(call: Call) -> Any:
+    """Send an answer that failed once more, as a new message that names the failed one (`retry_of`).
+
+    Asked for again it is the same new message. 409 `not_failed` for what did not fail.
+    """
+    message = await _seen(call)
+    return message_view(await call.runtime.afterthoughts.retry(message.id, actor_of(call.principal)))
+
+
+def actor_of(principal: Principal) -> Actor:
+    """Who acts, as the use cases know them."""
+    return Actor(principal.id, principal.name)
+
+
+async def _seen(call: Call) -> Message:
+    message: Message | None = await call.runtime.messages.get(call.path["id"])
     if message is None:
         raise not_there()
     call.must_see(message.channel_id)
-    return message_view(message)
+    return message

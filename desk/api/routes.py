@@ -12,6 +12,7 @@ from desk.api import (
     conversations,
     deliveries,
     docs,
+    drafts,
     enrolments,
     events,
     exports,
@@ -53,6 +54,7 @@ RESOURCES = (
     blocked_values, imports, exports, privacy, consent_groups, conversations, messages, files, events, orders,
     templates, snippets, offers, broadcasts, journeys, webhook_secret, webhook_endpoints, enrolments, policies,
     sends, results, tasks, people, stream, health,
+    blocked_values, imports, exports, privacy, consent_groups, conversations, drafts, messages, files, events, orders,
     templates, snippets, offers, broadcasts, journeys, webhook_secret, enrolments, policies, sends, results, tasks,
     people, me, stream, health,
 )  # fmt: skip

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from base.mongo import Indexes
-from inbox.store import conversations, early, files, messages, sends
+from inbox.store import conversations, drafts, early, files, messages, sends
+from inbox.store.answering import AnsweringStore
 from inbox.store.conversations import ConversationFilter, ConversationStore
+from inbox.store.drafts import DraftStore
 from inbox.store.early import EarlyStore
 from inbox.store.files import FileRoom, FileStore
 from inbox.store.mailings import MailingStore
@@ -13,9 +15,10 @@ from inbox.store.sends import SendStore
 
 INDEXES: Indexes = {
     **conversations.INDEXES, **messages.INDEXES, **sends.INDEXES, **early.INDEXES, **files.INDEXES,
+    **drafts.INDEXES,
 }  # fmt: skip
 
 __all__ = [
-    "INDEXES", "ConversationFilter", "ConversationStore", "EarlyStore", "FileRoom", "FileStore", "MailingStore",
-    "MessageStore", "SendStore",
+    "INDEXES", "AnsweringStore", "ConversationFilter", "ConversationStore", "DraftStore", "EarlyStore", "FileRoom",
+    "FileStore", "MailingStore", "MessageStore", "SendStore",
 ]  # fmt: skip

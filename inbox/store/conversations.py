@@ -227,10 +227,11 @@ class ConversationStore:
         )
         return after
 
-    async def write(self, updates: Sequence[tuple[Document, Document]]) -> None:
+    async def write(self, updates: Sequence[tuple[Document, Document]], session: Session | None = None) -> None:
         """Apply (condition, update) pairs that need nothing of what was read. May run twice only if each allows it."""
         if updates:
-            await self._rows.bulk_write([UpdateOne(where, counted(u)) for where, u in updates], ordered=False)
+            writes = [UpdateOne(where, counted(update)) for where, update in updates]
+            await self._rows.bulk_write(writes, ordered=False, session=session)
 
     async def move_group(self, channel_id: str, former: str, group_id: str) -> None:
         """A group chat has another id now: its threads go on under it. May run twice.

@@ -180,8 +180,9 @@ class MessageStore:
         return Page(rows, write_cursor(rows[-1]["_id"]) if more else None)
 
     async def latest(
-        self, conversation_id: str, directions: Sequence[str], *, after: datetime | None = None
-    ) -> Document | None:
+        self, conversation_id: str, directions: Sequence[str], *, after: datetime | None = None,
+        session: Session | None = None,
+    ) -> Document | None:  # fmt: skip
         """The last line of these directions; with `after`, the *first* one later than that."""
         wanted: Document = {
             "conversation_id": conversation_id, "direction": {"$in": list(directions)}, "status": {"$ne": "cancelled"},
@@ -189,7 +190,17 @@ class MessageStore:
         step = DESCENDING
         if after is not None:
             wanted["provider_at"], step = {"$gt": after}, ASCENDING
-        return await self._rows.find_one(wanted, sort=[("provider_at", step), ("seq", step), ("_id", step)])
+        order = [("provider_at", step), ("seq", step), ("_id", step)]
+        return await self._rows.find_one(wanted, sort=order, session=session)
+
+    async def since(self, conversation_id: str, seq: int, limit: int = 50) -> list[Document]:
+        """{_id, author} of what was said in or out of a conversation after this number, the oldest first."""
+        wanted: Document = {
+            "conversation_id": conversation_id, "seq": {"$gt": seq}, "direction": {"$in": ["in", "out"]},
+            "status": {"$ne": "cancelled"},
+        }  # fmt: skip
+        order = [("provider_at", ASCENDING), ("seq", ASCENDING), ("_id", ASCENDING)]
+        return await self._rows.find(wanted, {"author": 1}).sort(order).limit(limit).to_list(limit)
 
     async def unseen(self, conversation_id: str, limit: int) -> list[Document]:
         """Agents' lines that went out, were not read, and did not follow by mail yet, oldest first."""

@@ -39,6 +39,8 @@ _DUE = {"due_at": {"$exists": True}}
 _HANDED = {"handed_at": {"$exists": True}}
 _WITH_RESULT = {"standing_at": {"$exists": True}}
 _OF_A_BROADCAST = {"source.kind": "broadcast"}
+#: Nobody has begun to hand it over, so it may still be changed.
+_UNCLAIMED: Document = {"state": {"$in": ["planned", "deferred"]}, "tries": 0}
 
 INDEXES: Indexes = {
     "sends": [
@@ -70,6 +72,11 @@ INDEXES: Indexes = {
             [("conversation_id", ASCENDING), ("_id", DESCENDING)],
             name="by_conversation",
             partialFilterExpression={"conversation_id": {"$exists": True}},
+        ),
+        IndexModel(
+            [("conversation_id", ASCENDING), ("due_at", ASCENDING)],
+            name="later",
+            partialFilterExpression={"scheduled": True, **_DUE},
         ),
         IndexModel([("state", ASCENDING), ("_id", DESCENDING)], name="by_state", partialFilterExpression=_WITH_RESULT),
         # what became of the sends of a step lately: the circuit breaker counts in it
@@ -184,13 +191,25 @@ class SendStore:
         steps: list[Document] = [{"$match": fields}, {"$group": {"_id": "$state", "n": {"$sum": 1}}}]
         return {row["_id"]: row["n"] for row in await self._database.aggregate(self._rows, steps)}
 
-    async def cancel(self, send_id: str, reason: Document) -> Document | None:
+    async def cancel(self, send_id: str, reason: Document, session: Session) -> Document | None:
         """Take back a send that nobody has claimed yet; the row as it was, None when it is too late."""
         before: Document | None = await self._rows.find_one_and_update(
-            {"_id": send_id, "state": {"$in": ["planned", "deferred"]}, "tries": 0},
+            {"_id": send_id, **_UNCLAIMED},
             {"$set": {"state": "skipped", "reason": reason, "updated_at": self._clock()}, "$unset": {"due_at": ""}},
+            session=session,
         )
         return before
+
+    async def move(self, send_id: str, due_at: datetime, session: Session) -> bool:
+        """Send it then; False when it was claimed already, or was not to be sent later at all."""
+        change = {"state": "planned", "due_at": due_at, "updated_at": self._clock()}
+        wanted = {"_id": send_id, "scheduled": True, **_UNCLAIMED}
+        return (await self._rows.update_one(wanted, {"$set": change}, session=session)).modified_count == 1
+
+    async def later(self, conversation_id: str, limit: int = 50) -> list[Document]:
+        """Replies of a conversation that are to be sent later, the next one first."""
+        wanted = {"conversation_id": conversation_id, "scheduled": True, **_DUE, **_UNCLAIMED}
+        return await whole(self._rows.find(wanted).sort("due_at", ASCENDING).limit(limit))
 
     # -- delivering --------------------------------------------------------------------------------------------
 

@@ -106,7 +106,7 @@ async def test_a_reply_can_be_taken_back_in_time(house: House) -> None:
     await house.inbox.delivery.deliver(10)
     assert house.adapter().calls == []
     for _ in range(2):
-        undone = await house.inbox.outbox.undo(message.id, AGENT)
+        undone = await house.inbox.afterthoughts.undo(message.id, AGENT)
         assert (undone.status, undone.text) == ("cancelled", None)
     after = await house.inbox.conversations.get(before.id)
     assert after is not None and after.last_message is not None and before.last_message is not None
@@ -117,7 +117,7 @@ async def test_a_reply_can_be_taken_back_in_time(house: House) -> None:
     late = await house.inbox.outbox.reply(before.id, AGENT, ReplyInput(text="Right"), "k2")
     await house.inbox.delivery.deliver(10)
     with pytest.raises(Conflict, match="too late"):
-        await house.inbox.outbox.undo(late.id, AGENT)
+        await house.inbox.afterthoughts.undo(late.id, AGENT)
 
 
 async def test_send_later_answers_when_it_is_sent(house: House) -> None:

@@ -14,6 +14,7 @@ from campaigns.store.planned import event_row
 from campaigns.tasks import TaskInput
 from campaigns.tracking.store import CreditStore, TrackingStore
 from campaigns.tracking.tokens import link_id_of
+from inbox.drafts import DraftInput, DraftKey
 from inbox.models import Actor, ReplyInput
 from profiles.edit import ProfilePatch
 from profiles.follow_up import FollowUpInput
@@ -65,6 +66,7 @@ async def furnished(town: Town) -> tuple[str, str]:
         await town.runtime.follow_ups.set(who, promise, "usr_1")
         talk = (await town.rows("conversations", profile_id=who))[0]
         await town.runtime.outbox.reply(talk["_id"], Actor("usr_x", "Ada"), ReplyInput(text="Hi"), f"k-{who}")
+        await town.runtime.drafts.save(DraftKey(talk["_id"], "usr_x"), talk, DraftInput(text="And"), 0)
     await town.runtime.relations.add(anna, "partner", double)
     await town.runtime.crediting.look()
     return anna, double

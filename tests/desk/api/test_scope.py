@@ -45,6 +45,8 @@ BODIES: dict[str, Any] = {
     "unmerge_profiles": {"merge_id": "mrg_" + NOWHERE},
     "change_conversation": {"status": "resolved", "labels": ["x"]},
     "reply": {"text": "From somebody else"},
+    "save_draft": {"text": "From somebody else"},
+    "change_message": {"send_at": None},
     "track_events": {"event": "x", "profile_id": "{prf}"},
     "record_order": {"external_id": "order-boris", "status": "cancelled"},
     "advance_order": {"status": "cancelled"},

@@ -109,7 +109,7 @@ async def test_nothing_that_is_not_for_the_visitor_reaches_them(chat: Chat) -> N
         talk["_id"], ADA, ReplyInput(text="Waits for undo"), a_key(), undo_s=600
     )
     gone = await chat.desk.runtime.outbox.reply(talk["_id"], ADA, ReplyInput(text="Taken back"), a_key(), undo_s=600)
-    await chat.desk.runtime.outbox.undo(gone.id, ADA)
+    await chat.desk.runtime.afterthoughts.undo(gone.id, ADA)
     await chat.answer(talk["_id"], "Visible", agent=Actor("usr_b", "bo@harbour-tea.example"))
     line = await visitor.line("Visible")
     assert line["name"] == ""
