@@ -5,6 +5,8 @@ import os
 import re
 import shutil
 import socket
+import sys
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,13 @@ from tests.databases import Shelf, quick_folder
 from tests.shifts import Shifts, turn_of
 
 ROOT = Path(__file__).resolve().parent.parent
+if sys.dont_write_bytecode:
+    # Some machines say so for all of Python. Every worker and every process that a test starts would compile all that
+    # it imports, which is half of what starting one costs: byte code is kept after all, in a folder apart.
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = str(Path(tempfile.gettempdir()) / "rapport-tests-pycache")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 #: In CI the same examples each time, so that a change is judged by what it changed; everywhere else new ones.
 #: How long an example takes says how busy the machine is, and nothing about the code.
 _PATIENT = {"suppress_health_check": [hypothesis.HealthCheck.too_slow], "deadline": None}
