@@ -12,6 +12,11 @@ from desk.pages.flow import Exit
 from desk.pages.rules import cut, duration_words, event_words, field_words
 from desk.pages.sentences import rule_words
 
+#: Reasons of the exit steps of recipes, in words.
+LEFT_FOR = {
+    "in_conversation": N_("In a conversation"), "handed_to_a_person": N_("Handed to a colleague"),
+    "no_answer": N_("No answer came"), "not_done_in_time": N_("Not done in time"),
+}  # fmt: skip
 SYMBOLS = {
     "send": "paper-airplane", "wait": "clock", "wait_event": "bell", "branch": "arrows-right-left", "split": "scale",
     "holdout": "eye-slash", "update": "pencil-square", "task": "clipboard-document-check", "exit": "flag",
@@ -140,8 +145,14 @@ def _holdout(step: Mapping[str, Any], templates: Mapping[str, str], formats: For
 
 
 def _exit(step: Mapping[str, Any], templates: Mapping[str, str], formats: Formats) -> str:
-    del templates, formats
-    return str(step.get("reason") or "").replace("_", " ").capitalize()
+    del templates
+    return left_words(str(step.get("reason") or ""), formats)
+
+
+def left_words(reason: str, formats: Formats) -> str:
+    """Why an exit step ends a run: the reasons of recipes in the reader's language, others as their author wrote
+    them."""
+    return formats.text(LEFT_FOR[reason]) if reason in LEFT_FOR else reason.replace("_", " ").capitalize()
 
 
 def _assign(step: Mapping[str, Any], templates: Mapping[str, str], formats: Formats) -> str:

@@ -18,6 +18,7 @@ from base.ids import is_id
 from base.mongo import Document
 from campaigns.library.code_lists import codes_in, read_text
 from campaigns.library.offers import SIGNS_MIN, Laid, OfferInput, is_low, made
+from campaigns.wording.parts import offer_use
 from desk.api.scope import reading, refuse_scoped, seen_ids
 from desk.api.uploads import receive
 from desk.auth import check_token, principal_of, require
@@ -27,6 +28,7 @@ from desk.keys import runtime_of
 from desk.pages.definition_forms import checked, faults_of, id_in, made_with_key, removed_id
 from desk.pages.moments import local_value, read_local
 from desk.pages.snippets import links_of
+from desk.pages.templates import worked_by_key
 from desk.render import page, reader_of
 
 routes = web.RouteTableDef()
@@ -93,6 +95,7 @@ async def offers(request: web.Request) -> web.StreamResponse:
     except WrongInput:
         raise web.HTTPSeeOther(HERE) from None
     values = {
+        "worked": await worked_by_key(request, [each["key"] for each in found.data], offer_use),
         "offers": await asyncio.gather(*(_row_of(runtime, each) for each in found.data)), "sources": SOURCES,
         "more": f"{HERE}?cursor={quote(found.next_cursor)}" if found.next_cursor else "",
         "removed": removed_id(request, "ofr"), "may_change": principal_of(request).may_everywhere("marketer"),

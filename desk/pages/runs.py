@@ -11,7 +11,7 @@ from typing import Any
 from campaigns.explain import Explanation, Statement
 from desk.i18n import N_, Formats
 from desk.pages.faces import Faces
-from desk.pages.journey_steps import SYMBOLS, TITLES, step_words
+from desk.pages.journey_steps import SYMBOLS, TITLES, left_words, step_words
 from desk.pages.rules import duration_words, event_words
 
 LIVE = ("waiting", "held")
@@ -231,7 +231,7 @@ def end_words(row: Mapping[str, Any], formats: Formats) -> str:
     """How it ended."""
     end = row.get("end") or (row.get("next") or {}).get("end") or {}
     reason = str(end.get("reason") or ("dead" if row["state"] == "dead" else "completed"))
-    words = formats.text(ENDS[reason]) if reason in ENDS else reason.replace("_", " ").capitalize()
+    words = formats.text(ENDS[reason]) if reason in ENDS else left_words(reason, formats)
     return f"{words} · {formats.moment(end['at'])}" if end.get("at") else words
 
 

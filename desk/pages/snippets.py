@@ -13,6 +13,7 @@ from base.errors import Conflict, NotFound, WrongInput
 from base.ids import is_id
 from base.mongo import Document
 from campaigns.library.snippets import SnippetInput
+from campaigns.wording.parts import snippet_use
 from desk.api.scope import reading, refuse_scoped
 from desk.auth import principal_of, require
 from desk.forms import read_form
@@ -23,6 +24,7 @@ from desk.pages.broadcast_wizard import LOCALES
 from desk.pages.definition_forms import checked, id_in, made_with_key, put_back_of, removed_id
 from desk.pages.shown_as import ShownAs, SpokenWords, shown_as, spoken_words
 from desk.pages.template_editor import LETTER_POLICY, web_escaped
+from desk.pages.templates import worked_by_key
 from desk.render import page, reader_of
 
 routes = web.RouteTableDef()
@@ -123,6 +125,7 @@ async def snippets(request: web.Request) -> web.StreamResponse:
     except WrongInput:
         raise web.HTTPSeeOther(HERE) from None
     values = {
+        "worked": await worked_by_key(request, [each["key"] for each in found.data], snippet_use),
         "snippets": found.data, "more": f"{HERE}?cursor={quote(found.next_cursor)}" if found.next_cursor else "",
         "removed": removed_id(request, "snp"), "may_change": principal_of(request).may_everywhere("marketer"),
     }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -62,6 +62,15 @@ def worked(sums: Mapping[str, int] | None, formats: Formats) -> str:
     told = formats.text(text, count=formats.number(reached), opened=opened, clicked=clicked)
     orders = sums.get("orders", 0)
     return f"{told} · {formats.plural(*ORDERS, orders)}" if orders else told
+
+
+async def worked_by_key(request: web.Request, keys: Sequence[str], use: Callable[[str], str]) -> dict[str, str]:
+    """Key of a snippet or an offer → what the messages it stands in have come to; figures speak of all channels.
+    `use`: what it is called among uses."""
+    if principal_of(request).channels is not None:
+        return dict.fromkeys(keys, "")
+    sums, formats = await runtime_of(request).results.of_contents([use(key) for key in keys]), reader_of(request)
+    return {key: worked(sums.get(use(key)), formats) for key in keys}
 
 
 @routes.get(HERE)

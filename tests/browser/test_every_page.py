@@ -3,7 +3,7 @@
 import os
 import re
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,7 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
     letter = await world.api.post("/templates", LETTER)
     mail = await world.channel("email", "Harbour Tea letters", {"from_address": "letters@harbour-tea.invalid"})
     await StopStore(world.runtime.db).stop(journey, "ask", 24, 60, now())
+    await figures(world, "journey", journey, ("thanks", "review"))
     yield {
         "deliverability": f"/settings/channels/{mail['id']}/deliverability",
         "segments": "/segments", "segment": f"/segments/{tea['id']}", "new-segment": "/segments/new",
@@ -172,13 +173,42 @@ async def colleague(world: World) -> str:
 
 def builder(path: str) -> dict[str, str]:
     """What stands beside the flow of a journey."""
+    panels = ("trigger", "settings", "versions", "publish", "results", "migrate")
     beside = {"step": "step=talking", "send": "step=thanks", "add": "add=wait:next",
-              **{name: f"panel={name}" for name in ("trigger", "settings", "versions", "publish")}}  # fmt: skip
+              **{name: f"panel={name}" for name in panels}}  # fmt: skip
     return {
         **{f"journey-{name}": f"{path}?{query}" for name, query in beside.items()},
         "journey-left": f"{path}/people?node=thanks&left=passed",
         "journey-version": f"{path}?version=1&step=wait",
     }
+
+
+async def figures(world: World, kind: str, source_id: str, nodes: Sequence[str | None]) -> None:
+    """What three weeks would have come to, kept as if it had taken long to count."""
+    day, rows = now() - timedelta(days=21), world.runtime.db
+    days = [
+        {"day": (day + timedelta(days=n)).date().isoformat(), "sent": 400 * n % 170, "opened": 60 * n % 90,
+         "clicked": 13 * n % 30} for n in range(21)
+    ]  # fmt: skip
+    counts = {"accepted": 1640, "delivered": 1611, "opened": 702, "clicked": 261, "unsubscribed": 9, "complained": 1,
+              "machine_opened": 88}  # fmt: skip
+    groups = {"treated": {"people": 1640, "buyers": 148, "mean": 412.5},
+              "held_out": {"people": 190, "buyers": 8, "mean": 201.0}}  # fmt: skip
+    lift = {**groups, "rate": {"value": 0.048, "low": 0.007, "high": 0.079, "verdict": "more"},
+            "mean": {"value": 211.5, "low": -12.0, "high": 435.0, "verdict": "cannot_tell"}, "currency": "EUR",
+            "days": 5, "cut": False}  # fmt: skip
+    kept = {"at": now(), "took_ms": 600_000, "lift_at": now(), "lift_took_ms": 600_000, "days": days, "lift": lift,
+            "parts": [{"node": node, "counts": counts} for node in nodes]}  # fmt: skip
+    await rows.collection("campaign_figures").replace_one({"_id": source_id}, kept, upsert=True)
+    for n, (node, currency) in enumerate((node, each) for node in nodes for each in ("EUR", "CNY")):
+        taking = {"source_kind": kind, "source_id": source_id, "node_id": node, "currency": currency, "orders": 74 - n,
+                  "minor": 338_250 - n, "rev": 0}  # fmt: skip
+        await rows.collection("takings").insert_one({"_id": f"{source_id}:{node}:{currency}", **taking})
+    for n in range(21):
+        touch = {"source_kind": kind, "source_id": source_id, "node_id": nodes[0]}
+        paid = {"touch": touch, "counts": True, "currency": "EUR", "minor": 5_000 * n % 31_000 + 900, "profile_id": "-",
+                "ordered_at": day + timedelta(days=n), "rev": 0}  # fmt: skip
+        await rows.collection("credits").insert_one({"_id": new_id("ord"), **paid})
 
 
 async def broadcasts(world: World, channel_id: str) -> dict[str, str]:
@@ -211,6 +241,7 @@ async def broadcasts(world: World, channel_id: str) -> dict[str, str]:
     await eventually(planned, "the people to be planned")
     await world.api.call("PUT", f"/broadcasts/{ids['paused']}/status", {"status": "paused"})
     await eventually(over, "the broadcast to end")
+    await figures(world, "broadcast", ids["done"], (None,))
     steps = ("audience", "content", "schedule", "review")
     return {
         "broadcasts": "/broadcasts", "broadcasts-of-a-state": "/broadcasts?status=cancelled",

@@ -9,6 +9,8 @@ from base.clock import now
 from base.ids import new_id
 from campaigns.library.offers import OfferInput
 from campaigns.library.snippets import SnippetInput
+from campaigns.store import Place, UseStore
+from campaigns.wording.parts import offer_use, snippet_use
 from inbox.models import Send, Source
 from profiles.edit import ProfilePatch
 from profiles.models import IdentityRef
@@ -86,7 +88,7 @@ async def test_revisions_of_a_snippet_are_shown_and_put_back(marketer: Browser, 
     here = f"/snippets/{made['_id']}"
     await desk.runtime.snippets.change(made["_id"], {"text": "Warm regards"}, marketer.user_id)
     page = await marketer.page(f"{here}/revisions")
-    assert "As it was first written" in page and "Mia Marketer" in page and page.count("data-testid=\"revision-") == 2
+    assert "As it was first written" in page and "Mia Marketer" in page and page.count('data-testid="revision-') == 2
     page = await marketer.page(f"{here}/revisions/2")
     assert "<del>Kind</del><ins>Warm</ins> regards" in page and 'data-testid="restore"' not in page
     page = await marketer.page(f"{here}/revisions/1")
@@ -252,3 +254,19 @@ async def test_the_secret_of_calls_is_shown_once_exchanged_and_taken_back(desk: 
     assert await desk.runtime.call_secrets.signing() == [first, second], "whoever took the new one is not cut off"
     await marketer.page(here, 403)
     await marketer.post(here, 403)
+
+
+async def test_lists_say_what_the_messages_a_content_stood_in_have_come_to(marketer: Browser, desk: Desk) -> None:
+    await desk.runtime.snippets.create(SnippetInput(key="foot", name="Footer", text="Bye"), None)
+    offer = OfferInput.model_validate({"key": "ten", "name": "Ten", "pattern": "T-########"})
+    await desk.runtime.offers.create(offer, None)
+    source = new_id("jrn")
+    uses = UseStore(desk.runtime.db, now)
+    await uses.note((content, Place("journey", source, "hi")) for content in (snippet_use("foot"), offer_use("ten")))
+    counts = {"accepted": 200, "opened": 80, "clicked": 10}
+    kept = {"_id": source, "at": now(), "took_ms": 1, "parts": [{"node": "hi", "counts": counts}], "days": []}
+    await desk.runtime.db.collection("campaign_figures").insert_one(kept)
+    for path in ("/snippets", "/offers"):
+        assert "Sent to 200 · 40 % opened · 5 % clicked" in await marketer.page(path), path
+    limited = await desk.person("viewer", channels=["chn_" + "0" * 26], name="Lim Ited")
+    assert "Sent to 200" not in await limited.page("/snippets")

@@ -10,8 +10,10 @@ import pytest
 from base.clock import now
 from campaigns.broadcasts.minding import STOPPED as BROADCAST_STOPPED
 from campaigns.policies.stopping import STOPPED as STEP_STOPPED
+from campaigns.recipes import recipes
 from desk.i18n import Formats
 from desk.pages.broadcast_words import stopped_words
+from desk.pages.journey_steps import LEFT_FOR, left_words
 from desk.pages.task_words import CODES, task_place, task_words
 
 FIGURES = {"failed": 1200, "ended": 2400, "minutes": 10}
@@ -50,3 +52,10 @@ def test_why_a_broadcast_has_stopped_names_its_own_figures() -> None:
         {"failed": 12, "ended": 40, "minutes": 30}, reader("en")
     )
     assert stopped_words(None, reader("en")).startswith("It stopped by itself")
+
+
+def test_why_recipes_end_a_run_is_said_in_the_readers_language() -> None:
+    steps = [step for each in recipes() for step in each.journey["steps"]]
+    reasons = {step["reason"] for step in steps if step["type"] == "exit" and "reason" in step}
+    assert reasons <= set(LEFT_FOR) and left_words("my_own_reason", reader("en")) == "My own reason"
+    assert all(left_words(each, reader("zh_CN")) != left_words(each, reader("en")) for each in reasons)
