@@ -145,6 +145,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "check_template": {"links": True},
     "try_template": {"locale": "de"},
     "restore_template": {"rev": 1},
+    "restore_snippet": {"rev": 1},
     "create_snippet": {"key": "opening-hours", "name": "Opening hours", "text": "Open every day from 9 to 17."},
     "change_snippet": {"text": "Open every day from 8 to 18."},
     "set_brand": {"name": "Tea & Co", "accent": "#0b7a75", "address": "Main Street 1, Delft"},

@@ -14,6 +14,7 @@ from playwright.async_api import Page, expect
 from base.clock import now
 from base.ids import new_id
 from campaigns.policies.store import StopStore
+from inbox.models import Send, Source
 from profiles.consent_links import PATHS, ConsentLink
 from profiles.imports.mapping import ImportMapping
 from profiles.models import Dispute, IdentityRef
@@ -144,6 +145,7 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         **builder(f"/journeys/{journey}"),
         "run": f"/journeys/runs/{run['id']}", "orders": "/orders", "order": f"/orders/{order['id']}",
         "templates": "/templates", "template": f"/templates/{letter['id']}", "new-template": "/templates/new",
+        **await content(world, letter["id"], person),
         "brand": "/settings/brand", "new-chat-text": "/templates/new?kind=chat",
         "new-whatsapp": "/templates/new?kind=whatsapp",
         "channels": "/settings/channels", "channel": f"/settings/channels/{whatsapp.id}",
@@ -169,6 +171,33 @@ async def colleague(world: World) -> str:
     channels = [each.id for each in await world.runtime.channels.list()][:1]
     user, _ = await world.runtime.accounts.invite("ines@harbour-tea.example", "Inès Invited", "agent", channels)
     return user.id
+
+
+async def content(world: World, letter: str, person: str) -> dict[str, str]:
+    """A snippet and a template with revisions, an offer with a list that runs low and one by pattern."""
+    hours = {"key": "hours", "name": "Opening hours", "text": "Open every day from 9 to 17.",
+             "locales": {"zh_CN": {"text": "每天九点到十七点营业。"}}}  # fmt: skip
+    snippet = await world.api.post("/snippets", hours)
+    await world.api.call("PATCH", f"/snippets/{snippet['id']}", {"text": "Open on weekdays from 10 to 17."})
+    await world.api.post("/templates", {"name": "With hours", "kind": "chat", "body": "{% include 'hours' %}"})
+    await world.api.call("PATCH", f"/templates/{letter}", {"subject": "The spring teas have come"})
+    fields = {"key": "spring", "name": "Spring teas", "source": "list", "warn_below": 5}
+    offer = await world.api.post("/offers", fields)
+    await world.api.post("/offers", {"key": "autumn", "name": "Autumn teas", "pattern": "TEA-########"})
+    await world.api.post(f"/offers/{offer['id']}/codes", {"codes": [f"SPRING-{n:04}" for n in range(4)]})
+    send = Send(
+        id=new_id("snd"), send_key=new_id("evt"), send_class="marketing", source=Source("broadcast"),
+        profile_id=person, identity_id="idn", channel_id="chn", content={}, state="planned", planned_at=now(),
+    )  # fmt: skip
+    await world.runtime.offers.for_sends({send.id: (send, {"spring"})}, now())
+    tests = await world.api.get("/broadcasts/test-list")
+    await world.api.call("PUT", "/broadcasts/test-list", {"addresses": [*tests["addresses"], "try@elsewhere.example"]})
+    return {
+        "snippets": "/snippets", "snippet": f"/snippets/{snippet['id']}", "new-snippet": "/snippets/new",
+        "snippet-revision": f"/snippets/{snippet['id']}/revisions/1", "offers": "/offers",
+        "offer": f"/offers/{offer['id']}", "new-offer": "/offers/new", "revisions": f"/templates/{letter}/revisions",
+        "revision": f"/templates/{letter}/revisions/1", "tests": "/settings/tests", "calls": "/settings/calls",
+    }  # fmt: skip
 
 
 def builder(path: str) -> dict[str, str]:
