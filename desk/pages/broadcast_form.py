@@ -381,7 +381,7 @@ def arms_shown(fields: ScheduleFields, known: Fields) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for each in fields.arms:
         own = (before.get(each.name) or {}).get("content") or {}
-        written = {**own, **_wording(Words("", each.subject, each.body), own)} if each.body else None
+        written = {**own, **_wording(Words("", each.subject, each.body), own)} if each.body or own else None
         source = {"own": {}, "written": {"content": written}}.get(each.source, {"template_id": each.source})
         found.append({"name": each.name, **source})
     return found

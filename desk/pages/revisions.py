@@ -18,7 +18,7 @@ from desk.i18n import N_, Formats
 from desk.keys import runtime_of
 from desk.pages.definition_forms import id_in
 from desk.pages.template_editor import LETTER_POLICY, web_escaped
-from desk.pages.wording_diff import WordingChange, parts_changed, wording_changes
+from desk.pages.wording_diff import WordingChange, parts_changed, whole_words, wording_changes
 from desk.render import page, reader_of
 
 routes = web.RouteTableDef()
@@ -147,14 +147,9 @@ async def _one(request: web.Request, owner: _Owner, bad: str, status: int = 200)
         "owner": head, "what": owner.what, "here": owner.here, "row": row, "bad": bad,
         "by": names.get(row["by"] or "", ""), "changes": wording_changes(before, row, formats) if before else None,
         "latest": latest, "is_latest": row["rev"] == head["rev"], "is_mail": row.get("kind") == "email",
-        "may_change": principal_of(request).may_everywhere("marketer"), "words": _words(row["content"], formats),
+        "may_change": principal_of(request).may_everywhere("marketer"), "words": whole_words(row["content"], formats),
     }  # fmt: skip
     return await page(request, "templates/revision.html", values, status=status)
-
-
-def _words(content: Document, formats: Formats) -> list[WordingChange]:
-    """The whole of it, as if nothing had been there."""
-    return wording_changes({"content": {}}, {"content": content}, formats)
 
 
 def _parts(before: Document | None, row: Document, formats: Formats) -> str:

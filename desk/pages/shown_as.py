@@ -77,7 +77,7 @@ async def spoken_words(
     if not wanted and profile_id:
         known = await runtime_of(request).profiles.many([profile_id])
         wanted = (known[profile_id].locale or "") if profile_id in known else ""
-    if not offered:
+    if not offered or not (profile_id or asked):
         return SpokenWords()
     return said_of(content, wanted, rendered.locale, formats)
 

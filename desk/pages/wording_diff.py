@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Any, Literal
 
@@ -57,6 +57,18 @@ def wording_changes(before: Mapping[str, Any], after: Mapping[str, Any], formats
         else:
             found += _of_wording(old[name], new[name], name, formats)
     return found
+
+
+def whole_words(content: Mapping[str, Any], formats: Formats) -> list[WordingChange]:
+    """All parts of a content, each as one piece."""
+    found = wording_changes({"content": {}}, {"content": content}, formats)
+    languages = content.get("locales") or {}
+    for name, own in languages.items():
+        found += _of_wording({}, own, name, formats)
+    return [
+        replace(each, pieces=tuple(Piece("same", piece.text) for piece in each.pieces))
+        for each in found if each.pieces or not each.language
+    ]  # fmt: skip
 
 
 def parts_changed(changes: Sequence[WordingChange], formats: Formats) -> str:
@@ -137,7 +149,8 @@ def _of_fields(
 
 
 def _whole(how: How, block: Mapping[str, Any], language: str, formats: Formats) -> WordingChange:
-    words = "\n".join(str(block[name]) for name in FIELDS if isinstance(block.get(name), str) and block[name])
+    shown = [name for name, (_, entered) in FIELDS.items() if entered in ("line", "long")]
+    words = "\n".join(str(block[name]) for name in shown if block.get(name))
     kind: Literal["gone", "new"] = "new" if how == "added" else "gone"
     return WordingChange(how, formats.text(BLOCKS.get(block["type"], block["type"])), language, _one(kind, words))
 
