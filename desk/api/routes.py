@@ -51,12 +51,9 @@ from desk.api.contract import Operation
 #: In the order in which the document shows them.
 RESOURCES = (
     channels, deliveries, profiles, notes, follow_ups, profile_files, merges, lifecycle, fields, tags, segments, values,
-    blocked_values, imports, exports, privacy, consent_groups, conversations, messages, files, events, orders,
-    templates, snippets, offers, broadcasts, journeys, webhook_secret, webhook_endpoints, enrolments, policies,
-    sends, results, tasks, people, stream, health,
     blocked_values, imports, exports, privacy, consent_groups, conversations, drafts, messages, files, events, orders,
-    templates, snippets, offers, broadcasts, journeys, webhook_secret, enrolments, policies, sends, results, tasks,
-    people, me, stream, health,
+    templates, snippets, offers, broadcasts, journeys, webhook_secret, webhook_endpoints, enrolments,
+    policies, sends, results, tasks, people, me, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 
