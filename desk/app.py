@@ -72,6 +72,7 @@ from desk.pages import (
     tracking,
     unsubscribe,
     value_panel,
+    webhooks_out,
 )
 from desk.pages.errors import error_page
 from desk.render import RENDERER, Renderer
@@ -87,7 +88,7 @@ PAGES = (
     intakes, builder, orders, templates, revisions, template_editor, snippets, offers, channels, deliverability,
     deliveries, approved, tracking, consent_groups, blocked, score, tiers, term_lists, fields, policies, retention,
     unsubscribe, preferences, sent_mail, brand, links, link_settings, tester_settings, call_settings,
-    people, account,
+    people, account, webhooks_out,
 )  # fmt: skip
 
 

@@ -31,7 +31,7 @@ SAYING = frozenset(
      "FieldError", "UnknownOrder", "Unreadable", "Problem", "Reason", "Closed", "Skip", "Defer", "TooSlow", "in_time",
      "N_"}
 )  # fmt: skip
-PACKAGES = ("desk", "campaigns", "inbox", "orders", "profiles", "channels/store.py")
+PACKAGES = ("desk", "campaigns", "inbox", "orders", "profiles", "channels/store.py", "webhooks/outgoing")
 
 Found = tuple[str | tuple[str, ...], str]
 

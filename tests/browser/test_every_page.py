@@ -24,6 +24,7 @@ from tests.browser.windows import NARROW, WIDE, Windows
 from tests.journeys.outside import eventually
 from tests.journeys.talks import Person
 from tests.journeys.world import World
+from webhooks.outgoing.endpoints import EndpointInput
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -157,7 +158,7 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         "fields": "/settings/fields", "new-field": "/settings/fields/new",
         "stage": f"/profiles/{person}/stage?to=lost", "relate": f"/profiles/{person}?relate=que",
         "person-privacy": f"/profiles/{person}/privacy", "privacy": "/settings/privacy",
-        **await privacy(world, whatsapp),
+        **await privacy(world, whatsapp), **await webhooks(world),
         "retention": "/settings/retention", "tracking": "/settings/tracking", "links": "/settings/links",
         "new-site": "/settings/tracking/new", "board-lost": "/profiles/board?open=lost",
         "people-of-the-house": "/settings/people", "colleague": f"/settings/people/{await colleague(world)}",
@@ -238,6 +239,22 @@ async def figures(world: World, kind: str, source_id: str, nodes: Sequence[str |
         paid = {"touch": touch, "counts": True, "currency": "EUR", "minor": 5_000 * n % 31_000 + 900, "profile_id": "-",
                 "ordered_at": day + timedelta(days=n), "rev": 0}  # fmt: skip
         await rows.collection("credits").insert_one({"_id": new_id("ord"), **paid})
+
+
+async def webhooks(world: World) -> dict[str, str]:
+    """An endpoint that was told of an order and could not be reached, the order's post, and the form of a new one."""
+    wanted = {"url": "http://127.0.0.2:9/hooks/rapport", "events": ["order.*", "message.received", "tea.brewed"]}
+    row, _ = await world.runtime.endpoints.create(EndpointInput(**wanted, description="Warehouse"), None)
+    for path in ("test", "test"):
+        post = await world.api.post(f"/webhook-endpoints/{row['_id']}/{path}", status=202)
+
+    async def tried() -> bool:
+        return (await world.api.get(f"/webhook-endpoints/{row['_id']}/deliveries"))["data"][0]["state"] == "failed"
+
+    await eventually(tried, "a post that was tried")
+    here = f"/settings/webhooks/{row['_id']}"
+    return {"webhooks": "/settings/webhooks", "webhook": here, "new-webhook": "/settings/webhooks/new",
+            "webhook-post": f"{here}/deliveries/{post['id']}"}  # fmt: skip
 
 
 async def broadcasts(world: World, channel_id: str) -> dict[str, str]:

@@ -32,7 +32,7 @@ def test_nobody_is_offered_what_they_may_not_open() -> None:
     whole = paths(settings_menu(admin, "/settings/channels"))
     hidden = {"/settings/privacy", "/settings/retention", "/settings/tests", "/settings/calls", "/settings/people"}
     assert whole - paths(settings_menu(limited, "/")) == hidden
-    assert whole - paths(settings_menu(agent, "/")) == hidden | {"/settings/tracking"}
+    assert whole - paths(settings_menu(agent, "/")) == hidden | {"/settings/tracking", "/settings/webhooks"}
     for exports in (True, False):
         shown = {each.path for each in profile_sections(agent, "/profiles", agents_export=exports)}
         assert ("/profiles/exports" in shown) is exports and "/profiles/imports" not in shown

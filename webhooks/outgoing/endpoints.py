@@ -112,7 +112,7 @@ class Endpoints:
         """
         self._refuse_inside(wanted.url)
         if len(await self._store.all()) >= ENDPOINTS_MAX:
-            raise Conflict(f"There are {ENDPOINTS_MAX} endpoints. Remove one first.", code="too_many")
+            raise Conflict("There are as many endpoints as there may be. Remove one first.", code="too_many")
         made, secret = endpoint_id or new_id("whk"), _new_secret()
         fields = {**wanted.model_dump(), "host": host_of(wanted.url), "secret": self._sealed(made, secret),
                   "created_by": by}  # fmt: skip

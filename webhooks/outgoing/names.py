@@ -58,5 +58,11 @@ def fault_in(name: str) -> str | None:
         return f"“{name}”: the star stands alone or ends a family, as in order.*"
     if what == "*" or name in KNOWN or not name.startswith(RESERVED):
         return None
+    close = close_to(name)
+    return f"there is no event “{name}”" + (f"; did you mean {close}?" if close else "")
+
+
+def close_to(name: str) -> str | None:
+    """What may have been meant."""
     close = get_close_matches(name, KNOWN, n=1, cutoff=0.5)
-    return f"there is no event “{name}”" + (f"; did you mean {close[0]}?" if close else "")
+    return close[0] if close else None
