@@ -30,6 +30,7 @@ from desk.pages import (
     builder,
     call_settings,
     channels,
+    composing,
     consent,
     consent_groups,
     deliverability,
@@ -89,6 +90,7 @@ PAGES = (
     deliveries, approved, tracking, consent_groups, blocked, score, tiers, term_lists, fields, policies, retention,
     unsubscribe, preferences, sent_mail, brand, links, link_settings, tester_settings, call_settings,
     people, account, webhooks_out,
+    people, account, composing,
 )  # fmt: skip
 
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, time, timedelta
+from email.utils import parseaddr
 from typing import Any
 
-from base.ids import new_id
+import orjson
+from aiohttp import web
+
+from base.ids import is_id, new_id
 from channels.capabilities import Capabilities
 from channels.failures import CONSEQUENCES, Failure
+from desk.auth import principal_of
 from desk.i18n import N_, Formats
-from inbox.models import Conversation
+from desk.keys import runtime_of
+from desk.pages.inbox_lines import file_size
+from desk.render import formats_of
+from inbox.drafts import Draft, DraftInput, DraftKey
+from inbox.models import Conversation, Message
 from inbox.policy import Closed, Windowed, window
 from profiles.models import Identity
 
@@ -18,6 +28,76 @@ from profiles.models import Identity
 SOON = timedelta(hours=2)
 HINT_TEMPLATES = N_("An approved template of this channel may still be sent; a note to colleagues is always possible.")
 HINT_WAIT = N_("The customer has to write first. A note to colleagues is always possible.")
+
+
+#: How much of a quoted or planned line is shown.
+WORDS_MAX = 140
+#: Codes of a refusal that `send_anyway` passes over.
+PASSABLE = frozenset({"newer_messages", "ask_first"})
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why an answer was not sent; its words are kept in the draft."""
+
+    status: int
+    code: str
+    sentence: str
+
+    @property
+    def passable(self) -> bool:
+        """Whether it may be sent all the same."""
+        return self.code in PASSABLE
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A file that goes along."""
+
+    id: str
+    name: str
+    size: str
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What the reader has begun to write, of one kind."""
+
+    text: str = ""
+    rev: int = 0
+    files: tuple[Chosen, ...] = ()
+    reply_to: str = ""
+    quote_author: str = ""
+    quote_text: str = ""
+    subject: str = ""
+    cc: str = ""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A line that is to be sent later."""
+
+    id: str
+    text: str
+    at: datetime
+    author: str
+
+
+@dataclass(frozen=True)
+class Snooze:
+    """One time to put a conversation away until."""
+
+    label: str
+    at: datetime
+    shown: str
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What the channel takes of one kind of file."""
+
+    kind: str
+    max_bytes: int
 
 
 @dataclass(frozen=True)
@@ -32,15 +112,29 @@ class ComposerView:
     #: An approved template may still go out.
     templates: bool = False
     template_hint: str = ""
+    #: The number of the last line that is on this page.
+    seen_seq: int = 0
+    reply: Begun = Begun()
+    note: Begun = Begun()
+    planned: tuple[Planned, ...] = ()
+    is_mail: bool = False
+    #: Who else the last mail went to: may be put into the copy, and is never put there by itself.
+    others: tuple[str, ...] = ()
+    takes_files: tuple[Limit, ...] = ()
+    times: tuple[Snooze, ...] = ()
+    #: The first moment that may be chosen, as a field of a form has it.
+    earliest: str = ""
+    fault: Fault | None = None
 
+    @property
+    def drafts(self) -> str:
+        """Both drafts, for the script of the page."""
+        return orjson.dumps({"reply": asdict(self.reply), "note": asdict(self.note)}).decode()
 
-@dataclass(frozen=True)
-class Snooze:
-    """One time to put a conversation away until."""
-
-    label: str
-    at: datetime
-    shown: str
+    @property
+    def limits(self) -> str:
+        """What files the channel takes, for the script of the page."""
+        return orjson.dumps([asdict(each) for each in self.takes_files]).decode()
 
 
 def composer_of(capabilities: Capabilities | None, identity: Windowed | None, formats: Formats) -> ComposerView:
@@ -60,6 +154,82 @@ def composer_of(capabilities: Capabilities | None, identity: Windowed | None, fo
         )  # fmt: skip
     soon = state.until is not None and state.until - formats.now < SOON
     return ComposerView(key, capabilities.text_limit, soon=soon, window_until=state.until)
+
+
+async def furnished(
+    request: web.Request, found: Conversation, composer: ComposerView, capabilities: Capabilities | None,
+    fault: Fault | None = None,
+) -> ComposerView:  # fmt: skip
+    """The composer with what its writer has begun, what is planned, and what the channel takes."""
+    runtime, principal = runtime_of(request), principal_of(request)
+    formats = formats_of(request, principal)
+    begun = await asyncio.gather(
+        *(runtime.drafts.get(DraftKey(found.id, principal.id, mode)) for mode in ("reply", "note"))
+    )
+    drafts = [each or _nothing(formats) for each in begun]
+    asked = request.query.get("quote", "")
+    if is_id(asked, "msg"):
+        drafts[0] = replace(drafts[0], written=drafts[0].written.model_copy(update={"reply_to": asked}))
+    planned = await runtime.afterthoughts.later(found.id)
+    reply, note = await asyncio.gather(*(_begun(runtime, found, each, formats) for each in drafts))
+    is_mail = _is_mail(runtime, found)
+    media = capabilities.media if capabilities else ()
+    there = formats.now.astimezone(formats.zone) + timedelta(minutes=5)
+    return replace(
+        composer, seen_seq=found.seq, reply=reply, note=note, fault=fault, is_mail=is_mail,
+        planned=tuple(_planned(each, formats) for each in planned),
+        others=await _others(runtime, found) if is_mail else (),
+        takes_files=tuple(Limit(each.kind.value, each.max_bytes) for each in media),
+        times=tuple(snoozes(formats)), earliest=there.strftime("%Y-%m-%dT%H:%M"),
+    )  # fmt: skip
+
+
+def _nothing(formats: Formats) -> Draft:
+    return Draft(DraftInput(), 0, formats.now)
+
+
+async def _begun(runtime: Any, found: Conversation, draft: Draft, formats: Formats) -> Begun:
+    """A draft as it is shown. Files that are gone, and a quote of another conversation, are left out."""
+    written = draft.written
+    kept = [await runtime.files.get(each) for each in written.file_ids]
+    quoted = await runtime.messages.get(written.reply_to) if written.reply_to else None
+    if quoted is not None and quoted.conversation_id != found.id:
+        quoted = None
+    return Begun(
+        written.text, draft.rev,
+        tuple(Chosen(each.id, each.name, file_size(each.size_bytes)) for each in kept if each and not each.removed_at),
+        quoted.id if quoted else "", quoted.author.name or found.display_name or "" if quoted else "",
+        _brief(quoted, formats) if quoted else "", written.subject or "", ", ".join(written.cc),
+    )  # fmt: skip
+
+
+def _brief(message: Message, formats: Formats) -> str:
+    return " ".join((message.text or "").split())[:WORDS_MAX] or formats.text(N_("Attachment"))
+
+
+def _planned(message: Message, formats: Formats) -> Planned:
+    return Planned(message.id, _brief(message, formats), message.due_at or formats.now, message.author.name or "")
+
+
+def _is_mail(runtime: Any, found: Conversation) -> bool:
+    cards = {card.provider: card for card in runtime.registry.cards()}
+    return found.provider in cards and cards[found.provider].kind == "email"
+
+
+async def _others(runtime: Any, found: Conversation) -> tuple[str, ...]:
+    """The other readers of the customer's last mail, without the customer and without us."""
+    last = await runtime.messages.latest(found.id, ["in"])
+    mail = (last or {}).get("mail") or {}
+    channel = await runtime.channels.get(found.channel_id)
+    ours = {str(value).lower() for value in (channel.settings.values() if channel else ()) if "@" in str(value)}
+    known = ours | {found.address.external_id.lower()}
+    named = [_plain(each) for each in (*mail.get("to", ()), *mail.get("cc", ()))]
+    return tuple(dict.fromkeys(each for each in named if each and each not in known))[:20]
+
+
+def _plain(address: str) -> str:
+    """The bare address of `Name <address>`."""
+    return parseaddr(address)[1].lower()
 
 
 def snoozes(formats: Formats) -> list[Snooze]:

@@ -10,17 +10,17 @@ from aiohttp import web
 
 from base.clock import to_millisecond
 from base.errors import Conflict, NotFound, WrongInput
-from base.ids import is_id, new_id
+from base.ids import is_id
 from desk.api.scope import reading, scoped_profile, shown_identities
 from desk.auth import Principal, is_script, principal_of, require
 from desk.forms import read_form
 from desk.keys import runtime_of
-from desk.pages.composer import capabilities_of, composer_of, snoozes
+from desk.pages.composer import Fault, capabilities_of, composer_of, furnished, snoozes
 from desk.pages.consent import consent_brief
 from desk.pages.customer import customer_view, owner_name
 from desk.pages.effects import tier_names
 from desk.pages.faces import Faces
-from desk.pages.inbox_lines import Scene, lines_of
+from desk.pages.inbox_lines import Scene, is_planned, lines_of
 from desk.pages.inbox_rows import STATUS_LABELS, VIEWS, Asked, list_view, name_of, open_view, row_of
 from desk.pages.mails import mail_response
 from desk.pages.panels import Opened
@@ -28,8 +28,7 @@ from desk.pages.profile_follow_up import follow_up_panel
 from desk.pages.profile_notes import pinned_panel
 from desk.pages.reads import faces_of, journey_names, order_rows, people, run_briefs
 from desk.render import formats_of, page
-from desk.whispers import WHISPERS, Whisper
-from inbox.models import Actor, Conversation, Message, ReplyInput, conversation_of
+from inbox.models import Actor, Conversation, Message, conversation_of
 
 ROWS, LINES = 40, 60
 routes = web.RouteTableDef()
@@ -101,6 +100,12 @@ async def conversation(request: web.Request) -> web.StreamResponse:
     return await page(request, "inbox/page.html", {**listed, **values})
 
 
+async def page_again(request: web.Request, found: Conversation, fault: Fault) -> web.Response:
+    """The whole page with what speaks against an answer above its words, for browsers without scripts."""
+    values = {**await _list_part(request), **await _stage_part(request, found, fault)}
+    return await page(request, "inbox/page.html", values, status=fault.status)
+
+
 @routes.get("/inbox/{conversation_id}/lines")
 @require("viewer")
 async def lines(request: web.Request) -> web.StreamResponse:
@@ -123,35 +128,6 @@ async def mail(request: web.Request) -> web.StreamResponse:
 # -- acting --------------------------------------------------------------------------------------------------------
 
 
-@routes.post("/inbox/{conversation_id}/reply")
-@require("agent")
-async def reply(request: web.Request) -> web.StreamResponse:
-    """Answer or leave a note. The client key makes a repeated post the same message."""
-    found, form, runtime = await conversation_for(request), await read_form(request), runtime_of(request)
-    text = str(form.get("text", "")).replace("\r\n", "\n").strip()
-    note = form.get("mode") == "note"
-    if not text:
-        raise WrongInput("Write something first.")
-    written = ReplyInput(text=text, note=note)
-    key = str(form.get("client_key", ""))[:80] or new_id("msg")
-    await runtime.outbox.reply(found.id, actor_of(principal_of(request)), written, key)
-    if form.get("resolve") and not note:
-        await _act(request, found, "resolved", None)
-    return await _after(request, found)
-
-
-@routes.post("/inbox/{conversation_id}/typing")
-@require("agent")
-async def typing(request: web.Request) -> web.StreamResponse:
-    """An answer is being written: colleagues see it, and the customer where the channel shows such things."""
-    found, principal, runtime = await conversation_for(request), principal_of(request), runtime_of(request)
-    able = runtime.registry.get(found.provider).capabilities.typing
-    data = {"who": "agent", "name": principal.name, "to_customer": able}
-    whisper = Whisper("typing", found.channel_id, found.id, principal.id, data)
-    await request.config_dict[WHISPERS].say(whisper)
-    return web.Response(status=204)
-
-
 @routes.post("/inbox/{conversation_id}/assign")
 @require("agent")
 async def assign(request: web.Request) -> web.StreamResponse:
@@ -165,7 +141,7 @@ async def assign(request: web.Request) -> web.StreamResponse:
         raise WrongInput("There is no such colleague.")
     actor, name = actor_of(principal_of(request)), user.name if user else None
     await runtime.desk_actions.assign(found.id, assignee_id, actor, assignee_name=name)
-    return await _after(request, found)
+    return await after_act(request, found)
 
 
 @routes.post("/inbox/{conversation_id}/status")
@@ -173,8 +149,8 @@ async def assign(request: web.Request) -> web.StreamResponse:
 async def status(request: web.Request) -> web.StreamResponse:
     """Resolve, open again, snooze."""
     found, form = await conversation_for(request), await read_form(request)
-    await _act(request, found, str(form.get("status", "")), _instant(str(form.get("until", ""))))
-    return await _after(request, found)
+    await change_status(request, found, str(form.get("status", "")), _instant(str(form.get("until", ""))))
+    return await after_act(request, found)
 
 
 def _instant(text: str) -> datetime | None:
@@ -189,14 +165,15 @@ def _instant(text: str) -> datetime | None:
     return to_millisecond(at)
 
 
-async def _act(request: web.Request, found: Conversation, status: str, until: datetime | None) -> None:
+async def change_status(request: web.Request, found: Conversation, status: str, until: datetime | None) -> None:
+    """Set the status on behalf of who asks. Raises `WrongInput` for one that does not exist."""
     if status not in STATUS_LABELS:
         raise WrongInput("There is no such state.")
     actor = actor_of(principal_of(request))
     await runtime_of(request).desk_actions.set_status(found.id, status, actor, snoozed_until=until)
 
 
-async def _after(request: web.Request, found: Conversation) -> web.StreamResponse:
+async def after_act(request: web.Request, found: Conversation) -> web.StreamResponse:
     """Scripts get the thread anew; a plain form goes back to its page."""
     if not is_script(request):
         raise web.HTTPSeeOther(f"/inbox/{found.id}")
@@ -248,15 +225,15 @@ async def _shaped(
     return [row_of(each, asked, faces, names, principal.id, formats) for each in found]
 
 
-async def _stage_part(request: web.Request, found: Conversation) -> dict[str, Any]:
+async def _stage_part(request: web.Request, found: Conversation, fault: Fault | None = None) -> dict[str, Any]:
     head, thread, side = await asyncio.gather(
-        _head_part(request, found), _thread_part(request, found, None), _customer_part(request, found)
+        _head_part(request, found, fault), _thread_part(request, found, None), _customer_part(request, found)
     )
     pane = "customer" if request.query.get("pane") == "customer" else "conversation"
     return {**head, **thread, **side, "pane": pane}
 
 
-async def _head_part(request: web.Request, found: Conversation) -> dict[str, Any]:
+async def _head_part(request: web.Request, found: Conversation, fault: Fault | None = None) -> dict[str, Any]:
     principal, runtime = principal_of(request), runtime_of(request)
     faces, colleagues, identity = await asyncio.gather(
         faces_of(runtime), people(runtime), runtime.profiles.identity(found.identity_id)
@@ -265,6 +242,8 @@ async def _head_part(request: web.Request, found: Conversation) -> dict[str, Any
     names = {each.id: each.name for each in colleagues}
     capabilities = capabilities_of(runtime, found, identity) if found.channel_id in faces.channels else None
     composer = composer_of(capabilities, identity, formats)
+    if principal.may("agent"):
+        composer = await furnished(request, found, composer, capabilities, fault)
     view = open_view(found, _asked(request), faces, names, formats)
     return {
         "open": view, "composer": composer, "colleagues": colleagues, "may_answer": principal.may("agent"),
@@ -276,10 +255,13 @@ async def _thread_part(request: web.Request, found: Conversation, cursor: str | 
     runtime, formats = runtime_of(request), formats_of(request, principal_of(request))
     part = await runtime.messages.page(found.id, limit=LINES, cursor=cursor)
     campaigns = {each.author.id for each in part.data if each.author.type == "campaign" and each.author.id}
-    scene = Scene(found, name_of(found), formats, await journey_names(runtime, campaigns))
+    may_answer = principal_of(request).may("agent")
+    names = await journey_names(runtime, campaigns)
+    scene = Scene(found, name_of(found), formats, names, may_answer=may_answer)
+    shown = [each for each in reversed(part.data) if not (may_answer and is_planned(each))]
     query = _asked(request).query(cursor=part.next_cursor)
     earlier = f"/inbox/{found.id}/lines?{query}" if part.next_cursor else ""
-    return {"lines": lines_of(list(reversed(part.data)), scene), "earlier_href": earlier}
+    return {"lines": lines_of(shown, scene), "earlier_href": earlier}
 
 
 async def _customer_part(request: web.Request, found: Conversation) -> dict[str, Any]:

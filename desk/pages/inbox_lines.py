@@ -9,11 +9,16 @@ from typing import Any
 from urllib.parse import quote
 
 from desk.i18n import N_, Formats
+from inbox.answering import UNDO_MAX_S
 from inbox.file_types import SHOWN
 from inbox.models import Conversation, Message
 
 #: Lines of one author closer than this stand together.
 TOGETHER = timedelta(minutes=5)
+#: What waits longer than this was planned; what waits less can be taken back.
+IN_A_MOMENT = timedelta(seconds=UNDO_MAX_S)
+#: Delivery status of an answer that may be sent once more.
+REPEATABLE = frozenset({"failed", "unknown"})
 KIND_LABELS = {
     "image": N_("Picture"), "video": N_("Video"), "audio": N_("Sound"), "voice": N_("Voice message"),
     "file": N_("File"), "sticker": N_("Sticker"),
@@ -136,6 +141,12 @@ class Line:
     due_at: datetime | None = None
     client_key: str | None = None
     avatar_url: str | None = None
+    #: What the reader may do with it: take it back, send it once more, answer it in particular.
+    undo: bool = False
+    retry: bool = False
+    quotable: bool = False
+    #: It failed, and was sent once more as another line.
+    retried: bool = False
 
     @property
     def bare(self) -> bool:
@@ -146,12 +157,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Scene:
-    """Whose thread it is and who reads it. `campaigns`: names of journeys by id."""
+    """Whose thread it is and who reads it. `campaigns`: names of journeys by id; `may_answer`: the reader may write."""
 
     conversation: Conversation
     customer: str
     formats: Formats
     campaigns: Mapping[str, str] = field(default_factory=dict)
+    may_answer: bool = False
 
 
 def lines_of(messages: Sequence[Message], scene: Scene) -> list[Line]:
@@ -172,6 +184,12 @@ def lines_of(messages: Sequence[Message], scene: Scene) -> list[Line]:
         lines.append(line_of(message, scene, first=first, last=last, answered=answered))
         before = message
     return lines
+
+
+def is_planned(message: Message) -> bool:
+    """Whether it is to be sent later, beyond the moment in which any answer can be taken back."""
+    waits = message.due_at is not None and TICKS.get(message.status or "", ("",))[0] == "waiting"
+    return waits and message.due_at is not None and message.due_at - message.provider_at > IN_A_MOMENT
 
 
 def _day(message: Message, formats: Formats) -> str:
@@ -198,6 +216,7 @@ def line_of(
     failed, detail = _failure(message, tick, formats)
     deleted = message.deleted_at is not None
     where = f"/inbox/{scene.conversation.id}"
+    ours = scene.may_answer and message.direction == "out" and message.author.type == "agent"
     return Line(
         kind=message.direction,
         id=message.id,
@@ -234,6 +253,10 @@ def line_of(
         unsupported=message.unsupported or "",
         due_at=message.due_at if tick == "waiting" else None,
         client_key=message.client_key,
+        undo=ours and tick == "waiting" and message.due_at is not None and message.due_at > formats.now,
+        retry=ours and tick in REPEATABLE and message.retried_by is None,
+        quotable=scene.may_answer and message.direction in ("in", "out") and not deleted,
+        retried=message.retried_by is not None,
     )  # fmt: skip
 
 

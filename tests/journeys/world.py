@@ -30,6 +30,7 @@ from base.mongo import UNAVAILABLE
 from base.secret_box import SecretBox
 from base.settings import Settings
 from campaigns.live import FRESH_S
+from inbox.answering import AnsweringRules
 from rapport.embedded import Servers
 from rapport.migrations import migrate
 from rapport.runtime import Runtime, open_runtime
@@ -247,6 +248,8 @@ async def opened_world(servers: Servers, folder: Path, name: str) -> AsyncIterat
         await eventually(partial(_migrated, runtime), "a database in shape", within_s=150)
         stack.push_async_callback(runtime.db.drop)
         client = await stack.enter_async_context(AsyncMongoClient[dict[str, Any]](servers.mongo_url))
+        # Stories answer often; those about taking back choose a time for it themselves.
+        await runtime.answering.choose(AnsweringRules(undo_s=0), "stories")
         token, _ = await runtime.accounts.new_token("stories", "admin")
         outside = await _outside(stack)
         fleet = Fleet(environment, folder / "fleet.log")

@@ -2,9 +2,10 @@
 const csrf = document.querySelector("meta[name=csrf]")?.content ?? "";
 
 export class Refusal extends Error {
-  constructor(status, detail) {
+  constructor(status, detail, code = "") {
     super(detail);
     this.status = status;
+    this.code = code;
   }
 }
 
@@ -19,7 +20,7 @@ export async function ask(url, { method = "GET", body, headers = {}, ...rest } =
   }
   if (!answer.ok) {
     const problem = await answer.json().catch(() => ({}));
-    throw new Refusal(answer.status, problem.detail ?? answer.statusText);
+    throw new Refusal(answer.status, problem.detail ?? answer.statusText, problem.code);
   }
   return answer;
 }

@@ -1,8 +1,10 @@
 // The inbox: opens conversations without leaving the page, follows the stream, sends at once, knows the keys.
-import { Refusal, ask, part, toast } from "./ask.js";
+import { Refusal, part, toast } from "./ask.js";
+import { adopt, keepDraft, noteSeen, quote, ready, serve } from "./composer.js";
 import { shortcuts } from "./desk.js";
 import { on } from "./live.js";
-import { age, span, word } from "./words.js";
+import "./voice.js";
+import { age, word } from "./words.js";
 
 const inbox = document.querySelector("[data-inbox]");
 const rows = () => document.getElementById("rows");
@@ -43,6 +45,7 @@ async function show(href, { push = true, focus = false } = {}) {
   document.querySelector(`#row-${CSS.escape(open())}`)?.classList.remove("is-unread");
   document.querySelector(`#row-${CSS.escape(open())} .count`)?.remove();
   ready();
+  age();
   if (focus) writing()?.focus();
 }
 
@@ -179,11 +182,12 @@ async function freshThread() {
   }
 }
 
-function apply(fresh, id) {
+function apply(fresh, id, force = false) {
   if (id !== open()) return;
   const incoming = fresh.getElementById("lines");
   reconcile(lines(), incoming);
   swap("talk-actions", fresh);
+  swap("planned", fresh);
   const slot = document.getElementById("composer-slot");
   const next = fresh.getElementById("composer-slot");
   if (slot && next && (slot.dataset.closed !== next.dataset.closed)) {
@@ -194,14 +198,16 @@ function apply(fresh, id) {
   } else {
     const until = slot?.querySelector("[data-window]");
     if (until && next?.dataset.until) until.dataset.window = next.dataset.until;
+    adopt(next, force);
   }
+  noteSeen();
   age();
 }
 
 function swap(id, fresh) {
   const old = document.getElementById(id);
   const next = fresh.getElementById(id);
-  if (old && next && old.innerHTML !== next.innerHTML && !old.querySelector("details[open]")) old.replaceChildren(...next.childNodes);
+  if (old && next && old.innerHTML !== next.innerHTML && !old.querySelector("details.menu[open]")) old.replaceChildren(...next.childNodes);
 }
 
 /** Keyed: same id and same text stays; a line sent from here gives its place to the one the server knows. */
@@ -258,157 +264,13 @@ document.addEventListener("click", async (event) => {
   } catch (error) { toast(error.message || word("failed")); }
 });
 
-// -- writing ---------------------------------------------------------------------------------------------------------
+// -- acting ----------------------------------------------------------------------------------------------------------
 
-const draftKey = (id, note) => `rapport:draft:${id}:${note ? "note" : "reply"}`;
-const isNote = () => Boolean(document.querySelector("[data-composer] [value=note]:checked"));
-let mode = false;
-
-function keepDraft() {
-  const field = writing();
-  const id = document.querySelector("[data-composer]")?.dataset.draft;
-  if (!field || !id) return;
-  try {
-    if (field.value.trim()) localStorage.setItem(draftKey(id, mode), field.value);
-    else localStorage.removeItem(draftKey(id, mode));
-  } catch { /* private browsing */ }
-}
-
-function loadDraft() {
-  const field = writing();
-  const id = document.querySelector("[data-composer]")?.dataset.draft;
-  mode = isNote();
-  if (!field || !id) return;
-  field.value = localStorage.getItem(draftKey(id, mode)) ?? "";
-  field.dataset.reply ??= field.placeholder;
-  field.placeholder = mode ? field.dataset.notePlaceholder : field.dataset.reply;
-  measure();
-}
-
-function measure() {
-  const field = writing();
-  const label = document.querySelector("[data-length]");
-  if (!field || !label) return;
-  const limit = Number(field.getAttribute("maxlength"));
-  const used = field.value.length;
-  label.hidden = mode || used < limit * 0.8;
-  label.textContent = `${used} / ${limit}`;
-  label.classList.toggle("is-over", used >= limit);
-}
-
-function ready() {
-  loadDraft();
-  tick();
-  age();
-}
-
-document.addEventListener("input", (event) => {
-  if (event.target === writing()) { measure(); keepDraft(); sayTyping(); }
-});
-document.addEventListener("change", (event) => {
-  if (event.target.name !== "mode") return;
-  keepDraft();
-  loadDraft();
-  writing()?.focus();
-});
-document.addEventListener("keydown", (event) => {
-  if (event.target === writing() && event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
-    event.preventDefault();
-    event.target.form.requestSubmit(event.target.form.querySelector("[data-send]"));
-  }
-});
 document.addEventListener("submit", (event) => {
-  const form = event.target;
-  if (form.matches("[data-composer]")) {
-    event.preventDefault();
-    const field = writing();
-    if (event.submitter?.name !== "send" && !field.value.trim()) return field.focus();
-    send(form, event.submitter);
-  } else if (form.matches("[data-action]")) {
-    event.preventDefault();
-    act(form, event.submitter);
-  }
+  if (!event.target.matches("[data-action]")) return;
+  event.preventDefault();
+  act(event.target, event.submitter);
 });
-
-/** The line stands there at once; the server's own takes its place by the client key. A repeat can't double it. */
-async function send(form, submitter) {
-  const id = open();
-  const data = new FormData(form, submitter);
-  const key = data.get("client_key");
-  const line = submitter?.name === "send" ? null : optimistic(data, key);
-  if (line) lines().append(line);
-  localStorage.removeItem(draftKey(id, mode));
-  writing().value = "";
-  form.querySelector("[name=client_key]").value = freshKey();
-  form.querySelector("[name=resolve]").checked = false;
-  if (mode) form.querySelector("[value=reply]").click();
-  measure();
-  await deliver(form.action, data, line, id);
-}
-
-async function deliver(url, data, line, id) {
-  line?.classList.remove("is-unsent");
-  line?.classList.add("is-sending");
-  for (let attempt = 0; ; attempt++) {
-    try {
-      const fresh = await part(url, { method: "POST", body: new URLSearchParams(data) });
-      if (id === open()) apply(fresh, id);
-      else line?.remove();
-      return;
-    } catch (error) {
-      const passing = !(error instanceof Refusal) || [409, 429, 502, 503, 504].includes(error.status);
-      if (passing && attempt < 4) {
-        await new Promise((done) => setTimeout(done, 600 * 2 ** attempt));
-        continue;
-      }
-      unsent(line, error.message || word("failed"), () => deliver(url, data, line, id));
-      return;
-    }
-  }
-}
-
-function optimistic(data, key) {
-  const line = document.createElement("li");
-  const note = data.get("mode") === "note";
-  line.className = `line line-${note ? "note" : "out"} line-first is-sending`;
-  line.dataset.id = key;
-  line.dataset.key = key;
-  line.dataset.testid = "message";
-  const body = document.createElement("div");
-  body.className = "line-body";
-  const bubble = document.createElement("div");
-  bubble.className = "bubble";
-  const text = document.createElement("div");
-  text.className = "text";
-  text.dir = "auto";
-  text.textContent = data.get("text").trim();
-  const foot = document.createElement("p");
-  foot.className = "line-foot";
-  foot.textContent = `${word("sending")}…`;
-  bubble.append(text);
-  body.append(bubble, foot);
-  line.append(body);
-  return line;
-}
-
-function unsent(line, why, retry) {
-  if (!line) return toast(why);
-  line.classList.remove("is-sending");
-  line.classList.add("is-unsent");
-  line.dataset.status = "failed";
-  const foot = line.querySelector(".line-foot");
-  foot.className = "line-foot line-fault";
-  const button = document.createElement("button");
-  button.className = "button button-small";
-  button.type = "button";
-  button.textContent = word("retry");
-  button.addEventListener("click", () => { foot.textContent = `${word("sending")}…`; retry(); });
-  const strong = document.createElement("b");
-  strong.textContent = `${word("not_sent")}. `;
-  foot.replaceChildren(strong, why, " ", button);
-}
-
-const freshKey = () => `web_${crypto.getRandomValues(new Uint32Array(4)).join("")}`;
 
 async function act(form, submitter) {
   const data = new FormData(form, submitter);
@@ -416,9 +278,12 @@ async function act(form, submitter) {
   for (const menu of document.querySelectorAll("details.menu[open]")) menu.open = false;
   const leaves = ["resolved", "snoozed"].includes(data.get("status"));
   const next = leaves ? neighbour(1) ?? neighbour(-1) : null;
+  const takesBack = form.matches("[data-takes-back]");
   try {
+    if (takesBack) await keepDraft();
     const fresh = await part(form.action, { method: "POST", body: new URLSearchParams(data) });
-    if (id === open()) apply(fresh, id);
+    if (id === open()) apply(fresh, id, takesBack);
+    if (takesBack && id === open()) writing()?.focus();
     if (leaves && next && matchMedia("(min-width: 48rem)").matches) show(next.href);
     changed.add(id);
     rowTimer ||= setTimeout(freshRows, 50);
@@ -429,7 +294,6 @@ async function act(form, submitter) {
 
 /** Who is typing in the open conversation → until when it is believed. */
 const typists = new Map();
-let saidTyping = 0;
 
 function showTyping() {
   const place = document.getElementById("typing");
@@ -454,26 +318,6 @@ on("message.created", (data) => {
   showTyping();
 });
 
-/** Colleagues and, where the channel shows it, the customer see that an answer is being written; never a note. */
-function sayTyping() {
-  const id = document.querySelector("[data-composer]")?.dataset.draft;
-  if (!id || isNote() || !writing()?.value.trim() || Date.now() - saidTyping < 3000) return;
-  saidTyping = Date.now();
-  ask(`/inbox/${id}/typing`, { method: "POST" }).catch(() => { /* nobody misses it */ });
-}
-
-// -- the clock -------------------------------------------------------------------------------------------------------
-
-function tick() {
-  const label = document.querySelector("[data-window]");
-  if (!label) return;
-  const left = (Date.parse(label.dataset.window) - Date.now()) / 1000;
-  if (left <= 0) return freshThread();
-  label.classList.toggle("window-soon", left < 7200);
-  label.querySelector("span").textContent = word("left").replace("#", span(left, 2));
-}
-setInterval(tick, 20000);
-
 // -- the keys --------------------------------------------------------------------------------------------------------
 
 function neighbour(step) {
@@ -496,6 +340,8 @@ const KEYS = {
   r: () => chooseMode("reply"),
   n: () => chooseMode("note"),
   e: () => press('[data-action] [value="resolved"]'),
+  q: () => quote([...lines().querySelectorAll(".line-in")].at(-1)),
+  z: () => [...lines().querySelectorAll("[data-takes-back] button")].at(-1)?.click(),
   a: () => menu("assign"),
   s: () => menu("snooze"),
   "/": () => document.querySelector(".queue-search input")?.focus(),
@@ -511,4 +357,5 @@ document.addEventListener("keydown", (event) => {
   action();
 });
 
+serve({ open, lines, apply, freshThread });
 ready();

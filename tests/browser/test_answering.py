@@ -1,0 +1,127 @@
+"""Answering in the browser: taking back, drafts on two devices, files, quotes, later, emoji, and news while one writes."""
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from playwright.async_api import Page, expect
+
+from inbox.answering import AnsweringRules
+from tests.browser.conftest import Colleagues, Talk
+from tests.browser.windows import Windows, live
+from tests.journeys.outside import eventually
+from tests.journeys.world import World
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+Begin = Callable[[str, str], Awaitable[Talk]]
+
+
+@pytest.fixture
+async def undo_s(world: World) -> AsyncIterator[int]:
+    """Answers can be taken back for a long while."""
+    await world.runtime.answering.choose(AnsweringRules(undo_s=40), "stories")
+    yield 40
+    await world.runtime.answering.choose(AnsweringRules(undo_s=0), "stories")
+
+
+def line(page: Page, text: str):  # type: ignore[no-untyped-def]
+    """The line of the thread with this text."""
+    return page.get_by_test_id("messages").get_by_test_id("message").filter(has_text=text)
+
+
+async def at(windows: Windows, who: object, talk: Talk, **options: object) -> Page:
+    page = await windows.open(who, **options)  # type: ignore[arg-type]
+    await page.goto(f"{talk.path}?view=all")
+    await live(page)
+    return page
+
+
+async def test_an_answer_is_taken_back_written_on_and_a_draft_follows_its_writer(
+    windows: Windows, colleagues: Colleagues, world: World, begun: Begin, undo_s: int
+) -> None:
+    talk = await begun("Undo Uma", "Do you ship to Norway?")
+    bo = await at(windows, colleagues.bo, talk)
+    text = bo.get_by_test_id("composer-text")
+    await text.fill("No, we do not.")
+    await bo.get_by_test_id("send").click()
+    await expect(line(bo, "No, we do not.").get_by_test_id("undo")).to_be_visible()
+    await expect(line(bo, "No, we do not.")).to_contain_text(re.compile(r"goes out in \d+ s"))
+    await expect(text).to_have_value("")
+    await text.fill("Begun since")
+    await bo.keyboard.press("Escape")
+    await bo.keyboard.press("z")
+    await expect(line(bo, "No, we do not.")).to_have_count(0)
+    await expect(text).to_have_value("No, we do not.\n\nBegun since")
+    assert world.outside.of(talk.channel.account, talk.one.phone) == []
+
+    # The words wait on the server: another window of the same person has them, a colleague has not.
+    await text.fill("Yes, we do!")
+    key = f"{talk.row['id']}:"
+    drafts = world.runtime.db.collection("drafts")
+
+    async def kept() -> bool:
+        return await drafts.count_documents({"_id": {"$regex": f"^{key}"}, "text": "Yes, we do!"}) == 1
+
+    await eventually(kept, "the draft on the server")
+    other, cleo = await at(windows, colleagues.bo, talk), await at(windows, colleagues.cleo, talk)
+    await expect(other.get_by_test_id("composer-text")).to_have_value("Yes, we do!")
+    await expect(cleo.get_by_test_id("composer-text")).to_have_value("")
+
+
+async def test_files_quotes_emoji_and_a_later_time(
+    windows: Windows, colleagues: Colleagues, world: World, begun: Begin
+) -> None:
+    talk = await begun("Parcel Pam", "Where is my parcel?")
+    page = await at(windows, colleagues.bo, talk)
+    text = page.get_by_test_id("composer-text")
+    picture = {"name": "map.png", "mimeType": "image/png", "buffer": b"\x89PNG\r\n\x1a\n" + b"\0" * 40}
+    await page.get_by_test_id("files").set_input_files([picture])  # type: ignore[list-item]
+    await expect(page.get_by_test_id("chosen-files")).to_contain_text("map.png")
+    await expect(page.get_by_test_id("chosen-files")).to_contain_text("KB")
+    await line(page, "Where is my parcel?").hover()
+    await line(page, "Where is my parcel?").get_by_test_id("quote").click()
+    await expect(page.get_by_test_id("quoting")).to_contain_text("Where is my parcel?")
+    await text.fill("Here ")
+    await page.get_by_test_id("emoji").click()
+    await page.get_by_label("Search emoji").fill("包裹")
+    await page.get_by_test_id("emoji-picker").get_by_role("button").first.click()
+    await expect(text).to_have_value("Here 📦")
+    await page.get_by_test_id("send").click()
+    sent = line(page, "Here 📦")
+    await expect(sent).to_have_attribute("data-status", re.compile("sent|failed"))
+    await expect(sent.locator(".quote")).to_contain_text("Where is my parcel?")
+    await expect(page.get_by_test_id("quoting")).to_be_hidden()
+
+    await text.fill("Has it come?")
+    await page.get_by_test_id("later").click()
+    await page.get_by_role("button", name=re.compile("Tomorrow morning")).click()
+    await expect(page.get_by_test_id("planned-line")).to_contain_text("Has it come?")
+    await expect(line(page, "Has it come?")).to_have_count(0)
+    await page.get_by_test_id("take-back").click()
+    await expect(page.get_by_test_id("planned")).to_have_count(0)
+    await expect(text).to_have_value("Has it come?")
+
+
+async def test_news_that_came_while_one_wrote_is_asked_about(
+    windows: Windows, colleagues: Colleagues, world: World, begun: Begin
+) -> None:
+    talk = await begun("Newsy Ned", "One please")
+    page = await at(windows, colleagues.bo, talk)
+    await page.get_by_test_id("composer-text").fill("One is on its way.")
+    await page.context.set_offline(True)  # what comes now is not seen
+    await talk.channel.says(talk.one, "Make that two")
+    await page.get_by_test_id("send").click()
+    await page.context.set_offline(False)
+    windows.forgive("ERR_INTERNET_DISCONNECTED|409")
+    unsent = line(page, "One is on its way.")
+    await expect(unsent.get_by_test_id("send-anyway")).to_be_visible()
+    await expect(line(page, "Make that two")).to_have_count(1)
+    await unsent.get_by_test_id("edit-unsent").click()
+    await expect(page.get_by_test_id("composer-text")).to_have_value("One is on its way.")
+    await page.get_by_test_id("composer-text").fill("Two are on their way.")
+    await page.wait_for_timeout(2000)  # long enough to have read it
+    await page.get_by_test_id("send").click()
+    await expect(line(page, "Two are on their way.")).to_have_attribute("data-status", "sent")
+    calls = world.outside.of(talk.channel.account, talk.one.phone)
+    assert [call.text for call in calls] == ["Two are on their way."]
+    windows.forgive("ERR_INTERNET_DISCONNECTED|409|ERR_NETWORK_CHANGED")
