@@ -22,6 +22,7 @@ from desk.middleware import ERROR_PAGE, MIDDLEWARES, harden
 from desk.pages import (
     account,
     approved,
+    audit,
     blocked,
     board,
     brand,
@@ -91,6 +92,7 @@ PAGES = (
     unsubscribe, preferences, sent_mail, brand, links, link_settings, tester_settings, call_settings,
     people, account, webhooks_out,
     people, account, composing,
+    people, account, audit,
 )  # fmt: skip
 
 

@@ -13,6 +13,8 @@ from base.errors import WrongInput
 if TYPE_CHECKING:
     from multidict import MultiDictProxy
 
+#: Names of the fields that a request brought.
+FIELDS: web.RequestKey[tuple[str, ...]] = web.RequestKey("fields", tuple)
 #: A sender slower than this is let go, seconds.
 BODY_TIMEOUT_S = 15.0
 
@@ -26,8 +28,10 @@ async def read_form(
     """
     try:
         async with asyncio.timeout(timeout_s or BODY_TIMEOUT_S):
-            return await request.post()
+            form = await request.post()
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
     except (HttpProcessingError, web.RequestPayloadError, ValueError, LookupError):
         raise WrongInput("The form cannot be read.") from None
+    request[FIELDS] = tuple(dict.fromkeys(name for name in form if name != "csrf"))
+    return form

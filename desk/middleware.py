@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from base.errors import RapportError
+from desk.auditing import audited
 from desk.auth import is_api, is_script
 from desk.live import position_of
 from desk.problems import Problem, problem_of, problem_response
@@ -108,4 +109,4 @@ async def answer(request: web.Request, problem: Problem) -> web.StreamResponse:
     return await page(request, problem)
 
 
-MIDDLEWARES = (identify, answer_errors)
+MIDDLEWARES = (identify, answer_errors, audited)

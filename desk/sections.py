@@ -59,6 +59,7 @@ SETTINGS: tuple[tuple[str, tuple[Section, ...]], ...] = (
     )),
     (N_("Team"), (
         Section("/settings/people", N_("People"), ("admin",), whole=True),
+        Section("/settings/audit", N_("Audit"), ("admin",), whole=True),
     )),
     (N_("Programs"), (
         Section("/api/docs", N_("API")),

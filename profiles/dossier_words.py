@@ -76,6 +76,7 @@ TECHNICAL: Mapping[str, Said] = {
     "idempotency_texts": ("Further answers of that kind", "其他此类答复"),
     "import_cells": ("Rows of lists that nobody has taken", "尚未导入的名单行"),
     "tag_moves": ("Labels that are renamed", "正在重命名的标签"),
+    "audit": ("When colleagues changed or looked at something about you", "同事更改或查看您的资料的时间"),
     "export_files": ("Lists that were taken out", "导出的名单"),
 }
 OTHER: Said = ("Other records", "其他记录")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from base.mongo import Database, Document
 from campaigns.store import CouponRoom
 from desk.store import AnswerRoom, AnswerTextRoom, DeskStore
+from desk.team.store import AuditRoom
 from inbox.store import FileRoom, FileStore
 from inbox.store.early import early_of
 from orders.store import OrderStore
@@ -164,6 +165,7 @@ def all_holdings(database: Database, orders: OrderStore, desk: DeskStore, mentio
         Held(database, "privacy_requests", _requests),
         Held(database, "events"),
         Held(database, "feed", _notices),
+        AuditRoom(database),
         AnswerRoom(desk),
         DossierRoom(dossiers),
         Held(database, "identities"),

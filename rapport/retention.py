@@ -33,6 +33,8 @@ def kinds_of(database: Database, journal: Journal, holdings: Holdings) -> list[K
     links = Aged(database, "tracked_links", lambda at: {"used_at": {"$lt": at}})
     erasures = Aged(database, "erasures", lambda at: {"done_at": {"$lt": at}})
 
+    audit = Aged(database, "audit", partial(_made, "aud"))
+
     async def close_talks(at: datetime, limit: int) -> int:
         """Messages and files first, so that what is cut short is found again by its conversation."""
         ids = await talks.ids(at, min(limit, 50))
@@ -67,6 +69,7 @@ def kinds_of(database: Database, journal: Journal, holdings: Holdings) -> list[K
         Kind("media", None, 30, media.count, drop_media),
         Kind("closed_conversations", None, 30, talks.count, close_talks),
         Kind("events", None, 90, events.count, events.remove),
+        Kind("audit", 400, 90, audit.count, audit.remove),
         Kind("erasure_log", 1095, 365, erasures.count, erasures.remove),
     ]
 

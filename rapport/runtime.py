@@ -52,9 +52,10 @@ from channels.registry import Registry
 from channels.store import ChannelStore
 from desk.accounts import Accounts
 from desk.store import DeskStore
+from desk.team.audit import AuditBook
 from desk.team.leaving import Leaving
 from desk.team.letters import Letters
-from desk.team.store import FactorStore, RuleStore
+from desk.team.store import AuditStore, FactorStore, RuleStore
 from desk.team.two_factor import TwoFactor
 from inbox.afterthoughts import Afterthoughts
 from inbox.answering import Answering
@@ -238,6 +239,7 @@ class Runtime:
             plumbing.settings.business_name,
         )  # fmt: skip
         self.accounts = Accounts(self.users, plumbing.clock, factors=self.two_factor)
+        self.audit = AuditBook(AuditStore(plumbing.db), plumbing.clock, inbox.conversations.rows)
         self.letters = Letters(plumbing.channels, plumbing.registry)
         self.leaving = Leaving(inbox.conversations, inbox.actions)
         self.heartbeats = Heartbeats(plumbing.db, plumbing.clock)

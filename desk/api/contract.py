@@ -24,6 +24,7 @@ from desk.api.once import HEADER, once
 from desk.api.reading import read_body, read_bytes, read_query, refuse_body, refuse_query
 from desk.api.shapes import plain
 from desk.auth import STANDS_FOR, Principal, principal_of, require
+from desk.forms import FIELDS
 from desk.keys import ACCOUNTS, runtime_of
 from desk.store import Role
 
@@ -128,7 +129,9 @@ class Operation:
     def route(self) -> web.RouteDef:
         """For the application. An id that has not the right form fits no route: 404."""
         path = self.base + PARAMETER.sub(lambda found: f"{{{found[1]}:{_pattern(found[2])}}}", self.path)
-        return web.route(self.method, path, require(*self.roles)(partial(_handle, self)))
+        handler = require(*self.roles)(partial(_handle, self))
+        handler.operation = self.name  # type: ignore[attr-defined]
+        return web.route(self.method, path, handler)
 
 
 class Operations:
@@ -186,6 +189,8 @@ async def _carry_out(operation: Operation, request: web.Request, raw: bytes) -> 
         read_query(operation.query, request) if operation.query else None,
         read_body(operation.body, raw) if operation.body else None,
     )
+    if operation.body:
+        request[FIELDS] = tuple(call.body.model_fields_set)
     answer = await operation.carry(call)
     if isinstance(answer, web.StreamResponse):
         return answer

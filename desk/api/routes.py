@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from desk.api import (
+    audit,
     blocked_values,
     broadcasts,
     channels,
@@ -54,6 +55,8 @@ RESOURCES = (
     blocked_values, imports, exports, privacy, consent_groups, conversations, drafts, messages, files, events, orders,
     templates, snippets, offers, broadcasts, journeys, webhook_secret, webhook_endpoints, enrolments,
     policies, sends, results, tasks, people, me, stream, health,
+    templates, snippets, offers, broadcasts, journeys, webhook_secret, enrolments, policies, sends, results, tasks,
+    people, me, audit, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 

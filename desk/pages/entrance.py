@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from base.errors import Conflict, RapportError, Refused, TooMany, WrongInput
 from desk.accounts import FIRST_ADMINISTRATOR
+from desk.auditing import CAME_IN
 from desk.auth import (
     address_of,
     authenticate,
@@ -77,6 +78,7 @@ async def sign_in(request: web.Request) -> web.StreamResponse:
 
 
 async def _come_in(request: web.Request, secret: str, user: User, following: str, zone: str) -> web.StreamResponse:
+    request[CAME_IN] = user.id
     old = request.cookies.get(cookie_name(request))
     store = request.config_dict[ACCOUNTS].store
     if old:
@@ -103,6 +105,7 @@ async def give_code(request: web.Request) -> web.StreamResponse:
     """A session that opens something, under a new id."""
     check_origin(request)
     form, user = await read_form(request), await _pending(request)
+    request[CAME_IN] = user.id
     accounts, following = request.config_dict[ACCOUNTS], local_path(str(form.get("next", "/")))
     pending, code = request.cookies.get(cookie_name(request), ""), str(form.get("code", ""))[:60]
     codes: list[str] = []

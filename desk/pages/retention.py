@@ -46,6 +46,7 @@ KINDS = {
     "media": (N_("Files"), N_("Pictures, sounds and documents of messages. The messages stay.")),
     "closed_conversations": (N_("Closed conversations"), N_("With all their messages and files.")),
     "events": (N_("Timeline"), N_("Everything that happened with people.")),
+    "audit": (N_("Audit"), N_("Who of your colleagues did and saw what.")),
     "erasure_log": (N_("Erasure log"), N_("Who asked for an erasure, when, and how much went.")),
 }  # fmt: skip
 

@@ -5,14 +5,26 @@ Secrets of factors are sealed by who hands them in; of recovery codes only the f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from base.clock import Clock
-from base.mongo import Database, Document
+from base.ids import id_before
+from base.mongo import ASCENDING, DESCENDING, WAIT_MS, Database, Document, Indexes, IndexModel
+from base.pages import Page, newest_first
+from profiles.holdings import Traces
+from webhooks.journal import GroupCommit
 
+INDEXES: Indexes = {
+    "audit": [
+        IndexModel([("by", ASCENDING), ("_id", DESCENDING)], name="by"),
+        IndexModel([("about", ASCENDING), ("_id", DESCENDING)], name="about"),
+        IndexModel([("kind", ASCENDING), ("_id", DESCENDING)], name="kind"),
+        IndexModel([("profile_ids", ASCENDING)], name="people", sparse=True),
+    ]
+}
 RULES = "team"
 
 
@@ -101,3 +113,55 @@ class RuleStore:
     async def choose(self, change: Mapping[str, Any]) -> None:
         """Replace these parts."""
         await self._rows.update_one({"_id": RULES}, {"$set": dict(change)}, upsert=True)
+
+
+class AuditStore:
+    """Rows that are only added. Many requests at once share one write."""
+
+    def __init__(self, database: Database) -> None:
+        self._rows = database.collection("audit")
+        self._group = GroupCommit(self._rows)
+
+    async def add(self, row: Document) -> None:
+        """Keep a row; returning means that a majority has it."""
+        await self._group.insert(row)
+
+    async def page(
+        self, wanted: Mapping[str, Any], *, since: datetime | None, until: datetime | None, limit: int | None,
+        cursor: str | None,
+    ) -> Page[Document]:  # fmt: skip
+        """Newest first. Ids sort by time, so a time is a place among them."""
+        times = {"$gte": id_before("aud", since) if since else None, "$lt": id_before("aud", until) if until else None}
+        bounds = [{"_id": {sign: value}} for sign, value in times.items() if value is not None]
+        return await newest_first(self._rows, {**wanted, **({"$and": bounds} if bounds else {})}, limit, cursor)
+
+
+class AuditRoom:
+    """What was done and seen about a person, as `profiles.holdings.Room`. The rows stay: they are about colleagues,
+    and forget the customer."""
+
+    name = "audit"
+    read_whole = False
+
+    def __init__(self, database: Database) -> None:
+        self._rows = database.collection("audit")
+
+    async def rows(self, traces: Traces) -> AsyncIterator[Document]:
+        """When something was done or looked at, and what; not by whom."""
+        shown = {"at": 1, "kind": 1, "what": 1}
+        async for row in self._rows.find(_of(traces), shown).sort("_id", ASCENDING):
+            yield {"id": row["_id"], "at": row["at"], "kind": row["kind"], "what": row["what"]}
+
+    async def count(self, traces: Traces) -> int:
+        """How many rows."""
+        return await self._rows.count_documents(_of(traces), maxTimeMS=WAIT_MS)
+
+    async def erase(self, traces: Traces) -> int:
+        """Take the person's ids out."""
+        ids = [*traces.profile_ids, *traces.identity_ids]
+        change = {"$pullAll": {"profile_ids": ids, "about": ids}}
+        return int((await self._rows.update_many(_of(traces), change)).modified_count)
+
+
+def _of(traces: Traces) -> Document:
+    return {"profile_ids": {"$in": list(traces.profile_ids)}}

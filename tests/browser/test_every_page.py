@@ -162,7 +162,8 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         "retention": "/settings/retention", "tracking": "/settings/tracking", "links": "/settings/links",
         "new-site": "/settings/tracking/new", "board-lost": "/profiles/board?open=lost",
         "people-of-the-house": "/settings/people", "colleague": f"/settings/people/{await colleague(world)}",
-        "account": "/account", "new-channel": "/settings/channels/new/email", "api-docs": "/api/docs",
+        "account": "/account", "audit": "/settings/audit",
+        "new-channel": "/settings/channels/new/email", "api-docs": "/api/docs",
     }  # fmt: skip
     await world.end_journeys()
 

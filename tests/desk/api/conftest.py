@@ -41,7 +41,7 @@ ROLES = ("admin", "marketer", "agent", "viewer")
 #: Planted where secrets belong; must stand in no answer.
 CANARY = "whsec_" + "Q0FOQVJZQ0FOQVJZQ0FOQVJZQ0FOQVJZ"
 #: Bookkeeping of the API itself, not data that anybody wrote.
-NOT_DATA = frozenset({"tokens", "idempotency", "sessions"})
+NOT_DATA = frozenset({"tokens", "idempotency", "sessions", "audit"})
 
 
 @dataclass

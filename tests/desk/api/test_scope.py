@@ -182,7 +182,7 @@ async def test_what_is_on_another_channel_is_not_there(world: World, role: str) 
 async def test_a_limited_administrator_does_not_reach_beyond(world: World) -> None:
     before = await world.digest()
     names = ("create_channel", "list_users", "invite_user", "change_user", "reset_factor",
-             "get_team_rules", "replace_team_rules", "renew_link", "list_tokens", "create_token",
+             "list_audit", "get_team_rules", "replace_team_rules", "renew_link", "list_tokens", "create_token",
              "revoke_token", "create_journey", "install_recipe", "change_journey", "publish_journey", "undo_migration",
              "migrate_journey",             "set_journey_status", "create_broadcast", "list_testers", "replace_testers",
              "create_template", "change_template", "delete_template", "replace_sending_policies", "resume_step",
