@@ -106,10 +106,11 @@ class HouseRules:
         """The same once more, and those that may go have their slots. Nothing but the call may follow."""
         rules, cases, found = await self._asked(asked, now)
         capped = [case for case in cases if case.send.send_class in rules.policies.capped]
+        beside = frozenset(case.send.id for case in capped)
         for begin in range(0, len(capped), AT_ONCE):
             some = capped[begin : begin + AT_ONCE]
             for case, full in zip(
-                some, await asyncio.gather(*(self._take(rules, each, now) for each in some)), strict=True
+                some, await asyncio.gather(*(self._take(rules, each, now, beside) for each in some)), strict=True
             ):
                 if full is not None:
                     found[case.send.id] = _held(case, full)
@@ -169,8 +170,8 @@ class HouseRules:
 
     # -- taking ------------------------------------------------------------------------------------------------
 
-    async def _take(self, rules: _Rules, case: _Case, now: datetime) -> Full | None:
-        """Take the slot; the cap that leaves no room when it cannot be had."""
+    async def _take(self, rules: _Rules, case: _Case, now: datetime, beside: frozenset[str]) -> Full | None:
+        """Take the slot; the cap that leaves no room when it cannot be had. `beside`: all that want one now."""
         caps, horizon = rules.policies.caps, now - rules.policies.horizon
         full = None
         for _ in range(ROUNDS):
@@ -178,18 +179,20 @@ class HouseRules:
                 return None
             known = (await self._slots.of_people([case.profile_id], rules.edition)).get(case.profile_id)
             if known is None:
-                await self._make(rules, case, horizon)
+                await self._make(rules, case, horizon, beside)
                 continue
             full = fullest(caps, case.slot, known, case.zone, now)
             if full is not None and not await self._gave_back(case, known):
                 return full
         return full or Full(caps[0], now + rules.policies.breaker.within)  # a crowd: again a little later
 
-    async def _make(self, rules: _Rules, case: _Case, horizon: datetime) -> None:
+    async def _make(self, rules: _Rules, case: _Case, horizon: datetime, beside: frozenset[str]) -> None:
+        """What the ledger tells, without those that stand beside: they are handed over, but not called before each has
+        its own slot. Counted, three at once would keep each other back, and none would go."""
         ids = list(dict.fromkeys([case.profile_id, case.send.profile_id]))
         rows = await self._sends.gone_to(ids, rules.policies.capped, horizon)
         providers = await self._providers({row["channel_id"] for row in rows})
-        slots = [_slot_of_row(row, providers) for row in rows if row["_id"] != case.send.id]
+        slots = [_slot_of_row(row, providers) for row in rows if row["_id"] not in beside]
         await self._slots.make(case.profile_id, slots, rules.edition)
 
     async def _gave_back(self, case: _Case, known: Sequence[Slot]) -> list[Slot]:

@@ -97,6 +97,17 @@ async def test_a_cap_is_exact_whoever_takes_at_once(world: World) -> None:
     assert row is not None and len(row["slots"]) == 3
 
 
+async def test_of_three_at_once_one_goes_although_nobody_was_counted_before(world: World) -> None:
+    """Each saw the two others handed over and took them for gone: all three waited until the next day."""
+    await rule(world, caps=[{"most": 1, "per": "P1D"}])
+    anna = await world.person()
+    for name in ("A", "B", "C"):
+        await enrol(world, await world.journey(HELLO, name=name), anna)
+    await world.settle()
+    assert len(world.sent()) == 1
+    assert Counter(row["state"] for row in await sends(world)) == {"accepted": 1, "deferred": 2}
+
+
 async def test_two_workers_deliver_many_and_nobody_gets_more(world: World, post: Post) -> None:
     """The whole way: three broadcasts to the same forty people, two deliveries side by side."""
     await rule(world, caps=[{"most": 2, "per": "P1D"}])
