@@ -90,9 +90,7 @@ PAGES = (
     intakes, builder, orders, templates, revisions, template_editor, snippets, offers, channels, deliverability,
     deliveries, approved, tracking, consent_groups, blocked, score, tiers, term_lists, fields, policies, retention,
     unsubscribe, preferences, sent_mail, brand, links, link_settings, tester_settings, call_settings,
-    people, account, webhooks_out,
-    people, account, composing,
-    people, account, audit,
+    people, account, audit, webhooks_out, composing,
 )  # fmt: skip
 
 

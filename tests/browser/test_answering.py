@@ -1,4 +1,4 @@
-"""Answering in the browser: taking back, drafts on two devices, files, quotes, later, emoji, and news while one writes."""
+"""Answering in the browser: taken back, drafts, files, quotes, later, emoji, and news that comes while one writes."""
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
