@@ -53,10 +53,8 @@ from desk.api.contract import Operation
 RESOURCES = (
     channels, deliveries, profiles, notes, follow_ups, profile_files, merges, lifecycle, fields, tags, segments, values,
     blocked_values, imports, exports, privacy, consent_groups, conversations, drafts, messages, files, events, orders,
-    templates, snippets, offers, broadcasts, journeys, webhook_secret, webhook_endpoints, enrolments,
-    policies, sends, results, tasks, people, me, stream, health,
-    templates, snippets, offers, broadcasts, journeys, webhook_secret, enrolments, policies, sends, results, tasks,
-    people, me, audit, stream, health,
+    templates, snippets, offers, broadcasts, journeys, webhook_secret, webhook_endpoints, enrolments, policies, sends,
+    results, tasks, people, me, audit, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 
