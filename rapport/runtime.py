@@ -321,6 +321,7 @@ class Runtime:
             "advance": await self.enrolments.oldest_due(self.clock()),
             "appraise": await self.profiles.appraisals.oldest(),
             "enter": await self.date_planner.next_due(),
+            "hook": await self.endpoints.oldest_due(),
         }
         for kind, due in looked.items():
             age = (self.clock() - due) if due is not None else timedelta()

@@ -24,7 +24,6 @@ from tests.browser.windows import NARROW, WIDE, Windows
 from tests.journeys.outside import eventually
 from tests.journeys.talks import Person
 from tests.journeys.world import World
-from webhooks.outgoing.endpoints import EndpointInput
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -243,17 +242,16 @@ async def figures(world: World, kind: str, source_id: str, nodes: Sequence[str |
 
 
 async def webhooks(world: World) -> dict[str, str]:
-    """An endpoint that was told of an order and could not be reached, the order's post, and the form of a new one."""
-    wanted = {"url": "http://127.0.0.2:9/hooks/rapport", "events": ["order.*", "message.received", "tea.brewed"]}
-    row, _ = await world.runtime.endpoints.create(EndpointInput(**wanted, description="Warehouse"), None)
-    for path in ("test", "test"):
-        post = await world.api.post(f"/webhook-endpoints/{row['_id']}/{path}", status=202)
+    """An endpoint that cannot be reached, what it was to be told, and the form of a new one."""
+    wanted = {"url": "https://warehouse.invalid/hooks/rapport", "events": ["order.*", "message.received", "tea.brewed"]}
+    made = await world.api.post("/webhook-endpoints", {**wanted, "description": "Warehouse"})
+    post = await world.api.post(f"/webhook-endpoints/{made['id']}/test", status=202)
 
     async def tried() -> bool:
-        return (await world.api.get(f"/webhook-endpoints/{row['_id']}/deliveries"))["data"][0]["state"] == "failed"
+        return (await world.api.get(f"/webhook-endpoints/{made['id']}/deliveries"))["data"][0]["state"] == "failed"
 
     await eventually(tried, "a post that was tried")
-    here = f"/settings/webhooks/{row['_id']}"
+    here = f"/settings/webhooks/{made['id']}"
     return {"webhooks": "/settings/webhooks", "webhook": here, "new-webhook": "/settings/webhooks/new",
             "webhook-post": f"{here}/deliveries/{post['id']}"}  # fmt: skip
 

@@ -3,7 +3,9 @@
 import re
 from typing import Any
 
+from base.clock import now
 from base.http import HttpReply
+from profiles.events import NewEvent
 from tests.desk.conftest import Browser, Desk
 from tests.desk.world import channel
 
@@ -59,10 +61,16 @@ async def test_a_test_says_what_came_of_it_and_it_can_be_sent_again(desk: Desk) 
     page = await admin.page(where)
     assert "HTTP 500" in page and "&lt;script&gt;alert(1)" in page and "<script>alert(1)" not in page
     assert "webhook.test" in await admin.page(f"{here}?only=trouble")
+    assert 'data-testid="all-again"' not in await admin.page(here)  # a test is nobody's loss
+    await desk.runtime.events.record([NewEvent("order.paid", f"o:{here}", now())])
+    await desk.runtime.reactor.react(100)
+    await desk.runtime.db.collection("webhook_posts").update_many({"event": "order.paid"}, {"$set": {"failures": 7}})
+    await posted(desk, 500)
+    assert 'data-testid="all-again"' in await admin.page(here)
     assert (await admin.post(f"{here}/redeliver")).endswith("?again=1")
     assert "Sent again: 1." in await admin.page(f"{here}?again=1")
     await posted(desk, 200)
-    assert "Delivered" in await admin.page(where) and "Nothing has failed" in await admin.page(f"{here}?only=trouble")
+    assert "Delivered" in await admin.page(here) and 'data-testid="all-again"' not in await admin.page(here)
     await admin.page(f"{here}/deliveries/whd_{'0' * 26}", 404)
     await admin.page(f"{here}?cursor=nonsense", 422)
 

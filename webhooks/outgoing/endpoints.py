@@ -225,6 +225,10 @@ class Endpoints:
         """How many posts failed for good."""
         return await self._posts.failed(endpoint_id)
 
+    async def oldest_due(self) -> datetime | None:
+        """When the post that waits longest is due."""
+        return await self._posts.oldest_due()
+
     def secrets_of(self, row: Document) -> Sequence[str]:
         """What its posts are signed with: the newest first, for a day after an exchange two."""
         found = [self._box.open(row["secret"], _context(row["_id"]))]

@@ -37,7 +37,7 @@ INDEXES: Indexes = {
     ],
     "webhook_posts": [
         IndexModel([("key", ASCENDING)], name="once", unique=True),
-        IndexModel([("state", ASCENDING), ("due_at", ASCENDING), ("host", ASCENDING)], name="due"),
+        IndexModel([("state", ASCENDING), ("host", ASCENDING), ("due_at", ASCENDING)], name="due"),
         IndexModel([("endpoint_id", ASCENDING), ("_id", DESCENDING)], name="log"),
         IndexModel([("endpoint_id", ASCENDING), ("state", ASCENDING), ("_id", DESCENDING)], name="log_by_state"),
         IndexModel([("profile_id", ASCENDING)], name="by_profile"),
@@ -164,10 +164,20 @@ class PostStore:
         return [row for place, row in enumerate(rows) if place not in known]
 
     async def claim(self, limit: int, busy_hosts: Iterable[str]) -> list[Document]:
-        """Lease due posts, but none to hosts that are busy."""
-        hosts = sorted(set(busy_hosts))
-        where = {"host": {"$nin": hosts}} if hosts else None
-        return await self.duties.claim((PLANNED,), self._clock(), limit=limit, where=where)
+        """Lease due posts, but none to hosts that are busy: what waits for these is not even read."""
+        free = sorted(set(await self._rows.distinct("host", {"state": PLANNED})) - set(busy_hosts))
+        if not free:
+            return []
+        return await self.duties.claim((PLANNED,), self._clock(), limit=limit, where={"host": {"$in": free}})
+
+    async def oldest_due(self) -> datetime | None:
+        """When the post that waits longest is due; None when none waits."""
+        hosts = await self._rows.distinct("host", {"state": PLANNED})
+        heads = [
+            await self._rows.find_one({"state": PLANNED, "host": host}, {"due_at": 1}, sort=[("due_at", ASCENDING)])
+            for host in hosts
+        ]
+        return min((row["due_at"] for row in heads if row is not None), default=None)
 
     async def give_back(self, rows: Sequence[Document]) -> None:
         """These were claimed and not posted: due again at once, as if nobody had."""
@@ -213,8 +223,8 @@ class PostStore:
         return await self._rows.find_one_and_update(wanted, self._due_anew(), return_document=ReturnDocument.AFTER)
 
     async def all_again(self, endpoint_id: str, since: datetime | None) -> int:
-        """The same for every post that failed (`since`: was planned then or later); how many."""
-        wanted: Document = {"endpoint_id": endpoint_id, "state": FAILED}
+        """The same for every post that failed, tests left out (`since`: was planned then or later); how many."""
+        wanted: Document = {"endpoint_id": endpoint_id, "state": FAILED, "test": {"$exists": False}}
         if since is not None:
             wanted["created_at"] = {"$gte": since}
         return (await self._rows.update_many(wanted, self._due_anew(), hint="log_by_state")).modified_count
@@ -225,8 +235,9 @@ class PostStore:
         await self._rows.update_many(wanted, {"$set": {"host": host}}, hint="log_by_state")
 
     async def failed(self, endpoint_id: str) -> int:
-        """How many posts failed for good, counted up to 10,000."""
-        return await self._rows.count_documents({"endpoint_id": endpoint_id, "state": FAILED}, limit=10_000)
+        """How many posts failed for good, tests left out; counted up to 10,000."""
+        wanted = {"endpoint_id": endpoint_id, "state": FAILED, "test": {"$exists": False}}
+        return await self._rows.count_documents(wanted, limit=10_000)
 
     def _due_anew(self) -> Document:
         return {

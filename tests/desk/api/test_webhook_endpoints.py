@@ -4,6 +4,8 @@ from typing import Any
 
 from aiohttp import ClientSession
 
+from base.ids import new_id
+from desk.api.webhook_endpoints import post_view
 from tests.desk.api.conftest import World, answer_of
 
 NEW = {"url": "https://example.org/in", "events": ["order.paid", "task.*"]}
@@ -41,8 +43,14 @@ async def test_what_was_told_can_be_looked_at_and_told_again(own_world: World) -
         assert (tried["event"], tried["state"], tried["tries"]) == ("webhook.test", "waiting", [])
         posts = own_world.runtime.poster._posts
         (row,) = [each for each in await posts.claim(50, []) if each["_id"] == tried["id"]]
+        await posts.settle(row, "failed", {"at": row["created_at"], "ms": 12, "error": "timeout"})
+        assert await ask(client, "POST", f"{path}/redeliver", {}, 202) == {"count": 0}  # a test is nobody's loss
+        happened = {"key": made["id"], "endpoint_id": made["id"], "event_id": new_id("evt"), "event": "order.paid",
+                    "profile_id": None, "channel_id": None, "host": "example.org"}  # fmt: skip
+        tried = post_view((await posts.plan([happened]))[0]).model_dump()
+        (row,) = [each for each in await posts.claim(50, []) if each["_id"] == tried["id"]]
         await posts.settle(row, "failed", {"at": row["created_at"], "ms": 12, "status": 500, "answer": "no"})
-        (listed,) = (await ask(client, "GET", f"{path}/deliveries?state=failed"))["data"]
+        listed, _ = (await ask(client, "GET", f"{path}/deliveries?state=failed"))["data"]
         assert listed["tries"][0]["status"] == 500 and listed["reason"] is None and listed["settled_at"]
         assert (await ask(client, "GET", f"{path}/deliveries?state=delivered"))["data"] == []
         whole = await ask(client, "GET", f"{path}/deliveries/{tried['id']}")

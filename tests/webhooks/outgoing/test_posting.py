@@ -166,6 +166,26 @@ async def test_one_slow_host_holds_up_nobody(house: House) -> None:
     assert len(house.phone.posted) == 60
 
 
+async def test_what_waits_for_a_slow_host_is_not_read_again_and_again(house: House) -> None:
+    """An address that is dead for days gathers very many posts; a claim for the others costs as if there were none."""
+    posts, database = house.runtime.poster._posts, house.runtime.db
+    row = {"endpoint_id": "whk_x", "event_id": "evt_x", "event": "x", "host": "slow.example"}
+    rows = [{**row, "key": f"k{n}"} for n in range(3000)]
+    await posts.plan([*rows, {**row, "key": "fast", "host": "fast.example"}])
+    (claimed,) = await posts.claim(64, ["slow.example"])
+    assert claimed["key"] == "fast"
+    where = {"state": "planned", "host": {"$in": ["a.example", "fast.example"]}, "due_at": {"$lte": now()}}
+    looks: list[Any] = [
+        {"find": "webhook_posts", "filter": where, "sort": {"due_at": 1}, "limit": 64, "hint": "due"},
+        {"distinct": "webhook_posts", "key": "host", "query": {"state": "planned"}},
+    ]
+    for look in looks:
+        told = await database.handle.command("explain", look, verbosity="executionStats")
+        assert told["executionStats"]["totalKeysExamined"] <= 10, told["executionStats"]
+        assert told["executionStats"]["totalDocsExamined"] <= 2
+    assert await posts.oldest_due() is not None
+
+
 async def test_a_post_that_fails_is_tried_for_a_day_with_the_same_words(house: House) -> None:
     house.phone.script = answers(500)
     await house.endpoint("*")
