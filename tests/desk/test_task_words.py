@@ -15,6 +15,7 @@ from desk.i18n import Formats
 from desk.pages.broadcast_words import stopped_words
 from desk.pages.journey_steps import LEFT_FOR, left_words
 from desk.pages.task_words import CODES, task_place, task_words
+from webhooks.outgoing.standing import SWITCHED_OFF
 
 FIGURES = {"failed": 1200, "ended": 2400, "minutes": 10}
 
@@ -39,7 +40,21 @@ def test_what_the_breaker_says_is_said_in_the_readers_language(code: str, kind: 
     assert "“Spring”" in english and "1,200 of 2,400" in english
     assert "Spring" in chinese and "1,200" in chinese and "people" not in chinese and "messages" not in chinese
     assert task_place(task(code, kind)) in ("/broadcasts/x", "/settings/sending")
-    assert set(CODES) == {BROADCAST_STOPPED, STEP_STOPPED}
+
+
+@pytest.mark.parametrize("code", SWITCHED_OFF.values())
+def test_that_an_endpoint_was_switched_off_is_said_in_the_readers_language(code: str) -> None:
+    told = {"_id": "tsk_1", "text": "English words.", "source": {
+        "kind": "webhook_endpoint", "id": "whk_1", "code": code, "params": {"url": "https://shop.example/in"},
+    }}  # fmt: skip
+    english, chinese = (task_words(told, {}, reader(language)) for language in ("en", "zh_CN"))
+    assert "https://shop.example/in" in english and "https://shop.example/in" in chinese
+    assert "switched off" in english and "switched off" not in chinese
+    assert task_place(told) == "/settings/webhooks/whk_1"
+
+
+def test_every_code_has_its_test() -> None:
+    assert set(CODES) == {BROADCAST_STOPPED, STEP_STOPPED, *SWITCHED_OFF.values()}
 
 
 def test_what_somebody_wrote_stays_as_it_is_written() -> None:
