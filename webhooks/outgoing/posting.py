@@ -121,6 +121,8 @@ class Poster:
             await self._went(row, endpoint, said)
         else:
             await self._failed(row, endpoint, said, reply)
+        if row.get("test"):
+            await self._show(endpoint["_id"])
 
     async def _went(self, row: Document, endpoint: Document, said: Document) -> None:
         await self._posts.settle(row, DONE, said)

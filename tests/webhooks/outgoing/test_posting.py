@@ -13,10 +13,12 @@ from base.clock import now
 from base.errors import Conflict
 from base.http import AddressGuard, HttpClient, HttpFailed, HttpReply
 from base.side_by_side import PER_HOST
+from campaigns.tasks import TaskInput
 from profiles.events import NewEvent
 from tests.conftest import LocalServer
 from tests.dying import Dying
 from tests.webhooks.outgoing.conftest import URL, House
+from webhooks.outgoing.fanout import FanOut
 from webhooks.outgoing.standing import RETRIES
 
 
@@ -54,7 +56,6 @@ async def test_a_receiver_can_verify_what_it_gets(house: House, local_server: Lo
 
 async def test_no_event_is_posted_twice_or_forgotten(house: House) -> None:
     """CW 15920, 11901: each event once to each endpoint that wants it, however many workers are told how often."""
-    house.phone.script = None
     await house.endpoint("*", url="https://all.example/")
     await house.endpoint("order.*", "x y", url="https://some.example/")
     names = ["order.paid", "orders", "x y", "message.received", "order.paid", "tea.brewed"]
@@ -62,8 +63,9 @@ async def test_no_event_is_posted_twice_or_forgotten(house: House) -> None:
         await house.happens(name)
     events = await house.runtime.db.collection("events").find({}).to_list(None)
     everything = await house.runtime.events.many(each["_id"] for each in events)
-    fan_out = house.runtime.reactor._listeners[-1]
-    await asyncio.gather(*(fan_out(everything) for _ in range(4)))
+    poster = house.runtime.poster
+    fan_out = FanOut(poster._rows, poster._posts, house.runtime.doorbell)
+    await asyncio.gather(*(fan_out.hear(everything) for _ in range(4)))
     await asyncio.gather(*(house.post() for _ in range(3)))
     told: dict[str, list[str]] = {}
     for (url, _, _), said in zip(house.phone.posted, house.phone.said, strict=True):
@@ -318,13 +320,16 @@ async def test_who_is_limited_to_channels_is_told_of_nobody_else(house: House) -
     other = (await house.runtime.channels.add("generic", "Other", secret)).id
     await house.endpoint("*", channels=[house.channel])
     ours, theirs = await house.writes("ours"), await house.writes("theirs", channel=other)
+    foreign = TaskInput(text="theirs too", profile_id=ours.profile_id, conversation_id=theirs.id)
+    await house.runtime.tasks.create(foreign, None)
+    await house.runtime.tasks.create(TaskInput(text="our own task", profile_id=ours.profile_id), None)
     for talk in (ours, theirs):  # what belongs to no channel is told by whom it is about
         await house.happens("order.paid", profile_id=talk.profile_id)
         await house.happens("tea.brewed", channel_id=other, profile_id=ours.profile_id)
     await house.post()
     told = orjson.dumps(house.phone.said).decode()
     assert theirs.profile_id not in told and theirs.id not in told and "theirs" not in told
-    assert "tea.brewed" not in told and ours.profile_id in told
+    assert "our own task" in told and "tea.brewed" not in told and ours.profile_id in told
     assert [said["type"] for said in house.phone.said].count("order.paid") == 1
     endpoint = (await house.runtime.endpoints.all())[0]["_id"]
     assert "skipped" not in {row["state"] for row in (await house.runtime.endpoints.deliveries(endpoint)).data}
@@ -342,6 +347,17 @@ async def test_an_erased_person_is_told_of_no_more(house: House) -> None:
     await house.post()
     assert house.phone.posted == [] and await house.rows() == []
     assert (await house.runtime.endpoints.get(endpoint_id))["failing_since"] is None
+
+
+async def test_what_was_told_of_two_people_follows_when_they_are_one_and_two_again(house: House) -> None:
+    await house.endpoint("message.received")
+    one, other = await house.writes("one"), await house.writes("other")
+    done = await house.runtime.merger.merge(one.profile_id, other.profile_id, by="usr_x")
+    assert {row["profile_id"] for row in await house.rows()} == {one.profile_id}
+    await house.post()
+    assert {said["data"]["profile"]["id"] for said in house.phone.said} == {one.profile_id}
+    await house.runtime.merger.unmerge(str(done.merge_id), by="usr_x")
+    assert {row["profile_id"] for row in await house.rows()} == {one.profile_id, other.profile_id}
 
 
 async def test_what_goes_elsewhere_now_goes_there(house: House) -> None:
