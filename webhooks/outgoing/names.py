@@ -29,6 +29,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "checkout": ("started", "updated", "completed"),
     "consent": ("granted", "denied", "requested"),
     "contact": ("left", "returned"),
+    "address": ("suppressed", "released"),
     "segment": ("entered", "left"),
     "task": ("created", "done"),
     "note": ("added", "changed", "deleted", "restored"),

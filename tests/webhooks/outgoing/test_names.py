@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from channels.vocabulary import RESERVED
 from desk.pages.timeline import SENTENCES
+from desk.pages.webhooks_out import FAMILY_LABELS
 from tests.webhooks.outgoing.conftest import House
 from webhooks.outgoing.endpoints import EndpointInput, EndpointPatch
 from webhooks.outgoing.names import FAMILIES, KNOWN, fault_in, wants
@@ -70,6 +71,10 @@ def test_what_is_no_address_is_refused(url: str) -> None:
         EndpointInput(url=url, events=["*"])
     with pytest.raises(ValidationError):
         EndpointPatch(url=url)
+
+
+def test_every_family_can_be_ticked() -> None:
+    assert set(FAMILY_LABELS) == set(FAMILIES)
 
 
 async def test_every_event_is_told_in_the_same_shape(house: House) -> None:
