@@ -8,11 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from base.errors import Conflict
 from base.mongo import Document
+from inbox.guard import IN_A_MOMENT
 from inbox.models import Actor, ReplyInput
 from inbox.store.answering import AnsweringStore
 
 #: Seconds in which an answer can be taken back, where nobody has chosen.
-UNDO_S, UNDO_MAX_S = 10, 60
+UNDO_S, UNDO_MAX_S = 10, int(IN_A_MOMENT.total_seconds())
 
 
 class AnsweringRules(BaseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from base.errors import Conflict
 from base.mongo import Document
@@ -10,6 +11,8 @@ from inbox.models import Actor, ReplyInput
 
 #: Lines that a refusal names.
 NAMED_MAX = 20
+#: What waits no longer than this is on its way and can only be taken back; what waits longer is planned.
+IN_A_MOMENT = timedelta(seconds=60)
 
 
 class NewerMessages(Conflict):
@@ -30,5 +33,12 @@ def must_know(row: Document, reply: ReplyInput) -> int | None:
 
 
 def of_others(lines: Sequence[Document], agent: Actor) -> list[Document]:
-    """Those that somebody else wrote: what one has written oneself in another window is known."""
-    return [each for each in lines if agent.id is None or each["author"].get("id") != agent.id]
+    """Those that somebody else has said: what one wrote oneself in another window is known, and what is planned for
+    later is not said yet."""
+    said = [each for each in lines if not _is_planned(each)]
+    return [each for each in said if agent.id is None or each["author"].get("id") != agent.id]
+
+
+def _is_planned(line: Document) -> bool:
+    due_at = line.get("due_at") if line.get("status") == "queued" else None
+    return due_at is not None and due_at - line["provider_at"] > IN_A_MOMENT

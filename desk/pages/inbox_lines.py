@@ -9,14 +9,12 @@ from typing import Any
 from urllib.parse import quote
 
 from desk.i18n import N_, Formats
-from inbox.answering import UNDO_MAX_S
 from inbox.file_types import SHOWN
+from inbox.guard import IN_A_MOMENT
 from inbox.models import Conversation, Message
 
 #: Lines of one author closer than this stand together.
 TOGETHER = timedelta(minutes=5)
-#: What waits longer than this was planned; what waits less can be taken back.
-IN_A_MOMENT = timedelta(seconds=UNDO_MAX_S)
 #: Delivery status of an answer that may be sent once more.
 REPEATABLE = frozenset({"failed", "unknown"})
 KIND_LABELS = {

@@ -194,13 +194,15 @@ class MessageStore:
         return await self._rows.find_one(wanted, sort=order, session=session)
 
     async def since(self, conversation_id: str, seq: int, limit: int = 50) -> list[Document]:
-        """{_id, author} of what was said in or out of a conversation after this number, the oldest first."""
+        """What was said in or out of a conversation after this number, the oldest first: {_id, author, status,
+        provider_at, due_at}."""
         wanted: Document = {
             "conversation_id": conversation_id, "seq": {"$gt": seq}, "direction": {"$in": ["in", "out"]},
             "status": {"$ne": "cancelled"},
         }  # fmt: skip
         order = [("provider_at", ASCENDING), ("seq", ASCENDING), ("_id", ASCENDING)]
-        return await self._rows.find(wanted, {"author": 1}).sort(order).limit(limit).to_list(limit)
+        fields = {"author": 1, "status": 1, "provider_at": 1, "due_at": 1}
+        return await self._rows.find(wanted, fields).sort(order).limit(limit).to_list(limit)
 
     async def unseen(self, conversation_id: str, limit: int) -> list[Document]:
         """Agents' lines that went out, were not read, and did not follow by mail yet, oldest first."""

@@ -179,6 +179,10 @@ async def test_sending_over_a_newer_message_asks(house: House) -> None:
     with pytest.raises(NewerMessages):
         await reply(talk.id, BO, ReplyInput(text="z", seen_seq=seen), "k3")
     assert (await reply(talk.id, BO, ReplyInput(text="z", seen_seq=seen + 3), "k4")).direction == "out"
+    # What a colleague has planned for later is not said yet.
+    tomorrow = house.clock() + timedelta(days=1)
+    planned = await reply(talk.id, BO, ReplyInput(text="Tomorrow", send_at=tomorrow), "k5")
+    assert (await reply(talk.id, AGENT, ReplyInput(text="a", seen_seq=planned.seq - 1), "k6")).direction == "out"
 
 
 async def test_a_draft_is_kept_per_person_and_never_over_a_newer_one(house: House) -> None:
