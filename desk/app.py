@@ -21,6 +21,7 @@ from desk.keys import ACCOUNTS, RUNTIME
 from desk.middleware import ERROR_PAGE, MIDDLEWARES, harden
 from desk.pages import (
     account,
+    answering,
     approved,
     audit,
     blocked,
@@ -90,7 +91,7 @@ PAGES = (
     intakes, builder, orders, templates, revisions, template_editor, snippets, offers, channels, deliverability,
     deliveries, approved, tracking, consent_groups, blocked, score, tiers, term_lists, fields, policies, retention,
     unsubscribe, preferences, sent_mail, brand, links, link_settings, tester_settings, call_settings,
-    people, account, audit, webhooks_out, composing,
+    people, account, audit, webhooks_out, composing, answering,
 )  # fmt: skip
 
 

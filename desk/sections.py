@@ -43,6 +43,9 @@ SETTINGS: tuple[tuple[str, tuple[Section, ...]], ...] = (
         Section("/settings/tests", N_("Test sends"), ("admin",), whole=True),
         Section("/settings/links", N_("Links and results")),
     )),
+    (N_("Inbox"), (
+        Section("/settings/answering", N_("Answering")),
+    )),
     (N_("Customers"), (
         Section("/settings/stages", N_("Stages")),
         Section("/settings/roles", N_("Roles and relations")),

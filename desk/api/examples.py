@@ -113,6 +113,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "change_consent_group": {"description": "News about tea, once a month."},
     "change_conversation": {"status": "resolved", "labels": ["returns"], "priority": "high"},
     "reply": {"text": "It is on its way.", "seen_seq": 12, "undo_s": 10},
+    "replace_answering_rules": {"undo_s": 10, "lock": "warn"},
     "save_draft": {"text": "It is on its", "rev": 2},
     "change_message": {"send_at": "2026-12-01T09:00:00Z"},
     "track_events": {

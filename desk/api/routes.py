@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from desk.api import (
+    answering,
     audit,
     blocked_values,
     broadcasts,
@@ -54,7 +55,7 @@ RESOURCES = (
     channels, deliveries, profiles, notes, follow_ups, profile_files, merges, lifecycle, fields, tags, segments, values,
     blocked_values, imports, exports, privacy, consent_groups, conversations, drafts, messages, files, events, orders,
     templates, snippets, offers, broadcasts, journeys, webhook_secret, webhook_endpoints, enrolments, policies, sends,
-    results, tasks, people, me, audit, stream, health,
+    results, tasks, people, me, audit, answering, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 

@@ -159,6 +159,7 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         "person-privacy": f"/profiles/{person}/privacy", "privacy": "/settings/privacy",
         **await privacy(world, whatsapp), **await webhooks(world),
         "retention": "/settings/retention", "tracking": "/settings/tracking", "links": "/settings/links",
+        "answering": "/settings/answering",
         "new-site": "/settings/tracking/new", "board-lost": "/profiles/board?open=lost",
         "people-of-the-house": "/settings/people", "colleague": f"/settings/people/{await colleague(world)}",
         "account": "/account", "audit": "/settings/audit",

@@ -222,3 +222,18 @@ def test_a_form_is_read_in_the_zone_of_its_writer():
     assert written.mode == "reply" and written.draft == DraftInput(text="a\nb", file_ids=("fil_" + "0" * 26,))
     assert (written.seen_seq, written.rev) == (None, 0)
     assert written.send_at == datetime(2026, 12, 1, 8, tzinfo=UTC)
+
+
+async def test_how_the_house_answers_is_chosen_on_a_page(desk):
+    ada, anna = await desk.person("admin"), await desk.person()
+    page = await anna.page("/settings/answering")
+    assert 'data-testid="save"' not in page and "10 seconds" in page
+    await anna.post("/settings/answering", 403, undo_s="0", lock="off")
+    for wrong in ({"undo_s": "61", "lock": "off"}, {"undo_s": "", "lock": "off"}, {"undo_s": "5", "lock": "x"}):
+        await ada.post("/settings/answering", 422, **wrong)
+    where = await ada.post("/settings/answering", undo_s="20", lock="warn")
+    assert await desk.runtime.answering.rules() == AnsweringRules(undo_s=20, lock="warn")
+    page = await ada.page(where)
+    assert 'data-testid="undo"' in page and 'name="undo_s" value="10"' in page
+    await ada.post("/settings/answering", undo_s="10", lock="off")
+    assert await desk.runtime.answering.rules() == AnsweringRules()

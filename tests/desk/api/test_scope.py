@@ -45,6 +45,7 @@ BODIES: dict[str, Any] = {
     "unmerge_profiles": {"merge_id": "mrg_" + NOWHERE},
     "change_conversation": {"status": "resolved", "labels": ["x"]},
     "reply": {"text": "From somebody else"},
+    "replace_answering_rules": {"undo_s": 0, "lock": "assignee"},
     "save_draft": {"text": "From somebody else"},
     "change_message": {"send_at": None},
     "track_events": {"event": "x", "profile_id": "{prf}"},

@@ -1,0 +1,55 @@
+"""Settings → Answering: how long an answer can be taken back, and who answers what is somebody else's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from base.errors import WrongInput
+from desk.api.scope import reading, refuse_scoped
+from desk.auth import principal_of, require
+from desk.forms import read_form
+from desk.i18n import N_
+from desk.keys import runtime_of
+from desk.render import page
+from inbox.answering import UNDO_MAX_S, AnsweringRules
+
+routes = web.RouteTableDef()
+HERE = "/settings/answering"
+#: Seconds that are offered.
+TIMES = (0, 5, 10, 20, 30, UNDO_MAX_S)
+LOCKS = {
+    "off": (N_("Anybody may answer"), N_("Whose it is only says who looks after it.")),
+    "warn": (N_("Ask first"), N_("Who answers for somebody else is asked once whether to send it.")),
+    "assignee": (N_("Only who has it"), N_("Others take it first, or leave a note.")),
+}
+
+
+@routes.get(HERE)
+@require("viewer")
+async def show(request: web.Request) -> web.StreamResponse:
+    """What holds."""
+    rules: AnsweringRules = await runtime_of(request).answering.rules()
+    before = {name: value for name, value in request.query.items() if name in AnsweringRules.model_fields}
+    values: dict[str, Any] = {
+        "rules": rules, "times": sorted({*TIMES, rules.undo_s}), "locks": LOCKS, "saved": "saved" in request.query,
+        "before": before, "may_change": principal_of(request).may_everywhere("admin"),
+    }  # fmt: skip
+    return await page(request, "settings/answering.html", values)
+
+
+@routes.post(HERE)
+@require("admin")
+async def save(request: web.Request) -> web.StreamResponse:
+    """Keep it; what stood before can be brought back."""
+    refuse_scoped(reading(request))
+    answering, form = runtime_of(request).answering, await read_form(request)
+    undo_s, lock = str(form.get("undo_s", "")), str(form.get("lock", ""))
+    if not (undo_s.isascii() and undo_s.isdigit() and int(undo_s[:4]) <= UNDO_MAX_S and lock in LOCKS):
+        raise WrongInput(f"An answer can be taken back for 0 to {UNDO_MAX_S} seconds.")
+    before: AnsweringRules = await answering.rules()
+    wanted = AnsweringRules.model_validate({"undo_s": int(undo_s), "lock": lock})
+    await answering.choose(wanted, principal_of(request).id)
+    undo = {name: str(value) for name, value in before.model_dump().items()} if before != wanted else {}
+    raise web.HTTPSeeOther(str(request.rel_url.with_path(HERE).with_query({"saved": "1", **undo})))
