@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Literal
@@ -15,10 +15,12 @@ from urllib.parse import quote, urlsplit
 
 from aiohttp import web
 
-from base.errors import Refused, Unauthenticated
+from base.errors import Refused, Unauthenticated, WrongInput
 from desk.forms import read_form
+from desk.i18n import N_
 from desk.keys import ACCOUNTS, RUNTIME, base_url_of, runtime_of
 from desk.store import Role, User
+from desk.team.masking import COVER, refusal
 
 __all__ = [
     "ACCOUNTS", "PRINCIPAL", "RUNTIME", "Principal", "address_of", "authenticate", "csrf_of", "is_api", "is_script",
@@ -29,6 +31,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 CSRF_HEADER = "X-CSRF-Token"
 CSRF_FIELD = "csrf"
+BACK = N_("Something here is covered for you and would be replaced by its cover. Leave it out.")
 COOKIE_AGE_S = 14 * 24 * 3600
 
 #: Which roles a role may stand in for.
@@ -51,6 +54,8 @@ class Principal:
     name: str
     #: The person; None for a program.
     user: User | None = None
+    #: What of customers is covered for them.
+    masks: frozenset[str] = frozenset()
 
     def may(self, *roles: str) -> bool:
         """True when this role stands in for one of them."""
@@ -194,7 +199,7 @@ async def _by_session(request: web.Request) -> Principal | None:
 
 def principal_for(user: User) -> Principal:
     """The principal a person acts as."""
-    return Principal(user.id, "user", user.role, user.channels, user.name, user)
+    return Principal(user.id, "user", user.role, user.channels, user.name, user, user.masks)
 
 
 # -- forgery -------------------------------------------------------------------------------------------------------
@@ -230,6 +235,22 @@ async def _check_forgery(request: web.Request) -> None:
         sent = str((await read_form(request)).get(CSRF_FIELD, ""))
     if not hmac.compare_digest((sent or "").encode(), csrf_of(request).encode()):
         raise Refused("This page was open for too long. Load it again and repeat what you did.", code="csrf")
+
+
+async def _heed_masks(request: web.Request, principal: Principal) -> None:
+    """Raise `Refused` for what leads around the masks, `WrongInput` where something covered is sent back."""
+    accept = request.headers.get("Accept", "")
+    sentence = refusal(request.method, request.path, request.query, principal.masks, accept)
+    if sentence is not None:
+        raise Refused(sentence, code="masked")
+    if request.content_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        refuse_covered(str(value) for value in (await read_form(request)).values())
+
+
+def refuse_covered(texts: Iterable[str]) -> None:
+    """Raise `WrongInput` when a text holds the mark of something covered: it would take the place of what is there."""
+    if any(COVER in text for text in texts):
+        raise WrongInput(BACK, code="masked")
 
 
 # -- marks ---------------------------------------------------------------------------------------------------------
@@ -271,6 +292,8 @@ def require(*roles: Role, streamed: bool = False) -> Callable[[Handler], Handler
                 await _check_forgery(request)
             if not principal.may(*roles):
                 raise Refused("Your role does not allow this.", code="forbidden")
+            if principal.masks:
+                await _heed_masks(request, principal)
             return await handler(request)
 
         guarded.roles = frozenset(roles)  # type: ignore[attr-defined]

@@ -76,7 +76,9 @@ def zone_of(name: str | None, fallback: str = "UTC") -> ZoneInfo:
 class Formats:
     """How one person reads time and numbers: their language, their zone."""
 
-    def __init__(self, language: str, zone: ZoneInfo, now: datetime) -> None:
+    def __init__(self, language: str, zone: ZoneInfo, now: datetime, *, covers: frozenset[str] = frozenset()) -> None:
+        """`covers`: what of customers this person is not shown (`desk.team.masking`)."""
+        self.covers = covers
         self.language = language
         self.zone = zone
         self.now = now
@@ -154,6 +156,8 @@ class Formats:
 
     def money(self, amount_minor: int, currency: str) -> str:
         """An amount in minor units as money; currencies without cents keep their own count."""
+        if "money" in self.covers:
+            return "•••"
         return _money(amount_minor, currency, self.language)
 
     def local_clock(self, zone: str | None) -> str | None:

@@ -14,6 +14,7 @@ from desk.auditing import audited
 from desk.auth import is_api, is_script
 from desk.live import position_of
 from desk.problems import Problem, problem_of, problem_response
+from desk.veiling import veiled
 
 log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -109,4 +110,4 @@ async def answer(request: web.Request, problem: Problem) -> web.StreamResponse:
     return await page(request, problem)
 
 
-MIDDLEWARES = (identify, answer_errors, audited)
+MIDDLEWARES = (identify, answer_errors, audited, veiled)

@@ -103,7 +103,8 @@ def formats_of(request: web.Request, principal: Principal | None) -> Formats:
     runtime = runtime_of(request)
     own = principal.user.time_zone if principal and principal.user else None
     fallback = getattr(getattr(runtime, "settings", None), "time_zone", "UTC")
-    return Formats(language_of(request, principal), zone_of(own, fallback), runtime.clock())
+    language, zone = language_of(request, principal), zone_of(own, fallback)
+    return Formats(language, zone, runtime.clock(), covers=principal.masks if principal else frozenset())
 
 
 def reader_of(request: web.Request) -> Formats:

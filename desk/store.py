@@ -55,7 +55,7 @@ ABOUT_MAX = 200
 #: Somebody who can come in and let others in.
 ABLE: Mapping[str, Any] = {"role": "admin", "active": True, "channels": None, "password_hash": {"$ne": None}}
 #: What takes rights away or gives them.
-RIGHTS = frozenset({"role", "active", "channels"})
+RIGHTS = frozenset({"role", "active", "channels", "masks"})
 #: Letters of an id behind its prefix: 104 of the 256 bits of a fingerprint.
 _SESSION_ID = 26
 #: How long a request may run before its idempotency key may be taken over: its process is surely dead.
@@ -84,6 +84,8 @@ class User:
     created_at: datetime
     #: When a session of theirs last asked for something, to some minutes.
     last_seen_at: datetime | None = None
+    #: What of customers is covered for them (`desk.team.masking`).
+    masks: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,7 @@ def _user(row: Document) -> User:
         row["_id"], row["email"], row["name"], row["role"], None if channels is None else frozenset(channels),
         row["active"], row.get("language"), row.get("theme"), row.get("time_zone"),
         bool(row.get("password_hash")), row["created_at"], row.get("last_seen_at"),
+        frozenset(row.get("masks") or ()),
     )  # fmt: skip
 
 
@@ -219,14 +222,16 @@ class DeskStore:
         return int(await self._users.count_documents({"role": "admin"}))
 
     async def change_user(self, user_id: str, change: Mapping[str, Any]) -> User | None:
-        """Set some of name, role, channels, active, language, theme, time_zone.
+        """Set some of name, role, channels, masks, active, language, theme, time_zone.
 
         Raises `Conflict` when nobody would be left who can let others in, however many ask at once.
         """
-        allowed = {"name", "role", "channels", "active", "language", "theme", "time_zone"}
+        allowed = {"name", "role", "channels", "active", "language", "theme", "time_zone", "masks"}
         fields: dict[str, Any] = {key: change[key] for key in change if key in allowed}
         if "channels" in fields:
             fields["channels"] = _scope(fields["channels"])
+        if "masks" in fields:
+            fields["masks"] = sorted(fields["masks"])
         update = {"$set": {**fields, "updated_at": self._clock()}}
         if fields.keys() & RIGHTS:
             await self._database.in_transaction(lambda session: self._change_rights(user_id, update, session))

@@ -23,7 +23,7 @@ from desk.accounts import Accounts
 from desk.api.once import HEADER, once
 from desk.api.reading import read_body, read_bytes, read_query, refuse_body, refuse_query
 from desk.api.shapes import plain
-from desk.auth import STANDS_FOR, Principal, principal_of, require
+from desk.auth import STANDS_FOR, Principal, principal_of, refuse_covered, require
 from desk.forms import FIELDS
 from desk.keys import ACCOUNTS, runtime_of
 from desk.store import Role
@@ -190,6 +190,8 @@ async def _carry_out(operation: Operation, request: web.Request, raw: bytes) -> 
         read_body(operation.body, raw) if operation.body else None,
     )
     if operation.body:
+        if call.principal.masks:
+            refuse_covered([str(call.body.model_dump())])
         request[FIELDS] = tuple(call.body.model_fields_set)
     answer = await operation.carry(call)
     if isinstance(answer, web.StreamResponse):

@@ -11,6 +11,7 @@ from desk.api.contract import Call, Operations, not_there
 from desk.api.scope import refuse_scoped
 from desk.api.shapes import Body, ChannelId, Name, PageQuery, Patch, Time, UserId, View, page, sliced
 from desk.store import ApiToken, Role, User
+from desk.team.masking import MASKS, Mask
 from inbox.models import Actor
 
 operations = Operations("users and tokens")
@@ -34,6 +35,7 @@ class UserPatch(Patch):
     name: Name = ""
     role: Role = "viewer"
     channels: Scope = _SCOPE
+    masks: list[Mask] = Field([], max_length=len(MASKS), description="What of customers is covered for this person.")
     active: bool = True
     hand_over_to: UserId | None = Field(
         None,
@@ -54,6 +56,7 @@ class UserView(View):
     has_password: bool
     created_at: Time
     last_seen_at: Time | None
+    masks: list[Mask]
 
 
 class InvitedView(UserView):
@@ -109,7 +112,7 @@ class NewTokenView(TokenView):
 def user_view(user: User) -> dict[str, Any]:
     """As administrators see a person."""
     shown = {name: getattr(user, name) for name in UserView.model_fields}
-    return {**shown, "channels": _listed(user.channels)}
+    return {**shown, "channels": _listed(user.channels), "masks": sorted(user.masks)}
 
 
 def token_view(token: ApiToken) -> dict[str, Any]:

@@ -80,7 +80,7 @@ async def seen_person(asking: Asking, profile_id: str) -> tuple[Profile, list[Id
     identities = await asking.runtime.profiles.identities_of(profile.id)
     if not may_see_person(asking, identities):
         raise not_there()
-    return profile, shown_identities(asking, identities)
+    return masked_profile(asking, profile), shown_identities(asking, identities)
 
 
 async def must_see_person(asking: Asking, profile_id: str) -> str:
@@ -104,8 +104,14 @@ async def id_today(asking: Asking, profile_id: str | None) -> str | None:
     return today[profile_id]
 
 
+def masked_profile(asking: Asking, profile: Profile) -> Profile:
+    """Without the postal address, for who does not see such."""
+    return profile.model_copy(update={"address": None}) if "addresses" in asking.principal.masks else profile
+
+
 def scoped_profile(asking: Asking, profile: Profile) -> Profile:
     """What is said of channels outside the caller's scope is left out."""
+    profile = masked_profile(asking, profile)
     if asking.principal.channels is None:
         return profile
     seen = [each for each in profile.consents if asking.principal.may_see(_channel_of(each.address_key))]

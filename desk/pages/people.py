@@ -20,6 +20,7 @@ from desk.keys import ACCOUNTS, runtime_of
 from desk.render import language_of, page
 from desk.store import ROLES, Role, User
 from desk.team.letters import invitation
+from desk.team.masking import MASK_WORDS, MASKS
 from inbox.models import Actor
 
 routes = web.RouteTableDef()
@@ -87,6 +88,7 @@ async def save(request: web.Request) -> web.StreamResponse:
         given: dict[str, Any] = {"name": _name(texts.get("name", ""))}
         if not own:
             given["role"], given["channels"] = await _rights(request, form)
+            given["masks"] = sorted(set(MASKS) & {str(each) for each in form.getall("masks", [])})
         await request.config_dict[ACCOUNTS].change_person(principal_of(request).id, user, given)
     except WrongInput as error:
         return await _one(request, user, texts, _faults(error))
@@ -94,7 +96,8 @@ async def save(request: web.Request) -> web.StreamResponse:
         return await _one(request, user, texts, {"role": str(error)})
     reach = "all" if user.channels is None else "some"
     was = {"saved": "1", "name": user.name, "role": user.role, "reach": reach}
-    query = urlencode([*was.items(), *(("channels", each) for each in sorted(user.channels or ()))])
+    query = urlencode([*was.items(), *(("channels", each) for each in sorted(user.channels or ())),
+                       *(("masks", each) for each in sorted(user.masks))])  # fmt: skip
     raise web.HTTPSeeOther(f"{HERE}/{user.id}?{query}")
 
 
@@ -244,7 +247,7 @@ async def _one(
     fresh = await runtime.users.user(user.id) or user
     held = {"name": fresh.name, "role": fresh.role, "reach": "all" if fresh.channels is None else "some"}
     shown = texts if texts is not None else {**held, "channels": ",".join(fresh.channels or ())}
-    before = [(name, value) for name, value in query.items() if name in ("name", "role", "reach", "channels")]
+    before = [(name, value) for name, value in query.items() if name in ("name", "role", "reach", "channels", "masks")]
     colleagues = [
         each
         for each in await runtime.users.users()
@@ -252,7 +255,7 @@ async def _one(
     ]
     values = {
         "person": fresh, "state": state_of(fresh), "texts": shown, "faults": faults, "link": link,
-        "own": user.id == principal_of(request).id, "channels": await runtime.channels.list(),
+        "mask_words": MASK_WORDS, "own": user.id == principal_of(request).id, "channels": await runtime.channels.list(),
         "chosen": _chosen(shown), "ways": await runtime.letters.ways(), "colleagues": colleagues,
         "saved": "saved" in query and texts is None, "before": before, "mailed": "mailed" in query,
         "switched": query.get("switched", ""), "moved": _number(query.get("moved", "")),

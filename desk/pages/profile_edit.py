@@ -29,6 +29,8 @@ async def edit_panel(opened: Opened) -> dict[str, Any] | None:
     """The form; nothing for who may only look."""
     if not opened.principal.may("agent", "marketer"):
         return None
+    if "addresses" in opened.principal.masks:
+        return None
     person, formats = opened.person, opened.formats
     codes = dict.fromkeys([*LANGUAGES, *([person.locale] if person.locale else [])])
     return {

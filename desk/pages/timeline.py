@@ -13,6 +13,7 @@ from desk.i18n import N_, Formats
 from desk.mentions import Piece, pieces_of
 from desk.pages.faces import Face, Faces
 from desk.pages.value_names import ValueNames
+from desk.team.masking import COVER
 from profiles.postal import lines_of
 from profiles.timeline import Entry
 
@@ -275,6 +276,8 @@ def _changed(entry: Entry) -> dict[str, Mapping[str, Any]]:
 def _shown(name: str, value: Any, known: Known, formats: Formats) -> str:
     if value is None or value == []:
         return "–"
+    if name == "address" and "addresses" in formats.covers:
+        return COVER
     if isinstance(value, datetime):
         return formats.moment(value)
     if isinstance(value, bool):

@@ -43,7 +43,7 @@ async def rows_of(desk: Desk, **wanted: Any) -> list[dict[str, Any]]:
      (("GET", "list_profiles", "user", (), 200, "mei@tan.example"), "look"),
      (("GET", "list_profiles", "user", (), 200, "+31 6 1234 5678"), "look"),
      (("GET", "get_segment", "user", ("seg_" + "0" * 26,), 200, ""), None),
-     (("POST", "inbox.typing", "user", (TALK,), 204, ""), None),
+     (("POST", "composing.typing", "user", (TALK,), 204, ""), None),
      (("POST", "track_events", "token", (), 202, ""), None), (("POST", "track_events", "user", (), 202, ""), "change"),
      (("POST", "entrance.sign_in", None, (), 303, ""), "sign_in"),
      (("POST", "entrance.sign_in", None, (), 403, ""), "sign_in"),

@@ -63,14 +63,15 @@ async def test_rights_are_changed_at_once_and_put_back(desk: Desk) -> None:
     admin, other = await desk.person("admin", name="Ada Admin"), await desk.person("agent", name="Ben Agent")
     channel = await desk.runtime.channels.add("generic", "Shop", {"secret": "whsec_" + "QUFB" * 8})
     where = await admin.post(
-        f"{HERE}/{other.user_id}", name="Ben B", role="viewer", reach="some", channels=channel.id
+        f"{HERE}/{other.user_id}", name="Ben B", role="viewer", reach="some", channels=channel.id, masks="phones"
     )  # fmt: skip
     user = await desk.runtime.users.user(other.user_id)
     assert (user.name, user.role, user.channels) == ("Ben B", "viewer", frozenset({channel.id}))
+    assert user.masks == {"phones"}
     undo = dict(re.findall(r'<input type="hidden" name="(name|role|reach)" value="([^"]+)">', await admin.page(where)))
     await admin.post(f"{HERE}/{other.user_id}", **undo)
     user = await desk.runtime.users.user(other.user_id)
-    assert (user.name, user.role, user.channels) == ("Ben Agent", "agent", None)
+    assert (user.name, user.role, user.channels, user.masks) == ("Ben Agent", "agent", None, frozenset())
 
 
 async def test_nobody_changes_their_own_rights(desk: Desk) -> None:
