@@ -225,7 +225,7 @@ async def _side(runtime: Runtime, name: str, common: dict[str, str]) -> Side:
         {"name": f"News of {name}", "channel_ids": [channel.id], "content": {"text": "News"},
          "audience": {"rule": {"all": []}}}
     )  # fmt: skip
-    hook = EndpointInput(url=f"https://{name}.example.org/in", events=["*"], channels=[channel.id])
+    hook = EndpointInput(url="https://hooks.example.org/in", events=["*"], channels=[channel.id])
     endpoint, _ = await runtime.endpoints.create(hook, "usr_x")
     post = await runtime.endpoints.test(endpoint["_id"])
     return Side(

@@ -47,7 +47,8 @@ async def test_score_rules(world: World) -> None:
         assert [each["path"] for each in faults] == ["rules[0].rule", "rules[1].rule.all[0].field"]
         await settle(world.runtime)
         found = await ask(client, "GET", f"/profiles/{person}")
-        assert found["score"] == 60 and found["score_parts"] == [{"rule_id": "rule-1", "name": "Paid", "points": 60}]
+        part = {"rule_id": "rule-1", "name": "Paid", "points": 60, "until": None}
+        assert found["score"] == 60 and found["score_parts"] == [part]
         assert not (await ask(client, "GET", "/score-rules"))["progress"]["running"]
 
 
