@@ -204,8 +204,9 @@ async def list_webhook_endpoint_deliveries(call: Call) -> Any:
     """List what it was told and is to be told, the newest first. Kept for 30 days after its end."""
     wanted: EndpointDeliveryQuery = call.query
     found = await call.runtime.endpoints.deliveries(
-        (await _seen(call))["_id"], state=STATES.get(wanted.state or ""), limit=wanted.limit, cursor=wanted.cursor
-    )
+        (await _seen(call))["_id"], limited=_is_limited(call), state=STATES.get(wanted.state or ""),
+        limit=wanted.limit, cursor=wanted.cursor,
+    )  # fmt: skip
     return listed(found, [post_view(each) for each in found.data])
 
 
@@ -214,7 +215,8 @@ async def list_webhook_endpoint_deliveries(call: Call) -> Any:
 )  # fmt: skip
 async def get_webhook_endpoint_delivery(call: Call) -> Any:
     """One delivery with what is posted."""
-    row = await call.runtime.endpoints.delivery((await _seen(call))["_id"], call.path["delivery_id"])
+    endpoint, wanted = await _seen(call), call.path["delivery_id"]
+    row = await call.runtime.endpoints.delivery(endpoint["_id"], wanted, limited=_is_limited(call))
     return EndpointDeliveryDetail.model_validate({**_shown(row), "body": row.get("body")})
 
 
@@ -223,8 +225,10 @@ async def get_webhook_endpoint_delivery(call: Call) -> Any:
     returns=EndpointDeliveryView, status=202,
 )  # fmt: skip
 async def redeliver_webhook(call: Call) -> Any:
-    """Post it again at once: the same words under the same `webhook-id`, with all retries before it."""
-    return post_view(await call.runtime.endpoints.redeliver((await _seen(call))["_id"], call.path["delivery_id"]))
+    """Post it again at once: the same words under the same `webhook-id`, with all retries before it. Where the
+    endpoint's channels have changed since, it is written anew for those of today."""
+    endpoint, wanted = await _seen(call), call.path["delivery_id"]
+    return post_view(await call.runtime.endpoints.redeliver(endpoint["_id"], wanted, limited=_is_limited(call)))
 
 
 @operations(
@@ -254,6 +258,10 @@ async def check_channels(asking: Any, channels: list[str] | None) -> None:
         if await asking.runtime.channels.get(channel_id) is None:
             fault = FieldError(f"channels[{place}]", "names a channel that does not exist")
             raise WrongInput("There is no such channel.", [fault])
+
+
+def _is_limited(call: Call) -> bool:
+    return call.principal.channels is not None
 
 
 async def _seen(call: Call) -> Document:

@@ -367,8 +367,9 @@ async def _show(
     runtime, formats = runtime_of(request), formats_of(request, principal_of(request))
     troubled = request.query.get("only") == "trouble"
     found = await runtime.endpoints.deliveries(
-        row["_id"], state="failed" if troubled else None, limit=PER_PAGE, cursor=request.query.get("cursor")
-    )
+        row["_id"], limited=principal_of(request).channels is not None, state="failed" if troubled else None,
+        limit=PER_PAGE, cursor=request.query.get("cursor"),
+    )  # fmt: skip
     here, count = f"{HERE}/{row['_id']}", request.query.get("again", "")
     query = "only=trouble&" if troubled else ""
     shown = given if given is not None else row
@@ -397,7 +398,9 @@ def _must_look_after(request: web.Request, row: Document) -> None:
 
 async def _post(request: web.Request) -> Document:
     post_id = id_in(request, "post_id", "whd", N_("There is no such delivery; they are kept for 30 days."))
-    row: Document = await runtime_of(request).endpoints.delivery(request.match_info["endpoint_id"], post_id)
+    limited = principal_of(request).channels is not None
+    endpoint_id = request.match_info["endpoint_id"]
+    row: Document = await runtime_of(request).endpoints.delivery(endpoint_id, post_id, limited=limited)
     if row["state"] == "skipped":
         raise NotFound(N_("There is no such delivery; they are kept for 30 days."))
     return row

@@ -151,10 +151,15 @@ class Endpoints:
             fields["host"] = host_of(given["url"])
         if given.get("state") == "on" and before["state"] != "on":
             fields |= {"failing_since": None, "last_failed_at": None}
+        narrowed = "channels" in given and given["channels"] != before["channels"]
+        if narrowed:
+            fields["scoped_at"] = self._clock()
         gone = ("disabled_at", "disabled_why", "untold") if "state" in given else ()
         row = await self._store.change(endpoint_id, fields, gone=gone)
         if row is None:
             raise NotFound("There is no such endpoint.")
+        if narrowed:
+            await self._posts.write_anew(endpoint_id)
         if row["host"] != before["host"]:
             await self._posts.move(endpoint_id, row["host"])
         return row
@@ -192,23 +197,29 @@ class Endpoints:
         return kept
 
     async def deliveries(
-        self, endpoint_id: str, *, state: str | None = None, limit: int | None = None, cursor: str | None = None
-    ) -> Page[Document]:
-        """What it got and what it is to get, the newest first. Raises `NotFound`, `WrongInput` for a foreign cursor."""
-        await self.get(endpoint_id)
-        return await self._posts.page(endpoint_id, state=state, limit=limit, cursor=cursor)
+        self, endpoint_id: str, *, limited: bool = False, state: str | None = None, limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page[Document]:  # fmt: skip
+        """What it got and what it is to get, the newest first. `limited`: for who sees some channels only, without what
+        it got while it was told of other ones. Raises `NotFound`, `WrongInput` for a foreign cursor."""
+        since = (await self.get(endpoint_id)).get("scoped_at") if limited else None
+        return await self._posts.page(endpoint_id, since=since, state=state, limit=limit, cursor=cursor)
 
-    async def delivery(self, endpoint_id: str, post_id: str) -> Document:
-        """One post. Raises `NotFound`."""
-        row = await self._posts.get(endpoint_id, post_id) if await self._store.get(endpoint_id) else None
-        if row is None:
+    async def delivery(self, endpoint_id: str, post_id: str, *, limited: bool = False) -> Document:
+        """One post; `limited` as above. Raises `NotFound`."""
+        endpoint = await self.get(endpoint_id)
+        row = await self._posts.get(endpoint_id, post_id)
+        if row is None or (limited and _is_of_before(row, endpoint)):
             raise NotFound("There is no such delivery; they are kept for 30 days.")
         return row
 
-    async def redeliver(self, endpoint_id: str, post_id: str) -> Document:
-        """Post it again, under the same id and with the same words. Raises `NotFound`, `Conflict` while it is off."""
-        self._refuse_off(await self.get(endpoint_id))
-        row = await self._posts.again(endpoint_id, post_id)
+    async def redeliver(self, endpoint_id: str, post_id: str, *, limited: bool = False) -> Document:
+        """Post it again under the same id, with the same words unless its channels have changed since. Raises
+        `NotFound`, `Conflict` while it is off."""
+        before = await self.delivery(endpoint_id, post_id, limited=limited)
+        endpoint = await self.get(endpoint_id)
+        self._refuse_off(endpoint)
+        row = await self._posts.again(endpoint_id, post_id, anew=_is_of_before(before, endpoint))
         if row is None:
             raise NotFound("There is no such delivery; they are kept for 30 days.")
         await self._doorbell.ring("hook")
@@ -216,8 +227,9 @@ class Endpoints:
 
     async def redeliver_failed(self, endpoint_id: str, since: datetime | None = None) -> int:
         """The same for all that failed, for after a fault that was mended; how many. Raises as above."""
-        self._refuse_off(await self.get(endpoint_id))
-        count = await self._posts.all_again(endpoint_id, since)
+        endpoint = await self.get(endpoint_id)
+        self._refuse_off(endpoint)
+        count = await self._posts.all_again(endpoint_id, since, endpoint.get("scoped_at"))
         await self._doorbell.ring("hook")
         return count
 
@@ -260,6 +272,11 @@ class Endpoints:
 def host_of(url: str) -> str:
     """Whom a post asks, for places side by side."""
     return (urlsplit(url).hostname or "").lower()
+
+
+def _is_of_before(post: Document, endpoint: Document) -> bool:
+    """Planned while the endpoint was told of other channels: it may say what is not for it now."""
+    return "scoped_at" in endpoint and post["created_at"] < endpoint["scoped_at"]
 
 
 def _context(endpoint_id: str) -> str:

@@ -48,8 +48,8 @@ INDEXES: Indexes = {
 
 class EndpointStore:
     """Rows `{_id: whk_, url, host, events, channels, description, state: on|off|disabled, secret, former?,
-    exchanged_at?, failing_since, last_failed_at, disabled_at?, disabled_why?, untold?, removed_at?, rev, created_at,
-    created_by, updated_at}`. Secrets are sealed."""
+    exchanged_at?, failing_since, last_failed_at, disabled_at?, disabled_why?, untold?, scoped_at?, removed_at?, rev,
+    created_at, created_by, updated_at}`. Secrets are sealed. `scoped_at`: when its channels were last changed."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._rows = database.collection("webhook_endpoints")
@@ -211,23 +211,39 @@ class PostStore:
         return await self._rows.find_one({"_id": post_id, "endpoint_id": endpoint_id})
 
     async def page(
-        self, endpoint_id: str, *, state: str | None = None, limit: int | None = None, cursor: str | None = None
-    ) -> Page[Document]:
+        self, endpoint_id: str, *, since: datetime | None = None, state: str | None = None, limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page[Document]:  # fmt: skip
         """Without those that were not for it; the newest first. Raises `WrongInput` for a foreign cursor."""
-        shown = state if state is not None else {"$in": [PLANNED, DONE, FAILED]}
-        return await newest_first(self._rows, {"endpoint_id": endpoint_id, "state": shown}, limit, cursor)
-
-    async def again(self, endpoint_id: str, post_id: str) -> Document | None:
-        """Due at once, with all retries before it; None when it is not there."""
-        wanted = {"_id": post_id, "endpoint_id": endpoint_id, "state": {"$in": [PLANNED, DONE, FAILED]}}
-        return await self._rows.find_one_and_update(wanted, self._due_anew(), return_document=ReturnDocument.AFTER)
-
-    async def all_again(self, endpoint_id: str, since: datetime | None) -> int:
-        """The same for every post that failed, tests left out (`since`: was planned then or later); how many."""
-        wanted: Document = {"endpoint_id": endpoint_id, "state": FAILED, "test": {"$exists": False}}
+        wanted: Document = {"endpoint_id": endpoint_id, "state": state or {"$in": [PLANNED, DONE, FAILED]}}
         if since is not None:
             wanted["created_at"] = {"$gte": since}
-        return (await self._rows.update_many(wanted, self._due_anew(), hint="log_by_state")).modified_count
+        return await newest_first(self._rows, wanted, limit, cursor)
+
+    async def again(self, endpoint_id: str, post_id: str, *, anew: bool) -> Document | None:
+        """Due at once, with all retries before it; `anew`: in new words. None when it is not there."""
+        wanted = {"_id": post_id, "endpoint_id": endpoint_id, "state": {"$in": [PLANNED, DONE, FAILED]}}
+        change = self._due_anew(anew)
+        return await self._rows.find_one_and_update(wanted, change, return_document=ReturnDocument.AFTER)
+
+    async def all_again(self, endpoint_id: str, since: datetime | None, scoped_at: datetime | None) -> int:
+        """The same for every post that failed, tests left out (`since`: was planned then or later), in new words for
+        those planned before `scoped_at`; how many."""
+        wanted: Document = {"endpoint_id": endpoint_id, "state": FAILED, "test": {"$exists": False}}
+        at: Document = {"$gte": since} if since is not None else {}
+        parts: list[tuple[Document, bool]] = [(at, False)]
+        if scoped_at is not None:
+            parts = [({**at, "$lt": scoped_at}, True), ({"$gte": max(since, scoped_at) if since else scoped_at}, False)]
+        count = 0
+        for part, anew in parts:
+            those = {**wanted, "created_at": part} if part else wanted
+            count += (await self._rows.update_many(those, self._due_anew(anew), hint="log_by_state")).modified_count
+        return count
+
+    async def write_anew(self, endpoint_id: str) -> None:
+        """What is still to go there is written once more: it may say what is not for it any more."""
+        wanted = {"endpoint_id": endpoint_id, "state": PLANNED}
+        await self._rows.update_many(wanted, {"$unset": {"body": ""}}, hint="log_by_state")
 
     async def move(self, endpoint_id: str, host: str) -> None:
         """What is still to go there goes to another host now."""
@@ -239,10 +255,11 @@ class PostStore:
         wanted = {"endpoint_id": endpoint_id, "state": FAILED, "test": {"$exists": False}}
         return await self._rows.count_documents(wanted, limit=10_000)
 
-    def _due_anew(self) -> Document:
+    def _due_anew(self, anew: bool) -> Document:
+        gone = ("settled_at", "said", "lease", *(("body",) if anew else ()))
         return {
             "$set": {"state": PLANNED, "due_at": self._clock(), "failures": 0, "attempts": 0},
-            "$unset": {"settled_at": "", "said": "", "lease": ""},
+            "$unset": dict.fromkeys(gone, ""),
         }
 
 

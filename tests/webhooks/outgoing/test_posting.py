@@ -10,7 +10,7 @@ from aiohttp import web
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from base.clock import now
-from base.errors import Conflict
+from base.errors import Conflict, NotFound
 from base.http import AddressGuard, HttpClient, HttpFailed, HttpReply
 from base.side_by_side import PER_HOST
 from campaigns.tasks import TaskInput
@@ -19,6 +19,7 @@ from tests.conftest import LocalServer
 from tests.dying import Dying
 from tests.webhooks.outgoing.conftest import URL, House
 from webhooks.outgoing.fanout import FanOut
+from webhooks.outgoing.posting import Poster
 from webhooks.outgoing.standing import RETRIES
 
 
@@ -333,6 +334,47 @@ async def test_who_is_limited_to_channels_is_told_of_nobody_else(house: House) -
     assert [said["type"] for said in house.phone.said].count("order.paid") == 1
     endpoint = (await house.runtime.endpoints.all())[0]["_id"]
     assert "skipped" not in {row["state"] for row in (await house.runtime.endpoints.deliveries(endpoint)).data}
+
+
+async def test_who_is_limited_later_is_told_and_shown_nothing_of_before(house: House) -> None:
+    """An endpoint for everything is narrowed to a channel: what waits or is sent again is written for that one."""
+    secret = {"secret": "whsec_" + "QUFB" * 8, "send_url": "https://receiver.example.org/in"}
+    other = (await house.runtime.channels.add("generic", "Other", secret)).id
+    endpoint_id, _ = await house.endpoint("message.received")
+    await house.writes("theirs", channel=other)
+    await house.writes("ours")
+    house.phone.script = answers(500)
+    await house.post()
+    theirs, ours = await house.rows()
+    house.phone.posted.clear()
+    house.phone.script = None
+    endpoints = house.runtime.endpoints
+    await endpoints.change(endpoint_id, {"channels": [house.channel]})
+    assert (await endpoints.deliveries(endpoint_id, limited=True)).data == []
+    assert len((await endpoints.deliveries(endpoint_id)).data) == 2
+    with pytest.raises(NotFound):
+        await endpoints.redeliver(endpoint_id, theirs["_id"], limited=True)
+    await house.travel(minutes=1)
+    await house.post()
+    assert [said["data"]["message"]["text"] for said in house.phone.said] == ["ours"]
+    await endpoints.redeliver(endpoint_id, ours["_id"])
+    await house.post()
+    assert len(house.phone.posted) == 2 and (await house.rows(state="skipped"))[0]["_id"] == theirs["_id"]
+
+
+async def test_two_workers_post_once(house: House) -> None:
+    poster = house.runtime.poster
+    two = Poster(
+        house.runtime.endpoints, poster._rows, poster._posts, poster._events, poster._views, house.phone,
+        poster._telling, poster._feed, now,
+    )  # fmt: skip
+    await house.endpoint("*")
+    await house.happens("order.paid", times=60)
+    for _ in range(12):
+        await asyncio.gather(poster.drain(20), two.drain(20))
+    await asyncio.gather(poster.idle(), two.idle())
+    await house.post()
+    assert len(house.phone.ids) == len(set(house.phone.ids)) == 60
 
 
 async def test_an_erased_person_is_told_of_no_more(house: House) -> None:
