@@ -24,7 +24,7 @@ class DraftBody(Body, DraftInput):
     """What is kept of it. An empty one is removed."""
 
     mode: Literal["reply", "note"] = "reply"
-    rev: int = Field(0, ge=0, le=2**31, description="The version that was seen; 0: there was none.")
+    rev: int = Field(0, ge=0, le=2**53, description="The version that was seen; 0: there was none.")
 
 
 class DraftView(View):

@@ -22,6 +22,7 @@ from desk.pages.composer import Fault
 from desk.pages.inbox import actor_of, after_act, change_status, conversation_for, page_again
 from desk.problems import problem_of
 from desk.render import formats_of
+from desk.viewing import Viewing
 from desk.whispers import WHISPERS, Whisper
 from inbox.attached import FILE_MAX_BYTES, TOO_LARGE
 from inbox.drafts import FILES_MAX, Draft, DraftInput, DraftKey, Mode
@@ -198,13 +199,52 @@ async def save_draft(request: web.Request) -> web.StreamResponse:
 @routes.post("/inbox/{conversation_id}/typing")
 @require("agent")
 async def typing(request: web.Request) -> web.StreamResponse:
-    """An answer is being written: colleagues see it, and the customer where the channel shows such things."""
+    """An answer or a note is being written: colleagues see it, of an answer also the customer where the channel shows
+    such things."""
     found, principal, runtime = await conversation_for(request), principal_of(request), runtime_of(request)
-    able = runtime.registry.get(found.provider).capabilities.typing
+    note = (await read_form(request)).get("mode") == "note"
+    able = runtime.registry.get(found.provider).capabilities.typing and not note
     data = {"who": "agent", "name": principal.name, "to_customer": able}
     whisper = Whisper("typing", found.channel_id, found.id, principal.id, data)
     await request.config_dict[WHISPERS].say(whisper)
     return web.Response(status=204)
+
+
+@routes.post("/inbox/{conversation_id}/look")
+@require("viewer")
+async def look(request: web.Request) -> web.StreamResponse:
+    """A window shows the conversation, or (`gone`) no more: colleagues see it. Answers who else has it open."""
+    found, principal, form = await conversation_for(request), principal_of(request), await read_form(request)
+    viewing, window = Viewing(runtime_of(request).bus), str(form.get("window", ""))[:40]
+    if form.get("gone"):
+        here = not await viewing.leave(found.id, principal.id, window)
+    else:
+        await viewing.look(found.id, principal.id, window)
+        here = True
+    data = {"user_id": principal.id, "name": principal.name, "on": here}
+    await request.config_dict[WHISPERS].say(Whisper("viewing", found.channel_id, found.id, principal.id, data))
+    others = await _named(request, {found.id: await viewing.who(found.id)})
+    return web.json_response({"viewers": others.get(found.id, [])})
+
+
+@routes.get("/inbox/viewers")
+@require("viewer")
+async def viewers(request: web.Request) -> web.StreamResponse:
+    """Who else has these conversations open: `{id: [{id, name}]}`, without those out of scope or open nowhere."""
+    ids = [each for each in request.query.get("ids", "").split(",")[:100] if is_id(each, "cnv")]
+    rows = await runtime_of(request).conversations.rows(ids)
+    seen = [each for each, row in rows.items() if principal_of(request).may_see(row["channel_id"])]
+    return web.json_response(await _named(request, await Viewing(runtime_of(request).bus).of_many(seen)))
+
+
+async def _named(request: web.Request, found: Mapping[str, list[str]]) -> dict[str, list[dict[str, str]]]:
+    """With names, and without who asks."""
+    me = principal_of(request).id
+    names = await runtime_of(request).users.names(sorted({each for people in found.values() for each in people} - {me}))
+    others = {
+        talk: [{"id": each, "name": names[each]} for each in people if each in names] for talk, people in found.items()
+    }
+    return {talk: people for talk, people in others.items() if people}
 
 
 # -- reading forms -------------------------------------------------------------------------------------------------
@@ -258,4 +298,4 @@ def addresses_in(text: str) -> tuple[str, ...]:
 
 
 def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 16
+    return text.isascii() and text.isdigit() and len(text) <= 15

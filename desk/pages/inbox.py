@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -222,7 +223,9 @@ async def _shaped(
     faces = faces or await faces_of(runtime)
     names = await runtime.users.names(sorted({each.assignee_id for each in found if each.assignee_id}))
     formats = formats_of(request, principal)
-    return [row_of(each, asked, faces, names, principal.id, formats) for each in found]
+    begun = await runtime.drafts.begun_in([each.id for each in found], principal.id)
+    rows = [row_of(each, asked, faces, names, principal.id, formats) for each in found]
+    return [replace(each, draft=each.id in begun) for each in rows]
 
 
 async def _stage_part(request: web.Request, found: Conversation, fault: Fault | None = None) -> dict[str, Any]:

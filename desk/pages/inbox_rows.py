@@ -120,6 +120,8 @@ class Row:
     assignee_id: str
     failed: bool = False
     avatar_url: str | None = None
+    #: The reader has begun an answer here.
+    draft: bool = False
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ class DraftStore:
             return None
         fields = {**written.model_dump(mode="json"), "updated_at": self._clock()}
         if rev == 0:
-            row = {"_id": key.id, **_about(key, talk), **fields, "rev": 1}
+            row = {"_id": key.id, **_about(key, talk), **fields, "rev": self._first_rev()}
             try:
                 await self._rows.insert_one(row)
             except DuplicateKeyError:
@@ -71,7 +71,14 @@ class DraftStore:
         row = await self._rows.find_one({"_id": key.id}, session=session)
         both = joined(written, draft_of(row).written) if row else written
         change = {**_about(key, talk), **both.model_dump(mode="json"), "updated_at": self._clock()}
-        await self._rows.update_one({"_id": key.id}, {"$set": change, "$inc": {"rev": 1}}, upsert=True, session=session)
+        if row is None:
+            await self._rows.insert_one({"_id": key.id, **change, "rev": self._first_rev()}, session=session)
+        else:
+            await self._rows.update_one({"_id": key.id}, {"$set": change, "$inc": {"rev": 1}}, session=session)
+
+    def _first_rev(self) -> int:
+        """Later than every version of a draft that stood here before: a window that still knows one is not believed."""
+        return int(self._clock().timestamp() * 1000)
 
     async def remove(self, key: DraftKey, session: Session | None = None) -> None:
         """It has been sent, or thrown away."""

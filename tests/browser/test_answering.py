@@ -125,3 +125,24 @@ async def test_news_that_came_while_one_wrote_is_asked_about(
     calls = world.outside.of(talk.channel.account, talk.one.phone)
     assert [call.text for call in calls] == ["Two are on their way."]
     windows.forgive("ERR_INTERNET_DISCONNECTED|409|ERR_NETWORK_CHANGED")
+
+
+async def test_who_looks_and_who_writes_is_seen_by_colleagues(
+    windows: Windows, colleagues: Colleagues, begun: Begin
+) -> None:
+    talk, other = await begun("Busy Bea", "Anybody?"), await begun("Quiet Quin", "Hello")
+    bo, cleo = await at(windows, colleagues.bo, talk), await at(windows, colleagues.cleo, other)
+    row = cleo.get_by_test_id("conversation-row").filter(has_text="Busy Bea")
+    await expect(row.get_by_test_id("lookers")).to_have_text("B")
+    await row.get_by_role("link").click()
+    for page, name in ((cleo, "Bo Agent"), (bo, "Cleo Agent")):
+        await expect(page.get_by_test_id("viewers")).to_have_text(f"{name} also has this open")
+    await bo.locator("label", has=bo.get_by_test_id("mode-note")).click()
+    await bo.get_by_test_id("composer-text").press_sequentially("A regular")
+    await expect(cleo.get_by_test_id("typing")).to_contain_text("Bo Agent is typing")
+    await bo.goto("/profiles")
+    await expect(cleo.get_by_test_id("viewers")).to_be_hidden()
+    await expect(row.get_by_test_id("row-draft")).to_have_count(0)
+    await bo.goto("/inbox?view=all")
+    await bo.get_by_test_id("conversation-row").filter(has_text="Busy Bea").get_by_role("link").click()
+    await expect(bo.get_by_test_id("composer-text")).to_have_value("A regular")

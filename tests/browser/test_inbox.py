@@ -46,6 +46,7 @@ async def test_an_agent_answers_and_the_second_browser_sees_it_without_reload(
     await talk.channel.says(talk.one, "Lovely, two packs please")
     for page in (bo, cleo):
         await expect(line(page, "Lovely, two packs please")).to_have_count(1)
+    await cleo.wait_for_timeout(2000)  # long enough to have read it: nobody answers what has only just flashed up
     await cleo.get_by_test_id("composer-text").fill("They are on their way.")
     await cleo.keyboard.press("Control+Enter")
     await expect(line(bo, "They are on their way.")).to_have_attribute("data-status", "sent")

@@ -1,5 +1,6 @@
 """Writing in the inbox without a script: undo, later, files, quotes, copies, drafts, no answer over unread news."""
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -148,13 +149,15 @@ async def test_what_is_somebody_elses_is_asked_about_or_refused(desk, shop):
 
 async def test_a_draft_survives_the_browser(desk, shop):
     talk, person, other = await wrote(desk.runtime, shop, "dra"), await desk.person(), await desk.person(name="Bo B")
-    assert '{"rev": 1}' in await person.post(f"/inbox/{talk.id}/draft", 200, True, text="Dear", mode="reply", rev="0")
-    assert '{"rev": 2}' in await person.post(f"/inbox/{talk.id}/draft", 200, True, text="Dear D", mode="reply", rev="1")
-    problem = await person.post(f"/inbox/{talk.id}/draft", 409, True, text="Other", mode="reply", rev="1")
+    path = f"/inbox/{talk.id}/draft"
+    first = json.loads(await person.post(path, 200, True, text="Dear", mode="reply", rev="0"))["rev"]
+    second = json.loads(await person.post(path, 200, True, text="Dear D", mode="reply", rev=str(first)))["rev"]
+    problem = await person.post(f"/inbox/{talk.id}/draft", 409, True, text="Other", mode="reply", rev=str(first))
     assert "draft_changed" in problem
-    assert ">\nDear D</textarea>" in await person.page(f"/inbox/{talk.id}")
+    page = await person.page(f"/inbox/{talk.id}?view=all")
+    assert ">\nDear D</textarea>" in page and page.count('data-testid="row-draft"') == 1
     assert "Dear D" not in await other.page(f"/inbox/{talk.id}"), "nobody reads over a shoulder"
-    assert '{"rev": 0}' in await person.post(f"/inbox/{talk.id}/draft", 200, True, text="", mode="reply", rev="2")
+    assert '{"rev": 0}' in await person.post(path, 200, True, text="", mode="reply", rev=str(second))
 
 
 async def test_what_failed_is_sent_once_more(desk, shop):
@@ -237,3 +240,22 @@ async def test_how_the_house_answers_is_chosen_on_a_page(desk):
     assert 'data-testid="undo"' in page and 'name="undo_s" value="10"' in page
     await ada.post("/settings/answering", undo_s="10", lock="off")
     assert await desk.runtime.answering.rules() == AnsweringRules()
+
+
+async def test_who_else_has_it_open_is_known_within_scope(desk, shop):
+    talk, anna, bo = await wrote(desk.runtime, shop, "loo"), await desk.person(), await desk.person(name="Bo B")
+    elsewhere = await channel(desk.runtime, name="Aside")
+    scoped = await desk.person("viewer", channels=[elsewhere.id], name="Sam S")
+    look, ask = f"/inbox/{talk.id}/look", f"/inbox/viewers?ids={talk.id},cnv_x"
+    assert json.loads(await anna.post(look, 200, True, window="w1")) == {"viewers": []}
+    seen = json.loads(await bo.post(look, 200, True, window="w2"))
+    assert seen == {"viewers": [{"id": anna.user_id, "name": "Anna Agent"}]}
+    assert json.loads(await bo.page(ask)) == {talk.id: seen["viewers"]}
+    await scoped.post(look, 404, True, window="w3")
+    assert json.loads(await scoped.page(ask)) == {}
+    # Of two windows one is closed: she is still there.
+    await anna.post(look, 200, True, window="w4")
+    await anna.post(look, 200, True, window="w1", gone="1")
+    assert json.loads(await bo.page(ask)) == {talk.id: seen["viewers"]}
+    await anna.post(look, 200, True, window="w4", gone="1")
+    assert json.loads(await bo.page(ask)) == {}

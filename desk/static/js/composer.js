@@ -46,9 +46,9 @@ export function adopt(slot, force = false) {
   if (!fresh || fresh.dataset.draft !== state.id) return;
   const idle = Date.now() - state.touchedAt > IDLE_MS;
   const drafts = JSON.parse(fresh.dataset.drafts);
-  const news = ["reply", "note"].filter((mode) => drafts[mode].rev !== state.drafts[mode].rev && (force || (idle && !state.dirty[mode])));
+  const news = ["reply", "note"].filter((mode) => force || (drafts[mode].rev !== state.drafts[mode].rev && idle && !state.dirty[mode]));
   for (const mode of news) state.drafts[mode] = drafts[mode];
-  if (force && news.includes("reply") && state.mode === "note") composer().querySelector("[value=reply]").click();
+  if (force && drafts.reply.text && state.mode === "note") composer().querySelector("[value=reply]").click();
   if (news.length) fill();
 }
 
@@ -118,7 +118,8 @@ async function save(kept, mode) {
   const body = new URLSearchParams({ mode, rev: draft.rev, text: draft.text, reply_to: draft.reply_to, subject: draft.subject, cc: draft.cc });
   for (const file of draft.files) body.append("file", file.id);
   try {
-    const { rev } = await (await ask(`/inbox/${kept.id}/draft`, { method: "POST", body })).json();
+    const keepalive = draft.text.length < 15000; // also while the page is being left; browsers carry only little then
+    const { rev } = await (await ask(`/inbox/${kept.id}/draft`, { method: "POST", body, keepalive })).json();
     kept.drafts[mode].rev = rev;
   } catch (error) {
     if (error instanceof Refusal && error.status === 409) await meet(kept, mode).catch(() => { kept.dirty[mode] = true; });
@@ -339,13 +340,13 @@ async function send(form, submitter) {
 }
 
 async function deliver(job) {
-  const { url, data, line, id, draft, mode, kept } = job;
+  const { url, data, line, id, mode, kept } = job;
   line?.classList.remove("is-unsent");
   line?.classList.add("is-sending");
   for (let attempt = 0; ; attempt++) {
     try {
       const fresh = await part(url, { method: "POST", body: new URLSearchParams(data) });
-      if (kept.drafts[mode].rev === draft.rev) kept.drafts[mode].rev = 0;
+      kept.drafts[mode].rev = 0; // with the answer its draft is gone
       if (id === inbox.open()) inbox.apply(fresh, id);
       else line?.remove();
       return;
@@ -447,11 +448,12 @@ document.addEventListener("visibilitychange", () => { if (!document.hidden) note
 // -- typing ------------------------------------------------------------------------------------------------------------
 
 let saidTyping = 0;
-/** Colleagues and, where the channel shows it, the customer see that an answer is being written; never a note. */
+/** Colleagues see that something is being written; of an answer also the customer, where the channel shows it. */
 function sayTyping() {
-  if (!state.id || isNote() || !field()?.value.trim() || Date.now() - saidTyping < 3000) return;
+  if (!state.id || !field()?.value.trim() || Date.now() - saidTyping < 3000) return;
   saidTyping = Date.now();
-  ask(`/inbox/${state.id}/typing`, { method: "POST" }).catch(() => { /* nobody misses it */ });
+  const body = new URLSearchParams({ mode: state.mode });
+  ask(`/inbox/${state.id}/typing`, { method: "POST", body }).catch(() => { /* nobody misses it */ });
 }
 
 // -- clocks ------------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@ import { Refusal, part, toast } from "./ask.js";
 import { adopt, keepDraft, noteSeen, quote, ready, serve } from "./composer.js";
 import { shortcuts } from "./desk.js";
 import { on } from "./live.js";
+import { looking } from "./viewing.js";
 import "./voice.js";
 import { age, word } from "./words.js";
 
@@ -45,6 +46,7 @@ async function show(href, { push = true, focus = false } = {}) {
   document.querySelector(`#row-${CSS.escape(open())}`)?.classList.remove("is-unread");
   document.querySelector(`#row-${CSS.escape(open())} .count`)?.remove();
   ready();
+  looking(open());
   age();
   if (focus) writing()?.focus();
 }
@@ -58,6 +60,7 @@ function mark(id) {
 
 function showList() {
   keepDraft();
+  looking("");
   inbox.dataset.pane = "list";
 }
 
@@ -72,6 +75,7 @@ document.addEventListener("click", (event) => {
     history.pushState({}, "", url);
   } else if (url.pathname.endsWith(open()) && open()) {
     inbox.dataset.pane = url.searchParams.get("pane") === "customer" ? "customer" : "conversation";
+    looking(open());
     history.pushState({ open: open() }, "", url);
     mark(open());
   } else show(link.href);
@@ -359,3 +363,4 @@ document.addEventListener("keydown", (event) => {
 
 serve({ open, lines, apply, freshThread });
 ready();
+looking(open());

@@ -40,7 +40,7 @@ async def test_an_answer_is_taken_back_and_is_a_draft_again(world: World) -> Non
             assert (gone["status"], gone["text"]) == ("cancelled", None)
         assert line["id"] not in {each["id"] for each in (await ask(client, "GET", f"{talk}/messages"))["data"]}
         draft = await ask(client, "GET", f"{talk}/draft")
-        assert (draft["text"], draft["rev"]) == ("Oops", 1)
+        assert draft["text"] == "Oops" and draft["rev"] > 0
         assert (await ask(other, "GET", f"{talk}/draft"))["text"] == "", "nobody reads the drafts of others"
         await ask(client, "DELETE", f"{talk}/draft", 204)
         assert (await ask(client, "GET", f"{talk}/draft"))["rev"] == 0
@@ -51,11 +51,11 @@ async def test_drafts_say_when_another_window_was_quicker(world: World) -> None:
     path = f"/conversations/{world.ours.conversation}/draft"
     async with world.client("agent") as client:
         saved = await ask(client, "PUT", path, json={"mode": "note", "text": "Careful"})
-        assert saved["rev"] == 1 and saved["updated_at"]
+        assert saved["rev"] > 0 and saved["updated_at"]
         problem = await ask(client, "PUT", path, 409, json={"mode": "note", "text": "Other", "rev": 0})
         assert problem["code"] == "draft_changed"
-        again = await ask(client, "PUT", path, json={"mode": "note", "text": "Very careful", "rev": 1})
-        assert again["rev"] == 2 and (await ask(client, "GET", path))["text"] == ""
+        again = await ask(client, "PUT", path, json={"mode": "note", "text": "Very careful", "rev": saved["rev"]})
+        assert again["rev"] == saved["rev"] + 1 and (await ask(client, "GET", path))["text"] == ""
         assert (await ask(client, "GET", path, params={"mode": "note"}))["text"] == "Very careful"
 
 
