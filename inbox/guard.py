@@ -20,8 +20,8 @@ class NewerMessages(Conflict):
 
     code = "newer_messages"
 
-    def __init__(self, since: Sequence[Document]) -> None:
-        super().__init__("There are newer messages in this conversation. Read them, or send anyway.")
+    def __init__(self, sentence: str, since: Sequence[Document]) -> None:
+        super().__init__(sentence)
         self.since = [each["_id"] for each in since[:NAMED_MAX]]
 
 

@@ -140,7 +140,7 @@ class Outbox:
         seen = must_know(row, reply)
         newer = of_others(await self._messages.since(row["_id"], seen), agent) if seen is not None else []
         if newer:
-            raise NewerMessages(newer)
+            raise NewerMessages("There are newer messages in this conversation. Read them, or send anyway.", newer)
         await self._answering.check(row, agent, reply)
 
     async def _written(

@@ -29,7 +29,7 @@ OPTIONS = {"templates/**.html": {"trim_blocks": "true", "lstrip_blocks": "true",
 SAYING = frozenset(
     {"WrongInput", "NotFound", "Refused", "Conflict", "TooMany", "TooLarge", "Unavailable", "Unauthenticated",
      "FieldError", "UnknownOrder", "Unreadable", "Problem", "Reason", "Closed", "Skip", "Defer", "TooSlow", "in_time",
-     "N_"}
+     "N_", "NewerMessages"}
 )  # fmt: skip
 PACKAGES = ("desk", "campaigns", "inbox", "orders", "profiles", "channels/store.py", "webhooks/outgoing")
 

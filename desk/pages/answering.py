@@ -47,7 +47,7 @@ async def save(request: web.Request) -> web.StreamResponse:
     answering, form = runtime_of(request).answering, await read_form(request)
     undo_s, lock = str(form.get("undo_s", "")), str(form.get("lock", ""))
     if not (undo_s.isascii() and undo_s.isdigit() and int(undo_s[:4]) <= UNDO_MAX_S and lock in LOCKS):
-        raise WrongInput(f"An answer can be taken back for 0 to {UNDO_MAX_S} seconds.")
+        raise WrongInput("Choose how long an answer can be taken back, and who may answer.")
     before: AnsweringRules = await answering.rules()
     wanted = AnsweringRules.model_validate({"undo_s": int(undo_s), "lock": lock})
     await answering.choose(wanted, principal_of(request).id)

@@ -288,12 +288,12 @@ def time_in(form: Form, zone: Any) -> datetime | None:
 
 
 def addresses_in(text: str) -> tuple[str, ...]:
-    """The mail addresses of a copy. Raises `WrongInput` that names one that is none."""
+    """The mail addresses of a copy. Raises `WrongInput` where one is none."""
     found = [each.strip() for each in text.translate(_BETWEEN).split(",") if each.strip()]
     for each in found:
         name, at, domain = each.rpartition("@")
         if not (at and name and "." in domain) or any(sign.isspace() for sign in each) or len(each) > 320:
-            raise WrongInput(f"“{each[:80]}” is no mail address.")
+            raise WrongInput("One of the addresses of the copy is no mail address.")
     return tuple(dict.fromkeys(found))[:50]
 
 
