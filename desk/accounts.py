@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from base.clock import Clock
 from base.errors import Conflict, FieldError, NotFound, Refused, TooMany, WrongInput
 from desk.i18n import N_
 from desk.store import RIGHTS, ApiToken, DeskStore, Role, User, fold_email
+from desk.team.oidc import STRANGER, Vouched
 from desk.team.two_factor import TwoFactor, wrong_code
 
 #: Failed tries before an account or an address has to wait. A window starts with its first try.
@@ -123,6 +125,21 @@ class Accounts:
         _check_password(new, user.email)
         await self.store.set_password_hash(user.id, await self._hash(new))
         await self.store.close_other_sessions(user.id, kept_secret)
+
+    async def come_in_vouched(
+        self, vouched: Vouched, domains: Sequence[str], *, agent: str, address: str
+    ) -> tuple[str, User]:
+        """Open a session for whom a provider vouches; who comes from one of `domains` needs no invitation and is a
+        viewer. Raises `Refused` for strangers and for who was switched off."""
+        user = await self.store.vouched(vouched.key, vouched.email)
+        if user is None and fold_email(vouched.email).rpartition("@")[2] in domains:
+            email = _checked_email(vouched.email)
+            with suppress(Conflict):  # somebody with this address came in by another account of the provider
+                await self.store.add_user(email, vouched.name or email.split("@")[0], "viewer")
+                user = await self.store.vouched(vouched.key, email)
+        if user is None or not user.active:
+            raise Refused(STRANGER, code="oidc_stranger")
+        return await self._open(user, agent, address), user
 
     # -- second factor -------------------------------------------------------------------------------------------
 

@@ -22,7 +22,12 @@ Role = Literal["admin", "marketer", "agent", "viewer"]
 ROLES: tuple[Role, ...] = ("admin", "marketer", "agent", "viewer")
 
 INDEXES: Indexes = {
-    "users": [IndexModel([("email", ASCENDING)], name="email", unique=True)],
+    "users": [
+        IndexModel([("email", ASCENDING)], name="email", unique=True),
+        IndexModel(
+            [("oidc", ASCENDING)], name="oidc", unique=True, partialFilterExpression={"oidc": {"$type": "string"}}
+        ),
+    ],
     "sessions": [
         IndexModel([("expires_at", ASCENDING)], name="expiry", expireAfterSeconds=0),
         IndexModel([("user_id", ASCENDING)], name="user"),
@@ -200,6 +205,14 @@ class DeskStore:
         """The person and the argon2 hash, for signing in."""
         row = await self._users.find_one({"email": fold_email(email)})
         return (_user(row), row.get("password_hash")) if row else None
+
+    async def vouched(self, key: str, email: str) -> User | None:
+        """Who came in by this provider before, else whose mail address it vouches for and who is nobody else there."""
+        known = await self._users.find_one({"oidc": key})
+        if known is None:
+            unlinked = {"email": fold_email(email), "oidc": None}
+            known = await self._users.find_one_and_update(unlinked, {"$set": {"oidc": key}})
+        return _user(known) if known else None
 
     async def users(self) -> list[User]:
         """Everybody, by name."""

@@ -55,6 +55,7 @@ from desk.store import DeskStore
 from desk.team.audit import AuditBook
 from desk.team.leaving import Leaving
 from desk.team.letters import Letters
+from desk.team.oidc import Oidc
 from desk.team.store import AuditStore, FactorStore, RuleStore
 from desk.team.two_factor import TwoFactor
 from inbox.afterthoughts import Afterthoughts
@@ -239,6 +240,9 @@ class Runtime:
             plumbing.settings.business_name,
         )  # fmt: skip
         self.accounts = Accounts(self.users, plumbing.clock, factors=self.two_factor)
+        self.oidc = Oidc(
+            RuleStore(plumbing.db), plumbing.box, plumbing.http, plumbing.clock, plumbing.settings.base_url
+        )  # fmt: skip
         self.audit = AuditBook(AuditStore(plumbing.db), plumbing.clock, inbox.conversations.rows)
         self.letters = Letters(plumbing.channels, plumbing.registry)
         self.leaving = Leaving(inbox.conversations, inbox.actions)

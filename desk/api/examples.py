@@ -207,6 +207,10 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "begin_my_factor": {"password": "what you sign in with"},
     "confirm_my_factor": {"code": "123456"},
     "remove_my_factor": {"code": "123456"},
+    "set_provider": {
+        "issuer": "https://login.example.com", "client_id": "rapport", "client_secret": "from-the-provider",
+        "label": "Harbour Tea", "domains": ["harbour-tea.example"],
+    },
     "replace_team_rules": {"factor_roles": ["admin"]},
     "change_me": {"name": "Anna Bos", "language": "zh_CN", "time_zone": "Europe/Amsterdam"},
     "create_token": {"name": "Shop", "role": "marketer"},

@@ -83,6 +83,27 @@ class TeamRulesView(View):
     factor_roles: list[Role]
 
 
+class ProviderInput(Body):
+    """An OpenID Connect provider. Who comes from one of `domains` needs no invitation and is a viewer."""
+
+    issuer: str = Field(min_length=8, max_length=500)
+    client_id: str = Field(min_length=1, max_length=500)
+    client_secret: str | None = Field(None, max_length=500, description="Write-only.")
+    label: str = Field("", max_length=60, description="What the button of the sign-in page says.")
+    domains: list[str] = Field([], max_length=50)
+
+
+class ProviderView(View):
+    """The same without its secret, and the address to enter at the provider."""
+
+    issuer: str
+    client_id: str
+    label: str
+    domains: list[str]
+    has_secret: bool
+    redirect_uri: str
+
+
 class TokenCreate(Body):
     """A program's key."""
 
@@ -187,6 +208,38 @@ async def replace_team_rules(call: Call) -> Any:
     refuse_scoped(call)
     await call.accounts.require_factor(frozenset(call.body.factor_roles))
     return await _rules(call)
+
+
+@operations("GET", "/oidc", roles=["admin"], returns=ProviderView)
+async def get_provider(call: Call) -> Any:
+    """The OpenID Connect provider by which people sign in. Its secret is not shown."""
+    refuse_scoped(call)
+    return await _provider(call)
+
+
+@operations("PUT", "/oidc", roles=["admin"], body=ProviderInput, returns=ProviderView)
+async def set_provider(call: Call) -> Any:
+    """Set the provider up. Without a secret the one there is stays, as long as issuer and client id do."""
+    refuse_scoped(call)
+    wanted: ProviderInput = call.body
+    await call.runtime.oidc.set_up(
+        wanted.issuer, wanted.client_id, wanted.client_secret or "", wanted.label, wanted.domains
+    )
+    return await _provider(call)
+
+
+@operations("DELETE", "/oidc", roles=["admin"])
+async def take_provider_down(call: Call) -> None:
+    """Nobody signs in by a provider any more; passwords go on working."""
+    refuse_scoped(call)
+    await call.runtime.oidc.take_down()
+
+
+async def _provider(call: Call) -> ProviderView:
+    found = await call.runtime.oidc.provider()
+    if found is None:
+        raise NotFound("No provider is set up.")
+    return ProviderView(**{**vars(found), "domains": list(found.domains)}, redirect_uri=call.runtime.oidc.redirect_uri)
 
 
 async def _rules(call: Call) -> TeamRulesView:

@@ -26,12 +26,15 @@ from desk.auth import (
 )
 from desk.forms import read_form
 from desk.i18n import LANGUAGES, ZONES
-from desk.keys import ACCOUNTS
+from desk.keys import ACCOUNTS, runtime_of
 from desk.render import LANGUAGE_COOKIE, THEMES, page
 from desk.store import User
+from desk.team.oidc import AWAY_S as OIDC_AWAY_S
+from desk.team.oidc import BACK as OIDC_BACK
 
 routes = web.RouteTableDef()
 CODE = "/sign-in/code"
+OIDC_COOKIE = "rapport-oidc"
 STATUS_OF: dict[type, int] = {WrongInput: 422, Conflict: 409, TooMany: 429}
 YEAR_S = 365 * 24 * 3600
 
@@ -55,7 +58,7 @@ async def sign_in_page(request: web.Request) -> web.StreamResponse:
     following = local_path(request.query.get("next", "/"))
     if await authenticate(request) is not None:
         raise web.HTTPSeeOther(following)
-    return await page(request, "entrance/sign_in.html", {"message": "", "email": "", "next": following})
+    return await _sign_in_page(request, "")
 
 
 @routes.post("/sign-in")
@@ -68,7 +71,7 @@ async def sign_in(request: web.Request) -> web.StreamResponse:
     try:
         secret, user = await request.config_dict[ACCOUNTS].sign_in(email, str(form.get("password", "")), **who(request))
     except (Refused, TooMany) as error:
-        values = {"message": str(error), "email": email, "next": following}
+        values = {"message": str(error), "email": email, "next": following, "provider": await _provider(request)}
         status = 429 if isinstance(error, TooMany) else 403
         answer = await page(request, "entrance/sign_in.html", values, status=status)
         if isinstance(error, TooMany):
@@ -90,6 +93,52 @@ async def _come_in(request: web.Request, secret: str, user: User, following: str
     response = web.Response(status=303, headers={"Location": following})
     set_session_cookie(request, response, secret)
     return response
+
+
+@routes.get("/sign-in/oidc")
+@public
+async def oidc(request: web.Request) -> web.StreamResponse:
+    """To the provider; the cookie remembers what was begun in this browser."""
+    try:
+        where, held = await runtime_of(request).oidc.begin(local_path(request.query.get("next", "/")))
+    except Refused as error:
+        return await _sign_in_page(request, str(error), 403)
+    response = web.Response(status=303, headers={"Location": where})
+    response.set_cookie(
+        OIDC_COOKIE, held, max_age=OIDC_AWAY_S, path="/sign-in", httponly=True, samesite="Lax",
+        secure=served_by_https(request),
+    )  # fmt: skip
+    return response
+
+
+@routes.get(OIDC_BACK)
+@public
+async def oidc_back(request: web.Request) -> web.StreamResponse:
+    """Back from the provider, with its word for who this is."""
+    runtime, accounts = runtime_of(request), request.config_dict[ACCOUNTS]
+    try:
+        vouched = await runtime.oidc.finish(request.cookies.get(OIDC_COOKIE, ""), request.query)
+        provider = await runtime.oidc.provider()
+        secret, user = await accounts.come_in_vouched(vouched, provider.domains if provider else (), **who(request))
+    except Refused as error:
+        answer: web.StreamResponse = await _sign_in_page(request, str(error), 403)
+    else:
+        answer = await _come_in(request, secret, user, local_path(vouched.following), "")
+    answer.del_cookie(OIDC_COOKIE, path="/sign-in")
+    return answer
+
+
+async def _sign_in_page(request: web.Request, message: str, status: int = 200, email: str = "") -> web.Response:
+    following = local_path(request.query.get("next", "/"))
+    values = {"message": message, "email": email, "next": following, "provider": await _provider(request)}
+    return await page(request, "entrance/sign_in.html", values, status=status)
+
+
+async def _provider(request: web.Request) -> str:
+    """What the button of the provider says; empty without one."""
+    oidc = getattr(runtime_of(request), "oidc", None)
+    found = await oidc.provider() if oidc is not None else None
+    return found.label if found else ""
 
 
 @routes.get(CODE)

@@ -157,6 +157,25 @@ async def require_factor(request: web.Request) -> web.StreamResponse:
     raise web.HTTPSeeOther(f"{HERE}?{query}#rules")
 
 
+@routes.post(HERE + "/rules/oidc")
+@require("admin")
+async def set_provider(request: web.Request) -> web.StreamResponse:
+    """Set up, change or take down the provider by which people sign in."""
+    refuse_scoped(reading(request))
+    form, oidc = await read_form(request), runtime_of(request).oidc
+    if form.get("act") == "take_down":
+        await oidc.take_down()
+        raise web.HTTPSeeOther(f"{HERE}?ruled=provider#provider")
+    texts = {name: str(form.get(name, "")).strip()[:500] for name in ("issuer", "client_id", "label", "domains")}
+    domains = [each for each in texts["domains"].replace(",", " ").lower().split() if each]
+    secret = str(form.get("client_secret", "")).strip()[:500]
+    try:
+        await oidc.set_up(texts["issuer"], texts["client_id"], secret, texts["label"], domains)
+    except WrongInput as error:
+        return await _list(request, texts, {fault.path: fault.message for fault in error.errors})
+    raise web.HTTPSeeOther(f"{HERE}?ruled=provider#provider")
+
+
 # -- what was asked for ----------------------------------------------------------------------------------------------
 
 
@@ -232,10 +251,14 @@ async def _list(request: web.Request, texts: Mapping[str, str], faults: Mapping[
         {"user": each, "factor": each.id in holders, "state": state_of(each), "reach": _reach(each.channels, names)}
         for each in await runtime.users.users()
     ]
+    provider = await runtime.oidc.provider()
+    held = {**vars(provider), "domains": ", ".join(provider.domains)} if provider else {}
     values = {
+        "inviting": bool(faults.keys() & {"email", "role", "channels"}), "held": texts if "issuer" in texts else held,
         "people": rows, "texts": texts, "faults": faults, "channels": channels, "ways": await runtime.letters.ways(),
-        "chosen": _chosen(texts), "required": await factors.required(), "ruled": "ruled" in request.query,
-        "before": request.query.getall("before", []), **_words(),
+        "chosen": _chosen(texts), "required": await factors.required(), "ruled": request.query.get("ruled", ""),
+        "before": request.query.getall("before", []), "redirect_uri": runtime.oidc.redirect_uri,
+        "provider": provider, **_words(),
     }  # fmt: skip
     return await page(request, "settings/people.html", values, status=422 if faults else 200)
 

@@ -66,7 +66,7 @@ def kind_of(method: str, what: str, by_kind: str | None, ids: Iterable[str], out
 
     `by_kind`: user, token, or None for nobody; `query`: what was searched for.
     """
-    if what in SIGN_INS and method == "POST":
+    if what in SIGN_INS and (method == "POST" or what == "entrance.oidc_back"):
         return "sign_in" if outcome != 429 else None  # who is held up already fills no books
     if by_kind is None:
         return None

@@ -101,6 +101,7 @@ BODIES: dict[str, Any] = {
     "begin_my_factor": {"password": "x"},
     "confirm_my_factor": {"code": "123456"},
     "remove_my_factor": {"code": "123456"},
+    "set_provider": {"issuer": "https://login.example.com", "client_id": "x", "client_secret": "y"},
     "replace_team_rules": {"factor_roles": []},
     "change_me": {"name": "Taken over"},
     "create_token": {"name": "n", "role": "admin"},
@@ -183,7 +184,8 @@ async def test_what_is_on_another_channel_is_not_there(world: World, role: str) 
 async def test_a_limited_administrator_does_not_reach_beyond(world: World) -> None:
     before = await world.digest()
     names = ("create_channel", "list_users", "invite_user", "change_user", "reset_factor",
-             "list_audit", "get_team_rules", "replace_team_rules", "renew_link", "list_tokens", "create_token",
+             "list_audit", "get_provider", "set_provider",
+             "take_provider_down", "get_team_rules", "replace_team_rules", "renew_link", "list_tokens", "create_token",
              "revoke_token", "create_journey", "install_recipe", "change_journey", "publish_journey", "undo_migration",
              "migrate_journey",             "set_journey_status", "create_broadcast", "list_testers", "replace_testers",
              "create_template", "change_template", "delete_template", "replace_sending_policies", "resume_step",
