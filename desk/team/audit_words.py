@@ -39,7 +39,7 @@ AREAS: Mapping[str, str] = {
     "ratings": N_("Ratings"), "reports": N_("Reports"), "search": N_("Search"), "settings/webhooks": N_("Webhooks"),
     "sla-policies": N_("SLA"), "teams": N_("Teams"), "views": N_("Views"), "webhook-endpoints": N_("Webhooks"),
 }  # fmt: skip
-KIND_WORDS: Mapping[str, str] = {"change": N_("Changed"), "look": N_("Looked at"), "sign_in": N_("Came in")}
+KIND_WORDS: Mapping[str, str] = {"change": N_("Made a change"), "look": N_("Looked at"), "sign_in": N_("Came in")}
 REFUSED_WORDS: Mapping[str, str] = {
     "change": N_("Was refused a change"), "look": N_("Was refused a look"), "sign_in": N_("Did not come in"),
 }  # fmt: skip
