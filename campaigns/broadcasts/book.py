@@ -81,7 +81,7 @@ class Broadcasts:
             if head["status"] != "draft":
                 raise Conflict("Only a draft can be changed; bring it back to a draft first.", code="not_a_draft")
             if rev is not None and head["rev"] != rev:
-                raise Conflict("Somebody else has changed this broadcast meanwhile.", code="changed_meanwhile")
+                raise _changed_meanwhile()
             body = {name: value for name, value in {**head["body"], **changes}.items() if value is not None}
             check_draft(body)
             saved = await self._store.change(head, {"body": body, "updated_by": by})
@@ -147,14 +147,15 @@ class Broadcasts:
 
     async def set_status(
         self, broadcast_id: str, wish: Wish, by: str | None = None, *, overdue: Late = "send_now",
-        grace: timedelta = timedelta(),
+        grace: timedelta = timedelta(), rev: int | None = None,
     ) -> Document:  # fmt: skip
         """Schedule, start at once, pause, resume, cancel, or bring back to a draft what was not begun. The same status
         again changes nothing.
 
         `grace`: nothing is begun before so long has passed, so that it can be brought back to a draft.
         On resume `overdue` says what becomes of those whose own time came during the pause (only with local times).
-        Raises `WrongInput` with every fault of a draft, `Conflict` where it is too late.
+        `rev`: only what was read is begun or stopped, not what somebody saved since.
+        Raises `WrongInput` with every fault of a draft, `Conflict` where it is too late or was changed meanwhile.
         """
         if wish not in get_args(Wish):
             sentence = f"is one of {', '.join(get_args(Wish))}"
@@ -163,6 +164,8 @@ class Broadcasts:
             head = await self.get(broadcast_id)
             if head["status"] == wish:
                 return head
+            if rev is not None and head["rev"] != rev:
+                raise _changed_meanwhile()
             fields = await self._step(head, wish, overdue, grace)
             changed = await self._store.change(head, {**fields, "updated_by": by})
             if changed is not None:
@@ -323,6 +326,10 @@ def _pinned(broadcast: Broadcast, templates: Mapping[str, Document]) -> str:
     names = ["", *(arm.name for arm in (broadcast.ab.arms if broadcast.ab else ()))]
     made = {name: wording(broadcast, name or None, templates) for name in names}
     return orjson.dumps({name: content for name, content in made.items() if content is not None}).decode()
+
+
+def _changed_meanwhile() -> Conflict:
+    return Conflict("Somebody else has changed this broadcast meanwhile.", code="changed_meanwhile")
 
 
 def _contended() -> Conflict:

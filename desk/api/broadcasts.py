@@ -71,10 +71,12 @@ class BroadcastPatch(Patch, BroadcastFields):
 
 
 class BroadcastStatusInput(Body):
-    """`overdue`: what becomes, on resume, of those whose own local time came during the pause."""
+    """`overdue`: what becomes, on resume, of those whose own local time came during the pause. `rev`: of what was
+    read; 409 when somebody has saved since."""
 
     status: Wish
     overdue: Late = "send_now"
+    rev: int | None = Field(None, ge=1, le=2**31)
 
 
 class TestInput(Body):
@@ -320,7 +322,7 @@ async def set_broadcast_status(call: Call) -> Any:
     if begins:
         late, complete = await call.runtime.broadcasts.late_people(must_read(head["body"]), LATE_LOOKED_AT)
     changed = await call.runtime.broadcasts.set_status(
-        head["_id"], wanted.status, call.principal.id, overdue=wanted.overdue
+        head["_id"], wanted.status, call.principal.id, overdue=wanted.overdue, rev=wanted.rev
     )
     return StartedView.model_validate({**_shown(call, changed), "late": late, "late_at_least": not complete})
 

@@ -215,15 +215,18 @@ async def send(request: web.Request) -> web.StreamResponse:
     by, here = principal_of(request).id, f"{HERE}/{head['_id']}"
     if head["status"] != "draft":
         raise web.HTTPSeeOther(here)
-    if rev and rev != str(head["rev"]):
+    if rev != str(head["rev"]):
         raise web.HTTPSeeOther(f"{here}/review?changed=1")
     later = (head["body"].get("schedule") or {}).get("type", "now") != "now"
     try:
         await runtime.broadcasts.set_status(
-            head["_id"], "scheduled" if later else "running", by, grace=timedelta(seconds=GRACE_S)
-        )
+            head["_id"], "scheduled" if later else "running", by, grace=timedelta(seconds=GRACE_S),
+            rev=head["rev"],
+        )  # fmt: skip
     except WrongInput:
         raise web.HTTPSeeOther(f"{here}/review") from None
+    except Conflict as error:
+        raise web.HTTPSeeOther(f"{here}/review?changed=1" if error.code == "changed_meanwhile" else here) from None
     raise web.HTTPSeeOther(here)
 
 
