@@ -103,6 +103,8 @@ def _web_address(value: str) -> str:
         raise ValueError(_NO_ADDRESS) from None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or host != parts.netloc:
         raise ValueError(_NO_ADDRESS)
+    if any(each <= " " or each == "\x7f" for each in plain):
+        raise ValueError(_NO_ADDRESS)
     if "{" in plain or "}" in plain or "{" in value.partition("#")[2]:
         raise ValueError("names in an address are written like {{ profile.id }}, in its path or query")
     return value

@@ -98,6 +98,7 @@ def test_the_examples_of_the_contract_are_read() -> None:
         (journey({"id": "h", "type": "webhook", "url": "ftp://x"}), "steps[0].url", "web address"),
         (journey({"id": "h", "type": "webhook", "url": "https://u:p@x.example"}), "steps[0].url", "web address"),
         (journey({"id": "h", "type": "webhook", "url": "https://{{ event.host }}/"}), "steps[0].url", "web address"),
+        (journey({"id": "h", "type": "webhook", "url": "https://x.example/\r\nHost: a"}), "steps[0].url", "web address"),
         (journey({"id": "h", "type": "webhook", "url": "https://x.example", "save_as": "event"}), "steps[0].save_as", "taken"),
         (journey({"id": "h", "type": "webhook", "url": "https://x.example", "timeout_s": 31}), "steps[0].timeout_s", "30"),
         (journey({"id": "a", "type": "assign"}), "steps[0]", "to whom"),
