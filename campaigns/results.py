@@ -22,6 +22,7 @@ from campaigns.tracking.store import CreditStore, TrackingStore
 from campaigns.tracking.store.figures import DATED, FigureStore
 from campaigns.tracking.store.outcomes import OutcomeStore
 from orders.store import OrderStore
+from profiles.sheets.cells import guarded
 
 Kind = Literal["journey", "broadcast"]
 By = Literal["campaign", "day", "channel"]
@@ -304,19 +305,13 @@ def as_csv(rows: Sequence[Document], by: By) -> str:
     more = ("sent_after_purchase",) if by == "campaign" else ()
     writer.writerow([*COLUMNS[by], *COUNTS, *more, "orders", "revenue_minor", "currency"])
     for row in rows:
-        head = [_plain(row.get(name, "")) for name in COLUMNS[by]]
+        head = [guarded(str(row.get(name) or "")) for name in COLUMNS[by]]
         for place, taking in enumerate(row["takings"] or [None]):
             counts = [row["counts"][name] if place == 0 else "" for name in COUNTS]
             late = [row[name] if place == 0 else "" for name in more]
             money = [taking.orders, taking.amount_minor, taking.currency] if taking else [0, 0, ""]
             writer.writerow([*head, *counts, *late, *money])
     return text.getvalue()
-
-
-def _plain(text: Any) -> str:
-    """No name becomes a formula in a spreadsheet."""
-    value = str(text or "")
-    return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
 def _add(counts: dict[str, int], more: Mapping[str, Any]) -> None:

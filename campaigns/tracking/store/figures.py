@@ -25,6 +25,8 @@ _SEEN: Mapping[str, str] = {
 
 #: What is shown day by day → when it happened.
 DATED: Mapping[str, str] = {"sent": "accepted_at", "opened": "opened_at", "clicked": "clicked_at"}
+#: Sends that count: no tests, which name the same broadcast, and no attempts that were followed by another.
+_COUNTING: Document = {"source.kind": {"$in": ["journey", "broadcast"]}, "again": {"$ne": True}}
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,11 @@ class FigureStore:
 
     async def counts(self, source_id: str, zone: str) -> list[Document]:
         """`{node_id, sent_on, opened_on, clicked_on, accepted, …}`: the counts of those of one step or arm that were
-        sent, opened and clicked on these days of that time zone. An attempt that was followed by another counts no
-        more."""
+        sent, opened and clicked on these days of that time zone. Tests and attempts that were followed by
+        another do not count."""
         days = {f"{name}_on": _day(f"${at}", zone) for name, at in DATED.items()}
         steps: list[Mapping[str, Any]] = [
-            {"$match": {"source.id": source_id, "again": {"$ne": True}}},
+            {"$match": {"source.id": source_id, **_COUNTING}},
             {"$group": {"_id": {"node_id": "$source.node_id", **days}, **_sums()}},
         ]
         with in_time(_SLOW):
@@ -62,8 +64,8 @@ class FigureStore:
         """`{kind, id, channel, day, accepted, …}` of sends that were planned in that time."""
         wanted = {
             "_id": {"$gte": id_before("snd", since), "$lt": id_before("snd", until)},
-            "source.kind": {"$in": ["journey", "broadcast"]}, "again": {"$ne": True},
-        }  # fmt: skip
+            **_COUNTING,
+        }
         day = _day("$planned_at", zone)
         key = {"kind": "$source.kind", "id": "$source.id", "channel": "$channel_id", "day": day}
         steps: list[Mapping[str, Any]] = [{"$match": wanted}, {"$group": {"_id": key, **_sums()}}]

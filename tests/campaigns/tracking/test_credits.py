@@ -188,6 +188,13 @@ async def test_klaviyo_late_sync_a_reminder_that_went_out_after_the_purchase_is_
     assert (await post.results.of("journey", cart)).sent_after_purchase == 1
 
 
+async def test_a_test_counts_nowhere(post: Post) -> None:
+    journey, row = await post.mailed()
+    test = {**row, "_id": new_id("snd"), "send_key": new_id("snd"), "source": {**row["source"], "kind": "test"}}
+    await post.world.db.collection("sends").insert_one(test)
+    assert (await post.results.of("journey", journey)).whole.counts["accepted"] == 1
+
+
 async def test_the_report_is_a_table_too(post: Post) -> None:
     journey, row = await post.mailed()
     await told(post, row["profile_id"], "clicked", now() - timedelta(hours=1), journey)
@@ -200,6 +207,7 @@ async def test_the_report_is_a_table_too(post: Post) -> None:
     assert table[0].startswith("kind,id,name,accepted")
     assert table[1].endswith(",1,4200,EUR")
     assert as_csv([{**line, "name": "=1+1"}], "campaign").splitlines()[1].split(",")[2] == "'=1+1"
+    assert as_csv([{**line, "name": "'=1+1"}], "campaign").splitlines()[1].split(",")[2] == "''=1+1"
     (day,) = await post.results.report(since, until, "day")
     assert day["takings"][0].amount_minor == 4200
 
