@@ -139,6 +139,16 @@ async def short_offers(request: web.Request, head: Document, gets: int) -> list[
     return found
 
 
+#: What a trial goes by → the setting without which nobody but a provider tells of it.
+_TRACKED = {"clicked": "links", "opened": "opens"}
+
+
+async def untracked(request: web.Request) -> list[str]:
+    """What wordings can be compared by and Rapport does not count at the moment."""
+    settings = (await runtime_of(request).tracking_choice.now()).settings
+    return [metric for metric, name in _TRACKED.items() if not getattr(settings, name)]
+
+
 async def _content(request: web.Request, part: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if part.get("content"):
         found: Mapping[str, Any] = part["content"]

@@ -53,6 +53,7 @@ from desk.pages.broadcast_preview import (
     rendered,
     said_by,
     short_offers,
+    untracked,
     who_of,
 )
 from desk.pages.broadcast_words import LATE, METRICS, broadcast_row, reason_rows
@@ -510,7 +511,7 @@ async def _schedule_page(
     arms = await _arms(request, head, arms_shown(fields, head["body"].get("ab") or {}), who.id)
     values = {
         "fields": with_two_arms(fields), "who": who, "arms": arms if fields["trying"] else [], "late": LATE,
-        "metrics": METRICS,
+        "metrics": METRICS, "untracked": await untracked(request),
         "templates": {row["_id"]: row["name"] for row in (await runtime.templates.page(limit=200)).data},
         "zone": reader_of(request).zone.key, "project_zone": runtime.settings.time_zone,
     }  # fmt: skip
@@ -595,9 +596,24 @@ async def _review_page(
         "changed": "changed" in request.query,
         "shown": await (_arms(request, head, trial, who.id) if trial else _alone(request, head, who.id)),
         "ends": _ends(head, found, runtime, formats), "short": await short_offers(request, head, found["gets"]),
+        "blind": await _blind(request, head),
         "when": when_words(head, formats), "now": head["body"].get("schedule", {}).get("type", "now") == "now",
     }  # fmt: skip
     return await _step(request, head, "review", values, faults or {}, 422 if faults else 200)
+
+
+async def _blind(request: web.Request, head: Document) -> str:
+    """A sentence where wordings are compared by what nobody counts."""
+    trial = head["body"].get("ab") or {}
+    metric = trial.get("metric", "clicked")
+    if not trial or metric not in await untracked(request):
+        return ""
+    text = N_(
+        "Wordings are compared by “%(metric)s”, which is not tracked: unless the provider tells of it, nothing is "
+        "counted and none can win."
+    )
+    formats = reader_of(request)
+    return formats.text(text, metric=formats.text(METRICS[metric]))
 
 
 #: A review that has just begun.

@@ -153,8 +153,14 @@ def broadcast_row(
 
 
 def audience_words(body: Mapping[str, Any], names: Mapping[str, str], formats: Formats) -> str:
-    """Whom it is for, in few words."""
+    """Whom it is for, and who is left out, in few words."""
     audience = body.get("audience") or {}
+    for_whom, left_out = _people_words(audience, names, formats), audience.get("exclude") or {}
+    but = _people_words(left_out, names, formats) if for_whom else ""
+    return formats.text(N_("%(whom)s · left out: %(left_out)s"), whom=for_whom, left_out=but) if but else for_whom
+
+
+def _people_words(audience: Mapping[str, Any], names: Mapping[str, str], formats: Formats) -> str:
     ids, rule = audience.get("segment_ids") or (), audience.get("rule")
     if not ids and not rule:
         return ""

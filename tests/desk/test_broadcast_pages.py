@@ -255,6 +255,45 @@ async def test_both_wordings_are_shown_side_by_side(desk, shop):
     assert "Own, Ben Bo" in shown and "Other, Ben" in shown and "Wording b" in shown
 
 
+async def test_a_trial_by_what_nobody_counts_is_told_before_sending(desk, shop):
+    runtime, person = desk.runtime, await desk.person("marketer")
+    arms = [{"name": "a"}, {"name": "b", "content": {"text": "Other"}}]
+    trial = {"arms": arms, "metric": "clicked", "sample_percent": 20, "decide_after": "PT1H"}
+    here = f"/broadcasts/{await ready(desk, shop, ab=trial)}"
+    page = await person.page(f"{here}/review")
+    assert 'data-testid="blind-trial"' in page and "“clicked”, which is not tracked" in page
+    assert "clicked, opened" in (await person.page(f"{here}/schedule")).split('data-testid="untracked"')[1][:200]
+    await runtime.tracking_choice.choose(TrackingSettings(links=True), "usr_x")
+    assert "blind-trial" not in await person.page(f"{here}/review")
+    await runtime.tracking_choice.choose(TrackingSettings(), "usr_x")
+
+
+async def test_who_is_left_out_is_said_with_whom_it_is_for(desk, shop, segment):
+    person = await desk.person("marketer")
+    audience = {"rule": {"all": []}, "exclude": {"segment_ids": [segment]}}
+    page = await person.page(f"/broadcasts/{await ready(desk, shop, audience=audience)}/review")
+    assert "Everybody · left out: All with a name" in page
+
+
+async def test_what_somebody_saved_while_one_read_is_not_sent(desk, shop, monkeypatch):
+    """Between the look at the draft and its start another window saves."""
+    runtime, person = desk.runtime, await desk.person("marketer")
+    made = await ready(desk, shop)
+    here, start = f"/broadcasts/{made}", runtime.broadcasts.set_status
+
+    async def saved_before(broadcast_id, *rest, **more):
+        await runtime.broadcasts.patch(broadcast_id, {"content": {"text": "Unread"}})
+        return await start(broadcast_id, *rest, **more)
+
+    rev = rev_of(await person.page(f"{here}/review"))
+    monkeypatch.setattr(runtime.broadcasts, "set_status", saved_before)
+    await person.post(f"{here}/send", rev=rev)
+    monkeypatch.undo()
+    await person.post(f"{here}/send")
+    assert (await runtime.broadcasts.get(made))["status"] == "draft"
+    assert "The draft was changed meanwhile" in await person.page(f"{here}/review?changed=1")
+
+
 async def test_an_offer_without_enough_codes_is_told_before_sending(desk, shop):
     runtime, person = desk.runtime, await desk.person("marketer")
     await wrote(runtime, shop, "carl", name="Carl Cod")
