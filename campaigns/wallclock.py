@@ -1,8 +1,7 @@
-"""Wall-clock times of a zone as instants, and ISO 8601 durations. Pure.
+"""Windows of wall-clock time in a zone, and ISO 8601 durations. Pure.
 
-A local time that a clock change skips means the first valid instant after it; one that occurs twice means its first
-occurrence. Calendar parts of a duration (years, months, weeks, days) keep the clock time in the zone; hours, minutes
-and seconds are elapsed time.
+Local times mean what `base.wallclock` says. Calendar parts of a duration (years, months, weeks, days) keep the clock
+time in the zone; hours, minutes and seconds are elapsed time.
 """
 
 from __future__ import annotations
@@ -11,12 +10,18 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from dateutil.relativedelta import relativedelta
 
-WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+from base.wallclock import WEEKDAYS, at_clock, instant, known_zone
+
+#: What stands in `base.wallclock` is a part of this vocabulary.
+__all__ = [
+    "FIRST_INSTANT", "LAST_INSTANT", "LONGEST", "WEEKDAYS", "Clock24", "Duration", "at_clock", "instant", "known_zone",
+    "next_clock", "next_open", "window_end", "zone_or",
+]  # fmt: skip
+
 #: Nothing here waits longer than this; a slip of the keyboard must not hide a run until the year 9000.
 LONGEST = timedelta(days=3720)
 LAST_INSTANT = datetime(9990, 1, 1, tzinfo=UTC)
@@ -92,39 +97,12 @@ class Clock24:
         return cls(text, time(hour, minute, second))
 
 
-@lru_cache(maxsize=1000)
-def known_zone(name: str) -> ZoneInfo | None:
-    """The zone of that IANA name; None when there is none."""
-    if not name or len(name) > 60 or not name.isascii():
-        return None
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # no such file, a path that leaves the folder, a directory
-        return None
-
-
 def zone_or(name: str | None, fallback: str) -> tuple[ZoneInfo, bool]:
     """The named zone, else `fallback`, else UTC; the flag is True when a name was given and is unknown."""
     zone = known_zone(name) if name else None
     if zone is not None:
         return zone, False
     return known_zone(fallback) or ZoneInfo("UTC"), bool(name)
-
-
-def instant(local: datetime, zone: ZoneInfo) -> datetime:
-    """The UTC instant of a naive wall-clock time: in a gap the first valid instant after, in a fold the first one."""
-    if local.tzinfo is not None:
-        raise ValueError("a wall-clock time has no zone of its own")
-    first = local.replace(tzinfo=zone, fold=0)
-    as_utc = first.astimezone(UTC)
-    if as_utc.astimezone(zone).replace(tzinfo=None, fold=0) == local.replace(fold=0):
-        return as_utc
-    return _end_of_gap(local, zone)
-
-
-def at_clock(day: date, clock: time, zone: ZoneInfo) -> datetime:
-    """The UTC instant of a clock time on a local day."""
-    return instant(datetime.combine(day, clock), zone)
 
 
 def next_clock(now: datetime, clock: time, zone: ZoneInfo, weekdays: Sequence[str] = ()) -> datetime:
@@ -173,22 +151,6 @@ def _window(day: date, opens: time, closes: time, zone: ZoneInfo) -> tuple[datet
 
 def _allowed(day: date, weekdays: Sequence[str]) -> bool:
     return not weekdays or WEEKDAYS[day.weekday()] in weekdays
-
-
-def _end_of_gap(local: datetime, zone: ZoneInfo) -> datetime:
-    """Bisect the transition: before it the offset of fold 0 holds, from it on that of fold 1."""
-    low = local.replace(tzinfo=zone, fold=1).astimezone(UTC)
-    high = local.replace(tzinfo=zone, fold=0).astimezone(UTC)
-    low, high = min(low, high), max(low, high)
-    new_offset = high.astimezone(zone).utcoffset()
-    while high - low > timedelta(seconds=1):
-        middle = low + (high - low) // 2
-        middle = middle.replace(microsecond=0) if middle.replace(microsecond=0) > low else middle
-        if middle.astimezone(zone).utcoffset() == new_offset:
-            high = middle
-        else:
-            low = middle
-    return high.replace(microsecond=0)
 
 
 def _within_time(at: datetime) -> datetime:

@@ -40,6 +40,7 @@ from desk.pages import (
     entrance,
     exports,
     fields,
+    hours,
     imports,
     inbox,
     intakes,
@@ -91,7 +92,7 @@ PAGES = (
     broadcast_wizard, journeys, intakes, builder, orders, templates, revisions, template_editor, snippets, offers,
     channels, deliverability, deliveries, approved, tracking, consent_groups, blocked, score, tiers, term_lists,
     fields, policies, retention, unsubscribe, preferences, sent_mail, brand, links, link_settings, tester_settings,
-    call_settings, people, account, audit, webhooks_out, answering,
+    call_settings, people, account, audit, webhooks_out, answering, hours,
 )  # fmt: skip
 
 

@@ -45,6 +45,7 @@ SETTINGS: tuple[tuple[str, tuple[Section, ...]], ...] = (
     )),
     (N_("Inbox"), (
         Section("/settings/answering", N_("Answering")),
+        Section("/settings/hours", N_("Business hours")),
     )),
     (N_("Customers"), (
         Section("/settings/stages", N_("Stages")),

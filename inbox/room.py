@@ -24,6 +24,7 @@ from inbox.delivery import Delivery
 from inbox.enclosures import Enclosures
 from inbox.files import Files
 from inbox.handover import CALL_TIMEOUT_S, IN_FLIGHT, Handover
+from inbox.hours.book import BusinessHours
 from inbox.outbox import Outbox
 from inbox.presence import Presence
 from inbox.profile_files import ProfileFiles
@@ -31,7 +32,7 @@ from inbox.receipts import Receipts
 from inbox.receive import REOPEN_WITHIN, Receiver
 from inbox.recovery import Recovery
 from inbox.sources import SendSource, WrittenByHand
-from inbox.store import AnsweringStore, ConversationStore, DraftStore, EarlyStore, MessageStore, SendStore
+from inbox.store import AnsweringStore, ConversationStore, DraftStore, EarlyStore, HoursStore, MessageStore, SendStore
 from inbox.store.sends import LEASE_S
 from profiles.consent import Consent
 from profiles.events import EventStore
@@ -58,6 +59,7 @@ class Inbox:
     drafts: DraftStore
     afterthoughts: Afterthoughts
     answering: Answering
+    business_hours: BusinessHours
 
 
 def open_inbox(
@@ -108,4 +110,5 @@ def open_inbox(
     return Inbox(
         conversations, messages, sends, receiver, receipts, outbox, delivery, actions, files, continuity, presence,
         ProfileFiles(messages.files, messages, profiles, events, clock), drafts, afterthoughts, answering,
+        BusinessHours(HoursStore(database, clock)),
     )  # fmt: skip

@@ -34,6 +34,7 @@ IMPERSONAL = {
     "broadcast_paces": "how many of a broadcast went in a time",
     "brand": "how letters look",
     "broadcasts": "broadcasts as they are written, and their figures",
+    "business_hours": "when a team is there",
     "call_secrets": "what calls of journeys are signed with",
     "campaign_figures": "what journeys and broadcasts have come to, as numbers",
     "channels": "our own accounts at providers",
@@ -125,6 +126,7 @@ def colleagues_words(database: Database) -> tuple[Written, ...]:
         Texts(database, "exports", fields=("filter",), id_of=lambda _: ""),
         Texts(database, "channels", fields=("name",)),
         Texts(database, "webhook_endpoints", fields=("description",)),
+        Texts(database, "business_hours"),
     )  # fmt: skip
 
 

@@ -64,6 +64,7 @@ from inbox.continuity import Continuity
 from inbox.conversations import ConversationActions
 from inbox.delivery import Delivery
 from inbox.files import Files
+from inbox.hours.book import BusinessHours
 from inbox.opting import OptWords
 from inbox.outbox import Outbox
 from inbox.presence import Presence
@@ -187,6 +188,7 @@ class Runtime:
         self.outbox: Outbox = inbox.outbox
         self.drafts: DraftStore = inbox.drafts
         self.answering: Answering = inbox.answering
+        self.business_hours: BusinessHours = inbox.business_hours
         self.afterthoughts: Afterthoughts = inbox.afterthoughts
         self.delivery: Delivery = inbox.delivery
         self.files: Files = inbox.files

@@ -9,6 +9,7 @@ from desk.api import (
     audit,
     blocked_values,
     broadcasts,
+    business_hours,
     channels,
     consent_groups,
     conversations,
@@ -55,7 +56,7 @@ RESOURCES = (
     channels, deliveries, profiles, notes, follow_ups, profile_files, merges, lifecycle, fields, tags, segments, values,
     blocked_values, imports, exports, privacy, consent_groups, conversations, drafts, messages, files, events, orders,
     templates, snippets, offers, broadcasts, journeys, webhook_secret, webhook_endpoints, enrolments, policies, sends,
-    results, tasks, people, me, audit, answering, stream, health,
+    business_hours, results, tasks, people, me, audit, answering, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 

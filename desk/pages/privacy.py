@@ -53,6 +53,7 @@ PLACES = {
     "blocked_values": (N_("Value that joins nobody"), "/settings/who-is-who"),
     "imports": (N_("Name of an imported file"), "/profiles/imports/{id}"),
     "exports": (N_("Filter of an export"), "/profiles/exports"),
+    "business_hours": (N_("Business hours"), "/settings/hours/{id}"),
     "channels": (N_("Name of a channel"), "/settings/channels/{id}"),
 }  # fmt: skip
 STATES = {

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from base.mongo import Indexes
-from inbox.store import conversations, drafts, early, files, messages, sends
+from inbox.store import conversations, drafts, early, files, hours, messages, sends
 from inbox.store.answering import AnsweringStore
 from inbox.store.conversations import ConversationFilter, ConversationStore
 from inbox.store.drafts import DraftStore
 from inbox.store.early import EarlyStore
 from inbox.store.files import FileRoom, FileStore
+from inbox.store.hours import HoursStore
 from inbox.store.mailings import MailingStore
 from inbox.store.messages import MessageStore
 from inbox.store.sends import SendStore
 
 INDEXES: Indexes = {
     **conversations.INDEXES, **messages.INDEXES, **sends.INDEXES, **early.INDEXES, **files.INDEXES,
-    **drafts.INDEXES,
+    **drafts.INDEXES, **hours.INDEXES,
 }  # fmt: skip
 
 __all__ = [
     "INDEXES", "AnsweringStore", "ConversationFilter", "ConversationStore", "DraftStore", "EarlyStore", "FileRoom",
-    "FileStore", "MailingStore", "MessageStore", "SendStore",
+    "FileStore", "HoursStore", "MailingStore", "MessageStore", "SendStore",
 ]  # fmt: skip

@@ -158,6 +158,7 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         "stage": f"/profiles/{person}/stage?to=lost", "relate": f"/profiles/{person}?relate=que",
         "person-privacy": f"/profiles/{person}/privacy", "privacy": "/settings/privacy",
         **await privacy(world, whatsapp), **await webhooks(world),
+        **await hours(world),
         "retention": "/settings/retention", "tracking": "/settings/tracking", "links": "/settings/links",
         "answering": "/settings/answering",
         "new-site": "/settings/tracking/new", "board-lost": "/profiles/board?open=lost",
@@ -240,6 +241,17 @@ async def figures(world: World, kind: str, source_id: str, nodes: Sequence[str |
         paid = {"touch": touch, "counts": True, "currency": "EUR", "minor": 5_000 * n % 31_000 + 900, "profile_id": "-",
                 "ordered_at": day + timedelta(days=n), "rev": 0}  # fmt: skip
         await rows.collection("credits").insert_one({"_id": new_id("ord"), **paid})
+
+
+async def hours(world: World) -> dict[str, str]:
+    """Business hours with a break, holidays and a special day."""
+    made = await world.api.post("/business-hours", {
+        "name": "Shop in Leiden", "zone": "Europe/Amsterdam", "holidays": {"country": "NL"},
+        "week": {"mon": [["09:00", "12:30"], ["13:30", "18:00"]], "sat": [["10:00", "16:00"]]},
+        "special": [{"date": "2026-12-24", "spans": [["09:00", "13:00"]], "name": "Christmas Eve"}],
+    })  # fmt: skip
+    here = "/settings/hours"
+    return {"hours": here, "some-hours": f"{here}/{made['id']}", "new-hours": f"{here}/new"}
 
 
 async def webhooks(world: World) -> dict[str, str]:

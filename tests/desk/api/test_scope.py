@@ -68,7 +68,8 @@ BODIES: dict[str, Any] = {
     "preview_tiers": {"tiers": []},
     "change_template": {"name": "n"},
     "check_template": {"profile_id": "{prf}"},
-    "restore_template": {"rev": 1}, "restore_snippet": {"rev": 1},
+    "restore_template": {"rev": 1},
+    "restore_snippet": {"rev": 1},
     "try_template": {"locale": "en"},
     "create_snippet": {"key": "taken-over", "name": "n", "text": "b"},
     "change_snippet": {"name": "Taken over"},
@@ -108,6 +109,8 @@ BODIES: dict[str, Any] = {
     "create_webhook_endpoint": {"url": "https://example.org/in", "events": ["*"]},
     "change_webhook_endpoint": {"url": "https://example.org/in"},
     "redeliver_failed_webhooks": {},
+    "create_business_hours": {"name": "Taken over", "zone": "UTC"},
+    "change_business_hours": {"name": "Taken over"},
 }
 
 
@@ -191,7 +194,8 @@ async def test_a_limited_administrator_does_not_reach_beyond(world: World) -> No
              "create_template", "change_template", "delete_template", "replace_sending_policies", "resume_step",
              "create_consent_group", "change_consent_group", "delete_consent_group",
              "create_segment", "preview_segment", "change_segment", "delete_segment",
-             "create_webhook_endpoint")  # fmt: skip
+             "create_webhook_endpoint", "create_business_hours", "change_business_hours", "delete_business_hours",
+             "restore_business_hours")  # fmt: skip
     async with world.client("scoped:admin") as client:
         for operation, path, body in calls(world.foreign):
             if operation.name in names:

@@ -1,0 +1,1 @@
+"""Business hours: when a team is there, and how much of that lies between two instants."""
