@@ -225,8 +225,9 @@ async def get_webhook_endpoint_delivery(call: Call) -> Any:
     returns=EndpointDeliveryView, status=202,
 )  # fmt: skip
 async def redeliver_webhook(call: Call) -> Any:
-    """Post it again at once: the same words under the same `webhook-id`, with all retries before it. Where the
-    endpoint's channels have changed since, it is written anew for those of today."""
+    """Post it again at once: the same words under the same `webhook-id`, with all retries before it.
+
+    Where the endpoint's channels have changed since, it is written anew for those of today."""
     endpoint, wanted = await _seen(call), call.path["delivery_id"]
     return post_view(await call.runtime.endpoints.redeliver(endpoint["_id"], wanted, limited=_is_limited(call)))
 

@@ -14,7 +14,7 @@ from base.clock import Clock
 from base.ids import id_before
 from base.mongo import ASCENDING, DESCENDING, WAIT_MS, Database, Document, Indexes, IndexModel
 from base.pages import Page, newest_first
-from profiles.holdings import Traces
+from profiles.holdings import Traces, shown
 from webhooks.journal import GroupCommit
 
 INDEXES: Indexes = {
@@ -148,9 +148,9 @@ class AuditRoom:
 
     async def rows(self, traces: Traces) -> AsyncIterator[Document]:
         """When something was done or looked at, and what; not by whom."""
-        shown = {"at": 1, "kind": 1, "what": 1}
-        async for row in self._rows.find(_of(traces), shown).sort("_id", ASCENDING):
-            yield {"id": row["_id"], "at": row["at"], "kind": row["kind"], "what": row["what"]}
+        told = {"at": 1, "kind": 1, "what": 1}
+        async for row in self._rows.find(_of(traces), told).sort("_id", ASCENDING):
+            yield shown(row)
 
     async def count(self, traces: Traces) -> int:
         """How many rows."""

@@ -150,10 +150,10 @@ def test_who_has_been_at_the_next_step_too_often_is_let_go() -> None:
 
 
 def test_choices_name_steps_that_are_gone_and_steps_that_are_there() -> None:
-    check_choices({"gone": "s", "out": None}, made(SEND))
+    check_choices({"gone": "s", "out": None}, made(SEND), "nodes")
     with pytest.raises(WrongInput) as told:
-        check_choices({"s": None, "gone": "nowhere"}, made(SEND))
-    assert [each.path for each in told.value.errors] == ["migrate.nodes.s", "migrate.nodes.gone"]
+        check_choices({"s": None, "gone": "nowhere"}, made(SEND), "nodes")
+    assert [each.path for each in told.value.errors] == ["nodes.s", "nodes.gone"]
 
 
 def test_differences_name_steps_and_fields() -> None:

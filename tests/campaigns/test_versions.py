@@ -371,7 +371,8 @@ async def _guarded(dying: Dying | None, work: Any) -> None:
             dying.armed = True
         await work()
     except Died:
-        pass
+        if dying is not None:
+            dying.at = -1  # who comes after lives
     finally:
         if dying is not None:
             dying.armed = False

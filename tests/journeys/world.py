@@ -40,7 +40,7 @@ from tests.journeys.outside import Outside, eventually
 from tests.journeys.talks import Mailbox, OwnSystem, Person, Telegram, WhatsApp
 
 #: Rows that change by themselves while nothing happens.
-RESTLESS = frozenset({"workers", "tokens", "sessions", "attempts"})
+RESTLESS = frozenset({"workers", "tokens", "sessions", "attempts", "value_settings"})
 
 
 @dataclass

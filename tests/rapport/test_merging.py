@@ -23,6 +23,7 @@ from profiles.notes import NoteInput
 from profiles.store import ProfileFilter
 from tests.dying import WRITES, Dying
 from tests.rapport.merging import ROOMS, Town, opened
+from webhooks.outgoing.store import PostStore
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,7 @@ async def furnished(town: Town) -> tuple[str, str]:
         await town.runtime.notes.add(who, NoteInput(text=f"About {name}"), "usr_1")
         call = {"key": f"call-{who}", "profile_id": who, "host": "x.example", "state": "done"}
         await CallStore(town.runtime.db, now).plan([call])
+        await PostStore(town.runtime.db, now).plan([{"key": f"post-{who}", "profile_id": who, "host": "x.example"}])
         await OfferStore(town.runtime.db, now).make("ofr_spring", f"TEA-{name}", who, None)
         later = now() + timedelta(days=1)
         waits = event_row("jrn_elsewhere", who, f"evt_{name}", now(), due_at=later, until=later)

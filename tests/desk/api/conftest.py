@@ -23,6 +23,7 @@ from campaigns.library.snippets import SnippetInput
 from campaigns.tasks import TaskInput
 from channels.vocabulary import Address, MessageReceived, Person
 from desk.app import build
+from inbox.hours.models import HoursInput
 from inbox.incoming import Arrival
 from inbox.models import Actor, ReplyInput
 from orders.models import OrderInput
@@ -166,7 +167,16 @@ async def _furnished(url: str, app: web.Application, runtime: Runtime) -> World:
     everybody = SegmentInput(name="Everybody", rule={"all": []})
     segment = (await runtime.segments.create(everybody))["_id"]
     field = (await runtime.fields.create(FieldInput(key="shoe_size", labels={"en": "Shoe size"}, type="number"))).id
-    common = {"jrn": journey, "tpl": template, "cgr": group, "seg": segment, "fld": field, **await _library(runtime)}
+    hours = (await runtime.business_hours.create(HoursInput(name="Shop", zone="Europe/Amsterdam"))).id
+    common = {
+        "hrs": hours,
+        "jrn": journey,
+        "tpl": template,
+        "cgr": group,
+        "seg": segment,
+        "fld": field,
+        **await _library(runtime),
+    }
     ours, foreign = await _side(runtime, "anna", common), await _side(runtime, "boris", common)
     await runtime.segment_builder.drain()
     await TagStore(runtime.db).note(["guest"], now())

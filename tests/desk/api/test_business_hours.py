@@ -45,4 +45,4 @@ async def test_hours_are_written_and_looked_at_ahead(own_world: World) -> None:
         await ask(client, "DELETE", path, status=204)
         await ask(client, "GET", path, status=404)
         assert (await ask(client, "POST", f"{path}/restore"))["id"] == made["id"]
-        assert [each["id"] for each in (await ask(client, "GET", ""))["data"]] == [made["id"]]
+        assert made["id"] in [each["id"] for each in (await ask(client, "GET", ""))["data"]]
