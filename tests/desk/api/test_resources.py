@@ -43,7 +43,8 @@ async def test_whatever_can_be_read_can_be_read(world: World) -> None:
                     path = path.replace(f"{{{name}}}", world.ours.id_for(pattern[:3]))
                 answer = await client.get(path, params=SPANS if path.endswith("/preview") else None)
                 found = await answer_of(answer)
-                if path.endswith(("/deliverability", "/me/sessions")):  # of e-mail channels, of people; this is none
+                if path.endswith(("/deliverability", "/me/sessions", "/me/two-factor")):
+                    # Of e-mail channels, and of people: this is none.
                     assert answer.status == 404, (path, found)
                     continue
                 assert answer.status == 200, (path, found)
