@@ -7,6 +7,7 @@ from playwright.async_api import Page, expect
 
 from tests.browser.conftest import Colleagues
 from tests.browser.windows import NARROW, Windows, live, never_reloaded
+from tests.journeys.outside import eventually
 from tests.journeys.world import World
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -64,8 +65,12 @@ async def test_from_a_recipe_to_a_published_journey_by_keyboard_alone(
     await expect(page.get_by_test_id("step-task").get_by_role("link").first).to_be_focused()
     await page.keyboard.press("Alt+ArrowUp")
     await expect(page.get_by_test_id("step-task").get_by_role("link").first).to_be_focused()
-    draft = (await world.api.get(f"/journeys/{journey}"))["draft"]
-    assert [step["id"] for step in draft["steps"]][:2] == ["task", first]
+
+    async def moved() -> bool:
+        draft = (await world.api.get(f"/journeys/{journey}"))["draft"]
+        return [step["id"] for step in draft["steps"]][:2] == ["task", first]
+
+    await eventually(moved, "the step in its new place")
     await page.keyboard.press("Delete")
     await expect(page.get_by_test_id("step-task")).to_have_count(0)
     await expect(page.get_by_role("status").filter(has_text="The step is removed.")).to_be_visible()

@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from pydantic import SecretStr
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
+from base.clock import now
 from base.mongo import UNAVAILABLE
 from base.secret_box import SecretBox
 from base.settings import Settings
@@ -189,11 +191,13 @@ class World:
         return [each for each in reversed(rows) if direction in ("", each["direction"])]
 
     async def quiet(self) -> None:
-        """Return when no duty is due."""
-        open_ = {"state": {"$in": ["pending", "planned", "claimed", "deferred", "handed"]}}
+        """Return when no duty is due within a minute."""
+        at_once = {"state": {"$in": ["pending", "claimed", "handed"]}}
 
         async def still() -> bool:
-            return not sum([await self.db[each].count_documents(open_) for each in ("deliveries", "events", "sends")])
+            soon = {"state": {"$in": ["planned", "deferred"]}, "due_at": {"$lte": now() + timedelta(minutes=1)}}
+            wanted = {"$or": [at_once, soon]}
+            return not sum([await self.db[each].count_documents(wanted) for each in ("deliveries", "events", "sends")])
 
         await eventually(still, "quiet")
 
