@@ -25,7 +25,7 @@ from tests.journeys.outside import eventually
 from tests.journeys.talks import Person
 from tests.journeys.world import World
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 LIST = (
     '姓名,手机,邮箱,标签,城市,E-Mail 2\n梅坦,13800138001,mei.list@example.com,"茶, 老客",上海,\n'
