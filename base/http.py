@@ -11,6 +11,8 @@ import ipaddress
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 import aiohttp
@@ -111,6 +113,17 @@ class HttpReply:
             return orjson.loads(self.body)
         except orjson.JSONDecodeError:
             return None
+
+    def asks_again_at(self, now: datetime) -> datetime | None:
+        """When the peer wants to be asked again, by its `Retry-After`: seconds or a date. None: it says nothing."""
+        text = self.headers.get("retry-after", "").strip()
+        if text.isascii() and text.isdecimal() and len(text) < 7:
+            return now + timedelta(seconds=int(text))
+        try:
+            at = parsedate_to_datetime(text) if text else None
+        except (ValueError, IndexError, OverflowError):
+            return None
+        return at if at is not None and at.tzinfo is not None else None
 
 
 class HttpClient:

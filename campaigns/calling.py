@@ -11,7 +11,6 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
 import orjson
@@ -130,7 +129,7 @@ class Caller:
             await self._settle(row, "done", *answer_of(reply))
         else:
             said = {"code": "status", "status": reply.status}
-            await self._failed(row, said, reply.status in TEMPORARY, asked_for(reply, self._clock()))
+            await self._failed(row, said, reply.status in TEMPORARY, reply.asks_again_at(self._clock()))
 
     async def _signed(self, key: str, body: bytes) -> dict[str, str]:
         stamp = int(self._clock().timestamp())
@@ -197,18 +196,6 @@ def next_try(tries: int, begun: datetime, now: datetime, not_before: datetime | 
     wait = BACKOFF[tries - 1] * random.uniform(0.8, 1.2)
     again = max(now + wait, not_before or now)
     return again if again <= begun + timedelta(days=1) else None
-
-
-def asked_for(reply: HttpReply, now: datetime) -> datetime | None:
-    """When the peer wants to be asked again, by its `Retry-After`."""
-    text = reply.headers.get("retry-after", "").strip()
-    if text.isdecimal() and len(text) < 7:
-        return now + timedelta(seconds=int(text))
-    try:
-        at = parsedate_to_datetime(text) if text else None
-    except ValueError:
-        return None
-    return at if at is not None and at.tzinfo is not None else None
 
 
 def answer_of(reply: HttpReply) -> tuple[dict[str, Any], Any]:

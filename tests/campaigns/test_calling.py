@@ -10,7 +10,7 @@ import pytest
 from base.clock import now
 from base.http import AddressGuard, HttpClient, HttpFailed, HttpReply
 from base.signing import verify_standard
-from campaigns.calling import BACKOFF, TRIES, answer_of, asked_for, next_try
+from campaigns.calling import BACKOFF, TRIES, answer_of, next_try
 from campaigns.models import WebhookStep
 from tests.campaigns.conftest import World
 
@@ -292,7 +292,7 @@ def test_how_long_a_call_is_tried() -> None:
 )
 def test_retry_after(value: str, after: int | None) -> None:
     at = datetime(2026, 11, 28, tzinfo=UTC)
-    found = asked_for(HttpReply(503, {"retry-after": value}, b""), at)
+    found = HttpReply(503, {"retry-after": value}, b"").asks_again_at(at)
     assert found == (at + timedelta(seconds=after) if after is not None else None)
 
 

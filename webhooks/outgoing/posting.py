@@ -23,7 +23,7 @@ from base.signing import sign_standard
 from profiles.events import Event, EventStore
 from webhooks.outgoing.endpoints import Endpoints
 from webhooks.outgoing.names import TEST
-from webhooks.outgoing.standing import GONE, asked_for, failing_from, is_given_up, kept_of, next_try
+from webhooks.outgoing.standing import GONE, failing_from, is_given_up, kept_of, next_try
 from webhooks.outgoing.store import DONE, FAILED, SKIPPED, EndpointStore, PostStore
 
 #: Seconds for one answer, and bytes that are read of it at most.
@@ -133,7 +133,7 @@ class Poster:
     async def _failed(self, row: Document, endpoint: Document, said: Document, reply: HttpReply | None) -> None:
         now, tries = self._clock(), row["failures"] + 1
         gone = reply is not None and reply.status == GONE
-        again = next_try(tries, now, asked_for(reply, now) if reply is not None else None)
+        again = next_try(tries, now, reply.asks_again_at(now) if reply is not None else None)
         if row.get("test") or gone or again is None:  # a test is tried once: somebody waits for what it says
             held = await self._posts.settle(row, FAILED, said)
         else:

@@ -10,7 +10,6 @@ import random
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
 
 from base.http import HttpReply
 
@@ -43,18 +42,6 @@ def next_try(
         return None
     again = now + RETRIES[tries - 1] * spread(1 - SPREAD, 1 + SPREAD)
     return again if not_before is None else max(again, min(not_before, now + WAIT_MAX))
-
-
-def asked_for(reply: HttpReply, now: datetime) -> datetime | None:
-    """When the address wants to be asked again, by its `Retry-After`."""
-    text = reply.headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdecimal() and len(text) < 7:
-        return now + timedelta(seconds=int(text))
-    try:
-        at = parsedate_to_datetime(text) if text else None
-    except (ValueError, IndexError, OverflowError):
-        return None
-    return at if at is not None and at.tzinfo is not None else None
 
 
 def failing_from(since: datetime | None, last: datetime | None, now: datetime) -> datetime:

@@ -16,7 +16,6 @@ from webhooks.outgoing.standing import (
     PATIENCE,
     RETRIES,
     WAIT_MAX,
-    asked_for,
     failing_from,
     is_given_up,
     kept_of,
@@ -138,7 +137,7 @@ def test_the_tries_of_a_post() -> None:
     [("120", 120), ("Sat, 28 Nov 2026 09:01:00 GMT", 60), ("", None), ("soon", None), ("9" * 9, None), ("²", None)],
 )
 def test_retry_after(value: str, after: int | None) -> None:
-    found = asked_for(HttpReply(503, {"retry-after": value}, b""), AT)
+    found = HttpReply(503, {"retry-after": value}, b"").asks_again_at(AT)
     assert found == (AT + timedelta(seconds=after) if after is not None else None)
 
 
