@@ -9,7 +9,7 @@ import orjson
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from base.ids import Prefix, new_id
-from base.mongo import Collection, Document, Session
+from base.mongo import Collection, Database, Document, Session
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
 
 
@@ -32,6 +32,26 @@ class Revisions:
         for each in (before, after):
             same = {self._owner: each["_id"], "rev": each["rev"]}
             await self._rows.update_one(same, {"$setOnInsert": self._row(each)}, upsert=True, session=session)
+
+    async def replace(
+        self, database: Database, heads: Collection, head_id: str, rev: int, fields: Mapping[str, Any]
+    ) -> Document | None:
+        """Give a head these fields, if nobody changed it since `rev`, as a new revision; None when somebody did, or it
+        was taken away."""
+        wanted = {"_id": head_id, "rev": rev, "deleted_at": None}
+
+        async def work(session: Session) -> Document | None:
+            before: Document | None = await heads.find_one_and_update(
+                wanted, {"$set": dict(fields), "$inc": {"rev": 1}}, session=session
+            )
+            if before is None:
+                return None
+            after = {**before, **fields, "rev": rev + 1}
+            await self.go_on(before, after, session)
+            return after
+
+        row = await database.in_transaction(work)
+        return opened(row) if row else None
 
     async def get(self, head: Document | None, owner_id: str, rev: int) -> Document | None:
         """One of them. `head`: the row as it is, in case that it is older than the revisions."""

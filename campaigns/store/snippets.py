@@ -69,20 +69,7 @@ class SnippetStore:
     ) -> Document | None:
         """Replace it if nobody did so since `rev`, as a new revision; None when somebody did."""
         fields = {"name": name, "content": packed(content), "updated_at": self._clock(), "updated_by": by, **named}
-        wanted = {"_id": snippet_id, "rev": rev, "deleted_at": None}
-
-        async def work(session: Session) -> Document | None:
-            before: Document | None = await self._rows.find_one_and_update(
-                wanted, {"$set": fields, "$inc": {"rev": 1}}, session=session
-            )
-            if before is None:
-                return None
-            after = {**before, **fields, "rev": rev + 1}
-            await self._revisions.go_on(before, after, session)
-            return after
-
-        row = await self._database.in_transaction(work)
-        return opened(row) if row else None
+        return await self._revisions.replace(self._database, self._rows, snippet_id, rev, fields)
 
     async def revision(self, snippet_id: str, rev: int) -> Document | None:
         """The words of one revision: `{snippet_id, rev, name, content, at, by}`."""

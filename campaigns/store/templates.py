@@ -87,20 +87,7 @@ class TemplateStore:
             "name": name, "kind": kind, "content": packed(content), "tags": list(tags), "updated_at": self._clock(),
             "updated_by": by, **names_in(content),
         }  # fmt: skip
-        wanted = {"_id": template_id, "rev": rev, "deleted_at": None}
-
-        async def work(session: Session) -> Document | None:
-            before: Document | None = await self._rows.find_one_and_update(
-                wanted, {"$set": fields, "$inc": {"rev": 1}}, session=session
-            )
-            if before is None:
-                return None
-            after = {**before, **fields, "rev": rev + 1}
-            await self._revisions.go_on(before, after, session)
-            return after
-
-        row = await self._database.in_transaction(work)
-        return opened(row) if row else None
+        return await self._revisions.replace(self._database, self._rows, template_id, rev, fields)
 
     async def revision(self, template_id: str, rev: int) -> Document | None:
         """The wording of one revision: `{template_id, rev, name, kind, content, at, by}`."""
