@@ -11,20 +11,18 @@ from typing import Any
 from aiohttp import web
 from multidict import MultiDictProxy
 
-from base.clock import to_millisecond
-from base.errors import Conflict, NotFound, RapportError, Refused, TooLarge, WrongInput
+from base.errors import Conflict, NotFound, RapportError, Refused, WrongInput
 from base.ids import is_id, new_id
-from desk.api.files import UPLOAD_TIMEOUT_S
-from desk.auth import authenticate, is_script, principal_of, require
+from desk.auth import is_script, principal_of, require
 from desk.forms import read_form
 from desk.keys import runtime_of
 from desk.pages.composer import Fault
-from desk.pages.inbox import actor_of, after_act, change_status, conversation_for, page_again
+from desk.pages.inbox import actor_of, after_act, change_status, conversation_for, instant_in, page_again
+from desk.pages.with_files import carrying_files
 from desk.problems import problem_of
 from desk.render import formats_of
 from desk.viewing import Viewing
 from desk.whispers import WHISPERS, Whisper
-from inbox.attached import FILE_MAX_BYTES, TOO_LARGE
 from inbox.drafts import FILES_MAX, Draft, DraftInput, DraftKey, Mode
 from inbox.models import ChosenFile, Conversation, Message, ReplyInput
 
@@ -92,18 +90,7 @@ async def post_reply(request: web.Request) -> web.StreamResponse:
     """Files are larger than forms and take longer; only who is signed in may bring them."""
     if request.content_type != "multipart/form-data":
         return await reply(request)
-    if (request.content_length or 0) > FILE_MAX_BYTES + ROOM_BYTES:
-        raise TooLarge(TOO_LARGE.sentence)
-    roomy = request.clone(client_max_size=FILE_MAX_BYTES + ROOM_BYTES)
-    if await authenticate(roomy) is None:
-        return await reply(roomy)  # leads to the sign-in page
-    form = await read_form(roomy, timeout_s=UPLOAD_TIMEOUT_S)
-    try:
-        return await reply(roomy)
-    finally:
-        for each in form.values():
-            if isinstance(each, web.FileField):
-                each.file.close()
+    return await carrying_files(request, reply, ROOM_BYTES)
 
 
 post_reply.roles = reply.roles  # type: ignore[attr-defined, union-attr]
@@ -280,11 +267,7 @@ def time_in(form: Form, zone: Any) -> datetime | None:
         raise WrongInput("Say when it is to be sent.")
     if not text:
         return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise WrongInput("This is not a time.") from None
-    return to_millisecond(at if at.tzinfo else at.replace(tzinfo=zone))
+    return instant_in(text, zone)
 
 
 def addresses_in(text: str) -> tuple[str, ...]:

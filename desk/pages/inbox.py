@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
 from aiohttp import web
@@ -150,20 +150,20 @@ async def assign(request: web.Request) -> web.StreamResponse:
 async def status(request: web.Request) -> web.StreamResponse:
     """Resolve, open again, snooze."""
     found, form = await conversation_for(request), await read_form(request)
-    await change_status(request, found, str(form.get("status", "")), _instant(str(form.get("until", ""))))
+    until = str(form.get("until", ""))
+    await change_status(request, found, str(form.get("status", "")), instant_in(until) if until else None)
     return await after_act(request, found)
 
 
-def _instant(text: str) -> datetime | None:
-    if not text:
-        return None
+def instant_in(text: str, zone: tzinfo | None = None) -> datetime:
+    """A time that was chosen; one without a zone is of that zone. Raises `WrongInput`."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
         raise WrongInput("This is not a time.") from None
-    if at.tzinfo is None:
+    if at.tzinfo is None and zone is None:
         raise WrongInput("This is not a time.")
-    return to_millisecond(at)
+    return to_millisecond(at if at.tzinfo else at.replace(tzinfo=zone))
 
 
 async def change_status(request: web.Request, found: Conversation, status: str, until: datetime | None) -> None:

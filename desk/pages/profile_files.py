@@ -8,16 +8,16 @@ from typing import Any
 
 from aiohttp import web
 
-from base.errors import TooLarge, WrongInput
-from desk.api.files import UPLOAD_TIMEOUT_S
+from base.errors import WrongInput
 from desk.api.scope import must_see_person, reading
-from desk.auth import authenticate, local_path, principal_of, require
+from desk.auth import local_path, principal_of, require
 from desk.forms import read_form
 from desk.i18n import Formats
 from desk.keys import runtime_of
 from desk.news import tell_of
 from desk.pages.panels import Opened
-from inbox.attached import FILE_MAX_BYTES, TOO_LARGE
+from desk.pages.with_files import carrying_files
+from inbox.attached import FILE_MAX_BYTES
 from inbox.file_types import SHOWN
 from inbox.files import KeptFile
 
@@ -86,18 +86,7 @@ async def attach(request: web.Request) -> web.StreamResponse:
 @routes.post("/profiles/{profile_id}/files")
 async def upload(request: web.Request) -> web.StreamResponse:
     """Files are larger than forms and take longer; only who is signed in may bring them."""
-    if (request.content_length or 0) > FILE_MAX_BYTES + ROOM_BYTES:
-        raise TooLarge(TOO_LARGE.sentence)
-    roomy = request.clone(client_max_size=FILE_MAX_BYTES + ROOM_BYTES)
-    if await authenticate(roomy) is None:
-        return await attach(roomy)  # leads to the sign-in page
-    form = await read_form(roomy, timeout_s=UPLOAD_TIMEOUT_S)
-    try:
-        return await attach(roomy)
-    finally:
-        for each in form.values():
-            if isinstance(each, web.FileField):
-                each.file.close()
+    return await carrying_files(request, attach, ROOM_BYTES)
 
 
 upload.roles = attach.roles  # type: ignore[attr-defined, union-attr]

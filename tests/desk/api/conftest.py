@@ -168,15 +168,8 @@ async def _furnished(url: str, app: web.Application, runtime: Runtime) -> World:
     segment = (await runtime.segments.create(everybody))["_id"]
     field = (await runtime.fields.create(FieldInput(key="shoe_size", labels={"en": "Shoe size"}, type="number"))).id
     hours = (await runtime.business_hours.create(HoursInput(name="Shop", zone="Europe/Amsterdam"))).id
-    common = {
-        "hrs": hours,
-        "jrn": journey,
-        "tpl": template,
-        "cgr": group,
-        "seg": segment,
-        "fld": field,
-        **await _library(runtime),
-    }
+    common = {"jrn": journey, "tpl": template, "cgr": group, "seg": segment, "fld": field, "hrs": hours}
+    common |= await _library(runtime)
     ours, foreign = await _side(runtime, "anna", common), await _side(runtime, "boris", common)
     await runtime.segment_builder.drain()
     await TagStore(runtime.db).note(["guest"], now())
