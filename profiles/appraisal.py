@@ -26,11 +26,12 @@ from profiles.segments import EventFacts, ListedEvents, Needs, joint_needs
 from profiles.store.appraisals import AppraisalBook, Appraised
 from profiles.store.events import EventStore
 from profiles.store.profiles import ProfileStore
+from profiles.store.tallies import LANES
 
 log = logging.getLogger(__name__)
 
 #: People looked at together, and written in one transaction.
-TOGETHER = 250
+TOGETHER = 125
 #: Events read at once for the people of one claim.
 EVENTS_MAX = 20_000
 #: To whom more has happened, of them only as much is read as the answers need.
@@ -144,17 +145,19 @@ class Appraisal:
         return joint_needs(appraiser.event_needs() for appraiser in self._appraisers)
 
     async def _look(self, rows: Sequence[Document], needs: Needs) -> None:
-        """All of them, in shares: while the database takes what was found of one, the next is looked at."""
-        writing: asyncio.Task[None] | None = None
+        """All of them, in shares: while the database takes what was found of some, the next is looked at."""
+        writing: dict[int, asyncio.Task[None]] = {}
         try:
-            for start in range(0, len(rows), TOGETHER):
+            for number, start in enumerate(range(0, len(rows), TOGETHER)):
                 found = await self._found(rows[start : start + TOGETHER], needs)
-                if writing is not None:
-                    await writing
-                writing = asyncio.create_task(self._write(found))
+                lane = number % LANES
+                if lane in writing:
+                    await writing[lane]
+                writing[lane] = asyncio.create_task(self._write(found, lane))
         finally:
-            if writing is not None:
-                await writing
+            for outcome in await asyncio.gather(*writing.values(), return_exceptions=True):
+                if outcome is not None:
+                    raise outcome
 
     async def _found(self, rows: Sequence[Document], needs: Needs) -> list[tuple[Appraised, Sequence[NewEvent]]]:
         """As many at once as have few enough events; whoever has very many alone."""
@@ -188,14 +191,14 @@ class Appraisal:
         await self._book.put_off(faulty, now + AFTER_A_FAULT)
         return looks
 
-    async def _write(self, looks: Sequence[tuple[Appraised, Sequence[NewEvent]]]) -> None:
+    async def _write(self, looks: Sequence[tuple[Appraised, Sequence[NewEvent]]], lane: int) -> None:
         if not await self._told([with_fields(look.row, look.fields) for look, _ in looks]):
             soon = self._clock() + AFTER_A_FAULT
             looks = [(replace(look, again_at=min(look.again_at or soon, soon)), events) for look, events in looks]
         await self._book.write([look for look, _ in looks if not look.changed])
         changed = [(look, events) for look, events in looks if look.changed]
         if changed:
-            await self._keep(changed)
+            await self._keep(changed, lane)
 
     async def _told(self, people: Sequence[Mapping[str, Any]]) -> bool:
         """Whether all onlookers took it in. One that fails holds nobody up, and is told again a little later."""
@@ -210,23 +213,25 @@ class Appraisal:
                 done = False
         return done
 
-    async def _keep(self, changed: Sequence[tuple[Appraised, Sequence[NewEvent]]]) -> None:
+    async def _keep(self, changed: Sequence[tuple[Appraised, Sequence[NewEvent]]], lane: int) -> None:
         try:
-            await self._database.in_transaction(lambda session: self._kept(changed, session))
+            await self._database.in_transaction(lambda session: self._kept(changed, session, lane))
         except DuplicateKeyError:
             if len(changed) > 1:
                 for each in changed:
-                    await self._keep([each])
+                    await self._keep([each], lane)
                 return
             look, events = changed[0]
             log.error("an event of an appraisal was told before", extra={"profile": look.row["_id"]})
             kept = await self._events.kept(event.dedupe for event in events)
-            await self._keep([(look, [event for event in events if event.dedupe not in kept])])
+            await self._keep([(look, [event for event in events if event.dedupe not in kept])], lane)
 
-    async def _kept(self, changed: Sequence[tuple[Appraised, Sequence[NewEvent]]], session: Session) -> None:
+    async def _kept(
+        self, changed: Sequence[tuple[Appraised, Sequence[NewEvent]]], session: Session, lane: int
+    ) -> None:  # fmt: skip
         held = await self._book.held([look.row for look, _ in changed], session)
         ours = [(look, events) for look, events in changed if look.row["_id"] in held]
-        await self._book.write([look for look, _ in ours], session)
+        await self._book.write([look for look, _ in ours], session, lane)
         await self._events.record([event for _, events in ours for event in events], session)
 
 

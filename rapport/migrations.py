@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from base.clock import now
 from base.mongo import Database, IndexModel
 from profiles.store import EventStore
+from profiles.store.tallies import spread_tallies
 
 #: Packages whose stores declare `INDEXES`.
 PACKAGES = ("base", "channels", "profiles", "inbox", "orders", "campaigns", "webhooks", "worker", "desk")
@@ -44,4 +45,5 @@ async def migrate(database: Database) -> int:
     await database.drop_indexes(RETIRED)
     await database.ensure_indexes(indexes)
     await EventStore(database, now).file_old()
+    await spread_tallies(database)
     return len(indexes)

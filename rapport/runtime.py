@@ -262,7 +262,7 @@ class Runtime:
             "deliver": told(self.delivery.deliver, self.feed, "channel.updated"),
             "fetch": self.files.fetch,
             "poll": self.polling.drain,
-            "appraise": lambda limit: self.appraisal.drain(2 * limit),  # one half is looked at as the other is written
+            "appraise": lambda limit: self.appraisal.drain(4 * limit),  # some are looked at as others are written
             "call": self.caller.drain,
             "hook": told(self.poster.drain, self.feed, "webhook_endpoint.updated"),
         }

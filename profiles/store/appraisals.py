@@ -95,14 +95,15 @@ class AppraisalBook:
         now = {row["_id"]: (row["appraise_by"], row.get("rev")) for row in found}
         return {row["_id"] for row in rows if now.get(row["_id"]) == (row["appraise_by"], row.get("rev"))}
 
-    async def write(self, appraised: Sequence[Appraised], session: Session | None = None) -> int:
-        """The looks are over; how many of these profiles were as they had been read. The others are due again."""
+    async def write(self, appraised: Sequence[Appraised], session: Session | None = None, lane: int = 0) -> int:
+        """The looks are over; how many of these profiles were as they had been read. The others are due again.
+        `lane`: of the tallies, none of which two transactions can write at the same time."""
         if not appraised:
             return 0
         done = await self._rows.bulk_write([each.update() for each in appraised], ordered=False, session=session)
         moved = [(memberships(each.row), each.fields["segments"]) for each in appraised if "segments" in each.fields]
         if moved and session is not None:
-            await self._tallies.shift(moved, session)
+            await self._tallies.shift(moved, session, lane)
         return done.matched_count
 
     async def put_off(self, rows: Sequence[Document], until: datetime) -> None:
