@@ -63,8 +63,9 @@ ABLE: Mapping[str, Any] = {"role": "admin", "active": True, "channels": None, "p
 RIGHTS = frozenset({"role", "active", "channels", "masks"})
 #: Letters of an id behind its prefix: 104 of the 256 bits of a fingerprint.
 _SESSION_ID = 26
-#: How long a request may run before its idempotency key may be taken over: its process is surely dead.
-IDEMPOTENCY_RUNNING = timedelta(minutes=2)
+#: A request that holds an idempotency key says so again and again; silent for so long, its process is taken for dead
+#: and the key may be taken over.
+IDEMPOTENCY_SILENT = timedelta(seconds=20)
 
 
 def fingerprint(secret: str) -> str:
@@ -418,11 +419,12 @@ class DeskStore:
     # -- idempotency keys ----------------------------------------------------------------------------------------
 
     async def begin_once(self, owner: str, key: str, body_hash: str) -> Replay:
-        """Claim a key for one request. Only who reads `new` may go on, and must call `finish_once` or `drop_once`."""
+        """Claim a key for one request. Only who reads `new` may go on, and must call `finish_once` or `drop_once`,
+        and `alive_once` on the way."""
         now = self._clock()
         row_id = f"{owner}:{fingerprint(key)}"
         row = {
-            "_id": row_id, "body_hash": body_hash, "state": "running", "started_at": now,
+            "_id": row_id, "body_hash": body_hash, "state": "running", "alive_at": now,
             "expires_at": now + IDEMPOTENCY_LIFE,
         }  # fmt: skip
         try:
@@ -440,11 +442,17 @@ class DeskStore:
         return await self._take_over(held, now)
 
     async def _take_over(self, held: Document, now: datetime) -> Replay:
-        if now - held["started_at"] < IDEMPOTENCY_RUNNING:
+        alive_at = held.get("alive_at")
+        if alive_at is not None and now - alive_at < IDEMPOTENCY_SILENT:
             return Replay("running")
-        wanted = {"_id": held["_id"], "state": "running", "started_at": held["started_at"]}
-        result = await self._idempotency.update_one(wanted, {"$set": {"started_at": now}})
+        wanted = {"_id": held["_id"], "state": "running", "alive_at": alive_at}
+        result = await self._idempotency.update_one(wanted, {"$set": {"alive_at": now}})
         return Replay("new" if result.modified_count else "running")
+
+    async def alive_once(self, owner: str, key: str) -> None:
+        """The request that holds the key still runs. Called more often than `IDEMPOTENCY_SILENT`."""
+        wanted = {"_id": f"{owner}:{fingerprint(key)}", "state": "running"}
+        await self._idempotency.update_one(wanted, {"$set": {"alive_at": self._clock()}})
 
     async def finish_once(self, owner: str, key: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """Keep the answer for whoever asks again, with the people it names by their ids."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
 
@@ -11,10 +14,12 @@ from base.errors import Conflict, WrongInput
 from base.secret_box import SecretBox
 from desk.auth import principal_of
 from desk.keys import ACCOUNTS
-from desk.store import DeskStore, Replay
+from desk.store import IDEMPOTENCY_SILENT, DeskStore, Replay
 
 HEADER = "Idempotency-Key"
 KEY_MAX = 255
+
+log = logging.getLogger(__name__)
 
 Carry = Callable[[], Awaitable[web.StreamResponse]]
 
@@ -44,7 +49,8 @@ async def once(
 
 async def _first(store: DeskStore, owner: str, key: str, carry: Carry, box: SecretBox | None) -> web.StreamResponse:
     try:
-        response = await carry()
+        async with _held(store, owner, key):
+            response = await carry()
     except Exception:
         await store.drop_once(owner, key)
         raise
@@ -53,6 +59,26 @@ async def _first(store: DeskStore, owner: str, key: str, carry: Carry, box: Secr
         body = response.body if isinstance(response.body, bytes) else b""
         await store.finish_once(owner, key, response.status, kept, _sealed(body, box, owner))
     return response
+
+
+@asynccontextmanager
+async def _held(store: DeskStore, owner: str, key: str) -> AsyncIterator[None]:
+    beating = asyncio.create_task(_beat(store, owner, key))
+    try:
+        yield
+    finally:
+        beating.cancel()
+        with suppress(asyncio.CancelledError):
+            await beating
+
+
+async def _beat(store: DeskStore, owner: str, key: str) -> None:
+    while True:
+        await asyncio.sleep(IDEMPOTENCY_SILENT.total_seconds() / 4)
+        try:
+            await store.alive_once(owner, key)
+        except Exception as error:  # the next beat tries again; silence only lets the key be taken over
+            log.warning("The idempotency key of a running request could not be renewed: %s", error)
 
 
 def _again(held: Replay, box: SecretBox | None, owner: str) -> web.Response:

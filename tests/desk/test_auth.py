@@ -1,6 +1,7 @@
 """Coming in: throttle, same answer for unknown people, fixation, reuse after sign-out, forgery, roles, links."""
 
 import asyncio
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -25,7 +26,7 @@ from desk.auth import (
     set_session_cookie,
 )
 from desk.middleware import MIDDLEWARES, harden
-from desk.store import DeskStore
+from desk.store import IDEMPOTENCY_SILENT, DeskStore
 
 GOOD = "correct horse battery"
 WRITTEN = web.AppKey("written", list)
@@ -186,6 +187,21 @@ async def test_idempotency_keys(accounts):
     assert (again.state, again.status, again.body) == ("done", 201, b"{}")
     await store.drop_once("usr_2", "k")
     assert (await store.begin_once("usr_2", "k", "h")).state == "new"
+
+
+async def test_the_key_of_a_dead_process_is_taken_over_and_that_of_a_slow_one_is_not(mongo_url, fresh_shaped_database):
+    passed = timedelta(0)
+    database = Database(mongo_url, fresh_shaped_database)
+    store = DeskStore(database, lambda: now() + passed)
+    await store.begin_once("usr_1", "k", "h")
+    for _ in range(3):
+        passed += IDEMPOTENCY_SILENT * 0.9
+        await store.alive_once("usr_1", "k")
+    assert (await store.begin_once("usr_1", "k", "h")).state == "running"
+    passed += IDEMPOTENCY_SILENT
+    begun = await asyncio.gather(*(store.begin_once("usr_1", "k", "h") for _ in range(4)))
+    assert sorted(each.state for each in begun) == ["new"] + ["running"] * 3
+    database.close()
 
 
 PROXY = ("10.0.0.0/8", "127.0.0.1/32")
