@@ -8,7 +8,6 @@ from typing import Any
 
 from base.mongo import Database, Document, Session, UpdateOne
 
-
 #: Rows one count is spread over: so many transactions can change it at the same time without a clash.
 LANES = 2
 
