@@ -43,6 +43,7 @@ from desk.pages import (
     hours,
     imports,
     inbox,
+    inbox_views,
     intakes,
     journeys,
     lifecycle,
@@ -87,10 +88,10 @@ from desk.widget import door
 #: Forms and JSON; files sent by agents come with their own limit later.
 MAX_BODY_BYTES = 2_000_000
 PAGES = (
-    entrance, today, composing, inbox, board, tags, imports, exports, profiles, profile_edit, profile_notes,
-    profile_follow_up, profile_files, lifecycle, value_panel, privacy, merging, consent, segments, broadcasts,
-    broadcast_wizard, journeys, intakes, builder, orders, templates, revisions, template_editor, snippets, offers,
-    channels, deliverability, deliveries, approved, tracking, consent_groups, blocked, score, tiers, term_lists,
+    entrance, today, composing, inbox_views, inbox, board, tags, imports, exports, profiles, profile_edit,
+    profile_notes, profile_follow_up, profile_files, lifecycle, value_panel, privacy, merging, consent, segments,
+    broadcasts, broadcast_wizard, journeys, intakes, builder, orders, templates, revisions, template_editor, snippets,
+    offers, channels, deliverability, deliveries, approved, tracking, consent_groups, blocked, score, tiers, term_lists,
     fields, policies, retention, unsubscribe, preferences, sent_mail, brand, links, link_settings, tester_settings,
     call_settings, people, account, audit, webhooks_out, answering, hours,
 )  # fmt: skip

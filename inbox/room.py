@@ -23,6 +23,7 @@ from inbox.conversations import ConversationActions
 from inbox.delivery import Delivery
 from inbox.enclosures import Enclosures
 from inbox.files import Files
+from inbox.finding import Finding
 from inbox.handover import CALL_TIMEOUT_S, IN_FLIGHT, Handover
 from inbox.hours.book import BusinessHours
 from inbox.outbox import Outbox
@@ -32,8 +33,18 @@ from inbox.receipts import Receipts
 from inbox.receive import REOPEN_WITHIN, Receiver
 from inbox.recovery import Recovery
 from inbox.sources import SendSource, WrittenByHand
-from inbox.store import AnsweringStore, ConversationStore, DraftStore, EarlyStore, HoursStore, MessageStore, SendStore
+from inbox.store import (
+    AnsweringStore,
+    ConversationStore,
+    DraftStore,
+    EarlyStore,
+    HoursStore,
+    MessageStore,
+    SendStore,
+    ViewStore,
+)
 from inbox.store.sends import LEASE_S
+from inbox.views import Views
 from profiles.consent import Consent
 from profiles.events import EventStore
 from profiles.resolve import Resolver
@@ -60,6 +71,8 @@ class Inbox:
     afterthoughts: Afterthoughts
     answering: Answering
     business_hours: BusinessHours
+    finding: Finding
+    views: Views
 
 
 def open_inbox(
@@ -110,5 +123,5 @@ def open_inbox(
     return Inbox(
         conversations, messages, sends, receiver, receipts, outbox, delivery, actions, files, continuity, presence,
         ProfileFiles(messages.files, messages, profiles, events, clock), drafts, afterthoughts, answering,
-        BusinessHours(HoursStore(database, clock)),
+        BusinessHours(HoursStore(database, clock)), Finding(conversations, profiles), Views(ViewStore(database, clock)),
     )  # fmt: skip

@@ -89,6 +89,7 @@ IMPERSONAL = {
     "users": "colleagues",
     "value_settings": "rules of score and tiers, and the rhythm of all orders together",
     "webhook_endpoints": "addresses of our own that are told what happens",
+    "views": "by what lists of conversations are narrowed; what stands in a search is somebody's words",
     "workers": "processes that are alive",
 }
 
@@ -127,6 +128,7 @@ def colleagues_words(database: Database) -> tuple[Written, ...]:
         Texts(database, "channels", fields=("name",)),
         Texts(database, "webhook_endpoints", fields=("description",)),
         Texts(database, "business_hours"),
+        Texts(database, "views"),
     )  # fmt: skip
 
 

@@ -64,6 +64,7 @@ from inbox.continuity import Continuity
 from inbox.conversations import ConversationActions
 from inbox.delivery import Delivery
 from inbox.files import Files
+from inbox.finding import Finding
 from inbox.hours.book import BusinessHours
 from inbox.opting import OptWords
 from inbox.outbox import Outbox
@@ -75,6 +76,7 @@ from inbox.receive import Receiver
 from inbox.room import Inbox, open_inbox
 from inbox.store import ConversationStore, DraftStore, MessageStore, SendStore
 from inbox.store.messages import WITH_TEXT as MESSAGES_WITH_TEXT
+from inbox.views import Views
 from orders.record import OrderBook
 from orders.store import OrderStore
 from profiles.appraisal import Appraisal
@@ -189,6 +191,8 @@ class Runtime:
         self.drafts: DraftStore = inbox.drafts
         self.answering: Answering = inbox.answering
         self.business_hours: BusinessHours = inbox.business_hours
+        self.finding: Finding = inbox.finding
+        self.views: Views = inbox.views
         self.afterthoughts: Afterthoughts = inbox.afterthoughts
         self.delivery: Delivery = inbox.delivery
         self.files: Files = inbox.files

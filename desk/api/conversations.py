@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from base.errors import FieldError, WrongInput
 from base.ids import new_id
 from desk.api.contract import Call, Operations, not_there
 from desk.api.messages import MessageView, actor_of, message_view
 from desk.api.scope import id_today
-from desk.api.shapes import ChannelId, PageQuery, Patch, ProfileId, Time, UserId, View, When, listed
+from desk.api.shapes import ChannelId, PageQuery, Patch, ProfileId, Time, UserId, View, ViewId, When, listed
 from inbox.models import Conversation, Direction, Priority, ReplyInput, Status
-from inbox.store.conversations import ConversationFilter, Sort
+from inbox.store.conversations import Sort
+from inbox.view_filter import ConversationFilter, Label, LabelFilter, PersonFilter, ViewFilter
 
 operations = Operations("conversations")
 
-Label = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"\S")]
-
 
 class ConversationQuery(PageQuery):
-    """Narrows and orders the list."""
+    """Narrows and orders the list. What is asked beside a `view` stands in place of what the view says of it."""
 
+    view: ViewId | None = Field(None, description="A saved view.")
     status: Status | None = None
     assignee: str | None = Field(
         None, pattern=r"^(me|none|usr_[0-9a-z]{26})$", description="`me`, `none` or a user id."
@@ -32,6 +32,11 @@ class ConversationQuery(PageQuery):
     profile: ProfileId | None = None
     label: Label | None = None
     priority: Priority | None = None
+    unread: bool | None = Field(None, description="With something nobody has read.")
+    waiting: bool | None = Field(None, description="With a customer who waits for an answer.")
+    stage: str | None = Field(None, min_length=1, max_length=80, description="Stage of the person.")
+    tier: str | None = Field(None, min_length=1, max_length=80, description="Tier of the person.")
+    tag: str | None = Field(None, min_length=1, max_length=80, description="A tag of the person.")
     q: str | None = Field(None, min_length=1, max_length=200, description="Beginnings of names, addresses, subjects.")
     sort: Sort = "last_activity"
 
@@ -107,22 +112,34 @@ def conversation_view(conversation: Conversation) -> ConversationView:
 
 @operations("GET", "/conversations", roles=["viewer"], query=ConversationQuery, returns=list[ConversationView])
 async def list_conversations(call: Call) -> Any:
-    """List conversations. `sort=waiting` shows only those where a customer waits, the longest first."""
+    """List conversations. `sort=waiting` shows only those where a customer waits, the longest first.
+
+    Asked by stage, tier or tag of the person, or by a `view` that does so, a page may hold fewer than `limit` and
+    still have a `next_cursor`: it ends where enough conversations were looked at.
+    """
     wanted: ConversationQuery = call.query
+    saved = (await call.runtime.views.get(wanted.view, call.principal.id)).filter if wanted.view else ViewFilter()
     scope = call.principal.channels
     narrowed = ConversationFilter(
-        status=wanted.status,
-        assignee_id=call.principal.id if wanted.assignee == "me" else wanted.assignee,
-        team_id=wanted.team,
-        channel_id=wanted.channel,
-        profile_id=await id_today(call, wanted.profile),
-        label=wanted.label,
-        priority=wanted.priority,
-        q=wanted.q,
-        channels=None if scope is None else sorted(scope),
-    )
-    found = await call.runtime.conversations.page(narrowed, sort=wanted.sort, limit=wanted.limit, cursor=wanted.cursor)
+        asked_of(wanted, saved), call.principal.id, None if scope is None else sorted(scope),
+        await id_today(call, wanted.profile),
+    )  # fmt: skip
+    found = await call.runtime.finding.page(narrowed, sort=wanted.sort, limit=wanted.limit, cursor=wanted.cursor)
     return listed(found, [conversation_view(each) for each in found.data])
+
+
+def asked_of(wanted: ConversationQuery, saved: ViewFilter) -> ViewFilter:
+    """What a query asks: the view's own, and in its place whatever stands in the query. Pure."""
+    one = {name: value for name in ("status", "assignee", "team", "channel", "priority")
+           if (value := getattr(wanted, name)) is not None}  # fmt: skip
+    person = {name: (value,) for name in ("stage", "tier", "tag") if (value := getattr(wanted, name)) is not None}
+    given: dict[str, Any] = {name: (value,) for name, value in one.items()}
+    given |= {name: value for name in ("unread", "waiting", "q") if (value := getattr(wanted, name)) is not None}
+    if wanted.label is not None:
+        given["labels"] = LabelFilter(all=(wanted.label,))
+    if person:
+        given["person"] = PersonFilter(**{**saved.person.model_dump(), **person})
+    return saved.model_copy(update=given)
 
 
 @operations("GET", "/conversations/{id:cnv}", roles=["viewer"], returns=ConversationView)

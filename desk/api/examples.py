@@ -55,6 +55,12 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "switch_profiling": {"on": False, "proof": "Asked for it on the phone"},
     "choose_retention": {"days": {"deliveries": 60, "events": None}},
     "ask_for_export": {"language": "en"},
+    "create_view": {
+        "name": "Urgent and unanswered",
+        "filter": {"status": ["open"], "priority": ["high", "urgent"], "waiting": True, "labels": {"none": ["spam?"]}},
+        "shared": True,
+    },
+    "change_view": {"name": "Urgent"},
     "add_note": {"text": "Prefers to be called after five. @Ben, would you?", "pinned": True},
     "change_note": {"text": "Prefers to be called after six."},
     "set_follow_up": {"at": "2027-03-01T09:00:00Z", "text": "Ask whether the spring teas arrived"},

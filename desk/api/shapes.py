@@ -56,6 +56,7 @@ ConversationId = Annotated[str, StringConstraints(pattern=f"^cnv{_ID}")]
 JourneyId = Annotated[str, StringConstraints(pattern=f"^jrn{_ID}")]
 BroadcastId = Annotated[str, StringConstraints(pattern=f"^brd{_ID}")]
 SegmentId = Annotated[str, StringConstraints(pattern=f"^seg{_ID}")]
+ViewId = Annotated[str, StringConstraints(pattern=f"^viw{_ID}")]
 UserId = Annotated[str, StringConstraints(pattern=f"^usr{_ID}")]
 
 

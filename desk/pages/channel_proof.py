@@ -10,7 +10,7 @@ from channels.adapter import Adapter
 from channels.store import Channel
 from desk.i18n import N_, NN_, Formats
 from inbox.models import Message
-from inbox.store.conversations import ConversationFilter
+from inbox.view_filter import ConversationFilter, ViewFilter
 
 #: What becomes of the test answer, in the words of the inbox, and how good that is.
 OUTCOMES = {
@@ -60,7 +60,7 @@ async def proof_of(runtime: Any, channel: Channel, formats: Formats, test_id: st
     if message is not None and message.channel_id != channel.id:
         message = None
     steps += [send_step(channel, message, formats), receipt_step(channel, adapter, message, formats)]
-    latest = await runtime.conversations.page(ConversationFilter(channel_id=channel.id), limit=5)
+    latest = await runtime.conversations.page(ConversationFilter(ViewFilter(channel=(channel.id,))), limit=5)
     people = tuple((each.id, each.display_name or each.id) for each in latest.data)
     return Proof(tuple(steps), people, message.id if message else "")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from typing import Any
@@ -13,23 +15,29 @@ from base.clock import to_millisecond
 from base.errors import Conflict, NotFound, WrongInput
 from base.ids import is_id
 from desk.api.scope import reading, scoped_profile, shown_identities
+from desk.api.views import seen_view, sees_view
 from desk.auth import Principal, is_script, principal_of, require
 from desk.forms import read_form
+from desk.i18n import Formats
 from desk.keys import runtime_of
 from desk.pages.composer import Fault, capabilities_of, composer_of, furnished, snoozes
 from desk.pages.consent import consent_brief
 from desk.pages.customer import customer_view, owner_name
 from desk.pages.effects import tier_names
 from desk.pages.faces import Faces
+from desk.pages.inbox_address import BUILT_IN, Asked
+from desk.pages.inbox_head import Known, Tallies, ViewTools, list_view, saved_of, tabs_of
 from desk.pages.inbox_lines import Scene, is_planned, lines_of
-from desk.pages.inbox_rows import STATUS_LABELS, VIEWS, Asked, list_view, name_of, open_view, row_of
+from desk.pages.inbox_rows import STATUS_LABELS, name_of, open_view, row_of
 from desk.pages.mails import mail_response
 from desk.pages.panels import Opened
 from desk.pages.profile_follow_up import follow_up_panel
 from desk.pages.profile_notes import pinned_panel
-from desk.pages.reads import faces_of, journey_names, order_rows, people, run_briefs
+from desk.pages.reads import faces_of, journey_names, order_rows, people, run_briefs, together
+from desk.pages.terms import Words
 from desk.render import formats_of, page
 from inbox.models import Actor, Conversation, Message, conversation_of
+from inbox.views import SavedView
 
 ROWS, LINES = 40, 60
 routes = web.RouteTableDef()
@@ -56,7 +64,7 @@ async def conversation_for(request: web.Request) -> Conversation:
 @require("viewer")
 async def inbox(request: web.Request) -> web.StreamResponse:
     """The list, with nothing open. Who has nothing of his own is led to what nobody has yet."""
-    if not request.query and _asked(request).view == "mine":
+    if not request.query and (await asked_for(request)).view == "mine":
         counts = await _counts(request)
         if counts["mine"] == 0 and counts["unassigned"] > 0:
             raise web.HTTPSeeOther("/inbox?view=unassigned")
@@ -67,13 +75,11 @@ async def inbox(request: web.Request) -> web.StreamResponse:
 @require("viewer")
 async def rows(request: web.Request) -> web.StreamResponse:
     """Some rows anew, for the live list. Those that do not belong to the view any more are left out."""
-    principal, asked = principal_of(request), _asked(request)
+    principal, asked = principal_of(request), await asked_for(request)
     ids = [each for each in request.query.get("ids", "").split(",")[:100] if is_id(each, "cnv")]
-    found = [conversation_of(row) for row in (await runtime_of(request).conversations.rows(ids)).values()]
-    kept = [
-        each for each in found
-        if principal.may_see(each.channel_id) and asked.matches(each, principal.id) and not asked.q
-    ]  # fmt: skip
+    runtime = runtime_of(request)
+    found = [] if asked.q else [conversation_of(row) for row in (await runtime.conversations.rows(ids)).values()]
+    kept = await runtime.finding.belonging(found, asked.condition(principal.id, principal.channels))
     return await page(request, "inbox/rows.html", {"rows": await _shaped(request, asked, kept), "open": None})
 
 
@@ -81,10 +87,10 @@ async def rows(request: web.Request) -> web.StreamResponse:
 @require("viewer")
 async def tabs(request: web.Request) -> web.StreamResponse:
     """The views with their counts, for the live list."""
-    principal, asked = principal_of(request), _asked(request)
-    counts = await _counts(request)
-    view = list_view(asked, formats_of(request, principal), counts, [], Faces([], []))
-    return await page(request, "inbox/tabs.html", {"view": view})
+    asked, formats = await asked_for(request), formats_of(request, principal_of(request))
+    tallies, saved = Tallies(await _counts(request)), await saved_views(request)
+    shown = {"tabs": tabs_of(asked, tallies, formats), "saved": saved_of(asked, saved, tallies)}
+    return await page(request, "inbox/tallies.html", {"view": shown})
 
 
 @routes.get("/inbox/{conversation_id}")
@@ -186,32 +192,78 @@ async def after_act(request: web.Request, found: Conversation) -> web.StreamResp
 # -- gathering -----------------------------------------------------------------------------------------------------
 
 
-def _asked(request: web.Request) -> Asked:
+async def asked_for(request: web.Request, query: Mapping[str, str] | None = None) -> Asked:
+    """What part of the inbox an address asks for; a view that is not there is as if it were not named."""
+    query = request.query if query is None else query
     default = "mine" if principal_of(request).may("agent") else "all"
-    return Asked.of(request.query, default)
+    view_id, saved = query.get("view", ""), None
+    if view_id not in BUILT_IN:
+        with suppress(NotFound):
+            saved = await seen_view(reading(request), view_id)
+    return Asked.of(query, default, saved)
 
 
-async def _list_part(request: web.Request) -> dict[str, Any]:
-    principal, runtime, asked = principal_of(request), runtime_of(request), _asked(request)
-    scope = principal.channels
-    found, faces, counts = await asyncio.gather(
-        runtime.conversations.page(
-            asked.condition(principal.id, scope), limit=ROWS, cursor=request.query.get("cursor")
+async def saved_views(request: web.Request) -> list[SavedView]:
+    """Those that the reader sees."""
+    found = await runtime_of(request).views.seen_by(principal_of(request).id)
+    return [each for each in found if sees_view(reading(request), each)]
+
+
+async def list_again(request: web.Request, asked: Asked, fault: str, given: Mapping[str, str]) -> web.Response:
+    """The list with what speaks against saving a view, and what was written."""
+    values = {**await _list_part(request, asked), "open": None, "pane": "list", "fault": fault, "given": given}
+    return await page(request, "inbox/page.html", values, status=422)
+
+
+async def _list_part(request: web.Request, asked: Asked | None = None) -> dict[str, Any]:
+    principal, runtime = principal_of(request), runtime_of(request)
+    asked = asked or await asked_for(request)
+    found, faces, counts, saved = await asyncio.gather(
+        runtime.finding.page(
+            asked.condition(principal.id, principal.channels), limit=ROWS, cursor=request.query.get("cursor")
         ),
         faces_of(runtime),
         _counts(request),
+        saved_views(request),
     )
     formats = formats_of(request, principal)
-    channels = [each for each in faces.channels.values() if principal.may_see(each.id)]
+    known = await _known(request, faces, formats)
     shaped = await _shaped(request, asked, found.data, faces)
     more = f"/inbox?{asked.query(cursor=found.next_cursor)}" if found.next_cursor else ""
-    view = list_view(asked, formats, counts, channels, faces)
-    return {"rows": shaped, "view": view, "next_href": more}
+    view = list_view(asked, formats, Tallies(counts), known, faces, saved, _tools(request, asked))
+    return {"rows": shaped, "view": view, "next_href": more, "fault": "", "given": {}}
+
+
+async def _known(request: web.Request, faces: Faces, formats: Formats) -> Known:
+    principal, runtime = principal_of(request), runtime_of(request)
+    scope = None if principal.channels is None else sorted(principal.channels)
+    found = await together(
+        people=people(runtime), labels=runtime.conversations.labels_in_use(scope), terms=runtime.terms.now(),
+        tiers=tier_names(runtime, formats),
+    )  # fmt: skip
+    stages = [(each.value, each.label) for each in Words(found["terms"], formats.language).stages]
+    return Known(
+        [(each.id, each.name or each.email) for each in found["people"]],
+        [(each.id, each.name) for each in faces.channels.values() if principal.may_see(each.id)],
+        found["labels"], stages, list(found["tiers"].items()),
+    )  # fmt: skip
+
+
+def _tools(request: web.Request, asked: Asked) -> ViewTools:
+    principal, saved, removed = principal_of(request), asked.saved, request.query.get("removed", "")
+    may_share = principal.may_everywhere("agent")
+    tools = ViewTools(asked.query(), may_share=may_share, removed_id=removed if is_id(removed, "viw") else "")
+    if saved is None:
+        return tools
+    return replace(
+        tools, saved_id=saved.id, saved_name=saved.name, shared=saved.shared, changed=asked.said != asked.base,
+        may_change=may_share or not saved.shared,
+    )  # fmt: skip
 
 
 async def _counts(request: web.Request) -> dict[str, int]:
     principal, store = principal_of(request), runtime_of(request).conversations
-    views = [Asked(view) for view, _ in VIEWS]
+    views = [Asked(view) for view in BUILT_IN]
     counts = await asyncio.gather(*(store.count(each.condition(principal.id, principal.channels)) for each in views))
     return {each.view: count for each, count in zip(views, counts, strict=True)}
 
@@ -247,7 +299,7 @@ async def _head_part(request: web.Request, found: Conversation, fault: Fault | N
     composer = composer_of(capabilities, identity, formats)
     if principal.may("agent"):
         composer = await furnished(request, found, composer, capabilities, fault)
-    view = open_view(found, _asked(request), faces, names, formats)
+    view = open_view(found, await asked_for(request), faces, names, formats)
     return {
         "open": view, "composer": composer, "colleagues": colleagues, "may_answer": principal.may("agent"),
         "snoozes": snoozes(formats),
@@ -262,7 +314,7 @@ async def _thread_part(request: web.Request, found: Conversation, cursor: str | 
     names = await journey_names(runtime, campaigns)
     scene = Scene(found, name_of(found), formats, names, may_answer=may_answer)
     shown = [each for each in reversed(part.data) if not (may_answer and is_planned(each))]
-    query = _asked(request).query(cursor=part.next_cursor)
+    query = (await asked_for(request)).query(cursor=part.next_cursor)
     earlier = f"/inbox/{found.id}/lines?{query}" if part.next_cursor else ""
     return {"lines": lines_of(shown, scene), "earlier_href": earlier}
 

@@ -2,100 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
-from urllib.parse import urlencode
 
 from desk.i18n import N_, Formats
 from desk.pages.faces import Face, Faces
-from inbox.models import Conversation, LastMessage
-from inbox.store.conversations import ConversationFilter
+from desk.pages.inbox_address import Asked
+from inbox.models import Conversation, LastMessage, Priority
 
 #: After this many minutes a waiting customer is shown calmer, warmer, red.
 WAIT_MINUTES = (10, 60)
-VIEWS = (("mine", N_("Mine")), ("unassigned", N_("Unassigned")), ("all", N_("All")))
 STATUSES = (
-    ("open", N_("Open"), "inbox"), ("snoozed", N_("Snoozed"), "bell-snooze"),
-    ("resolved", N_("Resolved"), "check-circle"),
-    ("spam", N_("Spam"), "no-symbol"),
+    ("open", N_("Open"), "inbox"), ("pending", N_("Pending"), "pause"), ("snoozed", N_("Snoozed"), "bell-snooze"),
+    ("resolved", N_("Resolved"), "check-circle"), ("spam", N_("Spam"), "no-symbol"),
 )  # fmt: skip
-STATUS_LABELS = {key: label for key, label, _ in STATUSES} | {"pending": N_("Pending")}
+STATUS_LABELS = {key: label for key, label, _ in STATUSES}
+PRIORITIES: Mapping[Priority, str] = {
+    "urgent": N_("Urgent"), "high": N_("High"), "medium": N_("Medium"), "low": N_("Low"), "none": N_("No priority"),
+}  # fmt: skip
+#: Labels that a row has room for.
+LABELS_SHOWN = 3
 #: What stands for a last message without words.
 SILENT = {"note": ("lock-closed", N_("Note")), "system": ("information-circle", "")}
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What part of the inbox somebody looks at, as it stands in the address."""
-
-    view: str = "mine"
-    status: str = "open"
-    channel_id: str | None = None
-    q: str = ""
-
-    @classmethod
-    def of(cls, query: Mapping[str, str], default_view: str = "mine") -> Asked:
-        """Read from an address; what makes no sense is left out."""
-        view, status = query.get("view", default_view), query.get("status", "open")
-        return cls(
-            view if view in dict(VIEWS) else default_view,
-            status if status in STATUS_LABELS else "open",
-            query.get("channel") or None,
-            query.get("q", "").strip()[:200],
-        )
-
-    def query(self, **changes: str | None) -> str:
-        """The part of an address after `?` that leads here; defaults are left out but for the view."""
-        values = {"view": self.view, "status": self.status, "channel": self.channel_id, "q": self.q, **changes}
-        if values["status"] == "open":
-            values["status"] = None
-        return urlencode({name: value for name, value in values.items() if value})
-
-    def condition(self, principal_id: str, channels: frozenset[str] | None) -> ConversationFilter:
-        """The same as a question to the store."""
-        assignee = {"mine": principal_id, "unassigned": "none"}.get(self.view)
-        scope = None if channels is None else sorted(channels)
-        return ConversationFilter(
-            status=self.status, assignee_id=assignee, channel_id=self.channel_id, q=self.q or None, channels=scope
-        )
-
-    def matches(self, conversation: Conversation, principal_id: str) -> bool:
-        """Whether a row still belongs here, searching apart."""
-        assignee = {"mine": principal_id, "unassigned": None}.get(self.view, conversation.assignee_id)
-        on_channel = self.channel_id in (None, conversation.channel_id)
-        return conversation.status == self.status and conversation.assignee_id == assignee and on_channel
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One entry of a menu or a tab."""
-
-    key: str
-    label: str
-    href: str
-    current: bool
-    symbol: str = ""
-    count: str = ""
-    face: Face | None = None
-
-
-@dataclass(frozen=True)
-class ListView:
-    """The head of the list."""
-
-    query: str
-    q: str
-    status_label: str
-    tabs: tuple[Choice, ...]
-    statuses: tuple[Choice, ...]
-    channels: tuple[Choice, ...]
-    hidden: tuple[tuple[str, str], ...]
-    empty_title: str
-    empty_text: str
-    empty_href: str = ""
-    empty_label: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,6 +51,11 @@ class Row:
     avatar_url: str | None = None
     #: The reader has begun an answer here.
     draft: bool = False
+    labels: tuple[str, ...] = ()
+    #: How many more labels there are than those shown.
+    labels_more: int = 0
+    priority: str = "none"
+    priority_label: str = ""
 
 
 @dataclass(frozen=True)
@@ -200,8 +134,12 @@ def row_of(
         wait_level=wait_level(waiting, formats.now),
         snoozed_until=conversation.snoozed_until if conversation.status == "snoozed" else None,
         unread=conversation.unread,
-        assignee=names.get(assignee_id, "") if asked.view == "all" else "",
+        assignee="" if asked.view in ("mine", "unassigned") else names.get(assignee_id, ""),
         assignee_id=assignee_id,
+        labels=conversation.labels[:LABELS_SHOWN],
+        labels_more=max(0, len(conversation.labels) - LABELS_SHOWN),
+        priority=conversation.priority,
+        priority_label="" if conversation.priority == "none" else formats.text(PRIORITIES[conversation.priority]),
     )
 
 
@@ -218,58 +156,3 @@ def _preview(last: LastMessage | None, me: str, formats: Formats) -> tuple[str, 
     author = last.author
     by = formats.text(N_("You:")) if author.id == me else f"{author.name.split()[0]}:" if author.name else "→"
     return by, "" if text else "paper-clip", text or formats.text(N_("Attachment"))
-
-
-def list_view(
-    asked: Asked, formats: Formats, counts: Mapping[str, int], channels: Sequence[Any], faces: Faces
-) -> ListView:
-    """Tabs, menus and the words for an empty list. `counts`: open conversations per view, at most 1000."""
-    _ = formats.text
-    tabs = tuple(
-        Choice(key, _(label), f"/inbox?{asked.query(view=key)}", asked.view == key, count=_count(counts.get(key, 0)))
-        for key, label in VIEWS
-    )
-    statuses = tuple(
-        Choice(key, _(label), f"/inbox?{asked.query(status=key)}", asked.status == key, symbol)
-        for key, label, symbol in STATUSES
-    )
-    accounts = [Choice("", _("All channels"), f"/inbox?{asked.query(channel=None)}", asked.channel_id is None)]
-    accounts += [
-        Choice(each.id, each.name, f"/inbox?{asked.query(channel=each.id)}", asked.channel_id == each.id,
-               face=faces.of(each.id))
-        for each in channels
-    ]  # fmt: skip
-    hidden = tuple(
-        (name, value)
-        for name, value in (("view", asked.view), ("status", asked.status), ("channel", asked.channel_id or ""))
-        if value
-    )
-    title, text, href, label = _empty(asked, bool(channels), formats)
-    return ListView(
-        asked.query(), asked.q, _(STATUS_LABELS[asked.status]), tabs, statuses, tuple(accounts), hidden, title, text,
-        href, label,
-    )  # fmt: skip
-
-
-def _count(number: int) -> str:
-    return "" if not number else "999+" if number > 999 else str(number)
-
-
-def _empty(asked: Asked, has_channels: bool, formats: Formats) -> tuple[str, str, str, str]:
-    _ = formats.text
-    if not has_channels:
-        text = _("Connect a channel and the messages of your customers arrive here.")
-        return _("Nobody can write to you yet"), text, "/settings/channels", _("Connect a channel")
-    if asked.q:
-        return _("Nothing found"), _("Try fewer or other words, or look in another view."), "", ""
-    if asked.status != "open":
-        return (
-            _("Nothing here"),
-            _("No conversation is in this state."),
-            f"/inbox?view={asked.view}",
-            _("Show open ones"),
-        )
-    if asked.view == "mine":
-        text = _("Take one from those that nobody has yet.")
-        return _("You have answered everybody"), text, "/inbox?view=unassigned", _("Show unassigned")
-    return _("All clear"), _("No customer is waiting. New messages appear here by themselves."), "", ""

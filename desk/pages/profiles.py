@@ -31,7 +31,8 @@ from desk.pages.customer import (
 from desk.pages.effects import tier_names
 from desk.pages.exports import exporting
 from desk.pages.faces import Face
-from desk.pages.inbox_rows import Asked, row_of
+from desk.pages.inbox_address import Asked
+from desk.pages.inbox_rows import row_of
 from desk.pages.lifecycle import fields_panel, relations_panel, roles_panel, social_panel, stage_panel
 from desk.pages.merging import merge_rows, merged_notice
 from desk.pages.panels import Opened, Panel, Tab

@@ -17,14 +17,15 @@ from desk.auth import principal_of, require
 from desk.i18n import Formats
 from desk.keys import runtime_of
 from desk.pages.composer import snoozes
-from desk.pages.inbox_rows import Asked, row_of
+from desk.pages.inbox_address import Asked
+from desk.pages.inbox_rows import row_of
 from desk.pages.merging import pair_rows
 from desk.pages.profile_follow_up import follow_up_view
 from desk.pages.reads import faces_of, people, together
 from desk.pages.task_words import task_place, task_words
 from desk.render import arriving_of, formats_of, page
 from inbox.models import Send
-from inbox.store import ConversationFilter
+from inbox.view_filter import ConversationFilter, ViewFilter
 from profiles.follow_up import follow_ups_of
 from profiles.words import Words
 
@@ -94,7 +95,7 @@ async def today(request: web.Request) -> web.StreamResponse:
     principal, runtime = principal_of(request), runtime_of(request)
     formats = formats_of(request, principal)
     scope = None if principal.channels is None else sorted(principal.channels)
-    wanted = ConversationFilter(status="open", channels=scope)
+    wanted = ConversationFilter(ViewFilter(status=("open",)), channels=scope)
     found = await together(
         waiting=runtime.conversations.page(wanted, sort="waiting", limit=MOST),
         tasks=runtime.tasks.due(principal.id, formats.now + timedelta(days=1), MOST),
@@ -136,7 +137,7 @@ async def counts(request: web.Request) -> web.StreamResponse:
     principal, runtime = principal_of(request), runtime_of(request)
     now = runtime.clock()
     scope = None if principal.channels is None else sorted(principal.channels)
-    own = ConversationFilter(status="open", assignee_id=principal.id, channels=scope)
+    own = ConversationFilter(ViewFilter(status=("open",), assignee=("me",)), principal.id, scope)
     mine = await runtime.conversations.page(own, sort="waiting", limit=100)
     due = await seen_tasks(reading(request), await runtime.tasks.due(principal.id, now, 100))
     follow_ups = await runtime.follow_ups.due(principal.id, now, 100)

@@ -8,12 +8,12 @@ from contextlib import suppress
 from base.errors import Conflict, NotFound
 from desk.store import User
 from inbox.conversations import ConversationActions
-from inbox.models import Actor, Conversation
+from inbox.models import Actor, Conversation, Status
 from inbox.store import ConversationStore
-from inbox.store.conversations import ConversationFilter
+from inbox.view_filter import ConversationFilter, ViewFilter
 
 #: Statuses in which somebody still waits for something.
-UNDONE = ("open", "pending", "snoozed")
+UNDONE: tuple[Status, ...] = ("open", "pending", "snoozed")
 #: Handed over at once at most; nobody holds as many, and a request must end.
 MOST = 2000
 
@@ -32,7 +32,7 @@ class Leaving:
         """
         moved = 0
         for status in UNDONE:
-            wanted = ConversationFilter(status=status, assignee_id=user_id)
+            wanted = ConversationFilter(ViewFilter(status=(status,), assignee=(user_id,)))
             while moved < MOST and (found := (await self._conversations.page(wanted, limit=100)).data):
                 for each in found:
                     moved += await self._give(each, user_id, to, by)

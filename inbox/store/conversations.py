@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 
 from base.clock import Clock
-from base.mongo import Database, Document, DuplicateKeyError, Indexes, Session, UpdateOne
+from base.mongo import Database, Document, DuplicateKeyError, Indexes, Session, UpdateOne, whole
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
 from inbox.models import Conversation, conversation_of
 from inbox.store.inserting import insert_all
-from profiles.search import query_tokens, search_tokens
+from inbox.view_filter import ConversationFilter, condition
+from profiles.search import search_tokens
 from profiles.store.belongings import Belongings
 
 Sort = Literal["last_activity", "waiting", "created", "priority"]
@@ -68,24 +68,10 @@ INDEXES: Indexes = {
         ),
     ]
 }
+#: Conversations that are looked at for their labels.
+LABELLED_MAX = 500
 #: Mails remembered per conversation for threading.
 THREAD_KEYS_KEPT = 300
-
-
-@dataclass(frozen=True)
-class ConversationFilter:
-    """What a list may be narrowed by. `assignee_id` and `team_id` "none": nobody's."""
-
-    status: str | None = None
-    assignee_id: str | None = None
-    team_id: str | None = None
-    channel_id: str | None = None
-    profile_id: str | None = None
-    label: str | None = None
-    priority: str | None = None
-    q: str | None = None
-    #: What the asking person may see; None: everything.
-    channels: Sequence[str] | None = None
 
 
 class ConversationStore:
@@ -121,20 +107,20 @@ class ConversationStore:
         """A part of the list. `sort="waiting"` shows only those where a customer waits, the longest first;
         `sort="priority"` without a status only those that are not closed."""
         field, direction = SORTS[sort]
-        condition = _condition(wanted)
+        asked = condition(wanted)
         if sort == "waiting":
-            condition["waiting_since"] = {"$exists": True}
-        if sort == "priority":
-            condition.setdefault("status", {"$in": ["open", "pending", "snoozed"]})
+            asked["waiting_since"] = {"$exists": True}
+        if sort == "priority" and not wanted.view.status:
+            asked["status"] = {"$in": ["open", "pending", "snoozed"]}
         size = bounded(limit)
-        rows = self._rows.find({"$and": [condition, _beyond(sort, cursor)]})
+        rows = self._rows.find({"$and": [asked, _beyond(sort, cursor)]})
         found = await rows.sort([(field, direction), ("_id", direction)]).limit(size + 1).to_list(None)
         shown, more = cut(found, size)
         return Page([conversation_of(row) for row in shown], _cursor_at(shown[-1], sort) if more else None)
 
     async def count(self, wanted: ConversationFilter, *, at_most: int = 1000) -> int:
         """How many there are, counted no further than `at_most`."""
-        return await self._rows.count_documents(_condition(wanted), limit=at_most)
+        return await self._rows.count_documents(condition(wanted), limit=at_most)
 
     async def of_profile(self, profile_id: str, limit: int = 50) -> list[Conversation]:
         """All threads of a person, the latest first."""
@@ -176,6 +162,14 @@ class ConversationStore:
         keys = {(row["_id"]["identity_id"], row["_id"]["channel_id"]): row["open"] or row["id"] for row in found}
         rows = await self.rows(keys[pair] for pair in wanted if pair in keys)
         return {pair: rows[keys[pair]] for pair in wanted if keys.get(pair) in rows}
+
+    async def labels_in_use(self, channels: Sequence[str] | None, *, at_most: int = 200) -> list[str]:
+        """Labels there are, by name. Who sees only some channels is told those of the newest open ones there."""
+        if channels is None:
+            return sorted(each for each in await self._rows.distinct("labels") if each)[:at_most]
+        wanted = {"status": "open", "channel_id": {"$in": list(channels)}}
+        rows = self._rows.find(wanted, {"labels": 1}).sort(_LATEST).limit(LABELLED_MAX).hint("by_status")
+        return sorted({label for row in await whole(rows) for label in row.get("labels", ())})[:at_most]
 
     async def last_answered(self, profile_ids: Iterable[str]) -> dict[str, datetime]:
         """Profile → when one of us last wrote to that person; who was never written to is left out."""
@@ -287,22 +281,3 @@ def _beyond(sort: Sort, cursor: str | None) -> Document:
 def _cursor_at(row: Document, sort: Sort) -> str:
     value = row[SORTS[sort][0]]
     return write_cursor(value if isinstance(value, datetime) else str(value), row["_id"])
-
-
-def _condition(wanted: ConversationFilter) -> Document:
-    condition: Document = {
-        "status": wanted.status, "channel_id": wanted.channel_id, "profile_id": wanted.profile_id,
-        "labels": wanted.label, "priority": wanted.priority,
-    }  # fmt: skip
-    condition = {name: value for name, value in condition.items() if value is not None}
-    for name, value in (("assignee_id", wanted.assignee_id), ("team_id", wanted.team_id)):
-        if value is not None:
-            condition[name] = None if value == "none" else value
-    if wanted.channels is not None:
-        allowed = list(wanted.channels)
-        condition["channel_id"] = {"$in": [each for each in allowed if wanted.channel_id in (None, each)]}
-    if wanted.q and wanted.q.strip():
-        words = query_tokens(wanted.q)
-        starts = [{"tokens": {"$elemMatch": {"$gte": word, "$lt": word + "\U0010ffff"}}} for word in words]
-        condition["$and"] = starts or [{"_id": None}]  # signs that no name is made of: nobody
-    return condition

@@ -131,7 +131,9 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         "deliverability": f"/settings/channels/{mail['id']}/deliverability",
         "segments": "/segments", "segment": f"/segments/{tea['id']}", "new-segment": "/segments/new",
         "segment-example": "/segments/new?example=vip", "segment-members": f"/segments/{tea['id']}/members",
-        "today": "/today", "inbox": "/inbox?view=all", "conversation": f"/inbox/{talk['id']}?view=all",
+        "today": "/today", "inbox": "/inbox?view=all",
+        "inbox-narrowed": f"/inbox?{await narrowed(world, talk['id'])}",
+        "conversation": f"/inbox/{talk['id']}?view=all",
         "profiles": "/profiles", "profile": f"/profiles/{person}",
         "profile-conversations": f"/profiles/{person}?tab=conversations",
         "profile-notes": f"/profiles/{person}?tab=notes", "profile-files": f"/profiles/{person}?tab=files",
@@ -241,6 +243,15 @@ async def figures(world: World, kind: str, source_id: str, nodes: Sequence[str |
         paid = {"touch": touch, "counts": True, "currency": "EUR", "minor": 5_000 * n % 31_000 + 900, "profile_id": "-",
                 "ordered_at": day + timedelta(days=n), "rev": 0}  # fmt: skip
         await rows.collection("credits").insert_one({"_id": new_id("ord"), **paid})
+
+
+async def narrowed(world: World, talk_id: str) -> str:
+    """A conversation with labels and a priority, views, and what leads to it."""
+    change = {"labels": ["refund", "三包", "a rather long label", "more"], "priority": "urgent"}
+    await world.api.call("PATCH", f"/conversations/{talk_id}", change)
+    for name in ("Urgent", "退款待处理"):
+        await world.api.post("/views", {"name": name, "shared": True, "filter": {"priority": ["urgent"]}})
+    return "view=all&whole=1&priority=urgent&no_label=spam"
 
 
 async def hours(world: World) -> dict[str, str]:

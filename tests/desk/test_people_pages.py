@@ -9,7 +9,7 @@ from aiohttp import ClientSession, CookieJar
 from desk.team.browsers import browser_words
 from desk.team.letters import GONE, invitation
 from inbox.models import Actor
-from inbox.store.conversations import ConversationFilter
+from inbox.view_filter import ConversationFilter, ViewFilter
 from tests.desk.conftest import PASSWORD, Desk
 from tests.desk.world import MAIL, channel, wrote
 
@@ -92,7 +92,7 @@ async def test_who_is_switched_off_hands_over_and_is_out(desk: Desk) -> None:
         await desk.runtime.desk_actions.assign(talk.id, leaver.user_id, Actor(admin.user_id, "Ada"))
     where = await admin.post(f"{HERE}/{leaver.user_id}/active", active="off", to=taker.user_id)
     assert "3 conversations were handed over" in await admin.page(where)
-    held = await desk.runtime.conversations.page(ConversationFilter(assignee_id=taker.user_id))
+    held = await desk.runtime.conversations.page(ConversationFilter(ViewFilter(assignee=(taker.user_id,))))
     assert {each.id for each in held.data} == {each.id for each in talks}
     async with leaver.client.get("/inbox", allow_redirects=False) as answer:
         assert answer.status == 303

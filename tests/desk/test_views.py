@@ -3,9 +3,13 @@
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import get_args
+from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import MultiDict
 
 from campaigns.explain import SENTENCES
 from campaigns.models import STEPS
@@ -15,8 +19,11 @@ from channels.vocabulary import Address
 from desk.i18n import Formats
 from desk.pages.composer import composer_of, snoozes
 from desk.pages.faces import Faces, hue_step
+from desk.pages.inbox_address import OPEN, Asked, filter_of, said_in
+from desk.pages.inbox_head import Known as Choices
+from desk.pages.inbox_head import Tallies, list_view
 from desk.pages.inbox_lines import Scene, file_size, file_view, lines_of, quoted_part
-from desk.pages.inbox_rows import Asked, list_view, row_of, wait_level
+from desk.pages.inbox_rows import PRIORITIES, row_of, wait_level
 from desk.pages.journey_steps import SYMBOLS, TITLES, exits_of, step_words
 from desk.pages.mails import clean_mail
 from desk.pages.rules import duration_words
@@ -27,6 +34,8 @@ from desk.pages.triggers import trigger_words
 from desk.pages.value_names import ValueNames
 from desk.render import hue_of, icon, initials
 from inbox.models import Conversation, Message
+from inbox.view_filter import STATUSES, LabelFilter, PersonFilter, ViewFilter
+from inbox.views import SavedView
 from profiles.segments.fields import ALL_OPERATORS
 
 NOW = datetime(2026, 11, 22, 14, 32, tzinfo=UTC)
@@ -91,23 +100,62 @@ def test_a_resolved_conversation_keeps_nobody_waiting_and_the_name_falls_back():
 def test_the_address_of_a_view_says_only_what_is_not_usual():
     asked = Asked.of({"view": "all", "status": "open", "q": " x y "})
     assert (asked.query(), asked.query(status="resolved", q=None)) == ("view=all&q=x+y", "view=all&status=resolved")
-    assert Asked.of({"view": "$ne", "status": "no", "channel": ""}) == Asked()
+    assert Asked.of({"view": "$ne", "status": "no", "channel": "", "priority": "$gt", "stage": " "}) == Asked()
 
 
-def test_what_a_row_must_be_to_stay_in_a_view():
-    mine, nobodys = _talk(assignee_id="usr_1"), _talk()
-    assert [Asked(view).matches(mine, "usr_1") for view in ("mine", "unassigned", "all")] == [True, False, True]
-    assert [Asked(view).matches(nobodys, "usr_1") for view in ("mine", "unassigned", "all")] == [False, True, True]
-    assert not Asked("all", channel_id="chn_2").matches(mine, "usr_1")
-    assert not Asked("all", status="resolved").matches(mine, "usr_1")
+def _there_and_back(asked):
+    return Asked.of(MultiDict(parse_qsl(asked.query())), "mine", asked.saved)
+
+
+_WORDS = st.text("abc茶 ,&=%+", min_size=1, max_size=8).map(str.strip).filter(bool)
+_SOME = st.lists(_WORDS, max_size=3, unique=True).map(tuple)
+_FILTERS = st.builds(
+    ViewFilter, status=st.lists(st.sampled_from(STATUSES), max_size=3, unique=True).map(tuple),
+    labels=st.builds(LabelFilter, any=_SOME, all=_SOME, none=_SOME), person=st.builds(PersonFilter, tag=_SOME),
+    unread=st.none() | st.booleans(), waiting=st.none() | st.booleans(), q=st.none() | _WORDS,
+    priority=st.lists(st.sampled_from(list(PRIORITIES)), max_size=2, unique=True).map(tuple),
+)  # fmt: skip
+
+
+@given(view=_FILTERS, base=st.none() | _FILTERS)
+def test_an_address_leads_back_to_what_was_asked(view, base):
+    assert filter_of(said_in(view)) == view
+    saved = base and SavedView("viw_1", "Own", base, "usr_1", 1, NOW, NOW)
+    asked = Asked(saved.id if saved else "all", view, saved)
+    assert _there_and_back(asked) == asked
+
+
+def test_a_saved_view_is_come_to_and_left_without_what_narrows_it():
+    saved = SavedView("viw_1", "Own", ViewFilter(priority=("high",)), "usr_1", 1, NOW, NOW)
+    asked = Asked("viw_1", ViewFilter(priority=("high",), unread=True), saved)
+    assert asked.query() == "view=viw_1&unread=yes"
+    assert asked.query(priority=None) == "view=viw_1&whole=1&unread=yes"
+    assert (asked.query(view="all"), Asked("all", ViewFilter(unread=True)).query(view="viw_1")) == (
+        "view=all", "view=viw_1",
+    )  # fmt: skip
+    assert Asked("mine", OPEN).condition("usr_1", None).view.assignee == ("me",)
 
 
 def test_an_empty_list_says_what_to_do_next():
-    one = list(FACES.channels.values())
-    assert list_view(Asked(), EN, {}, [], FACES).empty_href == "/settings/channels"
-    assert list_view(Asked(), EN, {}, one, FACES).empty_href == "/inbox?view=unassigned"
-    assert list_view(Asked("all", q="x"), EN, {}, one, FACES).empty_title == "Nothing found"
-    assert list_view(Asked("all"), EN, {"all": 1200}, one, FACES).tabs[2].count == "999+"
+    none, one = Tallies(), Choices(channels=[("chn_1", "Shop")])
+    assert list_view(Asked(), EN, none, Choices(), FACES).empty_href == "/settings/channels"
+    assert list_view(Asked(), EN, none, one, FACES).empty_href == "/inbox?view=unassigned"
+    found = list_view(Asked("all", ViewFilter(status=("open",), q="x")), EN, none, one, FACES)
+    assert (found.empty_title, found.narrowings) == ("Nothing found", ())
+    assert list_view(Asked("all"), EN, Tallies({"all": 1200}), one, FACES).tabs[2].count == "999+"
+
+
+def test_what_narrows_a_list_is_named_with_the_way_out():
+    view = ViewFilter(status=("open", "pending"), priority=("high",), labels=LabelFilter(none=("late",)), unread=False)
+    head = list_view(Asked("all", view), EN, Tallies(), Choices(channels=[("chn_1", "Shop")]), FACES)
+    assert [each.label for each in head.narrowings] == ["Open", "Pending", "Without late", "High", "Read"]
+    assert head.narrowings[1].href == "/inbox?view=all&no_label=late&priority=high&unread=no"
+
+
+def test_a_row_shows_labels_and_priority():
+    row = row_of(_talk(labels=["a", "b", "c", "d"], priority="high"), Asked("all"), FACES, {}, "usr_1", EN)
+    assert (row.labels, row.labels_more, row.priority_label) == (("a", "b", "c"), 1, "High")
+    assert row_of(_talk(), Asked("all"), FACES, {}, "usr_1", EN).priority_label == ""
 
 
 # -- lines ---------------------------------------------------------------------------------------------------------

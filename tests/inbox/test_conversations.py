@@ -9,7 +9,7 @@ import pytest
 from base.errors import Conflict, NotFound, WrongInput
 from channels.vocabulary import Person
 from inbox.models import Actor
-from inbox.store import ConversationFilter
+from inbox.view_filter import ConversationFilter, LabelFilter, ViewFilter
 from tests.inbox.conftest import AGENT, House
 
 BO = Actor("usr_bo", "Bo")
@@ -117,21 +117,27 @@ async def test_the_list_and_its_cursors(house: House) -> None:
     actions = house.inbox.actions
     await actions.set_priority(everything[5], "high", AGENT)
     assert (await _walk(house, ConversationFilter(), "priority"))[0] == everything[5]
-    await actions.assign(everything[0], "usr_anna", AGENT)
+    anna = "usr_" + "a" * 26
+    await actions.assign(everything[0], anna, AGENT)
     await actions.set_labels(everything[1], ["vip"], AGENT)
     await actions.set_status(everything[2], "resolved", AGENT)
 
-    async def found(**wanted: Any) -> int:
-        return len((await store.page(ConversationFilter(**wanted), limit=100)).data)
+    async def found(channels: list[str] | None = None, me: str | None = None, **wanted: Any) -> int:
+        return len((await store.page(ConversationFilter(ViewFilter(**wanted), me, channels), limit=100)).data)
 
-    assert await found(status="open") == 22 and await found(status="resolved") == 1
-    assert await found(assignee_id="usr_anna") == 1 and await found(assignee_id="none") == 22
-    assert await found(label="vip") == 1 and await found(priority="high") == 1
-    assert await found(channel_id=two) == 8 and await found(channel_id=two, channels=[one]) == 0
+    assert await found(status=("open",)) == 22 and await found(status=("open", "resolved")) == 23
+    assert await found(assignee=(anna,)) == 1 and await found(assignee=("none",)) == 22
+    assert await found(assignee=("me",), me=anna) == 1 and await found(assignee=("me",)) == 0
+    assert await found(labels=LabelFilter(any=("vip",))) == 1 and await found(priority=("high", "urgent")) == 1
+    assert await found(channel=(two,)) == 8 and await found(channel=(two,), channels=[one]) == 0
     assert await found(channels=[two]) == 8 and await found(channels=[]) == 0
+    assert await store.labels_in_use(None) == ["vip"]
+    labelled = await store.row(everything[1])
+    assert labelled is not None and await store.labels_in_use([labelled["channel_id"]]) == ["vip"]
+    assert not await store.labels_in_use([two if labelled["channel_id"] == one else one])
     assert await found(q="zoe mull") == 22 and await found(q="小明") == 1 and await found(q="p13") == 1
     assert await found(q="🙂") == 0
-    assert await store.count(ConversationFilter(status="open")) == 22
+    assert await store.count(ConversationFilter(ViewFilter(status=("open",)))) == 22
     with pytest.raises(WrongInput):
         await store.page(ConversationFilter(), cursor="bm9wZQ")
 

@@ -161,8 +161,10 @@ function counts() {
   countTimer ||= setTimeout(async () => {
     countTimer = 0;
     try {
-      const fresh = (await part(`/inbox/tabs?${view()}`)).querySelector(".tabs");
-      if (fresh) document.querySelector(".queue-head .tabs").replaceChildren(...fresh.childNodes);
+      const fresh = await part(`/inbox/tabs?${view()}`);
+      const tabs = fresh.querySelector(".tabs");
+      if (tabs) document.querySelector(".queue-head .tabs").replaceChildren(...tabs.childNodes);
+      if (!document.querySelector(".queue-status[open]")) swap("saved-views", fresh);
     } catch { /* the next notice tries again */ }
   }, 1500);
 }
@@ -348,6 +350,7 @@ const KEYS = {
   z: () => [...lines().querySelectorAll("[data-takes-back] button")].at(-1)?.click(),
   a: () => menu("assign"),
   s: () => menu("snooze"),
+  f: () => { const found = document.querySelector('[data-menu="filter"]'); if (found) { found.open = !found.open; found.querySelector("input:not([type=hidden])")?.focus(); } },
   "/": () => document.querySelector(".queue-search input")?.focus(),
   "?": shortcuts,
 };

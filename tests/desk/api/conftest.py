@@ -26,6 +26,8 @@ from desk.app import build
 from inbox.hours.models import HoursInput
 from inbox.incoming import Arrival
 from inbox.models import Actor, ReplyInput
+from inbox.view_filter import ViewFilter
+from inbox.views import ViewInput
 from orders.models import OrderInput
 from profiles.blocking import BlockInput
 from profiles.consent_groups import GroupInput
@@ -169,6 +171,8 @@ async def _furnished(url: str, app: web.Application, runtime: Runtime) -> World:
     field = (await runtime.fields.create(FieldInput(key="shoe_size", labels={"en": "Shoe size"}, type="number"))).id
     hours = (await runtime.business_hours.create(HoursInput(name="Shop", zone="Europe/Amsterdam"))).id
     common = {"jrn": journey, "tpl": template, "cgr": group, "seg": segment, "fld": field, "hrs": hours}
+    shared = ViewInput(name="Urgent", filter=ViewFilter(priority=("urgent",)), shared=True)
+    common["viw"] = (await runtime.views.create(shared, "usr_x")).id
     common |= await _library(runtime)
     ours, foreign = await _side(runtime, "anna", common), await _side(runtime, "boris", common)
     await runtime.segment_builder.drain()

@@ -44,6 +44,8 @@ BODIES: dict[str, Any] = {
     "merge_profiles": {"other_id": "{prf}"},
     "unmerge_profiles": {"merge_id": "mrg_" + NOWHERE},
     "change_conversation": {"status": "resolved", "labels": ["x"]},
+    "create_view": {"name": "Taken over", "filter": {"status": ["open"]}},
+    "change_view": {"name": "Taken over"},
     "reply": {"text": "From somebody else"},
     "replace_answering_rules": {"undo_s": 0, "lock": "assignee"},
     "save_draft": {"text": "From somebody else"},

@@ -1,0 +1,47 @@
+"""The list of the inbox narrowed, and views saved, without a script."""
+
+from urllib.parse import quote
+
+from inbox.models import Actor
+from tests.desk.conftest import Desk
+from tests.desk.world import channel, wrote
+
+BOSS = Actor("usr_x", "Boss")
+
+
+async def test_the_list_is_narrowed_and_kept_as_a_view(desk: Desk) -> None:
+    person = await desk.person("agent", name="Vera Viewer")
+    shop = await channel(desk.runtime)
+    one, two = await wrote(desk.runtime, shop, "narrow-one"), await wrote(desk.runtime, shop, "narrow-two")
+    await desk.runtime.desk_actions.set_labels(one.id, ["refund <b>"], BOSS)
+    await desk.runtime.desk_actions.set_priority(one.id, "urgent", BOSS)
+    await desk.runtime.desk_actions.set_status(two.id, "pending", BOSS)
+    everything = await person.page("/inbox?view=all")
+    assert "refund &lt;b&gt;" in everything and 'data-testid="row-priority"' in everything
+    narrowed = await person.page("/inbox?view=all&whole=1&status=open&priority=urgent&label=" + quote("refund <b>"))
+    assert f"row-{one.id}" in narrowed and f"row-{two.id}" not in narrowed and 'data-testid="narrowed"' in narrowed
+    assert f"row-{two.id}" in await person.page("/inbox?view=all&status=pending")
+    query = "view=all&priority=urgent"
+    again = await person.post("/inbox/views", 422, query=query, name=" ")
+    assert "Write a name" in again
+    where = await person.post("/inbox/views", query=query, name="Burning")
+    page = await person.page(where)
+    assert "Burning" in page and f"row-{one.id}" in page and 'data-testid="narrowed"' not in page
+    assert "already" in await person.post("/inbox/views", 422, query=query, name="burning")
+    await person.post(where.replace("?view=", "/views/"), query=where.partition("?")[2] + "&unread=no")
+    assert f"row-{one.id}" not in await person.page(where)
+    gone = await person.post(where.replace("?view=", "/views/") + "/remove")
+    assert 'data-testid="undo"' in await person.page(gone) and "Burning" not in await person.page("/inbox?view=all")
+    await person.post(where.replace("?view=", "/views/") + "/restore")
+    assert "Burning" in await person.page("/inbox/tabs?view=all")
+
+
+async def test_only_who_answers_everywhere_shares(desk: Desk) -> None:
+    viewer, other = await desk.person("viewer", name="Vic Viewer"), await desk.person("agent", name="Olga Other")
+    await viewer.post("/inbox/views", 403, query="view=all", name="For all", shared="1")
+    own = await viewer.post("/inbox/views", query="view=all", name="My own")
+    assert "My own" not in await other.page("/inbox?view=all")
+    await other.post(own.replace("?view=", "/views/") + "/remove", 404)
+    shared = await other.post("/inbox/views", query="view=all", name="Ours", shared="1")
+    assert "Ours" in await viewer.page("/inbox?view=all")
+    await viewer.post(shared.replace("?view=", "/views/") + "/remove", 403)
