@@ -22,6 +22,9 @@ EVENTS = Counter("rapport_events_total", "Channel events by kind and outcome.", 
 SENDS = Counter("rapport_sends_total", "Sends by provider and end state.", ["provider", "state"], registry=REGISTRY)
 STEPS = Counter("rapport_journey_steps_total", "Journey steps carried out.", registry=REGISTRY)
 JOB_SECONDS = Histogram("rapport_job_seconds", "Seconds of one drain by bell.", ["bell"], registry=REGISTRY)
+TALLIES_OFF = Counter(
+    "rapport_view_tallies_off_total", "Kept counts of views that were not as counting found them.", registry=REGISTRY
+)
 AGED_OUT = Counter("rapport_aged_out_total", "Rows that went by their age.", ["kind"], registry=REGISTRY)
 OLDEST_DUE = Gauge("rapport_oldest_due_seconds", "Age of the oldest due row by kind.", ["kind"], registry=REGISTRY)
 REQUESTS = Counter(

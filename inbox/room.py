@@ -20,6 +20,7 @@ from inbox.changes import Changes
 from inbox.consequences import Consequences
 from inbox.continuity import KIND, Answers, Continuity
 from inbox.conversations import ConversationActions
+from inbox.counting import Counting
 from inbox.delivery import Delivery
 from inbox.enclosures import Enclosures
 from inbox.files import Files
@@ -39,9 +40,11 @@ from inbox.store import (
     DraftStore,
     EarlyStore,
     HoursStore,
+    MarkStore,
     MessageStore,
     SendStore,
     ViewStore,
+    ViewTallyStore,
 )
 from inbox.store.sends import LEASE_S
 from inbox.views import Views
@@ -73,6 +76,7 @@ class Inbox:
     business_hours: BusinessHours
     finding: Finding
     views: Views
+    counting: Counting
 
 
 def open_inbox(
@@ -80,6 +84,7 @@ def open_inbox(
     consent: Consent, events: EventStore, feed: Feed, doorbell: Doorbell, clock: Clock,
     reply_keys: Sequence[str | bytes] = (), reopen_within: timedelta = REOPEN_WITHIN, lease_s: int = LEASE_S,
     in_flight: int = IN_FLIGHT, call_timeout_s: float = CALL_TIMEOUT_S, bus: Bus | None = None,
+    time_zone: str = "UTC",
 ) -> Inbox:  # fmt: skip
     """`reply_keys` sign reply addresses of mails and links to files, newest first. Nothing is read or written here."""
     conversations, messages = ConversationStore(database, clock), MessageStore(database)
@@ -100,7 +105,7 @@ def open_inbox(
         database, conversations, messages, sends, drafts, profiles, channels, registry, enclosures, answering,
         feed, doorbell, clock, reply_key=reply_keys[0] if reply_keys else None,
     )  # fmt: skip
-    presence = Presence(bus)
+    presence, views = Presence(bus), ViewStore(database, clock)
     continuity = Continuity(
         database, conversations, messages, channels, profiles, resolver, outbox, presence, feed, doorbell, clock,
         reply_key=reply_keys[0] if reply_keys else None,
@@ -123,5 +128,6 @@ def open_inbox(
     return Inbox(
         conversations, messages, sends, receiver, receipts, outbox, delivery, actions, files, continuity, presence,
         ProfileFiles(messages.files, messages, profiles, events, clock), drafts, afterthoughts, answering,
-        BusinessHours(HoursStore(database, clock)), Finding(conversations, profiles), Views(ViewStore(database, clock)),
+        BusinessHours(HoursStore(database, clock)), Finding(conversations, profiles), Views(views),
+        Counting(database, ViewTallyStore(database), MarkStore(database), views, clock, time_zone=time_zone),
     )  # fmt: skip

@@ -6,11 +6,12 @@ fails for one that stands in neither.
 
 from __future__ import annotations
 
+from base.clock import now
 from base.mongo import Database, Document
 from campaigns.store import CouponRoom
 from desk.store import AnswerRoom, AnswerTextRoom, DeskStore
 from desk.team.store import AuditRoom
-from inbox.store import FileRoom, FileStore
+from inbox.store import ConversationRoom, ConversationStore, FileRoom, FileStore
 from inbox.store.early import early_of
 from orders.store import OrderStore
 from profiles.holdings import Holdings, Room, Traces
@@ -90,6 +91,8 @@ IMPERSONAL = {
     "value_settings": "rules of score and tiers, and the rhythm of all orders together",
     "webhook_endpoints": "addresses of our own that are told what happens",
     "views": "by what lists of conversations are narrowed; what stands in a search is somebody's words",
+    "view_marks": "what a change does to the counts of views, until it is counted in",
+    "view_tallies": "how many conversations are in a view",
     "workers": "processes that are alive",
 }
 
@@ -152,7 +155,7 @@ def all_holdings(database: Database, orders: OrderStore, desk: DeskStore, mentio
         FileRoom(FileStore(database)),  # found by the messages
         Held(database, "drafts"),
         Held(database, "messages"),
-        Held(database, "conversations"),
+        ConversationRoom(database, ConversationStore(database, now)),
         Held(database, "early_orders", orders.early_of),  # found by the orders
         Held(database, "orders"),
         Held(database, "receipts_early", early_of),

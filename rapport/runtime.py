@@ -62,6 +62,7 @@ from inbox.afterthoughts import Afterthoughts
 from inbox.answering import Answering
 from inbox.continuity import Continuity
 from inbox.conversations import ConversationActions
+from inbox.counting import Counting
 from inbox.delivery import Delivery
 from inbox.files import Files
 from inbox.finding import Finding
@@ -193,6 +194,7 @@ class Runtime:
         self.business_hours: BusinessHours = inbox.business_hours
         self.finding: Finding = inbox.finding
         self.views: Views = inbox.views
+        self.counting: Counting = inbox.counting
         self.afterthoughts: Afterthoughts = inbox.afterthoughts
         self.delivery: Delivery = inbox.delivery
         self.files: Files = inbox.files
@@ -276,6 +278,8 @@ class Runtime:
         """What every worker does every so often; each is safe to be done by several at once."""
         return [
             Chore("heartbeat", 5, self.heartbeats.beat),
+            Chore("keep the counts of views", 0.5, self.counting.keep),
+            Chore("compare the counts of views", 600, self.counting.compare),
             Chore("wake snoozed conversations", 5, self.desk_actions.wake_due),
             Chore("enlist accounts that have to be asked", 15, self.polling.enlist),
             Chore("enlist accounts with approved templates", 60, self.template_fetching.enlist),
@@ -363,7 +367,7 @@ async def open_runtime(settings: Settings) -> Runtime:
         plumbing.db, channels=plumbing.channels, registry=plumbing.registry, profiles=people.profiles,
         resolver=people.resolver, consent=people.consent, events=people.events, feed=plumbing.feed,
         doorbell=plumbing.doorbell, clock=plumbing.clock, reply_keys=[plumbing.box.signing_key],
-        bus=plumbing.bus,
+        bus=plumbing.bus, time_zone=plumbing.settings.time_zone,
     )  # fmt: skip
     people.timeline.join("message_id", MESSAGES_WITH_TEXT, inbox.messages.words)
     people.timeline.join("file_id", FILES_WITH_NAME, inbox.profile_files.words)

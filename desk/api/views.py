@@ -8,6 +8,7 @@ from base.errors import Refused
 from desk.api.contract import Call, Operations, not_there
 from desk.api.scope import Asking
 from desk.api.shapes import PageQuery, Patch, Time, View, page, sliced
+from inbox.counting import BUILT_IN
 from inbox.view_filter import ViewFilter
 from inbox.views import SavedView, ViewInput, ViewName
 
@@ -32,6 +33,13 @@ class SavedViewView(View):
     owner_id: str | None
     created_at: Time
     updated_at: Time
+
+
+class CountsView(View):
+    """Conversations by view: `mine`, `unassigned` and `all` open ones, `waiting` in which a customer waits for the
+    caller, and saved views by their ids."""
+
+    counts: dict[str, int]
 
 
 def view_view(view: SavedView) -> SavedViewView:
@@ -92,6 +100,19 @@ async def create_view(call: Call) -> Any:
     """
     check_view(call, call.body.filter, call.body.shared)
     return view_view(await call.runtime.views.create(call.body, call.principal.id))
+
+
+@operations("GET", "/views/counts", roles=["viewer"], returns=CountsView)
+async def count_views(call: Call) -> Any:
+    """How many conversations are in each view, as the caller sees them.
+
+    The counts are kept with every change, not counted when asked, and at most a second old. A view that asks for words
+    or for what is known of people has none.
+    """
+    seen = [each for each in await call.runtime.views.seen_by(call.principal.id) if sees_view(call, each)]
+    scope = None if call.principal.channels is None else sorted(call.principal.channels)
+    views = {**BUILT_IN, **{each.id: each.filter for each in seen}}
+    return CountsView(counts=await call.runtime.counting.counts(views, call.principal.id, scope))
 
 
 @operations("GET", "/views/{id:viw}", roles=["viewer"], returns=SavedViewView)

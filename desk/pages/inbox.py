@@ -36,6 +36,7 @@ from desk.pages.profile_notes import pinned_panel
 from desk.pages.reads import faces_of, journey_names, order_rows, people, run_briefs, together
 from desk.pages.terms import Words
 from desk.render import formats_of, page
+from inbox.counting import BUILT_IN as COUNTED
 from inbox.models import Actor, Conversation, Message, conversation_of
 from inbox.views import SavedView
 
@@ -65,8 +66,9 @@ async def conversation_for(request: web.Request) -> Conversation:
 async def inbox(request: web.Request) -> web.StreamResponse:
     """The list, with nothing open. Who has nothing of his own is led to what nobody has yet."""
     if not request.query and (await asked_for(request)).view == "mine":
-        counts = await _counts(request)
-        if counts["mine"] == 0 and counts["unassigned"] > 0:
+        principal, conversations = principal_of(request), runtime_of(request).conversations
+        mine, unassigned = (Asked(each).condition(principal.id, principal.channels) for each in ("mine", "unassigned"))
+        if not await conversations.any(mine) and await conversations.any(unassigned):
             raise web.HTTPSeeOther("/inbox?view=unassigned")
     return await page(request, "inbox/page.html", {**await _list_part(request), "open": None, "pane": "list"})
 
@@ -88,7 +90,8 @@ async def rows(request: web.Request) -> web.StreamResponse:
 async def tabs(request: web.Request) -> web.StreamResponse:
     """The views with their counts, for the live list."""
     asked, formats = await asked_for(request), formats_of(request, principal_of(request))
-    tallies, saved = Tallies(await _counts(request)), await saved_views(request)
+    saved = await saved_views(request)
+    tallies = await _tallies(request, saved)
     shown = {"tabs": tabs_of(asked, tallies, formats), "saved": saved_of(asked, saved, tallies)}
     return await page(request, "inbox/tallies.html", {"view": shown})
 
@@ -218,19 +221,19 @@ async def list_again(request: web.Request, asked: Asked, fault: str, given: Mapp
 async def _list_part(request: web.Request, asked: Asked | None = None) -> dict[str, Any]:
     principal, runtime = principal_of(request), runtime_of(request)
     asked = asked or await asked_for(request)
-    found, faces, counts, saved = await asyncio.gather(
+    found, faces, saved = await asyncio.gather(
         runtime.finding.page(
             asked.condition(principal.id, principal.channels), limit=ROWS, cursor=request.query.get("cursor")
         ),
         faces_of(runtime),
-        _counts(request),
         saved_views(request),
     )
+    tallies = await _tallies(request, saved)
     formats = formats_of(request, principal)
     known = await _known(request, faces, formats)
     shaped = await _shaped(request, asked, found.data, faces)
     more = f"/inbox?{asked.query(cursor=found.next_cursor)}" if found.next_cursor else ""
-    view = list_view(asked, formats, Tallies(counts), known, faces, saved, _tools(request, asked))
+    view = list_view(asked, formats, tallies, known, faces, saved, _tools(request, asked))
     return {"rows": shaped, "view": view, "next_href": more, "fault": "", "given": {}}
 
 
@@ -261,11 +264,11 @@ def _tools(request: web.Request, asked: Asked) -> ViewTools:
     )  # fmt: skip
 
 
-async def _counts(request: web.Request) -> dict[str, int]:
-    principal, store = principal_of(request), runtime_of(request).conversations
-    views = [Asked(view) for view in BUILT_IN]
-    counts = await asyncio.gather(*(store.count(each.condition(principal.id, principal.channels)) for each in views))
-    return {each.view: count for each, count in zip(views, counts, strict=True)}
+async def _tallies(request: web.Request, saved: list[SavedView]) -> Tallies:
+    principal = principal_of(request)
+    scope = None if principal.channels is None else sorted(principal.channels)
+    views = {**COUNTED, **{each.id: each.filter for each in saved}}
+    return Tallies(await runtime_of(request).counting.counts(views, principal.id, scope))
 
 
 async def _shaped(

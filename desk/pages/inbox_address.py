@@ -116,9 +116,10 @@ def filter_of(said: Mapping[str, tuple[str, ...]]) -> ViewFilter:
     for name, values in said.items():
         path, value = NAMES[name], _meant(name, values)
         if _fits(name, values):
-            document.setdefault(path[0], {}).update({path[1]: value}) if path[1:] else document.update(
-                {path[0]: value}
-            )
+            if path[1:]:
+                document.setdefault(path[0], {})[path[1]] = value
+            else:
+                document[path[0]] = value
     return ViewFilter.model_validate(document)
 
 

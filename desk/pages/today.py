@@ -24,6 +24,7 @@ from desk.pages.profile_follow_up import follow_up_view
 from desk.pages.reads import faces_of, people, together
 from desk.pages.task_words import task_place, task_words
 from desk.render import arriving_of, formats_of, page
+from inbox.counting import BUILT_IN
 from inbox.models import Send
 from inbox.view_filter import ConversationFilter, ViewFilter
 from profiles.follow_up import follow_ups_of
@@ -137,12 +138,12 @@ async def counts(request: web.Request) -> web.StreamResponse:
     principal, runtime = principal_of(request), runtime_of(request)
     now = runtime.clock()
     scope = None if principal.channels is None else sorted(principal.channels)
-    own = ConversationFilter(ViewFilter(status=("open",), assignee=("me",)), principal.id, scope)
-    mine = await runtime.conversations.page(own, sort="waiting", limit=100)
+    waiting = await runtime.counting.counts({"waiting": BUILT_IN["waiting"]}, principal.id, scope)
     due = await seen_tasks(reading(request), await runtime.tasks.due(principal.id, now, 100))
     follow_ups = await runtime.follow_ups.due(principal.id, now, 100)
     seen = await seen_ids(reading(request), {each.id for each in follow_ups})
-    return web.json_response({"inbox": len(mine.data), "today": len(due) + len(seen), "arriving": arriving_of(request)})
+    figures = {"inbox": waiting.get("waiting", 0), "today": len(due) + len(seen), "arriving": arriving_of(request)}
+    return web.json_response(figures)
 
 
 @routes.post("/today/tasks/{task_id}")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from base.mongo import Indexes
-from inbox.store import conversations, drafts, early, files, hours, messages, sends, views
+from inbox.store import conversations, drafts, early, files, hours, messages, sends, tallies, views
 from inbox.store.answering import AnsweringStore
-from inbox.store.conversations import ConversationStore
+from inbox.store.conversations import ConversationRoom, ConversationStore
 from inbox.store.drafts import DraftStore
 from inbox.store.early import EarlyStore
 from inbox.store.files import FileRoom, FileStore
@@ -13,14 +13,15 @@ from inbox.store.hours import HoursStore
 from inbox.store.mailings import MailingStore
 from inbox.store.messages import MessageStore
 from inbox.store.sends import SendStore
+from inbox.store.tallies import MarkStore, ViewTallyStore
 from inbox.store.views import ViewStore
 
 INDEXES: Indexes = {
     **conversations.INDEXES, **messages.INDEXES, **sends.INDEXES, **early.INDEXES, **files.INDEXES,
-    **drafts.INDEXES, **hours.INDEXES, **views.INDEXES,
+    **drafts.INDEXES, **hours.INDEXES, **views.INDEXES, **tallies.INDEXES,
 }  # fmt: skip
 
 __all__ = [
-    "INDEXES", "AnsweringStore", "ConversationStore", "DraftStore", "EarlyStore", "FileRoom", "FileStore", "HoursStore",
-    "MailingStore", "MessageStore", "SendStore", "ViewStore",
+    "INDEXES", "AnsweringStore", "ConversationRoom", "ConversationStore", "DraftStore", "EarlyStore", "FileRoom",
+    "FileStore", "HoursStore", "MailingStore", "MarkStore", "MessageStore", "SendStore", "ViewStore", "ViewTallyStore",
 ]  # fmt: skip

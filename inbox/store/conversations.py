@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 
 from base.clock import Clock
-from base.mongo import Database, Document, DuplicateKeyError, Indexes, Session, UpdateOne, whole
+from base.mongo import BY_ID, Database, Document, DuplicateKeyError, Indexes, Session, UpdateOne, whole
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
 from inbox.models import Conversation, conversation_of
+from inbox.signs import mark_of, sign_after, sign_of, touches
 from inbox.store.inserting import insert_all
+from inbox.store.tallies import MarkStore
 from inbox.view_filter import ConversationFilter, condition
+from profiles.holdings import Traces
 from profiles.search import search_tokens
 from profiles.store.belongings import Belongings
+from profiles.store.holdings import Held
 
 Sort = Literal["last_activity", "waiting", "created", "priority"]
 #: Sort → field and direction (+1 rising). All end in `_id`, so that a page ends at one row exactly.
@@ -70,6 +75,8 @@ INDEXES: Indexes = {
 }
 #: Conversations that are looked at for their labels.
 LABELLED_MAX = 500
+#: Conversations of one transaction that may be in other views afterwards.
+MARKED_AT_ONCE = 100
 #: Mails remembered per conversation for threading.
 THREAD_KEYS_KEPT = 300
 
@@ -80,6 +87,7 @@ class ConversationStore:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._rows = database.collection("conversations")
+        self._marks = MarkStore(database)
         self.belongings = Belongings("conversations", self._rows, "cnv", counted=True, by_identity="always")
         self._clock = clock
 
@@ -118,9 +126,9 @@ class ConversationStore:
         shown, more = cut(found, size)
         return Page([conversation_of(row) for row in shown], _cursor_at(shown[-1], sort) if more else None)
 
-    async def count(self, wanted: ConversationFilter, *, at_most: int = 1000) -> int:
-        """How many there are, counted no further than `at_most`."""
-        return await self._rows.count_documents(condition(wanted), limit=at_most)
+    async def any(self, wanted: ConversationFilter) -> bool:
+        """Whether there is one."""
+        return await self._rows.find_one(condition(wanted), {"_id": 1}) is not None
 
     async def of_profile(self, profile_id: str, limit: int = 50) -> list[Conversation]:
         """All threads of a person, the latest first."""
@@ -204,6 +212,7 @@ class ConversationStore:
     async def insert(self, rows: Sequence[Document], session: Session) -> None:
         """New conversations. A second open one of the same identity and account is a `DuplicateKeyError`."""
         await insert_all(self._rows, rows, session)
+        await self._marks.add([mark_of(None, sign_of(row)) for row in rows], session)
 
     async def change(self, changes: Sequence[tuple[Document, Document]], session: Session) -> bool:
         """Apply (row as read, update) pairs; False when one of the rows is no longer as it was read."""
@@ -211,7 +220,10 @@ class ConversationStore:
             return True
         writes = [UpdateOne({"_id": row["_id"], "rev": row["rev"]}, counted(update)) for row, update in changes]
         result = await self._rows.bulk_write(writes, ordered=False, session=session)
-        return result.matched_count == len(changes)
+        if result.matched_count < len(changes):
+            return False
+        await self._marks.add([_mark(row, update) for row, update in changes], session)
+        return True
 
     async def change_one(self, row: Document, update: Document, session: Session) -> Document | None:
         """Apply `update` to a row as read; the row afterwards, or None when somebody was quicker."""
@@ -219,13 +231,44 @@ class ConversationStore:
         after: Document | None = await self._rows.find_one_and_update(
             wanted, counted(update), session=session, return_document=ReturnDocument.AFTER
         )
+        if after is not None:
+            await self._marks.add([_mark(row, update)], session)
         return after
 
     async def write(self, updates: Sequence[tuple[Document, Document]], session: Session | None = None) -> None:
         """Apply (condition, update) pairs that need nothing of what was read. May run twice only if each allows it."""
-        if updates:
-            writes = [UpdateOne(where, counted(update)) for where, update in updates]
-            await self._rows.bulk_write(writes, ordered=False, session=session)
+        plain = [UpdateOne(where, counted(update)) for where, update in updates if not touches(update)]
+        if plain:
+            await self._rows.bulk_write(plain, ordered=False, session=session)
+        marking = [each for each in updates if touches(each[1])]
+        for start in range(0, len(marking), MARKED_AT_ONCE):
+            part = marking[start : start + MARKED_AT_ONCE]
+            if session is not None:
+                await self._write_marked(part, session)
+            else:
+                await self._database.in_transaction(partial(self._write_marked, part))
+
+    async def _write_marked(self, updates: Sequence[tuple[Document, Document]], session: Session) -> None:
+        """Updates after which a conversation may be in other views."""
+        marks = []
+        for where, update in updates:
+            before: Document | None = await self._rows.find_one_and_update(
+                where, counted(update), session=session, return_document=ReturnDocument.BEFORE
+            )
+            marks.append(_mark(before, update) if before is not None else None)
+        await self._marks.add(marks, session)
+
+    async def remove(self, ids: Sequence[str]) -> int:
+        """Take conversations away; how many there were."""
+
+        async def work(session: Session) -> int:
+            rows = await whole(self._rows.find({"_id": {"$in": list(ids)}}, session=session).hint(BY_ID))
+            gone = await self._rows.delete_many({"_id": {"$in": list(ids)}}, hint=BY_ID, session=session)
+            await self._marks.add([mark_of(sign_of(row), None) for row in rows], session)
+            return gone.deleted_count
+
+        count: int = await self._database.in_transaction(work)
+        return count
 
     async def move_group(self, channel_id: str, former: str, group_id: str) -> None:
         """A group chat has another id now: its threads go on under it. May run twice.
@@ -233,18 +276,37 @@ class ConversationStore:
         Where the new id has an open thread of the same person already, the old one is closed.
         """
         for row in await self._rows.find({"channel_id": channel_id, "group_id": former}, {"_id": 1}).to_list(None):
-            change: Document = {"$set": {"group_id": group_id}, "$inc": {"rev": 1}}
+            change: Document = {"$set": {"group_id": group_id}}
             try:
-                await self._rows.update_one({"_id": row["_id"]}, change)
+                await self._rows.update_one({"_id": row["_id"]}, counted(change))
             except DuplicateKeyError:
                 change["$set"]["status"] = "resolved"
-                await self._rows.update_one(
-                    {"_id": row["_id"]}, {**change, "$unset": {"open": "", "waiting_since": ""}}
-                )
+                await self.write([({"_id": row["_id"]}, {**change, "$unset": {"open": "", "waiting_since": ""}})])
 
     async def raw(self, wanted: Mapping[str, Any]) -> list[Document]:
         """Rows by an exact condition of ours. For tests and reports, never with input from outside."""
         return await self._rows.find(dict(wanted)).sort("_id", ASCENDING).to_list(None)
+
+
+class ConversationRoom(Held):
+    """Conversations as a room: whoever takes them away takes them out of the counts."""
+
+    def __init__(self, database: Database, conversations: ConversationStore) -> None:
+        super().__init__(database, "conversations")
+        self._conversations = conversations
+
+    async def erase(self, traces: Traces) -> int:
+        """As `profiles.holdings.Room`."""
+        wanted, erased = await self._wanted(traces), 0
+        while True:
+            ids = [row["_id"] async for row in self._rows.find(wanted, {"_id": 1}).limit(MARKED_AT_ONCE)]
+            if not ids:
+                return erased
+            erased += await self._conversations.remove(ids)
+
+
+def _mark(row: Mapping[str, Any], update: Mapping[str, Any]) -> Document | None:
+    return mark_of(sign_of(row), sign_after(row, update)) if touches(update) else None
 
 
 def counted(update: Document) -> Document:

@@ -1,5 +1,6 @@
 """The list of the inbox narrowed, and views saved, without a script."""
 
+import re
 from urllib.parse import quote
 
 from inbox.models import Actor
@@ -34,6 +35,23 @@ async def test_the_list_is_narrowed_and_kept_as_a_view(desk: Desk) -> None:
     assert 'data-testid="undo"' in await person.page(gone) and "Burning" not in await person.page("/inbox?view=all")
     await person.post(where.replace("?view=", "/views/") + "/restore")
     assert "Burning" in await person.page("/inbox/tabs?view=all")
+
+
+async def test_tabs_and_saved_views_tell_how_many(desk: Desk) -> None:
+    person = await desk.person("agent", name="Tess Teller")
+    shop = await channel(desk.runtime)
+    talk = await wrote(desk.runtime, shop, "counted-one")
+    await wrote(desk.runtime, shop, "counted-two")
+    await desk.runtime.desk_actions.assign(talk.id, person.user_id, BOSS)
+    where = await person.post("/inbox/views", query=f"view=all&channel={shop.id}", name="This shop")
+    await desk.runtime.counting.keep()
+    tabs = await person.page("/inbox/tabs?view=all")
+    assert re.search(r'data-testid="view-mine">\s*Mine<span class="num">1</span>', tabs), tabs
+    assert re.search(r'This shop</span><span class="end num">2</span>', tabs), tabs
+    async with person.client.get("/counts") as answer:
+        assert (await answer.json())["inbox"] == 1
+    await desk.runtime.desk_actions.set_status(talk.id, "resolved", BOSS)
+    assert re.search(r'This shop</span><span class="end num">1</span>', await person.page(where))
 
 
 async def test_only_who_answers_everywhere_shares(desk: Desk) -> None:

@@ -137,7 +137,8 @@ async def test_the_list_and_its_cursors(house: House) -> None:
     assert not await store.labels_in_use([two if labelled["channel_id"] == one else one])
     assert await found(q="zoe mull") == 22 and await found(q="小明") == 1 and await found(q="p13") == 1
     assert await found(q="🙂") == 0
-    assert await store.count(ConversationFilter(ViewFilter(status=("open",)))) == 22
+    assert await store.any(ConversationFilter(ViewFilter(status=("open",))))
+    assert not await store.any(ConversationFilter(ViewFilter(status=("spam",))))
     with pytest.raises(WrongInput):
         await store.page(ConversationFilter(), cursor="bm9wZQ")
 

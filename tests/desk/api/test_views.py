@@ -44,6 +44,20 @@ async def test_a_view_narrows_the_list(own_world: World) -> None:
         assert (await ask(client, "POST", f"{path}/restore"))["name"] == "Plain"
 
 
+async def test_counts_are_those_of_who_asks(own_world: World) -> None:
+    counting = own_world.runtime.counting
+    async with own_world.client() as client, own_world.client("scoped:viewer") as scoped:
+        answered, anna = {"waiting": False}, {"q": "anna"}
+        made = await ask(client, "POST", "/views", {"name": "Answered", "filter": answered, "shared": True}, 201)
+        searched = await ask(client, "POST", "/views", {"name": "Anna's", "filter": anna, "shared": True}, 201)
+        await counting.keep()
+        everything = (await ask(client, "GET", "/views/counts"))["counts"]
+        assert (everything["all"], everything["unassigned"], everything["mine"]) == (2, 2, 0)
+        assert everything[made["id"]] == 2 and searched["id"] not in everything
+        part = (await ask(scoped, "GET", "/views/counts"))["counts"]
+        assert (part["all"], part[made["id"]]) == (1, 1)
+
+
 async def test_views_are_for_who_may_see_what_they_name(own_world: World) -> None:
     foreign = {"filter": {"channel": [own_world.foreign.channel]}}
     async with own_world.client() as admin, own_world.client("scoped:agent") as scoped:
