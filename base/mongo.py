@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import random
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,11 +35,13 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, ReadPreference
 from pymongo.errors import (
     AutoReconnect,
     BulkWriteError,
+    CollectionInvalid,
     ConnectionFailure,
     DuplicateKeyError,
     ExecutionTimeout,
     NetworkTimeout,
     OperationFailure,
+    PyMongoError,
     ServerSelectionTimeoutError,
     WaitQueueTimeoutError,
 )
@@ -74,11 +78,17 @@ WAIT_MS = 28_000
 #: The same for what somebody looks at and may ask again, and who waits for it with others beside them.
 LOOK_MS = 8_000
 
+#: For so long a transaction is tried again that clashes with others, and so long the server may take to commit one.
+CLASHES_S, COMMIT_MS = 120.0, 5000
+
 #: What a caller sees when the database is away or too busy; a door answers 503 and the sender comes again.
 UNAVAILABLE = (
     ServerSelectionTimeoutError, WaitQueueTimeoutError, NetworkTimeout, AutoReconnect, ConnectionFailure,
     ExecutionTimeout,
 )  # fmt: skip
+
+#: The server's code for a collection that is there.
+_THERE_ALREADY = 48
 
 __all__ = [
     "ASCENDING", "BY_ID", "DESCENDING", "DUTY", "LOOK_MS", "UNAVAILABLE", "WAIT_MS", "Bucket", "BulkWriteError",
@@ -130,11 +140,31 @@ class Database:
 
         `work` runs again on every clash, so it may only touch the database, and must pass the session to each call.
         A `DuplicateKeyError` inside has already aborted the transaction: let it out, re-read, come again.
+
+        Motor's own `with_transaction` lets out whatever goes wrong with the commit, clashes and lost answers among it
+        (it commits as it leaves a block of its own), so that is done here.
         """
+        begun, tries = time.monotonic(), 0
+
+        def again(error: PyMongoError, label: str) -> bool:
+            return error.has_error_label(label) and time.monotonic() - begun < CLASHES_S
+
         async with await self.client.start_session() as session:
-            return await session.with_transaction(
-                work, read_concern=ReadConcern("snapshot"), write_concern=DUTY, max_commit_time_ms=5000
-            )
+            while True:
+                session.start_transaction(ReadConcern("snapshot"), DUTY, max_commit_time_ms=COMMIT_MS)
+                try:
+                    result = await work(session)
+                    await _committed(session, again)
+                    return result
+                except PyMongoError as error:
+                    await _aborted(session)
+                    if not again(error, "TransientTransactionError"):
+                        raise
+                except BaseException:
+                    await _aborted(session)
+                    raise
+                tries += 1
+                await asyncio.sleep(random.uniform(0, min(0.002 * 2**tries, 0.2)))  # else the same two meet again
 
     async def aggregate(
         self, collection: Collection, pipeline: Sequence[Mapping[str, Any]], *, time_ms: int | None = None,
@@ -152,14 +182,29 @@ class Database:
 
         One over millions of rows is longer in the making than an answer is waited for. The server goes on with it, and
         who asks for it again waits for the same: it is asked for until it is there.
+
+        A collection without indexes of its own is made, too: made by the first write, it would let the transactions
+        that write at the same time fail and come again.
         """
+        there = set(await self.handle.list_collection_names())
         for name, models in indexes.items():
+            if not models and name not in there:
+                await self._make(name)
             while models:
                 try:
                     await self.collection(name).create_indexes(list(models))
                     break
                 except NetworkTimeout:
                     log.info("indexes are still being built", extra={"collection": name})
+
+    async def _make(self, name: str) -> None:
+        try:
+            await self.handle.create_collection(name)
+        except CollectionInvalid:
+            return  # somebody else has
+        except OperationFailure as error:
+            if error.code != _THERE_ALREADY:  # somebody else does at this moment
+                raise
 
     async def drop_indexes(self, names: Mapping[str, Sequence[str]]) -> None:
         """Drop those that are there. Repeatable."""
@@ -195,6 +240,22 @@ class Database:
     def close(self) -> None:
         """Let go of every connection."""
         self.client.close()
+
+
+async def _committed(session: Session, again: Callable[[PyMongoError, str], bool]) -> None:
+    """The answer to a commit may be lost: the same commit is asked for once more, and done once."""
+    while True:
+        try:
+            await session.commit_transaction()
+            return
+        except PyMongoError as error:
+            if isinstance(error, ExecutionTimeout) or not again(error, "UnknownTransactionCommitResult"):
+                raise
+
+
+async def _aborted(session: Session) -> None:
+    if session.in_transaction:
+        await session.abort_transaction()
 
 
 class Bucket:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from base.clock import now
 from base.mongo import Database, IndexModel
 from profiles.store import EventStore
+from profiles.store.segments import SegmentStore
 from profiles.store.tallies import spread_tallies
 
 #: Packages whose stores declare `INDEXES`.
@@ -35,8 +36,8 @@ def _modules() -> Iterator[str]:
                 yield module.name
 
 
-#: Indexes of former versions that would still do something: they go.
-RETIRED = {"deliveries": ["expiry"]}
+#: Indexes of former versions that would still do something, if only cost with every write: they go.
+RETIRED = {"deliveries": ["expiry"], "webhook_calls": ["due"]}
 
 
 async def migrate(database: Database) -> int:
@@ -46,4 +47,5 @@ async def migrate(database: Database) -> int:
     await database.ensure_indexes(indexes)
     await EventStore(database, now).file_old()
     await spread_tallies(database)
+    await SegmentStore(database, now).begin()
     return len(indexes)

@@ -7,6 +7,7 @@ the version that is served, `draft` the one that is being built beside it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +16,7 @@ from pymongo import ASCENDING, IndexModel
 from base.clock import Clock
 from base.duty import DutyBook, due_index
 from base.ids import id_before
-from base.mongo import BY_ID, Database, Document, Indexes, Session, whole
+from base.mongo import BY_ID, Database, Document, DuplicateKeyError, Indexes, Session, whole
 from base.pages import Page, newest_first
 from profiles.store.events import named
 
@@ -26,6 +27,8 @@ INDEXES: Indexes = {
         IndexModel([("uses", ASCENDING)], name="used_by"),
         IndexModel([("live.key", ASCENDING)], name="by_key"),
     ],
+    "segment_edition": [],
+    "segment_tallies": [],
     "segments_removed": [IndexModel([("at", ASCENDING)], name="expiry", expireAfterSeconds=REMOVED_S)],
     "segment_builds": [due_index(), IndexModel([("parts.segment_id", ASCENDING)], name="by_segment")],
 }
@@ -44,6 +47,11 @@ class SegmentStore:
         self._editions = database.collection("segment_edition")
         self._clock = clock
         self.builds = BuildStore(database, clock)
+
+    async def begin(self) -> None:
+        """Make the row that transactions count up: two that made it at once would get in each other's way."""
+        with suppress(DuplicateKeyError):  # somebody else did
+            await self._editions.update_one({"_id": _EDITION}, {"$setOnInsert": {"number": 0}}, upsert=True)
 
     async def edition(self) -> int:
         """Counts up with every change of any definition."""

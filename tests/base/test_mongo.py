@@ -4,10 +4,12 @@ import asyncio
 import os
 import sys
 import time
+from typing import Any
 
 import pytest
+from motor.motor_asyncio import AsyncIOMotorClientSession
 from pymongo import ReadPreference
-from pymongo.errors import ServerSelectionTimeoutError, WaitQueueTimeoutError
+from pymongo.errors import AutoReconnect, ServerSelectionTimeoutError, WaitQueueTimeoutError
 from pymongo.read_concern import ReadConcern
 
 from base.errors import TooSlow
@@ -86,6 +88,57 @@ async def test_a_transaction_stands_or_falls_as_a_whole(mongo_url: str, fresh_da
         await database.in_transaction(half)
     assert await database.in_transaction(whole) == 2
     assert [row["_id"] for row in await database.aggregate(rows, [{"$sort": {"_id": 1}}])] == [0, 2, 3]
+    database.close()
+
+
+async def test_transactions_that_clash_come_again_also_at_their_end(mongo_url: str, fresh_database_name: str) -> None:
+    """Where a collection is made by the first write in it, clashes are told by the commit."""
+    database = Database(mongo_url, fresh_database_name)
+    for round_ in range(4):
+        rows = database.collection(f"counters{round_}")
+
+        async def count(session: object, rows: Any = rows) -> None:
+            await rows.update_one({"_id": "all"}, {"$inc": {"number": 1}}, upsert=True, session=session)
+
+        await asyncio.gather(*(database.in_transaction(count) for _ in range(8)))
+        assert await rows.find({}).to_list(None) == [{"_id": "all", "number": 8}]
+    database.close()
+
+
+async def test_a_commit_whose_answer_is_lost_is_asked_for_again(
+    mongo_url: str, fresh_database_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, lost = Database(mongo_url, fresh_database_name), [True]
+    rows = database.collection("rows")
+    commit = AsyncIOMotorClientSession.commit_transaction
+
+    async def losing(self: AsyncIOMotorClientSession) -> None:
+        await commit(self)
+        if lost.pop():
+            lost.append(False)
+            error = AutoReconnect("the answer was lost")
+            error._add_error_label("UnknownTransactionCommitResult")
+            raise error
+
+    monkeypatch.setattr(AsyncIOMotorClientSession, "commit_transaction", losing)
+    ran = []
+
+    async def one(session: object) -> str:
+        ran.append(1)
+        await rows.insert_one({"_id": len(ran)}, session=session)
+        return "done"
+
+    assert await database.in_transaction(one) == "done" and ran == [1]
+    assert await rows.find({}).to_list(None) == [{"_id": 1}]
+    database.close()
+
+
+async def test_a_collection_without_indexes_is_there_from_the_beginning(
+    mongo_url: str, fresh_database_name: str
+) -> None:  # fmt: skip
+    database = Database(mongo_url, fresh_database_name)
+    await asyncio.gather(*(database.ensure_indexes({"counters": []}) for _ in range(3)))
+    assert await database.handle.list_collection_names() == ["counters"]
     database.close()
 
 
