@@ -22,7 +22,7 @@ LEASE_S = 60
 INDEXES: Indexes = {
     "webhook_calls": [
         IndexModel([("key", ASCENDING)], name="once", unique=True),
-        IndexModel([("state", ASCENDING), ("due_at", ASCENDING), ("host", ASCENDING)], name="due"),
+        IndexModel([("state", ASCENDING), ("host", ASCENDING), ("due_at", ASCENDING)], name="due_by_host"),
         IndexModel([("profile_id", ASCENDING)], name="by_profile"),
         IndexModel([("settled_at", ASCENDING)], name="age", partialFilterExpression={"settled_at": {"$exists": True}}),
     ]
@@ -36,7 +36,7 @@ class CallStore:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._rows = database.collection("webhook_calls")
         self._clock = clock
-        self.duties = DutyBook(self._rows, lease_s=LEASE_S)
+        self.duties = DutyBook(self._rows, lease_s=LEASE_S, index="due_by_host")
         self.belongings = Belongings("webhook_calls", self._rows, "whc", by_identity="never")
 
     async def plan(self, calls: Sequence[Mapping[str, Any]]) -> None:
@@ -57,10 +57,11 @@ class CallStore:
         return {row["key"]: row async for row in found}
 
     async def claim(self, limit: int, busy_hosts: Iterable[str]) -> list[Document]:
-        """Lease due calls, but none to hosts that are busy."""
-        hosts = sorted(set(busy_hosts))
-        where = {"host": {"$nin": hosts}} if hosts else None
-        return await self.duties.claim((PLANNED,), self._clock(), limit=limit, where=where)
+        """Lease due calls, but none to hosts that are busy: what waits for these is not even read."""
+        free = sorted(set(await self._rows.distinct("host", {"state": PLANNED})) - set(busy_hosts))
+        if not free:
+            return []
+        return await self.duties.claim((PLANNED,), self._clock(), limit=limit, where={"host": {"$in": free}})
 
     async def hold(self, row: Document, fields: Mapping[str, Any]) -> bool:
         """Note something in a claimed row; False when it is no longer ours."""
