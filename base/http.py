@@ -51,6 +51,13 @@ class AddressRefused(OSError):
     """The address dialled is private and not on the list."""
 
 
+#: Said where an address of somebody's own is refused before anything is sent there.
+INSIDE = (
+    "is an address inside the house. If that is meant, list it in RAPPORT_ALLOW_PRIVATE_ADDRESSES, for example "
+    "10.2.0.0/16"
+)
+
+
 class AddressGuard:
     """Decides which addresses may be dialled."""
 
@@ -76,6 +83,15 @@ class AddressGuard:
         if ip.is_multicast or any(ip.version == tunnel.version and ip in tunnel for tunnel in _TUNNELS):
             return False
         return ip.is_global
+
+    def refuses(self, host: str) -> bool:
+        """True for a host that can be judged without a look-up and may not be dialled: a private address in whatever
+        notation (`127.1`, `0x7f000001`), `localhost`. What a name leads to is judged when it is dialled."""
+        host = host.strip("[]").rstrip(".").lower()
+        if host == "localhost" or host.endswith(".localhost"):
+            host = "127.0.0.1"
+        literal = host if ":" in host else _as_ipv4(host)
+        return literal is not None and not self.permits(literal)
 
     def open_socket(self, info: tuple[Any, ...]) -> socket.socket:
         """A socket for an address about to be dialled, or `AddressRefused`. aiohttp's `socket_factory`."""
@@ -176,6 +192,14 @@ class HttpClient:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
+
+
+def _as_ipv4(host: str) -> str | None:
+    """The address that the resolver makes of a number without asking anybody: `1.2.3.4`, `1.2`, `16909060`, `0x…`."""
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host)) if host[-1:].isalnum() and " " not in host else None
+    except OSError:
+        return None
 
 
 def _body(json: Any, data: bytes | None, form: Mapping[str, str] | None) -> tuple[Any, dict[str, str]]:

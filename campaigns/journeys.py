@@ -102,8 +102,10 @@ class Journeys:
         self, store: JourneyStore, enrolments: EnrolmentStore, live: LiveJourneys, entrance: Entrance,
         facts: FactReader, templates: TemplateStore, doorbell: Ringer, clock: Clock, terms: Terms | None = None,
         segments: SegmentStore | None = None, sends: SendStore | None = None, segment_book: Segments | None = None, *,
-        migrations: Migrations,
+        migrations: Migrations, refuses_host: Callable[[str], bool] | None = None,
     ) -> None:  # fmt: skip
+        """`refuses_host`: whether a call to it would be refused in any case."""
+        self._refuses_host = refuses_host
         self._migrations = migrations
         self._segment_book = segment_book
         self._terms = terms
@@ -188,7 +190,10 @@ class Journeys:
         definition = must_read(draft)
         templates = await self._templates.existing(template_ids(definition))
         journeys = frozenset(await self._store.statuses(journey_ids(definition)))
-        check_whole(definition, templates, await self._stages(), journeys, await self._named_in(definition.trigger))
+        check_whole(
+            definition, templates, await self._stages(), journeys, await self._named_in(definition.trigger),
+            self._refuses_host,
+        )  # fmt: skip
         return definition
 
     async def publish(

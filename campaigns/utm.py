@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
 
-#: May name `{campaign}`, `{channel}`, `{step}` and `{id}`; what stands for a value is made plain.
-Pattern = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^{}]*(\{(campaign|channel|step|id)\}[^{}]*)*$")]
+PATTERN_MAX = 200
+#: Said of what does not fit.
+FITS = "may name {campaign}, {channel}, {step} and {id}, in at most 200 characters"
+_PATTERN = r"^[^{}]*(\{(campaign|channel|step|id)\}[^{}]*)*$"
+
+
+def _fitting(value: str) -> str:
+    if len(value) > PATTERN_MAX or not re.fullmatch(_PATTERN, value):
+        raise ValueError(FITS)
+    return value
+
+
+#: What stands for a value is made plain.
+Pattern = Annotated[
+    str, AfterValidator(_fitting),
+    WithJsonSchema({"type": "string", "maxLength": PATTERN_MAX, "pattern": _PATTERN, "description": f"It {FITS}."}),
+]  # fmt: skip
 #: In a broadcast or a step: this name is not added, whatever the workspace says.
 NOTHING = "-"
 

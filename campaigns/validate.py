@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from urllib.parse import urlsplit
 
 from base.errors import FieldError, WrongInput
+from base.http import INSIDE
 from campaigns.models import (
     RESTING,
     AnyStep,
@@ -15,6 +17,7 @@ from campaigns.models import (
     SplitStep,
     StartJourneyStep,
     UpdateStep,
+    WebhookStep,
 )
 
 #: Step id or None (the end of the journey).
@@ -24,9 +27,11 @@ Ways = Mapping[str, list[tuple[str, str | None]]]
 def check_whole(
     definition: Definition, known_templates: frozenset[str] | None = None, known_stages: frozenset[str] | None = None,
     known_journeys: frozenset[str] | None = None, named_in_trigger: frozenset[str] | None = None,
+    refuses_host: Callable[[str], bool] | None = None,
 ) -> None:  # fmt: skip
     """Raise `WrongInput` with the path of every fault. `known_templates`, `known_journeys`: ids that exist;
-    `known_stages`: keys of the list; `named_in_trigger`: what exists of what the trigger names; None: not asked."""
+    `known_stages`: keys of the list; `named_in_trigger`: what exists of what the trigger names; `refuses_host`: whether
+    calls to a host would be refused in any case; None: not asked."""
     faults = [
         *_double_ids(definition),
         *_unknown_targets(definition),
@@ -38,6 +43,7 @@ def check_whole(
         *_unknown_journeys(definition, known_journeys),
         *_lonely_digests(definition),
         *_unknown_in_trigger(definition, named_in_trigger),
+        *_refused_addresses(definition, refuses_host),
     ]
     if faults:
         raise WrongInput("This journey cannot be published yet.", faults)
@@ -193,6 +199,12 @@ def _lonely_digests(definition: Definition) -> Iterator[FieldError]:
     """Where a second event begins no run of its own, nothing ever joins a digest."""
     if definition.reentry.mode != "per_key" and any(isinstance(step, DigestStep) for step in definition.steps):
         yield FieldError("reentry.mode", "a digest needs per_key, so that each event begins a run that can join it")
+
+
+def _refused_addresses(definition: Definition, refuses: Callable[[str], bool] | None) -> Iterator[FieldError]:
+    for place, step in enumerate(definition.steps):
+        if refuses is not None and isinstance(step, WebhookStep) and refuses(urlsplit(step.url).hostname or ""):
+            yield FieldError(f"steps[{place}].url", INSIDE)
 
 
 def _unknown_in_trigger(definition: Definition, known: frozenset[str] | None) -> Iterator[FieldError]:

@@ -81,6 +81,7 @@ from campaigns.turns import Turns
 from campaigns.viewing import SentMails
 from campaigns.visits import VisitFacts
 from campaigns.winning import Winners
+from campaigns.wording.own import OwnWords
 from campaigns.writing import MessageWriter, PersonalLinks
 from inbox.opting import Confirmations
 from inbox.room import Inbox
@@ -162,7 +163,10 @@ def open_campaigns(
     task_rows, template_rows = TaskStore(db, clock), TemplateStore(db, clock)
     snippet_rows, offer_rows = SnippetStore(db, clock), OfferStore(db, clock)
     live, renderer = LiveJourneys(heads, people.terms), Renderer(project_zone=zone, shelf=snippet_rows)
-    people.uses.join(JourneyUses(heads, runs))
+    journey_uses, broadcast_uses = JourneyUses(heads, runs), BroadcastUses(BroadcastStore(db, clock))
+    people.uses.join(journey_uses)
+    people.uses.join(broadcast_uses)
+    words = OwnWords(journey_uses, broadcast_uses)
     facts = FactReader(
         people.profiles, people.events, orders, inbox.conversations, plumbing.channels, plumbing.registry, clock,
         project_zone=zone, segments=people.segment_rows,
@@ -179,7 +183,7 @@ def open_campaigns(
     winners = Winners(WinnerStore(db), live, people.events, orders, clock, project_zone=zone)
     visits = VisitFacts(Turns(turn_rows, runs, clock), Digests(digest_rows, runs, clock), winners)
     handing_over = HandingOver(tasks, task_rows, assigning, inbox.conversations)
-    offers = Offers(offer_rows, template_rows, snippet_rows, clock)
+    offers = Offers(offer_rows, template_rows, snippet_rows, clock, words)
     tracking = _open_tracking(plumbing, people, orders, runs, live)
     writer = MessageWriter(
         renderer, plumbing.channels, plumbing.registry, PersonalLinks(people.consent_links), offers,
@@ -213,11 +217,11 @@ def open_campaigns(
     return Campaigns(
         journeys=Journeys(
             heads, runs, live, entrance, facts, template_rows, doorbell, clock, people.terms, segments, inbox.sends,
-            people.segments, migrations=migrations,
+            people.segments, migrations=migrations, refuses_host=plumbing.http.guard.refuses,
         ),
         migrations=migrations,
         templates=templates,
-        snippets=Snippets(snippet_rows, template_rows, offer_rows, renderer),
+        snippets=Snippets(snippet_rows, template_rows, offer_rows, renderer, words),
         offers=offers,
         offer_rows=offer_rows,
         checker=Checker(templates, plumbing.channels, plumbing.registry, plumbing.http),
@@ -284,7 +288,6 @@ def _open_broadcasts(
 ) -> Mailing:  # fmt: skip
     db, clock, feed, doorbell = plumbing.db, plumbing.clock, plumbing.feed, plumbing.doorbell
     heads, waves, mailings = BroadcastStore(db, clock), WaveStore(db, clock), MailingStore(db)
-    people.uses.join(BroadcastUses(heads))
     places = Places(
         MemberStore(db), people.segment_rows, people.profiles, people.consent, plumbing.channels, plumbing.registry,
         people.terms, clock, project_zone=plumbing.settings.time_zone,

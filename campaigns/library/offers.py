@@ -19,6 +19,7 @@ from base.mongo import Document, DuplicateKeyError
 from base.pages import Page
 from campaigns.store import OfferStore, SnippetStore, TemplateStore
 from campaigns.templates import SAMPLE_CODE
+from campaigns.wording.own import OwnWords
 from campaigns.wording.parts import KEY
 from inbox.models import Send
 from inbox.sources import Skip
@@ -72,11 +73,15 @@ class Laid:
 class Offers:
     """The use cases, and the `Coupons` of the message writer."""
 
-    def __init__(self, store: OfferStore, templates: TemplateStore, snippets: SnippetStore, clock: Clock) -> None:
+    def __init__(
+        self, store: OfferStore, templates: TemplateStore, snippets: SnippetStore, clock: Clock,
+        words: OwnWords | None = None,
+    ) -> None:  # fmt: skip
         self._store = store
         self._templates = templates
         self._snippets = snippets
         self._clock = clock
+        self._words = words or OwnWords()
 
     # -- for people ------------------------------------------------------------------------------------------------
 
@@ -141,11 +146,12 @@ class Offers:
         return await self._store.take_out(offer_id, lot)
 
     async def users(self, key: str) -> list[Document]:
-        """Templates and snippets that show its codes."""
-        return [*await self._templates.users(offer=key), *await self._snippets.users(offer=key)]
+        """Templates, snippets, journeys and broadcasts that show its codes: `{_id, name}`."""
+        by_name = [*await self._templates.users(offer=key), *await self._snippets.users(offer=key)]
+        return [*by_name, *await self._words.users(offer=key)]
 
     async def delete(self, offer_id: str) -> None:
-        """Take it out of the list. Raises `NotFound`, and `Conflict` while a template or a snippet names it."""
+        """Take it out of the list. Raises `NotFound`, and `Conflict` while something of `users` names it."""
         users = await self.users((await self.get(offer_id))["key"])
         if users:
             names = ", ".join(each["name"] for each in users[:5])

@@ -14,6 +14,7 @@ from campaigns.contents import LocaleName, Source
 from campaigns.render import Renderer
 from campaigns.store import OfferStore, SnippetStore, TemplateStore
 from campaigns.wording.blocks import Brand
+from campaigns.wording.own import OwnWords
 from campaigns.wording.parts import KEY, circle, names_in, offers_in, snippets_in, texts_of
 
 Key = Annotated[str, StringConstraints(pattern=f"^{KEY}$")]
@@ -46,7 +47,11 @@ class SnippetInput(SnippetWording):
 class Snippets:
     """The use cases. Rows as `campaigns.store.snippets` keeps them."""
 
-    def __init__(self, store: SnippetStore, templates: TemplateStore, offers: OfferStore, renderer: Renderer) -> None:
+    def __init__(
+        self, store: SnippetStore, templates: TemplateStore, offers: OfferStore, renderer: Renderer,
+        words: OwnWords | None = None,
+    ) -> None:  # fmt: skip
+        self._words = words or OwnWords()
         self._store = store
         self._templates = templates
         self._offers = offers
@@ -108,11 +113,12 @@ class Snippets:
         return await self.change(snippet_id, dict(earlier["content"]), by, rev=row["rev"])
 
     async def users(self, key: str) -> list[Document]:
-        """Templates and snippets in which it stands: `{_id, name}`."""
-        return [*await self._templates.users(include=key), *await self._store.users(include=key)]
+        """Templates, snippets, journeys and broadcasts in which it stands: `{_id, name}`."""
+        by_name = [*await self._templates.users(include=key), *await self._store.users(include=key)]
+        return [*by_name, *await self._words.users(include=key)]
 
     async def delete(self, snippet_id: str) -> None:
-        """Take it out of the list. Raises `NotFound`, and `Conflict` while a template or a snippet names it."""
+        """Take it out of the list. Raises `NotFound`, and `Conflict` while something of `users` names it."""
         row = await self.get(snippet_id)
         users = await self.users(row["key"])
         if users:

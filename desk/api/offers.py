@@ -111,7 +111,7 @@ async def change_offer(call: Call) -> Any:
 
 @operations("DELETE", "/offers/{id:ofr}", roles=["marketer"])
 async def delete_offer(call: Call) -> None:
-    """Take an offer out of the list. 409 `in_use` while a template or a snippet names it."""
+    """Take an offer out of the list. 409 `in_use` while a template, a snippet, a journey or a broadcast names it."""
     refuse_scoped(call)
     await call.runtime.offers.delete(call.path["id"])
 

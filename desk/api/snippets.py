@@ -33,7 +33,7 @@ class SnippetRestoreInput(Body):
 
 
 class UserView(View):
-    """A template or a snippet that names it."""
+    """Who names it: a template, a snippet, a journey or a broadcast."""
 
     id: str
     name: str
@@ -108,7 +108,7 @@ async def change_snippet(call: Call) -> Any:
 
 @operations("DELETE", "/snippets/{id:snp}", roles=["marketer"])
 async def delete_snippet(call: Call) -> None:
-    """Take a snippet out of the list. 409 `in_use` while a template or a snippet names it."""
+    """Take a snippet out of the list. 409 `in_use` while a template, a snippet, a journey or a broadcast names it."""
     refuse_scoped(call)
     await call.runtime.snippets.delete(call.path["id"])
 

@@ -295,12 +295,17 @@ async def _drawn(
     return await page(request, "templates/snippet.html", values, status=status)
 
 
+#: What an id begins with → what it is, and where.
+_USERS = {
+    "tpl_": (N_("Template"), "/templates/"), "snp_": (N_("Snippet"), "/snippets/"),
+    "jrn_": (N_("Journey"), "/journeys/"), "brd_": (N_("Broadcast"), "/broadcasts/"),
+}  # fmt: skip
+
+
 def links_of(users: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
-    """(what it is, its name, where it is) of templates and snippets."""
-    return [
-        (N_("Template"), each["name"], f"/templates/{each['_id']}") if is_id(each["_id"], "tpl")
-        else (N_("Snippet"), each["name"], f"/snippets/{each['_id']}") for each in users
-    ]  # fmt: skip
+    """(what it is, its name, where it is) of templates, snippets, journeys and broadcasts."""
+    kinds = [_USERS[str(each["_id"])[:4]] for each in users]
+    return [(kind, each["name"], where + each["_id"]) for (kind, where), each in zip(kinds, users, strict=True)]
 
 
 def _text(form: Any, name: str) -> str:

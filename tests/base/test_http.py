@@ -72,6 +72,21 @@ def test_the_guard_lets_listed_networks_through_and_nothing_else() -> None:
     assert not guard.permits("10.2.0.1") and not guard.permits("not an address")
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "localhost", "LOCALHOST.", "a.localhost", "[::1]",
+     "::ffff:127.0.0.1", "10.0.0.8", "169.254.169.254", "0", "fe80::1%25eth0"],
+)  # fmt: skip
+def test_a_private_address_is_known_by_its_looks(host: str) -> None:
+    assert AddressGuard().refuses(host)
+    assert not AddressGuard(["10.0.0.0/8"]).refuses("10.0.0.8")
+
+
+@pytest.mark.parametrize("host", ["example.com", "8.8.8.8", "2606:4700::1111", "10.example", "1e100.net", ""])
+def test_what_a_name_leads_to_is_not_guessed(host: str) -> None:
+    assert not AddressGuard().refuses(host)
+
+
 async def test_a_redirect_is_an_answer_not_a_journey(client: HttpClient, local_server: LocalServer) -> None:
     app = web.Application()
     app.router.add_get("/", _answering(web.Response(status=302, headers={"Location": "http://169.254.169.254/"})))

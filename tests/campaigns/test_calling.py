@@ -6,13 +6,16 @@ from typing import Any
 
 import orjson
 import pytest
+from aiohttp import web
 
 from base.clock import now
 from base.http import AddressGuard, HttpClient, HttpFailed, HttpReply
 from base.signing import verify_standard
 from campaigns.calling import BACKOFF, TRIES, answer_of, next_try
 from campaigns.models import WebhookStep
+from campaigns.store import CallStore
 from tests.campaigns.conftest import World
+from tests.conftest import LocalServer
 
 HOOK: dict[str, Any] = {"id": "h", "type": "webhook", "url": "https://shop.example/credit", "save_as": "credit"}
 
@@ -147,6 +150,49 @@ async def test_addresses_inside_the_house_are_not_called(world: World) -> None:
     await client.close()
     assert (await calls(world))[0]["said"]["code"] == "refused_address"
     assert (await world.run())["end"]["reason"] == "webhook_failed"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_leads_a_call_nowhere(world: World, local_server: LocalServer, status: int) -> None:
+    """The receiver may be called and sends on to an address inside: nobody goes there, even if it could be dialled."""
+    reached: list[str] = []
+
+    async def inside(request: web.Request) -> web.Response:
+        reached.append(request.path)
+        return web.json_response({"secret": 1})
+
+    async def receiver(request: web.Request) -> web.Response:
+        return web.Response(status=status, headers={"Location": f"{target}/latest/meta-data"})
+
+    private, public = web.Application(), web.Application()
+    private.router.add_route("*", "/{tail:.*}", inside)
+    public.router.add_route("*", "/{tail:.*}", receiver)
+    target = await local_server(private)
+    client = HttpClient(AddressGuard(["127.0.0.0/8"]))
+    world.worker.caller._http = client
+    await entered(world, {**HOOK, "url": f"{await local_server(public)}/hook", "if_failed": "exit"})
+    await world.settle()
+    await client.close()
+    assert reached == [] and (await calls(world))[0]["said"] == {"code": "status", "status": status, "tries": 1}
+    run = await world.run()
+    assert run["end"]["reason"] == "webhook_failed" and "credit" not in run["data"]
+
+
+async def test_what_waits_for_a_dead_address_is_not_even_read(world: World) -> None:
+    store = CallStore(world.db, now)
+
+    def call(number: int, host: str) -> dict[str, Any]:
+        return {"key": f"{host}:{number}", "host": host, "enrolment_id": "enr_x", "profile_id": "prf_x"}
+
+    await store.plan([call(number, "dead.example") for number in range(300)])
+    await store.plan([call(0, "fine.example")])
+    await world.db.handle.command("profile", 2)
+    found = await store.claim(50, ["dead.example"])
+    await world.db.handle.command("profile", 0)
+    assert [row["host"] for row in found] == ["fine.example"]
+    read = await world.db.collection("system.profile").find({"ns": {"$regex": r"\.webhook_calls$"}}).to_list(None)
+    await world.db.collection("system.profile").drop()
+    assert read and max(row.get("keysExamined", 0) for row in read) < 10, "whoever waits for it costs nobody anything"
 
 
 async def test_a_slow_address_holds_up_nobody_else(world: World) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from base.errors import WrongInput
+from base.http import AddressGuard
 from campaigns.definition import check_draft, must_read, read
 from campaigns.validate import check_whole, reached_from, template_ids
 
@@ -19,6 +20,23 @@ def journey(*steps: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 SEGMENT = "seg_" + "0" * 26
+
+
+@pytest.mark.parametrize(
+    ("url", "refused"),
+    [("http://10.0.0.8/hook/{{ profile.id }}", True), ("https://localhost:8443/", True), ("http://[::1]:80/", True),
+     ("https://shop.example/hook", False), ("https://127.0.0.1.example/", False)],
+)  # fmt: skip
+def test_an_address_inside_the_house_is_refused_before_anybody_is_called(url: str, refused: bool) -> None:
+    raw = {"name": "x", "trigger": {"type": "api"}, "steps": [{"id": "h", "type": "webhook", "url": url}]}
+    if not refused:
+        check_whole(must_read(raw), refuses_host=AddressGuard().refuses)
+        return
+    with pytest.raises(WrongInput) as caught:
+        check_whole(must_read(raw), refuses_host=AddressGuard().refuses)
+    (fault,) = caught.value.errors
+    assert fault.path == "steps[0].url" and "RAPPORT_ALLOW_PRIVATE_ADDRESSES" in fault.message
+    check_whole(must_read(raw), refuses_host=AddressGuard(["0.0.0.0/0", "::/0"]).refuses)
 
 
 def weekly(**more: Any) -> dict[str, Any]:

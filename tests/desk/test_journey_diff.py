@@ -51,6 +51,7 @@ def test_faults_of_an_empty_draft_are_said_in_plain_words():
         {"id": "s", "type": "send"}, {"id": "w", "type": "wait"}, {"id": "b", "type": "branch", "cases": [{}]},
         {"id": "u", "type": "update"}, {"id": "t", "type": "task"}, {"id": "e", "type": "wait_event", "any": []},
         {"id": "c", "type": "send", "content": {}}, {"id": "x", "type": "wait", "until": {}},
+        {"id": "l", "type": "send", "content": {"text": "x"}, "utm": {"source": "{nobody}", "term": "x" * 201}},
     ]}  # fmt: skip
     reading = read(raw)
     for fault in (*reading.faults, *reading.missing):

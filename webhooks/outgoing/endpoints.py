@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from base.clock import Clock
 from base.errors import Conflict, FieldError, NotFound, WrongInput
-from base.http import AddressGuard
+from base.http import INSIDE, AddressGuard
 from base.ids import new_id
 from base.mongo import Document
 from base.pages import Page
@@ -253,16 +253,8 @@ class Endpoints:
 
     def _refuse_inside(self, url: str) -> None:
         """An address by its number is judged at once; what a name leads to is judged at each call."""
-        host = host_of(url)
-        if host == "localhost" or host.endswith(".localhost"):
-            host = "127.0.0.1"
-        numeric = ":" in host or host.replace(".", "").isdecimal()
-        if numeric and not self._guard.permits(host):
-            sentence = (
-                "is an address inside the house. If that is meant, list it in RAPPORT_ALLOW_PRIVATE_ADDRESSES, for "
-                "example 10.2.0.0/16"
-            )
-            raise WrongInput("This address cannot be called.", [FieldError("url", sentence)], code="refused_address")
+        if self._guard.refuses(host_of(url)):
+            raise WrongInput("This address cannot be called.", [FieldError("url", INSIDE)], code="refused_address")
 
     def _refuse_off(self, row: Document) -> None:
         if row["state"] != "on":

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from base.ids import new_id
 from campaigns.tracking.attribution import Touch, last_touch
@@ -17,7 +18,7 @@ from campaigns.tracking.machines import Caller, Hit, at_the_door, by_neighbours
 from campaigns.tracking.rewriting import addresses_in, is_trackable, rewritten, with_utm
 from campaigns.tracking.settings import TrackingSettings, Windows
 from campaigns.tracking.tokens import HONEYPOT, PIXEL, TrackedLink, TrackedLinks, link_id_of
-from campaigns.utm import Utm
+from campaigns.utm import Utm, UtmChoice
 from channels.vocabulary import Address, Button, OutboundMail, OutboundMessage
 
 AT = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
@@ -89,6 +90,13 @@ def test_the_ways_out_are_no_links():
     assert is_trackable("https://shop.example/", own)
     html = '<a data-untracked href="https://s.example/">x</a>'
     assert addresses_in(message(html)) == []
+
+
+@pytest.mark.parametrize("wrong", ["{nobody}", "{campaign", "}", "x" * 201])
+def test_what_cannot_be_added_to_links_is_said_in_words(wrong: str):
+    for model in (Utm, UtmChoice):
+        with pytest.raises(ValidationError, match=r"may name \{campaign\}, \{channel\}, \{step\} and \{id\}"):
+            model.model_validate({"source": wrong})
 
 
 def test_utm_keeps_query_fragment_and_signature():

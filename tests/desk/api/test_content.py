@@ -98,6 +98,29 @@ async def test_an_offer_and_its_codes(world: World) -> None:
         assert (await ask(client, "GET", f"{path}/codes"))["data"] == []
 
 
+async def test_what_a_journey_or_a_broadcast_says_in_its_own_words_stays(world: World) -> None:
+    """Also without any template: who names it is said, and when they are done it may go."""
+    async with world.client("marketer") as client:
+        given = {"key": "own", "name": "Own", "pattern": "OWN-########"}
+        offer = (await ask(client, "POST", "/offers", given, 201))["id"]
+        snippet = (await ask(client, "POST", "/snippets", {"key": "foot", "name": "Foot", "text": "Bye"}, 201))["id"]
+        words = {"text": "{{ coupon('own') }} {% include 'foot' %}"}
+        step = {"id": "s", "type": "send", "content": words}
+        journey = {"name": "Spring run", "trigger": {"type": "api"}, "steps": [step]}
+        run = (await ask(client, "POST", "/journeys", journey, 201))["id"]
+        mail = (await ask(client, "POST", "/broadcasts", {"name": "Spring mail", "content": words}, 201))["id"]
+        for path in (f"/offers/{offer}", f"/snippets/{snippet}"):
+            problem = await ask(client, "DELETE", path, status=409)
+            assert problem["code"] == "in_use" and "Spring run, Spring mail" in problem["detail"]
+        used_by = (await ask(client, "GET", f"/snippets/{snippet}"))["used_by"]
+        assert used_by == [{"id": run, "name": "Spring run"}, {"id": mail, "name": "Spring mail"}]
+        await ask(client, "PUT", f"/journeys/{run}/status", {"status": "archived"})
+        assert "Spring run" not in (await ask(client, "DELETE", f"/offers/{offer}", status=409))["detail"]
+        await ask(client, "PUT", f"/broadcasts/{mail}/status", {"status": "cancelled"})
+        await ask(client, "DELETE", f"/offers/{offer}", status=204)
+        await ask(client, "DELETE", f"/snippets/{snippet}", status=204)
+
+
 async def test_a_snippet_and_the_look(world: World) -> None:
     async with world.client("marketer") as client:
         made = await ask(client, "POST", "/snippets", {"key": "hours", "name": "Hours", "text": "9 to 17"}, 201)
