@@ -92,8 +92,8 @@ class Formats:
         return found % values if values else found
 
     def plural(self, one: str, many: str, num: int) -> str:
-        """The form that fits the number, which stands in it as `%(num)s`."""
-        return translations(self.language).ngettext(one, many, num) % {"num": num}
+        """The form that fits the number, which stands in it as `%(num)s`, with its separators."""
+        return translations(self.language).ngettext(one, many, num) % {"num": self.number(num)}
 
     def clock(self, at: datetime) -> str:
         """Hour and minute."""
@@ -152,7 +152,7 @@ class Formats:
 
     def number(self, value: float) -> str:
         """With the separators of the language."""
-        return str(format_decimal(value, locale=self.language))
+        return number_words(value, self.language)
 
     def money(self, amount_minor: int, currency: str) -> str:
         """An amount in minor units as money; currencies without cents keep their own count."""
@@ -172,6 +172,11 @@ class Formats:
 
 
 # Babel takes a third of a millisecond a call; lists repeat the same few values.
+
+
+def number_words(value: float, language: str) -> str:
+    """A number with the separators of the language."""
+    return str(format_decimal(value, locale=language))
 
 
 @lru_cache(maxsize=4096)

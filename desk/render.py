@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from markupsafe import Markup
 from desk import i18n
 from desk.assets import Assets
 from desk.auth import PRINCIPAL, Principal, authenticate, csrf_of
-from desk.i18n import LANGUAGES, Formats, chosen_language, zone_of
+from desk.i18n import LANGUAGES, Formats, chosen_language, number_words, zone_of
 from desk.keys import runtime_of
 from desk.middleware import NONCE, POSITION
 from desk.pages.moments import value_words
@@ -51,10 +51,22 @@ def _environment(language: str, assets: Assets) -> Environment:
         lstrip_blocks=True, extensions=["jinja2.ext.i18n", "jinja2.ext.do"], auto_reload=False,
     )  # fmt: skip
     environment.install_gettext_translations(i18n.translations(language), newstyle=True)  # type: ignore[attr-defined]
+    spoken: Any = environment.globals["ngettext"]
+    environment.globals["ngettext"] = _with_separators(spoken, language)
     environment.globals.update(asset=assets.url, icon=icon, hue_of=hue_of, initials=initials, said=said)
     environment.globals.update(settings_menu=settings_menu, profile_sections=profile_sections)
     environment.globals.update(content_sections=content_sections, value_words=value_words)
     return environment
+
+
+def _with_separators(ngettext: Callable[..., str], language: str) -> Callable[..., str]:
+    """Sentences with a number say it as the language writes it."""
+
+    @pass_context
+    def counted(context: Context, one: str, many: str, num: int, /, **values: Any) -> str:
+        return ngettext(context, one, many, num, **{"num": number_words(num, language), **values})
+
+    return counted
 
 
 @lru_cache(maxsize=512)

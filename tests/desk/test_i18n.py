@@ -6,8 +6,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from desk.assets import Assets
 from desk.i18n import LANGUAGES, SOURCE, Formats, chosen_language, translations, zone_of
 from desk.locales import gather
+from desk.render import _environment
 
 NOW = datetime(2026, 11, 22, 14, 32, tzinfo=UTC)
 OTHERS = [language for language in LANGUAGES if language != SOURCE]
@@ -98,6 +100,15 @@ def test_plurals():
     one, many = "%(num)s day", "%(num)s days"
     assert [_formats().plural(one, many, n) for n in (1, 2)] == ["1 day", "2 days"]
     assert _formats("zh_CN").plural(one, many, 2) == "2 天"
+    assert _formats().plural(one, many, 12345) == "12,345 days", "long numbers are read as everywhere else"
+
+
+def test_pages_say_numbers_in_sentences_with_their_separators():
+    for language, said in (("en", "<b>12,345 days</b>, 7"), ("zh_CN", "<b>12,345 天</b>, 7")):
+        drawn = _environment(language, Assets()).from_string(
+            "<b>{{ ngettext('%(num)s day', '%(num)s days', many) }}</b>, {{ ngettext('%(num)s', '%(num)s', 2, num=7) }}"
+        )
+        assert drawn.render(many=12345) == said
 
 
 def test_the_clock_of_somebody_elsewhere_is_shown_only_when_it_differs():
