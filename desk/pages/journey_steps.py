@@ -105,7 +105,7 @@ def _wait(step: Mapping[str, Any], templates: Mapping[str, str], formats: Format
 def _wait_event(step: Mapping[str, Any], templates: Mapping[str, str], formats: Formats) -> str:
     del templates
     names = [event_words(str(each["event"]), formats) for each in step.get("any") or () if each.get("event")]
-    words = f" {formats.text(N_('or'))} ".join(names)
+    words = f" {formats.text(N_('or'))} ".join(dict.fromkeys(names))  # several may tell one event apart by its words
     if step.get("timeout"):
         return formats.text(
             N_("until %(event)s, at most %(span)s"), event=words, span=duration_words(step["timeout"], formats)

@@ -370,7 +370,7 @@ def _shown(params: Mapping[str, Any], faces: Faces, formats: Formats) -> dict[st
         "channel": channel or formats.text(N_("a channel")),
         "why": formats.text(WHY[why]) if why in WHY else why.replace("_", " "),
         "until": formats.moment(until) if isinstance(until, datetime) else str(until or ""),
-        "events": f" {formats.text(N_('or'))} ".join(events),
+        "events": f" {formats.text(N_('or'))} ".join(dict.fromkeys(events)),
         "event": event_words(str(params.get("event", "")), formats),
         "arm": str(params.get("arm", "")),
         "reason": formats.text(WHY.get(str(params.get("why")), str(params.get("why") or ""))),

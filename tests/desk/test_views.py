@@ -547,6 +547,8 @@ def test_steps_and_their_ways_out():
     }
     assert step_words(wait, {}, EN) == "until the order is paid, at most 1 day"
     assert [(way.to, way.label) for way in exits_of(wait, EN)] == [("b", "the order is paid"), ("c", "after 1 day")]
+    told_apart = [{"event": "order.paid", "where": [{"field": "properties.n", "op": "eq", "value": n}]} for n in (1, 2)]
+    assert step_words({**wait, "any": told_apart}, {}, EN) == "until the order is paid, at most 1 day", "said once"
     split = {
         "id": "s",
         "type": "split",
