@@ -166,8 +166,9 @@ def _moved(definition: Definition, run: RunState, move: Move, now: datetime) -> 
     moved = RunState(
         id=run.id, journey_id=run.journey_id, profile_id=run.profile_id, node=node, visit=visit, visits=visits,
         entered_at=entered_at, since=run.since, wait=None, shift=shift,
-        data={**run.data, **move.save} if move.save else run.data, holdout=run.holdout or move.holdout,
-        goal_met=run.goal_met or move.goal, skip_next=run.skip_next and not move.passed_over,
+        data={**run.data, **move.save} if move.save else run.data, drawn=run.drawn or move.drawn,
+        holdout=run.holdout or move.holdout, goal_met=run.goal_met or move.goal,
+        skip_next=run.skip_next and not move.passed_over,
     )  # fmt: skip
     return moved, ended
 
@@ -305,7 +306,7 @@ def _arm(step: SplitStep, place: int, code: str = "split.arm") -> Move:
 
 def _holdout(step: HoldoutStep, run: RunState, facts: Facts, now: datetime) -> Action:
     apart = share(run.journey_id, step.id, run.profile_id) < step.percent
-    return Move(step.next, "holdout.apart" if apart else "holdout.included", holdout=apart)
+    return Move(step.next, "holdout.apart" if apart else "holdout.included", drawn=True, holdout=apart)
 
 
 def _update(step: UpdateStep, run: RunState, facts: Facts, now: datetime) -> Action:

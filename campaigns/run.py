@@ -47,6 +47,8 @@ class RunState:
     wait: Wait | None = None
     #: `event`: the trigger event `{id, name, occurred_at, properties}`; further keys are saved by steps.
     data: Mapping[str, Any] = field(default_factory=dict)
+    #: Chance has decided whether the person is in the control group, and whether they are.
+    drawn: bool = False
     holdout: bool = False
     goal_met: bool = False
     #: The next send is passed over: it was overdue when a pause ended and the author wanted no late messages.
@@ -207,6 +209,7 @@ class Move:
     #: False: the effects change facts, so the next decision needs fresh ones.
     same_facts: bool = True
     save: Mapping[str, Any] = field(default_factory=dict)
+    drawn: bool = False
     holdout: bool = False
     goal: bool = False
     #: It was a send that was passed over because it came too late.

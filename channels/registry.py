@@ -49,6 +49,10 @@ class Registry:
         """Providers that can be asked who somebody is."""
         return frozenset(name for name, each in self._adapters.items() if type(each).lookup is not Adapter.lookup)
 
+    def telling_of_reading(self) -> frozenset[str]:
+        """Providers that tell when a message was read."""
+        return frozenset(name for name, each in self._adapters.items() if each.capabilities.read_receipts)
+
     async def close(self) -> None:
         """Close every adapter's connections."""
         for adapter in self._adapters.values():

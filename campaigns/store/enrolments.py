@@ -402,8 +402,8 @@ def place_of(run: RunState) -> Document:
     """The part of a row that walking changes."""
     return {
         "node": run.node, "visit": run.visit, "visits": run.visits, "entered_at": run.entered_at,
-        "wait": _wait_document(run.wait), "data": run.data, "holdout": run.holdout, "goal_met": run.goal_met,
-        "skip_next": run.skip_next, "shift_ms": int(run.shift / timedelta(milliseconds=1)),
+        "wait": _wait_document(run.wait), "data": run.data, "drawn": run.drawn, "holdout": run.holdout,
+        "goal_met": run.goal_met, "skip_next": run.skip_next, "shift_ms": int(run.shift / timedelta(milliseconds=1)),
     }  # fmt: skip
 
 
@@ -439,6 +439,7 @@ def run_of(row: Mapping[str, Any]) -> RunState:
         if wait
         else None,
         data=row["data"],
+        drawn=row.get("drawn", True),  # runs of before are counted as they were
         holdout=row["holdout"],
         goal_met=row["goal_met"],
         skip_next=row["skip_next"],

@@ -49,6 +49,11 @@ class TrackingSettings(_Part):
     utm: Utm = Utm()
     windows: Windows = Windows()
 
+    @property
+    def counted(self) -> frozenset[str]:
+        """Of `opened` and `clicked` what is counted."""
+        return frozenset(name for name, on in (("opened", self.opens), ("clicked", self.links)) if on)
+
 
 def settings_of(row: dict[str, Any] | None) -> TrackingSettings:
     """As it is kept; a workspace that has chosen nothing tracks nothing."""

@@ -39,7 +39,7 @@ class PartView(View):
 
 
 class GroupView(View):
-    """Those who got it, or those held out."""
+    """Those who were to get it, or those held out."""
 
     people: int
     buyers: int

@@ -14,18 +14,16 @@ from base.ids import is_id
 from base.mongo import Document
 from campaigns.broadcasts.models import Audience
 from campaigns.contents import PARTS, Rendered, plain_text
-from campaigns.tracking.rewriting import names_for, targets_of
-from campaigns.utm import Utm, UtmChoice
+from campaigns.tracking.rewriting import names_for
+from campaigns.utm import Utm
 from channels.vocabulary import Address, OutboundMail, OutboundMessage
 from desk.api.scope import must_see_person, reading, seen_ids
 from desk.i18n import N_, Formats
 from desk.keys import base_url_of, runtime_of
+from desk.pages.link_preview import added_to, links_as_sent
 from desk.pages.reads import faces_of
 from desk.pages.shown_as import ShownAs, SpokenWords, shown_as, spoken_words
 from desk.render import reader_of
-
-#: Links that are shown as they will be.
-LINKS_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -163,12 +161,9 @@ async def _links(
     request: web.Request, head: Document, made: Rendered, arm: str, utm: Mapping[str, Any] | None
 ) -> tuple[str, ...]:
     """The addresses in it as they will be, where something is added to them."""
-    body, house = head["body"], await house_utm(request)
-    try:
-        added = UtmChoice.model_validate((body.get("utm") if utm is None else utm) or {}).over(house)
-    except ValidationError:
-        return ()
-    if body.get("class", "marketing") != "marketing" or not any(added.model_dump().values()):
+    body = head["body"]
+    added = added_to(body.get("utm") if utm is None else utm, await house_utm(request))
+    if added is None or body.get("class", "marketing") != "marketing":
         return ()
     faces = await faces_of(runtime_of(request))
     kinds = [card.kind for each in head["channel_ids"] if (card := faces.cards.get(faces.of(each).provider))]
@@ -177,7 +172,7 @@ async def _links(
         key="-", to=Address(channel_id="-", external_id="-"), text=made.text or None, buttons=made.buttons,
         mail=OutboundMail(subject="-", html=made.html) if made.html else None,
     )  # fmt: skip
-    return tuple(targets_of(message, added, names, base_url_of(request)).values())[:LINKS_SHOWN]
+    return links_as_sent(message, added, names, base_url_of(request))
 
 
 async def house_utm(request: web.Request) -> Utm:

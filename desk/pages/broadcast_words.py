@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from channels.failures import CONSEQUENCES, Failure
 from desk.i18n import N_, Formats
 from desk.pages.faces import Face, Faces
+from desk.pages.tracked import BY_TRACKING, NOTHING, percent, share_or, uncounted
 from inbox.models import Send
 
 STATES = {
@@ -87,11 +88,6 @@ def figures(broadcast_id: str, counts: Mapping[str, Any], formats: Formats) -> l
     return found
 
 
-def percent(part: float, whole: float, formats: Formats) -> str:
-    """A share in percent with one digit."""
-    return formats.text(N_("%(percent)s %%"), percent=formats.number(round(100 * part / whole, 1) if whole else 0))
-
-
 @dataclass(frozen=True)
 class ReasonRow:
     """So many for one reason."""
@@ -135,19 +131,23 @@ class BroadcastRow:
 
 
 def broadcast_row(
-    head: Mapping[str, Any], names: Mapping[str, str], faces: Faces, formats: Formats, *, counted: bool
-) -> BroadcastRow:
-    """`counted`: this reader may know the figures."""
+    head: Mapping[str, Any], names: Mapping[str, str], faces: Faces, formats: Formats, *, counted: bool,
+    telling: Collection[str] = (),
+) -> BroadcastRow:  # fmt: skip
+    """`counted`: this reader may know the figures; `telling`: providers that tell when a message was read."""
     label, tone = STATES[head["status"]]
     counts = head["counts"] if counted else {}
     at = head["ended_at"] or head["started_at"] or head["start_at"] or head["updated_at"]
     sent = counts.get("accepted", 0)
+    marks = tuple(faces.of(each) for each in head["channel_ids"])
+    told = counts.get("read", 0) or any(each.provider in telling for each in marks)
     moving = head["status"] in ("running", "paused") and counts.get("people")
     return BroadcastRow(
         head["_id"], head["name"] or formats.text(N_("Without a name")), head["status"], formats.text(label), tone, at,
         audience_words(head["body"], names, formats), formats.number(counts["people"]) if counts.get("people") else "",
-        formats.number(sent) if sent else "", percent(counts.get("read", 0), sent, formats) if sent else "",
-        progress(counts) if moving else None, tuple(faces.of(each) for each in head["channel_ids"][:4]),
+        formats.number(sent) if sent else "",
+        "" if not sent else percent(counts.get("read", 0), sent, formats) if told else NOTHING,
+        progress(counts) if moving else None, marks[:4],
         f"/broadcasts/{head['_id']}",
     )  # fmt: skip
 
@@ -196,9 +196,11 @@ class ArmRow:
 
 
 def arm_rows(
-    trial: Mapping[str, Any], results: Sequence[Mapping[str, Any]], winner: Mapping[str, Any] | None, formats: Formats
-) -> list[ArmRow]:
-    """As the author ordered them."""
+    trial: Mapping[str, Any], results: Sequence[Mapping[str, Any]], winner: Mapping[str, Any] | None, formats: Formats,
+    tracked: Collection[str] = BY_TRACKING,
+) -> list[ArmRow]:  # fmt: skip
+    """As the author ordered them. `tracked`: of `opened` and `clicked` what is counted."""
+    metric, all_hits = str(trial.get("metric") or "clicked"), sum(each["hits"] for each in results)
     by_name = {str(each["name"]): each for each in results}
     best = max((each["hits"] / each["reached"] for each in results if each["reached"]), default=0.0)
     rows = []
@@ -208,7 +210,8 @@ def arm_rows(
         rows.append(
             ArmRow(
                 arm["name"], percent(arm.get("share", 50), 100, formats), formats.number(found["reached"]),
-                formats.number(found["hits"]), percent(found["hits"], found["reached"], formats),
+                NOTHING if uncounted(metric, all_hits, tracked) else formats.number(found["hits"]),
+                share_or(metric, all_hits and found["hits"], found["reached"], tracked, formats),
                 round(100 * rate / best) if best else 0, winner is not None and winner["arm"] == arm["name"],
             )
         )  # fmt: skip

@@ -105,10 +105,12 @@ async def broadcasts(request: web.Request) -> web.StreamResponse:
     except WrongInput:
         raise web.HTTPSeeOther(HERE) from None
     faces, names = await faces_of(runtime), await _segment_names(runtime)
+    telling = runtime.registry.telling_of_reading()
     query = urlencode({**({"status": status} if status else {}), "cursor": found.next_cursor or ""})
     values = {
         "broadcasts": [
-            broadcast_row(each, names, faces, formats, counted=_sees_all(request, each)) for each in found.data
+            broadcast_row(each, names, faces, formats, counted=_sees_all(request, each), telling=telling)
+            for each in found.data
         ],
         "states": STATES, "status": status, "may_change": principal.may_everywhere("marketer"),
         "next_href": f"{HERE}?{query}" if found.next_cursor else "",
@@ -152,15 +154,16 @@ async def _page(request: web.Request, head: Document, problem: str = "") -> web.
     begun = whole and head["started_at"] is not None
     outcome = await runtime.results.of("broadcast", head["_id"]) if begun else None
     rest = {REST: formats.text(N_("After the winner was found"))}
+    tracked = (await runtime.tracking_choice.now()).settings.counted
     values = {
-        "panel": panel_of(outcome, formats, rest) if outcome else None,
+        "panel": panel_of(outcome, formats, rest, tracked=tracked) if outcome else None,
         "head": head, "row": broadcast_row(head, await _segment_names(runtime), faces, formats, counted=whole),
         "name": head["name"] or formats.text(N_("Without a name")), "problem": problem, "whole": whole,
         "counts": counts, "figures": figures(head["_id"], counts, formats) if whole else [],
         "progress": progress(counts), "waves": waves, "planning": next((each for each in waves if each.is_open), None),
         "reasons": reason_rows(counts.get("reasons") or {}, formats),
         "trial": trial, "metric": formats.text(METRICS.get(trial.get("metric") or "clicked", "")),
-        "arms": arm_rows(trial, found.trial, head["winner"], formats) if whole and trial else [],
+        "arms": arm_rows(trial, found.trial, head["winner"], formats, tracked) if whole and trial else [],
         "winner": winner_words(head["winner"], trial, formats) if head["winner"] else "",
         "may_choose": _may_choose(head, trial), "late": LATE, "when": when_words(head, formats),
         "is_local": (head["body"].get("schedule") or {}).get("type") == "local",

@@ -21,12 +21,14 @@ from base.mongo import Document
 from campaigns import drafting
 from campaigns.drafting import START, steps_of, tidy
 from campaigns.models import TRIGGERS
+from campaigns.tracking.rewriting import names_for
 from desk.api.scope import reading, refuse_scoped
 from desk.auth import is_script, principal_of, require
 from desk.forms import read_form
 from desk.i18n import N_, NN_, Formats
-from desk.keys import runtime_of
+from desk.keys import base_url_of, runtime_of
 from desk.pages import form_kinds
+from desk.pages.broadcast_preview import house_utm
 from desk.pages.flow import draw, outline
 from desk.pages.form_kinds import ROOT, Field, Names
 from desk.pages.form_views import Drawing, faults_at, way_of
@@ -45,8 +47,9 @@ from desk.pages.journey_forms import (
 from desk.pages.journey_sources import sources_of, step_options
 from desk.pages.journey_steps import SYMBOLS, TITLES, Counts, exits_by_step, step_view
 from desk.pages.journeys import journey_view, may_change, names_in, template_names
+from desk.pages.link_preview import added_to, links_written
 from desk.pages.migrating import batch_line, chosen_places, moves_view, read_choices
-from desk.pages.reads import together
+from desk.pages.reads import faces_of, together
 from desk.pages.results_panel import panel_of
 from desk.pages.rule_form import ROOT as RULE_ROOT
 from desk.pages.rule_form import added, removed, settled
@@ -505,8 +508,26 @@ class Builder:
         ways = exits_by_step([step], self.formats)[step_id]
         keeps = [(each.way, each.label) for each in ways] if len(ways) > 1 else []
         panel.title, panel.symbol = self.formats.text(TITLES.get(view.kind, view.kind)), view.symbol
-        panel.values |= {**known, "places": places, "keeps": keeps}
+        links = await self._links(step) if view.kind == "send" else ()
+        panel.values |= {**known, "places": places, "keeps": keeps, "links": links}
         return panel
+
+    async def _links(self, step: Mapping[str, Any]) -> tuple[str, ...]:
+        """The addresses in its message as they will be, where something is added to them."""
+        added = added_to(step.get("utm"), await house_utm(self.request))
+        if added is None or self.draft.get("class", "marketing") != "marketing":
+            return ()
+        runtime, content = runtime_of(self.request), step.get("content") or {}
+        if step.get("template_id"):
+            try:
+                content = (await runtime.templates.get(str(step["template_id"])))["content"]
+            except NotFound:
+                return ()
+        way, faces = str((step.get("channels") or ["any"])[0]), await faces_of(runtime)
+        asked = {way, faces.of(way).provider}
+        kind = next((card.kind for card in faces.cards.values() if asked & {card.provider, card.kind}), "")
+        names = names_for(str(self.draft.get("name") or ""), kind, str(step["id"]), self.id)
+        return links_written(content, added, names, base_url_of(self.request))
 
     async def _form_panel(self, part: Part) -> Panel:
         own = part.of(self.draft)
@@ -571,7 +592,8 @@ class Builder:
         known = {**steps_of(tidy(self.live)), **steps_of(self.draft)}
         names = {key: step_title(each, self.formats) for key, each in known.items()}
         title = self.formats.text(N_("Results"))
-        panel = panel_of(outcome, self.formats, names)
+        tracked = (await runtime.tracking_choice.now()).settings.counted
+        panel = panel_of(outcome, self.formats, names, tracked=tracked)
         return Panel("results", title, "chart-bar", self.href(), {"results": panel})
 
     def _unpublished(self) -> bool:

@@ -6,7 +6,7 @@ Every bar has its figure as text beside it or in the table under it, and every c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from types import MappingProxyType
@@ -14,6 +14,7 @@ from types import MappingProxyType
 from campaigns.results import Day, Measured, Outcome, Part, Taking
 from campaigns.tracking.lift import Bought, Difference
 from desk.i18n import N_, NN_, Formats
+from desk.pages.tracked import BY_TRACKING, NOTHING, number_or, percent, share_or, uncounted
 
 #: Days that are drawn at most: the last ones.
 DAYS_MAX = 60
@@ -24,8 +25,8 @@ _BARS: Mapping[str, str] = {
 #: Of how many a count is a share: of those it was sent to.
 _OF_SENT = frozenset(_BARS) - {"accepted"}
 _RATE: Mapping[str, str] = {
-    "more": N_("More of those who got it bought: between %(low)s and %(high)s more of a hundred."),
-    "less": N_("Fewer of those who got it bought: between %(low)s and %(high)s fewer of a hundred."),
+    "more": N_("More of those who were to get it bought: between %(low)s and %(high)s more of a hundred."),
+    "less": N_("Fewer of those who were to get it bought: between %(low)s and %(high)s fewer of a hundred."),
     "cannot_tell": N_("It cannot be told yet whether more people bought because of it: the difference may be chance."),
     "too_few": N_("It cannot be told yet: too few people, or too few purchases."),
 }  # fmt: skip
@@ -118,11 +119,15 @@ class Panel:
     empty: bool = False
 
 
-def panel_of(outcome: Outcome, formats: Formats, names: Mapping[str, str] = MappingProxyType({})) -> Panel:
-    """The panel of one journey or broadcast, in the reader's language. `names`: of its steps or arms by id."""
+def panel_of(
+    outcome: Outcome, formats: Formats, names: Mapping[str, str] = MappingProxyType({}), *,
+    tracked: Collection[str] = BY_TRACKING,
+) -> Panel:  # fmt: skip
+    """The panel of one journey or broadcast, in the reader's language. `names`: of its steps or arms by id; `tracked`:
+    of `opened` and `clicked` what is counted."""
     counts = outcome.whole.counts
     most = max(counts[name] for name in _BARS) or 1
-    bars = [_bar(name, counts, most, formats) for name in _BARS if counts[name] or name not in ("complained",)]
+    bars = [_bar(name, counts, most, tracked, formats) for name in _BARS if counts[name] or name not in ("complained",)]
     machines = counts["machine_opened"] + counts["machine_clicked"]
     hits = N_("%(count)s hits by machines are not counted above.")
     late = outcome.sent_after_purchase
@@ -130,25 +135,27 @@ def panel_of(outcome: Outcome, formats: Formats, names: Mapping[str, str] = Mapp
         at=outcome.at, bars=bars, money=[_money(each, formats) for each in outcome.whole.takings],
         machines=formats.text(hits, count=formats.number(machines)) if machines else "",
         late=formats.plural(*_LATE, late) if late else "",
-        rows=[_row(each, formats, names) for each in outcome.parts if any(each.counts.values()) or each.takings],
-        chart=_chart(outcome, formats), lift=_lift(outcome.lift, formats) if outcome.lift else None,
+        rows=[_row(each, tracked, formats, names) for each in outcome.parts if _says(each)],
+        chart=_chart(outcome, tracked, formats), lift=_lift(outcome.lift, formats) if outcome.lift else None,
         empty=not any(counts.values()) and not outcome.whole.takings,
     )  # fmt: skip
 
 
-def _bar(name: str, counts: Mapping[str, int], most: int, formats: Formats) -> Bar:
+def _says(part: Part) -> bool:
+    return any(part.counts.values()) or bool(part.takings)
+
+
+def _bar(name: str, counts: Mapping[str, int], most: int, tracked: Collection[str], formats: Formats) -> Bar:
     count, sent = counts[name], counts["accepted"]
-    share = _percent(count / sent, formats) if sent and name in _OF_SENT else ""
-    return Bar(formats.text(_BARS[name]), formats.number(count), round(100 * count / most, 1), share)
+    share = share_or(name, count, sent, tracked, formats) if sent and name in _OF_SENT else ""
+    text = number_or(name, count, tracked, formats)
+    return Bar(formats.text(_BARS[name]), text, round(100 * count / most, 1), share)
 
 
-def _percent(share: float, formats: Formats) -> str:
-    return formats.text(N_("%(percent)s %%"), percent=formats.number(round(100 * share, 1)))
-
-
-def _row(part: Part, formats: Formats, names: Mapping[str, str]) -> Row:
+def _row(part: Part, tracked: Collection[str], formats: Formats, names: Mapping[str, str]) -> Row:
     money = " · ".join(formats.money(each.amount_minor, each.currency) for each in part.takings)
-    sent, opened, clicked = (formats.number(part.counts[name]) for name in ("accepted", "opened", "clicked"))
+    shown = (number_or(name, part.counts[name], tracked, formats) for name in ("accepted", "opened", "clicked"))
+    sent, opened, clicked = shown
     return Row(names.get(str(part.node)) or str(part.node), sent, opened, clicked, money)
 
 
@@ -160,7 +167,7 @@ def _money(taking: Taking, formats: Formats) -> str:
 # -- day by day ----------------------------------------------------------------------------------------------------
 
 
-def _chart(outcome: Outcome, formats: Formats) -> Chart | None:
+def _chart(outcome: Outcome, tracked: Collection[str], formats: Formats) -> Chart | None:
     days = _gapless(outcome.days)
     shown = days[-DAYS_MAX:]
     if len(shown) < 2:
@@ -169,9 +176,11 @@ def _chart(outcome: Outcome, formats: Formats) -> Chart | None:
     earned = [sum(each.amount_minor for each in day.takings if each.currency == main) for day in shown]
     sent_most, click_most = max(day.sent for day in shown) or 1, max(day.clicked for day in shown) or 1
     money_most = max(0, *earned) or 1
+    uncounted_clicks = uncounted("clicked", outcome.whole.counts["clicked"], tracked)
     columns = tuple(
         Column(
-            _said_day(day.day, formats), formats.number(day.sent), formats.number(day.clicked),
+            _said_day(day.day, formats), formats.number(day.sent),
+            NOTHING if uncounted_clicks else formats.number(day.clicked),
             " · ".join(formats.money(each.amount_minor, each.currency) for each in day.takings),
             _height(day.sent, sent_most), _height(day.clicked, click_most), _height(minor, money_most),
         )
@@ -227,10 +236,11 @@ def _lift(measured: Measured, formats: Formats) -> LiftView:
     note = formats.text(
         N_("All purchases within %(days)s days count, whoever brought them."), days=formats.number(measured.days)
     )
+    note += " " + formats.text(N_("Who was left out at the last moment counts, as in the control group."))
     if measured.cut:
         note += " " + formats.text(N_("Measured on the first 20,000 people of each group."))
     groups = (
-        _group(N_("Got it"), lift.treated, currency, formats),
+        _group(N_("Were to get it"), lift.treated, currency, formats),
         _group(N_("Control group"), lift.held_out, currency, formats),
     )
     return LiftView(
@@ -241,7 +251,7 @@ def _lift(measured: Measured, formats: Formats) -> LiftView:
 
 def _group(label: str, group: Bought, currency: str, formats: Formats) -> tuple[str, str, str, str]:
     money = formats.money(round(group.mean), currency) if currency else ""
-    return formats.text(label), formats.number(group.people), _percent(group.rate, formats), money
+    return formats.text(label), formats.number(group.people), percent(group.rate, 1, formats), money
 
 
 def _said(words: Mapping[str, str], difference: Difference, shown: Callable[[float], str], formats: Formats) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,11 +16,17 @@ from desk.auth import principal_of, require
 from desk.i18n import N_, NN_, Formats
 from desk.keys import runtime_of
 from desk.pages.definition_forms import id_in, removed_id
+from desk.pages.tracked import uncounted
 from desk.render import page, reader_of
 
 routes = web.RouteTableDef()
 HERE, PER_PAGE = "/templates", 50
 KINDS = {"email": N_("E-mail"), "chat": N_("Chat"), "whatsapp": N_("WhatsApp"), "text": N_("Text")}
+#: Count → its share in words, and what is said where nobody counts.
+_SHARES = {
+    "opened": (N_("%(percent)s %% opened"), N_("opening not tracked")),
+    "clicked": (N_("%(percent)s %% clicked"), N_("clicks not tracked")),
+}  # fmt: skip
 ORDERS = NN_("%(num)s order", "%(num)s orders")
 MISSING = N_("There is no such template.")
 
@@ -40,7 +46,9 @@ class TemplateRow:
     at: datetime
 
 
-def template_row(row: Mapping[str, Any], formats: Formats, sums: Mapping[str, int] | None = None) -> TemplateRow:
+def template_row(
+    row: Mapping[str, Any], formats: Formats, sums: Mapping[str, int] | None, tracked: Collection[str]
+) -> TemplateRow:
     """One row; the wording is the subject, else the text."""
     content = row.get("content") or {}
     words = content.get("subject") or content.get("text") or content.get("body") or content.get("name") or ""
@@ -48,20 +56,25 @@ def template_row(row: Mapping[str, Any], formats: Formats, sums: Mapping[str, in
     shown = formats.text(KINDS[kind]) if kind in KINDS else kind
     return TemplateRow(
         row["_id"], row["name"], shown, " ".join(str(words).split())[:120], tuple(row.get("tags") or ()),
-        tuple(content.get("locales") or ()), worked(sums, formats), row.get("rev", 1), row["updated_at"],
+        tuple(content.get("locales") or ()), worked(sums, formats, tracked), row.get("rev", 1), row["updated_at"],
     )  # fmt: skip
 
 
-def worked(sums: Mapping[str, int] | None, formats: Formats) -> str:
-    """How many it was sent to, which share of them opened and clicked, and how many orders that brought."""
+def worked(sums: Mapping[str, int] | None, formats: Formats, tracked: Collection[str]) -> str:
+    """How many it was sent to, which share of them opened and clicked, and how many orders that brought. `tracked`: of
+    `opened` and `clicked` what is counted."""
     reached = (sums or {}).get("accepted", 0)
     if not sums or not reached:
         return ""
-    opened, clicked = (formats.number(round(sums.get(name, 0) * 100 / reached)) for name in ("opened", "clicked"))
-    text = N_("Sent to %(count)s · %(opened)s %% opened · %(clicked)s %% clicked")
-    told = formats.text(text, count=formats.number(reached), opened=opened, clicked=clicked)
+    told = [formats.text(N_("Sent to %(count)s"), count=formats.number(reached))]
+    for name, (share, not_tracked) in _SHARES.items():
+        count = sums.get(name, 0)
+        if uncounted(name, count, tracked):
+            told.append(formats.text(not_tracked))
+        else:
+            told.append(formats.text(share, percent=formats.number(round(count * 100 / reached))))
     orders = sums.get("orders", 0)
-    return f"{told} · {formats.plural(*ORDERS, orders)}" if orders else told
+    return " · ".join([*told, formats.plural(*ORDERS, orders)] if orders else told)
 
 
 async def worked_by_key(request: web.Request, keys: Sequence[str], use: Callable[[str], str]) -> dict[str, str]:
@@ -70,7 +83,8 @@ async def worked_by_key(request: web.Request, keys: Sequence[str], use: Callable
     if principal_of(request).channels is not None:
         return dict.fromkeys(keys, "")
     sums, formats = await runtime_of(request).results.of_contents([use(key) for key in keys]), reader_of(request)
-    return {key: worked(sums.get(use(key)), formats) for key in keys}
+    tracked = (await runtime_of(request).tracking_choice.now()).settings.counted
+    return {key: worked(sums.get(use(key)), formats, tracked) for key in keys}
 
 
 @routes.get(HERE)
@@ -89,10 +103,11 @@ async def templates(request: web.Request) -> web.StreamResponse:
         raise web.HTTPSeeOther(HERE) from None
     whole = principal_of(request).channels is None
     sums = await runtime.results.of_contents([each["_id"] for each in found.data]) if whole else {}
+    tracked = (await runtime.tracking_choice.now()).settings.counted
     removed = removed_id(request, "tpl")
     query = {name: value for name, value in asked.items() if value}
     values = {
-        "templates": [template_row(each, formats, sums.get(each["_id"])) for each in found.data],
+        "templates": [template_row(each, formats, sums.get(each["_id"]), tracked) for each in found.data],
         "asked": asked, "kinds": {name: KINDS[name] for name in ("email", "chat", "whatsapp")},
         "tags": await runtime.templates.tags(), "removed": removed,
         "may_change": principal_of(request).may_everywhere("marketer"),

@@ -325,6 +325,7 @@ async def test_a_broadcast_adds_its_own_to_links_and_shows_them(desk, shop):
     assert 'placeholder="house"' in page
     wrong = await person.post(f"{here}/content", 422, act="save", **words, utm_source="{nobody}")
     assert 'id="fault-utm"' in wrong and "fault" in wrong.split('id="fault-utm"')[1][:120]
+    assert "may name {campaign}, {channel}, {step} and {id}" in wrong and "String should" not in wrong
     await person.post(f"{here}/content", act="save", **words, **own)
     body = (await runtime.broadcasts.get(here.split("/")[2]))["body"]
     assert body["utm"] == {"source": "own", "medium": "-"}

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from base.clock import now
+from base.errors import WrongInput
 from base.ids import new_id
+from campaigns.contents import TemplateInput
 from campaigns.models import STEPS, TRIGGERS
+from campaigns.tracking.settings import TrackingSettings
 from desk.pages.journey_forms import TRIGGER_FORMS
 from tests.desk.conftest import Browser, Desk
 from tests.desk.world import channel, wrote
@@ -59,6 +62,40 @@ async def draft_of(desk: Desk, path: str) -> dict[str, Any]:
 async def add(marketer: Browser, path: str, kind: str, slot: str) -> str:
     """Put a step in; its id."""
     return (await marketer.post(f"{path}/steps", act=f"add:{kind}", slot=slot)).partition("step=")[2]
+
+
+async def test_a_call_into_the_house_is_refused_before_it_is_published(desk: Desk, marketer: Browser) -> None:
+    step = {"id": "h", "type": "webhook", "url": "http://10.0.0.8/hook/{{ profile.id }}"}
+    head = await desk.runtime.journeys.create({"name": "Inside", "trigger": {"type": "api"}, "steps": [step]})
+    page = await marketer.page(f"/journeys/{head['_id']}?panel=publish")
+    assert "It lies inside the house" in page and "disabled" in page.split('data-testid="publish-now"')[1][:40]
+    with pytest.raises(WrongInput, match="cannot be published"):
+        await desk.runtime.journeys.publish(head["_id"])
+
+
+async def test_a_send_step_shows_its_links_as_they_will_be(desk: Desk, marketer: Browser) -> None:
+    """As the wizard of broadcasts does: with what the house adds, and the step in its place."""
+    runtime = desk.runtime
+    utm = {"source": "house", "medium": "mail", "campaign": "{campaign}", "content": "{step}"}
+    words = {"text": "See https://shop.example/a and https://shop.example/{{ profile.id }}",
+             "locales": {"zh_CN": {"text": "见 https://shop.example/茶"}}}  # fmt: skip
+    steps = [{"id": "hello", "type": "send", "channels": ["email"], "content": words, "next": None}]
+    head = await runtime.journeys.create({"name": "Spring Run", "trigger": {"type": "api"}, "steps": steps})
+    path = f"/journeys/{head['_id']}?step=hello"
+    assert 'data-testid="links"' not in await marketer.page(path), "nothing is added"
+    await runtime.tracking_choice.choose(TrackingSettings.model_validate({"utm": utm}), "usr_x")
+    page = await marketer.page(path)
+    added = "utm_source=house&amp;utm_medium=mail&amp;utm_campaign=spring-run&amp;utm_content=hello"
+    assert f"https://shop.example/a?{added}<" in page
+    assert "https://shop.example/茶?utm_source=house" in page and "{{ profile.id }}?" not in page
+    form = f"/journeys/{head['_id']}/form?step=hello"
+    page = await marketer.post(form, 200, act="look", **inputs(page) | {"f/utm/source": "own", "f/utm/medium": "-"})
+    assert "https://shop.example/a?utm_source=own&amp;utm_campaign=spring-run" in page
+    template = await runtime.templates.create(TemplateInput(name="T", text="https://shop.example/b"), None)
+    changes = {"steps": [{"id": "hello", "type": "send", "template_id": template["_id"], "next": None}]}
+    await runtime.journeys.patch(head["_id"], changes)
+    assert "https://shop.example/b?utm_source=house" in await marketer.page(path)
+    await runtime.tracking_choice.choose(TrackingSettings(), "usr_x")
 
 
 async def test_from_scratch_to_published_without_a_script(desk: Desk, marketer: Browser) -> None:

@@ -10,6 +10,7 @@ from base.ids import new_id
 from campaigns.library.offers import OfferInput
 from campaigns.library.snippets import SnippetInput
 from campaigns.store import Place, UseStore
+from campaigns.tracking.settings import TrackingSettings
 from campaigns.wording.parts import offer_use, snippet_use
 from inbox.models import Send, Source
 from profiles.edit import ProfilePatch
@@ -201,6 +202,11 @@ async def test_an_offer_by_pattern_is_changed_ends_and_is_taken_away(marketer: B
     await marketer.post(where, name="秋茶 2", pattern="T-########", expires_at="2026-01-01T00:00", when_none="skip")
     page = await marketer.page("/offers")
     assert "秋茶 2" in page and "Ended" in page
+    step = {"id": "s", "type": "send", "content": {"text": "{{ coupon('offer_1') }}"}}
+    run = await desk.runtime.journeys.create({"name": "Autumn", "trigger": {"type": "api"}, "steps": [step]})
+    page = await marketer.post(f"{where}/remove", 409)
+    assert "It is used in what stands below" in page and f'<a href="/journeys/{run["_id"]}">Autumn</a>' in page
+    await desk.runtime.journeys.set_status(run["_id"], "archived")
     gone = await marketer.post(f"{where}/remove")
     assert 'data-testid="undo"' in await marketer.page(gone)
     await marketer.post(f"{where}/restore")
@@ -263,10 +269,14 @@ async def test_lists_say_what_the_messages_a_content_stood_in_have_come_to(marke
     source = new_id("jrn")
     uses = UseStore(desk.runtime.db, now)
     await uses.note((content, Place("journey", source, "hi")) for content in (snippet_use("foot"), offer_use("ten")))
-    counts = {"accepted": 200, "opened": 80, "clicked": 10}
+    counts = {"accepted": 200, "opened": 80}
     kept = {"_id": source, "at": now(), "took_ms": 1, "parts": [{"node": "hi", "counts": counts}], "days": []}
     await desk.runtime.db.collection("campaign_figures").insert_one(kept)
     for path in ("/snippets", "/offers"):
-        assert "Sent to 200 · 40 % opened · 5 % clicked" in await marketer.page(path), path
+        assert "Sent to 200 · 40 % opened · clicks not tracked" in await marketer.page(path), path
+    await desk.runtime.tracking_choice.choose(TrackingSettings(links=True), "usr_x")
+    for path in ("/snippets", "/offers"):
+        assert "Sent to 200 · 40 % opened · 0 % clicked" in await marketer.page(path), "counted, and nobody did"
+    await desk.runtime.tracking_choice.choose(TrackingSettings(), "usr_x")
     limited = await desk.person("viewer", channels=["chn_" + "0" * 26], name="Lim Ited")
     assert "Sent to 200" not in await limited.page("/snippets")

@@ -155,9 +155,13 @@ async def test_results_are_said_in_words(desk):
     text = desk.app[RENDERER].draw("results/panel.html", "en", {"panel": panel, "formats": formats})
     assert "42.00 from 3 orders" in text
     assert "7 hits by machines are not counted above." in text
-    assert "More of those who got it bought: between 2.9 and 7.2 more of a hundred." in text
+    assert "More of those who were to get it bought: between 2.9 and 7.2 more of a hundred." in text
     assert 'aria-hidden="true"' in text
     assert 'role="img"' in text and "10 % of" not in text and "9 %" in text and "Measured:" in text
+    rest = {each.label: (each.text, each.share) for each in panel_of(outcome_of(whole), formats, tracked=()).bars}
+    assert rest["Opened"] == ("–", "not tracked"), "a nought would say that nobody opened it"
+    assert rest["Clicked"] == ("20", "10 %"), "what was counted before is told"
+    assert rest["Unsubscribed"] == ("0", "0 %")
     few = panel_of(outcome_of(whole, lift_of(Group([0], 0), Group([0], 0))), formats)
     assert few.lift.sentences == ("It cannot be told yet: too few people, or too few purchases.",)
     assert not few.lift.drawn

@@ -31,7 +31,8 @@ _COUNTING: Document = {"source.kind": {"$in": ["journey", "broadcast"]}, "again"
 
 @dataclass(frozen=True)
 class Groups:
-    """Profile id → since when their purchases count. `cut`: there are more people than were read."""
+    """Profile id → since when their purchases count, of those who were to get it and those held out by chance. `cut`:
+    there are more people than were read."""
 
     treated: Mapping[str, datetime]
     held_out: Mapping[str, datetime]
@@ -78,22 +79,28 @@ class FigureStore:
         return await (self._of_journey(source_id) if kind == "journey" else self._of_broadcast(source_id))
 
     async def _of_journey(self, journey_id: str) -> Groups:
-        fields = {"profile_id": 1, "entered_at": 1}
+        """Since they began, of those for whom chance has decided: who left before the holdout step is in neither."""
+        fields = {"profile_id": 1, "started_at": 1}
         found = []
         for held in (False, True):
-            wanted = {"journey_id": journey_id, "holdout": held}
+            wanted = {"journey_id": journey_id, "holdout": held, "drawn": {"$ne": False}}
             rows = self._runs.find(wanted, fields).sort("_id", 1).limit(GROUP_MAX + 1)
             found.append(await rows.to_list(None))
-        treated, held_out = (_first((row["profile_id"], row["entered_at"]) for row in rows) for rows in found)
+        treated, held_out = (_first((row["profile_id"], row["started_at"]) for row in rows) for rows in found)
         treated = {each: at for each, at in treated.items() if each not in held_out}
         return Groups(treated, held_out, max(map(len, found)) > GROUP_MAX)
 
     async def _of_broadcast(self, broadcast_id: str) -> Groups:
+        """Who was left out when they were put into the ledger could not have got it, and neither could those held out;
+        who was left out later (a cap, a no meanwhile) stands beside people held out to whom the same would have
+        happened, and counts (decision 46)."""
         head = await self._broadcasts.find_one({"_id": broadcast_id}, {"start_at": 1}) or {}
         fields = {"profile_id": 1, "planned_at": 1}
         own = {"source.kind": "broadcast", "source.id": broadcast_id}
+        through = {"state": {"$in": ["handed", "accepted", "delivered", "read", "failed", "unknown"]}}
+        left_out_later = {"state": "skipped", "history.0": {"$exists": True}}
         kinds: Sequence[Document] = (
-            {**own, "state": {"$in": ["handed", "accepted", "delivered", "read", "failed", "unknown"]}},
+            {**own, "$or": [through, left_out_later]},
             {**own, "state": "skipped", "reason.code": "holdout"},
         )
         found = []

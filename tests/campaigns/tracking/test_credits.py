@@ -217,10 +217,12 @@ async def test_lift_is_what_the_held_out_did_not_do(post: Post) -> None:
     people = await world.people(90)
     at = now() - timedelta(days=3)
     rows = [
-        {"_id": new_id("enr"), "journey_id": journey, "profile_id": person, "holdout": place < 45, "entered_at": at,
-         "entry_key": f"k{place}", "state": "done", "version": 1, "node": "x"}
+        {"_id": new_id("enr"), "journey_id": journey, "profile_id": person, "holdout": place < 45, "started_at": at,
+         "entered_at": now(), "entry_key": f"k{place}", "state": "done", "version": 1, "node": "x", "drawn": True}
         for place, person in enumerate(people)
     ]  # fmt: skip
+    before = [{**each, "_id": new_id("enr"), "entry_key": "b", "drawn": False} for each in rows[:5]]
+    rows += [{**each, "profile_id": new_id("prf"), "holdout": False} for each in before]  # left before it was drawn
     await world.db.collection("enrolments").insert_many(rows)
     for person in people[45:75]:
         await post.buys(person, at + timedelta(days=1), 1000)
@@ -235,6 +237,31 @@ async def test_lift_is_what_the_held_out_did_not_do(post: Post) -> None:
     assert (lift.held_out.people, lift.held_out.buyers) == (45, 3)
     assert (lift.rate.verdict, lift.mean.verdict) == ("more", "more")
     assert (await post.results.of("journey", new_id("jrn"))).lift is None
+
+
+async def test_who_was_left_out_at_the_last_moment_counts_as_in_the_control_group(post: Post) -> None:
+    """By intention: a cap holds back those who buy anyway. Without them the comparison would be of others."""
+    world, broadcast = post.world, new_id("brd")
+    people, at = await world.people(120), now() - timedelta(days=3)
+    ended = {"status": "skipped", "at": at, "key": "skipped:1"}
+    kinds: list[dict[str, Any]] = [
+        {"state": "skipped", "reason": {"code": "holdout"}, "history": []}, {"state": "accepted", "history": []},
+        {"state": "skipped", "reason": {"code": "frequency_cap"}, "history": [ended]},
+        {"state": "skipped", "reason": {"code": "no_address"}, "history": []},
+    ]  # fmt: skip
+    rows = [
+        {"_id": new_id("snd"), "send_key": new_id("evt"), "profile_id": person, "planned_at": at,
+         "source": {"kind": "broadcast", "id": broadcast, "node_id": None}, **kinds[place % 4]}
+        for place, person in enumerate(people)
+    ]  # fmt: skip
+    await world.db.collection("sends").insert_many(rows)
+    for place, person in enumerate(people):
+        if place % 4 == 2:
+            await post.buys(person, at + timedelta(days=1), 1000)
+    measured = (await post.results.of("broadcast", broadcast)).lift
+    assert measured is not None
+    assert (measured.lift.treated.people, measured.lift.treated.buyers) == (60, 30)
+    assert (measured.lift.held_out.people, measured.lift.held_out.buyers) == (30, 0)
 
 
 async def test_figures_that_take_long_are_kept_with_their_time(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
