@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from base.mongo import Document
 from profiles.models import Profile, plain
 from profiles.normalise import UNSPACED, folded
+from profiles.surnames import is_short_name
 
 #: Shorter words would be found in everything.
 WORD_MIN, NAME_MIN = 4, 6
@@ -27,7 +28,8 @@ NUMBER_MIN = 7
 class Traces:
     """By what the rows of one person are known. Gathered before anything is taken away, because it is known from that.
 
-    `words` name the person in texts of others (ids of providers, addresses, numbers); `names` only probably.
+    `words` name the person in texts of others (ids of providers, addresses, numbers); `names` only probably, and
+    `short_names` less than that.
     """
 
     profile_ids: tuple[str, ...]
@@ -40,6 +42,9 @@ class Traces:
     channels: tuple[tuple[str, str], ...] = ()
     words: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    #: Whole names of two signs (王芳). They may be a part of another name, so nothing is taken away by them: they are
+    #: looked for where a colleague decides.
+    short_names: tuple[str, ...] = ()
     since: datetime | None = None
     #: What came later, under the same addresses, is of somebody new.
     until: datetime | None = None
@@ -62,7 +67,8 @@ def traces_from(document: Mapping[str, Any]) -> Traces:
     pairs: dict[str, Any] = {name: tuple(tuple(each) for each in document[name]) for name in ("addresses", "channels")}
     names = ("profile_ids", "identity_ids", "keys", "address_keys", "words", "names")
     lists: dict[str, Any] = {name: tuple(document[name]) for name in names}
-    return Traces(**lists, **pairs, since=document.get("since"))
+    short = tuple(document.get("short_names") or ())  # rows of before have none
+    return Traces(**lists, **pairs, short_names=short, since=document.get("since"))
 
 
 def traces_of(
@@ -89,6 +95,7 @@ def traces_of(
         channels=tuple((row["channel_id"], key) for key, row in canonical.items() if row.get("channel_id")),
         words=_long_enough(words, WORD_MIN),
         names=tuple(dict.fromkeys(name for name in names if name and _tells(name.strip()))),
+        short_names=tuple(dict.fromkeys(short for name in names if name and is_short_name(short := _bare(name)))),
         since=min(seen, default=None),
     )  # fmt: skip
 
@@ -110,8 +117,13 @@ def is_unspaced_name(name: str) -> bool:
     return _UNSPACED_NAME.fullmatch(name) is not None
 
 
+def _bare(name: str) -> str:
+    """Without spaces: 王 芳 is 王芳."""
+    return "".join(name.split())
+
+
 def _tells(name: str) -> bool:
-    return len(name) >= NAME_MIN or is_unspaced_name(name.replace(" ", ""))
+    return len(name) >= NAME_MIN or is_unspaced_name(_bare(name))
 
 
 def speaks_of(text: str, traces: Traces) -> bool:

@@ -65,7 +65,8 @@ async def places_of(rooms: Iterable[Written], traces: Traces) -> Places:
 
 def pattern_of(traces: Traces) -> re.Pattern[str] | None:
     """Finds the person in folded text: addresses and ids as they are, numbers however they are grouped, handles, names
-    of two words or more as a whole, and Chinese ones of three signs or more. None when there is nothing to look for."""
+    of two words or more as a whole, and Chinese ones of two signs (with a family name) or more. None when there is
+    nothing to look for."""
     words = [folded(word.strip()) for word in traces.words]
     names = [folded(name) for name in traces.names]
     numbers = [number for word in words if (number := _number(word))]
@@ -75,6 +76,7 @@ def pattern_of(traces: Traces) -> re.Pattern[str] | None:
         apart.append(rf"\+?[\d\s().\-/]{{0,8}}?(?:{_either(numbers)})")
     forms = [rf"(?<!{_LETTER})(?<!@)(?<!{_LETTER}[.+-])(?:{_either(apart)})(?!{_LETTER})"] if apart else []
     forms += [re.escape(name) for name in names if is_unspaced_name(name)]
+    forms += [r"\s?".join(name) for name in traces.short_names]
     return re.compile("|".join(forms)) if forms else None
 
 
