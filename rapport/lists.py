@@ -133,11 +133,12 @@ async def _report(runtime: Runtime, head: Document, path: Path | None, say: Say)
         sentence = REASONS[reason.get("code", "failed")] % {"value": reason.get("value", "")}
         if path is not None:
             padded = [*cells, *[""] * (len(head["columns"]) - len(cells))][: len(head["columns"])]
-            rows.append([*(guarded(cell) for cell in padded), str(number), sentence])
+            rows.append([*(guarded(cell) for cell in padded), str(number), guarded(sentence)])
         elif shown < 10:
             shown += 1
             say(f"  row {number}: {sentence}", err=True)
     if path is not None:
         with path.open("w", encoding="utf-8-sig", newline="") as file:
-            csv.writer(file).writerows([[*head["columns"], "Row", "Reason"], *rows])
+            header = [*(guarded(name) for name in head["columns"]), "Row", "Reason"]
+            csv.writer(file).writerows([header, *rows])
         say(f"Rows that were not taken are in {path}.", err=True)

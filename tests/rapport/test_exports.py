@@ -200,7 +200,7 @@ async def test_the_command_line_brings_and_writes_lists(lists: Lists, tmp_path: 
     def say(text: str, **_: Any) -> None:
         said.append(text)
 
-    path.write_text("email,name,What\na@x.de,Anna,1\nnonsense,Bo,2\n")
+    path.write_text("email,name,What,=1+1\na@x.de,Anna,1,\n=nonsense,Bo,2,-x\n")
     chosen = {**IMPORT, "mapped": ("What=customer_id",), "tags": ("list",), "errors": tmp_path / "errors.csv"}
     assert await import_file(lists.runtime, path, say, **{**chosen, "dry_run": True}) == 3
     assert await lists.rows("profiles") == [] and any("would be created" in line for line in said)
@@ -208,7 +208,8 @@ async def test_the_command_line_brings_and_writes_lists(lists: Lists, tmp_path: 
     (anna,) = await lists.rows("profiles")
     assert anna["tags"] == ["list"] and any("customer_id:1" in str(each) for each in await lists.rows("identities"))
     errors = list(csv.reader((tmp_path / "errors.csv").read_text("utf-8-sig").splitlines()))
-    assert errors[1] == ["nonsense", "Bo", "2", "3", "nonsense is no mail address."]
+    assert errors[0] == ["email", "name", "What", "'=1+1", "Row", "Reason"]
+    assert errors[1] == ["'=nonsense", "Bo", "2", "'-x", "3", "'=nonsense is no mail address."], "no formula anywhere"
     assert await export_file(lists.runtime, tmp_path / "out.jsonl", None, {}, say) == 0
     assert orjson.loads((tmp_path / "out.jsonl").read_bytes())["name"] == "Anna"
     assert await import_file(lists.runtime, tmp_path / "out.jsonl", say, **IMPORT) == 0

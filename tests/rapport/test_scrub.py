@@ -3,9 +3,11 @@ server of one's own into an empty one, after which an erased person is in no byt
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -159,3 +161,36 @@ async def test_a_server_of_ones_own_is_written_into_an_empty_one(tmp_path: Path,
         await scrub_into(old.mongo_url, new.mongo_url, "own", print)
     assert files_with(tmp_path / "present", canary), "must be findable before, or its absence proves nothing"
     assert not files_with(tmp_path / "empty", canary) and files_with(tmp_path / "empty", other)
+
+
+def asked(folder: Path, *words: str, **settings: str) -> tuple[int, str]:
+    """What `rapport scrub` answers to these words, in a process of its own: exit code and all it says."""
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2]), **settings}
+    done = subprocess.run(
+        [sys.executable, "-m", "rapport", "scrub", "--data", str(folder), *words], env=env, cwd=folder,
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.timeout(180)
+async def test_the_command_line_writes_anew_and_says_what_comes_next(
+    tmp_path: Path, two: tuple[Servers, Servers]
+) -> None:  # fmt: skip
+    old, new = two
+    async with AsyncMongoClient[dict[str, str]](old.mongo_url) as client:
+        await client.own.rows.insert_many([{"_id": "a"}, {"_id": "b"}])
+    own = {"RAPPORT_MONGO_URL": old.mongo_url, "RAPPORT_DATABASE": "own"}
+    code, said = await asyncio.to_thread(asked, tmp_path, **own)
+    assert code == 1 and "give an empty server with --into" in said
+    code, said = await asyncio.to_thread(asked, tmp_path, "--into", old.mongo_url, **own)
+    assert code == 1 and "is the one that is used now" in said
+    code, said = await asyncio.to_thread(asked, tmp_path, "--into", new.mongo_url, **own)
+    assert code == 0 and "2 documents in" in said and "Now set RAPPORT_MONGO_URL to the new server" in said
+    assert "Traceback" not in said and old.mongo_url not in said and new.mongo_url not in said
+    async with AsyncMongoClient[dict[str, str]](new.mongo_url) as client:
+        assert [row["_id"] async for row in client.own.rows.find({}).sort("_id", 1)] == ["a", "b"]
+    code, said = await asyncio.to_thread(asked, tmp_path, "--into", new.mongo_url, **own)
+    assert code == 1 and "has to be empty" in said
+    code, said = await asyncio.to_thread(asked, tmp_path, "--into", new.mongo_url)
+    assert code == 1 and "the private one needs no other" in said
