@@ -31,6 +31,7 @@ from profiles.store.erasures import ErasureStore
 from profiles.store.exports import ExportStore
 from profiles.store.privacy_requests import RequestStore
 from profiles.store.sheets import SheetStore
+from profiles.store.tags import TagStore
 from rapport.campaigning import Campaigns
 from rapport.holdings import all_holdings, colleagues_words
 from rapport.hooking import Hooks
@@ -56,7 +57,7 @@ def open_lists(plumbing: Plumbing, people: People, merger: Merger, privacy: Priv
         erased=privacy.erasures.named_since, erase=erase,
     )  # fmt: skip
     undoer = Undoer(
-        db, rows, profiles, people.consent, people.consents, people.events, clock,
+        db, rows, profiles, people.consent, people.consents, people.events, TagStore(db), clock,
         erase=erase, elsewhere=merger.elsewhere,
     )  # fmt: skip
     imports = Imports(

@@ -87,7 +87,9 @@ from profiles.consent_links import ConsentLinks
 from profiles.custom_fields import CustomFields
 from profiles.edit import ProfileEditor
 from profiles.events import EventStore
+from profiles.exports.book import AT_ONCE as EXPORTS_AT_ONCE
 from profiles.follow_up import FollowUps
+from profiles.imports.book import AT_ONCE as IMPORTS_AT_ONCE
 from profiles.lookups import Lookups
 from profiles.membership import SegmentBuilder, Segments
 from profiles.merge import Merger
@@ -313,8 +315,8 @@ class Runtime:
             Chore("forget files that nobody holds", 600, self.files.tidy),
             Chore("forget notes that were deleted", 600, self.notes.tidy),
             Chore("forget files that were taken off people", 600, self.profile_files.tidy),
-            Chore("carry imports on", 1, self.imports.drain),
-            Chore("write exports", 1, self.exports.drain),
+            *(Chore(f"carry imports on ({place})", 1, self.imports.carry_on) for place in range(IMPORTS_AT_ONCE)),
+            *(Chore(f"write exports ({place})", 1, self.exports.drain) for place in range(EXPORTS_AT_ONCE)),
             Chore("forget files of imports", 600, self.imports.tidy),
             Chore("forget files of exports", 600, self.exports.tidy),
             Chore("find the best arms of splits", 30, self.winners.decide),

@@ -37,6 +37,8 @@ from profiles.terms import Terms
 log = logging.getLogger(__name__)
 
 BATCH = 1000
+#: So many one worker writes side by side: a long one holds up no other.
+AT_ONCE = 2
 TOLD_EVERY_S = 1.0
 #: How long a file can be fetched.
 FILES_KEPT = timedelta(days=7)
@@ -64,7 +66,7 @@ class Exports:
         self._colleagues = colleagues
         self._terms = terms
         self._segment_key = segment_key
-        self._told_at = 0.0
+        self._told_at: dict[str, float] = {}
 
     # -- what people do --------------------------------------------------------------------------------------------
 
@@ -122,6 +124,7 @@ class Exports:
                 log.info("an export went on elsewhere", extra={"export": row["_id"]})
             except Unreadable as error:
                 await self._store.leave(row, {"state": "failed", "fault": str(error), "ended_at": self._clock()})
+            self._told_at.pop(row["_id"], None)
             await self._tell(row)
         return len(rows)
 
@@ -197,11 +200,11 @@ class Exports:
         await asyncio.to_thread(writer.write, rows)
 
     async def _tell_sometimes(self, row: Document) -> None:
-        if time.monotonic() - self._told_at > TOLD_EVERY_S:
+        if time.monotonic() - self._told_at.get(row["_id"], 0.0) > TOLD_EVERY_S:
+            self._told_at[row["_id"]] = time.monotonic()
             await self._tell(row)
 
     async def _tell(self, row: Document) -> None:
-        self._told_at = time.monotonic()
         await self._feed.append([Notice("export.updated", {"export_id": row["_id"]})])
 
     # -- tidying ---------------------------------------------------------------------------------------------------

@@ -55,6 +55,8 @@ log = logging.getLogger(__name__)
 
 WORKING = ("reading", "previewing", "running", "undoing")
 WAITING = ("mapping", "ready")
+#: So many one worker carries on side by side: a long list holds up no other.
+AT_ONCE = 4
 #: One turn of the drain lets others have theirs after this.
 TURN_S = 10.0
 READ_BATCH, LOOK_BATCH, RUN_BATCH, UNDO_BATCH = 1000, 500, 400, 200
@@ -97,7 +99,7 @@ class Imports:
         self._terms = terms
         self._region = region
         self._turn_s = turn_s
-        self._told_at = 0.0
+        self._told_at: dict[str, float] = {}
 
     # -- what people do --------------------------------------------------------------------------------------------
 
@@ -213,7 +215,14 @@ class Imports:
                 log.info("an import went on elsewhere", extra={"import": head["_id"]})
                 await self._tidy_after(head["_id"])
             await self._tell(head["_id"])
+            self._told_at.pop(head["_id"], None)
         return len(rows)
+
+    async def carry_on(self) -> None:
+        """Turn after turn until nothing is due: one of a worker's `AT_ONCE` places. Whose turn has ended stands behind
+        those who wait."""
+        while await self.drain():
+            pass
 
     async def finish(self, import_id: str, told: Callable[[Document], None] | None = None) -> Document:
         """Carry on until this import waits for somebody or has ended: for the command line."""
@@ -379,11 +388,11 @@ class Imports:
         await self._tell_sometimes(head)
 
     async def _tell_sometimes(self, head: Document) -> None:
-        if time.monotonic() - self._told_at > TOLD_EVERY_S:
+        if time.monotonic() - self._told_at.get(head["_id"], 0.0) > TOLD_EVERY_S:
+            self._told_at[head["_id"]] = time.monotonic()
             await self._tell(head["_id"])
 
     async def _tell(self, import_id: str) -> None:
-        self._told_at = time.monotonic()
         await self._feed.append([Notice("import.updated", {"import_id": import_id})])
 
     # -- tidying ---------------------------------------------------------------------------------------------------

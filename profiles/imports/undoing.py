@@ -26,6 +26,7 @@ from profiles.store.consents import ConsentStore
 from profiles.store.events import EventStore
 from profiles.store.imports import ImportStore
 from profiles.store.profiles import ProfileStore
+from profiles.store.tags import TagStore
 from profiles.survivorship import tokens_of
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class Undoer:
 
     def __init__(
         self, database: Database, store: ImportStore, profiles: ProfileStore, consent: Consent, consents: ConsentStore,
-        events: EventStore, clock: Clock, *, erase: Erase, elsewhere: Elsewhere,
+        events: EventStore, tags: TagStore, clock: Clock, *, erase: Erase, elsewhere: Elsewhere,
     ) -> None:  # fmt: skip
         """`elsewhere`: which of these people have anything outside of this package."""
         self._database = database
@@ -49,6 +50,7 @@ class Undoer:
         self._consent = consent
         self._consents = consents
         self._events = events
+        self._tags = tags
         self._clock = clock
         self._erase = erase
         self._elsewhere = elsewhere
@@ -61,6 +63,7 @@ class Undoer:
             await self._database.in_transaction(partial(self._restore, head, changed))
             await self._profiles.refresh_reach([row["profile_id"] for row in changed])
         await self._remove(head, created)
+        await self._forget_tags(head, rows)
         counts = dict(head["undo_counts"])
         for row in rows:
             if row["outcome"] in ("created", "updated", "repeated"):
@@ -69,6 +72,11 @@ class Undoer:
         if not await self._store.note(head, progress):
             raise LeaseLost
         head.update(progress)
+
+    async def _forget_tags(self, head: Document, rows: Sequence[Document]) -> None:
+        """Tags that came into the space with the import, and that nobody has now."""
+        for tag in {tag for row in rows for tag in row.get("tags_added", ())}:
+            await self._tags.forget(tag, since=head["started_at"])
 
     # -- who was created -------------------------------------------------------------------------------------------
 

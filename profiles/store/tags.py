@@ -84,10 +84,10 @@ class TagStore:
         """How many people have it, counted in the index and no further than `cap`."""
         return await self._people.count_documents({"tags": tag}, limit=cap, maxTimeMS=LOOK_MS)
 
-    async def forget(self, tag: str) -> None:
-        """Take a name that nobody has out of the space."""
+    async def forget(self, tag: str, *, since: datetime | None = None) -> None:
+        """Take a name that nobody has out of the space; `since`: only one that came into it no earlier."""
         if await self.count(tag, 1) == 0:
-            await self._tags.delete_one({"_id": tag})
+            await self._tags.delete_one({"_id": tag, **({"at": {"$gte": since}} if since else {})})
 
     async def holders(self, tag: str, limit: int) -> list[Document]:
         """Some people who have it: `{_id, tags}`."""

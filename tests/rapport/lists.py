@@ -89,7 +89,7 @@ class Lists:
 
     async def empty(self) -> None:
         for name in ("profiles", "identities", "consents", "consent_groups", "events", "suggestions", "imports",
-                     "import_rows", "exports", "messages", "conversations"):  # fmt: skip
+                     "import_rows", "exports", "tags", "messages", "conversations"):  # fmt: skip
             await self.runtime.db.collection(name).delete_many({})
 
 

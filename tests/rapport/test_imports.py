@@ -19,6 +19,7 @@ from inbox.incoming import Arrival
 from profiles.consent import ConsentAct
 from profiles.consent_groups import GroupInput
 from profiles.edit import ProfileInput, ProfilePatch
+from profiles.imports.book import AT_ONCE
 from profiles.imports.carrying import Carrier
 from profiles.imports.mapping import ImportMapping, guessed
 from profiles.models import IdentityRef
@@ -231,6 +232,22 @@ async def test_an_import_that_was_taken_back_was_never_there(lists: Lists) -> No
     assert len(await lists.rows("import_rows")) == 1
     with pytest.raises(Conflict):
         await lists.runtime.imports.undo(head["_id"], "usr_x")
+
+
+async def test_tags_that_came_with_it_go_with_it(lists: Lists) -> None:
+    """Those that somebody has, or that were there before, stay."""
+    tags = lists.runtime.tags
+    who = await known(lists, identities=["email:old@x.de"], tags=["vip", "unused"])
+    await tags.gather()
+    await lists.runtime.editor.patch(who, ProfilePatch(remove_tags=["unused"]))
+    head = await lists.imported(PEOPLE.replace("tea, vip", "tea, vip, unused"), tags=["spring list"])
+    await tags.gather()
+    assert [each.name for each in (await tags.page()).data] == ["spring list", "tea", "unused", "vip", "茶"]
+    bo = await lists.person(name="Bo")
+    await lists.runtime.editor.patch(bo["_id"], ProfilePatch(attributes={"note": "kept"}))
+    await lists.undone(head)
+    left = {each.name: each.count for each in (await tags.page()).data}
+    assert left == {"spring list": 1, "unused": 0, "vip": 1}, "Bo was changed since, and keeps it"
 
 
 async def test_what_was_changed_since_stays_and_is_told(lists: Lists) -> None:
@@ -534,6 +551,44 @@ async def test_kill_9_in_the_middle_of_a_run_and_of_its_undo(lists: Lists, serve
     await killed_after(lists, servers, "undo_counts", 200)
     head = await lists.runtime.imports.finish(head["_id"])
     assert head["state"] == "undone" and await lists.rows("profiles") == [] == await lists.rows("identities")
+
+
+async def test_a_slow_list_holds_up_no_other(lists: Lists, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each worker has places for several, and whose turn has ended stands behind those who wait."""
+    slow, quick = await lists.looked(many(450)), await lists.looked("email\nquick@x.de\n")
+    carry, go_on = Carrier.carry, asyncio.Event()
+
+    async def slowly(self: Carrier, batch: Any) -> None:
+        if batch.head["_id"] == slow["_id"]:
+            await go_on.wait()
+        await carry(self, batch)
+
+    async def ticking(do: Any) -> None:
+        while True:
+            await do()
+            await asyncio.sleep(0.02)
+
+    async def done(head: dict[str, Any]) -> None:
+        async with asyncio.timeout(60):
+            while (await lists.runtime.imports.get(head["_id"]))["state"] != "done":
+                await asyncio.sleep(0.02)
+
+    monkeypatch.setattr(Carrier, "carry", slowly)
+    for head in (slow, quick):
+        await lists.runtime.imports.run(head["_id"])
+    places = [each.do for each in lists.runtime.chores() if each.name.startswith("carry imports on")]
+    assert len(places) == AT_ONCE > 1
+    ticks = [asyncio.create_task(ticking(do)) for do in places]
+    try:
+        await done(quick)
+        assert (await lists.runtime.imports.get(slow["_id"]))["state"] == "running"
+        go_on.set()
+        await done(slow)
+    finally:
+        for each in ticks:
+            each.cancel()
+        await asyncio.wait(ticks)
+    assert len(await lists.rows("profiles")) == 451 and len(await lists.rows("identities")) == 3 * 450 + 1
 
 
 async def test_two_workers_carry_on_one_import_without_doubling(lists: Lists) -> None:
