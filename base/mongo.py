@@ -45,7 +45,7 @@ from pymongo.errors import (
     ServerSelectionTimeoutError,
     WaitQueueTimeoutError,
 )
-from pymongo.operations import InsertOne, UpdateMany, UpdateOne
+from pymongo.operations import DeleteOne, InsertOne, UpdateMany, UpdateOne
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -92,9 +92,9 @@ _THERE_ALREADY = 48
 
 __all__ = [
     "ASCENDING", "BY_ID", "DESCENDING", "DUTY", "LOOK_MS", "UNAVAILABLE", "WAIT_MS", "Bucket", "BulkWriteError",
-    "Collection", "Database", "Document", "DuplicateKeyError", "ExecutionTimeout", "IndexModel", "Indexes", "InsertOne",
-    "OperationFailure", "Session", "UpdateMany", "UpdateOne", "changed_in_parts", "duplicates_only", "in_time",
-    "inserted_apart_from_duplicates", "whole",
+    "Collection", "Database", "DeleteOne", "Document", "DuplicateKeyError", "ExecutionTimeout", "IndexModel", "Indexes",
+    "InsertOne", "OperationFailure", "Session", "UpdateMany", "UpdateOne", "changed_in_parts", "duplicates_only",
+    "in_time", "inserted_apart_from_duplicates", "whole",
 ]  # fmt: skip
 
 

@@ -22,8 +22,9 @@ from inbox.consequences import Consequences
 from inbox.effects import send_event
 from inbox.incoming import thread_key
 from inbox.models import line_id, send_of
-from inbox.outbox import still_waiting
+from inbox.outbox import still_waiting, unanswered
 from inbox.receipts import Receipts
+from inbox.sla.clocks import SlaClocks
 from inbox.sources import SendSource
 from inbox.standing import SHOWN
 from inbox.store import ConversationStore, MessageStore, SendStore
@@ -41,8 +42,8 @@ class Aftermath:
 
     def __init__(
         self, sends: SendStore, messages: MessageStore, conversations: ConversationStore, channels: ChannelStore,
-        registry: Registry, receipts: Receipts, consequences: Consequences, events: EventStore, feed: Feed,
-        doorbell: Doorbell, sources: Mapping[str, SendSource], clock: Clock,
+        registry: Registry, receipts: Receipts, consequences: Consequences, events: EventStore, sla: SlaClocks,
+        feed: Feed, doorbell: Doorbell, sources: Mapping[str, SendSource], clock: Clock,
     ) -> None:  # fmt: skip
         self._sends = sends
         self._messages = messages
@@ -52,6 +53,7 @@ class Aftermath:
         self._receipts = receipts
         self._consequences = consequences
         self._events = events
+        self._sla = sla
         self._feed = feed
         self._doorbell = doorbell
         self._sources = sources
@@ -100,6 +102,7 @@ class Aftermath:
         await self._consequences.draw([case for row in rows if (case := _failure_of(row))])
         await self._messages.write([change for row in rows if (change := _line_change(row))])
         await self._conversations.write(await self._conversation_changes(rows))
+        await self._sla.refresh([row["conversation_id"] for row in rows if _moves_clocks(row)])
         await self._events.record([event for row in rows if (event := _event_of(row))])
         await self._tell_sources(rows)
         await self._receipts.catch_up([row for row in rows if row["state"] != "skipped"])
@@ -133,7 +136,7 @@ class Aftermath:
             if not row.get("conversation_id"):
                 continue
             if row["state"] in ("failed", "skipped"):
-                changes += still_waiting(row)
+                changes += [*still_waiting(row), *unanswered(row)]
             elif row["state"] == "accepted":
                 changes += await self._sent_in(row)
         return changes
@@ -162,6 +165,12 @@ class Aftermath:
             source = self._sources.get(kind)
             if source is not None:
                 await source.settled([send_of(row) for row in group])
+
+
+def _moves_clocks(row: Document) -> bool:
+    """Whether this result may have changed since when a customer waits."""
+    is_reply = row["source"]["kind"] == "reply" and bool(row.get("conversation_id"))
+    return is_reply and (bool(row.get("scheduled")) or row["state"] in ("failed", "skipped"))
 
 
 def _failure_of(row: Document) -> tuple[Document, Failure, str | None] | None:

@@ -14,6 +14,7 @@ from inbox.drafts import DraftKey, taken_back
 from inbox.models import Actor, ChosenFile, Enclosed, Message, ReplyInput, message_of, send_of
 from inbox.outbox import Outbox, line_notice, require_possible, still_waiting
 from inbox.placing import preview
+from inbox.sla.clocks import SlaClocks
 from inbox.sources import from_content
 from inbox.store import ConversationStore, DraftStore, MessageStore, SendStore
 
@@ -26,7 +27,7 @@ class Afterthoughts:
 
     def __init__(
         self, database: Database, conversations: ConversationStore, messages: MessageStore, sends: SendStore,
-        drafts: DraftStore, outbox: Outbox, feed: Feed, doorbell: Doorbell, clock: Clock,
+        drafts: DraftStore, outbox: Outbox, sla: SlaClocks, feed: Feed, doorbell: Doorbell, clock: Clock,
     ) -> None:  # fmt: skip
         self._database = database
         self._conversations = conversations
@@ -34,6 +35,7 @@ class Afterthoughts:
         self._sends = sends
         self._drafts = drafts
         self._outbox = outbox
+        self._sla = sla
         self._feed = feed
         self._doorbell = doorbell
         self._clock = clock
@@ -57,6 +59,7 @@ class Afterthoughts:
             gone = {"text": "", "attachments": "", "due_at": ""}
             after = await self._messages.change(message_id, {"$set": change, "$unset": gone}, session)
             await self._conversations.write(await self._as_if_unsaid(line, send, session), session)
+            await self._sla.refresh_within(line["conversation_id"], session)
             if line.get("retry_of"):
                 await self._messages.change(line["retry_of"], {"$unset": {"retried_by": ""}}, session)
             if agent.id:

@@ -25,6 +25,7 @@ from inbox.models import (
     conversation_of,
 )
 from inbox.outbox import Outbox
+from inbox.sla.clocks import SlaClocks, clocks_of, with_clocks
 from inbox.store import ConversationStore, MessageStore
 from profiles.events import EventStore, NewEvent
 
@@ -59,13 +60,14 @@ class ConversationActions:
 
     def __init__(
         self, database: Database, conversations: ConversationStore, messages: MessageStore, events: EventStore,
-        outbox: Outbox, feed: Feed, doorbell: Doorbell, clock: Clock,
+        outbox: Outbox, sla: SlaClocks, feed: Feed, doorbell: Doorbell, clock: Clock,
     ) -> None:  # fmt: skip
         self._database = database
         self._conversations = conversations
         self._messages = messages
         self._events = events
         self._outbox = outbox
+        self._sla = sla
         self._feed = feed
         self._doorbell = doorbell
         self._clock = clock
@@ -216,10 +218,12 @@ class ConversationActions:
         update: Document = {"$set": {**act.set, "updated_at": now}, "$inc": {"seq": 1 if line else 0}}
         if act.unset:
             update["$unset"] = dict.fromkeys(act.unset, "")
+        update = with_clocks(update, row, await self._sla.terms(), now)
 
         async def work(session: Session) -> Document | None:
             after = await self._conversations.change_one(row, update, session)
             if after is not None:
+                await self._sla.watch([(row, clocks_of(update, row))], session)
                 await self._messages.insert([line] if line else [], session)
                 await self._events.record(events, session)
             return after

@@ -165,6 +165,27 @@ class LastMessage(_Record):
     author: Author
 
 
+class SlaClock(_Record):
+    """One thing that was promised and is not done yet. Without a due time it stands still (`left_s` of open time are
+    left), or its hours never open."""
+
+    target: Literal["first_response", "next_response", "resolution"]
+    since: datetime
+    due_at: datetime | None = None
+    soon_at: datetime | None = None
+    left_s: float | None = None
+
+
+class Sla(_Record):
+    """What was promised in a conversation. `due_at` is the earliest end; past, it is breached."""
+
+    policy_id: str | None = None
+    clocks: tuple[SlaClock, ...] = ()
+    paused: bool = False
+    due_at: datetime | None = None
+    soon_at: datetime | None = None
+
+
 class Conversation(_Record):
     """A thread with one identity on one channel account. Replies go to that identity for ever."""
 
@@ -190,6 +211,7 @@ class Conversation(_Record):
     unread: int = 0
     message_count: int = 0
     seq: int = 0
+    sla: Sla | None = None
     last_inbound_at: datetime | None = None
     group_id: str | None = None
     created_at: datetime

@@ -26,6 +26,7 @@ from inbox.placing import preview
 from inbox.policy import window_objection
 from inbox.quota import with_quota
 from inbox.reply_token import make_reply_token
+from inbox.sla.clocks import SlaClocks, clocks_of, with_clocks
 from inbox.sources import written
 from inbox.store import ConversationStore, DraftStore, MessageStore, SendStore
 from inbox.store.files import BlobGone
@@ -55,7 +56,7 @@ class Outbox:
     def __init__(
         self, database: Database, conversations: ConversationStore, messages: MessageStore, sends: SendStore,
         drafts: DraftStore, profiles: ProfileStore, channels: ChannelStore, registry: Registry,
-        enclosures: Enclosures, answering: Answering, feed: Feed, doorbell: Doorbell, clock: Clock, *,
+        enclosures: Enclosures, answering: Answering, sla: SlaClocks, feed: Feed, doorbell: Doorbell, clock: Clock, *,
         reply_key: str | bytes | None = None,
     ) -> None:  # fmt: skip
         """`reply_key` signs the reply addresses of mails; None: they carry none."""
@@ -69,6 +70,7 @@ class Outbox:
         self._registry = registry
         self._enclosures = enclosures
         self._answering = answering
+        self._sla = sla
         self._feed = feed
         self._doorbell = doorbell
         self._clock = clock
@@ -157,11 +159,13 @@ class Outbox:
             line |= {"send_id": send["_id"], "status": "queued", "status_rank": 0, "status_history": []}
             line |= {"due_at": send["due_at"]} if send["due_at"] > now else {}
         update = _effect(row, line, now, later=reply.send_at is not None and reply.send_at > now)
+        update = with_clocks(update, row, await self._sla.terms(), now)
         draft = DraftKey(row["_id"], agent.id or "", "note" if reply.note else "reply")
 
         async def work(session: Session) -> bool:
             if await self._conversations.change_one(row, update, session) is None:
                 return False
+            await self._sla.watch([(row, clocks_of(update, row))], session)
             await self._messages.insert([line], session, files)
             await self._sends.add([send] if send else [], session)
             if clears_draft:
@@ -292,6 +296,15 @@ def still_waiting(send: Document) -> list[tuple[Document, Document]]:
     return [(where, {"$set": {"waiting_since": send["waited_since"]}})]
 
 
+def unanswered(send: Document) -> list[tuple[Document, Document]]:
+    """A reply failed: when it was the first and nobody has written since, nobody has answered yet."""
+    if send["source"]["kind"] != "reply":
+        return []
+    where = dict.fromkeys(("first_reply_id", "last_reply_id"), send["message_id"])
+    gone = {"first_reply_at": "", "first_reply_id": ""}
+    return [({"_id": send["conversation_id"], **where}, {"$unset": gone})]
+
+
 def _require_content(reply: ReplyInput) -> None:
     has_text = bool(reply.text and reply.text.strip())
     if not (has_text or reply.attachments or reply.template):
@@ -328,13 +341,13 @@ def _line(row: Document, agent: Actor, reply: ReplyInput, client_key: str, now: 
 
 
 def _effect(row: Document, line: Document, now: datetime, *, later: bool) -> Document:
-    """What an agent's line does to its conversation. What is only to be sent later answers nobody yet."""
+    """What a line does to its conversation. What is only to be sent later answers nobody yet, nor does a machine."""
     change: Document = {"updated_at": now}
     update: Document = {"$inc": {"seq": 1, "message_count": 1}, "$set": change}
     if later:
         return update
     change |= {"last_message": preview(line), "last_activity_at": max(now, row["last_activity_at"])}
-    if line["direction"] == "out":
+    if line["direction"] == "out" and line["author"]["type"] == "agent":
         change |= {"last_reply_id": line["_id"], "last_reply_at": now}
         update["$unset"] = {"waiting_since": ""}
         if not row.get("first_reply_at"):

@@ -38,6 +38,7 @@ from inbox.incoming import Arrival, Line, believable, cleaned, dedupe_of, mail_i
 from inbox.placing import Found, Placement, carry_out, new_row, placed, slot_of
 from inbox.receipts import Receipts
 from inbox.reply_token import verify_reply_token
+from inbox.sla.clocks import SlaClocks, clocks_of, with_clocks
 from inbox.store import ConversationStore, MessageStore, SendStore
 from profiles.consent import Consent
 from profiles.events import EventStore
@@ -109,8 +110,8 @@ class Receiver:
 
     def __init__(
         self, database: Database, conversations: ConversationStore, messages: MessageStore, sends: SendStore,
-        changes: Changes, receipts: Receipts, resolver: Resolver, consent: Consent, events: EventStore, feed: Feed,
-        doorbell: Doorbell, clock: Clock, *, reply_keys: Sequence[str | bytes] = (),
+        changes: Changes, receipts: Receipts, resolver: Resolver, consent: Consent, events: EventStore, sla: SlaClocks,
+        feed: Feed, doorbell: Doorbell, clock: Clock, *, reply_keys: Sequence[str | bytes] = (),
         reopen_within: timedelta = REOPEN_WITHIN,
     ) -> None:  # fmt: skip
         """`reply_keys`: what signs reply addresses, newest first."""
@@ -123,6 +124,7 @@ class Receiver:
         self._resolver = resolver
         self._consent = consent
         self._events = events
+        self._sla = sla
         self._feed = feed
         self._doorbell = doorbell
         self._clock = clock
@@ -281,13 +283,17 @@ class Receiver:
         now = self._clock()
         for line in lines:
             line.row, line.files = message_row(line, now)
-        found = await self._found(lines, now)
+        found, terms = await self._found(lines, now), await self._sla.terms()
         placements = placed(lines, found)
         for placement in placements:
             if placement.must_look_for_waiting:
                 row = await self._messages.latest(placement.row["_id"], ["in"], after=placement.answered_at)
                 placement.next_waiting = row["provider_at"] if row else None
             carry_out(placement, now, found.known)
+            if placement.created:
+                placement.row |= with_clocks({}, placement.row, terms, now).get("$set", {})
+            else:
+                placement.update = with_clocks(placement.update, placement.row, terms, now)
         return placements
 
     async def _found(self, lines: Sequence[Line], now: datetime) -> Found:
@@ -344,6 +350,7 @@ class Receiver:
             raise _Contended
         created = [placement for placement in placements if placement.created]
         await self._conversations.insert([new_row(placement) for placement in created], session)
+        await self._sla.watch([_clocks_of(placement) for placement in placements], session)
         rows = [line.row for placement in placements for line in placement.lines]
         rows += [row for placement in placements for row in placement.system]
         files = [file for placement in placements for line in placement.lines for file in line.files]
@@ -404,6 +411,13 @@ def _is_clash(error: Exception) -> bool:
 
 def _is_transient(error: OperationFailure) -> bool:
     return error.has_error_label("TransientTransactionError") or error.code in (112, 251)
+
+
+def _clocks_of(placement: Placement) -> tuple[Document, Document | None]:
+    """A conversation as it was read, or is to be, and its clocks after this batch."""
+    if placement.created:
+        return {"_id": placement.row["_id"]}, placement.row.get("sla")
+    return placement.row, clocks_of(placement.update, placement.row)
 
 
 def _notices(placement: Placement) -> list[Notice]:

@@ -33,6 +33,9 @@ from inbox.profile_files import ProfileFiles
 from inbox.receipts import Receipts
 from inbox.receive import REOPEN_WITHIN, Receiver
 from inbox.recovery import Recovery
+from inbox.sla.clocks import SlaClocks
+from inbox.sla.policies import SlaPolicies
+from inbox.sla.watching import SlaWatch
 from inbox.sources import SendSource, WrittenByHand
 from inbox.store import (
     AnsweringStore,
@@ -42,9 +45,11 @@ from inbox.store import (
     HoursStore,
     MarkStore,
     MessageStore,
+    PolicyStore,
     SendStore,
     ViewStore,
     ViewTallyStore,
+    WatchStore,
 )
 from inbox.store.sends import LEASE_S
 from inbox.views import Views
@@ -77,6 +82,9 @@ class Inbox:
     finding: Finding
     views: Views
     counting: Counting
+    sla_policies: SlaPolicies
+    sla_clocks: SlaClocks
+    sla_watch: SlaWatch
 
 
 def open_inbox(
@@ -96,14 +104,17 @@ def open_inbox(
         sends, messages, EarlyStore(database, "receipts_early"), resolver, consequences, events, feed, doorbell, clock
     )
     changes = Changes(messages, conversations, EarlyStore(database, "changes_early"), feed, clock)
+    business_hours, watch = BusinessHours(HoursStore(database, clock)), WatchStore(database)
+    sla_policies = SlaPolicies(PolicyStore(database, clock), business_hours, channels)
+    sla = SlaClocks(database, conversations, sla_policies, business_hours, watch, clock)
     receiver = Receiver(
-        database, conversations, messages, sends, changes, receipts, resolver, consent, events, feed, doorbell, clock,
-        reply_keys=reply_keys, reopen_within=reopen_within,
+        database, conversations, messages, sends, changes, receipts, resolver, consent, events, sla, feed, doorbell,
+        clock, reply_keys=reply_keys, reopen_within=reopen_within,
     )  # fmt: skip
     drafts, answering = DraftStore(database, clock), Answering(AnsweringStore(database))
     outbox = Outbox(
         database, conversations, messages, sends, drafts, profiles, channels, registry, enclosures, answering,
-        feed, doorbell, clock, reply_key=reply_keys[0] if reply_keys else None,
+        sla, feed, doorbell, clock, reply_key=reply_keys[0] if reply_keys else None,
     )  # fmt: skip
     presence, views = Presence(bus), ViewStore(database, clock)
     continuity = Continuity(
@@ -118,16 +129,19 @@ def open_inbox(
         in_flight=in_flight, call_timeout_s=call_timeout_s,
     )  # fmt: skip
     aftermath = Aftermath(
-        sends, messages, conversations, channels, registry, receipts, consequences, events, feed, doorbell, sources,
-        clock,
+        sends, messages, conversations, channels, registry, receipts, consequences, events, sla, feed, doorbell,
+        sources, clock,
     )  # fmt: skip
     recovery = Recovery(sends, channels, registry, receipts, aftermath, clock)
     delivery = Delivery(sends, channels, registry, handover, aftermath, recovery, sources, clock)
-    afterthoughts = Afterthoughts(database, conversations, messages, sends, drafts, outbox, feed, doorbell, clock)
-    actions = ConversationActions(database, conversations, messages, events, outbox, feed, doorbell, clock)
+    afterthoughts = Afterthoughts(
+        database, conversations, messages, sends, drafts, outbox, sla, feed, doorbell, clock
+    )  # fmt: skip
+    actions = ConversationActions(database, conversations, messages, events, outbox, sla, feed, doorbell, clock)
     return Inbox(
         conversations, messages, sends, receiver, receipts, outbox, delivery, actions, files, continuity, presence,
         ProfileFiles(messages.files, messages, profiles, events, clock), drafts, afterthoughts, answering,
-        BusinessHours(HoursStore(database, clock)), Finding(conversations, profiles), Views(views),
+        business_hours, Finding(conversations, profiles), Views(views),
         Counting(database, ViewTallyStore(database), MarkStore(database), views, clock, time_zone=time_zone),
+        sla_policies, sla, SlaWatch(database, conversations, watch, sla, events, feed, doorbell, clock),
     )  # fmt: skip

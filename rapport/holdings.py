@@ -70,6 +70,9 @@ IMPERSONAL = {
     "sessions": "colleagues who are signed in",
     "split_winners": "which arm of a split has won, and by what numbers",
     "stopped_steps": "steps of journeys at which too much failed",
+    "sla_policies": "by when customers are to be answered",
+    "sla_rounds": "how far reckoning that anew has got",
+    "sla_watch": "when a conversation is to be looked at, by its id",
     "snippet_revisions": "every wording a snippet ever had",
     "snippets": "parts of texts before anybody's name is put in",
     "takings": "how many orders a journey or broadcast has brought, and how much money",
@@ -132,6 +135,7 @@ def colleagues_words(database: Database) -> tuple[Written, ...]:
         Texts(database, "webhook_endpoints", fields=("description",)),
         Texts(database, "business_hours"),
         Texts(database, "views"),
+        Texts(database, "sla_policies", fields=("name", "reach")),
     )  # fmt: skip
 
 

@@ -75,6 +75,9 @@ from inbox.profile_files import ProfileFiles
 from inbox.receipts import Receipts
 from inbox.receive import Receiver
 from inbox.room import Inbox, open_inbox
+from inbox.sla.clocks import SlaClocks
+from inbox.sla.policies import SlaPolicies
+from inbox.sla.watching import SlaWatch
 from inbox.store import ConversationStore, DraftStore, MessageStore, SendStore
 from inbox.store.messages import WITH_TEXT as MESSAGES_WITH_TEXT
 from inbox.views import Views
@@ -197,6 +200,9 @@ class Runtime:
         self.finding: Finding = inbox.finding
         self.views: Views = inbox.views
         self.counting: Counting = inbox.counting
+        self.sla_policies: SlaPolicies = inbox.sla_policies
+        self.sla_clocks: SlaClocks = inbox.sla_clocks
+        self.sla_watch: SlaWatch = inbox.sla_watch
         self.afterthoughts: Afterthoughts = inbox.afterthoughts
         self.delivery: Delivery = inbox.delivery
         self.files: Files = inbox.files
@@ -283,6 +289,8 @@ class Runtime:
             Chore("keep the counts of views", 0.5, self.counting.keep),
             Chore("compare the counts of views", 600, self.counting.compare),
             Chore("wake snoozed conversations", 5, self.desk_actions.wake_due),
+            Chore("tell of promises that are due", 1, self.sla_watch.drain),
+            Chore("reckon promises anew", 1, self.sla_watch.renew),
             Chore("enlist accounts that have to be asked", 15, self.polling.enlist),
             Chore("enlist accounts with approved templates", 60, self.template_fetching.enlist),
             Chore("fetch approved templates", 5, self.template_fetching.drain),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -96,14 +96,22 @@ class BusinessHours:
         calendar = await self._calendar(hours_id)
         return at if calendar is None else calendar.opens_at(at)
 
+    async def calendars(self, hours_ids: Collection[str]) -> dict[str, tuple[int, Calendar]]:
+        """Those of them that stand, each with its revision."""
+        rows = [row for row in await self._store.all() if row["_id"] in hours_ids]
+        return {row["_id"]: (row["rev"], self._read(row)) for row in rows}
+
     async def _calendar(self, hours_id: str) -> Calendar | None:
         row = await self._store.get(hours_id)
         if row is None:
             self._calendars.pop(hours_id, None)
             return None
-        known = self._calendars.get(hours_id)
+        return self._read(row)
+
+    def _read(self, row: Document) -> Calendar:
+        known = self._calendars.get(row["_id"])
         if known is None or known[0] != row["rev"]:
-            known = self._calendars[hours_id] = row["rev"], _hours(row).calendar()
+            known = self._calendars[row["_id"]] = row["rev"], _hours(row).calendar()
         return known[1]
 
 

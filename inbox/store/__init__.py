@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base.mongo import Indexes
-from inbox.store import conversations, drafts, early, files, hours, messages, sends, tallies, views
+from inbox.store import conversations, drafts, early, files, hours, messages, sends, sla, tallies, views
 from inbox.store.answering import AnsweringStore
 from inbox.store.conversations import ConversationRoom, ConversationStore
 from inbox.store.drafts import DraftStore
@@ -13,15 +13,17 @@ from inbox.store.hours import HoursStore
 from inbox.store.mailings import MailingStore
 from inbox.store.messages import MessageStore
 from inbox.store.sends import SendStore
+from inbox.store.sla import PolicyStore, WatchStore
 from inbox.store.tallies import MarkStore, ViewTallyStore
 from inbox.store.views import ViewStore
 
 INDEXES: Indexes = {
     **conversations.INDEXES, **messages.INDEXES, **sends.INDEXES, **early.INDEXES, **files.INDEXES,
-    **drafts.INDEXES, **hours.INDEXES, **views.INDEXES, **tallies.INDEXES,
+    **drafts.INDEXES, **hours.INDEXES, **views.INDEXES, **tallies.INDEXES, **sla.INDEXES,
 }  # fmt: skip
 
 __all__ = [
     "INDEXES", "AnsweringStore", "ConversationRoom", "ConversationStore", "DraftStore", "EarlyStore", "FileRoom",
-    "FileStore", "HoursStore", "MailingStore", "MarkStore", "MessageStore", "SendStore", "ViewStore", "ViewTallyStore",
+    "FileStore", "HoursStore", "MailingStore", "MarkStore", "MessageStore", "PolicyStore", "SendStore", "ViewStore",
+    "ViewTallyStore", "WatchStore",
 ]  # fmt: skip

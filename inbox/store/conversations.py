@@ -22,21 +22,24 @@ from profiles.search import search_tokens
 from profiles.store.belongings import Belongings
 from profiles.store.holdings import Held
 
-Sort = Literal["last_activity", "waiting", "created", "priority"]
+#: What was promised is late, or will be soon.
+Due = Literal["soon", "breached"]
+Sort = Literal["last_activity", "waiting", "created", "priority", "sla"]
 #: Sort → field and direction (+1 rising). All end in `_id`, so that a page ends at one row exactly.
 SORTS: Mapping[str, tuple[str, int]] = {
     "last_activity": ("last_activity_at", DESCENDING),
     "waiting": ("waiting_since", ASCENDING),
     "created": ("created_at", DESCENDING),
     "priority": ("priority_rank", DESCENDING),
+    "sla": ("sla.due_at", ASCENDING),
 }
 
 
 _LATEST = [("last_activity_at", DESCENDING), ("_id", DESCENDING)]
 
 #: Few, because every message changes its conversation, and in a transaction each index costs that update about
-#: 0.04 ms of the server (measured 2026-11-22), whether its own fields changed or not. Views by channel, team and
-#: priority walk `by_status` from its newest end; what only few rows have is sorted in memory.
+#: 0.04 ms of the server (measured 2026-11-22), whether its own fields changed or not. Views by channel, team,
+#: priority and what is due walk `by_status` from its newest end; what only few rows have is sorted in memory.
 INDEXES: Indexes = {
     "conversations": [
         IndexModel(
@@ -110,15 +113,18 @@ class ConversationStore:
 
     async def page(
         self, wanted: ConversationFilter, *, sort: Sort = "last_activity", limit: int | None = None,
-        cursor: str | None = None,
+        cursor: str | None = None, sla: Due | None = None,
     ) -> Page[Conversation]:  # fmt: skip
         """A part of the list. `sort="waiting"` shows only those where a customer waits, the longest first;
-        `sort="priority"` without a status only those that are not closed."""
+        `sort="priority"` without a status only those that are not closed; `sort="sla"` only those in which something
+        promised is due, the earliest first. `sla` asks for those in which it is overdue, or soon due."""
         field, direction = SORTS[sort]
-        asked = condition(wanted)
+        asked = {**condition(wanted), **(_due(sla, self._clock()) if sla else {})}
         if sort == "waiting":
             asked["waiting_since"] = {"$exists": True}
-        if sort == "priority" and not wanted.view.status:
+        if sort == "sla":
+            asked.setdefault("sla.due_at", {"$exists": True})
+        if (sort in ("priority", "sla") or sla) and not wanted.view.status:
             asked["status"] = {"$in": ["open", "pending", "snoozed"]}
         size = bounded(limit)
         rows = self._rows.find({"$and": [asked, _beyond(sort, cursor)]})
@@ -148,6 +154,16 @@ class ConversationStore:
     async def known(self, identity_ids: Iterable[str]) -> set[str]:
         """Which of these identities ever had a conversation. One index entry per identity."""
         return set(await self._rows.distinct("identity_id", {"identity_id": {"$in": list(identity_ids)}}))
+
+    async def open_after(self, identity_id: str, limit: int) -> list[Document]:
+        """Some open conversations, all of each identity, in the order of identities; those after this one."""
+        wanted = {"open": True, "identity_id": {"$gt": identity_id}}
+        rows = await self._rows.find(wanted).sort("identity_id", ASCENDING).limit(limit).hint("one_open").to_list(None)
+        if len(rows) < limit:
+            return rows
+        last = rows[-1]["identity_id"]
+        same = self._rows.find({"open": True, "identity_id": last}).hint("one_open")
+        return [row for row in rows if row["identity_id"] != last] + await same.to_list(None)
 
     async def of_identities(self, identity_ids: Iterable[str], channel_id: str, limit: int = 50) -> list[Document]:
         """Private threads of these identities on one account, the newest first."""
@@ -341,5 +357,11 @@ def _beyond(sort: Sort, cursor: str | None) -> Document:
 
 
 def _cursor_at(row: Document, sort: Sort) -> str:
-    value = row[SORTS[sort][0]]
+    value = row["sla"]["due_at"] if sort == "sla" else row[SORTS[sort][0]]
     return write_cursor(value if isinstance(value, datetime) else str(value), row["_id"])
+
+
+def _due(sla: Due, now: datetime) -> Document:
+    if sla == "breached":
+        return {"sla.due_at": {"$lte": now}}
+    return {"sla.soon_at": {"$lte": now}, "sla.due_at": {"$gt": now}}

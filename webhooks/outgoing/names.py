@@ -40,7 +40,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "file": ("attached", "removed", "restored"),
     "csat": ("submitted",),
     "nps": ("submitted",),
-    "sla": ("breached",),
+    "sla": ("due_soon", "breached"),
 }  # fmt: skip
 KNOWN: tuple[str, ...] = tuple(f"{family}.{what}" for family, names in FAMILIES.items() for what in names)
 
