@@ -66,6 +66,7 @@ from desk.pages import (
     score,
     segments,
     sent_mail,
+    sla,
     snippets,
     tags,
     template_editor,
@@ -93,7 +94,7 @@ PAGES = (
     broadcasts, broadcast_wizard, journeys, intakes, builder, orders, templates, revisions, template_editor, snippets,
     offers, channels, deliverability, deliveries, approved, tracking, consent_groups, blocked, score, tiers, term_lists,
     fields, policies, retention, unsubscribe, preferences, sent_mail, brand, links, link_settings, tester_settings,
-    call_settings, people, account, audit, webhooks_out, answering, hours,
+    call_settings, people, account, audit, webhooks_out, answering, hours, sla,
 )  # fmt: skip
 
 

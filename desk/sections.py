@@ -46,6 +46,7 @@ SETTINGS: tuple[tuple[str, tuple[Section, ...]], ...] = (
     (N_("Inbox"), (
         Section("/settings/answering", N_("Answering")),
         Section("/settings/hours", N_("Business hours")),
+        Section("/settings/sla", N_("SLA")),
     )),
     (N_("Customers"), (
         Section("/settings/stages", N_("Stages")),

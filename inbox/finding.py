@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from base.pages import Page, bounded
 from inbox.models import Conversation
 from inbox.store import ConversationStore
-from inbox.store.conversations import Sort
+from inbox.store.conversations import Due, Sort
 from inbox.view_filter import ConversationFilter, PersonFilter, belongs, fits_person
 from profiles.store import ProfileStore
 
@@ -25,22 +25,22 @@ class Finding:
 
     async def page(
         self, wanted: ConversationFilter, *, sort: Sort = "last_activity", limit: int | None = None,
-        cursor: str | None = None,
+        cursor: str | None = None, sla: Due | None = None,
     ) -> Page[Conversation]:  # fmt: skip
         """A part of the list; see `ConversationStore.page`."""
         if wanted.view.person == PersonFilter():
-            return await self._conversations.page(wanted, sort=sort, limit=limit, cursor=cursor)
+            return await self._conversations.page(wanted, sort=sort, limit=limit, cursor=cursor, sla=sla)
         size, looked_at = bounded(limit), 0
         found: list[Conversation] = []
         while True:
-            part = await self._conversations.page(wanted, sort=sort, limit=AT_ONCE, cursor=cursor)
+            part = await self._conversations.page(wanted, sort=sort, limit=AT_ONCE, cursor=cursor, sla=sla)
             fitting = await self._fitting(part.data, wanted.view.person)
             looked_at += len(part.data)
             if len(found) + len(fitting) > size:
                 # Read once more up to where this page ends, so that its cursor names the last row given.
                 kept = fitting[: size - len(found)]
                 end = part.data.index(kept[-1]) + 1
-                again = await self._conversations.page(wanted, sort=sort, limit=end, cursor=cursor)
+                again = await self._conversations.page(wanted, sort=sort, limit=end, cursor=cursor, sla=sla)
                 return Page([*found, *kept], again.next_cursor)
             found += fitting
             cursor = part.next_cursor

@@ -13,7 +13,8 @@ from desk.api.messages import MessageView, actor_of, message_view
 from desk.api.scope import id_today
 from desk.api.shapes import ChannelId, PageQuery, Patch, ProfileId, Time, UserId, View, ViewId, When, listed
 from inbox.models import Conversation, Direction, Priority, ReplyInput, Status
-from inbox.store.conversations import Sort
+from inbox.sla.models import Target
+from inbox.store.conversations import Due, Sort
 from inbox.view_filter import ConversationFilter, Label, LabelFilter, PersonFilter, ViewFilter
 
 operations = Operations("conversations")
@@ -37,6 +38,9 @@ class ConversationQuery(PageQuery):
     stage: str | None = Field(None, min_length=1, max_length=80, description="Stage of the person.")
     tier: str | None = Field(None, min_length=1, max_length=80, description="Tier of the person.")
     tag: str | None = Field(None, min_length=1, max_length=80, description="A tag of the person.")
+    sla: Due | None = Field(
+        None, description="What was promised is overdue, or due soon. Without `status`: those not closed."
+    )
     q: str | None = Field(None, min_length=1, max_length=200, description="Beginnings of names, addresses, subjects.")
     sort: Sort = "last_activity"
 
@@ -75,6 +79,26 @@ class AddressView(View):
     handle: str | None
 
 
+class SlaClockView(View):
+    """One thing that was promised and is not done yet. While it stands still it has no due time, but `left_s`."""
+
+    target: Target
+    since: Time
+    due_at: Time | None
+    soon_at: Time | None
+    left_s: float | None
+
+
+class SlaView(View):
+    """What was promised in this conversation: the earliest end (`due_at`; past, it is breached), and all that runs."""
+
+    policy_id: str | None
+    due_at: Time | None
+    soon_at: Time | None
+    paused: bool
+    clocks: list[SlaClockView]
+
+
 class ConversationView(View):
     """A thread with one identity on one channel account."""
 
@@ -98,6 +122,7 @@ class ConversationView(View):
     last_inbound_at: Time | None
     waiting_since: Time | None
     first_reply_at: Time | None
+    sla: SlaView | None
     unread: int
     message_count: int
     group_id: str | None
@@ -112,7 +137,10 @@ def conversation_view(conversation: Conversation) -> ConversationView:
 
 @operations("GET", "/conversations", roles=["viewer"], query=ConversationQuery, returns=list[ConversationView])
 async def list_conversations(call: Call) -> Any:
-    """List conversations. `sort=waiting` shows only those where a customer waits, the longest first.
+    """List conversations.
+
+    `sort=waiting` shows only those where a customer waits, the longest first; `sort=sla` only those in which something
+    promised is due, the earliest first.
 
     Asked by stage, tier or tag of the person, or by a `view` that does so, a page may hold fewer than `limit` and
     still have a `next_cursor`: it ends where enough conversations were looked at.
@@ -124,7 +152,9 @@ async def list_conversations(call: Call) -> Any:
         asked_of(wanted, saved), call.principal.id, None if scope is None else sorted(scope),
         await id_today(call, wanted.profile),
     )  # fmt: skip
-    found = await call.runtime.finding.page(narrowed, sort=wanted.sort, limit=wanted.limit, cursor=wanted.cursor)
+    found = await call.runtime.finding.page(
+        narrowed, sort=wanted.sort, limit=wanted.limit, cursor=wanted.cursor, sla=wanted.sla
+    )
     return listed(found, [conversation_view(each) for each in found.data])
 
 

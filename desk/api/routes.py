@@ -40,6 +40,7 @@ from desk.api import (
     results,
     segments,
     sends,
+    sla_policies,
     snippets,
     stream,
     tags,
@@ -58,6 +59,9 @@ RESOURCES = (
     blocked_values, imports, exports, privacy, consent_groups, conversations, views, drafts, messages, files, events,
     orders, templates, snippets, offers, broadcasts, journeys, webhook_secret, webhook_endpoints, enrolments, policies,
     sends, business_hours, results, tasks, people, me, audit, answering, stream, health,
+    blocked_values, imports, exports, privacy, consent_groups, conversations, drafts, messages, files, events, orders,
+    templates, snippets, offers, broadcasts, journeys, webhook_secret, webhook_endpoints, enrolments, policies, sends,
+    business_hours, sla_policies, results, tasks, people, me, audit, answering, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 

@@ -34,6 +34,7 @@ from desk.pages.panels import Opened
 from desk.pages.profile_follow_up import follow_up_panel
 from desk.pages.profile_notes import pinned_panel
 from desk.pages.reads import faces_of, journey_names, order_rows, people, run_briefs, together
+from desk.pages.sla_clock import due_clock
 from desk.pages.terms import Words
 from desk.render import formats_of, page
 from inbox.counting import BUILT_IN as COUNTED
@@ -279,8 +280,9 @@ async def _shaped(
     names = await runtime.users.names(sorted({each.assignee_id for each in found if each.assignee_id}))
     formats = formats_of(request, principal)
     begun = await runtime.drafts.begun_in([each.id for each in found], principal.id)
-    rows = [row_of(each, asked, faces, names, principal.id, formats) for each in found]
-    return [replace(each, draft=each.id in begun) for each in rows]
+    terms = await runtime.sla_clocks.terms()
+    rows = [(row_of(each, asked, faces, names, principal.id, formats), each) for each in found]
+    return [replace(row, draft=row.id in begun, clock=due_clock(each, terms, formats)) for row, each in rows]
 
 
 async def _stage_part(request: web.Request, found: Conversation, fault: Fault | None = None) -> dict[str, Any]:
@@ -302,7 +304,8 @@ async def _head_part(request: web.Request, found: Conversation, fault: Fault | N
     composer = composer_of(capabilities, identity, formats)
     if principal.may("agent"):
         composer = await furnished(request, found, composer, capabilities, fault)
-    view = open_view(found, await asked_for(request), faces, names, formats)
+    clock = due_clock(found, await runtime.sla_clocks.terms(), formats)
+    view = replace(open_view(found, await asked_for(request), faces, names, formats), clock=clock)
     return {
         "open": view, "composer": composer, "colleagues": colleagues, "may_answer": principal.may("agent"),
         "snoozes": snoozes(formats),

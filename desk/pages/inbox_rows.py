@@ -9,6 +9,7 @@ from datetime import datetime
 from desk.i18n import N_, Formats
 from desk.pages.faces import Face, Faces
 from desk.pages.inbox_address import Asked
+from desk.pages.sla_clock import DueClock
 from inbox.models import Conversation, LastMessage, Priority
 
 #: After this many minutes a waiting customer is shown calmer, warmer, red.
@@ -56,6 +57,8 @@ class Row:
     labels_more: int = 0
     priority: str = "none"
     priority_label: str = ""
+    #: What was promised and is due first.
+    clock: DueClock | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class OpenView:
     href: str
     list_href: str
     customer_href: str
+    clock: DueClock | None = None
 
 
 def open_view(

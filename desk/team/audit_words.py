@@ -25,7 +25,7 @@ AREAS: Mapping[str, str] = {
     "webhook-secret": N_("Calls of journeys"), "segments": N_("Segments"), "sends": N_("Messages sent"),
     "settings/audit": N_("Audit"), "settings/brand": N_("Look of letters"), "settings/calls": N_("Calls of journeys"),
     "settings/channels": N_("Channels"), "settings/consent": N_("Consent groups"), "settings/fields": N_("Fields"),
-    "settings/hours": N_("Business hours"), "settings/links": N_("Links and results"),
+    "settings/hours": N_("Business hours"), "settings/sla": N_("SLA"), "settings/links": N_("Links and results"),
     "settings/people": N_("People"), "settings/privacy": N_("Privacy"),
     "settings/retention": N_("Retention"), "settings/roles": N_("Roles and relations"),
     "settings/score": N_("Score"), "settings/sending": N_("Rules of sending"), "settings/stages": N_("Stages"),

@@ -160,7 +160,7 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         "stage": f"/profiles/{person}/stage?to=lost", "relate": f"/profiles/{person}?relate=que",
         "person-privacy": f"/profiles/{person}/privacy", "privacy": "/settings/privacy",
         **await privacy(world, whatsapp), **await webhooks(world),
-        **await hours(world),
+        **await hours(world), **await promises(world),
         "retention": "/settings/retention", "tracking": "/settings/tracking", "links": "/settings/links",
         "answering": "/settings/answering",
         "new-site": "/settings/tracking/new", "board-lost": "/profiles/board?open=lost",
@@ -252,6 +252,22 @@ async def narrowed(world: World, talk_id: str) -> str:
     for name in ("Urgent", "退款待处理"):
         await world.api.post("/views", {"name": name, "shared": True, "filter": {"priority": ["urgent"]}})
     return "view=all&whole=1&priority=urgent&no_label=spam"
+
+
+async def promises(world: World) -> dict[str, str]:
+    """A promise with other times for what is urgent, by business hours, and clocks that run."""
+    kept = {"name": "Office", "zone": "Asia/Shanghai", "week": {day: [["09:00", "18:00"]] for day in ("mon", "fri")}}
+    hours_id = (await world.api.post("/business-hours", kept))["id"]
+    made = await world.api.post("/sla-policies", {
+        "name": "Answers of the shop", "lengths": {"first_response_min": 60, "next_response_min": 240},
+        "by_priority": {"urgent": {"first_response_min": 15, "resolution_min": 2880}},
+    })  # fmt: skip
+    await world.api.post("/sla-policies", {
+        "name": "Complaints", "reach": {"labels": ["complaint"]}, "lengths": {"resolution_min": 5760},
+        "hours_id": hours_id, "pauses": ["pending", "snoozed"], "active": False,
+    })  # fmt: skip
+    here = "/settings/sla"
+    return {"sla": here, "some-sla": f"{here}/{made['id']}", "new-sla": f"{here}/new"}
 
 
 async def hours(world: World) -> dict[str, str]:

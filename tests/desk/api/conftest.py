@@ -26,6 +26,7 @@ from desk.app import build
 from inbox.hours.models import HoursInput
 from inbox.incoming import Arrival
 from inbox.models import Actor, ReplyInput
+from inbox.sla.models import PolicyInput
 from inbox.view_filter import ViewFilter
 from inbox.views import ViewInput
 from orders.models import OrderInput
@@ -170,7 +171,9 @@ async def _furnished(url: str, app: web.Application, runtime: Runtime) -> World:
     segment = (await runtime.segments.create(everybody))["_id"]
     field = (await runtime.fields.create(FieldInput(key="shoe_size", labels={"en": "Shoe size"}, type="number"))).id
     hours = (await runtime.business_hours.create(HoursInput(name="Shop", zone="Europe/Amsterdam"))).id
-    common = {"jrn": journey, "tpl": template, "cgr": group, "seg": segment, "fld": field, "hrs": hours}
+    kept = PolicyInput.model_validate({"name": "Shop", "lengths": {"resolution_min": 600}})
+    policy = (await runtime.sla_policies.create(kept)).id
+    common = {"slp": policy, "jrn": journey, "tpl": template, "cgr": group, "seg": segment, "fld": field, "hrs": hours}
     shared = ViewInput(name="Urgent", filter=ViewFilter(priority=("urgent",)), shared=True)
     common["viw"] = (await runtime.views.create(shared, "usr_x")).id
     common |= await _library(runtime)

@@ -113,6 +113,9 @@ BODIES: dict[str, Any] = {
     "redeliver_failed_webhooks": {},
     "create_business_hours": {"name": "Taken over", "zone": "UTC"},
     "change_business_hours": {"name": "Taken over"},
+    "create_sla_policy": {"name": "Taken over", "lengths": {"resolution_min": 5}},
+    "change_sla_policy": {"name": "Taken over"},
+    "order_sla_policies": {"ids": []},
 }
 
 
@@ -197,7 +200,8 @@ async def test_a_limited_administrator_does_not_reach_beyond(world: World) -> No
              "create_consent_group", "change_consent_group", "delete_consent_group",
              "create_segment", "preview_segment", "change_segment", "delete_segment",
              "create_webhook_endpoint", "create_business_hours", "change_business_hours", "delete_business_hours",
-             "restore_business_hours")  # fmt: skip
+             "restore_business_hours", "create_sla_policy", "change_sla_policy", "order_sla_policies",
+             "delete_sla_policy", "restore_sla_policy")  # fmt: skip
     async with world.client("scoped:admin") as client:
         for operation, path, body in calls(world.foreign):
             if operation.name in names:
