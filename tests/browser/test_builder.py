@@ -1,10 +1,12 @@
 """The journey builder: from a recipe to a published journey by keyboard alone, live and undoable; and on a phone."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from playwright.async_api import Page, expect
 
+from base.clock import now
 from tests.browser.conftest import Colleagues
 from tests.browser.windows import NARROW, Windows, live, never_reloaded
 from tests.journeys.outside import eventually
@@ -93,6 +95,62 @@ async def test_from_a_recipe_to_a_published_journey_by_keyboard_alone(
     await expect(page.get_by_test_id("journey-state")).to_have_text("Live")
     head = await world.api.get(f"/journeys/{journey}")
     assert (head["status"], head["live_version"]) == ("live", 1)
+    await world.api.call("PUT", f"/journeys/{journey}/status", {"status": "archived"})
+
+
+async def test_a_second_version_takes_people_along_and_puts_them_back_by_keyboard_alone(
+    windows: Windows, colleagues: Colleagues, world: World
+) -> None:
+    waits = [{"id": "old", "type": "wait", "name": "Patience", "for": "P3D", "next": "new"},
+             {"id": "new", "type": "wait", "name": "More patience", "for": "P9D", "next": "end"}]  # fmt: skip
+    draft = {"name": "Second thoughts", "trigger": {"type": "api"}, "steps": [*waits, {"id": "end", "type": "exit"}]}
+    journey = (await world.api.post("/journeys", draft))["id"]
+    await world.api.post(f"/journeys/{journey}/publish", {})
+    await world.journeys_known()
+    person = await world.api.post("/profiles", {"identities": [f"email:along-{world.number()}@example.com"]})
+    run = await world.api.post(f"/journeys/{journey}/enrolments", {"profile_id": person["id"]})
+
+    async def at(step: str) -> bool:
+        found = await world.api.get(f"/enrolments/{run['id']}")
+        return bool(found["node"] == step and found["state"] == "waiting")
+
+    await eventually(lambda: at("old"), "the run to wait")
+    page = await windows.open(colleagues.ada)
+    await page.goto(f"/journeys/{journey}")
+    await live(page)
+    await page.get_by_test_id("step-old").get_by_role("link").first.focus()
+    await page.keyboard.press("Delete")
+    await expect(page.get_by_test_id("step-old")).to_have_count(0)
+    await page.get_by_test_id("start").get_by_role("link").focus()
+    await page.keyboard.press("Shift+Tab")
+    await focused(page, "set-publish")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("moves")).to_contain_text("Patience")
+    await page.get_by_role("radio", name=re.compile("stays on the version")).focus()
+    await page.keyboard.press("ArrowDown")
+    await expect(page.get_by_test_id("people-along")).to_be_checked()
+    where = page.get_by_role("combobox", name="Where people of the step Patience go")
+    await where.focus()
+    await page.keyboard.type("More")
+    await expect(where).to_have_value("new")
+    await focused(page, "publish-now")
+    await page.keyboard.press("Enter")
+    await eventually(lambda: at("new"), "the run to go along")
+    assert (await world.api.get(f"/journeys/{journey}"))["live_version"] == 2
+    batches = world.runtime.db.collection("journey_migrations")
+
+    async def over() -> bool:
+        """It looks for a minute for whoever was on their way when it began; that minute is over now."""
+        past = {"created_at": now() - timedelta(minutes=2), "due_at": now() - timedelta(seconds=1)}
+        await batches.update_many({"journey_id": journey, "state": "pending"}, {"$set": past})
+        return await batches.find_one({"journey_id": journey, "state": "done"}) is not None
+
+    await eventually(over, "the batch to end")
+    await page.goto(f"/journeys/{journey}?panel=versions")
+    await expect(page.get_by_test_id("migration")).to_contain_text("1 person taken along")
+    await focused(page, "undo-migration")
+    await page.keyboard.press("Enter")
+    await eventually(lambda: at("old"), "the run to be put back")
     await world.api.call("PUT", f"/journeys/{journey}/status", {"status": "archived"})
 
 
