@@ -64,6 +64,7 @@ from desk.pages import (
     retention,
     revisions,
     score,
+    search,
     segments,
     sent_mail,
     sla,
@@ -89,7 +90,7 @@ from desk.widget import door
 #: Forms and JSON; files sent by agents come with their own limit later.
 MAX_BODY_BYTES = 2_000_000
 PAGES = (
-    entrance, today, composing, inbox_views, inbox, board, tags, imports, exports, profiles, profile_edit,
+    entrance, today, search, composing, inbox_views, inbox, board, tags, imports, exports, profiles, profile_edit,
     profile_notes, profile_follow_up, profile_files, lifecycle, value_panel, privacy, merging, consent, segments,
     broadcasts, broadcast_wizard, journeys, intakes, builder, orders, templates, revisions, template_editor, snippets,
     offers, channels, deliverability, deliveries, approved, tracking, consent_groups, blocked, score, tiers, term_lists,

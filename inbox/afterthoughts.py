@@ -58,6 +58,7 @@ class Afterthoughts:
             change = {"status": "cancelled", "status_rank": 100, "reason": reason, "deleted_at": self._clock()}
             gone = {"text": "", "attachments": "", "due_at": ""}
             after = await self._messages.change(message_id, {"$set": change, "$unset": gone}, session)
+            await self._messages.words_of.want([message_id], self._clock(), session)
             await self._conversations.write(await self._as_if_unsaid(line, send, session), session)
             await self._sla.refresh_within(line["conversation_id"], session)
             if line.get("retry_of"):

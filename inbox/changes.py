@@ -74,6 +74,8 @@ class Changes:
         if not pairs:
             return
         await self._messages.write([UpdateOne({"_id": row["_id"]}, _update(body)) for row, body in pairs])
+        said = [row["_id"] for row, body in pairs if body["kind"] != "reaction"]
+        await self._messages.words_of.want(said, self._clock())
         erased = [row["_id"] for row, body in pairs if body["kind"] == "message_deleted"]
         if erased:
             await self._messages.remove_files(erased)

@@ -33,6 +33,7 @@ from inbox.profile_files import ProfileFiles
 from inbox.receipts import Receipts
 from inbox.receive import REOPEN_WITHIN, Receiver
 from inbox.recovery import Recovery
+from inbox.searching import Searching
 from inbox.sla.clocks import SlaClocks
 from inbox.sla.policies import SlaPolicies
 from inbox.sla.watching import SlaWatch
@@ -85,6 +86,7 @@ class Inbox:
     sla_policies: SlaPolicies
     sla_clocks: SlaClocks
     sla_watch: SlaWatch
+    searching: Searching
 
 
 def open_inbox(
@@ -144,4 +146,5 @@ def open_inbox(
         business_hours, Finding(conversations, profiles), Views(views),
         Counting(database, ViewTallyStore(database), MarkStore(database), views, clock, time_zone=time_zone),
         sla_policies, sla, SlaWatch(database, conversations, watch, sla, events, feed, doorbell, clock),
+        Searching(database, messages, clock),
     )  # fmt: skip

@@ -31,6 +31,8 @@ INDEXES: Indexes = {
         IndexModel([("placed_at", DESCENDING), ("_id", DESCENDING)], name="by_time"),
         IndexModel([("status", 1), ("placed_at", DESCENDING), ("_id", DESCENDING)], name="by_status"),
         IndexModel([("updated_at", 1)], name="by_change"),
+        IndexModel([("external_id", 1)], name="by_external_id"),
+        IndexModel([("number", 1)], name="by_number", partialFilterExpression={"number": {"$type": "string"}}),
         IndexModel([("lines.sku", 1), ("placed_at", DESCENDING)], name="by_sku"),
     ],
     "early_orders": [
@@ -73,6 +75,14 @@ class OrderStore:
         async for row in rows:
             found[row["profile_id"]].append(as_order(row))
         return found
+
+    async def numbered(self, q: str, limit: int) -> list[Order]:
+        """Orders with exactly this number, the shop's or their own, the newest first."""
+        plain = q.strip().lstrip("#").strip()
+        forms = sorted({form for each in (plain, plain.upper(), plain.lower()) for form in (each, f"#{each}")})
+        either = [{"external_id": {"$in": forms}}, {"number": {"$in": forms}}]
+        found = self._rows.find({"$or": either}).sort("placed_at", DESCENDING).limit(limit)
+        return [as_order(row) for row in await found.to_list(limit)] if plain else []
 
     async def purchases(self, sku: str, limit: int = LEARNED_FROM) -> list[tuple[str, datetime]]:
         """(person, when) of the latest orders of a product that stand."""

@@ -96,6 +96,8 @@ IMPERSONAL = {
     "views": "by what lists of conversations are narrowed; what stands in a search is somebody's words",
     "view_marks": "what a change does to the counts of views, until it is counted in",
     "view_tallies": "how many conversations are in a view",
+    "words_due": "which messages are to be read for the search, by their ids",
+    "words_past": "how far reading old messages for the search has got",
     "workers": "processes that are alive",
 }
 
@@ -159,6 +161,7 @@ def all_holdings(database: Database, orders: OrderStore, desk: DeskStore, mentio
         FileRoom(FileStore(database)),  # found by the messages
         Held(database, "drafts"),
         Held(database, "messages"),
+        Held(database, "message_words"),  # after them: words are kept only of what is there
         ConversationRoom(database, ConversationStore(database, now)),
         Held(database, "early_orders", orders.early_of),  # found by the orders
         Held(database, "orders"),

@@ -80,6 +80,7 @@ def open_merger(
         people.profiles.identity_rows.belongings,
         inbox.conversations.belongings,
         inbox.messages.belongings,
+        inbox.messages.words_of.belongings,
         inbox.sends.belongings,
         inbox.drafts.belongings,
         campaigns.slots.belongings,

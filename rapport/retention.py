@@ -9,7 +9,7 @@ from base.clock import now
 from base.ids import Prefix, id_before
 from base.mongo import Database, Document
 from inbox.models import RESULTS
-from inbox.store import ConversationStore, FileStore
+from inbox.store import ConversationStore, FileStore, WordStore
 from profiles.holdings import Holdings, Traces
 from profiles.retention import Kind
 from profiles.store.retention import Aged
@@ -22,7 +22,7 @@ VIEWS = ("page.viewed", "screen.viewed")
 
 def kinds_of(database: Database, journal: Journal, holdings: Holdings) -> list[Kind]:
     """In the order in which a night goes through them."""
-    files, conversations = FileStore(database), ConversationStore(database, now)
+    files, conversations, words = FileStore(database), ConversationStore(database, now), WordStore(database)
     talks = Aged(database, "conversations", lambda at: {"status": "resolved", "last_activity_at": {"$lt": at}})
     media = Aged(database, "files", partial(_made, "fil", state="stored", message_id={"$exists": True}))
     visitors = Aged(database, "profiles", _visitors)
@@ -44,6 +44,7 @@ def kinds_of(database: Database, journal: Journal, holdings: Holdings) -> list[K
             while message_ids := await lines.ids(at, 500):
                 await files.erase(message_ids)
                 await lines.remove(at, 500)
+                await words.remove(message_ids)
         count = await conversations.remove(ids) if ids else 0
         return limit if count == min(limit, 50) else count
 

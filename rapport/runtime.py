@@ -75,6 +75,7 @@ from inbox.profile_files import ProfileFiles
 from inbox.receipts import Receipts
 from inbox.receive import Receiver
 from inbox.room import Inbox, open_inbox
+from inbox.searching import Searching
 from inbox.sla.clocks import SlaClocks
 from inbox.sla.policies import SlaPolicies
 from inbox.sla.watching import SlaWatch
@@ -203,6 +204,7 @@ class Runtime:
         self.sla_policies: SlaPolicies = inbox.sla_policies
         self.sla_clocks: SlaClocks = inbox.sla_clocks
         self.sla_watch: SlaWatch = inbox.sla_watch
+        self.searching: Searching = inbox.searching
         self.afterthoughts: Afterthoughts = inbox.afterthoughts
         self.delivery: Delivery = inbox.delivery
         self.files: Files = inbox.files
@@ -287,6 +289,8 @@ class Runtime:
         return [
             Chore("heartbeat", 5, self.heartbeats.beat),
             Chore("keep the counts of views", 0.5, self.counting.keep),
+            Chore("keep the words of messages", 0.5, self.searching.keep),
+            Chore("read messages from before there was a search", 1, self.searching.read_past),
             Chore("compare the counts of views", 600, self.counting.compare),
             Chore("wake snoozed conversations", 5, self.desk_actions.wake_due),
             Chore("tell of promises that are due", 1, self.sla_watch.drain),

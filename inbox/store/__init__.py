@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base.mongo import Indexes
-from inbox.store import conversations, drafts, early, files, hours, messages, sends, sla, tallies, views
+from inbox.store import conversations, drafts, early, files, hours, messages, sends, sla, tallies, views, words
 from inbox.store.answering import AnsweringStore
 from inbox.store.conversations import ConversationRoom, ConversationStore
 from inbox.store.drafts import DraftStore
@@ -16,14 +16,15 @@ from inbox.store.sends import SendStore
 from inbox.store.sla import PolicyStore, WatchStore
 from inbox.store.tallies import MarkStore, ViewTallyStore
 from inbox.store.views import ViewStore
+from inbox.store.words import WordStore
 
 INDEXES: Indexes = {
     **conversations.INDEXES, **messages.INDEXES, **sends.INDEXES, **early.INDEXES, **files.INDEXES,
-    **drafts.INDEXES, **hours.INDEXES, **views.INDEXES, **tallies.INDEXES, **sla.INDEXES,
+    **drafts.INDEXES, **hours.INDEXES, **views.INDEXES, **tallies.INDEXES, **sla.INDEXES, **words.INDEXES,
 }  # fmt: skip
 
 __all__ = [
     "INDEXES", "AnsweringStore", "ConversationRoom", "ConversationStore", "DraftStore", "EarlyStore", "FileRoom",
     "FileStore", "HoursStore", "MailingStore", "MarkStore", "MessageStore", "PolicyStore", "SendStore", "ViewStore",
-    "ViewTallyStore", "WatchStore",
+    "ViewTallyStore", "WatchStore", "WordStore",
 ]  # fmt: skip

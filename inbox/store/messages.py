@@ -22,6 +22,8 @@ from base.pages import Page, bounded, cut, read_cursor, write_cursor
 from inbox.models import Message, message_of
 from inbox.store.files import FileStore
 from inbox.store.inserting import insert_all
+from inbox.store.words import WordStore
+from inbox.words import is_found
 from profiles.store.belongings import Belongings
 from profiles.words import Words
 
@@ -68,6 +70,7 @@ class MessageStore:
         self._rows = database.collection("messages")
         self.belongings = Belongings("messages", self._rows, "msg", by_identity="always")
         self.files = FileStore(database)
+        self.words_of = WordStore(database)
 
     # -- reading -----------------------------------------------------------------------------------------------
 
@@ -229,6 +232,9 @@ class MessageStore:
         """New messages with their files. A dedupe key already taken is a `DuplicateKeyError`."""
         await insert_all(self._rows, rows, session)
         await self.files.insert(files, session)
+        found = [row for row in rows if is_found(row)]
+        if found:
+            await self.words_of.want([row["_id"] for row in found], found[0]["received_at"], session)
 
     async def mark_continued(self, ids: Sequence[str], session: Session) -> None:
         """These lines follow their reader by mail; not a second time."""
@@ -282,6 +288,7 @@ class MessageStore:
         found = await self._rows.find(wanted).to_list(None)
         if found:
             await self._rows.delete_many({"_id": {"$in": [row["_id"] for row in found]}})
+            await self.words_of.remove([row["_id"] for row in found])
             await self.files.erase([row["_id"] for row in found])
         return found
 

@@ -71,6 +71,7 @@ async def furnished(town: Town) -> tuple[str, str]:
         await town.runtime.drafts.save(DraftKey(talk["_id"], "usr_x"), talk, DraftInput(text="And"), 0)
     await town.runtime.relations.add(anna, "partner", double)
     await town.runtime.crediting.look()
+    await town.runtime.searching.keep()
     return anna, double
 
 

@@ -240,7 +240,10 @@ async def test_ids_of_others_inside_a_body_are_not_there_either(world: World) ->
 
 
 #: What must be asked along with one path.
-SPANS = {"from": "2031-05-01T00:00:00Z", "to": "2031-05-08T00:00:00Z"}
+QUERIES: dict[str, dict[str, str]] = {
+    "preview_business_hours": {"from": "2031-05-01T00:00:00Z", "to": "2031-05-08T00:00:00Z"},
+    "search": {"q": "boris"},
+}
 
 
 async def test_lists_show_nothing_of_others(world: World) -> None:
@@ -249,7 +252,7 @@ async def test_lists_show_nothing_of_others(world: World) -> None:
         for operation in ROUTED:
             if operation.method != "GET":
                 continue
-            query = SPANS if operation.name == "preview_business_hours" else None
+            query = QUERIES.get(operation.name)
             answer = await client.get(path_of(operation, world.ours), params=query)
             text = await answer.text()
             assert answer.status in (200, 403, 404), (operation.name, text)
