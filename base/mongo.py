@@ -254,7 +254,7 @@ async def _committed(session: Session, again: Callable[[PyMongoError, str], bool
 
 
 async def _aborted(session: Session) -> None:
-    if session.in_transaction:
+    if session.in_transaction:  # type: ignore[truthy-function]  # a property of motor's
         await session.abort_transaction()
 
 

@@ -15,6 +15,7 @@ from campaigns.refilling import Refills, names_refill
 from campaigns.run import Candidate, Facts, Need, RunState
 from channels.registry import Registry
 from channels.store import Channel, ChannelStore
+from inbox.heads import is_part
 from inbox.store import ConversationStore
 from orders.models import Order
 from orders.store import OrderStore
@@ -172,6 +173,8 @@ class FactReader:
         ids = sorted({each.id for own in identities.values() for each in own})
         rows: dict[str, list[Mapping[str, Any]]] = {}
         for row in await self._conversations.open_of(ids):
+            if is_part(row):
+                continue  # what it was merged into is open, or it is not
             rows.setdefault(row["identity_id"], []).append(row)
         for ask in asks:
             own = [row for each in identities[ask.run.profile_id] for row in rows.get(each.id, ())]

@@ -21,6 +21,7 @@ from desk.keys import ACCOUNTS, RUNTIME
 from desk.middleware import ERROR_PAGE, MIDDLEWARES, harden
 from desk.pages import (
     account,
+    acting,
     answering,
     approved,
     audit,
@@ -50,6 +51,7 @@ from desk.pages import (
     link_settings,
     links,
     merging,
+    merging_talks,
     offers,
     orders,
     people,
@@ -96,6 +98,13 @@ PAGES = (
     offers, channels, deliverability, deliveries, approved, tracking, consent_groups, blocked, score, tiers, term_lists,
     fields, policies, retention, unsubscribe, preferences, sent_mail, brand, links, link_settings, tester_settings,
     call_settings, people, account, audit, webhooks_out, answering, hours, sla,
+    entrance, today, composing, acting, merging_talks, inbox_views, inbox, board, tags, imports, exports, profiles,
+    profile_edit, profile_notes, profile_follow_up, profile_files, lifecycle, value_panel, privacy, merging,
+    consent, segments, broadcasts, broadcast_wizard, journeys, intakes, builder, orders, templates, revisions,
+    template_editor, snippets, offers, channels, deliverability, deliveries, approved, tracking, consent_groups,
+    blocked, score, tiers, term_lists, fields, policies, retention, unsubscribe, preferences, sent_mail, brand,
+    links, link_settings, tester_settings, call_settings, people, account, audit, webhooks_out, answering, hours,
+    sla,
 )  # fmt: skip
 
 

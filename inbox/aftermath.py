@@ -102,7 +102,8 @@ class Aftermath:
         await self._consequences.draw([case for row in rows if (case := _failure_of(row))])
         await self._messages.write([change for row in rows if (change := _line_change(row))])
         await self._conversations.write(await self._conversation_changes(rows))
-        await self._sla.refresh([row["conversation_id"] for row in rows if _moves_clocks(row)])
+        moved = [row["conversation_id"] for row in rows if _moves_clocks(row)]
+        await self._sla.refresh([*moved, *(await self._conversations.heads_of(moved)).values()] if moved else [])
         await self._events.record([event for row in rows if (event := _event_of(row))])
         await self._tell_sources(rows)
         await self._receipts.catch_up([row for row in rows if row["state"] != "skipped"])

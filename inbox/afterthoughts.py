@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from base.clock import Clock
@@ -11,6 +12,7 @@ from base.mongo import Database, Document, Session
 from base.queue import Doorbell
 from channels.vocabulary import Button, TemplateCall
 from inbox.drafts import DraftKey, taken_back
+from inbox.heads import on_channel, threads_of
 from inbox.models import Actor, ChosenFile, Enclosed, Message, ReplyInput, message_of, send_of
 from inbox.outbox import Outbox, line_notice, require_possible, still_waiting
 from inbox.placing import preview
@@ -49,7 +51,10 @@ class Afterthoughts:
         if line.get("status") == "cancelled":
             return message_of(line)
         reason = {"code": "cancelled", "sentence": f"Taken back by {agent.name or 'an agent'}.", "detail": None}
-        draft = DraftKey(line["conversation_id"], agent.id or "")
+        head = await self._conversations.head(line["conversation_id"])
+        if head is None:
+            raise NotFound("There is no such conversation.")
+        draft = DraftKey(head["_id"], agent.id or "")
 
         async def work(session: Session) -> Document | None:
             send = await self._sends.cancel(line["send_id"], reason, session)
@@ -59,8 +64,9 @@ class Afterthoughts:
             gone = {"text": "", "attachments": "", "due_at": ""}
             after = await self._messages.change(message_id, {"$set": change, "$unset": gone}, session)
             await self._messages.words_of.want([message_id], self._clock(), session)
-            await self._conversations.write(await self._as_if_unsaid(line, send, session), session)
-            await self._sla.refresh_within(line["conversation_id"], session)
+            await self._conversations.write(await self._as_if_unsaid(line, send, head, session), session)
+            for each in {line["conversation_id"], head["_id"]}:
+                await self._sla.refresh_within(each, session)
             if line.get("retry_of"):
                 await self._messages.change(line["retry_of"], {"$unset": {"retried_by": ""}}, session)
             if agent.id:
@@ -121,9 +127,9 @@ class Afterthoughts:
         again, key = _again(line), f"retry:{message_id}:{line.get('retries', 0)}"
         return await self._outbox.reply(line["conversation_id"], agent, again, key, retry_of=message_id)
 
-    async def later(self, conversation_id: str) -> list[Message]:
-        """What is to be sent later in a conversation, the next one first."""
-        sends = [send_of(row) for row in await self._sends.later(conversation_id)]
+    async def later(self, threads: Sequence[str]) -> list[Message]:
+        """What is to be sent later in these conversations, the next one first."""
+        sends = [send_of(row) for row in await self._sends.later(threads)]
         lines = await self._messages.many(each.message_id for each in sends if each.message_id)
         return [message_of(lines[each.message_id]) for each in sends if each.message_id in lines]
 
@@ -133,14 +139,17 @@ class Afterthoughts:
             raise NotFound("There is no such reply.")
         return line
 
-    async def _as_if_unsaid(self, line: Document, send: Document, session: Session) -> list[tuple[Document, Document]]:
+    async def _as_if_unsaid(
+        self, line: Document, send: Document, head: Document, session: Session
+    ) -> list[tuple[Document, Document]]:  # fmt: skip
         conversation_id, message_id = line["conversation_id"], line["_id"]
-        last = await self._messages.latest(conversation_id, ["in", "out", "note"], session=session)
+        last = await self._messages.latest(threads_of(head), ["in", "out", "note"], session=session)
+        shown = {"last_message": preview(last) | on_channel(last, head)} if last else {}
         return [
             ({"_id": conversation_id}, {"$inc": {"message_count": -1}}),
             (
                 {"_id": conversation_id, "last_message.id": message_id},
-                {"$set": {"last_message": preview(last)}} if last else {"$unset": {"last_message": ""}},
+                {"$set": shown} if shown else {"$unset": {"last_message": ""}},
             ),
             (
                 {"_id": conversation_id, "first_reply_id": message_id},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,6 +11,7 @@ from base.errors import Conflict
 from base.mongo import Document
 from inbox.guard import IN_A_MOMENT
 from inbox.models import Actor, ReplyInput
+from inbox.reopening import Reopening
 from inbox.store.answering import AnsweringStore
 
 #: Seconds in which an answer can be taken back, where nobody has chosen.
@@ -40,6 +42,15 @@ class Answering:
     async def choose(self, rules: AnsweringRules, by: str) -> None:
         """From now on these."""
         await self._store.choose(rules.model_dump(), by)
+
+    async def reopening(self, channel_ids: Iterable[str]) -> dict[str, Reopening]:
+        """What becomes of closed conversations on these channels, where somebody has chosen."""
+        rows = await self._store.reopening(channel_ids)
+        return {channel_id: Reopening.model_validate(row) for channel_id, row in rows.items()}
+
+    async def choose_reopening(self, channel_id: str, rule: Reopening, by: str) -> None:
+        """From the next message on so."""
+        await self._store.choose_reopening(channel_id, rule.model_dump(), by)
 
     async def check(self, row: Document, agent: Actor, reply: ReplyInput) -> None:
         """Raise `Conflict` when this colleague may not (or not without saying so) answer what is somebody else's."""

@@ -17,7 +17,7 @@ from channels.vocabulary import OutboundMessage
 from inbox.policy import SendClass, window_objection
 from inbox.sources import Defer, Skip
 from profiles.consent import Verdict
-from profiles.models import Identity
+from profiles.models import SHUT_OUT, Identity
 
 #: When a send for a paused account is looked at again; it usually goes at once when the account is mended.
 PAUSED_FOR = timedelta(minutes=1)
@@ -66,6 +66,8 @@ def _left(identity: Identity) -> Skip | None:
 
 def _suppressed(identity: Identity) -> Skip:
     reason = identity.suppressed.reason if identity.suppressed else ""
+    if reason == SHUT_OUT:
+        return Skip("shut_out", "This person is shut out; nothing is sent to them.")
     return Skip("suppressed", f"Nothing is sent to this address any more ({reason}).")
 
 
@@ -74,7 +76,8 @@ def _without_consent(send_class: SendClass, consent: Verdict | None) -> Skip | N
         return None
     if consent is None:
         return Skip("no_consent", "Nobody could say whether this person wants marketing messages.")
-    code = {"suppressed": "suppressed", "unreachable": "left"}.get(consent.reason or "", "no_consent")
+    codes = {"suppressed": "suppressed", SHUT_OUT: SHUT_OUT, "unreachable": "left"}
+    code = codes.get(consent.reason or "", "no_consent")
     return Skip(code, consent.sentence or "This person wants no marketing messages.")
 
 

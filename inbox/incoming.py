@@ -46,6 +46,8 @@ class Line:
     at: datetime
     #: Conversations that the mail's headers or its signed address name, the best evidence first.
     threads: tuple[str, ...] = ()
+    #: Its writer is shut out: it is kept, and nothing follows from it.
+    shut_out: bool = False
     row: Document = field(default_factory=dict)
     files: list[Document] = field(default_factory=list)
 
@@ -53,6 +55,11 @@ class Line:
     def inbound(self) -> bool:
         """Written by the customer and shown as such. Echoes and unknown kinds open no reply window."""
         return isinstance(self.event, MessageReceived) and not self.event.echo
+
+    @property
+    def heard(self) -> bool:
+        """An inbound line that is to be answered."""
+        return self.inbound and not self.shut_out
 
     @property
     def group_id(self) -> str | None:

@@ -163,6 +163,8 @@ class LastMessage(_Record):
     at: datetime
     direction: Direction
     author: Author
+    #: Where it stands, when not on the conversation's own channel.
+    channel_id: str | None = None
 
 
 class SlaClock(_Record):
@@ -187,7 +189,11 @@ class Sla(_Record):
 
 
 class Conversation(_Record):
-    """A thread with one identity on one channel account. Replies go to that identity for ever."""
+    """A thread with one identity on one channel account. Replies go to that identity for ever.
+
+    `parts`: conversations that were merged into it and are shown with it; `merged_from`: the id that was asked for,
+    when that one was.
+    """
 
     id: str
     profile_id: str
@@ -197,10 +203,12 @@ class Conversation(_Record):
     address: Address
     display_name: str | None = None
     subject: str | None = None
-    status: Status
+    status: Status | Literal["merged"]
     assignee_id: str | None = None
     team_id: str | None = None
     labels: tuple[str, ...] = ()
+    #: Colleagues who follow it although somebody else may have it.
+    participants: tuple[str, ...] = ()
     priority: Priority = "none"
     snoozed_until: datetime | None = None
     resolved_at: datetime | None = None
@@ -214,9 +222,17 @@ class Conversation(_Record):
     sla: Sla | None = None
     last_inbound_at: datetime | None = None
     group_id: str | None = None
+    parts: tuple[str, ...] = ()
+    merged_into: str | None = None
+    merged_from: str | None = None
     created_at: datetime
     updated_at: datetime
     rev: int = 0
+
+    @property
+    def threads(self) -> tuple[str, ...]:
+        """The conversations whose messages it shows."""
+        return (self.id, *self.parts)
 
 
 def conversation_of(row: Document) -> Conversation:
@@ -268,6 +284,8 @@ class Message(_Record):
     #: The failed line that this one repeats, and the line that repeated this one.
     retry_of: str | None = None
     retried_by: str | None = None
+    #: Its number among all lines of the conversation into which its own was merged.
+    head_seq: int | None = None
 
 
 def message_of(row: Document) -> Message:

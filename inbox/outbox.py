@@ -21,6 +21,7 @@ from inbox.answering import Answering
 from inbox.drafts import DraftKey
 from inbox.enclosures import Enclosures
 from inbox.guard import NewerMessages, must_know, of_others
+from inbox.heads import is_part, on_channel, threads_of
 from inbox.models import Actor, Message, ReplyInput, Send, SendRequest, Source, message_of, send_of
 from inbox.placing import preview
 from inbox.policy import window_objection
@@ -31,7 +32,7 @@ from inbox.sources import written
 from inbox.store import ConversationStore, DraftStore, MessageStore, SendStore
 from inbox.store.files import BlobGone
 from inbox.store.sends import lane_name
-from profiles.models import Identity
+from profiles.models import SHUT_OUT, Identity
 from profiles.store import ProfileStore
 
 #: How often a reply is written anew because the conversation changed meanwhile.
@@ -48,6 +49,24 @@ class Way:
     account: Account
     capabilities: Capabilities
     is_mail: bool
+
+
+@dataclass(frozen=True)
+class Talk:
+    """The thread that is answered, and the conversation with which it is shown: another one where it was merged."""
+
+    row: Document
+    head: Document
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether it is a part."""
+        return bool(self.row["_id"] != self.head["_id"])
+
+    @property
+    def heads_threads(self) -> list[str]:
+        """All that is shown as one."""
+        return threads_of(self.head)
 
 
 class Outbox:
@@ -112,7 +131,7 @@ class Outbox:
 
     async def reply(
         self, conversation_id: str, agent: Actor, reply: ReplyInput, client_key: str, *, undo_s: int = 0,
-        clears_draft: bool = False, retry_of: str | None = None,
+        clears_draft: bool = False, retry_of: str | None = None, exactly: bool = False,
     ) -> Message:  # fmt: skip
         """Write an agent's line: message, send and conversation in one transaction.
 
@@ -122,50 +141,74 @@ class Outbox:
 
         `undo_s`: seconds in which it can be taken back (`inbox.afterthoughts`); less where the reply window closes
         before. `clears_draft`: what the agent had begun here is this line. `retry_of`: the failed line it repeats.
+        `exactly`: on this channel, also where others that were merged into it were heard from later.
         """
         _require_content(reply)
         for _ in range(ROUNDS):
-            row = await self._conversations.row(conversation_id)
-            if row is None:
-                raise NotFound("There is no such conversation.")
-            earlier = await self._messages.by_client_key(conversation_id, client_key)
+            talk = await self._talk(conversation_id, reply, exactly=exactly or retry_of is not None)
+            earlier = await self._messages.by_client_key(talk.heads_threads, client_key)
             if earlier is not None:
                 return message_of(earlier)
-            await self._guard(row, agent, reply)
-            written_row = await self._written(row, agent, reply, client_key, undo_s, clears_draft, retry_of)
+            await self._guard(talk, agent, reply)
+            written_row = await self._written(talk, agent, reply, client_key, undo_s, clears_draft, retry_of)
             if written_row is not None:
-                await self._after_commit(row, written_row)
+                await self._after_commit(talk, written_row)
                 return message_of(written_row)
         raise Conflict("This conversation is being changed too often just now; please try again.", code="contended")
 
-    async def _guard(self, row: Document, agent: Actor, reply: ReplyInput) -> None:
-        seen = must_know(row, reply)
-        newer = of_others(await self._messages.since(row["_id"], seen), agent) if seen is not None else []
+    async def _talk(self, conversation_id: str, reply: ReplyInput, *, exactly: bool = False) -> Talk:
+        """The thread that is answered, and the conversation it is a part of. One that others were merged into is
+        answered where a quoted line stands, else where the customer wrote last; a part by its own id is meant itself.
+        """
+        row = await self._conversations.row(conversation_id)
+        if row is None:
+            raise NotFound("There is no such conversation.")
+        if row.get("parts") and not reply.note and not exactly:
+            return Talk(await self._answered_part(row, reply), row)
+        head = await self._conversations.row(row["merged_into"]) if is_part(row) else row
+        return Talk(row, head or row)
+
+    async def _answered_part(self, head: Document, reply: ReplyInput) -> Document:
+        rows = [head, *(await self._conversations.rows(head["parts"])).values()]
+        quoted = (await self._messages.many([reply.reply_to])).get(reply.reply_to) if reply.reply_to else None
+        line = quoted or await self._messages.latest(threads_of(head), ["in"])
+        place = line.get("conversation_id") if line else None
+        return next((row for row in rows if row["_id"] == place), head)
+
+    async def _guard(self, talk: Talk, agent: Actor, reply: ReplyInput) -> None:
+        seen = must_know(talk.head, reply)
+        lines = await self._messages.since(talk.heads_threads, seen) if seen is not None else []
+        newer = of_others(lines, agent)
         if newer:
             raise NewerMessages("There are newer messages in this conversation. Read them, or send anyway.", newer)
-        await self._answering.check(row, agent, reply)
+        await self._answering.check(talk.head, agent, reply)
 
     async def _written(
-        self, row: Document, agent: Actor, reply: ReplyInput, client_key: str, undo_s: int, clears_draft: bool,
+        self, talk: Talk, agent: Actor, reply: ReplyInput, client_key: str, undo_s: int, clears_draft: bool,
         retry_of: str | None,
     ) -> Document | None:  # fmt: skip
         """The message as committed; None when the conversation changed meanwhile, or the key was just taken."""
-        now = self._clock()
+        now, row, head = self._clock(), talk.row, talk.head
         line = _line(row, agent, reply, client_key, now) | ({"retry_of": retry_of} if retry_of else {})
         able = None if reply.note else self._registry.get(row["provider"]).capabilities
         reply, files = await self._enclosures.given(line, reply, agent, able)
-        send = None if reply.note else await self._send_row(row, line, reply, client_key, now, undo_s)
+        send = None if reply.note else await self._send_row(talk, line, reply, client_key, now, undo_s)
         if send is not None:
             line |= {"send_id": send["_id"], "status": "queued", "status_rank": 0, "status_history": []}
             line |= {"due_at": send["due_at"]} if send["due_at"] > now else {}
-        update = _effect(row, line, now, later=reply.send_at is not None and reply.send_at > now)
-        update = with_clocks(update, row, await self._sla.terms(), now)
-        draft = DraftKey(row["_id"], agent.id or "", "note" if reply.note else "reply")
+        later = reply.send_at is not None and reply.send_at > now
+        terms = await self._sla.terms()
+        changes = [(row, _effect(row, line, now, later=later))]
+        if talk.is_merged:
+            line["head_seq"] = head["seq"] + 1
+            changes.append((head, on_head(_effect(head, line, now, later=later), line, head)))
+        changes = [(each, with_clocks(update, each, terms, now)) for each, update in changes]
+        draft = DraftKey(head["_id"], agent.id or "", "note" if reply.note else "reply")
 
         async def work(session: Session) -> bool:
-            if await self._conversations.change_one(row, update, session) is None:
+            if not await self._conversations.change(changes, session):
                 return False
-            await self._sla.watch([(row, clocks_of(update, row))], session)
+            await self._sla.watch([(each, clocks_of(update, each)) for each, update in changes], session)
             await self._messages.insert([line], session, files)
             await self._sends.add([send] if send else [], session)
             if clears_draft:
@@ -181,8 +224,9 @@ class Outbox:
             return None
 
     async def _send_row(
-        self, row: Document, line: Document, reply: ReplyInput, client_key: str, now: datetime, undo_s: int
+        self, talk: Talk, line: Document, reply: ReplyInput, client_key: str, now: datetime, undo_s: int
     ) -> Document:
+        row = talk.row
         key = unique_key("reply", row["_id"], client_key)
         way = await self.way(row)
         message = await self._message(way, reply, key, line)
@@ -197,8 +241,8 @@ class Outbox:
             content=written(message), conversation_id=row["_id"], message_id=line["_id"], due_at=due_at,
         )  # fmt: skip
         send = send_row(request, now)
-        if row.get("waiting_since"):
-            send["waited_since"] = row["waiting_since"]
+        if talk.head.get("waiting_since"):
+            send["waited_since"] = talk.head["waiting_since"]
         if reply.send_at is not None and reply.send_at > now:
             send["scheduled"] = True
         if row.get("group_id"):
@@ -213,6 +257,8 @@ class Outbox:
         identity = await self._profiles.identity(row["identity_id"])
         if identity is None:
             raise Refused("The address of this conversation has been erased.", code="no_address")
+        if identity.suppressed is not None and identity.suppressed.reason == SHUT_OUT:
+            raise Refused("This person is shut out; let them in again first.", code=SHUT_OUT)
         if identity.suppressed is not None:
             sentence = f"Nothing is sent to this address any more ({identity.suppressed.reason})."
             raise Refused(sentence, code="suppressed")
@@ -266,9 +312,10 @@ class Outbox:
             cc=reply.cc,
         )
 
-    async def _after_commit(self, row: Document, line: Document) -> None:
-        updated = Notice("conversation.updated", {"conversation_id": row["_id"]}, row["channel_id"])
-        await self._feed.append([line_notice("message.created", line), updated])
+    async def _after_commit(self, talk: Talk, line: Document) -> None:
+        rows = [talk.head, talk.row] if talk.is_merged else [talk.row]
+        updated = [Notice("conversation.updated", {"conversation_id": row["_id"]}, row["channel_id"]) for row in rows]
+        await self._feed.append([line_notice("message.created", line), *updated])
         if line.get("send_id"):
             await self._doorbell.ring("deliver")
 
@@ -352,6 +399,14 @@ def _effect(row: Document, line: Document, now: datetime, *, later: bool) -> Doc
         update["$unset"] = {"waiting_since": ""}
         if not row.get("first_reply_at"):
             change |= {"first_reply_at": now, "first_reply_id": line["_id"]}
+    return update
+
+
+def on_head(update: Document, line: Document, head: Document) -> Document:
+    """The same on the conversation a part belongs to: what was said last may stand on a channel of its own."""
+    last = update["$set"].get("last_message")
+    if last:
+        update["$set"]["last_message"] = {**last, **on_channel(line, head)}
     return update
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from base.ids import new_id
 from base.mongo import Document
 from channels.vocabulary import MessageReceived
+from inbox.heads import applied, as_update, head_in, is_part
 from inbox.incoming import Line, received_event, system_row, thread_key
 from inbox.store.conversations import THREAD_KEYS_KEPT, tokens_of
 from profiles.models import NewEvent
@@ -33,6 +34,10 @@ class Found:
     named: Mapping[str, Document]
     #: Identities that had a conversation before.
     known: frozenset[str] = frozenset()
+    #: What conversations were merged into, by id.
+    heads: Mapping[str, Document] = field(default_factory=dict)
+    #: Parts that hold the slot of a head that is closed for good: they give it up to whatever comes next.
+    given_up: Mapping[Slot, Document] = field(default_factory=dict)
 
 
 @dataclass
@@ -93,13 +98,15 @@ def placed(lines: Iterable[Line], found: Found) -> list[Placement]:
     return list(groups.values())
 
 
-def carry_out(placement: Placement, now: datetime, known: frozenset[str]) -> None:
+def carry_out(
+    placement: Placement, now: datetime, known: frozenset[str], heads: Mapping[str, Document] | None = None
+) -> None:  # fmt: skip
     """Fill in the placement's rows: number its lines, and work out what they do to the conversation."""
     placement.lines.sort(key=lambda line: (line.at, line.position))
     if placement.created:
         placement.row = _new_conversation(placement, now)
     row, before = placement.row, dict(placement.row)
-    woken = _woken(placement, now)
+    woken = _woken(placement, now) | _strayed(row, heads or {})
     seq = row["seq"]
     for line in placement.lines:
         seq += 1
@@ -115,15 +122,92 @@ def carry_out(placement: Placement, now: datetime, known: frozenset[str]) -> Non
         placement.update = _as_update(change, row, placement)
 
 
+@dataclass
+class HeadEffect:
+    """What lines in its parts do to the conversation that they were merged into."""
+
+    row: Document
+    update: Document
+    system: list[Document]
+    events: list[NewEvent]
+
+
+def carried_to_heads(
+    placements: Sequence[Placement], heads: Mapping[str, Document], next_waiting: Mapping[str, datetime | None],
+    now: datetime,
+) -> list[HeadEffect]:  # fmt: skip
+    """News in a part is news of its head. What the batch does to the head's own thread is in the effect, too: call
+    after `carry_out`. `next_waiting`: as `Placement.next_waiting`, over all threads of a head."""
+    parts: dict[str, list[Placement]] = {}
+    for placement in placements:
+        head = head_in(placement.row, heads)
+        if head is not None:
+            parts.setdefault(head["_id"], []).append(placement)
+    return [_head_effect(heads[key], group, placements, next_waiting.get(key), now) for key, group in parts.items()]
+
+
+def _head_effect(
+    head: Document, group: Sequence[Placement], placements: Sequence[Placement], next_waiting: datetime | None,
+    now: datetime,
+) -> HeadEffect:  # fmt: skip
+    own = next((each for each in placements if each.row["_id"] == head["_id"]), None)
+    stands: Document = applied(head, own.update) if own else dict(head)
+    lines = sorted((line for each in group for line in each.lines), key=lambda line: (line.at, line.position))
+    news = Placement(slot_of(head), stands, lines, next_waiting=next_waiting)
+    woken = _woken(news, now)
+    for number, line in enumerate(lines):
+        line.row["head_seq"] = stands["seq"] + 1 + number
+    for number, row in enumerate(news.system):
+        row["seq"] = stands["seq"] + len(lines) + 1 + number
+    change = _counters(news) | _clocks(news) | woken
+    change |= {"seq": stands["seq"] + len(lines) + len(news.system), "updated_at": now}
+    _mark_place(change, lines, head)
+    update = as_update({name: change.get(name, stands.get(name)) for name in _touched(change, own)}, head)
+    if own and "$push" in own.update:
+        update["$push"] = own.update["$push"]
+    events = [_status_event(head, stands["status"], news.system[0]["provider_at"])] if news.system else []
+    for placement in group:
+        if stands["status"] == "spam":
+            placement.events.clear()
+    if own:
+        own.update = {}
+    return HeadEffect(head, update, news.system, events)
+
+
+def _touched(change: Mapping[str, Any], own: Placement | None) -> set[str]:
+    """Fields that either the parts or the head's own lines change."""
+    update = own.update if own else {}
+    return {*change, *update.get("$set", {}), *update.get("$unset", {})}
+
+
+def _mark_place(change: Document, lines: Sequence[Line], head: Document) -> None:
+    """A last message of another channel says so: not everybody who sees the head may read it."""
+    last = change.get("last_message")
+    line = next((each for each in lines if last and each.row["_id"] == last["id"]), None)
+    if last and line is not None and line.arrival.channel_id != head["channel_id"]:
+        change["last_message"] = {**last, "channel_id": line.arrival.channel_id}
+
+
+def _status_event(row: Document, before: str, at: datetime) -> NewEvent:
+    dedupe = f"conversation.status_changed:{row['_id']}:{row['rev'] + 1}"
+    properties = {"conversation_id": row["_id"], "from": before, "to": "open", "by": "customer"}
+    return NewEvent(
+        "conversation.status_changed", dedupe, at, profile_id=row["profile_id"], identity_id=row["identity_id"],
+        channel_id=row["channel_id"], conversation_id=row["_id"], properties=properties,
+    )  # fmt: skip
+
+
 def _new_conversation(placement: Placement, now: datetime) -> Document:
     line, slot = placement.lines[0], placement.slot
     address = line.event.address
+    silent = all(each.shut_out for each in placement.lines)
     subject = line.event.mail.subject if isinstance(line.event, MessageReceived) and line.event.mail else None
     return {
         "_id": new_id("cnv"), "profile_id": line.profile_id, "identity_id": slot[0], "channel_id": slot[1],
         "provider": line.arrival.provider, "address": address.model_dump() if address else {},
-        "display_name": line.display_name, "subject": subject[:500] if subject else None, "status": "open",
-        "open": True, "assignee_id": None, "team_id": None, "labels": [], "priority": "none", "priority_rank": 0,
+        "display_name": line.display_name, "subject": subject[:500] if subject else None,
+        "status": "spam" if silent else "open", "open": True, "assignee_id": None,
+        "team_id": None, "labels": [], "priority": "none", "priority_rank": 0,
         "group_id": slot[2], "unread": 0, "message_count": 0, "seq": 0, "created_at": now, "rev": 0,
         "tokens": tokens_of(line.display_name, address.model_dump() if address else {}, subject),
     }  # fmt: skip
@@ -133,7 +217,7 @@ def _woken(placement: Placement, now: datetime) -> Document:
     """The status after these lines: a customer who writes opens what was closed, put off or waiting for them."""
     row = placement.row
     asleep = row["status"] in ("resolved", "snoozed", "pending")
-    if not asleep or not any(line.inbound for line in placement.lines):
+    if not asleep or not any(line.heard for line in placement.lines):
         return {}
     code = "reopened" if row["status"] == "resolved" else "woken"
     author = {"type": "system", "id": None, "name": None}
@@ -143,9 +227,16 @@ def _woken(placement: Placement, now: datetime) -> Document:
     return {"status": "open", "open": True, "resolved_at": None, "snoozed_until": None}
 
 
+def _strayed(row: Document, heads: Mapping[str, Document]) -> Document:
+    """A part whose head is gone, or another person's, is a conversation of its own."""
+    if not is_part(row) or head_in(row, heads):
+        return {}
+    return {"status": "open", "open": True, "merged_into": None}
+
+
 def _counters(placement: Placement) -> Document:
     row = placement.row
-    inbound = sum(line.inbound for line in placement.lines)
+    inbound = sum(line.heard for line in placement.lines)
     shown = sum(line.row["direction"] != "system" for line in placement.lines)
     unread = 0 if row["status"] == "spam" else inbound
     return {"unread": row["unread"] + unread, "message_count": row["message_count"] + shown}
@@ -165,7 +256,7 @@ def _clocks(placement: Placement) -> Document:
     if echoes:
         change["first_reply_at"] = min(echoes + _given(row.get("first_reply_at")))
     if row["status"] != "spam":
-        change["waiting_since"] = _waiting_since(placement, inbound)
+        change["waiting_since"] = _waiting_since(placement, [line.at for line in lines if line.heard])
     return change
 
 
@@ -229,6 +320,8 @@ def _events(placement: Placement, before: Document, known: frozenset[str]) -> No
         "conversation_id": row["_id"],
     }  # fmt: skip
     first = placement.lines[0]
+    if placement.created and row["status"] == "spam":
+        return  # of somebody who is shut out
     if placement.created:
         properties = {"provider": row["provider"], "conversation_id": row["_id"]}
         placement.events.append(
@@ -237,28 +330,22 @@ def _events(placement: Placement, before: Document, known: frozenset[str]) -> No
             )
         )
     elif placement.system:
-        dedupe = f"conversation.status_changed:{row['_id']}:{row['rev'] + 1}"
-        properties = {"conversation_id": row["_id"], "from": before["status"], "to": "open", "by": "customer"}
-        at = placement.system[0]["provider_at"]
-        placement.events.append(NewEvent("conversation.status_changed", dedupe, at, properties=properties, **common))
+        placement.events.append(_status_event(row, before["status"], placement.system[0]["provider_at"]))
     if before["status"] == "spam":
         return  # a machine that answers a spammer would only tell them that somebody is here
     is_first = placement.created and row["identity_id"] not in known
     for line in placement.lines:
-        if line.inbound:
+        if line.heard:
             placement.events.append(received_event(line, first_contact=is_first))
             is_first = False
 
 
 def _as_update(change: Document, row: Document, placement: Placement) -> Document:
-    update: Document = {
-        "$set": {name: value for name, value in change.items() if value is not None},
-        "$unset": {name: "" for name, value in change.items() if value is None and row.get(name) is not None},
-    }
+    update = as_update(change, row)
     keys = _thread_keys(placement)
     if keys:
         update["$push"] = {"thread_keys": {"$each": keys, "$slice": -THREAD_KEYS_KEPT}}
-    return {name: value for name, value in update.items() if value}
+    return update
 
 
 def new_row(placement: Placement) -> Document:

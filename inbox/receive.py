@@ -33,10 +33,13 @@ from channels.vocabulary import (
     Reaction,
     Unrecognised,
 )  # fmt: skip
+from inbox.answering import Answering
 from inbox.changes import Changes
+from inbox.heads import head_in, is_part, threads_of
 from inbox.incoming import Arrival, Line, believable, cleaned, dedupe_of, mail_ids, message_row, short_id, thread_key
-from inbox.placing import Found, Placement, carry_out, new_row, placed, slot_of
+from inbox.placing import Found, HeadEffect, Placement, carried_to_heads, carry_out, new_row, placed, slot_of
 from inbox.receipts import Receipts
+from inbox.reopening import WITHIN_DAYS, Reopening, earliest, is_over
 from inbox.reply_token import verify_reply_token
 from inbox.sla.clocks import SlaClocks, clocks_of, with_clocks
 from inbox.store import ConversationStore, MessageStore, SendStore
@@ -47,7 +50,7 @@ from profiles.resolve import Known, Resolver, Sighting
 log = logging.getLogger(__name__)
 
 #: A conversation resolved less than this long ago is opened again instead of a new one being made.
-REOPEN_WITHIN = timedelta(days=14)
+REOPEN_WITHIN = timedelta(days=WITHIN_DAYS)
 #: How often a batch is planned anew because somebody else changed the same conversations.
 ROUNDS = 12
 #: Lines already stored are announced again when they are this young: the announcement may have died with a worker.
@@ -97,6 +100,15 @@ class PartlyReceived(RapportError):
         self.result = result
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a batch writes: its conversations, those that they were merged into, and slots that become free."""
+
+    placements: Sequence[Placement] = ()
+    heads: Sequence[HeadEffect] = ()
+    given_up: Sequence[Document] = ()
+
+
 class _Contended(Exception):
     """A conversation was changed between our look and our write."""
 
@@ -110,8 +122,9 @@ class Receiver:
 
     def __init__(
         self, database: Database, conversations: ConversationStore, messages: MessageStore, sends: SendStore,
-        changes: Changes, receipts: Receipts, resolver: Resolver, consent: Consent, events: EventStore, sla: SlaClocks,
-        feed: Feed, doorbell: Doorbell, clock: Clock, *, reply_keys: Sequence[str | bytes] = (),
+        changes: Changes, receipts: Receipts, resolver: Resolver, consent: Consent, events: EventStore,
+        answering: Answering, sla: SlaClocks, feed: Feed, doorbell: Doorbell, clock: Clock, *,
+        reply_keys: Sequence[str | bytes] = (),
         reopen_within: timedelta = REOPEN_WITHIN,
     ) -> None:  # fmt: skip
         """`reply_keys`: what signs reply addresses, newest first."""
@@ -124,6 +137,7 @@ class Receiver:
         self._resolver = resolver
         self._consent = consent
         self._events = events
+        self._answering = answering
         self._sla = sla
         self._feed = feed
         self._doorbell = doorbell
@@ -238,7 +252,7 @@ class Receiver:
             lines.append(
                 Line(
                     position, arrival, event, person.identity_id, person.profile_id, cleaned(person.display_name, 200),
-                    dedupe_of(arrival), believable(event.occurred_at, now),
+                    dedupe_of(arrival), believable(event.occurred_at, now), shut_out=person.shut_out,
                 )
             )  # fmt: skip
         return lines
@@ -247,9 +261,10 @@ class Receiver:
         if not lines:
             return {}
         async with self._one_at_a_time:
-            placements, seen = await self._committed(lines)
+            plan, seen = await self._committed(lines)
+        placements = plan.placements
         await self._caught_up(placements, seen)
-        await self._announce(placements, seen)
+        await self._announce(plan, seen)
         outcomes = {
             line.position: Outcome("created", line.row["_id"], line.row["conversation_id"])
             for placement in placements
@@ -261,40 +276,61 @@ class Receiver:
                 outcomes[line.position] = Outcome("duplicate", row.get("_id"), row.get("conversation_id"))
         return outcomes
 
-    async def _committed(self, lines: Sequence[Line]) -> tuple[list[Placement], dict[str, Document]]:
-        """Plan and write until nobody interferes; the placements written and the lines that were here already."""
+    async def _committed(self, lines: Sequence[Line]) -> tuple[Plan, dict[str, Document]]:
+        """Plan and write until nobody interferes; what was written and the lines that were here already."""
         for attempt in range(ROUNDS):
             seen = await self._messages.seen(line.dedupe for line in lines)
             fresh = {line.dedupe: line for line in reversed(lines) if line.dedupe not in seen}
             if not fresh:
-                return [], seen
-            placements = await self._planned(sorted(fresh.values(), key=lambda line: line.position))
+                return Plan(), seen
+            plan = await self._planned(sorted(fresh.values(), key=lambda line: line.position))
             try:
-                await self._database.in_transaction(partial(self._write, placements))
+                await self._database.in_transaction(partial(self._write, plan))
             except (DuplicateKeyError, BulkWriteError, OperationFailure, _Contended) as error:
                 if not _is_clash(error):
                     raise
                 await asyncio.sleep(random.uniform(0, 0.02 * 2 ** min(attempt, 5)))
                 continue
-            return placements, seen
+            return plan, seen
         raise Conflict("These conversations are being changed too often just now.", code="contended")
 
-    async def _planned(self, lines: Sequence[Line]) -> list[Placement]:
+    async def _planned(self, lines: Sequence[Line]) -> Plan:
         now = self._clock()
         for line in lines:
             line.row, line.files = message_row(line, now)
-        found, terms = await self._found(lines, now), await self._sla.terms()
+        found = await self._found(lines, now)
         placements = placed(lines, found)
         for placement in placements:
             if placement.must_look_for_waiting:
                 row = await self._messages.latest(placement.row["_id"], ["in"], after=placement.answered_at)
                 placement.next_waiting = row["provider_at"] if row else None
-            carry_out(placement, now, found.known)
+            carry_out(placement, now, found.known, found.heads)
+        return await self._with_heads(placements, found, now)
+
+    async def _with_heads(self, placements: Sequence[Placement], found: Found, now: datetime) -> Plan:
+        """What was merged counts on what it was merged into; who gives up a slot does so with these lines. All have
+        their clocks."""
+        answered: dict[str, datetime] = {}
+        for each in placements:
+            head = head_in(each.row, found.heads)
+            times = [at for at in (each.answered_at, head and head.get("answered_at")) if at]
+            if head is not None and times:
+                answered[head["_id"]] = max([*times, *([answered[head["_id"]]] if head["_id"] in answered else [])])
+        waiting = {}
+        for key, at in answered.items():
+            row = await self._messages.latest(threads_of(found.heads[key]), ["in"], after=at)
+            waiting[key] = row["provider_at"] if row else None
+        here = {placement.row["_id"] for placement in placements}
+        given_up = [found.given_up[each.slot] for each in placements if each.slot in found.given_up]
+        heads, terms = carried_to_heads(placements, found.heads, waiting, now), await self._sla.terms()
+        for placement in placements:
             if placement.created:
                 placement.row |= with_clocks({}, placement.row, terms, now).get("$set", {})
-            else:
+            elif placement.update:
                 placement.update = with_clocks(placement.update, placement.row, terms, now)
-        return placements
+        for effect in heads:
+            effect.update = with_clocks(effect.update, effect.row, terms, now)
+        return Plan(placements, heads, [row for row in given_up if row["_id"] not in here])
 
     async def _found(self, lines: Sequence[Line], now: datetime) -> Found:
         named = await self._named(lines)
@@ -308,16 +344,42 @@ class Receiver:
             for line in lines
             if (line.identity_id, line.arrival.channel_id, line.group_id) not in slots
         }
-        recent, known = [], set()
+        recent, known, rules = [], set(), await self._rules(lines, open_rows, bool(without))
         if without:
             known = await self._conversations.known(without)
-            recent = await self._conversations.resolved_since(known, now - self._reopen_within) if known else []
+            since = earliest(rules, now, self._reopen_within)
+            found = await self._conversations.resolved_since(known, since) if known else []
+            recent = [row for row in found if not is_over(row, rules.get(row["channel_id"]), now, self._reopen_within)]
+        parts = [row for row in (*open_rows, *named.values()) if is_part(row)]
+        heads = await self._conversations.rows(row["merged_into"] for row in parts)
+        given_up = {row["_id"]: row for row in open_rows if self._is_given_up(row, heads, rules, now)}
         return Found(
-            open={slot_of(row): row for row in open_rows},
+            open={slot_of(row): row for row in open_rows if row["_id"] not in given_up},
             recent={slot_of(row): row for row in reversed(recent)},
             named=named,
             known=frozenset(known | {row["identity_id"] for row in open_rows}),
+            heads=heads,
+            given_up={slot_of(row): row for row in given_up.values()},
         )
+
+    async def _rules(
+        self, lines: Sequence[Line], open_rows: Sequence[Document], looks_for_closed: bool
+    ) -> dict[str, Reopening]:  # fmt: skip
+        """What was chosen for the channels of a batch; not asked for where everything goes on in what is open."""
+        if not looks_for_closed and not any(is_part(row) for row in open_rows):
+            return {}
+        return await self._answering.reopening(
+            {line.arrival.channel_id for line in lines} | {row["channel_id"] for row in open_rows}
+        )
+
+    def _is_given_up(
+        self, row: Document, heads: dict[str, Document], rules: dict[str, Reopening], now: datetime
+    ) -> bool:  # fmt: skip
+        """Whether a part holds its slot for a conversation that is closed for good."""
+        head = head_in(row, heads)
+        if head is None or head["status"] != "resolved":
+            return False
+        return is_over(head, rules.get(row["channel_id"]), now, self._reopen_within)
 
     async def _named(self, lines: Sequence[Line]) -> dict[str, Document]:
         """Conversations that mails name: by our signed address whoever writes, by Message-ID only the same sender."""
@@ -344,18 +406,24 @@ class Receiver:
         mail = line.event.mail if isinstance(line.event, MessageReceived) else None
         return verify_reply_token(self._reply_keys, mail.reply_token) if mail else None
 
-    async def _write(self, placements: Sequence[Placement], session: Session) -> None:
-        changed = [(placement.row, placement.update) for placement in placements if not placement.created]
+    async def _write(self, plan: Plan, session: Session) -> None:
+        placements = plan.placements
+        changed = [(each.row, each.update) for each in placements if not each.created and each.update]
+        changed += [(head.row, head.update) for head in plan.heads]
+        changed += [(row, {"$unset": {"open": ""}}) for row in plan.given_up]
         if not await self._conversations.change(changed, session):
             raise _Contended
         created = [placement for placement in placements if placement.created]
         await self._conversations.insert([new_row(placement) for placement in created], session)
-        await self._sla.watch([_clocks_of(placement) for placement in placements], session)
+        await self._sla.watch([_clocks_of(each) for each in placements if each.created or each.update], session)
+        await self._sla.watch([(head.row, clocks_of(head.update, head.row)) for head in plan.heads], session)
         rows = [line.row for placement in placements for line in placement.lines]
         rows += [row for placement in placements for row in placement.system]
+        rows += [row for head in plan.heads for row in head.system]
         files = [file for placement in placements for line in placement.lines for file in line.files]
         await self._messages.insert(rows, session, files)
-        await self._events.record([event for placement in placements for event in placement.events], session)
+        events = [event for placement in placements for event in placement.events]
+        await self._events.record([*events, *(event for head in plan.heads for event in head.events)], session)
         homes = {each.slot[0]: (each.slot[1], each.row["_id"]) for each in created if each.slot[2] is None}
         await self._messages.adopt(homes, session)
 
@@ -367,8 +435,10 @@ class Receiver:
         keys += [(row["channel_id"], key.removeprefix(f"{row['channel_id']}:")) for key, row in seen.items()]
         await self._changes.catch_up(keys)
 
-    async def _announce(self, placements: Sequence[Placement], seen: dict[str, Document]) -> None:
+    async def _announce(self, plan: Plan, seen: dict[str, Document]) -> None:
+        placements = plan.placements
         notices = [notice for placement in placements for notice in _notices(placement)]
+        notices += [notice for head in plan.heads for notice in _head_notices(head)]
         since = self._clock() - ANNOUNCED_AGAIN
         for row in seen.values():
             if row["received_at"] > since and row.get("conversation_id"):
@@ -426,6 +496,12 @@ def _notices(placement: Placement) -> list[Notice]:
     about = Notice(kind, {"conversation_id": row["_id"], "profile_id": row["profile_id"]}, row["channel_id"])
     rows = [line.row for line in placement.lines] + placement.system
     return [about, *(_message_notice(each) for each in rows)]
+
+
+def _head_notices(head: HeadEffect) -> list[Notice]:
+    data = {"conversation_id": head.row["_id"], "profile_id": head.row["profile_id"]}
+    about = Notice("conversation.updated", data, head.row["channel_id"])
+    return [about, *(_message_notice(row) for row in head.system)]
 
 
 def _message_notice(row: Document) -> Notice:

@@ -16,6 +16,7 @@ from channels.store import ChannelStore
 from inbox.aftermath import Aftermath
 from inbox.afterthoughts import Afterthoughts
 from inbox.answering import Answering
+from inbox.bulk import Bulk
 from inbox.changes import Changes
 from inbox.consequences import Consequences
 from inbox.continuity import KIND, Answers, Continuity
@@ -27,6 +28,7 @@ from inbox.files import Files
 from inbox.finding import Finding
 from inbox.handover import CALL_TIMEOUT_S, IN_FLIGHT, Handover
 from inbox.hours.book import BusinessHours
+from inbox.merging import Merging
 from inbox.outbox import Outbox
 from inbox.presence import Presence
 from inbox.profile_files import ProfileFiles
@@ -34,11 +36,13 @@ from inbox.receipts import Receipts
 from inbox.receive import REOPEN_WITHIN, Receiver
 from inbox.recovery import Recovery
 from inbox.searching import Searching
+from inbox.shutting_out import ShuttingOut
 from inbox.sla.clocks import SlaClocks
 from inbox.sla.policies import SlaPolicies
 from inbox.sla.watching import SlaWatch
 from inbox.sources import SendSource, WrittenByHand
 from inbox.store import (
+    ActStore,
     AnsweringStore,
     ConversationStore,
     DraftStore,
@@ -87,6 +91,9 @@ class Inbox:
     sla_clocks: SlaClocks
     sla_watch: SlaWatch
     searching: Searching
+    bulk: Bulk
+    shutting_out: ShuttingOut
+    merging: Merging
 
 
 def open_inbox(
@@ -109,11 +116,11 @@ def open_inbox(
     business_hours, watch = BusinessHours(HoursStore(database, clock)), WatchStore(database)
     sla_policies = SlaPolicies(PolicyStore(database, clock), business_hours, channels)
     sla = SlaClocks(database, conversations, sla_policies, business_hours, watch, clock)
-    receiver = Receiver(
-        database, conversations, messages, sends, changes, receipts, resolver, consent, events, sla, feed, doorbell,
-        clock, reply_keys=reply_keys, reopen_within=reopen_within,
-    )  # fmt: skip
     drafts, answering = DraftStore(database, clock), Answering(AnsweringStore(database))
+    receiver = Receiver(
+        database, conversations, messages, sends, changes, receipts, resolver, consent, events, answering, feed,
+        doorbell, clock, reply_keys=reply_keys, reopen_within=reopen_within,
+    )  # fmt: skip
     outbox = Outbox(
         database, conversations, messages, sends, drafts, profiles, channels, registry, enclosures, answering,
         sla, feed, doorbell, clock, reply_key=reply_keys[0] if reply_keys else None,
@@ -140,11 +147,16 @@ def open_inbox(
         database, conversations, messages, sends, drafts, outbox, sla, feed, doorbell, clock
     )  # fmt: skip
     actions = ConversationActions(database, conversations, messages, events, outbox, sla, feed, doorbell, clock)
+    acts = ActStore(database)
+    finding = Finding(conversations, profiles)
+    bulk = Bulk(acts, actions, conversations, messages, finding, clock)
     return Inbox(
         conversations, messages, sends, receiver, receipts, outbox, delivery, actions, files, continuity, presence,
         ProfileFiles(messages.files, messages, profiles, events, clock), drafts, afterthoughts, answering,
-        business_hours, Finding(conversations, profiles), Views(views),
+        business_hours, finding, Views(views),
         Counting(database, ViewTallyStore(database), MarkStore(database), views, clock, time_zone=time_zone),
         sla_policies, sla, SlaWatch(database, conversations, watch, sla, events, feed, doorbell, clock),
         Searching(database, messages, clock),
+        bulk, ShuttingOut(database, profiles, conversations, bulk, events, clock),
+        Merging(database, conversations, messages, acts, events, sla, feed, doorbell, clock),
     )  # fmt: skip

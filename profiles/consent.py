@@ -16,7 +16,7 @@ from base.errors import NotFound, Refused
 from base.ids import new_id
 from base.mongo import Database, Document, DuplicateKeyError, Session
 from profiles.consent_groups import ConsentGroup, ConsentGroups, spoken
-from profiles.models import NO_ADDRESS, Identity, NewEvent
+from profiles.models import NO_ADDRESS, SHUT_OUT, Identity, NewEvent
 from profiles.store.consent_groups import ConsentGroupStore
 from profiles.store.consents import ConsentStore
 from profiles.store.events import EventStore
@@ -242,6 +242,8 @@ class Consent:
         if identity.suppressed is None:
             return False
         reason, since = identity.suppressed.reason, identity.suppressed.at
+        if reason == SHUT_OUT:
+            raise Refused("This person is shut out; let them in again first.", code=SHUT_OUT)
         now = self._clock()
         rows = self._profiles.identity_rows
         event = NewEvent(

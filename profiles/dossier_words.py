@@ -284,6 +284,7 @@ VALUES: Mapping[str, Mapping[str, Said]] = {
     },
     "zone": {"UTC": ("universal time (UTC)", "协调世界时（UTC）")},
     "suppressed": {
+        "shut_out": ("We take no messages of yours", "我们不再接收您的消息"),
         "bounce": ("Mail came back from there", "邮件被退回"),
         "complaint": ("A mail was reported as unwanted", "邮件被投诉"),
         "unsubscribed": ("You unsubscribed", "您已退订"),

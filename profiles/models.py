@@ -295,6 +295,7 @@ class Profile(Stored):
     #: What was read off what the person did (`profiles.traits`).
     traits: dict[str, Any] = Field(default_factory=dict)
     profiling_off: bool = False
+    shut_out: ShutOut | None = None
     consents: list[ConsentState] = Field(default_factory=list)
     reachable_on: list[str] = Field(default_factory=list)
     segments: list[str] = Field(default_factory=list)
@@ -351,6 +352,18 @@ class Suppression(Stored):
 
     reason: str
     at: Moment
+
+
+#: Reason of a suppression, and of what follows from it: somebody of ours shut the person out.
+SHUT_OUT = "shut_out"
+
+
+class ShutOut(Stored):
+    """That somebody of ours wants to hear no more of a person. `act_id`: what made spam of what was open."""
+
+    at: Moment
+    by: str | None
+    act_id: str
 
 
 class Release(Stored):

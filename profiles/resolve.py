@@ -12,6 +12,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from base.clock import Clock
 from base.ids import new_id
@@ -30,7 +31,17 @@ from profiles.keys import (
     without_shared,
 )
 from profiles.linking import Appearance, Decision, Decisions, Holder, decide
-from profiles.models import Contact, Dispute, IdentityKind, IdentityRef, NewEvent, Source, channel_label, display_name
+from profiles.models import (
+    SHUT_OUT,
+    Contact,
+    Dispute,
+    IdentityKind,
+    IdentityRef,
+    NewEvent,
+    Source,
+    channel_label,
+    display_name,
+)
 from profiles.normalise import phone_number
 from profiles.store.events import EventStore
 from profiles.store.identities import Touch, alias_row, identity_row
@@ -64,6 +75,8 @@ class Known:
     identity_id: str
     created: bool
     display_name: str | None
+    #: Somebody of ours wants to hear no more of them.
+    shut_out: bool = False
 
 
 @dataclass(frozen=True)
@@ -356,6 +369,8 @@ class _Batch:
                 row = identity_row(holder.identity_id, key, profile_id, touch, by)
                 if key.kind == "channel" and row["provider"] in self.looked_up:
                     row["lookup"] = {"at": touch.at, "tries": 0}
+                if self.profiles.get(profile_id, {}).get("shut_out"):
+                    row["suppressed"] = {"reason": SHUT_OUT, "at": touch.at}
                 result.append(row)
         return result
 
@@ -431,8 +446,15 @@ class _Batch:
         row = rows.get(profile_id)
         stands = profile_id == decision.profile_id
         return Known(
-            row["_id"] if row else profile_id, self.identity(decision), decision.minted and stands, _called(row)
-        )
+            row["_id"] if row else profile_id, self.identity(decision), decision.minted and stands, _called(row),
+            self._shut_out(decision, row),
+        )  # fmt: skip
+
+    def _shut_out(self, decision: Decision, row: Mapping[str, Any] | None) -> bool:
+        """The person, or (they were joined with somebody since) the address."""
+        address = self.rows.get(decision.appearance.primary.key) or {}
+        by_address = (address.get("suppressed") or {}).get("reason") == SHUT_OUT
+        return by_address or bool(row and row.get("shut_out"))
 
 
 def _facts_of(sighting: Sighting, person: Person, keys: Sequence[Key], region: str | None) -> Facts:

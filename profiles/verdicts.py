@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from profiles.models import Identity
+from profiles.models import SHUT_OUT, Identity
 
 #: Acts of these sources are not the person's own.
 NOT_THE_PERSON = frozenset({"staff", "import", "api", "journey", "provider_failure"})
@@ -28,6 +28,7 @@ CONFIRM_WITHIN = timedelta(days=7)
 _SENTENCES = {
     "unknown_identity": "This address is not known any more.",
     "suppressed": "This address is suppressed: {detail}.",
+    SHUT_OUT: "This person is shut out.",
     "unreachable": "The person left or blocked this channel.",
     "denied": "The person does not want such messages here.",
     "no_consent": "The person has not agreed to such messages here.",
@@ -104,6 +105,8 @@ def judge(
     """Whether this address may be written to for this purpose. `states`: purpose → what is effective now."""
     if identity is None:
         return _no("unknown_identity")
+    if identity.suppressed is not None and identity.suppressed.reason == SHUT_OUT:
+        return _no(SHUT_OUT)
     if identity.suppressed is not None:
         return _no("suppressed", identity.suppressed.reason)
     verdict = Verdict(True) if purpose in SERVICE else wanted(purpose, states, needs_yes)

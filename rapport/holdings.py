@@ -41,6 +41,8 @@ IMPERSONAL = {
     "channels": "our own accounts at providers",
     "content_uses": "in which steps and broadcasts a template, a snippet or an offer was sent",
     "consent_groups": "what people can agree to",
+    "conversation_acts": "what colleagues changed of which conversations; a filter is forgotten at the end",
+    "conversation_act_traces": "state, labels and owner of a conversation before such a change, for a month",
     "counters": "numbers given out",
     "digests": "which runs wait together, by their ids",
     "dossiers.chunks": "bytes of exports: they go with the rows of `dossiers`",

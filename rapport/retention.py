@@ -37,15 +37,18 @@ def kinds_of(database: Database, journal: Journal, holdings: Holdings) -> list[K
     audit = Aged(database, "audit", partial(_made, "aud"))
 
     async def close_talks(at: datetime, limit: int) -> int:
-        """Messages and files first, so that what is cut short is found again by its conversation."""
-        ids = await talks.ids(at, min(limit, 50))
-        for talk_id in ids:
+        """Messages and files first, so that what is cut short is found again by its conversation; what was merged into
+        one goes with it, and before it."""
+        heads = await talks.ids(at, min(limit, 50))
+        parts = [part for row in (await conversations.rows(heads)).values() for part in row.get("parts", ())]
+        for talk_id in [*parts, *heads]:
             lines = Aged(database, "messages", lambda _, talk_id=talk_id: {"conversation_id": talk_id})  # type: ignore[misc]
             while message_ids := await lines.ids(at, 500):
                 await files.erase(message_ids)
                 await lines.remove(at, 500)
                 await words.remove(message_ids)
-        count = await conversations.remove(ids) if ids else 0
+        await conversations.remove(parts)
+        count = await conversations.remove(heads) if heads else 0
         return limit if count == min(limit, 50) else count
 
     async def drop_media(at: datetime, limit: int) -> int:

@@ -60,6 +60,7 @@ from desk.team.store import AuditStore, FactorStore, RuleStore
 from desk.team.two_factor import TwoFactor
 from inbox.afterthoughts import Afterthoughts
 from inbox.answering import Answering
+from inbox.bulk import Bulk
 from inbox.continuity import Continuity
 from inbox.conversations import ConversationActions
 from inbox.counting import Counting
@@ -67,6 +68,7 @@ from inbox.delivery import Delivery
 from inbox.files import Files
 from inbox.finding import Finding
 from inbox.hours.book import BusinessHours
+from inbox.merging import Merging
 from inbox.opting import OptWords
 from inbox.outbox import Outbox
 from inbox.presence import Presence
@@ -76,6 +78,7 @@ from inbox.receipts import Receipts
 from inbox.receive import Receiver
 from inbox.room import Inbox, open_inbox
 from inbox.searching import Searching
+from inbox.shutting_out import ShuttingOut
 from inbox.sla.clocks import SlaClocks
 from inbox.sla.policies import SlaPolicies
 from inbox.sla.watching import SlaWatch
@@ -212,6 +215,9 @@ class Runtime:
         self.continuity: Continuity = inbox.continuity
         self.presence: Presence = inbox.presence
         self.desk_actions: ConversationActions = inbox.actions
+        self.bulk: Bulk = inbox.bulk
+        self.shutting_out: ShuttingOut = inbox.shutting_out
+        self.merging: Merging = inbox.merging
         self.journeys: Journeys = campaigns.journeys
         self.templates: Templates = campaigns.templates
         self.snippets: Snippets = campaigns.snippets
@@ -335,6 +341,7 @@ class Runtime:
             Chore("give on the work of who is not there", 60, self.handing_over.pass_on),
             Chore("forget what steps have left behind", 3600, self.tidying.tidy),
             Chore("tell of endpoints that were switched off", 60, self.poster.tell),
+            Chore("change many conversations", 1, self.bulk.drain),
             Chore("age of the oldest duty", 10, self._measure_age),
         ]
 

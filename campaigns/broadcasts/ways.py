@@ -17,9 +17,10 @@ NO_ADDRESS = Reason("no_address", "There is no address of this person on any of 
 _GONE = Reason("channel_gone", "None of the channels is connected.")
 #: What stands in the way, the most telling first: a person who said no is told of before one who left.
 _CODES: Mapping[str, str] = {
-    "denied": "no_consent", "no_consent": "no_consent", "suppressed": "suppressed", "unreachable": "left",
+    "denied": "no_consent", "no_consent": "no_consent", "suppressed": "suppressed", "shut_out": "shut_out",
+    "unreachable": "left",
 }  # fmt: skip
-_RANK = {"no_consent": 3, "suppressed": 2, "left": 1, "no_address": 0}
+_RANK = {"no_consent": 3, "shut_out": 2, "suppressed": 2, "left": 1, "no_address": 0}
 
 
 @dataclass(frozen=True)

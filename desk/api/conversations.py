@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -10,8 +11,23 @@ from base.errors import FieldError, WrongInput
 from base.ids import new_id
 from desk.api.contract import Call, Operations, not_there
 from desk.api.messages import MessageView, actor_of, message_view
-from desk.api.scope import id_today
-from desk.api.shapes import ChannelId, PageQuery, Patch, ProfileId, Time, UserId, View, ViewId, When, listed
+from desk.api.scope import Asking, answered_talk, id_today, shown_talk
+from desk.api.shapes import (
+    ChannelId,
+    ConversationId,
+    PageQuery,
+    Patch,
+    ProfileId,
+    Time,
+    UserId,
+    View,
+    ViewId,
+    When,
+    listed,
+)
+from inbox.acts import PARTICIPANTS_MAX
+from inbox.bulk import Assignee
+from inbox.heads import THREADS_MAX
 from inbox.models import Conversation, Direction, Priority, ReplyInput, Status
 from inbox.sla.models import Target
 from inbox.store.conversations import Due, Sort
@@ -46,20 +62,31 @@ class ConversationQuery(PageQuery):
 
 
 class ConversationPatch(Patch):
-    """What to change. `status` `snoozed` needs `snoozed_until`; null takes assignee, team or snooze away."""
+    """What to change. `status` `snoozed` without `snoozed_until`: until the customer answers; null takes assignee, team
+    or snooze away. `participants`: exactly these colleagues follow it."""
 
     status: Status = "open"
     assignee_id: UserId | None = None
     team_id: str | None = Field(None, pattern=r"^[a-z0-9_-]{1,60}$")
     labels: list[Label] = Field(default_factory=list, max_length=40)
+    participants: list[UserId] = Field(default_factory=list, max_length=PARTICIPANTS_MAX)
     priority: Priority = "none"
     snoozed_until: When | None = None
+
+
+class LinesQuery(PageQuery):
+    """Which lines."""
+
+    scope: Literal["conversation", "person"] = "conversation"
 
 
 class ReplyBody(ReplyInput):
     """An answer, or a note to colleagues."""
 
     undo_s: int = Field(0, ge=0, le=60, description="Seconds in which it can be taken back before it goes out.")
+    via: ConversationId | None = Field(
+        None, description="Of what was merged, the part whose channel it goes out on; else where they wrote last."
+    )
 
 
 class LastMessageView(View):
@@ -114,6 +141,7 @@ class ConversationView(View):
     assignee_id: str | None
     team_id: str | None
     labels: list[str]
+    participants: list[str]
     priority: Priority
     snoozed_until: Time | None
     resolved_at: Time | None
@@ -126,13 +154,16 @@ class ConversationView(View):
     unread: int
     message_count: int
     group_id: str | None
+    #: Conversations that were merged into this one, and the id that was asked for when that one was.
+    parts: list[str]
+    merged_from: str | None
     created_at: Time
     updated_at: Time
 
 
-def conversation_view(conversation: Conversation) -> ConversationView:
+def conversation_view(asking: Asking, conversation: Conversation) -> ConversationView:
     """As people and programs see it."""
-    return ConversationView.model_validate(conversation)
+    return ConversationView.model_validate(shown_talk(asking, conversation))
 
 
 @operations("GET", "/conversations", roles=["viewer"], query=ConversationQuery, returns=list[ConversationView])
@@ -155,7 +186,7 @@ async def list_conversations(call: Call) -> Any:
     found = await call.runtime.finding.page(
         narrowed, sort=wanted.sort, limit=wanted.limit, cursor=wanted.cursor, sla=wanted.sla
     )
-    return listed(found, [conversation_view(each) for each in found.data])
+    return listed(found, [conversation_view(call, each) for each in found.data])
 
 
 def asked_of(wanted: ConversationQuery, saved: ViewFilter) -> ViewFilter:
@@ -174,18 +205,19 @@ def asked_of(wanted: ConversationQuery, saved: ViewFilter) -> ViewFilter:
 
 @operations("GET", "/conversations/{id:cnv}", roles=["viewer"], returns=ConversationView)
 async def get_conversation(call: Call) -> Any:
-    """One conversation."""
-    return conversation_view(await _seen(call))
+    """One conversation; for one that was merged into another, that one, with `merged_from`."""
+    return conversation_view(call, await seen_talk(call))
 
 
 @operations("PATCH", "/conversations/{id:cnv}", roles=["agent"], body=ConversationPatch, returns=ConversationView)
 async def change_conversation(call: Call) -> Any:
     """Assign, label, prioritise, resolve, snooze. Each change leaves a line in the conversation, an equal one none."""
-    found = await _seen(call)
+    found = await seen_talk(call)
     given, by = call.body.given(), actor_of(call.principal)
     snooze = _snooze(found, given)
     _refuse_team(given.get("team_id"))
     assignee_name = await _assignee_name(call, found, given.get("assignee_id"))
+    await refuse_strangers(call, given.get("participants", ()))
     actions, conversation = call.runtime.desk_actions, found
     if "assignee_id" in given:
         conversation = await actions.assign(found.id, given["assignee_id"], by, assignee_name=assignee_name)
@@ -193,18 +225,29 @@ async def change_conversation(call: Call) -> Any:
         conversation = await actions.assign_team(found.id, None, by)
     if "labels" in given:
         conversation = await actions.set_labels(found.id, given["labels"], by)
+    if "participants" in given:
+        conversation = await actions.set_participants(found.id, given["participants"], by)
     if "priority" in given:
         conversation = await actions.set_priority(found.id, given["priority"], by)
     if snooze is not None:
         conversation = await actions.set_status(found.id, snooze[0], by, snoozed_until=snooze[1])
-    return conversation_view(conversation)
+    return conversation_view(call, conversation)
 
 
-@operations("GET", "/conversations/{id:cnv}/messages", roles=["viewer"], query=PageQuery, returns=list[MessageView])
+@operations("GET", "/conversations/{id:cnv}/messages", roles=["viewer"], query=LinesQuery, returns=list[MessageView])
 async def list_conversation_messages(call: Call) -> Any:
-    """List the lines of a conversation, the latest first."""
-    conversation = await _seen(call)
-    found = await call.runtime.messages.page(conversation.id, limit=call.query.limit, cursor=call.query.cursor)
+    """List the lines of a conversation, the latest first.
+
+    With `scope` `person` those of all the person's conversations that the caller may see, the 20 latest of them, as one
+    thread.
+    """
+    conversation = await seen_talk(call)
+    store, may_see = call.runtime.conversations, call.principal.may_see
+    talks = await store.with_parts(conversation)
+    if call.query.scope == "person":
+        talks += [each for each in await store.of_profile(conversation.profile_id) if each.id != conversation.id]
+    threads = [each.id for each in talks if may_see(each.channel_id)][:THREADS_MAX]
+    found = await call.runtime.messages.page(threads, limit=call.query.limit, cursor=call.query.cursor)
     return listed(found, [message_view(each) for each in found.data])
 
 
@@ -218,14 +261,18 @@ async def reply(call: Call) -> Any:
     the provider's reply window only an approved `template` may be sent. With `seen_seq` (the `seq` of the last message
     that was read) it is refused with 409 `newer_messages` when others have written since, unless `send_anyway`.
     """
-    conversation = await _seen(call)
+    conversation = await seen_talk(call)
     key = f"api:{call.principal.id}:{call.idempotency_key or new_id('msg')}"
     by, undo_s = actor_of(call.principal), call.body.undo_s
-    message = await call.runtime.outbox.reply(conversation.id, by, call.body, key, undo_s=undo_s)
+    via = conversation.merged_from or call.body.via
+    talk = await answered_talk(call, conversation, call.body.reply_to, via)
+    answer = ReplyInput.model_validate(call.body.model_dump(exclude={"via", "undo_s"}, exclude_unset=True))
+    message = await call.runtime.outbox.reply(talk.id, by, answer, key, undo_s=undo_s, exactly=True)
     return message_view(message)
 
 
-async def _seen(call: Call) -> Conversation:
+async def seen_talk(call: Call) -> Conversation:
+    """The conversation of the path. Raises `NotFound`."""
     found: Conversation | None = await call.runtime.conversations.get(call.path["id"])
     if found is None:
         raise not_there()
@@ -259,6 +306,24 @@ async def _assignee_name(call: Call, found: Conversation, user_id: str | None) -
         )
     name: str = user.name
     return name
+
+
+async def assignee_or_refuse(call: Call, user_id: str | None) -> Assignee | None:
+    """Who is to have conversations of several channels. Raises `WrongInput` for somebody who answers none."""
+    if user_id is None:
+        return None
+    user = await call.runtime.users.user(user_id)
+    if user is None or not user.active or user.role not in ("admin", "agent"):
+        raise WrongInput("There is no such colleague.", [FieldError("change.assignee_id", "answers nobody")])
+    return Assignee(user.id, user.name, None if user.channels is None else sorted(user.channels))
+
+
+async def refuse_strangers(call: Call, user_ids: Sequence[str]) -> None:
+    """Raise `WrongInput` for followers who do not work here."""
+    for each in user_ids:
+        user = await call.runtime.users.user(each)
+        if user is None or not user.active:
+            raise WrongInput("There is no such colleague.", [FieldError("participants", f"{each} is nobody here")])
 
 
 def _refuse_team(team_id: str | None) -> None:

@@ -52,7 +52,9 @@ class EventViews:
 
     async def _conversation(self, reader: Reader, conversation_id: Any) -> View | None:
         talk = await self._runtime.conversations.get(conversation_id) if is_id(str(conversation_id), "cnv") else None
-        return _for(reader.principal.may_see(talk.channel_id), conversation_view(talk)) if talk is not None else None
+        if talk is None:
+            return None
+        return _for(reader.principal.may_see(talk.channel_id), conversation_view(reader, talk))
 
     async def _message(self, reader: Reader, message_id: Any) -> View | None:
         line = await self._runtime.messages.get(message_id) if is_id(str(message_id), "msg") else None

@@ -20,6 +20,13 @@ class SuppressionView(View):
     at: Time
 
 
+class ShutOutStateView(View):
+    """That somebody of ours wants to hear no more of them, since when, and who."""
+
+    at: Time
+    by: str | None
+
+
 class IdentityView(View):
     """One way by which the person is known and reached."""
 
@@ -176,6 +183,7 @@ class ProfileView(View):
     last_seen_at: Time | None
     #: Nothing is concluded from what this person does: no score, no traits, no tracked events.
     profiling_off: bool
+    shut_out: ShutOutStateView | None
     merged_from: str | None
 
 

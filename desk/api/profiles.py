@@ -10,6 +10,7 @@ from base.errors import FieldError, WrongInput
 from base.ids import is_id
 from base.mongo import Document
 from desk.api.contract import Call, Operations, Reply
+from desk.api.messages import actor_of
 from desk.api.profile_views import (
     ConsentActView,
     EntryView,
@@ -29,7 +30,7 @@ from desk.api.scope import (
     seen_person,
     shown_identities,
 )
-from desk.api.shapes import Body, IdentityId, PageQuery, SegmentId, Since, When, listed, page, sliced
+from desk.api.shapes import Body, IdentityId, PageQuery, SegmentId, Since, View, When, listed, page, sliced
 from profiles.consent import ConsentAct
 from profiles.edit import ProfileInput, ProfilePatch, Word
 from profiles.kinds import KINDS, OTHER
@@ -109,6 +110,19 @@ class ConsentInput(Body):
     wording: str | None = Field(None, max_length=5000)
     at: When | None = None
     until: When | None = Field(None, description="With `granted: false`: a pause, which ends then by itself.")
+
+
+class ShutOutInput(Body):
+    """Whether to hear no more of them."""
+
+    on: bool
+
+
+class ShutOutView(View):
+    """How it is now, and how many conversations became spam, or came back."""
+
+    shut_out: bool
+    conversations: int
 
 
 class ReleaseInput(Body):
@@ -275,6 +289,23 @@ async def release_address(call: Call) -> Any:
     await (consent.take_release_back if wanted.undo else consent.release)(wanted.identity_id, call.principal.id)
     call.runtime.doorbell.soon("react")
     return await _detail(call, profile)
+
+
+@operations(
+    "POST", "/profiles/{id:prf}/shut-out", roles=["agent"], body=ShutOutInput, returns=ShutOutView,
+)  # fmt: skip
+async def shut_out(call: Call) -> Any:
+    """Hear no more of a person, or (`on` false) let them in again.
+
+    What they write is kept as spam without a domain event, their open conversations become spam, also an address they
+    come by later is silent, and nothing is sent to them (`shut_out`). Letting in brings back what was open.
+    """
+    profile_id = await must_see_whole(call, call.path["id"])
+    by = actor_of(call.principal)
+    shutting = call.runtime.shutting_out
+    act = await (shutting.shut(profile_id, by) if call.body.on else shutting.let_in(profile_id, by))
+    changed = (act["changed"] if call.body.on else act["undone"]) if act else 0
+    return ShutOutView(shut_out=call.body.on, conversations=changed)
 
 
 async def _switch_profiling(call: Call, profile_id: str, on: bool, proof: str | None) -> None:

@@ -14,6 +14,7 @@ from base.mongo import Document
 from desk.api.contract import Call, not_there
 from desk.auth import Principal, principal_of
 from desk.keys import runtime_of
+from inbox.models import Conversation
 from profiles.keys import key_of
 from profiles.models import Identity, IdentityRef, Profile
 
@@ -121,6 +122,30 @@ def scoped_profile(asking: Asking, profile: Profile) -> Profile:
         if (touch := getattr(profile, name)) and not asking.principal.may_see(touch.get("channel_id"))
     }
     return profile.model_copy(update={"consents": seen, **dict.fromkeys(touches)})
+
+
+def shown_talk(asking: Asking, talk: Conversation) -> Conversation:
+    """Without the last message where it stands on a channel outside the caller's scope (of one that was merged)."""
+    last = talk.last_message
+    hidden = last is not None and not asking.principal.may_see(last.channel_id)
+    return talk.model_copy(update={"last_message": None}) if hidden else talk
+
+
+async def answered_talk(
+    asking: Asking, talk: Conversation, reply_to: str | None = None, via: str | None = None
+) -> Conversation:  # fmt: skip
+    """The thread in which an answer goes out: of what was merged the one that was chosen, else where a quoted line
+    stands, else where the customer wrote last, on the caller's channels."""
+    talks: list[Conversation] = await asking.runtime.conversations.with_parts(talk)
+    seen = [each for each in talks if asking.principal.may_see(each.channel_id)] or [talk]
+    if len(seen) == 1:
+        return seen[0]
+    by_id = {each.id: each for each in seen}
+    if via is None:
+        quoted = await asking.runtime.messages.get(reply_to) if reply_to else None
+        last = await asking.runtime.messages.latest(list(by_id), ["in"]) if quoted is None else None
+        via = quoted.conversation_id if quoted else (last or {}).get("conversation_id")
+    return by_id.get(via or "", talk)
 
 
 def _channel_of(address_key: str) -> str | None:

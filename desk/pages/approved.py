@@ -12,6 +12,7 @@ from aiohttp import web
 from base.errors import FieldError, NotFound, WrongInput
 from base.ids import new_id
 from channels.vocabulary import ApprovedTemplate, TemplateCall
+from desk.api.scope import answered_talk, reading
 from desk.auth import principal_of, require
 from desk.forms import read_form
 from desk.keys import runtime_of
@@ -97,7 +98,7 @@ def said_by(template: ApprovedTemplate, call: TemplateCall) -> str:
 @require("agent")
 async def choose(request: web.Request) -> web.StreamResponse:
     """The approved templates of this conversation's channel."""
-    found, runtime = await conversation_for(request), runtime_of(request)
+    found, runtime = await answered_talk(reading(request), await conversation_for(request)), runtime_of(request)
     formats, q = formats_of(request, principal_of(request)), request.query.get("q", "").strip()[:100]
     kept = await runtime.approved.of(found.channel_id, usable=True)
     wanted = [each for each in kept if q.casefold() in f"{each.name} {each.body} {each.language}".casefold()]
@@ -115,7 +116,8 @@ async def choose(request: web.Request) -> web.StreamResponse:
 @require("agent")
 async def send(request: web.Request) -> web.StreamResponse:
     """Send one, filled in."""
-    found, form, runtime = await conversation_for(request), await read_form(request), runtime_of(request)
+    found = await answered_talk(reading(request), await conversation_for(request))
+    form, runtime = await read_form(request), runtime_of(request)
     wanted = (str(form.get("name", "")), str(form.get("language", "")))
     kept = await runtime.approved.of(found.channel_id, usable=True)
     template = next((each for each in kept if (each.name, each.language) == wanted), None)
@@ -124,5 +126,6 @@ async def send(request: web.Request) -> web.StreamResponse:
     call = call_of(template, form)
     written = ReplyInput(text=said_by(template, call), template=call)
     key = str(form.get("client_key", ""))[:80] or new_id("msg")
-    await runtime.outbox.reply(found.id, actor_of(principal_of(request)), written, f"{key}:{template.name}"[:120])
+    by, once = actor_of(principal_of(request)), f"{key}:{template.name}"[:120]
+    await runtime.outbox.reply(found.id, by, written, once, exactly=True)
     raise web.HTTPSeeOther(f"/inbox/{found.id}")

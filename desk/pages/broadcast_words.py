@@ -25,7 +25,7 @@ SEND_STATES = {
 }  # fmt: skip
 REASONS = {
     "no_address": N_("No address on any of the channels"), "left": N_("Blocked us or left"),
-    "suppressed": N_("Address bounced or complained"), "no_consent": N_("No consent"),
+    "shut_out": N_("Shut out"), "suppressed": N_("Address bounced or complained"), "no_consent": N_("No consent"),
     "holdout": N_("Control group"), "late_zone": N_("Too late where they live"), "cancelled": N_("Cancelled before"),
     "overdue": N_("Its time passed during the pause"), "same_person": N_("Gets it under another profile"),
     "left_audience": N_("Not in the audience any more"), "quiet_hours": N_("Quiet hours"),

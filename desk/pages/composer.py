@@ -120,6 +120,8 @@ class ComposerView:
     is_mail: bool = False
     #: Who else the last mail went to: may be put into the copy, and is never put there by itself.
     others: tuple[str, ...] = ()
+    #: Of what was merged: the threads in which it can go out, the first where they wrote last.
+    ways: tuple[tuple[str, str], ...] = ()
     takes_files: tuple[Limit, ...] = ()
     times: tuple[Snooze, ...] = ()
     #: The first moment that may be chosen, as a field of a form has it.
@@ -156,6 +158,13 @@ def composer_of(capabilities: Capabilities | None, identity: Windowed | None, fo
     return ComposerView(key, capabilities.text_limit, soon=soon, window_until=state.until)
 
 
+def shut_composer(composer: ComposerView, formats: Formats) -> ComposerView:
+    """The composer of a conversation with somebody who is shut out."""
+    closed = formats.text(N_("This person is shut out."))
+    hint = formats.text(N_("Let them in again to answer. A note to colleagues is always possible."))
+    return replace(composer, closed=closed, templates=False, template_hint=hint)
+
+
 async def furnished(
     request: web.Request, found: Conversation, composer: ComposerView, capabilities: Capabilities | None,
     fault: Fault | None = None,
@@ -170,7 +179,7 @@ async def furnished(
     asked = request.query.get("quote", "")
     if is_id(asked, "msg"):
         drafts[0] = replace(drafts[0], written=drafts[0].written.model_copy(update={"reply_to": asked}))
-    planned = await runtime.afterthoughts.later(found.id)
+    planned = await runtime.afterthoughts.later(found.threads)
     reply, note = await asyncio.gather(*(_begun(runtime, found, each, formats) for each in drafts))
     is_mail = _is_mail(runtime, found)
     media = capabilities.media if capabilities else ()
@@ -193,7 +202,7 @@ async def _begun(runtime: Any, found: Conversation, draft: Draft, formats: Forma
     written = draft.written
     kept = [await runtime.files.get(each) for each in written.file_ids]
     quoted = await runtime.messages.get(written.reply_to) if written.reply_to else None
-    if quoted is not None and quoted.conversation_id != found.id:
+    if quoted is not None and quoted.conversation_id not in found.threads:
         quoted = None
     return Begun(
         written.text, draft.rev,
@@ -218,7 +227,7 @@ def _is_mail(runtime: Any, found: Conversation) -> bool:
 
 async def _others(runtime: Any, found: Conversation) -> tuple[str, ...]:
     """The other readers of the customer's last mail, without the customer and without us."""
-    last = await runtime.messages.latest(found.id, ["in"])
+    last = await runtime.messages.latest(found.threads, ["in"])
     mail = (last or {}).get("mail") or {}
     channel = await runtime.channels.get(found.channel_id)
     ours = {str(value).lower() for value in (channel.settings.values() if channel else ()) if "@" in str(value)}

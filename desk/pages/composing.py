@@ -13,6 +13,7 @@ from multidict import MultiDictProxy
 
 from base.errors import Conflict, NotFound, RapportError, Refused, WrongInput
 from base.ids import is_id, new_id
+from desk.api.scope import answered_talk, reading
 from desk.auth import is_script, principal_of, require
 from desk.forms import read_form
 from desk.keys import runtime_of
@@ -75,7 +76,9 @@ async def reply(request: web.Request) -> web.StreamResponse:
         if written.draft.empty:
             raise WrongInput("Write something first.")
         answer = written.reply()
-        await runtime.outbox.reply(found.id, by, answer, key, undo_s=undo_s, clears_draft=True)
+        via = str(form.get("via", "")) or found.merged_from
+        talk = found if answer.note else await answered_talk(reading(request), found, answer.reply_to, via)
+        await runtime.outbox.reply(talk.id, by, answer, key, undo_s=undo_s, clears_draft=True, exactly=True)
     except (Refused, Conflict, WrongInput) as error:
         if is_script(request):
             raise
@@ -158,7 +161,7 @@ async def move(request: web.Request) -> web.StreamResponse:
 async def _line(request: web.Request, found: Conversation) -> Message:
     message_id = request.match_info["message_id"]
     message: Message | None = await runtime_of(request).messages.get(message_id) if is_id(message_id, "msg") else None
-    if message is None or message.conversation_id != found.id:
+    if message is None or message.conversation_id not in found.threads:
         raise NotFound("There is no such message.")
     return message
 

@@ -15,7 +15,7 @@ from desk.pages.reads import OrderBrief
 from desk.pages.runs import RunBrief
 from inbox.models import Conversation
 from profiles.custom_fields import CustomField
-from profiles.models import Identity, Profile
+from profiles.models import SHUT_OUT, Identity, Profile
 from profiles.postal import lines_of
 from profiles.terms import Agreed, said_of
 
@@ -119,7 +119,8 @@ def chips_of(
 ) -> tuple[Chip, ...]:  # fmt: skip
     """Stage, tier, score, then tags. `agreed` and `tiers`: what stages and tiers are called here."""
     stage = formats.text(STAGE_LABELS.get(profile.stage, profile.stage.capitalize()))
-    chips = [Chip(said_of(agreed.stages, profile.stage, formats.language) if agreed else stage, "accent")]
+    shut = [Chip(formats.text(N_("Shut out")), "danger")] if profile.shut_out else []
+    chips = [*shut, Chip(said_of(agreed.stages, profile.stage, formats.language) if agreed else stage, "accent")]
     if profile.tier:
         chips.append(Chip((tiers or {}).get(profile.tier) or formats.text(profile.tier.capitalize()), "warn"))
     if profile.score:
@@ -132,7 +133,9 @@ def way_of(identity: Identity, faces: Faces, formats: Formats) -> Way:
     label = identity.handle or identity.value or identity.external_id or identity.key
     face = faces.of(identity.channel_id, identity.provider or "") if identity.channel_id else None
     problem = ""
-    if identity.suppressed is not None:
+    if identity.suppressed is not None and identity.suppressed.reason == SHUT_OUT:
+        problem = formats.text(N_("Shut out"))
+    elif identity.suppressed is not None:
         problem = formats.text(N_("Unreachable"))
     elif identity.left_at is not None or not identity.reachable:
         problem = formats.text(N_("Left"))

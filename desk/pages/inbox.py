@@ -14,13 +14,15 @@ from aiohttp import web
 from base.clock import to_millisecond
 from base.errors import Conflict, NotFound, WrongInput
 from base.ids import is_id
-from desk.api.scope import reading, scoped_profile, shown_identities
+from base.mongo import Document
+from desk.api.scope import answered_talk, reading, scoped_profile, shown_identities, shown_talk
 from desk.api.views import seen_view, sees_view
 from desk.auth import Principal, is_script, principal_of, require
 from desk.forms import read_form
 from desk.i18n import Formats
 from desk.keys import runtime_of
-from desk.pages.composer import Fault, capabilities_of, composer_of, furnished, snoozes
+from desk.pages.act_words import did_in
+from desk.pages.composer import Fault, capabilities_of, composer_of, furnished, shut_composer, snoozes
 from desk.pages.consent import consent_brief
 from desk.pages.customer import customer_view, owner_name
 from desk.pages.effects import tier_names
@@ -28,7 +30,7 @@ from desk.pages.faces import Faces
 from desk.pages.inbox_address import BUILT_IN, Asked
 from desk.pages.inbox_head import Known, Tallies, ViewTools, list_view, saved_of, tabs_of
 from desk.pages.inbox_lines import Scene, is_planned, lines_of
-from desk.pages.inbox_rows import STATUS_LABELS, name_of, open_view, row_of
+from desk.pages.inbox_rows import PRIORITIES, STATUS_LABELS, name_of, open_view, row_of
 from desk.pages.mails import mail_response
 from desk.pages.panels import Opened
 from desk.pages.profile_follow_up import follow_up_panel
@@ -37,7 +39,9 @@ from desk.pages.reads import faces_of, journey_names, order_rows, people, run_br
 from desk.pages.sla_clock import due_clock
 from desk.pages.terms import Words
 from desk.render import formats_of, page
+from inbox.bulk import COUNT_MAX
 from inbox.counting import BUILT_IN as COUNTED
+from inbox.heads import THREADS_MAX
 from inbox.models import Actor, Conversation, Message, conversation_of
 from inbox.views import SavedView
 
@@ -83,7 +87,9 @@ async def rows(request: web.Request) -> web.StreamResponse:
     runtime = runtime_of(request)
     found = [] if asked.q else [conversation_of(row) for row in (await runtime.conversations.rows(ids)).values()]
     kept = await runtime.finding.belonging(found, asked.condition(principal.id, principal.channels))
-    return await page(request, "inbox/rows.html", {"rows": await _shaped(request, asked, kept), "open": None})
+    return await page(request, "inbox/rows.html", {
+        "rows": await _shaped(request, asked, kept), "open": None, "picking": principal.may("agent"),
+    })  # fmt: skip
 
 
 @routes.get("/inbox/tabs")
@@ -155,16 +161,6 @@ async def assign(request: web.Request) -> web.StreamResponse:
     return await after_act(request, found)
 
 
-@routes.post("/inbox/{conversation_id}/status")
-@require("agent")
-async def status(request: web.Request) -> web.StreamResponse:
-    """Resolve, open again, snooze."""
-    found, form = await conversation_for(request), await read_form(request)
-    until = str(form.get("until", ""))
-    await change_status(request, found, str(form.get("status", "")), instant_in(until) if until else None)
-    return await after_act(request, found)
-
-
 def instant_in(text: str, zone: tzinfo | None = None) -> datetime:
     """A time that was chosen; one without a zone is of that zone. Raises `WrongInput`."""
     try:
@@ -184,13 +180,13 @@ async def change_status(request: web.Request, found: Conversation, status: str, 
     await runtime_of(request).desk_actions.set_status(found.id, status, actor, snoozed_until=until)
 
 
-async def after_act(request: web.Request, found: Conversation) -> web.StreamResponse:
-    """Scripts get the thread anew; a plain form goes back to its page."""
+async def after_act(request: web.Request, found: Conversation, act: Document | None = None) -> web.StreamResponse:
+    """Scripts get the thread anew; a plain form goes back to its page. `act`: what can be taken back."""
     if not is_script(request):
-        raise web.HTTPSeeOther(f"/inbox/{found.id}")
+        raise web.HTTPSeeOther(f"/inbox/{found.id}" + (f"?did={act['_id']}" if act else ""))
     again = await runtime_of(request).conversations.get(found.id) or found
-    values = await _thread_part(request, again, None)
-    return await page(request, "inbox/thread.html", {**values, **await _head_part(request, again)})
+    values = {**await _thread_part(request, again, None), **await _head_part(request, again)}
+    return await page(request, "inbox/thread.html", {**values, "did": await did_in(request, act)})
 
 
 # -- gathering -----------------------------------------------------------------------------------------------------
@@ -235,7 +231,15 @@ async def _list_part(request: web.Request, asked: Asked | None = None) -> dict[s
     shaped = await _shaped(request, asked, found.data, faces)
     more = f"/inbox?{asked.query(cursor=found.next_cursor)}" if found.next_cursor else ""
     view = list_view(asked, formats, tallies, known, faces, saved, _tools(request, asked))
-    return {"rows": shaped, "view": view, "next_href": more, "fault": "", "given": {}}
+    selecting = principal.may("agent") and request.query.get("select") == "1"
+    wanted = asked.condition(principal.id, principal.channels)
+    return {
+        "rows": shaped, "view": view, "next_href": more + ("&select=1" if more and selecting else ""), "fault": "",
+        "given": {}, "picking": principal.may("agent"), "selecting": selecting, "priorities": PRIORITIES,
+        "matching": await runtime.conversations.count(wanted, at_most=COUNT_MAX) if selecting else 0,
+        "list_did": await did_in(request), "list_back": f"/inbox?{asked.query()}", "snoozes": snoozes(formats),
+        "bulk_people": known.colleagues,
+    }  # fmt: skip
 
 
 async def _known(request: web.Request, faces: Faces, formats: Formats) -> Known:
@@ -281,6 +285,7 @@ async def _shaped(
     formats = formats_of(request, principal)
     begun = await runtime.drafts.begun_in([each.id for each in found], principal.id)
     terms = await runtime.sla_clocks.terms()
+    found = [shown_talk(reading(request), each) for each in found]
     rows = [(row_of(each, asked, faces, names, principal.id, formats), each) for each in found]
     return [replace(row, draft=row.id in begun, clock=due_clock(each, terms, formats)) for row, each in rows]
 
@@ -295,34 +300,80 @@ async def _stage_part(request: web.Request, found: Conversation, fault: Fault | 
 
 async def _head_part(request: web.Request, found: Conversation, fault: Fault | None = None) -> dict[str, Any]:
     principal, runtime = principal_of(request), runtime_of(request)
-    faces, colleagues, identity = await asyncio.gather(
-        faces_of(runtime), people(runtime), runtime.profiles.identity(found.identity_id)
-    )
+    faces, colleagues, identity, person, talks = await asyncio.gather(
+        faces_of(runtime), people(runtime), runtime.profiles.identity(found.identity_id),
+        runtime.profiles.get(found.profile_id), runtime.conversations.of_profile(found.profile_id, limit=THREADS_MAX),
+    )  # fmt: skip
+    others = [each for each in talks if each.id != found.id and principal.may_see(each.channel_id)]
     formats = formats_of(request, principal)
     names = {each.id: each.name for each in colleagues}
-    capabilities = capabilities_of(runtime, found, identity) if found.channel_id in faces.channels else None
+    answered = await answered_talk(reading(request), found) if found.parts else found
+    if answered.id != found.id:
+        identity = await runtime.profiles.identity(answered.identity_id)
+    capabilities = capabilities_of(runtime, answered, identity) if answered.channel_id in faces.channels else None
     composer = composer_of(capabilities, identity, formats)
+    if found.parts:
+        composer = replace(composer, ways=await _ways(request, found, answered, faces))
     if principal.may("agent"):
         composer = await furnished(request, found, composer, capabilities, fault)
     clock = due_clock(found, await runtime.sla_clocks.terms(), formats)
     view = replace(open_view(found, await asked_for(request), faces, names, formats), clock=clock)
+    if person is not None and person.shut_out:
+        view, composer = replace(view, shut_out=True), shut_composer(composer, formats)
     return {
         "open": view, "composer": composer, "colleagues": colleagues, "may_answer": principal.may("agent"),
-        "snoozes": snoozes(formats),
+        "snoozes": snoozes(formats), "did": await did_in(request), "priorities": PRIORITIES,
+        "back": f"/inbox/{found.id}", "has_others": bool(others), "whole": _whole(request),
     }  # fmt: skip
+
+
+async def _ways(
+    request: web.Request, found: Conversation, answered: Conversation, faces: Faces
+) -> tuple[tuple[str, str], ...]:  # fmt: skip
+    """The threads of a merged conversation in which an answer can go out, that of the customer's last words first."""
+    talks = await runtime_of(request).conversations.with_parts(found)
+    seen = [each for each in talks if principal_of(request).may_see(each.channel_id)]
+    ordered = sorted(seen, key=lambda each: each.id != answered.id)
+    return tuple(
+        (each.id, " → ".join([faces.of(each.channel_id, each.provider).name, *_handle(each)])) for each in ordered
+    )
+
+
+def _handle(talk: Conversation) -> list[str]:
+    return [talk.address.handle] if talk.address.handle else []
 
 
 async def _thread_part(request: web.Request, found: Conversation, cursor: str | None) -> dict[str, Any]:
     runtime, formats = runtime_of(request), formats_of(request, principal_of(request))
-    part = await runtime.messages.page(found.id, limit=LINES, cursor=cursor)
+    talks = await _talks(request, found)
+    part = await runtime.messages.page([each.id for each in talks], limit=LINES, cursor=cursor)
     campaigns = {each.author.id for each in part.data if each.author.type == "campaign" and each.author.id}
     may_answer = principal_of(request).may("agent")
     names = await journey_names(runtime, campaigns)
-    scene = Scene(found, name_of(found), formats, names, may_answer=may_answer)
+    faces = await faces_of(runtime) if len(talks) > 1 else None
+    shown_on = {each.id: faces.of(each.channel_id, each.provider) for each in talks} if faces else {}
+    scene = Scene(found, name_of(found), formats, names, may_answer=may_answer, faces=shown_on)
     shown = [each for each in reversed(part.data) if not (may_answer and is_planned(each))]
-    query = (await asked_for(request)).query(cursor=part.next_cursor)
+    query = (await asked_for(request)).query(cursor=part.next_cursor) + ("&all=1" if _whole(request) else "")
     earlier = f"/inbox/{found.id}/lines?{query}" if part.next_cursor else ""
-    return {"lines": lines_of(shown, scene), "earlier_href": earlier}
+    return {
+        "lines": lines_of(shown, scene), "earlier_href": earlier, "threads": [each.id for each in talks],
+        "whole": _whole(request),
+    }  # fmt: skip
+
+
+def _whole(request: web.Request) -> bool:
+    """Whether all channels of the person are asked for, as one thread."""
+    return request.query.get("all") == "1"
+
+
+async def _talks(request: web.Request, found: Conversation) -> list[Conversation]:
+    """The conversations whose lines are shown: the open one, and with `all` the others of the person."""
+    store, principal = runtime_of(request).conversations, principal_of(request)
+    talks = await store.with_parts(found)
+    if _whole(request):
+        talks += [each for each in await store.of_profile(found.profile_id) if each.id != found.id]
+    return [each for each in talks if principal.may_see(each.channel_id)][:THREADS_MAX]
 
 
 async def _customer_part(request: web.Request, found: Conversation) -> dict[str, Any]:
@@ -337,7 +388,11 @@ async def _customer_part(request: web.Request, found: Conversation) -> dict[str,
         faces_of(runtime),
     )
     owner = await runtime.users.names([profile.owner_id]) if profile and profile.owner_id else {}
-    seen = [each for each in others if each.id != found.id and principal.may_see(each.channel_id)]
+    seen = [
+        shown_talk(reading(request), each)
+        for each in others
+        if each.id != found.id and principal.may_see(each.channel_id)
+    ]
     view = customer_view(
         scoped_profile(reading(request), profile) if profile else None, found,
         shown_identities(reading(request), identities), orders=orders, runs=runs, others=seen[:4],
@@ -358,7 +413,7 @@ async def _customer_part(request: web.Request, found: Conversation) -> dict[str,
 async def _message(request: web.Request, found: Conversation) -> Message:
     message_id = request.match_info["message_id"]
     message = await runtime_of(request).messages.get(message_id) if is_id(message_id, "msg") else None
-    if message is None or message.conversation_id != found.id:
+    if message is None or message.conversation_id not in found.threads:
         raise NotFound("There is no such message.")
     return message  # type: ignore[no-any-return]
 

@@ -9,6 +9,8 @@ from typing import Any
 from urllib.parse import quote
 
 from desk.i18n import N_, Formats
+from desk.pages.faces import Face
+from desk.pages.inbox_rows import PRIORITIES
 from inbox.file_types import SHOWN
 from inbox.guard import IN_A_MOMENT
 from inbox.models import Conversation, Message
@@ -40,14 +42,21 @@ SYSTEM_LINES: Mapping[str, str] = {
     "status_resolved": N_("%(by)s resolved this"),
     "status_open": N_("%(by)s opened this again"),
     "status_snoozed": N_("%(by)s snoozed this until %(until)s"),
+    "status_snoozed_open": N_("%(by)s snoozed this until they answer"),
     "status_pending": N_("%(by)s set this to pending"),
     "status_spam": N_("%(by)s marked this as spam"),
     "woken": N_("The snooze has ended"),
+    "answered": N_("Open again, because they have written"),
+    "participants_changed": N_("%(by)s changed who follows this"),
     "reopened": N_("Opened again by a new message"),
     "prioritised": N_("%(by)s set the priority to %(to)s"),
     "labelled": N_("%(by)s changed the labels"),
+    "labelled_more": N_("%(by)s added %(names)s"),
+    "labelled_less": N_("%(by)s took %(names)s away"),
     "continued": N_("Not seen in the chat, so it went by mail to %(address)s"),
     "continued_failed": N_("Not seen in the chat, and the mail to %(address)s did not go out"),
+    "merged": N_("%(by)s merged %(count)s of this person into this one"),
+    "unmerged": N_("%(by)s took the merge apart again"),
     "unrecognised": N_("Something arrived that we can not show: %(topic)s"),
 }
 
@@ -145,6 +154,9 @@ class Line:
     quotable: bool = False
     #: It failed, and was sent once more as another line.
     retried: bool = False
+    #: The channel it stands on, where several are shown as one, and the conversation it stands in, if another.
+    face: Face | None = None
+    elsewhere: str = ""
 
     @property
     def bare(self) -> bool:
@@ -155,13 +167,15 @@ class Line:
 
 @dataclass(frozen=True)
 class Scene:
-    """Whose thread it is and who reads it. `campaigns`: names of journeys by id; `may_answer`: the reader may write."""
+    """Whose thread it is and who reads it. `campaigns`: names of journeys by id; `may_answer`: the reader may write;
+    `faces`: channel of each conversation, where several are shown as one."""
 
     conversation: Conversation
     customer: str
     formats: Formats
     campaigns: Mapping[str, str] = field(default_factory=dict)
     may_answer: bool = False
+    faces: Mapping[str, Face] = field(default_factory=dict)
 
 
 def lines_of(messages: Sequence[Message], scene: Scene) -> list[Line]:
@@ -197,7 +211,8 @@ def _day(message: Message, formats: Formats) -> str:
 def _together(a: Message | None, b: Message) -> bool:
     if a is None or a.direction == "system" or b.mail or a.mail:
         return False
-    same = (a.direction, a.author.type, a.author.id) == (b.direction, b.author.type, b.author.id)
+    mine, theirs = ((each.direction, each.author.type, each.author.id, each.conversation_id) for each in (a, b))
+    same = mine == theirs
     return same and b.provider_at - a.provider_at < TOGETHER
 
 
@@ -213,15 +228,16 @@ def line_of(
     tick, tick_label = _tick(message)
     failed, detail = _failure(message, tick, formats)
     deleted = message.deleted_at is not None
-    where = f"/inbox/{scene.conversation.id}"
-    ours = scene.may_answer and message.direction == "out" and message.author.type == "agent"
+    talk_id = message.conversation_id or scene.conversation.id
+    where, here = f"/inbox/{talk_id}", talk_id in scene.conversation.threads
+    ours = scene.may_answer and here and message.direction == "out" and message.author.type == "agent"
     return Line(
         kind=message.direction,
         id=message.id,
         at=message.provider_at,
         first=first,
         foot=last or bool(failed) or message.edited_at is not None or message.due_at is not None,
-        seq=message.seq,
+        seq=(message.head_seq or message.seq) if here else 0,
         author=author_of(message, scene),
         author_key=scene.conversation.profile_id,
         badge=_badge(message, formats),
@@ -253,8 +269,10 @@ def line_of(
         client_key=message.client_key,
         undo=ours and tick == "waiting" and message.due_at is not None and message.due_at > formats.now,
         retry=ours and tick in REPEATABLE and message.retried_by is None,
-        quotable=scene.may_answer and message.direction in ("in", "out") and not deleted,
+        quotable=scene.may_answer and here and message.direction in ("in", "out") and not deleted,
         retried=message.retried_by is not None,
+        face=scene.faces.get(talk_id),
+        elsewhere="" if here else where,
     )  # fmt: skip
 
 
@@ -393,6 +411,9 @@ def system_sentence(message: Message, formats: Formats) -> str:
     shown = {name: _shown(value, formats) for name, value in params.items()}
     shown["by"] = message.author.name or params.get("by_name") or "Rapport"
     shown["to"] = str(params.get("to_name") or params.get("to") or "")
+    shown["names"] = ", ".join(str(each) for each in (params.get("added") or params.get("removed") or ()))
+    if code == "prioritised":
+        shown["to"] = formats.text(dict(PRIORITIES).get(params.get("to", "none"), ""))
     try:
         return formats.text(msgid, **shown) if msgid else message.text or code.replace("_", " ")
     except KeyError:
@@ -404,6 +425,12 @@ def _system_key(code: str, params: Mapping[str, Any], status: str) -> str:
         return "continued_failed"
     if code == "assigned" and params.get("to") == params.get("by"):
         return "assigned_self"
+    if code == "labelled" and bool(params.get("added")) != bool(params.get("removed")):
+        return "labelled_more" if params.get("added") else "labelled_less"
+    if code == "woken" and params.get("by") == "customer" and params.get("from") == "pending":
+        return "answered"
+    if code == "status_changed" and params.get("to") == "snoozed" and not params.get("until"):
+        return "status_snoozed_open"
     return f"status_{params.get('to')}" if code == "status_changed" else code
 
 

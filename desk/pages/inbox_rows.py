@@ -78,6 +78,15 @@ class OpenView:
     list_href: str
     customer_href: str
     clock: DueClock | None = None
+    snoozed_until: datetime | None = None
+    priority: str = "none"
+    labels: tuple[str, ...] = ()
+    #: Colleagues who follow it: id and name.
+    followers: tuple[tuple[str, str], ...] = ()
+    #: The person is.
+    shut_out: bool = False
+    #: How many were merged into it.
+    parts: int = 0
 
 
 def open_view(
@@ -98,6 +107,11 @@ def open_view(
         href=here + asked.query(),
         list_href=f"/inbox?{asked.query()}",
         customer_href=here + asked.query(pane="customer"),
+        snoozed_until=conversation.snoozed_until,
+        priority=conversation.priority,
+        labels=conversation.labels,
+        parts=len(conversation.parts),
+        followers=tuple((each, names[each]) for each in conversation.participants if each in names),
     )
 
 

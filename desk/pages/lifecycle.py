@@ -24,7 +24,7 @@ from desk.pages.terms import RULES, Words, words
 from desk.render import formats_of, page
 from profiles.custom_fields import CustomField, coerced_value
 from profiles.edit import ProfilePatch
-from profiles.models import Identity
+from profiles.models import SHUT_OUT, Identity
 from profiles.store.profiles import ProfileFilter
 
 routes = web.RouteTableDef()
@@ -305,7 +305,9 @@ def _account(identity: Identity, event: Any, opened: Opened) -> Account:
     name = identity.display_name or ""
     state, tone = N_("in contact"), "good"
     at: datetime | None = identity.first_seen_at
-    if identity.suppressed is not None:
+    if identity.suppressed is not None and identity.suppressed.reason == SHUT_OUT:
+        state, tone, at = N_("shut out"), "danger", identity.suppressed.at
+    elif identity.suppressed is not None:
         state, tone, at = N_("unreachable"), "danger", identity.suppressed.at
     elif identity.left_at is not None or not identity.reachable:
         state, tone, at = N_("left"), "warn", identity.left_at

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from base.errors import TooSlow, WrongInput
 from desk.api.merges import seen_pairs
-from desk.api.scope import reading, scoped_profile, seen_ids, seen_person
+from desk.api.scope import reading, scoped_profile, seen_ids, seen_person, shown_talk
 from desk.auth import principal_of, require
 from desk.i18n import N_, Formats
 from desk.keys import runtime_of
@@ -255,7 +255,8 @@ async def revenue_panel(opened: Opened) -> Any:
 
 async def _talks(opened: Opened, limit: int = TALKS) -> list[Conversation]:
     talks = await opened.runtime.conversations.of_profile(opened.person.id, limit=TALKS)
-    return [each for each in talks if opened.principal.may_see(each.channel_id)][:limit]
+    asking = reading(opened.request)
+    return [shown_talk(asking, each) for each in talks if opened.principal.may_see(each.channel_id)][:limit]
 
 
 async def conversations_tab(opened: Opened) -> Any:

@@ -103,6 +103,7 @@ WHY = {
     "consent_denied": N_("no consent"),
     "consent": N_("no consent"),
     "suppressed": N_("the address is out of use"),
+    "shut_out": N_("the person is shut out"),
     "unreachable": N_("the person can not be reached"),
     "window_closed": N_("the reply window is closed"),
     "overdue": N_("it was too late for it"),

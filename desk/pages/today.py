@@ -12,7 +12,7 @@ from aiohttp import web
 from base.errors import NotFound
 from campaigns.reminders import MENTION
 from desk.api.merges import seen_pairs
-from desk.api.scope import reading, seen_ids, seen_tasks
+from desk.api.scope import reading, seen_ids, seen_tasks, shown_talk
 from desk.auth import principal_of, require
 from desk.i18n import Formats
 from desk.keys import runtime_of
@@ -105,7 +105,8 @@ async def today(request: web.Request) -> web.StreamResponse:
         due=runtime.follow_ups.due(principal.id, formats.now + timedelta(days=1), MOST), people=people(runtime),
     )  # fmt: skip
     pairs = await seen_pairs(reading(request), found["pairs"].data)
-    waiting, failed = found["waiting"].data, found["failed"].data
+    waiting = [shown_talk(reading(request), each) for each in found["waiting"].data]
+    failed = found["failed"].data
     tasks = await seen_tasks(reading(request), found["tasks"])
     ids = {str(task["profile_id"]) for task in tasks if task.get("profile_id")} | {send.profile_id for send in failed}
     names = {key: profile.display_name for key, profile in (await runtime.profiles.many(ids)).items()}

@@ -132,7 +132,7 @@ def reckoned(before: Mapping[str, Any], after: Mapping[str, Any], terms: Terms, 
         return None
     known: Mapping[str, Any] = after.get("sla") or {}
     opened_at, sleeps = _history(before, after, known, now)
-    policy = None if after["status"] in ("resolved", "spam") else terms.fitting(after)
+    policy = None if after["status"] in ("resolved", "spam", "merged") else terms.fitting(after)
     clocks = _clocks(after, opened_at, sleeps, policy, terms, known) if policy else []
     return _complete(
         {

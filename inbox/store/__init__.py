@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from base.mongo import Indexes
-from inbox.store import conversations, drafts, early, files, hours, messages, sends, sla, tallies, views, words
+from inbox.store import acts, conversations, drafts, early, files, hours, messages, sends, sla, tallies, views, words
+from inbox.store.acts import ActStore
 from inbox.store.answering import AnsweringStore
 from inbox.store.conversations import ConversationRoom, ConversationStore
 from inbox.store.drafts import DraftStore
@@ -21,10 +22,11 @@ from inbox.store.words import WordStore
 INDEXES: Indexes = {
     **conversations.INDEXES, **messages.INDEXES, **sends.INDEXES, **early.INDEXES, **files.INDEXES,
     **drafts.INDEXES, **hours.INDEXES, **views.INDEXES, **tallies.INDEXES, **sla.INDEXES, **words.INDEXES,
+    **acts.INDEXES,
 }  # fmt: skip
 
 __all__ = [
-    "INDEXES", "AnsweringStore", "ConversationRoom", "ConversationStore", "DraftStore", "EarlyStore", "FileRoom",
-    "FileStore", "HoursStore", "MailingStore", "MarkStore", "MessageStore", "PolicyStore", "SendStore", "ViewStore",
-    "ViewTallyStore", "WatchStore", "WordStore",
+    "INDEXES", "ActStore", "AnsweringStore", "ConversationRoom", "ConversationStore", "DraftStore", "EarlyStore",
+    "FileRoom", "FileStore", "HoursStore", "MailingStore", "MarkStore", "MessageStore", "PolicyStore", "SendStore",
+    "ViewStore", "ViewTallyStore", "WatchStore", "WordStore",
 ]  # fmt: skip

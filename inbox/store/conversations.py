@@ -12,6 +12,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from base.clock import Clock
 from base.mongo import BY_ID, Database, Document, DuplicateKeyError, Indexes, Session, UpdateOne, whole
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from inbox.heads import head_in, is_part
 from inbox.models import Conversation, conversation_of
 from inbox.signs import mark_of, sign_after, sign_of, touches
 from inbox.store.inserting import insert_all
@@ -80,6 +81,10 @@ INDEXES: Indexes = {
 LABELLED_MAX = 500
 #: Conversations of one transaction that may be in other views afterwards.
 MARKED_AT_ONCE = 100
+#: What a conversation that others were merged into has of them.
+ON_HEADS = frozenset({
+    "message_count", "last_message", "last_activity_at", "waiting_since", "first_reply_at", "first_reply_id",
+})  # fmt: skip
 #: Mails remembered per conversation for threading.
 THREAD_KEYS_KEPT = 300
 
@@ -97,13 +102,27 @@ class ConversationStore:
     # -- reading -----------------------------------------------------------------------------------------------
 
     async def get(self, conversation_id: str) -> Conversation | None:
-        """One conversation."""
-        row = await self.row(conversation_id)
-        return conversation_of(row) if row else None
+        """One conversation; of one that was merged into another, that one, with `merged_from`."""
+        row = await self.head(conversation_id)
+        if row is None:
+            return None
+        merged_from = conversation_id if row["_id"] != conversation_id else None
+        return conversation_of({**row, "merged_from": merged_from})
 
     async def row(self, conversation_id: str, session: Session | None = None) -> Document | None:
         """One conversation as it stands."""
         return await self._rows.find_one({"_id": conversation_id}, session=session)
+
+    async def head(self, conversation_id: str) -> Document | None:
+        """One conversation as it stands; of one that was merged into another, that one."""
+        row = await self.row(conversation_id)
+        return await self.row(row["merged_into"]) if row and is_part(row) else row
+
+    async def with_parts(self, talk: Conversation) -> list[Conversation]:
+        """A conversation and those that were merged into it, as long as they are the same person's."""
+        rows = (await self.rows(talk.parts)).values() if talk.parts else ()
+        head = {talk.id: {"profile_id": talk.profile_id}}
+        return [talk, *(conversation_of(row) for row in rows if head_in(row, head))]
 
     async def rows(self, ids: Iterable[str]) -> dict[str, Document]:
         """Conversations by id."""
@@ -137,8 +156,8 @@ class ConversationStore:
         return await self._rows.find_one(condition(wanted), {"_id": 1}) is not None
 
     async def of_profile(self, profile_id: str, limit: int = 50) -> list[Conversation]:
-        """All threads of a person, the latest first."""
-        rows = self._rows.find({"profile_id": profile_id}).sort([("last_activity_at", -1), ("_id", -1)]).limit(limit)
+        """All threads of a person, the latest first; what was merged as the one it is."""
+        rows = self._rows.find({"profile_id": profile_id, "merged_into": None}).sort(_LATEST).limit(limit)
         return [conversation_of(row) async for row in rows]
 
     async def open_of(self, identity_ids: Iterable[str]) -> list[Document]:
@@ -186,6 +205,15 @@ class ConversationStore:
         keys = {(row["_id"]["identity_id"], row["_id"]["channel_id"]): row["open"] or row["id"] for row in found}
         rows = await self.rows(keys[pair] for pair in wanted if pair in keys)
         return {pair: rows[keys[pair]] for pair in wanted if keys.get(pair) in rows}
+
+    async def walk(
+        self, wanted: ConversationFilter, *, after: str, upto: str, limit: int
+    ) -> list[Conversation]:  # fmt: skip
+        """Those of the list after one id and up to another, in the order of ids: whatever changes in between, each
+        comes once."""
+        span = {"_id": {"$gt": after, "$lte": upto}}
+        found = self._rows.find({"$and": [condition(wanted), span]}).sort("_id", ASCENDING).limit(limit)
+        return [conversation_of(row) for row in await whole(found)]
 
     async def labels_in_use(self, channels: Sequence[str] | None, *, at_most: int = 200) -> list[str]:
         """Labels there are, by name. Who sees only some channels is told those of the newest open ones there."""
@@ -252,17 +280,31 @@ class ConversationStore:
         return after
 
     async def write(self, updates: Sequence[tuple[Document, Document]], session: Session | None = None) -> None:
-        """Apply (condition, update) pairs that need nothing of what was read. May run twice only if each allows it."""
-        plain = [UpdateOne(where, counted(update)) for where, update in updates if not touches(update)]
+        """Apply (condition, update) pairs that need nothing of what was read. May run twice only if each allows it.
+
+        What counts in a part (`ON_HEADS`) counts on its head, too.
+        """
+        if not updates:
+            return
+        heads = await self.heads_of({where["_id"] for where, _ in updates}, session)
+        both = [*updates, *(({**where, "_id": heads[where["_id"]]}, update) for where, update in updates
+                            if where["_id"] in heads and _counts_on_heads(update))]  # fmt: skip
+        plain = [UpdateOne(where, counted(update)) for where, update in both if not touches(update)]
         if plain:
             await self._rows.bulk_write(plain, ordered=False, session=session)
-        marking = [each for each in updates if touches(each[1])]
+        marking = [each for each in both if touches(each[1])]
         for start in range(0, len(marking), MARKED_AT_ONCE):
             part = marking[start : start + MARKED_AT_ONCE]
             if session is not None:
                 await self._write_marked(part, session)
             else:
                 await self._database.in_transaction(partial(self._write_marked, part))
+
+    async def heads_of(self, ids: Iterable[str], session: Session | None = None) -> dict[str, str]:
+        """Of those of these conversations that were merged into another one: into which."""
+        wanted = {"_id": {"$in": sorted(ids)}, "merged_into": {"$type": "string"}}
+        found = self._rows.find(wanted, {"merged_into": 1}, session=session).hint(BY_ID)
+        return {row["_id"]: row["merged_into"] for row in await whole(found)}
 
     async def _write_marked(self, updates: Sequence[tuple[Document, Document]], session: Session) -> None:
         """Updates after which a conversation may be in other views."""
@@ -302,6 +344,10 @@ class ConversationStore:
     async def raw(self, wanted: Mapping[str, Any]) -> list[Document]:
         """Rows by an exact condition of ours. For tests and reports, never with input from outside."""
         return await self._rows.find(dict(wanted)).sort("_id", ASCENDING).to_list(None)
+
+
+def _counts_on_heads(update: Document) -> bool:
+    return all(field.partition(".")[0] in ON_HEADS for change in update.values() for field in change)
 
 
 class ConversationRoom(Held):

@@ -116,14 +116,18 @@ class MessageStore:
                 found |= {(channel_id, each): row for each in row["provider_message_ids"]}
         return found
 
-    async def by_client_key(self, conversation_id: str, client_key: str) -> Document | None:
-        """What an earlier request with this key wrote."""
-        return await self._rows.find_one({"conversation_id": conversation_id, "client_key": client_key})
+    async def by_client_key(self, threads: Sequence[str], client_key: str) -> Document | None:
+        """What an earlier request with this key wrote in one of these threads."""
+        return await self._rows.find_one({"conversation_id": {"$in": list(threads)}, "client_key": client_key})
 
-    async def page(self, conversation_id: str, *, limit: int | None = None, cursor: str | None = None) -> Page[Message]:
-        """A thread from its end backwards, by provider time, then by our sequence. Undone replies are left out."""
+    async def page(
+        self, threads: str | Sequence[str], *, limit: int | None = None, cursor: str | None = None
+    ) -> Page[Message]:  # fmt: skip
+        """A thread, or several as one, from the end backwards, by provider time, then by our sequence. Undone replies
+        are left out."""
         size = bounded(limit)
-        wanted: Document = {"conversation_id": conversation_id, "status": {"$ne": "cancelled"}}
+        ids: Any = threads if isinstance(threads, str) else {"$in": list(threads)}
+        wanted: Document = {"conversation_id": ids, "status": {"$ne": "cancelled"}}
         if cursor is not None:
             wanted |= _before(*read_cursor(cursor, datetime, str, str))
         order = [("provider_at", DESCENDING), ("seq", DESCENDING), ("_id", DESCENDING)]
@@ -183,12 +187,14 @@ class MessageStore:
         return Page(rows, write_cursor(rows[-1]["_id"]) if more else None)
 
     async def latest(
-        self, conversation_id: str, directions: Sequence[str], *, after: datetime | None = None,
+        self, threads: str | Sequence[str], directions: Sequence[str], *, after: datetime | None = None,
         session: Session | None = None,
     ) -> Document | None:  # fmt: skip
-        """The last line of these directions; with `after`, the *first* one later than that."""
+        """The last line of these directions in a thread, or in several; with `after`, the *first* one later than
+        that."""
+        ids: Any = threads if isinstance(threads, str) else {"$in": list(threads)}
         wanted: Document = {
-            "conversation_id": conversation_id, "direction": {"$in": list(directions)}, "status": {"$ne": "cancelled"},
+            "conversation_id": ids, "direction": {"$in": list(directions)}, "status": {"$ne": "cancelled"},
         }  # fmt: skip
         step = DESCENDING
         if after is not None:
@@ -196,13 +202,19 @@ class MessageStore:
         order = [("provider_at", step), ("seq", step), ("_id", step)]
         return await self._rows.find_one(wanted, sort=order, session=session)
 
-    async def since(self, conversation_id: str, seq: int, limit: int = 50) -> list[Document]:
-        """What was said in or out of a conversation after this number, the oldest first: {_id, author, status,
-        provider_at, due_at}."""
-        wanted: Document = {
-            "conversation_id": conversation_id, "seq": {"$gt": seq}, "direction": {"$in": ["in", "out"]},
-            "status": {"$ne": "cancelled"},
-        }  # fmt: skip
+    async def first(self, conversation_id: str, direction: str) -> Document | None:
+        """The earliest line of this direction."""
+        wanted = {"conversation_id": conversation_id, "direction": direction}
+        order = [("provider_at", ASCENDING), ("seq", ASCENDING), ("_id", ASCENDING)]
+        return await self._rows.find_one(wanted, sort=order)
+
+    async def since(self, threads: Sequence[str], seq: int, limit: int = 50) -> list[Document]:
+        """What was said in or out after this number of the first of these threads, into which the others were merged,
+        the oldest first: {_id, author, status, provider_at, due_at}."""
+        head, *parts = threads
+        later: list[Document] = [{"conversation_id": head, "seq": {"$gt": seq}}]
+        later += [{"conversation_id": {"$in": parts}, "head_seq": {"$gt": seq}}] if parts else []
+        wanted: Document = {"$or": later, "direction": {"$in": ["in", "out"]}, "status": {"$ne": "cancelled"}}
         order = [("provider_at", ASCENDING), ("seq", ASCENDING), ("_id", ASCENDING)]
         fields = {"author": 1, "status": 1, "provider_at": 1, "due_at": 1}
         return await self._rows.find(wanted, fields).sort(order).limit(limit).to_list(limit)

@@ -206,9 +206,9 @@ class SendStore:
         wanted = {"_id": send_id, "scheduled": True, **_UNCLAIMED}
         return (await self._rows.update_one(wanted, {"$set": change}, session=session)).modified_count == 1
 
-    async def later(self, conversation_id: str, limit: int = 50) -> list[Document]:
-        """Replies of a conversation that are to be sent later, the next one first."""
-        wanted = {"conversation_id": conversation_id, "scheduled": True, **_DUE, **_UNCLAIMED}
+    async def later(self, threads: Sequence[str], limit: int = 50) -> list[Document]:
+        """Replies in these conversations that are to be sent later, the next one first."""
+        wanted = {"conversation_id": {"$in": list(threads)}, "scheduled": True, **_DUE, **_UNCLAIMED}
         return await whole(self._rows.find(wanted).sort("due_at", ASCENDING).limit(limit))
 
     # -- delivering --------------------------------------------------------------------------------------------

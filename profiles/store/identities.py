@@ -13,7 +13,7 @@ from pymongo import ASCENDING, IndexModel
 
 from base.mongo import BY_ID, Database, Document, Indexes, Session, UpdateOne, inserted_apart_from_duplicates, whole
 from profiles.keys import Key
-from profiles.models import NO_ADDRESS, Identity, channel_label
+from profiles.models import NO_ADDRESS, SHUT_OUT, Identity, channel_label
 from profiles.store.belongings import IdentityBelongings
 
 INDEXES: Indexes = {
@@ -217,6 +217,17 @@ class IdentityStore:
         change = {"$set": {"suppressed": {"reason": reason, "at": at}}, "$unset": {"released": ""}}
         await self._rows.update_many({**wanted, "suppressed": None}, change)
         return await self._rows.distinct("profile_id", wanted)
+
+    async def shut_out(self, profile_id: str, at: datetime, session: Session) -> None:
+        """Nothing goes to any address of this person; what is suppressed already keeps its reason."""
+        wanted = {"profile_id": profile_id, "alias_of": None, "suppressed": None}
+        change = {"$set": {"suppressed": {"reason": SHUT_OUT, "at": at}}}
+        await self._rows.update_many(wanted, change, session=session)
+
+    async def let_in(self, profile_id: str, session: Session) -> None:
+        """What was suppressed because they were shut out is free again."""
+        wanted = {"profile_id": profile_id, "suppressed.reason": SHUT_OUT}
+        await self._rows.update_many(wanted, {"$set": {"suppressed": None}}, session=session)
 
     async def release(self, identity: Identity, by: str | None, at: datetime, session: Session) -> list[str]:
         """A person decided that the address may be used again; the profiles concerned. What stood against it is kept,

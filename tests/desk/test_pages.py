@@ -71,7 +71,7 @@ async def test_an_agent_answers_notes_assigns_and_resolves_without_a_script(desk
     assert where == f"/inbox/{talk.id}"
     await person.post(f"/inbox/{talk.id}/reply", text="Careful", client_key="k2", mode="note")
     await person.post(f"/inbox/{talk.id}/assign", assignee=person.user_id)
-    await person.post(f"/inbox/{talk.id}/status", status="resolved")
+    await person.post(f"/inbox/{talk.id}/change", status="resolved")
     page = await person.page(f"/inbox/{talk.id}")
     assert page.count("Good day") == 1 and 'class="line line-note' in page
     assert "Mara Agent took this conversation" in page and "Mara Agent resolved this" in page
@@ -90,10 +90,10 @@ async def test_a_script_gets_the_thread_and_errors_as_problems(desk, shop):
 
 async def test_snoozing_needs_a_time_to_come(desk, shop):
     talk, person = await wrote(desk.runtime, shop, "sno"), await desk.person()
-    await person.post(f"/inbox/{talk.id}/status", 422, status="snoozed", until="2020-01-01T09:00:00+00:00")
-    await person.post(f"/inbox/{talk.id}/status", 422, status="snoozed", until="soon")
-    await person.post(f"/inbox/{talk.id}/status", 422, status="on fire")
-    await person.post(f"/inbox/{talk.id}/status", status="snoozed", until="2099-01-01T09:00:00+00:00")
+    await person.post(f"/inbox/{talk.id}/change", 422, status="snoozed", until="2020-01-01T09:00:00+00:00")
+    await person.post(f"/inbox/{talk.id}/change", 422, status="snoozed", until="soon")
+    await person.post(f"/inbox/{talk.id}/change", 422, status="on fire")
+    await person.post(f"/inbox/{talk.id}/change", status="snoozed", until="2099-01-01T09:00:00+00:00")
     assert (await desk.runtime.conversations.get(talk.id)).status == "snoozed"
 
 
@@ -111,7 +111,7 @@ async def test_viewers_read_and_do_not_answer(desk, shop):
     page = await person.page(f"/inbox/{talk.id}")
     assert 'data-testid="send"' not in page and "does not answer" in page
     before = await desk.runtime.conversations.row(talk.id)
-    for path, fields in (("reply", {"text": "x"}), ("assign", {"assignee": ""}), ("status", {"status": "resolved"})):
+    for path, fields in (("reply", {"text": "x"}), ("assign", {"assignee": ""}), ("change", {"status": "resolved"})):
         await person.post(f"/inbox/{talk.id}/{path}", 403, **fields)
     assert await desk.runtime.conversations.row(talk.id) == before
 
@@ -130,7 +130,7 @@ async def test_what_is_out_of_scope_is_not_there(desk, shop):
     before = await desk.runtime.conversations.row(foreign.id)
     for path in ("", "/lines", "/mails/msg_00000000000000000000000000"):
         await person.page(f"/inbox/{foreign.id}{path}", 404)
-    for path, fields in (("reply", {"text": "x"}), ("assign", {"assignee": ""}), ("status", {"status": "resolved"})):
+    for path, fields in (("reply", {"text": "x"}), ("assign", {"assignee": ""}), ("change", {"status": "resolved"})):
         await person.post(f"/inbox/{foreign.id}/{path}", 404, **fields)
     await person.page(f"/settings/channels/{other.id}", 404)
     fragment = await person.page(f"/inbox/rows?view=all&ids={mine.id},{foreign.id}")
@@ -325,7 +325,7 @@ async def test_forms_without_the_token_change_nothing(desk, shop):
     talk, person = await wrote(desk.runtime, shop, "forged"), await desk.person("admin")
     before = await desk.runtime.conversations.row(talk.id)
     person.csrf = "0" * 40
-    await person.post(f"/inbox/{talk.id}/status", 403, status="resolved")
+    await person.post(f"/inbox/{talk.id}/change", 403, status="resolved")
     await person.post(f"/settings/channels/{shop.id}/remove", 403)
     await person.post("/sign-out", 403)
     assert await desk.runtime.conversations.row(talk.id) == before

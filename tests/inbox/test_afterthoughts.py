@@ -107,10 +107,10 @@ async def test_a_later_reply_is_moved_and_sent_now(house: House) -> None:
         talk.id, AGENT, ReplyInput(text="Sooner", send_at=at - timedelta(hours=1)), "k2"
     )
     later = house.inbox.afterthoughts.later
-    assert [each.id for each in await later(talk.id)] == [sooner.id, line.id]
+    assert [each.id for each in await later([talk.id])] == [sooner.id, line.id]
     moved = await house.inbox.afterthoughts.move(sooner.id, at + timedelta(hours=3))
     assert moved.due_at == at + timedelta(hours=3)
-    assert [each.id for each in await later(talk.id)] == [line.id, sooner.id]
+    assert [each.id for each in await later([talk.id])] == [line.id, sooner.id]
     with pytest.raises(Refused) as caught:
         await house.inbox.afterthoughts.move(line.id, house.clock() + timedelta(days=2))
     assert caught.value.code == "window_closed"
@@ -126,7 +126,7 @@ async def test_a_later_reply_is_moved_and_sent_now(house: House) -> None:
     with pytest.raises(NotFound):
         await house.inbox.afterthoughts.move("msg_nowhere", at)
     await house.inbox.afterthoughts.undo(sooner.id, AGENT)
-    assert await later(talk.id) == []
+    assert await later([talk.id]) == []
 
 
 async def test_a_retry_calls_the_provider_again_under_a_new_key(house: House) -> None:

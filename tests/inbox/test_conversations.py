@@ -65,7 +65,7 @@ async def test_status_labels_priority_and_reading(house: House) -> None:
     ]  # fmt: skip
     for wrong in (
         acts.set_labels(key, ["x" * 100], AGENT), acts.set_priority(key, "huge", AGENT),  # type: ignore[arg-type]
-        acts.set_status(key, "snoozed", AGENT),
+        acts.set_status(key, "snoozed", AGENT, snoozed_until=house.clock()),
     ):  # fmt: skip
         with pytest.raises(WrongInput):
             await wrong

@@ -89,10 +89,15 @@ async def test_visitors_go_and_whoever_left_anything_stays(town: Town) -> None:
 async def test_closed_conversations_go_with_their_messages_when_somebody_chose_so(town: Town) -> None:
     await town.says("gerda", "old and closed")
     await town.says("hilde", "old and open")
+    await town.says("ina", "merged into that")
     talks = town.runtime.db.collection("conversations")
     await talks.update_many({}, {"$set": {"last_activity_at": now() - OLD}})
     (gerda,) = [row for row in await town.rows("messages") if row["text"] == "old and closed"]
     await talks.update_one({"_id": gerda["conversation_id"]}, {"$set": {"status": "resolved"}, "$unset": {"open": ""}})
+    (ina,) = [row for row in await town.rows("messages") if row["text"] == "merged into that"]
+    head, part = gerda["conversation_id"], ina["conversation_id"]
+    await talks.update_one({"_id": part}, {"$set": {"status": "merged", "merged_into": head}})
+    await talks.update_one({"_id": head}, {"$set": {"parts": [part]}})
     assert of(await town.runtime.retention.outlook(), "closed_conversations").days is None  # for ever, unless chosen
     tried = await town.runtime.retention.outlook({"closed_conversations": 365})
     assert of(tried, "closed_conversations").count == 1
@@ -101,7 +106,8 @@ async def test_closed_conversations_go_with_their_messages_when_somebody_chose_s
     await town.runtime.retention.choose({"closed_conversations": 365}, "usr_x")
     await tonight(town)
     assert not await town.rows("messages", _id=gerda["_id"])
-    assert not await town.rows("conversations", _id=gerda["conversation_id"])
+    assert not await town.rows("conversations", _id=head) and not await town.rows("conversations", _id=part)
+    assert not await town.rows("messages", _id=ina["_id"])
     assert [row["text"] for row in await town.rows("messages") if row["text"] == "old and open"]
 
 

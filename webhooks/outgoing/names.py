@@ -24,6 +24,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "profile": (
         "created", "updated", "merged", "unmerged", "stage_changed", "tier_changed", "tag_added", "tag_removed",
         "tag_renamed", "score_changed", "owner_changed", "relation_added", "relation_removed", "profiling_changed",
+        "shut_out", "let_in",
     ),
     "order": ("created", "paid", "payment_failed", "fulfilled", "delivered", "cancelled", "refunded"),
     "checkout": ("started", "updated", "completed"),

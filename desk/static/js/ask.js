@@ -33,13 +33,21 @@ export async function part(url, options) {
   return Object.assign(holder.content, { url: answer.url });
 }
 
-/** Say something for a moment. */
-export function toast(text) {
+/** Say something for a moment; with a way back for longer. */
+export function toast(text, undo) {
   document.querySelector(".toast")?.remove();
   const box = document.createElement("div");
   box.className = "toast";
   box.setAttribute("role", "status");
   box.textContent = text;
+  if (undo) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "toast-undo";
+    button.textContent = undo.label;
+    button.addEventListener("click", () => { box.remove(); undo.act(); });
+    box.append(button);
+  }
   document.body.append(box);
-  setTimeout(() => box.remove(), 4500);
+  setTimeout(() => box.remove(), undo ? 10000 : 4500);
 }

@@ -213,14 +213,7 @@ function vanish(id) {
 }
 
 function offerUndo() {
-  toast(words.removed);
-  const box = document.querySelector(".toast");
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = "toast-undo";
-  button.textContent = words.undo;
-  button.addEventListener("click", () => { box.remove(); undo(); });
-  box.append(button);
+  toast(words.removed, { label: words.undo, act: () => undo() });
 }
 
 function undo(again) {

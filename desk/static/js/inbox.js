@@ -4,6 +4,7 @@ import { adopt, keepDraft, noteSeen, quote, ready, serve } from "./composer.js";
 import { shortcuts } from "./desk.js";
 import { on } from "./live.js";
 import { looking } from "./viewing.js";
+import { offer } from "./acts.js";
 import "./voice.js";
 import { age, word } from "./words.js";
 
@@ -12,7 +13,10 @@ const rows = () => document.getElementById("rows");
 const stage = document.getElementById("stage");
 const title = document.title.split(" · ").slice(-2).join(" · ");
 const view = () => document.getElementById("queue").dataset.view;
-const open = () => document.getElementById("talk")?.dataset.conversation ?? "";
+const talk = () => document.getElementById("talk");
+const open = () => talk()?.dataset.conversation ?? "";
+/** The conversations whose lines are shown as one. */
+const threads = () => talk()?.dataset.threads?.split(" ") ?? [];
 const lines = () => document.getElementById("lines");
 const writing = () => document.getElementById("text");
 
@@ -99,7 +103,7 @@ on("*", (data, type) => {
   if (!id) return;
   changed.add(id);
   rowTimer ||= setTimeout(freshRows, 250);
-  if (id === open()) threadTimer ||= setTimeout(freshThread, 60);
+  if (threads().includes(id)) threadTimer ||= setTimeout(freshThread, 60);
 });
 
 /** Nothing a notice asked for is given up: when reading failed it is tried again, later each time. */
@@ -146,6 +150,8 @@ function settle(id, fresh) {
     return;
   }
   if (id === open()) fresh.querySelector("a").setAttribute("aria-current", "true");
+  const picked = old?.querySelector(".row-pick")?.checked;
+  if (picked) fresh.querySelector(".row-pick").checked = true;
   const newer = !old || old.dataset.at < fresh.dataset.at;
   if (newer && id !== open()) fresh.classList.add("row-new");
   if (old && !newer) return old.replaceWith(fresh);
@@ -177,7 +183,8 @@ async function freshThread() {
   if (reading) { again = true; return; }
   reading = true;
   try {
-    apply(await part(`/inbox/${id}/lines?${view()}`), id);
+    const whole = talk().hasAttribute("data-whole") ? "&all=1" : "";
+    apply(await part(`/inbox/${id}/lines?${view()}${whole}`), id);
     patience = 500;
   } catch (error) {
     if (error instanceof Refusal && error.status === 404) location.assign("/inbox");
@@ -193,6 +200,7 @@ function apply(fresh, id, force = false) {
   const incoming = fresh.getElementById("lines");
   reconcile(lines(), incoming);
   swap("talk-actions", fresh);
+  swap("talk-marks", fresh);
   swap("planned", fresh);
   const slot = document.getElementById("composer-slot");
   const next = fresh.getElementById("composer-slot");
@@ -287,13 +295,21 @@ async function act(form, submitter) {
   const takesBack = form.matches("[data-takes-back]");
   try {
     if (takesBack) await keepDraft();
-    const fresh = await part(form.action, { method: "POST", body: new URLSearchParams(data) });
+    const fresh = await part(form.action + (talk()?.hasAttribute("data-whole") ? "?all=1" : ""), { method: "POST", body: new URLSearchParams(data) });
     if (id === open()) apply(fresh, id, takesBack);
+    offer(fresh.getElementById("did"), reread);
     if (takesBack && id === open()) writing()?.focus();
     if (leaves && next && matchMedia("(min-width: 48rem)").matches) show(next.href);
     changed.add(id);
     rowTimer ||= setTimeout(freshRows, 50);
   } catch (error) { toast(error.message || word("failed")); }
+}
+
+/** Conversations that were changed at once, or back: their rows and the open one. */
+function reread(ids) {
+  for (const id of ids) changed.add(id);
+  if (ids.includes(open())) threadTimer ||= setTimeout(freshThread, 20);
+  rowTimer ||= setTimeout(freshRows, 20);
 }
 
 // -- typing ----------------------------------------------------------------------------------------------------------
@@ -326,6 +342,19 @@ on("message.created", (data) => {
 
 // -- the keys --------------------------------------------------------------------------------------------------------
 
+/** X: the list is one to choose from, and the open conversation is chosen, or no longer. */
+function picking() {
+  if (!document.querySelector("[data-selecting]")) return press("[data-testid=select]");
+  const box = document.querySelector(`#row-${CSS.escape(open())} .row-pick`);
+  box?.click();
+}
+document.addEventListener("change", (event) => {
+  if (!event.target.matches(".row-pick")) return;
+  const words = document.querySelector("[data-chosen]");
+  const count = document.querySelectorAll(".row-pick:checked").length;
+  if (words) words.textContent = words.dataset.chosen.replace("#", count);
+});
+
 function neighbour(step) {
   const all = [...rows().querySelectorAll("a[data-open-conversation]")];
   const at = all.findIndex((each) => each.hasAttribute("aria-current"));
@@ -345,9 +374,11 @@ const KEYS = {
   k: () => { const to = neighbour(-1); if (to) show(to.href); },
   r: () => chooseMode("reply"),
   n: () => chooseMode("note"),
-  e: () => press('[data-action] [value="resolved"]'),
+  e: () => press('#talk-actions [value="resolved"]'),
+  x: () => picking(),
   q: () => quote([...lines().querySelectorAll(".line-in")].at(-1)),
-  z: () => [...lines().querySelectorAll("[data-takes-back] button")].at(-1)?.click(),
+  l: () => { menu("more"); document.getElementById("add-label")?.focus(); },
+  z: () => (document.querySelector(".toast-undo") ?? [...lines().querySelectorAll("[data-takes-back] button")].at(-1))?.click(),
   a: () => menu("assign"),
   s: () => menu("snooze"),
   f: () => { const found = document.querySelector('[data-menu="filter"]'); if (found) { found.open = !found.open; found.querySelector("input:not([type=hidden])")?.focus(); } },

@@ -132,8 +132,13 @@ async def test_a_conversation(world: World) -> None:
         freed = await ask(client, "PATCH", path, {"status": "resolved", "assignee_id": None})
         assert (freed["status"], freed["assignee_id"]) == ("resolved", None)
         await ask(client, "PATCH", path, {"status": "open"})
-        for wrong in ({"status": "snoozed"}, {"status": "open", "snoozed_until": later}, {"team_id": "x"},
-                      {"assignee_id": "usr_" + "0" * 26}, {"status": None}, {"priority": None}):  # fmt: skip
+        until_reply = await ask(client, "PATCH", path, {"status": "snoozed", "participants": [user.id]})
+        assert (until_reply["status"], until_reply["snoozed_until"]) == ("snoozed", None)
+        assert until_reply["participants"] == [user.id]
+        await ask(client, "PATCH", path, {"status": "open"})
+        for wrong in ({"participants": ["usr_" + "0" * 26]}, {"status": "open", "snoozed_until": later},
+                      {"team_id": "x"}, {"assignee_id": "usr_" + "0" * 26}, {"status": None},
+                      {"priority": None}):  # fmt: skip
             await ask(client, "PATCH", path, wrong, 422)
         lines = (await ask(client, "GET", f"{path}/messages"))["data"]
         assert {"assigned", "labelled", "status_changed"} <= {

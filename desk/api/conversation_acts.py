@@ -1,0 +1,178 @@
+"""Acts on several conversations: the same change of many with a way back, and merging those of one person."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from base.errors import NotFound
+from base.mongo import Document
+from desk.api.contract import Call, Operations, Reply, not_there
+from desk.api.conversations import (
+    ConversationView,
+    assignee_or_refuse,
+    conversation_view,
+    refuse_strangers,
+    seen_talk,
+)
+from desk.api.messages import actor_of
+from desk.api.shapes import Body, ConversationId, Time, View
+from inbox.acts import Change
+from inbox.bulk import IDS_MAX, Order
+from inbox.heads import THREADS_MAX
+from inbox.models import Conversation
+from inbox.view_filter import ViewFilter
+
+operations = Operations("conversations")
+
+MergeId = Annotated[str, Field(pattern=r"^act_[0-9a-z]{26}$")]
+
+
+class BulkBody(Body):
+    """Which conversations: `ids`, or all that a `filter` finds when it is asked. And what becomes of them."""
+
+    ids: list[ConversationId] | None = Field(None, min_length=1, max_length=IDS_MAX)
+    filter: ViewFilter | None = None
+    change: Change
+
+
+class LeftOutView(View):
+    """A conversation that was left as it is, and why."""
+
+    id: str
+    why: str
+
+
+class ActView(View):
+    """How far it is: `done` of `total` looked at, `changed` of them. While it is taken back, and after, `left` and
+    `left_out` (the first hundred) are those that others have changed since."""
+
+    id: str
+    kind: str
+    state: Literal["running", "done", "undoing", "undone", "merged", "unmerged"]
+    at: Time
+    total: int = 0
+    done: int = 0
+    changed: int = 0
+    undone: int = 0
+    left: int = 0
+    left_out: list[LeftOutView] = Field(default_factory=list)
+
+
+class MergeBody(Body):
+    """Conversations of the same person. `dry_run`: only what it would come to."""
+
+    other_ids: list[ConversationId] = Field(min_length=1, max_length=THREADS_MAX - 1)
+    dry_run: bool = False
+
+
+class MergeView(View):
+    """The conversation on which all goes on, what is shown with it, and how many messages that adds. `merge_id` takes
+    it back; null where nothing was written."""
+
+    merge_id: str | None
+    conversation: ConversationView
+    parts: list[str]
+    messages: int
+
+
+class UnmergeBody(Body):
+    """Which merge."""
+
+    merge_id: MergeId
+
+
+def act_view(act: Document) -> ActView:
+    """As people and programs see it."""
+    return ActView.model_validate({**act, "id": act["_id"]})
+
+
+@operations("POST", "/conversations/bulk", roles=["agent"], body=BulkBody, returns=ActView, also=(202,))
+async def change_conversations(call: Call) -> Any:
+    """Change many conversations at once, up to 200 while the caller waits, more in the background (202).
+
+    Each leaves its line and events. Those that cannot be changed are left out and named; what is on channels out of
+    the caller's scope is `not_found`.
+    """
+    wanted: BulkBody = call.body
+    scope = call.principal.channels
+    await refuse_strangers(call, wanted.change.participants.add if wanted.change.participants else ())
+    order = Order(
+        wanted.change, actor_of(call.principal), wanted.ids or (), wanted.filter,
+        None if scope is None else sorted(scope), await assignee_or_refuse(call, wanted.change.assignee_id),
+    )  # fmt: skip
+    act = await call.runtime.bulk.begin(order)
+    return Reply(act_view(act), status=202 if act["state"] == "running" else 200)
+
+
+@operations("GET", "/conversations/acts/{id:act}", roles=["agent"], returns=ActView)
+async def get_conversation_act(call: Call) -> Any:
+    """How far a change of many conversations is. It is kept for 30 days, in which it can be taken back."""
+    return act_view(await _seen_act(call))
+
+
+@operations("POST", "/conversations/acts/{id:act}/undo", roles=["agent"], returns=ActView, also=(202,))
+async def undo_conversation_act(call: Call) -> Any:
+    """Take a change of many back, also while it is under way. What others have changed since is left, and named."""
+    act = await _seen_act(call)
+    if act["kind"] != "change":
+        raise not_there()
+    after = await call.runtime.bulk.undo(act["_id"], actor_of(call.principal))
+    return Reply(act_view(after), status=202 if after["state"] == "undoing" else 200)
+
+
+@operations("POST", "/conversations/{id:cnv}/merge", roles=["agent"], body=MergeBody, returns=MergeView)
+async def merge_conversations(call: Call) -> Any:
+    """Show conversations of one person as one with this one.
+
+    Messages stay where they are; answers go out where the customer wrote last, or `via` the part that is named. A
+    part is answered with this one from then on.
+    """
+    talk = await seen_talk(call)
+    for other in call.body.other_ids:
+        await _seen_other(call, other)
+    merging = call.runtime.merging
+    made = await (
+        merging.look(talk.id, call.body.other_ids) if call.body.dry_run
+        else merging.merge(talk.id, call.body.other_ids, actor_of(call.principal))
+    )  # fmt: skip
+    return MergeView(
+        merge_id=made.act_id, conversation=conversation_view(call, made.conversation),
+        parts=[each.id for each in made.parts], messages=made.messages,
+    )  # fmt: skip
+
+
+@operations("POST", "/conversations/unmerge", roles=["agent"], body=UnmergeBody, returns=ConversationView)
+async def unmerge_conversations(call: Call) -> Any:
+    """Take a merge apart: each is as it was, with what came to it since.
+
+    409 `merged_since` when what it made was merged again: that goes first. The same again changes nothing.
+    """
+    act = await call.runtime.bulk.find(call.body.merge_id)
+    if act is None or act["kind"] != "merge":
+        raise not_there()
+    for each in (act["head_id"], *(member["id"] for member in act["members"])):
+        await _seen_other(call, each)
+    after = await call.runtime.merging.unmerge(act["_id"], actor_of(call.principal))
+    return conversation_view(call, after)
+
+
+async def _seen_other(call: Call, conversation_id: str) -> Conversation:
+    """A conversation by its own id and channel, merged or not. Raises `NotFound`."""
+    row = await call.runtime.conversations.row(conversation_id)
+    if row is None:
+        raise not_there()
+    call.must_see(row["channel_id"])
+    found: Conversation | None = await call.runtime.conversations.get(conversation_id)
+    if found is None:
+        raise not_there()
+    return found
+
+
+async def _seen_act(call: Call) -> Document:
+    """Who is limited to some channels sees only acts of their own. Raises `NotFound`."""
+    act: Document | None = await call.runtime.bulk.find(call.path["id"])
+    if act is None or not (call.principal.channels is None or act["by"]["id"] == call.principal.id):
+        raise NotFound("There is no such change, or it was made too long ago.")
+    return act

@@ -1,0 +1,365 @@
+"""What can be done to a conversation: from its row as read to what changes, and from there back again. Pure.
+
+An act may be taken back later: `undone_act` sets back what is still as the act left it, and leaves what somebody else
+has changed since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from base.errors import Conflict, FieldError, WrongInput
+from base.mongo import Document
+from channels.vocabulary import Instant
+from inbox.models import PRIORITY_RANK, Actor, Priority, Status
+
+LABELS_MAX, LABEL_MAX = 40, 60
+PARTICIPANTS_MAX = 50
+#: Parts of a conversation that an act changes, one by one.
+Part = Literal["assignee", "team", "labels", "participants", "priority", "status", "unread"]
+#: The field that stands for a part. Some change others along with it: a status comes first.
+FIELDS: Mapping[str, Part] = {
+    "status": "status", "assignee_id": "assignee", "team_id": "team", "labels": "labels",
+    "participants": "participants", "priority": "priority", "unread": "unread",
+}  # fmt: skip
+
+
+class AnyOwner:
+    """No expectation who has the conversation."""
+
+
+ANY_OWNER = AnyOwner()
+
+
+@dataclass(frozen=True)
+class Act:
+    """One thing done to a conversation as read: its fields, and the line and event that tell of it."""
+
+    set: Document
+    unset: Sequence[str] = ()
+    code: str | None = None
+    params: Document | None = None
+    event: str | None = None
+
+    @property
+    def part(self) -> Part:
+        """Which part of the conversation it changes."""
+        return next(part for field, part in FIELDS.items() if field in self.set)
+
+
+#: From the row as read to what is to be done; None: nothing, it is so already. May raise.
+Plan = Callable[[Document], Act | None]
+
+
+class ListChange(BaseModel):
+    """Some more and some less; the others stay."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    add: tuple[str, ...] = Field((), max_length=LABELS_MAX)
+    remove: tuple[str, ...] = Field((), max_length=LABELS_MAX)
+
+    def of(self, before: Sequence[str]) -> list[str]:
+        """The list afterwards."""
+        return [x for x in before if x not in self.remove] + [x for x in self.add if x not in before]
+
+
+class Change(BaseModel):
+    """What is to become of conversations; what is not given stays as it is. `assignee_id` None: nobody's.
+
+    `status` snoozed without `snoozed_until`: until the customer answers.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    status: Status | None = None
+    snoozed_until: Instant | None = None
+    assignee_id: str | None = Field(None, pattern=r"^usr_[0-9a-z]{26}$")
+    labels: ListChange | None = None
+    priority: Priority | None = None
+    participants: ListChange | None = None
+
+    @property
+    def parts(self) -> list[Part]:
+        """Which parts of a conversation it is about."""
+        given: list[tuple[Part, bool]] = [
+            ("assignee", "assignee_id" in self.model_fields_set), ("labels", self.labels is not None),
+            ("participants", self.participants is not None), ("priority", self.priority is not None),
+            ("status", self.status is not None),
+        ]  # fmt: skip
+        return [part for part, is_given in given if is_given]
+
+
+def checked(change: Change, now: datetime) -> Change:
+    """The change with its labels cleaned. Raises `WrongInput` for one that changes nothing or cannot be made."""
+    if not change.parts:
+        raise WrongInput("Say what is to be changed.", [FieldError("change", "names nothing that changes")])
+    if change.snoozed_until is not None and change.status != "snoozed":
+        fault = FieldError("change.snoozed_until", "needs status snoozed")
+        raise WrongInput("Only a snoozed conversation has a time.", [fault])
+    if change.status == "snoozed":
+        require_future(change.snoozed_until, now)
+    if change.labels is None:
+        return change
+    labels = ListChange(
+        add=tuple(checked_labels(change.labels.add)), remove=tuple(checked_labels(change.labels.remove))
+    )
+    return change.model_copy(update={"labels": labels})
+
+
+def plans_of(change: Change, by: Actor, now: datetime, *, assignee_name: str | None = None) -> list[Plan]:
+    """One plan for each part of a change that was checked."""
+    plans: list[Plan] = []
+    if "assignee" in change.parts:
+        plans.append(assigned(change.assignee_id, by, name=assignee_name))
+    if change.labels is not None:
+        plans.append(labels_changed(change.labels, by))
+    if change.participants is not None:
+        plans.append(participants_changed(change.participants, by))
+    if change.priority is not None:
+        plans.append(prioritised(change.priority, by))
+    if change.status is not None:
+        plans.append(status_set(change.status, by, now, snoozed_until=change.snoozed_until))
+    return plans
+
+
+# -- one part each ---------------------------------------------------------------------------------------------------
+
+
+def assigned(
+    assignee_id: str | None, by: Actor, *, name: str | None = None, expected: str | AnyOwner | None = ANY_OWNER
+) -> Plan:
+    """Give it to somebody, or (None) to nobody; with `expected` only when that one has it now, else `Conflict`."""
+
+    def plan(row: Document) -> Act | None:
+        now_has = row.get("assignee_id")
+        if not isinstance(expected, AnyOwner) and now_has != expected:
+            raise Conflict("Somebody else has taken this conversation meanwhile.", code="assigned_meanwhile")
+        if now_has == assignee_id:
+            return None
+        params = {"from": now_has, "to": assignee_id, "to_name": name, **_signed(by)}
+        code = "assigned" if assignee_id else "unassigned"
+        return Act({"assignee_id": assignee_id}, (), code, params, "conversation.assigned")
+
+    return plan
+
+
+def in_team(team_id: str | None, by: Actor, *, name: str | None = None) -> Plan:
+    """Move it to a team, or (None) to none."""
+
+    def plan(row: Document) -> Act | None:
+        if row.get("team_id") == team_id:
+            return None
+        params = {"from": row.get("team_id"), "to": team_id, "to_name": name, **_signed(by)}
+        return Act({"team_id": team_id}, (), "team_assigned", params, "conversation.assigned")
+
+    return plan
+
+
+def labels_set(labels: Sequence[str], by: Actor) -> Plan:
+    """Exactly these labels."""
+    wanted = checked_labels(labels)
+    return lambda row: _labels_act(row, wanted, by)
+
+
+def labels_changed(change: ListChange, by: Actor) -> Plan:
+    """Add and remove labels; the others stay."""
+    return lambda row: _labels_act(row, change.of(row.get("labels", [])), by)
+
+
+def _labels_act(row: Document, after: list[str], by: Actor) -> Act | None:
+    before = row.get("labels", [])
+    moved = _moved(before, after)
+    if not moved["added"] and not moved["removed"]:
+        return None
+    params = {**moved, **_signed(by)}
+    return Act({"labels": checked_labels(after)}, (), "labelled", params, "conversation.labelled")
+
+
+def participants_set(user_ids: Sequence[str], by: Actor) -> Plan:
+    """Exactly these follow it, although somebody else may have it."""
+    wanted = list(dict.fromkeys(user_ids))
+    return lambda row: _participants_act(row, wanted, by)
+
+
+def participants_changed(change: ListChange, by: Actor) -> Plan:
+    """Who follows it: some more, some less; the others stay."""
+    return lambda row: _participants_act(row, change.of(row.get("participants", [])), by)
+
+
+def _participants_act(row: Document, after: list[str], by: Actor) -> Act | None:
+    before = row.get("participants", [])
+    moved = _moved(before, after)
+    if not moved["added"] and not moved["removed"]:
+        return None
+    if len(after) > PARTICIPANTS_MAX:
+        fault = FieldError("participants", f"at most {PARTICIPANTS_MAX}")
+        raise WrongInput("So many people cannot follow one conversation.", [fault])
+    code, event = "participants_changed", "conversation.participants_changed"
+    return Act({"participants": after}, (), code, {**moved, **_signed(by)}, event)
+
+
+def prioritised(priority: Priority, by: Actor) -> Plan:
+    """None, low, medium, high or urgent."""
+    if priority not in PRIORITY_RANK:
+        raise WrongInput("There is no such priority.", [FieldError("priority", " ".join(PRIORITY_RANK))])
+
+    def plan(row: Document) -> Act | None:
+        if row.get("priority") == priority:
+            return None
+        params = {"from": row.get("priority"), "to": priority, **_signed(by)}
+        change = {"priority": priority, "priority_rank": PRIORITY_RANK[priority]}
+        return Act(change, (), "prioritised", params, "conversation.prioritised")
+
+    return plan
+
+
+def status_set(status: Status, by: Actor, now: datetime, *, snoozed_until: datetime | None = None) -> Plan:
+    """Open, pending, snoozed (until a time, or an answer), resolved or spam."""
+    if status == "snoozed":
+        require_future(snoozed_until, now)
+
+    def plan(row: Document) -> Act | None:
+        if row["status"] == status and row.get("snoozed_until") == snoozed_until:
+            return None
+        return status_act(row, status, snoozed_until, by, now)
+
+    return plan
+
+
+def status_act(row: Document, status: Status, snoozed_until: datetime | None, by: Actor, now: datetime) -> Act:
+    """What a status that it does not have yet does to a conversation and its clocks."""
+    change: Document = {"status": status}
+    gone = ["snoozed_until"]
+    if status == "resolved":
+        gone += ["open", "waiting_since"]
+        change |= {"resolved_at": now, "unread": 0}
+    else:
+        gone.append("resolved_at")
+        change["open"] = True
+    if status == "spam":
+        gone.append("waiting_since")
+        change["unread"] = 0
+    if snoozed_until is not None:
+        gone.remove("snoozed_until")
+        change["snoozed_until"] = snoozed_until
+    params: dict[str, Any] = {"from": row["status"], "to": status, **_signed(by)}
+    if snoozed_until is not None:
+        params["until"] = snoozed_until
+    code = "woken" if by.type == "system" and row["status"] == "snoozed" else "status_changed"
+    unset = tuple(name for name in gone if name in row)
+    return Act(change, unset, code, params, "conversation.status_changed")
+
+
+def read(row: Document) -> Act | None:
+    """The customer's messages have been seen. Leaves no line."""
+    return Act({"unread": 0}) if row.get("unread") else None
+
+
+def unread(row: Document) -> Act | None:
+    """Somebody is to look at it again. Leaves no line."""
+    return None if row.get("unread") else Act({"unread": 1})
+
+
+# -- back again ------------------------------------------------------------------------------------------------------
+
+
+def trace(row: Document, act: Act) -> Document:
+    """What is kept of an act on a row as read: `{part, before, after}`, so that it can be taken back."""
+    names = [*act.set, *act.unset]
+    return {
+        "part": act.part, "before": {name: row[name] for name in names if name in row}, "after": dict(act.set),
+    }  # fmt: skip
+
+
+def undone_act(row: Document, kept: Mapping[str, Any], by: Actor, waits_since: datetime | None) -> Act | None:
+    """The act that sets a part back; None: somebody has changed it since, so it is left.
+
+    `waits_since`: when the customer first wrote after the act, for clocks that did not run meanwhile.
+    """
+    part, before, after = kept["part"], kept["before"], kept["after"]
+    if part in ("labels", "participants"):
+        return _undone_list(row, part, before.get(part, []), after.get(part, []), by)
+    if part == "status":
+        return _undone_status(row, before, after, by, waits_since)
+    names = {"assignee": "assignee_id", "team": "team_id", "priority": "priority"}
+    name = names[part]
+    if row.get(name) != after.get(name):
+        return None
+    if part == "priority":
+        return prioritised(before.get(name, "none"), by)(row)
+    plan = in_team(before.get(name), by) if part == "team" else assigned(before.get(name), by)
+    return plan(row)
+
+
+def _undone_list(row: Document, part: Part, before: list[str], after: list[str], by: Actor) -> Act | None:
+    moved = _moved(before, after)
+    back = ListChange.model_construct(add=tuple(moved["removed"]), remove=tuple(moved["added"]))
+    plan = labels_changed(back, by) if part == "labels" else participants_changed(back, by)
+    return plan(row)
+
+
+def _undone_status(
+    row: Document, before: Mapping[str, Any], after: Mapping[str, Any], by: Actor, waits_since: datetime | None
+) -> Act | None:
+    if any(row.get(name) != after.get(name) for name in ("status", "snoozed_until", "resolved_at")):
+        return None
+    status: Status = before["status"]
+    change: Document = {"status": status}
+    gone = ["snoozed_until", "resolved_at"]
+    for name in ("snoozed_until", "resolved_at"):
+        if name in before:
+            gone.remove(name)
+            change[name] = before[name]
+    if status == "resolved":
+        gone += ["open", "waiting_since"]
+    else:
+        change |= {"open": True, **_clock_again(row, before, waits_since)}
+    params = {"from": row["status"], "to": status, **_signed(by)}
+    if "snoozed_until" in change:
+        params["until"] = change["snoozed_until"]
+    unset = tuple(name for name in gone if name in row)
+    return Act(change, unset, "status_changed", params, "conversation.status_changed")
+
+
+def _clock_again(row: Document, before: Mapping[str, Any], waits_since: datetime | None) -> Document:
+    """The customer waits as before, unless somebody has answered since; new messages are new."""
+    if before["status"] == "spam":
+        return {}
+    waited = before.get("waiting_since")
+    answered = row.get("last_reply_at")
+    since = waited if waited is not None and (answered is None or answered < waited) else waits_since
+    change: Document = {"unread": max(row.get("unread", 0), before.get("unread", 0), int(waits_since is not None))}
+    return change | ({"waiting_since": since} if since is not None else {})
+
+
+# -- checks ----------------------------------------------------------------------------------------------------------
+
+
+def checked_labels(labels: Sequence[str]) -> list[str]:
+    """Trimmed, each once. Raises `WrongInput` for too many or too long ones."""
+    wanted = list(dict.fromkeys(label.strip() for label in labels if label.strip()))
+    if len(wanted) > LABELS_MAX or any(len(label) > LABEL_MAX for label in wanted):
+        fault = FieldError("labels", f"at most {LABELS_MAX} labels of at most {LABEL_MAX} characters")
+        raise WrongInput("These labels cannot be kept.", [fault])
+    return wanted
+
+
+def require_future(until: datetime | None, now: datetime) -> None:
+    """Raise `WrongInput` for a snooze until a time that is over. None: until an answer."""
+    if until is not None and until <= now:
+        fault = FieldError("snoozed_until", "a time to come, or none: until they answer")
+        raise WrongInput("A conversation is snoozed until a time to come.", [fault])
+
+
+def _moved(before: Sequence[str], after: Sequence[str]) -> dict[str, list[str]]:
+    return {"added": [x for x in after if x not in before], "removed": [x for x in before if x not in after]}
+
+
+def _signed(by: Actor) -> Document:
+    return {"by": by.id, "by_name": by.name}

@@ -1,0 +1,315 @@
+"""One change of many conversations, named one by one or by a filter, and the way back.
+
+An act is a row and a duty: each conversation is changed in one transaction together with what can be undone of it and
+with how far the act is, so whoever carries it on after a death neither repeats nor leaves out one.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+
+from base.clock import Clock
+from base.duty import LeaseLost
+from base.errors import Conflict, NotFound, WrongInput
+from base.ids import id_before, new_id
+from base.mongo import UNAVAILABLE, Document, Session
+from inbox.acts import Act, Change, Plan, checked, plans_of, trace, undone_act
+from inbox.conversations import ConversationActions, Within
+from inbox.finding import Finding
+from inbox.models import Actor
+from inbox.store import ActStore, ConversationStore, MessageStore
+from inbox.store.acts import KEPT, LEASE_S
+from inbox.view_filter import ConversationFilter, ViewFilter
+from profiles.models import SHUT_OUT
+
+log = logging.getLogger(__name__)
+
+#: So many are changed while whoever asked waits; more in the background.
+AT_ONCE = 200
+#: Ids that may be named in one act, and how far those that a filter finds are counted.
+IDS_MAX, COUNT_MAX = 1000, 100_000
+BATCH = 100
+ROUNDS = 12
+WORKING = ("running", "undoing")
+
+
+@dataclass(frozen=True)
+class Assignee:
+    """Who is to have them. `channels` None: may answer on all."""
+
+    id: str
+    name: str
+    channels: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be changed of which conversations, by whom. `channels`: what the asking person may see; None: all."""
+
+    change: Change
+    by: Actor
+    ids: Sequence[str] = ()
+    #: Instead of ids: all that were there when it was asked and belong when their turn comes.
+    found_by: ViewFilter | None = None
+    channels: Sequence[str] | None = None
+    assignee: Assignee | None = None
+    #: What it is part of, and the id it was given there.
+    kind: str = "change"
+    act_id: str | None = None
+
+
+class _Stale(Exception):
+    """The conversation has changed since it was looked at."""
+
+
+class Bulk:
+    """The use cases."""
+
+    def __init__(
+        self, acts: ActStore, actions: ConversationActions, conversations: ConversationStore, messages: MessageStore,
+        finding: Finding, clock: Clock,
+    ) -> None:  # fmt: skip
+        self._acts = acts
+        self._actions = actions
+        self._conversations = conversations
+        self._messages = messages
+        self._finding = finding
+        self._clock = clock
+
+    async def begin(self, order: Order) -> Document:
+        """Change up to `AT_ONCE` now, more in the background; the act as it stands then. Raises `WrongInput`."""
+        row = await self._row(order)
+        await self._acts.add(row)
+        return await self._carried_on(row) if row["lease"] else row
+
+    async def get(self, act_id: str) -> Document:
+        """An act as it stands. Raises `NotFound`."""
+        row = await self._acts.get(act_id)
+        if row is None:
+            raise NotFound("There is no such change, or it was made too long ago.")
+        return row
+
+    async def find(self, act_id: str) -> Document | None:
+        """An act as it stands; None for one that is not there (any more)."""
+        return await self._acts.get(act_id)
+
+    async def undo(self, act_id: str, by: Actor) -> Document:
+        """Take it back, also while it is still under way; what others have changed since is left. The same again
+        changes nothing. Raises `NotFound`."""
+        before = await self.get(act_id)
+        if before["state"] in ("undoing", "undone"):
+            return before
+        small = before["changed"] <= AT_ONCE
+        fields = {
+            "state": "undoing", "undone_by": _actor_row(by), "after": None, "left_out": [], "left": 0, "undone": 0,
+            "attempts": 0, **self._begun(small),
+        }  # fmt: skip
+        fields["found_by"] = None
+        turned = await self._acts.turn(act_id, ("running", "done"), {"$set": fields})
+        row = turned or await self.get(act_id)
+        return await self._carried_on(row) if turned and small else row
+
+    async def drain(self, limit: int = 1) -> int:
+        """Carry on with acts that are due; how many were worked at. For the clockwork; several may do it at once."""
+        rows = await self._acts.duties.claim(WORKING, self._clock(), limit=limit)
+        for row in rows:
+            await self._carried_on(row)
+        return len(rows)
+
+    # -- the row -----------------------------------------------------------------------------------------------
+
+    async def _row(self, order: Order) -> Document:
+        now = self._clock()
+        change = checked(order.change, now)
+        ids, found_by = sorted(set(order.ids)), order.found_by
+        if len(ids) > IDS_MAX or (found_by is not None) == bool(ids or order.kind == SHUT_OUT):
+            raise WrongInput(f"Name 1 to {IDS_MAX} conversations, or a filter that finds them.")
+        total = len(ids)
+        if found_by is not None:
+            total = await self._conversations.count(_wanted(order), at_most=COUNT_MAX)
+        return {
+            "_id": order.act_id or new_id("act"), "kind": order.kind, "by": _actor_row(order.by), "at": now,
+            "expires_at": now + KEPT, "state": "running",
+            "change": change.model_dump(mode="json", exclude_unset=True), "ids": ids,
+            "fence": 0, "attempts": 0,
+            "channels": None if order.channels is None else list(order.channels),
+            "assignee": None if order.assignee is None else asdict(order.assignee),
+            "after": None, "total": total, "done": 0, "changed": 0, "left": 0, "left_out": [],
+            "found_by": None if found_by is None else {"filter": found_by.written(), "me": order.by.id},
+            "upto": id_before("cnv", now + timedelta(milliseconds=1)), **self._begun(total <= AT_ONCE),
+        }  # fmt: skip
+
+    def _begun(self, at_once: bool) -> Document:
+        """Ours for a lease when it is done at once; else due for the next worker."""
+        if not at_once:
+            return {"lease": None, "due_at": self._clock()}
+        return {"lease": secrets.token_hex(12), "due_at": self._clock() + timedelta(seconds=LEASE_S)}
+
+    # -- carrying it out ---------------------------------------------------------------------------------------
+
+    async def _carried_on(self, act: Document) -> Document:
+        step = self._change_batch if act["state"] == "running" else self._undo_batch
+        try:
+            async with self._acts.duties.held(act):
+                while await step(act):
+                    pass
+        except LeaseLost:
+            log.info("an act is carried on elsewhere", extra={"act": act["_id"]})
+        return await self.get(act["_id"])
+
+    async def _change_batch(self, act: Document) -> bool:
+        """The next conversations; False when there are none left."""
+        ids, seen = await self._next(act)
+        rows = await self._conversations.rows(ids)
+        for each in ids:
+            await self._change_one(act, each, rows.get(each))
+            act["after"] = each
+        if seen is None:
+            # The filter may hold somebody's name, and has done its work.
+            await self._noted(act, {"state": "done", "ended_at": self._clock(), "lease": None, "found_by": None}, {})
+            return False
+        if act["after"] != seen:
+            await self._noted(act, {"after": seen}, {})
+            act["after"] = seen
+        return True
+
+    async def _next(self, act: Document) -> tuple[list[str], str | None]:
+        """The next conversations that belong, and the last one looked at for them; None: that was all."""
+        after = act["after"] or ""
+        if act["found_by"] is None:
+            ids = [each for each in act["ids"] if each > after][:BATCH]
+            return ids, ids[-1] if ids else None
+        view = ViewFilter.model_validate(act["found_by"]["filter"])
+        wanted = ConversationFilter(view, act["found_by"]["me"], act["channels"])
+        found = await self._conversations.walk(wanted, after=after, upto=act["upto"], limit=BATCH)
+        belonging = await self._finding.belonging(found, wanted)
+        return [each.id for each in belonging], found[-1].id if found else None
+
+    async def _change_one(self, act: Document, conversation_id: str, row: Document | None) -> None:
+        objection = _objection(act, row)
+        try:
+            if objection is None:
+                noting = self._noting(act, conversation_id)
+                await self._actions.change(conversation_id, self._plans(act), _actor(act["by"]), noting)
+                return
+        except (NotFound, Conflict, WrongInput) as error:
+            objection = error.code
+        except (*UNAVAILABLE, LeaseLost):
+            raise
+        except Exception:
+            log.exception("one of many could not be changed", extra={"act": act["_id"], "id": conversation_id})
+            objection = "failed"
+        left_out = {"id": conversation_id, "why": objection}
+        await self._noted(act, {"after": conversation_id}, {"done": 1, "left": 1}, left_out)
+
+    def _plans(self, act: Document) -> list[Plan]:
+        name = act["assignee"]["name"] if act["assignee"] else None
+        change = Change.model_validate(act["change"])
+        return plans_of(change, _actor(act["by"]), act["at"], assignee_name=name)
+
+    def _noting(self, act: Document, conversation_id: str) -> Within:
+        async def within(session: Session, row: Document, acts: Sequence[Act]) -> None:
+            if acts:
+                kept = {
+                    "_id": f"{act['_id']}:{conversation_id}", "conversation_id": row["_id"], "at": self._clock(),
+                    "parts": [trace(row, each) for each in acts], "expires_at": act["expires_at"],
+                }  # fmt: skip
+                await self._acts.add_trace(kept, session)
+            counts = {"done": 1, "changed": int(bool(acts))}
+            if not await self._acts.note(act, {"after": conversation_id}, counts, session=session):
+                raise LeaseLost("The act is somebody else's now.")
+
+        return within
+
+    async def _noted(
+        self, act: Document, fields: Document, counts: dict[str, int], left_out: Document | None = None
+    ) -> None:  # fmt: skip
+        if not await self._acts.note(act, fields, counts, left_out=left_out):
+            raise LeaseLost("The act is somebody else's now.")
+
+    # -- and back ----------------------------------------------------------------------------------------------
+
+    async def _undo_batch(self, act: Document) -> bool:
+        """The next conversations it changed; False when there are none left."""
+        traces = await self._acts.traces(act["_id"], act["after"], BATCH)
+        for each in traces:
+            await self._undo_one(act, each)
+            act["after"] = each["_id"]
+        if not traces:
+            await self._noted(act, {"state": "undone", "ended_at": self._clock(), "lease": None}, {})
+        return bool(traces)
+
+    async def _undo_one(self, act: Document, kept: Document) -> None:
+        why = "changed_since"
+        for _ in range(ROUNDS):
+            row = await self._conversations.row(kept["conversation_id"])
+            if row is None:
+                why = "not_found"
+                break
+            try:
+                if await self._undone(act, kept, row):
+                    return
+            except _Stale:
+                continue
+            except (NotFound, Conflict, WrongInput) as error:
+                why = error.code
+            break
+        left_out = {"id": kept["conversation_id"], "why": why}
+        await self._noted(act, {"after": kept["_id"]}, {"left": 1}, left_out)
+
+    async def _undone(self, act: Document, kept: Document, row: Document) -> bool:
+        """Set back what can be; False when that is nothing."""
+        by, waits = _actor(act["undone_by"]), await self._waits_since(kept, row)
+
+        def plan(fresh: Document, part: Document) -> Act | None:
+            if fresh["rev"] != row["rev"]:
+                raise _Stale
+            return undone_act(fresh, part, by, waits)
+
+        acts = [undone_act(row, part, by, waits) for part in kept["parts"]]
+        left = sum(each is None for each in acts)
+        if left == len(acts):
+            return False
+        plans = [lambda fresh, part=part: plan(fresh, part) for part in kept["parts"]]
+
+        async def within(session: Session, _row: Document, _acts: Sequence[Act]) -> None:
+            counts = {"undone": 1, "left": int(left > 0)}
+            if not await self._acts.note(act, {"after": kept["_id"]}, counts, session=session):
+                raise LeaseLost("The act is somebody else's now.")
+
+        await self._actions.change(kept["conversation_id"], plans, by, within)
+        return True
+
+    async def _waits_since(self, kept: Document, row: Document) -> datetime | None:
+        """When the customer first wrote after the act, and after whoever answered since."""
+        if not any(each["part"] == "status" for each in kept["parts"]):
+            return None
+        after = max([kept["at"], *([row["last_reply_at"]] if row.get("last_reply_at") else [])])
+        line = await self._messages.latest(row["_id"], ["in"], after=after)
+        return line["provider_at"] if line else None
+
+
+def _wanted(order: Order) -> ConversationFilter:
+    return ConversationFilter(order.found_by or ViewFilter(), order.by.id, order.channels)
+
+
+def _objection(act: Document, row: Document | None) -> str | None:
+    """Why an act may not touch a conversation; None: it may. Pure."""
+    channels, assignee = act["channels"], act["assignee"]
+    if row is None or (channels is not None and row["channel_id"] not in channels):
+        return "not_found"
+    if assignee and assignee["channels"] is not None and row["channel_id"] not in assignee["channels"]:
+        return "not_their_channel"
+    return None
+
+
+def _actor_row(by: Actor) -> Document:
+    return {"id": by.id, "name": by.name, "type": by.type}
+
+
+def _actor(row: Document) -> Actor:
+    return Actor(row["id"], row["name"], row["type"])

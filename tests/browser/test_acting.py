@@ -1,0 +1,107 @@
+"""Acting on conversations with a mouse, by keys and on a phone: menus, many at once, shutting out, merging, undo."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.conftest import Colleagues, Talk
+from tests.browser.test_every_page import CUT_OFF, SHOTS, findings
+from tests.browser.windows import NARROW, Windows, live, never_reloaded
+from tests.journeys.world import World
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+Begin = Callable[[str, str], Awaitable[Talk]]
+
+
+async def _shot(page: Any, name: str) -> None:
+    if SHOTS:
+        await page.screenshot(path=f"{SHOTS}/{name}.png")
+
+
+async def test_a_conversation_is_labelled_put_off_and_brought_back_without_leaving_the_keyboard(
+    windows: Windows, colleagues: Colleagues, world: World, begun: Begin
+) -> None:
+    talk = await begun("Labelled Lea", "Where is my parcel?")
+    page = await windows.open(colleagues.bo)
+    await page.goto(f"{talk.path}?view=all&q=Labelled")
+    await live(page)
+    await page.keyboard.press("l")
+    await _shot(page, "more-menu")
+    await page.keyboard.type("returns")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("label")).to_have_text("returns")
+    await expect(page.locator(".toast")).to_contain_text("Label: returns")
+    await page.keyboard.press("z")
+    await expect(page.get_by_test_id("label")).to_have_count(0)
+    await page.get_by_test_id("more").click()
+    await page.get_by_test_id("priority-urgent").click()
+    await expect(page.get_by_test_id("priority")).to_have_text("Urgent")
+    await page.get_by_test_id("more").click()
+    await page.get_by_test_id("follow").click()
+    await page.get_by_test_id("snooze").click()
+    await _shot(page, "snooze-menu")
+    await page.get_by_test_id("snooze-open").click()
+    await expect(page.get_by_test_id("status")).to_be_visible()
+    await page.locator(".toast-undo").click()
+    await expect(page.get_by_test_id("resolve")).to_be_visible()
+    await page.get_by_test_id("more").click()
+    await page.get_by_test_id("shut-out").click()
+    await expect(page.get_by_test_id("shut-out-chip")).to_be_visible()
+    await _shot(page, "shut-out")
+    await page.get_by_test_id("let-in").click()
+    await expect(page.get_by_test_id("resolve")).to_be_visible()
+    assert await never_reloaded(page)
+
+
+async def test_many_are_chosen_and_the_bar_says_what_it_did(
+    windows: Windows, colleagues: Colleagues, world: World, begun: Begin
+) -> None:
+    talks = [await begun(f"Batch Bob {n}", "Hello") for n in range(3)]
+    page = await windows.open(colleagues.bo)
+    await page.goto("/inbox?view=all&q=Batch")
+    await live(page)
+    await page.get_by_test_id("select").click()
+    await expect(page.get_by_test_id("bulk")).to_be_visible()
+    for box in await page.get_by_test_id("pick").all():
+        await box.check()
+    await expect(page.locator("[data-chosen]")).to_have_text("3 chosen")
+    await page.locator(".bulk-more summary").click()
+    await _shot(page, "choosing")
+    await page.get_by_test_id("bulk-resolve").click()
+    await expect(page.get_by_test_id("did")).to_contain_text("Resolved · 3 conversations")
+    await _shot(page, "did")
+    await page.get_by_test_id("undo-act").click()
+    await expect(page.get_by_test_id("did")).to_contain_text("Taken back")
+    rows = {row["id"]: row["status"] for row in await world.api.rows(f"/conversations?channel={talks[0].channel.id}")}
+    assert {rows[each.row["id"]] for each in talks} == {"open"}
+
+
+@pytest.mark.parametrize("size", [None, NARROW], ids=["wide", "375"])
+async def test_conversations_of_one_person_are_read_and_merged_as_one(
+    windows: Windows, colleagues: Colleagues, world: World, begun: Begin, size: Any
+) -> None:
+    kind = "narrow" if size else "wide"
+    first, second = await begun(f"Merging Mia {kind}", "First thing"), await begun(f"Mia again {kind}", "Second thing")
+    for name, key in (("conversations", "_id"), ("identities", "_id")):
+        field = second.row["id"] if name == "conversations" else second.row["identity_id"]
+        change = {"$set": {"profile_id": first.row["profile_id"]}}
+        await world.runtime.db.collection(name).update_one({key: field}, change)
+    page = await windows.open(colleagues.bo, **({"size": size} if size else {}))
+    for path in (f"{first.path}?view=all&all=1", f"{first.path}/merge"):
+        await page.goto(path)
+        assert await page.evaluate(CUT_OFF) <= 0, path
+        await _shot(page, f"{kind}-{'merge' if path.endswith('merge') else 'all'}")
+        assert not await findings(page, path)
+    await page.get_by_test_id("merge-choice").check()
+    await page.get_by_test_id("merge").click()
+    await expect(page.get_by_test_id("messages")).to_contain_text("Second thing")
+    await expect(page.get_by_test_id("via")).to_be_visible()
+    await _shot(page, f"{kind}-merged")
+    assert await page.evaluate(CUT_OFF) <= 0
+    await page.get_by_test_id("more").click()
+    await _shot(page, f"{kind}-more")
+    await page.get_by_test_id("unmerge").click()
+    await expect(page.get_by_test_id("messages")).not_to_contain_text("Second thing")
