@@ -118,7 +118,7 @@ def open_inbox(
     sla = SlaClocks(database, conversations, sla_policies, business_hours, watch, clock)
     drafts, answering = DraftStore(database, clock), Answering(AnsweringStore(database))
     receiver = Receiver(
-        database, conversations, messages, sends, changes, receipts, resolver, consent, events, answering, feed,
+        database, conversations, messages, sends, changes, receipts, resolver, consent, events, answering, sla, feed,
         doorbell, clock, reply_keys=reply_keys, reopen_within=reopen_within,
     )  # fmt: skip
     outbox = Outbox(

@@ -151,6 +151,10 @@ class ConversationStore:
         shown, more = cut(found, size)
         return Page([conversation_of(row) for row in shown], _cursor_at(shown[-1], sort) if more else None)
 
+    async def count(self, wanted: ConversationFilter, *, at_most: int) -> int:
+        """How many there are, counted no further than `at_most`."""
+        return await self._rows.count_documents(condition(wanted), limit=at_most)
+
     async def any(self, wanted: ConversationFilter) -> bool:
         """Whether there is one."""
         return await self._rows.find_one(condition(wanted), {"_id": 1}) is not None
