@@ -36,22 +36,24 @@ def head_in(row: Mapping[str, Any], heads: Mapping[str, Document]) -> Document |
     return head if head is not None and head["profile_id"] == row["profile_id"] else None
 
 
-def head_change(head: Document, members: Sequence[Document]) -> Document:
-    """What the head is when these are merged into it: `{field: value}`; None: the field goes."""
-    heard = [row for row in (head, *members) if row["status"] != "spam"]
+def head_change(head: Document, others: Sequence[Document], members: Sequence[str]) -> Document:
+    """What the head is when these others are merged into it: `{field: value}`; None: the field goes. Each of them
+    stands for its own parts; `members`: ids of all of them."""
+    all_of_them = (head, *others)
+    heard = [row for row in all_of_them if row["status"] != "spam"]
     change: Document = {
-        "parts": [*head.get("parts", ()), *(row["_id"] for row in members)],
+        "parts": [*head.get("parts", ()), *members],
         "unread": sum(row.get("unread", 0) for row in heard),
-        "labels": _joined(row.get("labels", ()) for row in (head, *members)),
-        "participants": _joined(row.get("participants", ()) for row in (head, *members)),
-        "tokens": _joined(row.get("tokens", ()) for row in (head, *members)),
-        **combined_clocks([head, *members]),
+        "labels": _joined(row.get("labels", ()) for row in all_of_them),
+        "participants": _joined(row.get("participants", ()) for row in all_of_them),
+        "tokens": _joined(row.get("tokens", ()) for row in all_of_them),
+        **combined_clocks(all_of_them),
     }
-    urgent = max((head, *members), key=lambda row: row.get("priority_rank", 0)).get("priority", "none")
+    urgent = max(all_of_them, key=lambda row: row.get("priority_rank", 0)).get("priority", "none")
     change |= {"priority": urgent, "priority_rank": PRIORITY_RANK[urgent]}
-    owner = next((row["assignee_id"] for row in (head, *members) if row.get("assignee_id")), None)
+    owner = next((row["assignee_id"] for row in all_of_them if row.get("assignee_id")), None)
     change["assignee_id"] = owner
-    if head["status"] in ASLEEP and any(row["status"] == "open" for row in members):
+    if head["status"] in ASLEEP and any(row["status"] == "open" for row in others):
         change |= {"status": "open", "open": True, "resolved_at": None, "snoozed_until": None}
     if head["status"] == "resolved" and "status" not in change:
         change |= {"waiting_since": None, "unread": 0}
@@ -121,6 +123,14 @@ def as_update(change: Mapping[str, Any], row: Mapping[str, Any]) -> Document:
         "$unset": {name: "" for name, value in change.items() if value is None and row.get(name) is not None},
     }
     return {name: value for name, value in update.items() if value}
+
+
+def together(first: Mapping[str, Any], then: Mapping[str, Any]) -> Document:
+    """Two updates as one; the second has the last word on a field."""
+    later = {*then.get("$set", {}), *then.get("$unset", {})}
+    kept = {name: {f: v for f, v in first.get(name, {}).items() if f not in later} for name in ("$set", "$unset")}
+    both = {name: {**kept[name], **then.get(name, {})} for name in ("$set", "$unset")}
+    return {name: value for name, value in both.items() if value}
 
 
 def applied(row: Mapping[str, Any], update: Mapping[str, Any]) -> Document:

@@ -33,6 +33,7 @@ from inbox.heads import (
     member_update,
     parted_update,
     threads_of,
+    together,
 )
 from inbox.incoming import system_row
 from inbox.models import Actor, Conversation, conversation_of
@@ -80,26 +81,27 @@ class Merging:
 
     async def look(self, head_id: str, other_ids: Sequence[str]) -> Merge:
         """What a merge would come to. Raises as `merge`."""
-        head, members = await self._chosen(head_id, other_ids)
-        return _told(None, head, members)
+        head, others, parts = await self._chosen(head_id, other_ids)
+        return _told(None, head, others, parts)
 
     async def merge(self, head_id: str, other_ids: Sequence[str], by: Actor) -> Merge:
         """Show these as one with the first, on which all goes on. Raises `NotFound`; `WrongInput` for conversations of
         other people, of groups, or too many."""
         for attempt in range(ROUNDS):
-            head, members = await self._chosen(head_id, other_ids)
+            head, others, parts = await self._chosen(head_id, other_ids)
+            members = [*others, *parts]
             if not members:
-                return _told(None, head, [])
+                return _told(None, head, [], [])
             free = await self._free_slots(members, head)
             try:
-                act_id, after = await self._joined(head, members, free, by)
+                act_id, after = await self._joined(head, others, parts, free, by)
             except (Contended, DuplicateKeyError, OperationFailure) as error:
                 if not _is_clash(error):
                     raise
                 await asyncio.sleep(random.uniform(0, 0.02 * 2 ** min(attempt, 5)))
                 continue
             await self._announce([after, *members], "react")
-            return _told(act_id, after, members)
+            return _told(act_id, after, others, parts)
         raise _contended()
 
     async def unmerge(self, act_id: str, by: Actor) -> Conversation:
@@ -131,18 +133,21 @@ class Merging:
 
     # -- choosing ----------------------------------------------------------------------------------------------
 
-    async def _chosen(self, head_id: str, other_ids: Sequence[str]) -> tuple[Document, list[Document]]:
+    async def _chosen(
+        self, head_id: str, other_ids: Sequence[str]
+    ) -> tuple[Document, list[Document], list[Document]]:  # fmt: skip
+        """The head, the others that stand on their own, and what was merged into those before."""
         head = await self._conversations.head(head_id)
         rows = await self._conversations.rows(other_ids)
         if head is None or len(rows) < len(set(other_ids)):
             raise NotFound("There is no such conversation.")
         heads = await self._conversations.rows(row.get("merged_into") or key for key, row in rows.items())
-        others = [row for key, row in heads.items() if key != head["_id"]]
-        parts = await self._conversations.rows(part for row in others for part in row.get("parts", ()))
-        members = sorted([*others, *parts.values()], key=lambda row: str(row["_id"]))
-        if fault := _fault(head, members):
+        others = [heads[key] for key in sorted(heads) if key != head["_id"]]
+        found = await self._conversations.rows(part for row in others for part in row.get("parts", ()))
+        parts = [found[key] for key in sorted(found)]
+        if fault := _fault(head, [*others, *parts]):
             raise WrongInput(fault, [FieldError("other_ids", fault)])
-        return head, members
+        return head, others, parts
 
     async def _free_slots(self, members: Sequence[Document], head: Document) -> set[str]:
         """Those whose slot nobody holds, so that they may take it: what comes there comes to the merged thread."""
@@ -160,10 +165,11 @@ class Merging:
     # -- joining -----------------------------------------------------------------------------------------------
 
     async def _joined(
-        self, head: Document, members: Sequence[Document], free: set[str], by: Actor
+        self, head: Document, others: Sequence[Document], parts: Sequence[Document], free: set[str], by: Actor
     ) -> tuple[str, Document]:  # fmt: skip
         now, act_id = self._clock(), new_id("act")
-        change = head_change(head, members)
+        members = [*others, *parts]
+        change = head_change(head, others, [row["_id"] for row in members])
         update = as_update({**change, "updated_at": now, "seq": head["seq"] + 1}, head)
         line = self._line(head, "merged", {"count": len(members), "merge_id": act_id}, by, now)
         kept = {
@@ -172,8 +178,12 @@ class Merging:
             "parts": _traces(head, change),
         }  # fmt: skip
         event = self._event("conversation.merged", act_id, head, by, other_ids=[row["_id"] for row in members])
-        parts = [(row, member_update(row, head["_id"], takes_slot=row["_id"] in free)) for row in members]
-        changes = await self._with_clocks([*parts, (head, update)])
+        joining = [(row, member_update(row, head["_id"], takes_slot=row["_id"] in free)) for row in members]
+        joining = [
+            (row, together(change, as_update(await self._own_clocks(row), row)) if row.get("parts") else change)
+            for row, change in joining
+        ]  # fmt: skip
+        changes = await self._with_clocks([*joining, (head, update)])
 
         async def work(session: Session) -> None:
             await self._changed(changes, session)
@@ -197,6 +207,10 @@ class Merging:
             (row, parted_update(row, before, act["at"], now, slot_is_free=slot_of(row) not in held,
                                 head_read=not head.get("unread")))
             for row, before in members
+        ]  # fmt: skip
+        changes = [
+            (row, together(change, await self._whole_again(row, change)) if before.get("parts") else change)
+            for (row, change), (_, before) in zip(changes, members, strict=True)
         ]  # fmt: skip
         change = await self._own_again(head, act, by)
         update = as_update({**change, "updated_at": now, "seq": head["seq"] + 1}, head)
@@ -233,6 +247,16 @@ class Merging:
             back = undone_act(head, kept, by, None)
             change |= back.set if back is not None else {}
         return change
+
+    async def _whole_again(self, row: Document, change: Document) -> Document:
+        """A part that has parts of its own again: its clocks by its messages and theirs."""
+        parts = await self._conversations.rows(change["$set"]["parts"])
+        rows = [{**row, **await self._own_clocks(row), "status": change["$set"]["status"]}, *parts.values()]
+        clocks = combined_clocks(rows)
+        unread = sum(each.get("unread", 0) for each in rows)
+        if change["$set"]["status"] in ("resolved", "spam"):
+            clocks["waiting_since"], unread = None, 0
+        return as_update({**clocks, "unread": change["$set"].get("unread", unread)}, row)
 
     async def _own_clocks(self, head: Document) -> Document:
         """Read off the head's own messages."""
@@ -311,9 +335,9 @@ def _traces(head: Document, change: Document) -> list[Document]:
     return kept
 
 
-def _told(act_id: str | None, head: Document, members: Sequence[Document]) -> Merge:
-    parts = tuple(conversation_of(row) for row in members)
-    return Merge(act_id, conversation_of(head), parts, sum(each.message_count for each in parts))
+def _told(act_id: str | None, head: Document, others: Sequence[Document], parts: Sequence[Document]) -> Merge:
+    members = tuple(conversation_of(row) for row in (*others, *parts))
+    return Merge(act_id, conversation_of(head), members, sum(row.get("message_count", 0) for row in others))
 
 
 def _is_clash(error: Exception) -> bool:
