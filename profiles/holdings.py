@@ -42,12 +42,12 @@ class Traces:
     channels: tuple[tuple[str, str], ...] = ()
     words: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
-    #: Whole names of two signs (王芳). They may be a part of another name, so nothing is taken away by them: they are
-    #: looked for where a colleague decides.
-    short_names: tuple[str, ...] = ()
     since: datetime | None = None
     #: What came later, under the same addresses, is of somebody new.
     until: datetime | None = None
+    #: Whole names of two signs (王芳). They may be a part of another name, so nothing is taken away by them: they are
+    #: looked for where a colleague decides.
+    short_names: tuple[str, ...] = ()
 
     def joined(self, other: Traces) -> Traces:
         """All of both: what is gone already is still looked for."""
