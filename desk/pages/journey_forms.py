@@ -65,7 +65,7 @@ STEP_FORMS: Mapping[str, tuple[Field, ...]] = {
             )),
             ("content", N_("Written here"), (CONTENT,)),
         )),
-        Field("channels", "picks", N_("On"), N_("The first one on which the person can be reached."),
+        Field("channels", "picks", N_("Channels"), N_("The first one on which the person can be reached."),
               source="channels", default=["any"]),
         Field("group", "pick", N_("Consent group"), source="groups"),
         Field("wait_for", "choice", N_("Go on"), default="accepted", more=True, options=(
@@ -84,7 +84,7 @@ STEP_FORMS: Mapping[str, tuple[Field, ...]] = {
         Field("how", "variants", N_("Wait"), variants=(
             ("for", N_("for some time"), (Field("for", "span", N_("How long"), initial="P1D"),)),
             ("until", N_("until a time of day"), (Field("until", "object", initial={"time": "09:00"}, fields=(
-                Field("weekdays", "weekdays", N_("On")), Field("time", "clock", N_("At")), WINDOW, ZONE,
+                Field("weekdays", "weekdays", N_("On these days")), Field("time", "clock", N_("At")), WINDOW, ZONE,
             )),)),
             ("until_date", N_("until a date"), (Field("until_date", "object", initial={"time": "09:00"}, fields=(
                 Field("field", "named", N_("Which date"), source="dates"),
@@ -218,7 +218,7 @@ TRIGGER_FORMS: Mapping[str, tuple[Field, ...]] = {
     ),
     "message_received": (
         Field("keyword", "words", N_("With one of these words"), N_("several, between commas; empty: any message")),
-        Field("channel", "pick", N_("On"), source="channels"),
+        Field("channel", "pick", N_("Channel"), source="channels"),
         Field("first_contact", "check", N_("Only the very first message of somebody"), default=False),
     ),
     "order": (

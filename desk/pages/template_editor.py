@@ -333,11 +333,24 @@ def _finding(each: Finding, formats: Formats) -> FindingView:
     return FindingView(TONES[each.level], formats.text(each.message, **each.values), place)
 
 
+#: What the model says of a content that is not finished → what people read.
+_LACKS = {
+    "give a text": N_("Write a text."), "an e-mail needs a subject": N_("An e-mail needs a subject."),
+    "give either blocks or a body, not both": N_("Either blocks or a body, not both."),
+    "blocks are for e-mails; give a text": N_("Blocks are for e-mails: write a text."),
+    "name the approved WhatsApp template": N_("Name the approved template."),
+}  # fmt: skip
+
+
+def _words(message: str, formats: Formats) -> str:
+    return formats.text(_LACKS.get(message, message))
+
+
 def _unfinished(error: WrongInput, formats: Formats) -> list[FindingView]:
-    return [FindingView("danger", formats.text(each.message), each.path) for each in error.errors]
+    return [FindingView("danger", _words(each.message, formats), each.path) for each in error.errors]
 
 
 def _said(error: WrongInput | Conflict, formats: Formats) -> str:
-    faults = [f"{each.path}: {formats.text(each.message)}" if each.path else formats.text(each.message)
+    faults = [f"{each.path}: {_words(each.message, formats)}" if each.path else _words(each.message, formats)
               for each in getattr(error, "errors", ())]  # fmt: skip
     return " · ".join([formats.text(str(error)), *faults])

@@ -106,7 +106,7 @@ async def test_faults_are_told_and_keep_what_was_written(marketer: Browser) -> N
     fields = inputs(await marketer.page(f"{HERE}/new"))
     lacking = fields | {"name": "n", "subject": "", "b:1:text": "kept"}
     page = await press(marketer, f"{HERE}/new", "save", 422, **lacking)
-    assert "an e-mail needs a subject" in page and inputs(page)["b:1:text"] == "kept"
+    assert "An e-mail needs a subject." in page and inputs(page)["b:1:text"] == "kept"
     broken = fields | {"name": "n", "subject": "s", "b:1:text": "one\n{{ profile.nick }}"}
     page = await press(marketer, f"{HERE}/new", "preview", **broken)
     assert "there is nothing called" in page and "line 2" in page and "blocks[1]" in page
