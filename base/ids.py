@@ -19,7 +19,7 @@ Prefix = Literal[
     "evt", "usr", "tsk", "whk", "dlv", "ses", "tok", "sug", "nte", "lck", "fil", "mrg", "cgr", "imp", "exp",
     "stl", "rel", "fld", "tgc", "ers", "dos", "prq", "fup", "whc", "itk", "jmg",
     "stl", "rel", "fld", "tgc", "ers", "dos", "prq", "fup", "whc", "snp", "ofr", "cpn", "tpr", "spr", "aud",
-    "hrs", "viw", "slp", "act",
+    "hrs", "viw", "slp", "act", "tea",
 ]  # fmt: skip
 PREFIXES: frozenset[str] = frozenset(get_args(Prefix))
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -34,10 +34,38 @@ class Staff(Protocol):
         ...
 
 
+class Presence(Protocol):
+    """Knows who would answer now."""
+
+    async def here(self, user_id: str) -> bool:
+        """Whether this colleague would."""
+        ...
+
+    async def on_leave(self) -> frozenset[str]:
+        """Those who have said that they are away for a day or longer."""
+        ...
+
+
+class Everybody:
+    """Takes everybody for being here."""
+
+    async def here(self, user_id: str) -> bool:
+        """As `Presence`."""
+        return True
+
+    async def on_leave(self) -> frozenset[str]:
+        """As `Presence`."""
+        return frozenset()
+
+
 class Assigning:
     """Finds who is to do something."""
 
-    def __init__(self, staff: Staff, turns: TurnStore, profiles: ProfileStore) -> None:
+    def __init__(
+        self, staff: Staff, turns: TurnStore, profiles: ProfileStore, presence: Presence | None = None
+    ) -> None:
+        """`presence` None: nobody says who is here."""
+        self._presence = presence or Everybody()
         self._staff = staff
         self._turns = turns
         self._profiles = profiles
@@ -51,6 +79,10 @@ class Assigning:
             self._until = time.monotonic() + FRESH_S
         return self._people
 
+    async def on_leave(self) -> frozenset[str]:
+        """Colleagues who are away for a day or longer."""
+        return await self._presence.on_leave()
+
     def forget(self) -> None:
         """Look at the list anew at the next call."""
         self._until = 0.0
@@ -61,15 +93,16 @@ class Assigning:
     ) -> str | None:  # fmt: skip
         """One colleague, or None: whoever takes it. Somebody who is not there any more is stood in for by the owner.
 
-        `key`: the same one always has the same turn in `pool`; `among`: who takes turns; `channel_id`: what they must
-        be allowed to see.
+        `key`: the same one always has the same turn in `pool`; `among`: who takes turns, those who are here before
+        the others; `channel_id`: what they must be allowed to see.
         """
         people = await self.active()
         if wanted is None or wanted.startswith("role:"):
             return None
         if wanted == "round_robin":
             able = sorted(each.id for each in people.values() if takes_turns(each, among, channel_id))
-            return able[await self._turns.number(f"round:{pool}", key) % len(able)] if able else None
+            here = [each for each in able if await self._presence.here(each)] or able
+            return here[await self._turns.number(f"round:{pool}", key) % len(here)] if here else None
         return wanted if wanted in people else await self.owner_of(profile_id)
 
     async def owner_of(self, profile_id: str | None) -> str | None:

@@ -1,4 +1,5 @@
-"""Work does not stay with who is not there: it goes to the person's owner, else to whoever takes it.
+"""Work does not stay with who is not there: it goes to the person's owner, else to whoever takes it. Of who is on leave
+what falls due meanwhile.
 
 And it ends where it has been done elsewhere: an assignment when its conversation is resolved, what several were told
 when one of them has seen to it. Listens to the events that are acted upon, so all of it may happen twice.
@@ -36,12 +37,14 @@ class HandingOver:
                 await self._tasks.close_shared(str(event.properties.get("task_id")))
 
     async def pass_on(self) -> int:
-        """Give on the open work of colleagues who are not there any more; how much. A chore, safe to be done by
-        several at once."""
-        gone = await self._store.assignees() - set(await self._assigning.active())
+        """Give on the open work of colleagues who are not there any more, and what is due of those on leave; how much.
+        A chore, safe to be done by several at once."""
+        held, away = await self._store.assignees(), await self._assigning.on_leave()
+        gone = held - set(await self._assigning.active())
         passed = 0
-        for user_id in sorted(gone):
-            for task in await self._store.open_of(user_id, PASSED_ON):
-                to = await self._assigning.owner_of(task.get("profile_id"))
+        for user_id in sorted(held & (gone | away)):
+            for task in await self._store.open_of(user_id, PASSED_ON, due=user_id not in gone):
+                owner = await self._assigning.owner_of(task.get("profile_id"))
+                to = None if owner in away else owner
                 passed += await self._tasks.hand_over(task, to) is not None
         return passed

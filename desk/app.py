@@ -57,6 +57,7 @@ from desk.pages import (
     people,
     policies,
     preferences,
+    presence,
     privacy,
     profile_edit,
     profile_files,
@@ -72,6 +73,7 @@ from desk.pages import (
     sla,
     snippets,
     tags,
+    teams,
     template_editor,
     templates,
     term_lists,
@@ -99,6 +101,12 @@ PAGES = (
     consent_groups, blocked, score, tiers, term_lists, fields, policies, retention, unsubscribe, preferences,
     sent_mail, brand, links, link_settings, tester_settings, call_settings, people, account, audit, webhooks_out,
     answering, hours, sla,
+    profiles, profile_edit, profile_notes, profile_follow_up, profile_files, lifecycle, value_panel, privacy, merging,
+    consent, segments, broadcasts, broadcast_wizard, journeys, intakes, builder, orders, templates, revisions,
+    template_editor, snippets, offers, channels, deliverability, deliveries, approved, tracking, consent_groups,
+    blocked, score, tiers, term_lists, fields, policies, retention, unsubscribe, preferences, sent_mail, brand, links,
+    link_settings, tester_settings, call_settings, people, account, audit, webhooks_out, answering, hours, sla, teams,
+    presence,
 )  # fmt: skip
 
 
@@ -120,6 +128,7 @@ def equip(app: web.Application, runtime: Any) -> None:
     app[live.STREAMS] = Counter()
     sees: live.SeesPerson = partial(sees_person, runtime)
     app[live.SEES_PERSON] = sees
+    app[live.SEEN] = runtime.agents.seen
     app[WHISPERS] = Whispers(runtime.bus)
     app[WHISPERS].listeners.add(app[live.TAIL].whisper)
     app.on_response_prepare.append(harden)

@@ -134,6 +134,9 @@ class Tail:
 #: (who reads, profile id) → may they see the customer; set by `desk.app`, because the API stands beside, not below.
 SeesPerson = Callable[[Principal, str], Awaitable[bool]]
 SEES_PERSON: web.AppKey[SeesPerson] = web.AppKey("sees_person", Callable)  # type: ignore[arg-type]
+#: Who has a window open is told of here, where somebody wants to know.
+Seen = Callable[[str], Awaitable[None]]
+SEEN: web.AppKey[Seen] = web.AppKey("seen", Callable)  # type: ignore[arg-type]
 TAIL = web.AppKey("tail", Tail)
 STREAMS: web.AppKey[Counter[str]] = web.AppKey("streams", Counter)
 
@@ -207,6 +210,7 @@ class _Stream:
             await self._send(self._joined_at, "reset", b"{}")
             start = self._joined_at
         await self._send(min(start, self._joined_at), "hello", b"{}")
+        await self._note_window()
         await self._replay(start)
         while await self._is_still_in() and not self._viewer.dropped and not self._has_left():
             with suppress(TimeoutError):
@@ -284,7 +288,14 @@ class _Stream:
         if again is None:
             return False
         self._principal = again
+        await self._note_window()
         return True
+
+    async def _note_window(self) -> None:
+        seen = self._request.config_dict.get(SEEN)
+        if seen is not None and self._principal.kind == "user":
+            with suppress(*UNAVAILABLE):  # the next look comes
+                await seen(self._principal.id)
 
 
 def position_of(request: web.Request) -> int:

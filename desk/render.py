@@ -16,11 +16,12 @@ from markupsafe import Markup
 
 from desk import i18n
 from desk.assets import Assets
-from desk.auth import PRINCIPAL, Principal, authenticate, csrf_of
+from desk.auth import PRINCIPAL, Principal, authenticate, csrf_of, is_script
 from desk.i18n import LANGUAGES, Formats, chosen_language, number_words, zone_of
 from desk.keys import runtime_of
 from desk.middleware import NONCE, POSITION
 from desk.pages.moments import value_words
+from desk.pages.standing_words import StateChoice, own_choices
 from desk.sections import content_sections, profile_sections, settings_menu
 
 FOLDER = Path(__file__).parent / "templates"
@@ -131,6 +132,13 @@ def arriving_of(request: web.Request) -> int | None:
     return percent
 
 
+async def _own_states(request: web.Request, principal: Principal | None, formats: Formats) -> list[StateChoice]:
+    """What the reader can say of themselves; nothing for a part of a page, which does not show it."""
+    if principal is None or is_script(request):
+        return []
+    return await own_choices(runtime_of(request), principal, formats)
+
+
 async def page(
     request: web.Request, template: str, values: Mapping[str, Any] | None = None, *, status: int = 200
 ) -> web.Response:
@@ -149,6 +157,7 @@ async def page(
         "position": request.get(POSITION, 0),
         "arriving": arriving_of(request),
         "agents_export": getattr(getattr(runtime_of(request), "settings", None), "agents_may_export", False),
+        "own_states": await _own_states(request, principal, formats),
         "fragment": request.headers.get("HX-Request") == "true",
     }
     text = request.config_dict[RENDERER].draw(template, formats.language, {**known, **(values or {})})

@@ -45,6 +45,8 @@ SETTINGS: tuple[tuple[str, tuple[Section, ...]], ...] = (
     )),
     (N_("Inbox"), (
         Section("/settings/answering", N_("Answering")),
+        Section("/settings/teams", N_("Teams")),
+        Section("/settings/presence", N_("Presence")),
         Section("/settings/hours", N_("Business hours")),
         Section("/settings/sla", N_("SLA")),
     )),

@@ -116,7 +116,7 @@ def plans_of(change: Change, by: Actor, now: datetime, *, assignee_name: str | N
     """One plan for each part of a change that was checked."""
     plans: list[Plan] = []
     if "assignee" in change.parts:
-        plans.append(assigned(change.assignee_id, by, name=assignee_name))
+        plans.append(assigned(change.assignee_id, by, now, name=assignee_name))
     if change.labels is not None:
         plans.append(labels_changed(change.labels, by))
     if change.participants is not None:
@@ -132,8 +132,9 @@ def plans_of(change: Change, by: Actor, now: datetime, *, assignee_name: str | N
 
 
 def assigned(
-    assignee_id: str | None, by: Actor, *, name: str | None = None, expected: str | AnyOwner | None = ANY_OWNER
-) -> Plan:
+    assignee_id: str | None, by: Actor, now: datetime, *, name: str | None = None,
+    expected: str | AnyOwner | None = ANY_OWNER,
+) -> Plan:  # fmt: skip
     """Give it to somebody, or (None) to nobody; with `expected` only when that one has it now, else `Conflict`."""
 
     def plan(row: Document) -> Act | None:
@@ -143,10 +144,15 @@ def assigned(
         if now_has == assignee_id:
             return None
         params = {"from": now_has, "to": assignee_id, "to_name": name, **_signed(by)}
-        code = "assigned" if assignee_id else "unassigned"
-        return Act({"assignee_id": assignee_id}, (), code, params, "conversation.assigned")
+        return assign_act(row, assignee_id, "assigned" if assignee_id else "unassigned", params, now)
 
     return plan
+
+
+def assign_act(row: Document, assignee_id: str | None, code: str, params: Document, now: datetime) -> Act:
+    """It is somebody's, or nobody's. Who gave it away, and which teams it has left, counts no more."""
+    gone = tuple(each for each in ("released_from", "fallen_from") if each in row)
+    return Act({"assignee_id": assignee_id, "assigned_at": now}, gone, code, params, "conversation.assigned")
 
 
 def in_team(team_id: str | None, by: Actor, *, name: str | None = None) -> Plan:
@@ -155,10 +161,16 @@ def in_team(team_id: str | None, by: Actor, *, name: str | None = None) -> Plan:
     def plan(row: Document) -> Act | None:
         if row.get("team_id") == team_id:
             return None
-        params = {"from": row.get("team_id"), "to": team_id, "to_name": name, **_signed(by)}
-        return Act({"team_id": team_id}, (), "team_assigned", params, "conversation.assigned")
+        return team_act(row, team_id, name, by, chosen=True)
 
     return plan
+
+
+def team_act(row: Document, team_id: str | None, name: str | None, by: Actor, *, chosen: bool) -> Act:
+    """It moves to a team. `chosen`: somebody said so, rather than its channel."""
+    params = {"from": row.get("team_id"), "to": team_id, "to_name": name, **_signed(by)}
+    change = {"team_id": team_id, **({"team_chosen": True} if chosen else {})}
+    return Act(change, (), "team_assigned" if team_id else "team_left", params, "conversation.assigned")
 
 
 def labels_set(labels: Sequence[str], by: Actor) -> Plan:
@@ -242,6 +254,8 @@ def status_act(row: Document, status: Status, snoozed_until: datetime | None, by
     else:
         gone.append("resolved_at")
         change["open"] = True
+    if status == "open":
+        change["reopened_at"] = now
     if status == "spam":
         gone.append("waiting_since")
         change["unread"] = 0
@@ -293,8 +307,9 @@ def undone_act(row: Document, kept: Mapping[str, Any], by: Actor, waits_since: d
         return None
     if part == "priority":
         return prioritised(before.get(name, "none"), by)(row)
-    plan = in_team(before.get(name), by) if part == "team" else assigned(before.get(name), by)
-    return plan(row)
+    if part == "team":
+        return in_team(before.get(name), by)(row)
+    return assigned(before.get(name), by, after.get("assigned_at") or row["updated_at"])(row)
 
 
 def _undone_list(row: Document, part: Part, before: list[str], after: list[str], by: Actor) -> Act | None:

@@ -32,7 +32,7 @@ from inbox.incoming import system_row
 from inbox.models import SYSTEM, Actor, Conversation, Message, Priority, ReplyInput, Status, conversation_of
 from inbox.outbox import Outbox
 from inbox.sla.clocks import SlaClocks, clocks_of, with_clocks
-from inbox.store import ConversationStore, MessageStore
+from inbox.store import ConversationStore, MessageStore, TeamStore
 from profiles.events import EventStore, NewEvent
 
 ROUNDS = 12
@@ -45,12 +45,13 @@ class ConversationActions:
 
     def __init__(
         self, database: Database, conversations: ConversationStore, messages: MessageStore, events: EventStore,
-        outbox: Outbox, sla: SlaClocks, feed: Feed, doorbell: Doorbell, clock: Clock,
+        teams: TeamStore, outbox: Outbox, sla: SlaClocks, feed: Feed, doorbell: Doorbell, clock: Clock,
     ) -> None:  # fmt: skip
         self._database = database
         self._conversations = conversations
         self._messages = messages
         self._events = events
+        self._teams = teams
         self._outbox = outbox
         self._sla = sla
         self._feed = feed
@@ -62,14 +63,17 @@ class ConversationActions:
         expected: str | AnyOwner | None = ANY_OWNER,
     ) -> Conversation:  # fmt: skip
         """Give it to somebody, or (None) to nobody. With `expected` only when that one has it now, else `Conflict`."""
-        plan = assigned(assignee_id, by, name=assignee_name, expected=expected)
+        plan = assigned(assignee_id, by, self._clock(), name=assignee_name, expected=expected)
         return await self._done(conversation_id, plan, by)
 
-    async def assign_team(
-        self, conversation_id: str, team_id: str | None, by: Actor, *, team_name: str | None = None
-    ) -> Conversation:
-        """Move it to a team, or (None) to none."""
-        return await self._done(conversation_id, in_team(team_id, by, name=team_name), by)
+    async def assign_team(self, conversation_id: str, team_id: str | None, by: Actor) -> Conversation:
+        """Move it to a team, or (None) to none; from then on its channel moves it nowhere by itself."""
+        name = (await self._teams.names([team_id])).get(team_id) if team_id else None
+        return await self._done(conversation_id, in_team(team_id, by, name=name), by)
+
+    async def carried_out(self, row: Document, act: Act, by: Actor, within: Within | None = None) -> Document | None:
+        """Do this to a row as read; the row afterwards, or None when somebody was quicker. `within` may run again."""
+        return await self._written(row, [act], by, within)
 
     async def set_status(
         self, conversation_id: str, status: Status, by: Actor, *, snoozed_until: datetime | None = None

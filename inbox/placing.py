@@ -224,7 +224,7 @@ def _woken(placement: Placement, now: datetime) -> Document:
     params = {"from": row["status"], "to": "open", "by": "customer"}
     dedupe = f"system:{row['_id']}:{row['rev'] + 1}"
     placement.system.append(system_row(row, code, params, at=now, seq=0, author=author, dedupe=dedupe))
-    return {"status": "open", "open": True, "resolved_at": None, "snoozed_until": None}
+    return {"status": "open", "open": True, "resolved_at": None, "snoozed_until": None, "reopened_at": now}
 
 
 def _strayed(row: Document, heads: Mapping[str, Document]) -> Document:

@@ -52,6 +52,7 @@ from inbox.store import (
     MessageStore,
     PolicyStore,
     SendStore,
+    TeamStore,
     ViewStore,
     ViewTallyStore,
     WatchStore,
@@ -94,6 +95,7 @@ class Inbox:
     bulk: Bulk
     shutting_out: ShuttingOut
     merging: Merging
+    teams: TeamStore
 
 
 def open_inbox(
@@ -146,7 +148,10 @@ def open_inbox(
     afterthoughts = Afterthoughts(
         database, conversations, messages, sends, drafts, outbox, sla, feed, doorbell, clock
     )  # fmt: skip
-    actions = ConversationActions(database, conversations, messages, events, outbox, sla, feed, doorbell, clock)
+    teams = TeamStore(database, clock)
+    actions = ConversationActions(
+        database, conversations, messages, events, teams, outbox, sla, feed, doorbell, clock
+    )  # fmt: skip
     acts = ActStore(database)
     finding = Finding(conversations, profiles)
     bulk = Bulk(acts, actions, conversations, messages, finding, clock)
@@ -158,5 +163,5 @@ def open_inbox(
         sla_policies, sla, SlaWatch(database, conversations, watch, sla, events, feed, doorbell, clock),
         Searching(database, messages, clock),
         bulk, ShuttingOut(database, profiles, conversations, bulk, events, clock),
-        Merging(database, conversations, messages, acts, events, sla, feed, doorbell, clock),
+        Merging(database, conversations, messages, acts, events, sla, feed, doorbell, clock), teams,
     )  # fmt: skip

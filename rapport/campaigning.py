@@ -90,6 +90,7 @@ from orders.store import OrderStore
 from profiles.store.segments import MemberStore
 from rapport.people import People
 from rapport.plumbing import Plumbing
+from rapport.routing import Routes
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,8 @@ class Campaigns:
 
 
 def open_campaigns(
-    plumbing: Plumbing, people: People, orders: OrderStore, inbox: Inbox, *, listeners: Sequence[Listener] = ()
+    plumbing: Plumbing, people: People, orders: OrderStore, inbox: Inbox, routes: Routes, *,
+    listeners: Sequence[Listener] = (),
 ) -> Campaigns:  # fmt: skip
     db, clock, doorbell = plumbing.db, plumbing.clock, plumbing.doorbell
     zone = plumbing.settings.time_zone
@@ -174,7 +176,7 @@ def open_campaigns(
     tasks, entrance = Tasks(db, task_rows, people.events, doorbell, clock, plumbing.feed), Entrance(runs, clock)
     call_rows, turn_rows, digest_rows = CallStore(db, clock), TurnStore(db, clock), DigestStore(db)
     secrets = CallSecrets(CallSecretStore(db), plumbing.box, clock)
-    assigning = Assigning(people.users, turn_rows, people.profiles)
+    assigning = Assigning(people.users, turn_rows, people.profiles, routes.agents)
     errands = Errands(
         tasks, assigning, people.notes, people.editor, inbox.conversations, inbox.actions, call_rows, entrance, live,
         facts, doorbell, clock,

@@ -27,6 +27,8 @@ from webhooks.mentions import Mentions
 
 #: Collection → why nothing of a customer stands in it.
 IMPERSONAL = {
+    "agent_states": "which states colleagues can be in",
+    "agents": "which colleagues are there, and what they can take",
     "answering": "how long an answer can be taken back, and who answers what is somebody's",
     "approved_templates": "texts of templates as providers approved them, before anybody's name is put in",
     "blobs.chunks": "bytes of files: they go with the rows of `files` that hold them",
@@ -85,6 +87,7 @@ IMPERSONAL = {
     "template_revisions": "every wording a template ever had",
     "template_fetches": "when approved templates were last asked for",
     "team_rules": "what holds for all colleagues",
+    "teams": "who answers together, and how conversations are given out",
     "templates": "texts before anybody's name is put in",
     "term_lists": "names of stages, roles, relations and reasons",
     "test_addresses": "where colleagues try messages out",
@@ -140,6 +143,8 @@ def colleagues_words(database: Database) -> tuple[Written, ...]:
         Texts(database, "business_hours"),
         Texts(database, "views"),
         Texts(database, "sla_policies", fields=("name", "reach")),
+        Texts(database, "teams", fields=("name",)),
+        Texts(database, "agent_states", id_of=lambda _: ""),
     )  # fmt: skip
 
 

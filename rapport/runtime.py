@@ -77,6 +77,9 @@ from inbox.profile_files import ProfileFiles
 from inbox.receipts import Receipts
 from inbox.receive import Receiver
 from inbox.room import Inbox, open_inbox
+from inbox.routing.agents import Agents
+from inbox.routing.giving import Routing
+from inbox.routing.teams import Teams
 from inbox.searching import Searching
 from inbox.shutting_out import ShuttingOut
 from inbox.sla.clocks import SlaClocks
@@ -125,6 +128,7 @@ from rapport.people import People, open_people
 from rapport.plumbing import Plumbing, open_plumbing
 from rapport.registers import open_lists, open_merger, open_privacy
 from rapport.retention import kinds_of
+from rapport.routing import Routes, open_routing
 from webhooks.ingest import Ingest
 from webhooks.journal import Journal
 from webhooks.outgoing.endpoints import Endpoints
@@ -145,7 +149,7 @@ class Runtime:
     def __init__(
         self, plumbing: Plumbing, people: People, orders: OrderBook, order_store: OrderStore, inbox: Inbox,
         campaigns: Campaigns, merger: Merger, journal: Journal, ingest: Ingest, polling: Polling, privacy: Privacy,
-        hooks: Hooks,
+        hooks: Hooks, routes: Routes,
     ) -> None:  # fmt: skip
         self._plumbing = plumbing
         self.settings: Settings = plumbing.settings
@@ -208,6 +212,9 @@ class Runtime:
         self.sla_clocks: SlaClocks = inbox.sla_clocks
         self.sla_watch: SlaWatch = inbox.sla_watch
         self.searching: Searching = inbox.searching
+        self.teams: Teams = routes.teams
+        self.agents: Agents = routes.agents
+        self.routing: Routing = routes.routing
         self.afterthoughts: Afterthoughts = inbox.afterthoughts
         self.delivery: Delivery = inbox.delivery
         self.files: Files = inbox.files
@@ -287,6 +294,7 @@ class Runtime:
             "appraise": lambda limit: self.appraisal.drain(4 * limit),  # some are looked at as others are written
             "call": self.caller.drain,
             "hook": told(self.poster.drain, self.feed, "webhook_endpoint.updated"),
+            "route": self.routing.drain,
         }
         return Drains(work, self.doorbell, batch=self.settings.worker_batch)
 
@@ -301,6 +309,7 @@ class Runtime:
             Chore("wake snoozed conversations", 5, self.desk_actions.wake_due),
             Chore("tell of promises that are due", 1, self.sla_watch.drain),
             Chore("reckon promises anew", 1, self.sla_watch.renew),
+            Chore("look after queues", 15, self.routing.sweep),
             Chore("enlist accounts that have to be asked", 15, self.polling.enlist),
             Chore("enlist accounts with approved templates", 60, self.template_fetching.enlist),
             Chore("fetch approved templates", 5, self.template_fetching.drain),
@@ -393,7 +402,10 @@ async def open_runtime(settings: Settings) -> Runtime:
     people.timeline.join("message_id", MESSAGES_WITH_TEXT, inbox.messages.words)
     people.timeline.join("file_id", FILES_WITH_NAME, inbox.profile_files.words)
     hooks = open_hooks(plumbing)
-    campaigns = open_campaigns(plumbing, people, order_store, inbox, listeners=[hooks.fan_out.hear])
+    routes = open_routing(plumbing, people, inbox)
+    campaigns = open_campaigns(
+        plumbing, people, order_store, inbox, routes, listeners=[hooks.fan_out.hear, routes.routing.hear]
+    )
     journal = Journal(plumbing.db, plumbing.clock, kept=partial(plumbing.doorbell.soon, "ingest"))
     hands = owners(
         receiver=inbox.receiver, receipts=inbox.receipts, consent=people.consent, orders=orders,
@@ -411,5 +423,6 @@ async def open_runtime(settings: Settings) -> Runtime:
     )  # fmt: skip
     merger = open_merger(plumbing, people, orders, order_store, inbox, campaigns, hooks)
     return Runtime(
-        plumbing, people, orders, order_store, inbox, campaigns, merger, journal, ingest, polling, privacy, hooks
-    )
+        plumbing, people, orders, order_store, inbox, campaigns, merger, journal, ingest, polling, privacy, hooks,
+        routes,
+    )  # fmt: skip

@@ -52,7 +52,12 @@ async def hook(ctx: dict[str, Any]) -> None:
     await _answer(ctx, "hook")
 
 
-JOBS = (ingest, react, advance, deliver, fetch, poll, appraise, call, hook)
+async def route(ctx: dict[str, Any]) -> None:
+    """Conversations that nobody has go to whoever can take them."""
+    await _answer(ctx, "route")
+
+
+JOBS = (ingest, react, advance, deliver, fetch, poll, appraise, call, hook, route)
 
 
 async def _answer(ctx: dict[str, Any], bell: Any) -> None:

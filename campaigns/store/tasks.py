@@ -81,9 +81,13 @@ class TaskStore:
         """Everybody who has something open."""
         return {each for each in await self._rows.distinct("assignee_id", {"state": OPEN}) if each is not None}
 
-    async def open_of(self, assignee_id: str, kinds: Iterable[str], limit: int = 200) -> list[Document]:
-        """Open tasks of one colleague that came from such sources."""
-        wanted = {"assignee_id": assignee_id, "state": OPEN, "source.kind": {"$in": list(kinds)}}
+    async def open_of(
+        self, assignee_id: str, kinds: Iterable[str], limit: int = 200, *, due: bool = False
+    ) -> list[Document]:
+        """Open tasks of one colleague that came from such sources; `due`: those whose time has come."""
+        wanted: Document = {"assignee_id": assignee_id, "state": OPEN, "source.kind": {"$in": list(kinds)}}
+        if due:
+            wanted["due_at"] = {"$lte": self._clock()}
         return await self._rows.find(wanted).limit(limit).to_list(None)
 
     async def get(self, task_id: str) -> Document | None:

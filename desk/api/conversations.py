@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from base.errors import FieldError, WrongInput
+from base.errors import FieldError, NotFound, WrongInput
 from base.ids import new_id
 from desk.api.contract import Call, Operations, not_there
 from desk.api.messages import MessageView, actor_of, message_view
@@ -18,6 +18,7 @@ from desk.api.shapes import (
     PageQuery,
     Patch,
     ProfileId,
+    TeamId,
     Time,
     UserId,
     View,
@@ -44,7 +45,7 @@ class ConversationQuery(PageQuery):
     assignee: str | None = Field(
         None, pattern=r"^(me|none|usr_[0-9a-z]{26})$", description="`me`, `none` or a user id."
     )
-    team: str | None = Field(None, pattern=r"^[a-z0-9_-]{1,60}$", description="`none` or a team id.")
+    team: str | None = Field(None, pattern=r"^(none|tea_[0-9a-z]{26})$", description="`none` or a team id.")
     channel: ChannelId | None = None
     profile: ProfileId | None = None
     label: Label | None = None
@@ -67,7 +68,7 @@ class ConversationPatch(Patch):
 
     status: Status = "open"
     assignee_id: UserId | None = None
-    team_id: str | None = Field(None, pattern=r"^[a-z0-9_-]{1,60}$")
+    team_id: TeamId | None = None
     labels: list[Label] = Field(default_factory=list, max_length=40)
     participants: list[UserId] = Field(default_factory=list, max_length=PARTICIPANTS_MAX)
     priority: Priority = "none"
@@ -215,14 +216,14 @@ async def change_conversation(call: Call) -> Any:
     found = await seen_talk(call)
     given, by = call.body.given(), actor_of(call.principal)
     snooze = _snooze(found, given)
-    _refuse_team(given.get("team_id"))
+    await _must_be_team(call, given.get("team_id"))
     assignee_name = await _assignee_name(call, found, given.get("assignee_id"))
     await refuse_strangers(call, given.get("participants", ()))
     actions, conversation = call.runtime.desk_actions, found
     if "assignee_id" in given:
         conversation = await actions.assign(found.id, given["assignee_id"], by, assignee_name=assignee_name)
     if "team_id" in given:
-        conversation = await actions.assign_team(found.id, None, by)
+        conversation = await actions.assign_team(found.id, given["team_id"], by)
     if "labels" in given:
         conversation = await actions.set_labels(found.id, given["labels"], by)
     if "participants" in given:
@@ -232,6 +233,21 @@ async def change_conversation(call: Call) -> Any:
     if snooze is not None:
         conversation = await actions.set_status(found.id, snooze[0], by, snoozed_until=snooze[1])
     return conversation_view(call, conversation)
+
+
+@operations("POST", "/conversations/next", roles=["agent"], returns=ConversationView)
+async def take_next_conversation(call: Call) -> Any:
+    """Give the caller the conversation that waits most and nobody has.
+
+    Of the caller's teams, else of those that have no team: the most urgent, of these the one that waits longest, also
+    beyond what they can have. 404 `nothing_waits` when there is none. For people; a program has no conversations.
+    """
+    if call.principal.user is None:
+        raise WrongInput("A program has no conversations: sign in as a person.")
+    found = await call.runtime.routing.next_for(call.principal.user, actor_of(call.principal))
+    if found is None:
+        raise NotFound("Nothing waits for somebody.", code="nothing_waits")
+    return conversation_view(call, found)
 
 
 @operations("GET", "/conversations/{id:cnv}/messages", roles=["viewer"], query=LinesQuery, returns=list[MessageView])
@@ -326,6 +342,6 @@ async def refuse_strangers(call: Call, user_ids: Sequence[str]) -> None:
             raise WrongInput("There is no such colleague.", [FieldError("participants", f"{each} is nobody here")])
 
 
-def _refuse_team(team_id: str | None) -> None:
-    if team_id is not None:
-        raise WrongInput("There is no such team.", [FieldError("team_id", "there are no teams yet")])
+async def _must_be_team(call: Call, team_id: str | None) -> None:
+    if team_id is not None and team_id not in {each.id for each in await call.runtime.teams.all()}:
+        raise WrongInput("There is no such team.", [FieldError("team_id", "is no team")])

@@ -228,6 +228,27 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     },
     "change_sla_policy": {"soon_min": 30},
     "order_sla_policies": {"ids": ["slp_01hy0000000000000000000000"]},
+    "create_team": {
+        "name": "Support",
+        "members": [{"user_id": "usr_01m8hjmd12pq7w0tcsdhxsj95d"}],
+        "routing": {"mode": "balanced", "last_agent_first": True, "skills": True, "max_wait_s": 1800},
+    },
+    "change_team": {"routing": {"mode": "round_robin"}},
+    "replace_team_members": {"members": [{"user_id": "usr_01m8hjmd12pq7w0tcsdhxsj95d", "watches": True}]},
+    "set_presence": {"state": "away", "until": "2026-12-01T13:30:00Z"},
+    "change_agent": {
+        "capacity": {"total": 8, "by_channel": {"whatsapp": 4}},
+        "skills": ["returns"],
+        "languages": ["de"],
+    },
+    "replace_presence_rules": {
+        "states": [
+            {"key": "online", "names": {"en": "Online"}, "takes_work": True, "counts_as_here": True},
+            {"key": "lunch", "names": {"en": "At lunch"}, "releases_after_s": 2700},
+            {"key": "offline", "names": {"en": "Offline"}, "releases_after_s": 600},
+        ],
+        "capacity": 12,
+    },
     "redeliver_failed_webhooks": {"since": "2026-11-28T09:00:00Z"},
     "invite_user": {"email": "ben@example.com", "name": "Ben", "role": "agent"},
     "change_user": {"role": "marketer"},

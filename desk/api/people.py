@@ -174,6 +174,7 @@ async def change_user(call: Call) -> Any:
     if handing and given.get("active") is not False:
         raise WrongInput("Only who is switched off hands over.", [FieldError("hand_over_to", "needs active false")])
     changed = await call.accounts.change_person(call.principal.id, user, given)
+    await call.runtime.agents.changed(user.id)
     if handing:
         await call.runtime.leaving.hand_over(user.id, to, Actor(call.principal.id, call.principal.name))
     return UserView(**user_view(changed))

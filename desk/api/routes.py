@@ -35,6 +35,7 @@ from desk.api import (
     orders,
     people,
     policies,
+    presence,
     privacy,
     profile_files,
     profiles,
@@ -47,6 +48,7 @@ from desk.api import (
     stream,
     tags,
     tasks,
+    teams,
     templates,
     values,
     views,
@@ -61,6 +63,10 @@ RESOURCES = (
     values, blocked_values, imports, exports, privacy, consent_groups, conversation_acts, conversations, views,
     search, drafts, messages, files, events, orders, templates, snippets, offers, broadcasts, journeys,
     webhook_secret, webhook_endpoints, enrolments, policies, sends, business_hours, sla_policies, results, tasks,
+    channels, deliveries, profiles, notes, follow_ups, profile_files, merges, lifecycle, fields, tags, segments, values,
+    blocked_values, imports, exports, privacy, consent_groups, conversation_acts, conversations, views, search, drafts,
+    messages, files, events, orders, templates, snippets, offers, broadcasts, journeys, webhook_secret,
+    webhook_endpoints, enrolments, policies, sends, business_hours, sla_policies, teams, presence, results, tasks,
     people, me, audit, answering, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)

@@ -58,6 +58,7 @@ BroadcastId = Annotated[str, StringConstraints(pattern=f"^brd{_ID}")]
 SegmentId = Annotated[str, StringConstraints(pattern=f"^seg{_ID}")]
 ViewId = Annotated[str, StringConstraints(pattern=f"^viw{_ID}")]
 UserId = Annotated[str, StringConstraints(pattern=f"^usr{_ID}")]
+TeamId = Annotated[str, StringConstraints(pattern=f"^tea{_ID}")]
 
 
 class Body(BaseModel):

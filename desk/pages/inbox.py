@@ -37,6 +37,7 @@ from desk.pages.profile_follow_up import follow_up_panel
 from desk.pages.profile_notes import pinned_panel
 from desk.pages.reads import faces_of, journey_names, order_rows, people, run_briefs, together
 from desk.pages.sla_clock import due_clock
+from desk.pages.standing_words import all_stand
 from desk.pages.terms import Words
 from desk.render import formats_of, page
 from inbox.bulk import COUNT_MAX
@@ -161,6 +162,29 @@ async def assign(request: web.Request) -> web.StreamResponse:
     return await after_act(request, found)
 
 
+@routes.post("/inbox/{conversation_id}/team")
+@require("agent")
+async def move(request: web.Request) -> web.StreamResponse:
+    """Move the conversation to a team, or to none."""
+    found, form = await conversation_for(request), await read_form(request)
+    team_id, runtime = str(form.get("team", "")) or None, runtime_of(request)
+    if team_id is not None and team_id not in {each.id for each in await runtime.teams.all()}:
+        raise WrongInput("There is no such team.")
+    await runtime.desk_actions.assign_team(found.id, team_id, actor_of(principal_of(request)))
+    return await after_act(request, found)
+
+
+@routes.post("/inbox/next")
+@require("agent")
+async def take_next(request: web.Request) -> web.StreamResponse:
+    """Take the conversation that waits most and nobody has."""
+    principal = principal_of(request)
+    if principal.user is None:
+        raise WrongInput("A program has no conversations: sign in as a person.")
+    found = await runtime_of(request).routing.next_for(principal.user, actor_of(principal))
+    raise web.HTTPSeeOther(f"/inbox/{found.id}?view=mine" if found else "/inbox?view=unassigned&nothing=1")
+
+
 def instant_in(text: str, zone: tzinfo | None = None) -> datetime:
     """A time that was chosen; one without a zone is of that zone. Raises `WrongInput`."""
     try:
@@ -233,12 +257,13 @@ async def _list_part(request: web.Request, asked: Asked | None = None) -> dict[s
     view = list_view(asked, formats, tallies, known, faces, saved, _tools(request, asked))
     selecting = principal.may("agent") and request.query.get("select") == "1"
     wanted = asked.condition(principal.id, principal.channels)
+    may_take_next = asked.view == "unassigned" and principal.user is not None and principal.may("agent")
     return {
         "rows": shaped, "view": view, "next_href": more + ("&select=1" if more and selecting else ""), "fault": "",
         "given": {}, "picking": principal.may("agent"), "selecting": selecting, "priorities": PRIORITIES,
         "matching": await runtime.conversations.count(wanted, at_most=COUNT_MAX) if selecting else 0,
         "list_did": await did_in(request), "list_back": f"/inbox?{asked.query()}", "snoozes": snoozes(formats),
-        "bulk_people": known.colleagues,
+        "bulk_people": known.colleagues, "may_take_next": may_take_next, "nothing_waits": "nothing" in request.query,
     }  # fmt: skip
 
 
@@ -247,13 +272,13 @@ async def _known(request: web.Request, faces: Faces, formats: Formats) -> Known:
     scope = None if principal.channels is None else sorted(principal.channels)
     found = await together(
         people=people(runtime), labels=runtime.conversations.labels_in_use(scope), terms=runtime.terms.now(),
-        tiers=tier_names(runtime, formats),
+        tiers=tier_names(runtime, formats), teams=runtime.teams.all(),
     )  # fmt: skip
     stages = [(each.value, each.label) for each in Words(found["terms"], formats.language).stages]
     return Known(
         [(each.id, each.name or each.email) for each in found["people"]],
         [(each.id, each.name) for each in faces.channels.values() if principal.may_see(each.id)],
-        found["labels"], stages, list(found["tiers"].items()),
+        found["labels"], stages, list(found["tiers"].items()), [(each.id, each.name) for each in found["teams"]],
     )  # fmt: skip
 
 
@@ -300,12 +325,18 @@ async def _stage_part(request: web.Request, found: Conversation, fault: Fault | 
 
 async def _head_part(request: web.Request, found: Conversation, fault: Fault | None = None) -> dict[str, Any]:
     principal, runtime = principal_of(request), runtime_of(request)
+    formats = formats_of(request, principal)
     faces, colleagues, identity, person, talks = await asyncio.gather(
         faces_of(runtime), people(runtime), runtime.profiles.identity(found.identity_id),
         runtime.profiles.get(found.profile_id), runtime.conversations.of_profile(found.profile_id, limit=THREADS_MAX),
     )  # fmt: skip
+    teams, stands = await asyncio.gather(runtime.teams.all(), all_stand(runtime, formats))
     others = [each for each in talks if each.id != found.id and principal.may_see(each.channel_id)]
     formats = formats_of(request, principal)
+    faces, colleagues, identity, teams, stands = await asyncio.gather(
+        faces_of(runtime), people(runtime), runtime.profiles.identity(found.identity_id), runtime.teams.all(),
+        all_stand(runtime, formats),
+    )  # fmt: skip
     names = {each.id: each.name for each in colleagues}
     answered = await answered_talk(reading(request), found) if found.parts else found
     if answered.id != found.id:
@@ -317,13 +348,17 @@ async def _head_part(request: web.Request, found: Conversation, fault: Fault | N
     if principal.may("agent"):
         composer = await furnished(request, found, composer, capabilities, fault)
     clock = due_clock(found, await runtime.sla_clocks.terms(), formats)
-    view = replace(open_view(found, await asked_for(request), faces, names, formats), clock=clock)
+    crews = {each.id: each.name for each in teams}
+    if found.team_id and found.team_id not in crews:
+        crews |= await runtime.teams.names([found.team_id])
+    view = replace(open_view(found, await asked_for(request), faces, names, formats, crews), clock=clock)
     if person is not None and person.shut_out:
         view, composer = replace(view, shut_out=True), shut_composer(composer, formats)
     return {
         "open": view, "composer": composer, "colleagues": colleagues, "may_answer": principal.may("agent"),
         "snoozes": snoozes(formats), "did": await did_in(request), "priorities": PRIORITIES,
         "back": f"/inbox/{found.id}", "has_others": bool(others), "whole": _whole(request),
+        "stands": stands, "teams": teams,
     }  # fmt: skip
 
 

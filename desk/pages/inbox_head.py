@@ -23,7 +23,7 @@ OF: Mapping[str, str] = {
     "tier": N_("Tier: %(what)s"), "team": N_("Team: %(what)s"),
 }  # fmt: skip
 #: What the menu has no field for, and takes along: name → how many values of it have one.
-CARRIED: Mapping[str, int] = {"each_label": 0, "team": 0, "label": 1, "no_label": 1, "tag": 1, "q": 0}
+CARRIED: Mapping[str, int] = {"each_label": 0, "team": 1, "label": 1, "no_label": 1, "tag": 1, "q": 0}
 
 
 @dataclass(frozen=True)

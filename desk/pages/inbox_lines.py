@@ -39,6 +39,15 @@ SYSTEM_LINES: Mapping[str, str] = {
     "assigned_self": N_("%(by)s took this conversation"),
     "unassigned": N_("%(by)s gave this back to everybody"),
     "team_assigned": N_("%(by)s moved this to the team %(to)s"),
+    "team_left": N_("%(by)s took this out of its team"),
+    "team_fallback": N_("Waited too long, so it went to the team %(to)s"),
+    "released": N_("%(from_name)s is not here, so this waits for somebody else"),
+    "routed_turn": N_("Went to %(to)s of %(team)s, whose turn it was"),
+    "routed_fewest": N_("Went to %(to)s of %(team)s, who has most room"),
+    "routed_last_agent": N_("Went to %(to)s of %(team)s, who had this customer before"),
+    "routed_turn_able": N_("Went to %(to)s of %(team)s, whose turn it was among those for %(needs)s"),
+    "routed_fewest_able": N_("Went to %(to)s of %(team)s, who has most room among those for %(needs)s"),
+    "routed_last_agent_able": N_("Went to %(to)s of %(team)s, who had this customer before and is there for %(needs)s"),
     "status_resolved": N_("%(by)s resolved this"),
     "status_open": N_("%(by)s opened this again"),
     "status_snoozed": N_("%(by)s snoozed this until %(until)s"),
@@ -431,8 +440,12 @@ def _system_key(code: str, params: Mapping[str, Any], status: str) -> str:
         return "answered"
     if code == "status_changed" and params.get("to") == "snoozed" and not params.get("until"):
         return "status_snoozed_open"
+    if code == "routed":
+        return f"routed_{params.get('why')}{'_able' if params.get('needs') else ''}"
     return f"status_{params.get('to')}" if code == "status_changed" else code
 
 
 def _shown(value: Any, formats: Formats) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     return formats.moment(value) if isinstance(value, datetime) else str(value)

@@ -87,12 +87,15 @@ class OpenView:
     shut_out: bool = False
     #: How many were merged into it.
     parts: int = 0
+    team_id: str = ""
+    team: str = ""
 
 
 def open_view(
-    conversation: Conversation, asked: Asked, faces: Faces, names: Mapping[str, str], formats: Formats
-) -> OpenView:
-    """The head of a conversation. `names`: colleagues by id."""
+    conversation: Conversation, asked: Asked, faces: Faces, names: Mapping[str, str], formats: Formats,
+    teams: Mapping[str, str] | None = None,
+) -> OpenView:  # fmt: skip
+    """The head of a conversation. `names`: colleagues by id; `teams`: names of teams by id."""
     here = f"/inbox/{conversation.id}?"
     return OpenView(
         id=conversation.id,
@@ -112,6 +115,8 @@ def open_view(
         labels=conversation.labels,
         parts=len(conversation.parts),
         followers=tuple((each, names[each]) for each in conversation.participants if each in names),
+        team_id=conversation.team_id or "",
+        team=(teams or {}).get(conversation.team_id or "", ""),
     )
 
 

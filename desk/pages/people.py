@@ -90,6 +90,7 @@ async def save(request: web.Request) -> web.StreamResponse:
             given["role"], given["channels"] = await _rights(request, form)
             given["masks"] = sorted(set(MASKS) & {str(each) for each in form.getall("masks", [])})
         await request.config_dict[ACCOUNTS].change_person(principal_of(request).id, user, given)
+        await runtime_of(request).agents.changed(user.id)
     except WrongInput as error:
         return await _one(request, user, texts, _faults(error))
     except Conflict as error:
@@ -124,6 +125,7 @@ async def switch(request: web.Request) -> web.StreamResponse:
     taker = await _taker(accounts, to, user) if not on and is_id(to, "usr") else None
     try:
         await accounts.change_person(by.id, user, {"active": on})
+        await runtime.agents.changed(user.id)
     except (WrongInput, Conflict) as error:
         return await _one(request, user, None, {"active": str(error)})
     moved = 0

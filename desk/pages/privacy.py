@@ -54,6 +54,8 @@ PLACES = {
     "imports": (N_("Name of an imported file"), "/profiles/imports/{id}"),
     "exports": (N_("Filter of an export"), "/profiles/exports"),
     "business_hours": (N_("Business hours"), "/settings/hours/{id}"),
+    "teams": (N_("Teams"), "/settings/teams/{id}"),
+    "agent_states": (N_("Presence"), "/settings/presence"),
     "channels": (N_("Name of a channel"), "/settings/channels/{id}"),
 }  # fmt: skip
 STATES = {

@@ -27,6 +27,7 @@ AREAS: Mapping[str, str] = {
     "settings/channels": N_("Channels"), "settings/consent": N_("Consent groups"), "settings/fields": N_("Fields"),
     "settings/hours": N_("Business hours"), "settings/sla": N_("SLA"), "settings/links": N_("Links and results"),
     "settings/people": N_("People"), "settings/privacy": N_("Privacy"),
+    "settings/presence": N_("Presence"), "settings/teams": N_("Teams"),
     "settings/retention": N_("Retention"), "settings/roles": N_("Roles and relations"),
     "settings/score": N_("Score"), "settings/sending": N_("Rules of sending"), "settings/stages": N_("Stages"),
     "settings/tests": N_("Test sends"), "settings/tiers": N_("Tiers"), "settings/tracking": N_("Website tracking"),
@@ -37,6 +38,7 @@ AREAS: Mapping[str, str] = {
     "agents": N_("People"), "automation-rules": N_("Rules"), "bots": N_("Bots"),
     "business-hours": N_("Business hours"), "canned-replies": N_("Canned replies"), "drafts": N_("Drafts"),
     "macros": N_("Macros"), "notifications": N_("Notifications"), "presence": N_("Presence"),
+    "presence-rules": N_("Presence"),
     "ratings": N_("Ratings"), "reports": N_("Reports"), "search": N_("Search"), "settings/webhooks": N_("Webhooks"),
     "sla-policies": N_("SLA"), "teams": N_("Teams"), "views": N_("Views"), "webhook-endpoints": N_("Webhooks"),
 }  # fmt: skip

@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 from base.mongo import Indexes
-from inbox.store import acts, conversations, drafts, early, files, hours, messages, sends, sla, tallies, views, words
+from inbox.store import (
+    acts,
+    conversations,
+    drafts,
+    early,
+    files,
+    hours,
+    messages,
+    sends,
+    sla,
+    tallies,
+    teams,
+    views,
+    words,
+)
 from inbox.store.acts import ActStore
+from inbox.store.agents import AgentStore, PresenceRuleStore
 from inbox.store.answering import AnsweringStore
 from inbox.store.conversations import ConversationRoom, ConversationStore
 from inbox.store.drafts import DraftStore
@@ -16,17 +31,18 @@ from inbox.store.messages import MessageStore
 from inbox.store.sends import SendStore
 from inbox.store.sla import PolicyStore, WatchStore
 from inbox.store.tallies import MarkStore, ViewTallyStore
+from inbox.store.teams import TeamStore
 from inbox.store.views import ViewStore
 from inbox.store.words import WordStore
 
 INDEXES: Indexes = {
     **conversations.INDEXES, **messages.INDEXES, **sends.INDEXES, **early.INDEXES, **files.INDEXES,
     **drafts.INDEXES, **hours.INDEXES, **views.INDEXES, **tallies.INDEXES, **sla.INDEXES, **words.INDEXES,
-    **acts.INDEXES,
+    **acts.INDEXES, **teams.INDEXES,
 }  # fmt: skip
 
 __all__ = [
-    "INDEXES", "ActStore", "AnsweringStore", "ConversationRoom", "ConversationStore", "DraftStore", "EarlyStore",
-    "FileRoom", "FileStore", "HoursStore", "MailingStore", "MarkStore", "MessageStore", "PolicyStore", "SendStore",
-    "ViewStore", "ViewTallyStore", "WatchStore", "WordStore",
+    "INDEXES", "ActStore", "AgentStore", "AnsweringStore", "ConversationRoom", "ConversationStore", "DraftStore",
+    "EarlyStore", "FileRoom", "FileStore", "HoursStore", "MailingStore", "MarkStore", "MessageStore", "PolicyStore",
+    "PresenceRuleStore", "SendStore", "TeamStore", "ViewStore", "ViewTallyStore", "WatchStore", "WordStore",
 ]  # fmt: skip

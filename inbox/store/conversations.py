@@ -56,6 +56,18 @@ INDEXES: Indexes = {
             name="by_waiting",
             partialFilterExpression={"waiting_since": {"$exists": True}},
         ),
+        IndexModel(
+            [
+                ("team_id", ASCENDING),
+                ("status", ASCENDING),
+                ("assignee_id", ASCENDING),
+                ("priority_rank", DESCENDING),
+                ("waiting_since", ASCENDING),
+                ("_id", ASCENDING),
+            ],
+            name="by_team",
+            partialFilterExpression={"team_id": {"$gt": ""}},
+        ),
         IndexModel([("labels", ASCENDING)], name="by_label"),
         IndexModel([("profile_id", ASCENDING)], name="by_profile"),
         IndexModel([("tokens", ASCENDING)], name="by_token"),
@@ -239,6 +251,73 @@ class ConversationStore:
         """Conversations in which one of these mails stands; the latest first."""
         wanted = {"thread_keys": {"$in": list(keys)}}
         return await self._rows.find(wanted).sort("last_activity_at", DESCENDING).limit(500).to_list(None)
+
+    async def queue(self, team_id: str, limit: int) -> list[Document]:
+        """What a team has and nobody yet: the most urgent first, of these who waits longest. Where nobody waits comes
+        before."""
+        wanted = {"team_id": team_id, "status": "open", "assignee_id": None}
+        order = [("priority_rank", DESCENDING), ("waiting_since", ASCENDING), ("_id", ASCENDING)]
+        return await self._rows.find(wanted).hint("by_team").sort(order).limit(limit).to_list(None)
+
+    async def queued(self, team_id: str, channel_ids: Sequence[str] | None, *, at_most: int = 1000) -> int:
+        """How long that queue is, on these channels (None: all), counted no further than `at_most`."""
+        wanted: Document = {"team_id": team_id, "status": "open", "assignee_id": None}
+        if channel_ids is not None:
+            wanted["channel_id"] = {"$in": list(channel_ids)}
+        return await self._rows.count_documents(wanted, limit=at_most, hint="by_team")
+
+    async def without_team(
+        self, channel_ids: Iterable[str], limit: int, since: datetime | None = None
+    ) -> list[Document]:
+        """What nobody has on these channels and no team was chosen for, the latest first; `since`: with something in
+        it from then on."""
+        wanted: Document = {
+            "assignee_id": None, "status": "open", "team_id": None, "channel_id": {"$in": sorted(channel_ids)},
+            "team_chosen": {"$ne": True},
+        }  # fmt: skip
+        if since is not None:
+            wanted["last_activity_at"] = {"$gte": since}
+        return await self._rows.find(wanted).hint("by_assignee").sort(_LATEST).limit(limit).to_list(None)
+
+    async def held_by(
+        self, user_ids: Iterable[str], team_ids: Iterable[str], channel_ids: Iterable[str], limit: int, *,
+        stirred: bool = False,
+    ) -> list[Document]:  # fmt: skip
+        """Open conversations that these people have, of these teams, or of none yet on these channels. `stirred`: those
+        where somebody waits, or that came back."""
+        still_to_come = {"team_id": None, "channel_id": {"$in": sorted(channel_ids)}, "team_chosen": {"$ne": True}}
+        belongs = {"$or": [{"team_id": {"$in": sorted(team_ids)}}, still_to_come]}
+        stirs = {"$or": [{"waiting_since": {"$exists": True}}, {"reopened_at": {"$exists": True}}]}
+        both = [belongs, stirs] if stirred else [belongs]
+        wanted: Document = {"assignee_id": {"$in": sorted(user_ids)}, "status": "open", "$and": both}
+        return await self._rows.find(wanted).hint("by_assignee").limit(limit).to_list(None)
+
+    async def loads(
+        self, user_ids: Iterable[str], session: Session | None = None
+    ) -> dict[str, list[tuple[str, str, int]]]:
+        """Person → (channel, provider, open conversations they have there). Who has none is left out."""
+        steps: list[Document] = [
+            {"$match": {"assignee_id": {"$in": sorted(user_ids)}, "status": "open"}},
+            {"$group": {
+                "_id": {"user": "$assignee_id", "channel": "$channel_id", "provider": "$provider"},
+                "count": {"$sum": 1},
+            }},
+        ]  # fmt: skip
+        found: dict[str, list[tuple[str, str, int]]] = {}
+        for row in await self._database.aggregate(self._rows, steps, hint="by_assignee", session=session):
+            key = row["_id"]
+            found.setdefault(key["user"], []).append((key["channel"], key["provider"], row["count"]))
+        return found
+
+    async def last_assignees(self, profile_ids: Iterable[str]) -> dict[str, str]:
+        """Profile → who had the latest of their conversations that was somebody's."""
+        steps: list[Document] = [
+            {"$match": {"profile_id": {"$in": sorted(set(profile_ids))}, "assignee_id": {"$type": "string"}}},
+            {"$sort": {"last_activity_at": 1, "_id": 1}},
+            {"$group": {"_id": "$profile_id", "user": {"$last": "$assignee_id"}}},
+        ]  # fmt: skip
+        found = await self._database.aggregate(self._rows, steps, hint="by_profile")
+        return {row["_id"]: row["user"] for row in found}
 
     async def due_snoozes(self, now: datetime, limit: int) -> list[Document]:
         """Snoozed conversations whose time has come."""

@@ -160,7 +160,7 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         "stage": f"/profiles/{person}/stage?to=lost", "relate": f"/profiles/{person}?relate=que",
         "person-privacy": f"/profiles/{person}/privacy", "privacy": "/settings/privacy",
         **await privacy(world, whatsapp), **await webhooks(world),
-        **await hours(world), **await promises(world),
+        **await hours(world), **await promises(world), **await teams(world),
         "retention": "/settings/retention", "tracking": "/settings/tracking", "links": "/settings/links",
         "answering": "/settings/answering",
         "new-site": "/settings/tracking/new", "board-lost": "/profiles/board?open=lost",
@@ -268,6 +268,19 @@ async def promises(world: World) -> dict[str, str]:
     })  # fmt: skip
     here = "/settings/sla"
     return {"sla": here, "some-sla": f"{here}/{made['id']}", "new-sla": f"{here}/new"}
+
+
+async def teams(world: World) -> dict[str, str]:
+    """A team that gives out in turn, and who is here."""
+    person = (await world.api.get("/users"))["data"][0]["id"]
+    made = await world.api.post("/teams", {
+        "name": "Support in Leiden", "members": [{"user_id": person}], "routing": {"mode": "round_robin"},
+    })  # fmt: skip
+    here = "/settings/teams"
+    return {
+        "teams": here, "team": f"{here}/{made['id']}", "new-team": f"{here}/new", "states": "/settings/presence",
+        "presence": "/presence", "ability": f"/presence/{person}",
+    }  # fmt: skip
 
 
 async def hours(world: World) -> dict[str, str]:

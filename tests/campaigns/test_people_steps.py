@@ -150,3 +150,42 @@ async def test_work_of_who_has_left_goes_to_the_owner_else_to_whoever_takes_it(w
     await world.happens("x", late)
     await world.settle()
     assert (await world.tasks.page(profile_id=late)).data[0]["assignee_id"] is None
+
+
+class Absent:
+    """Says who is not here, and who is on leave."""
+
+    def __init__(self, away: set[str], leave: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+        self.away, self.leave = away, leave
+
+    async def here(self, user_id: str) -> bool:
+        return user_id not in self.away
+
+    async def on_leave(self) -> frozenset[str]:
+        return frozenset(self.leave)
+
+
+async def test_who_is_here_takes_turns_before_the_others(world: World) -> None:
+    staff(world, "usr_ann", "usr_ben", "usr_cem")
+    assigning = world.handing_over._assigning
+    assigning._presence = Absent({"usr_ben"})
+    got = {await assigning.choose("round_robin", None, key=f"k{number}", pool="p") for number in range(6)}
+    assert got == {"usr_ann", "usr_cem"}
+    assigning._presence = Absent({"usr_ann", "usr_ben", "usr_cem"})
+    got = {await assigning.choose("round_robin", None, key=f"l{number}", pool="p") for number in range(6)}
+    assert got == {"usr_ann", "usr_ben", "usr_cem"}
+
+
+async def test_what_falls_due_on_leave_is_handed_on(world: World) -> None:
+    staff(world, "usr_ann", "usr_ben")
+    task = {"id": "t", "type": "task", "text": "Call", "assignee": "usr_ann", "due": "PT2H"}
+    await world.journey(task, trigger={"type": "event", "event": "x"})
+    (person,) = await world.people(1)
+    await world.happens("x", person)
+    await world.settle()
+    world.handing_over._assigning._presence = Absent({"usr_ann"}, {"usr_ann"})
+    assert await world.handing_over.pass_on() == 0
+    await world.travel(hours=3)
+    assert await world.handing_over.pass_on() == 1 and await world.handing_over.pass_on() == 0
+    (handed,) = (await world.tasks.page()).data
+    assert (handed["assignee_id"], handed["handed_from"]) == (None, "usr_ann")

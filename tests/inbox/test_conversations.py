@@ -56,7 +56,7 @@ async def test_status_labels_priority_and_reading(house: House) -> None:
     assert (await acts.set_labels(key, [" vip ", "vip", "billing"], AGENT)).labels == ("vip", "billing")
     assert (await acts.change_labels(key, AGENT, add=["new"], remove=["vip"])).labels == ("billing", "new")
     assert (await acts.set_priority(key, "urgent", AGENT)).priority == "urgent"
-    assert (await acts.assign_team(key, "team_1", AGENT)).team_id == "team_1"
+    assert (await acts.assign_team(key, "tea_1", AGENT)).team_id == "tea_1"
     resolved = await acts.set_status(key, "resolved", AGENT)
     assert resolved.status == "resolved" and resolved.waiting_since is None and resolved.resolved_at is not None
     assert (await acts.set_status(key, "open", AGENT)).resolved_at is None

@@ -26,6 +26,7 @@ from desk.app import build
 from inbox.hours.models import HoursInput
 from inbox.incoming import Arrival
 from inbox.models import Actor, ReplyInput
+from inbox.routing.models import TeamInput
 from inbox.sla.models import PolicyInput
 from inbox.view_filter import ViewFilter
 from inbox.views import ViewInput
@@ -173,7 +174,9 @@ async def _furnished(url: str, app: web.Application, runtime: Runtime) -> World:
     hours = (await runtime.business_hours.create(HoursInput(name="Shop", zone="Europe/Amsterdam"))).id
     kept = PolicyInput.model_validate({"name": "Shop", "lengths": {"resolution_min": 600}})
     policy = (await runtime.sla_policies.create(kept)).id
-    common = {"slp": policy, "jrn": journey, "tpl": template, "cgr": group, "seg": segment, "fld": field, "hrs": hours}
+    team = (await runtime.teams.create(TeamInput(name="Everybody"))).id
+    common = {"slp": policy, "jrn": journey, "tpl": template, "cgr": group, "seg": segment, "fld": field, "hrs": hours,
+              "tea": team}  # fmt: skip
     shared = ViewInput(name="Urgent", filter=ViewFilter(priority=("urgent",)), shared=True)
     common["viw"] = (await runtime.views.create(shared, "usr_x")).id
     common |= await _library(runtime)
