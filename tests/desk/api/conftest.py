@@ -174,6 +174,7 @@ async def _furnished(url: str, app: web.Application, runtime: Runtime) -> World:
     hours = (await runtime.business_hours.create(HoursInput(name="Shop", zone="Europe/Amsterdam"))).id
     kept = PolicyInput.model_validate({"name": "Shop", "lengths": {"resolution_min": 600}})
     policy = (await runtime.sla_policies.create(kept)).id
+    await runtime.users.add_user("cleo@example.org", "Cleo", "agent")
     team = (await runtime.teams.create(TeamInput(name="Everybody"))).id
     common = {"slp": policy, "jrn": journey, "tpl": template, "cgr": group, "seg": segment, "fld": field, "hrs": hours,
               "tea": team}  # fmt: skip
