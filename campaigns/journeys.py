@@ -38,7 +38,7 @@ from campaigns.store import EnrolmentStore, JourneyStore, TemplateStore
 from campaigns.store.enrolments import LIVE, is_live
 from campaigns.validate import check_whole, journey_ids, pinned_template_ids, template_ids
 from campaigns.wallclock import Duration
-from inbox.store import SendStore
+from inbox.store import SendStore, TeamStore
 from profiles.membership import SegmentInput, Segments
 from profiles.models import storable
 from profiles.store.segments import SegmentStore
@@ -102,11 +102,12 @@ class Journeys:
         self, store: JourneyStore, enrolments: EnrolmentStore, live: LiveJourneys, entrance: Entrance,
         facts: FactReader, templates: TemplateStore, doorbell: Ringer, clock: Clock, terms: Terms | None = None,
         segments: SegmentStore | None = None, sends: SendStore | None = None, segment_book: Segments | None = None, *,
-        migrations: Migrations, refuses_host: Callable[[str], bool] | None = None,
+        migrations: Migrations, refuses_host: Callable[[str], bool] | None = None, teams: TeamStore | None = None,
     ) -> None:  # fmt: skip
         """`refuses_host`: whether a call to it would be refused in any case."""
         self._refuses_host = refuses_host
         self._migrations = migrations
+        self._teams = teams
         self._segment_book = segment_book
         self._terms = terms
         self._segments = segments
@@ -192,9 +193,12 @@ class Journeys:
         journeys = frozenset(await self._store.statuses(journey_ids(definition)))
         check_whole(
             definition, templates, await self._stages(), journeys, await self._named_in(definition.trigger),
-            self._refuses_host,
+            self._refuses_host, await self._known_teams(),
         )  # fmt: skip
         return definition
+
+    async def _known_teams(self) -> frozenset[str] | None:
+        return frozenset([row["_id"] for row in await self._teams.all()]) if self._teams else None
 
     async def publish(
         self, journey_id: str, by: str | None = None, *, dry_run: bool = False,

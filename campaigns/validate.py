@@ -10,6 +10,7 @@ from base.http import INSIDE
 from campaigns.models import (
     RESTING,
     AnyStep,
+    AssignStep,
     Definition,
     DigestStep,
     HumanStep,
@@ -27,11 +28,11 @@ Ways = Mapping[str, list[tuple[str, str | None]]]
 def check_whole(
     definition: Definition, known_templates: frozenset[str] | None = None, known_stages: frozenset[str] | None = None,
     known_journeys: frozenset[str] | None = None, named_in_trigger: frozenset[str] | None = None,
-    refuses_host: Callable[[str], bool] | None = None,
+    refuses_host: Callable[[str], bool] | None = None, known_teams: frozenset[str] | None = None,
 ) -> None:  # fmt: skip
-    """Raise `WrongInput` with the path of every fault. `known_templates`, `known_journeys`: ids that exist;
-    `known_stages`: keys of the list; `named_in_trigger`: what exists of what the trigger names; `refuses_host`: whether
-    calls to a host would be refused in any case; None: not asked."""
+    """Raise `WrongInput` with the path of every fault. `known_templates`, `known_journeys`, `known_teams`: ids that
+    exist; `known_stages`: keys of the list; `named_in_trigger`: what exists of what the trigger names; `refuses_host`:
+    whether calls to a host would be refused in any case; None: not asked."""
     faults = [
         *_double_ids(definition),
         *_unknown_targets(definition),
@@ -41,6 +42,7 @@ def check_whole(
         *_unknown_templates(definition, known_templates),
         *_unknown_stages(definition, known_stages),
         *_unknown_journeys(definition, known_journeys),
+        *_unknown_teams(definition, known_teams),
         *_lonely_digests(definition),
         *_unknown_in_trigger(definition, named_in_trigger),
         *_refused_addresses(definition, refuses_host),
@@ -193,6 +195,12 @@ def _unknown_journeys(definition: Definition, known: frozenset[str] | None) -> I
     for place, step in enumerate(definition.steps):
         if known is not None and isinstance(step, StartJourneyStep) and step.journey_id not in known:
             yield FieldError(f"steps[{place}].journey_id", f"there is no journey {step.journey_id!r}")
+
+
+def _unknown_teams(definition: Definition, known: frozenset[str] | None) -> Iterator[FieldError]:
+    for place, step in enumerate(definition.steps):
+        if known is not None and isinstance(step, AssignStep) and step.team_id and step.team_id not in known:
+            yield FieldError(f"steps[{place}].team_id", f"there is no team {step.team_id!r}")
 
 
 def _lonely_digests(definition: Definition) -> Iterator[FieldError]:

@@ -219,7 +219,7 @@ def open_campaigns(
     return Campaigns(
         journeys=Journeys(
             heads, runs, live, entrance, facts, template_rows, doorbell, clock, people.terms, segments, inbox.sends,
-            people.segments, migrations=migrations, refuses_host=plumbing.http.guard.refuses,
+            people.segments, migrations=migrations, refuses_host=plumbing.http.guard.refuses, teams=inbox.teams,
         ),
         migrations=migrations,
         templates=templates,

@@ -51,7 +51,7 @@ async def sources_of(
     found = await together(
         faces=faces_of(runtime), users=runtime.users.users(), templates=runtime.templates.page(limit=MOST),
         journeys=runtime.journeys.page(limit=MOST), segments=runtime.segments.page(limit=MOST),
-        channels=runtime.channels.list(),
+        channels=runtime.channels.list(), teams=runtime.teams.all(),
     )  # fmt: skip
     choices = run_choices(await choices_of(runtime, formats, found["segments"].data), formats)
     users = [(user.id, user.name) for user in found["users"] if user.active]
@@ -61,6 +61,7 @@ async def sources_of(
     steps = step_options(draft, {}, formats)
     sources: dict[str, Sequence[Option]] = {
         "users": users, "assignees": [*((value, formats.text(words)) for value, words in ASSIGNEES), *users],
+        "teams": [(each.id, each.name) for each in found["teams"]],
         "channels": channels, "groups": list(values["consent"].items()), "stages": list(values["stage"].items()),
         "segments": list(values["segment"].items()), "tags": [(each, "") for each in choices.tags],
         "templates": [(row["_id"], row["name"]) for row in found["templates"].data],

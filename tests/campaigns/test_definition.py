@@ -238,3 +238,11 @@ def test_reading_never_raises(value: Any) -> None:
             {"id": "s", "type": "send", "content": value}, {"id": "u", "type": "update", "set": {"attributes.a": value}}
         )
     )
+
+
+def test_a_team_that_is_not_there_stops_the_publication() -> None:
+    step = {"id": "a", "type": "assign", "team_id": "tea_1", "next": None}
+    check_whole(must_read(journey(step)), known_teams=frozenset({"tea_1"}))
+    with pytest.raises(WrongInput) as refused:
+        check_whole(must_read(journey(step)), known_teams=frozenset())
+    assert [fault.path for fault in refused.value.errors] == ["steps[0].team_id"]
