@@ -71,7 +71,8 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Talk:
-    """What is to be given. `language` is a code such as `de`; `last_agent`: who had it, or this person, before."""
+    """What is to be given. `language` is a code such as `de`; `last_agent`: who had or answered it,
+    or had this person, before."""
 
     channel_id: str
     provider: str

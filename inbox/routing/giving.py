@@ -284,7 +284,7 @@ class Routing:
         return {
             row["_id"]: Talk(
                 row["channel_id"], row["provider"], frozenset(label.casefold() for label in row.get("labels", ())),
-                languages.get(row["profile_id"]), row.get("released_from") or last.get(row["profile_id"]),
+                languages.get(row["profile_id"]), known_to(row) or last.get(row["profile_id"]),
                 _waited_s(row, now),
             )
             for row in rows
@@ -349,6 +349,13 @@ def _urgency(row: Document) -> tuple[int, bool, datetime, str]:
     """The most urgent first, then those where somebody waits, the longest first."""
     since: datetime | None = row.get("waiting_since")
     return -int(row.get("priority_rank", 0)), since is None, since or row["last_activity_at"], row["_id"]
+
+
+def known_to(row: Document) -> str | None:
+    """Who had this conversation, or wrote the last answer in it. Pure."""
+    author: Mapping[str, str | None] = (row.get("last_message") or {}).get("author") or {}
+    before: str | None = row.get("released_from")
+    return before or (author.get("id") if author.get("type") == "agent" else None)
 
 
 def language_of(locale: str | None) -> str | None:

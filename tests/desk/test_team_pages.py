@@ -1,5 +1,7 @@
 """Teams and presence on the desk: written by forms, chosen in the frame, seen by everybody."""
 
+import asyncio
+
 import pytest
 
 from tests.desk.conftest import Browser, Desk
@@ -76,6 +78,29 @@ async def test_one_says_how_one_stands(desk: Desk) -> None:
     viewer = await desk.person("viewer", name="Vito Viewer")
     await viewer.post("/presence", 403, state="away")
     assert "Cem Agent" in await viewer.page("/presence")
+
+
+async def test_an_open_window_counts_as_here_and_the_thread_says_why(desk: Desk) -> None:
+    from inbox.routing.models import TeamInput
+
+    agent = await desk.person("agent", name="Fay Agent")
+    assert not await desk.runtime.agents.here(agent.user_id)
+    async with agent.client.get("/api/v1/stream") as answer:
+        await answer.content.readline()
+        for _ in range(100):
+            if await desk.runtime.agents.here(agent.user_id):
+                break
+            await asyncio.sleep(0.05)
+    assert await desk.runtime.agents.here(agent.user_id)
+    account = await channel(desk.runtime, name="Third")
+    team = {"name": "Care", "members": [{"user_id": agent.user_id}], "channel_ids": [account.id]}
+    await desk.runtime.teams.create(TeamInput.model_validate({**team, "routing": {"mode": "round_robin"}}))
+    talk = await wrote(desk.runtime, account, "lee", "Hello", name="Lee", minutes_ago=0)
+    while await desk.runtime.routing.drain(100):
+        pass
+    page = await agent.page(f"/inbox/{talk.id}")
+    assert "Went to Fay Agent of Care, whose turn it was" in page
+    assert "Rapport moved this to the team Care" in page and 'data-testid="team">· Care' in page
 
 
 async def test_what_somebody_can_take(desk: Desk, admin: Browser) -> None:

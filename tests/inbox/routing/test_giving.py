@@ -162,6 +162,19 @@ async def test_what_waits_for_somebody_who_left_comes_back_after_a_while(floor: 
     assert row is not None and "released_from" not in row
 
 
+async def test_who_answered_what_nobody_had_gets_it(floor: Floor) -> None:
+    house = floor.house
+    channel = await house.channel()
+    anna, bo = await floor.mate("anna", total=0), await floor.mate("bo", total=0)
+    await floor.team("Support", [anna, bo], [channel], last_agent_first=True)
+    talk = await house.conversation(channel, "kim")
+    await house.inbox.outbox.reply(talk.id, Actor(bo, "Bo"), ReplyInput(text="A moment"), "k1")
+    for each in (anna, bo):
+        await floor.agents.enable(each, {"capacity": {"total": 5}})
+    await floor.settle()
+    assert await floor.owner(talk) == bo
+
+
 async def test_given_by_hand_to_somebody_away_stays(floor: Floor) -> None:
     house = floor.house
     channel = await house.channel()
