@@ -64,6 +64,8 @@ from desk.pages import (
     profile_follow_up,
     profile_notes,
     profiles,
+    rate,
+    ratings,
     retention,
     revisions,
     score,
@@ -100,13 +102,7 @@ PAGES = (
     revisions, template_editor, snippets, offers, channels, deliverability, deliveries, approved, tracking,
     consent_groups, blocked, score, tiers, term_lists, fields, policies, retention, unsubscribe, preferences,
     sent_mail, brand, links, link_settings, tester_settings, call_settings, people, account, audit, webhooks_out,
-    answering, hours, sla,
-    profiles, profile_edit, profile_notes, profile_follow_up, profile_files, lifecycle, value_panel, privacy, merging,
-    consent, segments, broadcasts, broadcast_wizard, journeys, intakes, builder, orders, templates, revisions,
-    template_editor, snippets, offers, channels, deliverability, deliveries, approved, tracking, consent_groups,
-    blocked, score, tiers, term_lists, fields, policies, retention, unsubscribe, preferences, sent_mail, brand, links,
-    link_settings, tester_settings, call_settings, people, account, audit, webhooks_out, answering, hours, sla, teams,
-    presence,
+    answering, hours, sla, teams, presence, rate, ratings,
 )  # fmt: skip
 
 

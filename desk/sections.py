@@ -49,6 +49,7 @@ SETTINGS: tuple[tuple[str, tuple[Section, ...]], ...] = (
         Section("/settings/presence", N_("Presence")),
         Section("/settings/hours", N_("Business hours")),
         Section("/settings/sla", N_("SLA")),
+        Section("/settings/ratings", N_("Ratings")),
     )),
     (N_("Customers"), (
         Section("/settings/stages", N_("Stages")),

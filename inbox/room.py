@@ -51,6 +51,7 @@ from inbox.store import (
     MarkStore,
     MessageStore,
     PolicyStore,
+    RatingStore,
     SendStore,
     TeamStore,
     ViewStore,
@@ -82,6 +83,7 @@ class Inbox:
     presence: Presence
     profile_files: ProfileFiles
     drafts: DraftStore
+    ratings: RatingStore
     afterthoughts: Afterthoughts
     answering: Answering
     business_hours: BusinessHours
@@ -133,7 +135,8 @@ def open_inbox(
         reply_key=reply_keys[0] if reply_keys else None,
     )  # fmt: skip
     sources: dict[str, SendSource] = {
-        "reply": Answers(continuity), "test": WrittenByHand(), "consent": WrittenByHand(), KIND: continuity,
+        "reply": Answers(continuity), "test": WrittenByHand(), "consent": WrittenByHand(),
+        "rating": WrittenByHand(), KIND: continuity,
     }  # fmt: skip
     handover = Handover(
         sends, messages, conversations, channels, profiles, consent, receipts, enclosures, sources, clock,
@@ -157,7 +160,8 @@ def open_inbox(
     bulk = Bulk(acts, actions, conversations, messages, finding, clock)
     return Inbox(
         conversations, messages, sends, receiver, receipts, outbox, delivery, actions, files, continuity, presence,
-        ProfileFiles(messages.files, messages, profiles, events, clock), drafts, afterthoughts, answering,
+        ProfileFiles(messages.files, messages, profiles, events, clock), drafts,
+        RatingStore(database), afterthoughts, answering,
         business_hours, finding, Views(views),
         Counting(database, ViewTallyStore(database), MarkStore(database), views, clock, time_zone=time_zone),
         sla_policies, sla, SlaWatch(database, conversations, watch, sla, events, feed, doorbell, clock),

@@ -20,12 +20,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from base.ids import packed_id, unpacked_id
 
-Kind = Literal["unsubscribe", "preferences", "confirm", "view"]
+Kind = Literal["unsubscribe", "preferences", "confirm", "view", "rate"]
 #: The path in front of each token, below the address of the deployment.
-PATHS: dict[Kind, str] = {"unsubscribe": "/u/", "preferences": "/p/", "confirm": "/confirm/", "view": "/v/"}
-#: What `about` names: the send that carried the link; for a confirmation the act it confirms.
-_ABOUT: dict[Kind, Literal["snd", "log"]] = {
-    "unsubscribe": "snd", "preferences": "snd", "confirm": "log", "view": "snd",
+PATHS: dict[Kind, str] = {
+    "unsubscribe": "/u/", "preferences": "/p/", "confirm": "/confirm/", "view": "/v/", "rate": "/r/",
+}  # fmt: skip
+#: What `about` names: the send that carried the link; of a confirmation the act it confirms, of a rating its row.
+_ABOUT: dict[Kind, Literal["snd", "log", "rat"]] = {
+    "unsubscribe": "snd", "preferences": "snd", "confirm": "log", "view": "snd", "rate": "rat",
 }  # fmt: skip
 _VERSION = b"\x01"
 _ID_BYTES = 16

@@ -64,6 +64,7 @@ IMPERSONAL = {
     "links": "ways in for colleagues",
     "offers": "what is offered to whom it is sent",
     "polls": "where asking an account for its news has got to",
+    "rating_rules": "when people are asked how satisfied they are",
     "retention": "for how long each kind is kept, and how many rows went",
     "segment_builds": "how far the search for members has got",
     "segments_removed": "rules of segments taken away within the last day",
@@ -142,6 +143,7 @@ def colleagues_words(database: Database) -> tuple[Written, ...]:
         Texts(database, "webhook_endpoints", fields=("description",)),
         Texts(database, "business_hours"),
         Texts(database, "views"),
+        Texts(database, "rating_rules", fields=("question",), id_of=lambda _: ""),
         Texts(database, "sla_policies", fields=("name", "reach")),
         Texts(database, "teams", fields=("name",)),
         Texts(database, "agent_states", id_of=lambda _: ""),
@@ -167,6 +169,7 @@ def all_holdings(database: Database, orders: OrderStore, desk: DeskStore, mentio
         CouponRoom(database),
         FileRoom(FileStore(database)),  # found by the messages
         Held(database, "drafts"),
+        Held(database, "ratings"),
         Held(database, "messages"),
         Held(database, "message_words"),  # after them: words are kept only of what is there
         ConversationRoom(database, ConversationStore(database, now)),

@@ -83,6 +83,7 @@ def open_merger(
         inbox.messages.words_of.belongings,
         inbox.sends.belongings,
         inbox.drafts.belongings,
+        inbox.ratings.belongings,
         campaigns.slots.belongings,
         order_store.belongings,
         RunBelongings(plumbing.db, campaigns.enrolments, plumbing.clock),

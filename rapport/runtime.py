@@ -74,6 +74,7 @@ from inbox.outbox import Outbox
 from inbox.presence import Presence
 from inbox.profile_files import WITH_NAME as FILES_WITH_NAME
 from inbox.profile_files import ProfileFiles
+from inbox.ratings import Ratings
 from inbox.receipts import Receipts
 from inbox.receive import Receiver
 from inbox.room import Inbox, open_inbox
@@ -85,7 +86,7 @@ from inbox.shutting_out import ShuttingOut
 from inbox.sla.clocks import SlaClocks
 from inbox.sla.policies import SlaPolicies
 from inbox.sla.watching import SlaWatch
-from inbox.store import ConversationStore, DraftStore, MessageStore, SendStore
+from inbox.store import ConversationStore, DraftStore, MessageStore, RatingStore, SendStore
 from inbox.store.messages import WITH_TEXT as MESSAGES_WITH_TEXT
 from inbox.views import Views
 from orders.record import OrderBook
@@ -149,7 +150,7 @@ class Runtime:
     def __init__(
         self, plumbing: Plumbing, people: People, orders: OrderBook, order_store: OrderStore, inbox: Inbox,
         campaigns: Campaigns, merger: Merger, journal: Journal, ingest: Ingest, polling: Polling, privacy: Privacy,
-        hooks: Hooks, routes: Routes,
+        hooks: Hooks, routes: Routes, ratings: Ratings,
     ) -> None:  # fmt: skip
         self._plumbing = plumbing
         self.settings: Settings = plumbing.settings
@@ -204,6 +205,8 @@ class Runtime:
         self.outbox: Outbox = inbox.outbox
         self.drafts: DraftStore = inbox.drafts
         self.answering: Answering = inbox.answering
+        self.ratings: Ratings = ratings
+        self.rating_rows: RatingStore = inbox.ratings
         self.business_hours: BusinessHours = inbox.business_hours
         self.finding: Finding = inbox.finding
         self.views: Views = inbox.views
@@ -308,6 +311,7 @@ class Runtime:
             Chore("compare the counts of views", 600, self.counting.compare),
             Chore("wake snoozed conversations", 5, self.desk_actions.wake_due),
             Chore("tell of promises that are due", 1, self.sla_watch.drain),
+            Chore("ask how satisfied people are", 2, self.ratings.drain),
             Chore("reckon promises anew", 1, self.sla_watch.renew),
             Chore("look after queues", 15, self.routing.sweep),
             Chore("enlist accounts that have to be asked", 15, self.polling.enlist),
@@ -403,9 +407,12 @@ async def open_runtime(settings: Settings) -> Runtime:
     people.timeline.join("file_id", FILES_WITH_NAME, inbox.profile_files.words)
     hooks = open_hooks(plumbing)
     routes = open_routing(plumbing, people, inbox)
-    campaigns = open_campaigns(
-        plumbing, people, order_store, inbox, routes, listeners=[hooks.fan_out.hear, routes.routing.hear]
-    )
+    ratings = Ratings(
+        plumbing.db, inbox.ratings, inbox.conversations, inbox.messages, people.profiles, inbox.outbox, inbox.actions,
+        people.events, people.consent_links, plumbing.feed, plumbing.doorbell, plumbing.clock,
+    )  # fmt: skip
+    heard_by = [hooks.fan_out.hear, routes.routing.hear, ratings.hear]
+    campaigns = open_campaigns(plumbing, people, order_store, inbox, routes, listeners=heard_by)
     journal = Journal(plumbing.db, plumbing.clock, kept=partial(plumbing.doorbell.soon, "ingest"))
     hands = owners(
         receiver=inbox.receiver, receipts=inbox.receipts, consent=people.consent, orders=orders,
@@ -424,5 +431,5 @@ async def open_runtime(settings: Settings) -> Runtime:
     merger = open_merger(plumbing, people, orders, order_store, inbox, campaigns, hooks)
     return Runtime(
         plumbing, people, orders, order_store, inbox, campaigns, merger, journal, ingest, polling, privacy, hooks,
-        routes,
+        routes, ratings,
     )  # fmt: skip

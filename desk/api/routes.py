@@ -39,6 +39,7 @@ from desk.api import (
     privacy,
     profile_files,
     profiles,
+    ratings,
     results,
     search,
     segments,
@@ -63,11 +64,7 @@ RESOURCES = (
     values, blocked_values, imports, exports, privacy, consent_groups, conversation_acts, conversations, views,
     search, drafts, messages, files, events, orders, templates, snippets, offers, broadcasts, journeys,
     webhook_secret, webhook_endpoints, enrolments, policies, sends, business_hours, sla_policies, results, tasks,
-    channels, deliveries, profiles, notes, follow_ups, profile_files, merges, lifecycle, fields, tags, segments, values,
-    blocked_values, imports, exports, privacy, consent_groups, conversation_acts, conversations, views, search, drafts,
-    messages, files, events, orders, templates, snippets, offers, broadcasts, journeys, webhook_secret,
-    webhook_endpoints, enrolments, policies, sends, business_hours, sla_policies, teams, presence, results, tasks,
-    people, me, audit, answering, stream, health,
+    teams, presence, ratings, people, me, audit, answering, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 

@@ -66,6 +66,8 @@ SYSTEM_LINES: Mapping[str, str] = {
     "continued_failed": N_("Not seen in the chat, and the mail to %(address)s did not go out"),
     "merged": N_("%(by)s merged %(count)s of this person into this one"),
     "unmerged": N_("%(by)s took the merge apart again"),
+    "rated": N_("The customer gave a rating of %(score)s out of 5"),
+    "rated_why": N_("The customer gave a rating of %(score)s out of 5: %(comment)s"),
     "unrecognised": N_("Something arrived that we can not show: %(topic)s"),
 }
 
@@ -432,6 +434,8 @@ def system_sentence(message: Message, formats: Formats) -> str:
 def _system_key(code: str, params: Mapping[str, Any], status: str) -> str:
     if code == "continued" and TICKS.get(status, ("",))[0] == "failed":
         return "continued_failed"
+    if code == "rated" and params.get("comment"):
+        return "rated_why"
     if code == "assigned" and params.get("to") == params.get("by"):
         return "assigned_self"
     if code == "labelled" and bool(params.get("added")) != bool(params.get("removed")):

@@ -11,6 +11,7 @@ from inbox.store import (
     files,
     hours,
     messages,
+    ratings,
     sends,
     sla,
     tallies,
@@ -28,6 +29,7 @@ from inbox.store.files import FileRoom, FileStore
 from inbox.store.hours import HoursStore
 from inbox.store.mailings import MailingStore
 from inbox.store.messages import MessageStore
+from inbox.store.ratings import RatingFilter, RatingStore
 from inbox.store.sends import SendStore
 from inbox.store.sla import PolicyStore, WatchStore
 from inbox.store.tallies import MarkStore, ViewTallyStore
@@ -38,11 +40,12 @@ from inbox.store.words import WordStore
 INDEXES: Indexes = {
     **conversations.INDEXES, **messages.INDEXES, **sends.INDEXES, **early.INDEXES, **files.INDEXES,
     **drafts.INDEXES, **hours.INDEXES, **views.INDEXES, **tallies.INDEXES, **sla.INDEXES, **words.INDEXES,
-    **acts.INDEXES, **teams.INDEXES,
+    **acts.INDEXES, **teams.INDEXES, **ratings.INDEXES,
 }  # fmt: skip
 
 __all__ = [
     "INDEXES", "ActStore", "AgentStore", "AnsweringStore", "ConversationRoom", "ConversationStore", "DraftStore",
     "EarlyStore", "FileRoom", "FileStore", "HoursStore", "MailingStore", "MarkStore", "MessageStore", "PolicyStore",
-    "PresenceRuleStore", "SendStore", "TeamStore", "ViewStore", "ViewTallyStore", "WatchStore", "WordStore",
+    "PresenceRuleStore", "RatingFilter", "RatingStore", "SendStore", "TeamStore", "ViewStore", "ViewTallyStore",
+    "WatchStore", "WordStore",
 ]  # fmt: skip

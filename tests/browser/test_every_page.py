@@ -254,6 +254,23 @@ async def narrowed(world: World, talk_id: str) -> str:
     return "view=all&whole=1&priority=urgent&no_label=spam"
 
 
+async def rated(world: World, identity_id: str) -> dict[str, str]:
+    """A question that is open, and two that were answered, with and without words."""
+    store, found = world.runtime.rating_rows, {}
+    talk = await world.runtime.db.collection("conversations").find_one({"identity_id": identity_id})
+    assert talk is not None
+    for name, more in (
+        ("rate", {"state": "asked"}), ("rated", {"state": "answered", "score": 5, "answered_at": now()}),
+        ("rated-why", {"state": "answered", "score": 2, "comment": "壶盖不能放洗碗机。", "answered_at": now()}),
+    ):  # fmt: skip
+        row = {"_id": new_id("rat"), "key": name, "asked_at": now(), "conversation_id": talk["_id"], **more,
+               "profile_id": talk["profile_id"], "identity_id": identity_id,
+               "channel_id": talk["channel_id"]}  # fmt: skip
+        await store.plan([row])
+        found[name] = row["_id"]
+    return found
+
+
 async def promises(world: World) -> dict[str, str]:
     """A promise with other times for what is urgent, by business hours, and clocks that run."""
     kept = {"name": "Office", "zone": "Asia/Shanghai", "week": {day: [["09:00", "18:00"]] for day in ("mon", "fri")}}
@@ -267,7 +284,7 @@ async def promises(world: World) -> dict[str, str]:
         "hours_id": hours_id, "pauses": ["pending", "snoozed"], "active": False,
     })  # fmt: skip
     here = "/settings/sla"
-    return {"sla": here, "some-sla": f"{here}/{made['id']}", "new-sla": f"{here}/new"}
+    return {"sla": here, "some-sla": f"{here}/{made['id']}", "new-sla": f"{here}/new", "ratings": "/settings/ratings"}
 
 
 async def teams(world: World) -> dict[str, str]:
@@ -475,6 +492,7 @@ async def consents(world: World, person: str, identity: str) -> dict[str, str]:
         "unsubscribed": path("unsubscribe", identity, "tea_news"), "preferences": path("preferences", mail.identity_id),
         "preferences-paused": path("preferences", identity),
         "confirm": path("confirm", mail.identity_id, "drops", asked["_id"]),
+        **{name: path("rate", identity, "", rating) for name, rating in (await rated(world, identity)).items()},
     }  # fmt: skip
 
 

@@ -69,6 +69,9 @@ async def furnished(town: Town) -> tuple[str, str]:
         talk = (await town.rows("conversations", profile_id=who))[0]
         await town.runtime.outbox.reply(talk["_id"], Actor("usr_x", "Ada"), ReplyInput(text="Hi"), f"k-{who}")
         await town.runtime.drafts.save(DraftKey(talk["_id"], "usr_x"), talk, DraftInput(text="And"), 0)
+        asked = {"_id": f"rat_{who}", "key": who, "state": "asked", "asked_at": now(), "conversation_id": talk["_id"],
+                 "profile_id": who, "identity_id": talk["identity_id"], "channel_id": talk["channel_id"]}  # fmt: skip
+        await town.runtime.rating_rows.plan([asked])
     await town.runtime.relations.add(anna, "partner", double)
     await town.runtime.crediting.look()
     await town.runtime.searching.keep()

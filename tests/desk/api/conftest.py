@@ -242,6 +242,12 @@ async def _side(runtime: Runtime, name: str, common: dict[str, str]) -> Side:
     hook = EndpointInput(url="https://hooks.example.org/in", events=["*"], channels=[channel.id])
     endpoint, _ = await runtime.endpoints.create(hook, "usr_x")
     post = await runtime.endpoints.test(endpoint["_id"])
+    rating = {
+        "_id": "rat_" + talk.id.removeprefix("cnv_"), "key": name, "state": "answered", "score": 2,
+        "comment": f"Slow, {name}", "asked_at": now(), "answered_at": now(), "conversation_id": talk.id,
+        "profile_id": talk.profile_id, "identity_id": talk.identity_id, "channel_id": channel.id,
+    }  # fmt: skip
+    await runtime.rating_rows.plan([rating])
     return Side(
         channel.id, talk.profile_id, talk.identity_id, talk.id, outcome.message_id, reply.send_id, order.id,
         task["_id"], run["_id"], note["_id"], file.id, broadcast["_id"], endpoint["_id"],

@@ -1,0 +1,78 @@
+"""How satisfied people said they were, and when they are asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from base.mongo import Document
+from desk.api.contract import Call, Operations
+from desk.api.scope import id_today, refuse_scoped
+from desk.api.shapes import ChannelId, ConversationId, PageQuery, ProfileId, Time, UserId, View, listed
+from inbox.ratings import RatingRules
+from inbox.store import RatingFilter
+
+operations = Operations("ratings")
+
+
+class RatingQuery(PageQuery):
+    """Narrows the list."""
+
+    score: int | None = Field(None, ge=1, le=5)
+    agent: UserId | None = None
+    channel: ChannelId | None = None
+    conversation: ConversationId | None = None
+    profile: ProfileId | None = None
+
+
+class RatingView(View):
+    """A mark from 1 (bad) to 5 (very good). `agent_id`: whose conversation it was when the question went out."""
+
+    id: str
+    score: int
+    comment: str | None
+    conversation_id: str
+    profile_id: str
+    channel_id: str
+    agent_id: str | None
+    team_id: str | None
+    asked_at: Time
+    answered_at: Time
+
+
+def rating_view(row: Document) -> RatingView:
+    """As people and programs see it."""
+    absent = dict.fromkeys(("comment", "agent_id", "team_id"))
+    return RatingView.model_validate({**absent, **row, "id": row["_id"]})
+
+
+@operations("GET", "/ratings", roles=["viewer"], query=RatingQuery, returns=list[RatingView])
+async def list_ratings(call: Call) -> Any:
+    """List ratings, the latest first."""
+    wanted: RatingQuery = call.query
+    scope = call.principal.channels
+    narrowed = RatingFilter(
+        score=wanted.score, agent_id=wanted.agent, channel_id=wanted.channel, conversation_id=wanted.conversation,
+        profile_id=await id_today(call, wanted.profile), channels=None if scope is None else sorted(scope),
+    )  # fmt: skip
+    found = await call.runtime.rating_rows.page(narrowed, limit=wanted.limit, cursor=wanted.cursor)
+    return listed(found, [rating_view(each) for each in found.data])
+
+
+@operations("GET", "/rating-rules", roles=["viewer"], returns=RatingRules)
+async def get_rating_rules(call: Call) -> Any:
+    """When people are asked how satisfied they are."""
+    return await call.runtime.ratings.rules()
+
+
+@operations("PUT", "/rating-rules", roles=["admin"], body=RatingRules, returns=RatingRules)
+async def replace_rating_rules(call: Call) -> Any:
+    """Say when people are asked.
+
+    Once after a colleague has resolved a conversation, never twice within `apart_days`, and only where the reply window
+    of the channel allows it: with a button for each mark, else with a link.
+    """
+    refuse_scoped(call)
+    await call.runtime.ratings.choose(call.body, call.principal.id)
+    return await call.runtime.ratings.rules()

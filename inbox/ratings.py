@@ -1,0 +1,295 @@
+"""How satisfied people are: once after a conversation is closed they are asked for a mark from 1 to 5.
+
+What is asked of whom is a duty row made when a conversation is resolved; whether it may be asked is judged when it is
+due. The question and its row are one transaction, so are the answer and its event.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from base.clock import Clock
+from base.errors import Refused
+from base.feed import Feed, Notice
+from base.ids import new_id, unique_key
+from base.mongo import Database, Document, DuplicateKeyError, OperationFailure, Session
+from base.queue import Doorbell
+from channels.vocabulary import Address, Button, OutboundMail, OutboundMessage
+from inbox.conversations import ConversationActions
+from inbox.incoming import cleaned, system_row
+from inbox.models import SYSTEM, SendRequest, Source
+from inbox.outbox import Outbox, Way
+from inbox.policy import window_objection
+from inbox.sources import written
+from inbox.store import ConversationStore, MessageStore, RatingStore
+from profiles.consent_links import ConsentLink, ConsentLinks
+from profiles.events import Event, EventStore, NewEvent
+from profiles.store import ProfileStore
+
+KIND = "rating"
+SCORES = (5, 4, 3, 2, 1)
+#: So long a bare number counts as the answer to the question before it.
+NUMBER_WITHIN = timedelta(days=2)
+#: So long the link of a question works.
+LINK_WITHIN = timedelta(days=30)
+COMMENT_MAX, QUESTION_MAX = 2000, 500
+DELAY_MAX_MIN, APART_MAX_DAYS = 7 * 24 * 60, 365
+#: Language → the question, what stands before the link, the subject, and the marks as buttons.
+WORDS: Mapping[str, Mapping[str, Any]] = {
+    "en": {
+        "question": "How did we do? Your rating helps us to get better.", "number": "Answer with a number from 1 (bad) "
+        "to 5 (very good).", "link": "Rate us here: {url}", "subject": "How did we do?",
+        "marks": {5: "5 · Very good", 4: "4 · Good", 3: "3 · All right", 2: "2 · Poor", 1: "1 · Bad"},
+    },
+    "zh": {
+        "question": "您对这次服务满意吗？您的评价能帮助我们做得更好。",
+        "number": "请回复 1（很差）到 5（非常满意）之间的数字。",
+        "link": "点此评价：{url}", "subject": "您对这次服务满意吗？",
+        "marks": {5: "5 · 非常满意", 4: "4 · 满意", 3: "3 · 一般", 2: "2 · 不满意", 1: "1 · 很差"},
+    },
+}  # fmt: skip
+_NUMBER = re.compile(r"\s*([1-5])\s*[.!。！⭐️★]*\s*")
+
+
+class RatingRules(BaseModel):
+    """Whether people are asked, where, how long after a conversation was closed, and how long apart."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    on: bool = False
+    channel_ids: list[str] = Field(default_factory=list, max_length=200, description="Empty: all channels.")
+    delay_min: int = Field(10, ge=0, le=DELAY_MAX_MIN)
+    apart_days: int = Field(14, ge=0, le=APART_MAX_DAYS, description="Nobody is asked twice within so many days.")
+    question: str = Field("", max_length=QUESTION_MAX, description="Empty: our own words, in the person's language.")
+
+
+class Ratings:
+    """Plans questions, asks them and takes the answers."""
+
+    def __init__(
+        self, database: Database, store: RatingStore, conversations: ConversationStore, messages: MessageStore,
+        profiles: ProfileStore, outbox: Outbox, actions: ConversationActions, events: EventStore, links: ConsentLinks,
+        feed: Feed, doorbell: Doorbell, clock: Clock,
+    ) -> None:  # fmt: skip
+        self._database = database
+        self._store = store
+        self._conversations = conversations
+        self._messages = messages
+        self._profiles = profiles
+        self._outbox = outbox
+        self._actions = actions
+        self._events = events
+        self._links = links
+        self._feed = feed
+        self._doorbell = doorbell
+        self._clock = clock
+
+    async def rules(self) -> RatingRules:
+        """Those that hold now."""
+        row = await self._store.rules()
+        return RatingRules.model_validate({name: row[name] for name in RatingRules.model_fields if name in row})
+
+    async def choose(self, rules: RatingRules, by: str) -> None:
+        """From now on these."""
+        await self._store.choose(rules.model_dump(), by)
+
+    # -- when a conversation is closed -------------------------------------------------------------------------
+
+    async def hear(self, events: Sequence[Event]) -> None:
+        """Told of what happens: plans a question for each conversation a colleague has resolved, and takes the marks
+        that came as messages. May be told twice."""
+        closed = [each for each in events if _is_closing(each)]
+        if closed and (rules := await self.rules()).on:
+            await self._store.plan([_planned(each, rules) for each in closed if _asks_on(rules, each)])
+        for each in events:
+            if each.name == "message.received" and not each.properties.get("automatic"):
+                await self._heard(each)
+
+    async def _heard(self, event: Event) -> None:
+        payload, text = str(event.properties.get("payload") or ""), str(event.properties.get("text") or "")
+        if payload.startswith(f"{KIND}:"):
+            rating_id, _, mark = payload.removeprefix(f"{KIND}:").partition(":")
+            row = await self._store.get(rating_id)
+            if row is None or row["identity_id"] != event.identity_id or mark not in {str(each) for each in SCORES}:
+                return
+            score = int(mark)
+        else:
+            found = _NUMBER.fullmatch(text)
+            if found is None or event.profile_id is None or event.identity_id is None:
+                return
+            since = event.occurred_at - NUMBER_WITHIN
+            row = await self._store.open_question(event.profile_id, event.identity_id, since)
+            score = int(found[1])
+        if row is not None:
+            await self.answer(row["_id"], score)
+            await self._closed_again(row, event)
+
+    async def _closed_again(self, rating: Document, event: Event) -> None:
+        """A mark opens no conversation: where nothing else came, it is closed again."""
+        row = await self._conversations.row(rating["conversation_id"])
+        last = (row or {}).get("last_message") or {}
+        if row and row["status"] == "open" and last.get("id") == event.properties.get("message_id"):
+            await self._actions.set_status(row["_id"], "resolved", SYSTEM)
+
+    # -- asking ------------------------------------------------------------------------------------------------
+
+    async def drain(self, limit: int = 50) -> int:
+        """Ask who is to be asked by now; how many were judged."""
+        rules = await self.rules()
+        duties = await self._store.duties.claim(["due"], self._clock(), limit=limit)
+        for duty in duties:
+            try:
+                await self._ask(duty, rules)
+            except (DuplicateKeyError, OperationFailure):  # somebody else is at it: it comes again when the lease ends
+                continue
+        return len(duties)
+
+    async def _ask(self, duty: Document, rules: RatingRules) -> None:
+        why, talk = await self._objection(duty, rules)
+        if why or talk is None:
+            await self._store.settle(duty, {"state": "skipped", "why": why or "gone"})
+            return
+        try:
+            way = await self._outbox.way(talk)
+        except Refused as refused:
+            await self._store.settle(duty, {"state": "skipped", "why": refused.code})
+            return
+        now, key = self._clock(), unique_key(KIND, duty["_id"])
+        message = await self._question(duty, talk, way, key, rules)
+        if window_objection(way.capabilities, way.identity, now, message) is not None:
+            await self._store.settle(duty, {"state": "skipped", "why": "window"})
+            return
+        request = SendRequest(
+            send_key=key, send_class="service", source=Source(KIND, duty["_id"]), profile_id=talk["profile_id"],
+            identity_id=talk["identity_id"], channel_id=talk["channel_id"], content=written(message),
+            conversation_id=talk["_id"],
+        )  # fmt: skip
+        asked = {
+            "state": "asked", "asked_at": now, "send_key": key, "profile_id": talk["profile_id"],
+            "agent_id": talk.get("assignee_id") or duty.get("agent_id"), "team_id": talk.get("team_id"),
+        }  # fmt: skip
+
+        async def work(session: Session) -> bool:
+            if not await self._store.settle(duty, asked, session):
+                return False
+            await self._outbox.request([request], session)
+            return True
+
+        if await self._database.in_transaction(work):
+            await self._doorbell.ring("deliver")
+
+    async def _objection(self, duty: Document, rules: RatingRules) -> tuple[str, Document | None]:
+        """Why this person is not asked now (empty: nothing speaks against it), and the conversation."""
+        talk = await self._conversations.row(duty["conversation_id"])
+        if talk is None:
+            return "gone", None
+        if not rules.on or (rules.channel_ids and talk["channel_id"] not in rules.channel_ids):
+            return "off", talk
+        resolved_at = talk.get("resolved_at") if talk["status"] == "resolved" else None
+        if resolved_at is None or resolved_at > duty["closed_at"]:  # open, or closed once more, which has its own row
+            return "opened_again", talk
+        if talk.get("group_id"):
+            return "group", talk
+        if not talk.get("last_inbound_at"):
+            return "never_wrote", talk
+        since = self._clock() - timedelta(days=rules.apart_days)
+        if await self._store.asked_since(talk["profile_id"], since):
+            return "asked_lately", talk
+        return "", talk
+
+    async def _question(
+        self, duty: Document, talk: Document, way: Way, key: str, rules: RatingRules
+    ) -> OutboundMessage:  # fmt: skip
+        """The question with a button for each mark; without room for five, with a link and, in a chat, the numbers."""
+        profile = await self._profiles.get(talk["profile_id"])
+        words = WORDS["zh" if profile and (profile.locale or "").startswith("zh") else "en"]
+        question = rules.question or words["question"]
+        to = Address(channel_id=talk["channel_id"], external_id=way.identity.external_id or "?")
+        buttons = tuple(Button(title=words["marks"][mark], payload=f"{KIND}:{duty['_id']}:{mark}") for mark in SCORES)
+        asked = OutboundMessage(key=key, to=to, text=question, buttons=buttons, automatic=True)
+        if not way.is_mail and way.capabilities.objection(asked) is None and way.capabilities.shows(buttons):
+            return asked
+        link = words["link"].format(url=self._links.url(ConsentLink("rate", talk["identity_id"], "", duty["_id"])))
+        parts = [question, *([] if way.is_mail else [words["number"]]), link]
+        mail = OutboundMail(subject=words["subject"]) if way.is_mail else None
+        return OutboundMessage(key=key, to=to, text="\n\n".join(parts), mail=mail, automatic=True)
+
+    # -- answers -----------------------------------------------------------------------------------------------
+
+    async def by_link(self, rating_id: str, identity_id: str) -> Document | None:
+        """What a link from a question leads to; None when it is too old or gone."""
+        row = await self._store.get(rating_id)
+        fresh = row is not None and row["identity_id"] == identity_id and "asked_at" in row
+        return row if row and fresh and row["asked_at"] > self._clock() - LINK_WITHIN else None
+
+    async def answer(self, rating_id: str, score: int, comment: str = "") -> bool:
+        """The first mark counts; words may follow once. Whether this was the first."""
+        if score not in SCORES:
+            raise ValueError("a mark lies between 1 and 5")
+        row, now = await self._store.get(rating_id), self._clock()
+        if row is None:
+            return False
+        words = (cleaned(comment, COMMENT_MAX) or "").strip() or None
+        fields: Document = {"score": score, "comment": words, "answered_at": now}
+
+        async def work(session: Session) -> bool:
+            if not await self._store.answer(rating_id, fields, session):
+                return False
+            talk = await self._conversations.row(row["conversation_id"], session)
+            if talk is not None:
+                line = _line(talk, row, score, words, now)
+                await self._conversations.change_one(talk, {"$inc": {"seq": 1}, "$set": {"updated_at": now}}, session)
+                await self._messages.insert([line], session)
+            await self._events.record([_event(row, score, words, now)], session)
+            return True
+
+        first = bool(await self._database.in_transaction(work))
+        if not first and words:
+            await self._store.comment(rating_id, words)
+        if first:
+            data = {"conversation_id": row["conversation_id"]}
+            await self._feed.append([Notice("conversation.updated", data, row["channel_id"])])
+            await self._doorbell.ring("react")
+        return first
+
+
+def _is_closing(event: Event) -> bool:
+    told, name = event.properties, event.name
+    return name == "conversation.status_changed" and told.get("to") == "resolved" and told.get("by_type") == "agent"
+
+
+def _asks_on(rules: RatingRules, event: Event) -> bool:
+    return not rules.channel_ids or event.channel_id in rules.channel_ids
+
+
+def _planned(event: Event, rules: RatingRules) -> Document:
+    return {
+        "_id": new_id("rat"), "key": unique_key(KIND, event.conversation_id, event.occurred_at.isoformat()),
+        "state": "due", "due_at": event.occurred_at + timedelta(minutes=rules.delay_min), "attempts": 0, "fence": 0,
+        "conversation_id": event.conversation_id, "closed_at": event.occurred_at, "profile_id": event.profile_id,
+        "identity_id": event.identity_id, "channel_id": event.channel_id, "agent_id": event.properties.get("by"),
+    }  # fmt: skip
+
+
+def _line(talk: Document, row: Document, score: int, comment: str | None, now: datetime) -> Document:
+    return system_row(
+        talk, "rated", {"score": score, "comment": comment}, at=now, seq=talk["seq"] + 1, author=SYSTEM.as_author(),
+        dedupe=f"{KIND}:{row['_id']}",
+    )  # fmt: skip
+
+
+def _event(row: Document, score: int, comment: str | None, now: datetime) -> NewEvent:
+    properties = {
+        "rating": score, "comment": comment, "rating_id": row["_id"], "agent_id": row.get("agent_id"),
+        "team_id": row.get("team_id"), "conversation_id": row["conversation_id"],
+    }  # fmt: skip
+    return NewEvent(
+        name="csat.submitted", dedupe=f"csat.submitted:{row['_id']}", occurred_at=now, profile_id=row["profile_id"],
+        identity_id=row["identity_id"], channel_id=row["channel_id"], conversation_id=row["conversation_id"],
+        properties={name: value for name, value in properties.items() if value is not None},
+    )  # fmt: skip

@@ -1,0 +1,68 @@
+"""The public page of a rating, and what the house sees of it; without a script."""
+
+import aiohttp
+
+from base.clock import now
+from profiles.consent_links import ConsentLink
+from tests.desk.conftest import Desk
+from tests.desk.world import channel, wrote
+
+HERE = "/settings/ratings"
+
+
+async def asked(desk: Desk, who: str) -> tuple[str, str]:
+    """A person who was asked: the conversation, and the path of the link."""
+    account = await channel(desk.runtime, name=f"Shop of {who}")
+    talk = await wrote(desk.runtime, account, who)
+    rating = {
+        "_id": "rat_" + talk.id.removeprefix("cnv_"), "key": who, "state": "asked", "asked_at": now(),
+        "conversation_id": talk.id, "profile_id": talk.profile_id, "identity_id": talk.identity_id,
+        "channel_id": account.id,
+    }  # fmt: skip
+    await desk.runtime.rating_rows.plan([rating])
+    link = ConsentLink("rate", talk.identity_id, "", rating["_id"])
+    return talk.id, f"/r/{desk.runtime.consent_links.token(link)}"
+
+
+async def test_a_mark_is_given_once_and_words_follow(desk: Desk) -> None:
+    talk_id, path = await asked(desk, "grace")
+    async with aiohttp.ClientSession(desk.url) as client:
+        seen = await (await client.get(path)).text()
+        assert 'data-testid="rate"' in seen and "How did we do?" in seen
+        zh = await (await client.get(f"{path}?lang=zh_CN")).text()
+        assert 'lang="zh' in zh
+        assert (await client.post(path, data={"score": "9"})).status == 422
+        for score in ("2", "5"):
+            answer = await client.post(path, data={"score": score}, allow_redirects=False)
+            assert answer.status == 303
+        thanks = await (await client.get(path)).text()
+        assert "2 of 5" in thanks and 'data-testid="words"' in thanks
+        await client.post(path, data={"comment": "<b>Slow</b>"})
+        assert (await client.get("/r/" + "A" * 60)).status == 404
+    agent = await desk.person("agent", name="Bo Agent")
+    page = await agent.page(HERE)
+    assert "&lt;b&gt;Slow&lt;/b&gt;" in page and f"/inbox/{talk_id}" in page
+    assert "a rating of 2 out of 5" in await agent.page(f"/inbox/{talk_id}")
+
+
+async def test_the_rules_are_for_administrators_and_faults_are_said(desk: Desk) -> None:
+    admin, agent = await desk.person("admin", name="Ada Admin"), await desk.person("agent", name="Bo Agent")
+    form = {"on": "1", "delay_min": "30", "apart_days": "7", "question": "Were we <i>good</i>?"}
+    await agent.post(HERE, 403, **form)
+    assert "Choose whether and when" in await admin.post(HERE, 422, **{**form, "delay_min": "-1"})
+    await admin.post(HERE, 303, **form)
+    rules = await desk.runtime.ratings.rules()
+    assert rules.on and rules.delay_min == 30
+    page = await admin.page(HERE)
+    assert "Were we &lt;i&gt;good&lt;/i&gt;?" in page
+    assert 'data-testid="save"' not in await agent.page(HERE)
+
+
+async def test_who_sees_some_channels_sees_their_ratings(desk: Desk) -> None:
+    talk_id, path = await asked(desk, "hidden")
+    async with aiohttp.ClientSession(desk.url) as client:
+        await client.post(path, data={"score": "1", "comment": "Only for them"})
+    other = await channel(desk.runtime, name="Another")
+    agent = await desk.person("agent", channels=[other.id], name="Cy Agent")
+    page = await agent.page(HERE)
+    assert "Only for them" not in page and talk_id not in page

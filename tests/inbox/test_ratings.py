@@ -1,0 +1,200 @@
+"""Ratings: asked once per closed conversation, within the window, and answered once."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from channels.vocabulary import Postback
+from inbox.models import Actor
+from inbox.ratings import RatingRules, Ratings
+from inbox.store import RatingFilter, RatingStore
+from profiles.consent_links import ConsentLinks
+from profiles.events import Event
+from tests.dying import Dying
+from tests.inbox.conftest import ADAPTERS, AGENT, House
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+LINKS = ConsentLinks([b"test"], "https://shop.example")
+
+
+def ratings_of(house: House) -> Ratings:
+    inbox = house.inbox
+    return Ratings(
+        house.database, inbox.ratings, inbox.conversations, inbox.messages, house.profiles, inbox.outbox, inbox.actions,
+        house.events, LINKS, house.feed, house.doorbell, house.clock,
+    )  # fmt: skip
+
+
+async def happened(house: House, *names: str) -> list[Event]:
+    rows = await house.database.collection("events").find({"name": {"$in": list(names)}}).to_list(None)
+    return [Event.model_validate(row) for row in rows]
+
+
+async def heard(house: House, ratings: Ratings) -> None:
+    await ratings.hear(await happened(house, "conversation.status_changed", "message.received"))
+
+
+async def due(house: House) -> None:
+    rows = house.database.collection("ratings")
+    await rows.update_many({"state": "due", "due_at": {"$lte": house.clock()}}, {"$set": {"due_at": LONG_AGO}})
+
+
+async def closed(house: House, ratings: Ratings, who: str = "anna", provider: str = "scripted", **rules: Any) -> Any:
+    """A conversation that a colleague has resolved, once the question is due."""
+    await ratings.choose(RatingRules.model_validate({"on": True, **rules}), "usr_1")
+    channel_id = next(
+        (each.id for each in await house.channels.list() if each.provider == provider), None
+    ) or await house.channel(provider)
+    talk = await house.conversation(channel_id, who, provider)
+    await house.inbox.actions.set_status(talk.id, "resolved", AGENT)
+    await heard(house, ratings)
+    house.clock.ahead = timedelta(minutes=11)
+    await due(house)
+    return talk
+
+
+async def states(house: House) -> list[tuple[str, str | None]]:
+    rows = await house.database.collection("ratings").find({}).sort("_id").to_list(None)
+    return [(row["state"], row.get("why")) for row in rows]
+
+
+async def test_a_closed_conversation_is_asked_about_once_by_two_workers(house: House, second_house: House) -> None:
+    ratings, others = ratings_of(house), ratings_of(second_house)
+    talk = await closed(house, ratings)
+    await heard(second_house, others)  # told twice
+    await asyncio.gather(*(each.drain() for each in (ratings, others) for _ in range(4)))
+    assert await states(house) == [("asked", None)]
+    await house.all_due()
+    await house.deliver_all()
+    (call,) = house.adapter().calls
+    assert "https://shop.example/r/" in (call.text or "") and "1 (bad)" in (call.text or "")
+    line = (await house.inbox.messages.raw({"direction": "out"}))[0]
+    assert line["conversation_id"] == talk.id
+    now = await house.inbox.conversations.get(talk.id)
+    assert now is not None and now.status == "resolved"
+
+
+async def test_it_dies_anywhere_and_asks_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    ratings, dying = ratings_of(house), Dying(monkeypatch)
+    for at in range(1, 30):
+        died = False
+        for after in (False, True):
+            house.clock.ahead = timedelta()
+            talk = await closed(house, ratings, f"p{at}{after}")
+            died = await dying.on(at, after, ratings.drain)
+            await house.database.collection("ratings").update_many({"state": "due"}, {"$set": {"due_at": LONG_AGO}})
+            await ratings.drain()
+            sends = await house.inbox.sends.raw({"conversation_id": talk.id, "source.kind": "rating"})
+            assert len(sends) == 1, (at, after)
+        if not died:
+            return
+    raise AssertionError("asking writes more often than that")
+
+
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [("opened", "opened_again"), ("window", "window"), ("lately", "asked_lately"), ("off", "off")],
+)
+async def test_who_is_not_asked(house: House, what: str, why: str) -> None:
+    ratings = ratings_of(house)
+    provider = "windowed" if what == "window" else "scripted"
+    talk = await closed(house, ratings, provider=provider, delay_min=5)
+    if what == "opened":
+        await house.inbox.actions.set_status(talk.id, "open", AGENT)
+    if what == "window":
+        house.clock.ahead = timedelta(hours=25)
+    if what == "off":
+        await ratings.choose(RatingRules(), "usr_1")
+    if what == "lately":
+        await ratings.drain()
+        await house.inbox.receiver.receive([house.arrival(talk.channel_id, "anna", "again")])
+        await house.inbox.actions.set_status(talk.id, "resolved", AGENT)
+        await heard(house, ratings)
+        house.clock.ahead = timedelta(days=3)
+        await due(house)
+    await ratings.drain()
+    assert (await states(house))[-1] == ("skipped", why)
+
+
+async def test_machines_and_other_channels_close_without_a_question(house: House) -> None:
+    ratings = ratings_of(house)
+    talk = await house.conversation(await house.channel(), "anna")
+    await ratings.choose(RatingRules(on=True, channel_ids=["chn_" + "0" * 26]), "usr_1")
+    await house.inbox.actions.set_status(talk.id, "resolved", AGENT)
+    await heard(house, ratings)
+    await ratings.choose(RatingRules(on=True), "usr_1")
+    await house.inbox.actions.set_status(talk.id, "open", AGENT)
+    await house.inbox.actions.set_status(talk.id, "resolved", Actor(None, None, "system"))
+    events = await happened(house, "conversation.status_changed")
+    await ratings.hear([each for each in events if each.properties["by_type"] == "system"])
+    assert await states(house) == []
+
+
+async def test_a_number_is_the_answer_and_opens_nothing(house: House) -> None:
+    ratings = ratings_of(house)
+    talk = await closed(house, ratings)
+    await ratings.drain()
+    await house.inbox.receiver.receive([house.arrival(talk.channel_id, "anna", "mark", " 4 ")])
+    await heard(house, ratings)
+    await heard(house, ratings)
+    (row,) = (await house.inbox.ratings.page(RatingFilter(channels=[talk.channel_id]))).data
+    assert row["score"] == 4 and row["agent_id"] == AGENT.id
+    (event,) = await house.events.find(talk.profile_id, ["csat.submitted"])
+    assert event.properties["rating"] == 4
+    after = await house.inbox.conversations.get(talk.id)
+    assert after is not None and after.status == "resolved"
+    lines = [row["system"]["code"] for row in await house.inbox.messages.raw({"direction": "system"})]
+    assert lines.count("rated") == 1
+    assert (await house.inbox.ratings.page(RatingFilter(channels=[]))).data == []
+    assert await house.inbox.ratings.counts(RatingFilter(), LONG_AGO) == {5: 0, 4: 1, 3: 0, 2: 0, 1: 0}
+
+
+async def test_words_after_the_question_are_a_message_like_any(house: House) -> None:
+    ratings = ratings_of(house)
+    talk = await closed(house, ratings)
+    await ratings.drain()
+    await house.inbox.receiver.receive([house.arrival(talk.channel_id, "anna", "m2", "5 teapots, please")])
+    await heard(house, ratings)
+    after = await house.inbox.conversations.get(talk.id)
+    assert after is not None and after.status == "open"
+    assert await states(house) == [("asked", None)]
+
+
+async def test_where_there_is_room_there_are_buttons_and_only_the_asked_may_press(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roomy = ADAPTERS["scripted"].capabilities.model_copy(update={"buttons": 5})
+    monkeypatch.setattr(type(house.adapter()), "capabilities", roomy)
+    ratings = ratings_of(house)
+    talk = await closed(house, ratings)
+    await ratings.drain()
+    await house.all_due()
+    await house.deliver_all()
+    (call,) = house.adapter().calls
+    assert len(call.buttons) == 5 and "https" not in (call.text or "")
+    pressed = call.buttons[0].payload or ""
+    for who, key in (("eve", "e1"), ("anna", "a1")):
+        press = house.arrival(talk.channel_id, who, key, "5", postback=Postback(payload=pressed))
+        await house.inbox.receiver.receive([press])
+        await heard(house, ratings)
+        assert await states(house) == [("answered" if who == "anna" else "asked", None)]
+
+
+async def test_the_first_mark_counts_and_words_may_follow_once(house: House, second_house: House) -> None:
+    ratings, others = ratings_of(house), ratings_of(second_house)
+    talk = await closed(house, ratings)
+    await ratings.drain()
+    (row,) = await house.database.collection("ratings").find({}).to_list(None)
+    firsts = await asyncio.gather(*(each.answer(row["_id"], mark) for each in (ratings, others) for mark in (1, 5)))
+    assert sorted(firsts) == [False, False, False, True]
+    await ratings.answer(row["_id"], 3, " Late, but kind \x00")
+    await ratings.answer(row["_id"], 3, "And more")
+    fresh = await RatingStore(house.database).get(row["_id"])
+    assert fresh is not None and fresh["score"] in (1, 5) and fresh["comment"] == "Late, but kind"
+    assert (await house.event_names())["csat.submitted"] == 1
+    assert await ratings.by_link(row["_id"], talk.identity_id) is not None
+    assert await ratings.by_link(row["_id"], "idn_other") is None
+    house.clock.ahead = timedelta(days=40)
+    assert await ratings.by_link(row["_id"], talk.identity_id) is None
