@@ -28,7 +28,7 @@ from desk.pages.customer import customer_view, owner_name
 from desk.pages.effects import tier_names
 from desk.pages.faces import Faces
 from desk.pages.inbox_address import BUILT_IN, Asked
-from desk.pages.inbox_head import Known, Tallies, ViewTools, list_view, saved_of, tabs_of
+from desk.pages.inbox_head import Known, Tallies, ViewTools, list_view, orders_of, saved_of, tabs_of
 from desk.pages.inbox_lines import Scene, is_planned, lines_of
 from desk.pages.inbox_rows import PRIORITIES, STATUS_LABELS, name_of, open_view, row_of
 from desk.pages.mails import mail_response
@@ -36,7 +36,7 @@ from desk.pages.panels import Opened
 from desk.pages.profile_follow_up import follow_up_panel
 from desk.pages.profile_notes import pinned_panel
 from desk.pages.reads import faces_of, journey_names, order_rows, people, run_briefs, together
-from desk.pages.sla_clock import due_clock
+from desk.pages.sla_clock import due_clock, due_order, is_due
 from desk.pages.standing_words import all_stand
 from desk.pages.terms import Words
 from desk.render import formats_of, page
@@ -244,7 +244,8 @@ async def _list_part(request: web.Request, asked: Asked | None = None) -> dict[s
     asked = asked or await asked_for(request)
     found, faces, saved = await asyncio.gather(
         runtime.finding.page(
-            asked.condition(principal.id, principal.channels), limit=ROWS, cursor=request.query.get("cursor")
+            asked.condition(principal.id, principal.channels), sort="sla" if asked.due else "last_activity", limit=ROWS,
+            cursor=request.query.get("cursor"),
         ),
         faces_of(runtime),
         saved_views(request),
@@ -255,6 +256,8 @@ async def _list_part(request: web.Request, asked: Asked | None = None) -> dict[s
     shaped = await _shaped(request, asked, found.data, faces)
     more = f"/inbox?{asked.query(cursor=found.next_cursor)}" if found.next_cursor else ""
     view = list_view(asked, formats, tallies, known, faces, saved, _tools(request, asked))
+    if asked.due or (await runtime.sla_clocks.terms()).policies:
+        view = replace(view, orders=orders_of(asked, formats))
     selecting = principal.may("agent") and request.query.get("select") == "1"
     wanted = asked.condition(principal.id, principal.channels)
     may_take_next = asked.view == "unassigned" and principal.user is not None and principal.may("agent")
@@ -312,7 +315,10 @@ async def _shaped(
     terms = await runtime.sla_clocks.terms()
     found = [shown_talk(reading(request), each) for each in found]
     rows = [(row_of(each, asked, faces, names, principal.id, formats), each) for each in found]
-    return [replace(row, draft=row.id in begun, clock=due_clock(each, terms, formats)) for row, each in rows]
+    shown = [replace(row, draft=row.id in begun, clock=due_clock(each, terms, formats)) for row, each in rows]
+    if not asked.due:
+        return shown
+    return [replace(row, order=due_order(each)) for row, each in zip(shown, found, strict=True) if is_due(each)]
 
 
 async def _stage_part(request: web.Request, found: Conversation, fault: Fault | None = None) -> dict[str, Any]:

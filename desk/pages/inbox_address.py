@@ -36,6 +36,8 @@ class Asked:
     view: str = "mine"
     filter: ViewFilter = OPEN
     saved: SavedView | None = None
+    #: What was promised and is due first stands first; what is promised to nobody is left out.
+    due: bool = False
 
     @classmethod
     def of(cls, query: Mapping[str, str], default_view: str = "mine", saved: SavedView | None = None) -> Asked:
@@ -46,7 +48,8 @@ class Asked:
         base = saved.filter if saved and view == saved.id else OPEN
         start = {} if query.get(WHOLE) else said_in(base)
         given = {name: values for name in NAMES if (values := _values(query, name)) and _fits(name, values)}
-        return cls(view, filter_of({**start, **given}), saved if saved and view == saved.id else None)
+        own = saved if saved and view == saved.id else None
+        return cls(view, filter_of({**start, **given}), own, query.get("order") == "due")
 
     @property
     def q(self) -> str:
@@ -77,6 +80,7 @@ class Asked:
         """What an address says that leads here, or to the same with changes. What is usual is left out. A saved view is
         come to and left without anything that narrows it."""
         view, cursor = str(changes.pop("view", self.view)), changes.pop("cursor", None)
+        order = changes.pop("order", "due" if self.due else None)
         if view != self.view and (self.saved or view not in BUILT_IN):
             return [("view", view)]
         values = dict(self.said)
@@ -88,7 +92,7 @@ class Asked:
             (name, each) for name in NAMES if whole or values.get(name) != base.get(name)
             for each in values.get(name, ())
         ]  # fmt: skip
-        end = [("cursor", str(cursor))] if cursor else []
+        end = [(name, str(value)) for name, value in (("order", order), ("cursor", cursor)) if value]
         return [("view", view), *([(WHOLE, "1")] if whole else []), *said, *end]
 
     def query(self, **changes: str | Iterable[str] | None) -> str:

@@ -108,6 +108,16 @@ class ListView:
     empty_text: str
     empty_href: str = ""
     empty_label: str = ""
+    #: How it may be ordered; nothing where nothing is promised.
+    orders: tuple[Choice, ...] = ()
+
+
+def orders_of(asked: Asked, formats: Formats) -> tuple[Choice, ...]:
+    """The orders a list may stand in."""
+    return (
+        Choice("", formats.text(N_("Latest first")), f"/inbox?{asked.query(order=None)}", not asked.due, "clock"),
+        Choice("due", formats.text(N_("Due first")), f"/inbox?{asked.query(order='due')}", asked.due, "flag"),
+    )
 
 
 @dataclass(frozen=True)

@@ -56,3 +56,14 @@ def _running(clock: SlaClock, policy_id: str | None, terms: Terms, formats: Form
     left = formats.span(hours.worked(now, due_at).total_seconds())
     level = 2 if clock.soon_at is not None and clock.soon_at <= now else 1
     return DueClock(_(N_("%(time)s left"), {"time": left}), _(N_("%(what)s is due %(when)s"), given), level, is_answer)
+
+
+def is_due(conversation: Conversation) -> bool:
+    """Whether anything promised has an end."""
+    return conversation.sla is not None and conversation.sla.due_at is not None
+
+
+def due_order(conversation: Conversation) -> str:
+    """A text that sorts before another when what was promised is due later: the live list puts the greatest first."""
+    due_at = conversation.sla.due_at if conversation.sla else None
+    return f"{10**15 - int(due_at.timestamp() * 1000):016}" if due_at else ""

@@ -96,5 +96,11 @@ async def test_rows_and_heads_show_the_time_that_is_left(desk: Desk) -> None:
     assert "First answer was due" in found["late"] and "40m late" in found["late"] and "due-3" in found["late"]
     assert "15m left" in found["soon"] or "14m left" in found["soon"]
     assert 'data-testid="due"' in found["fresh"] and found["fresh"].count('data-testid="row-due"') == 3
-    await admin.post(f"/inbox/{talk.id}/status", 303, status="pending")
+    listed = await admin.page(f"/inbox?view=all&channel={account.id}&order=due")
+    assert [listed.index(f">{who}<") for who in ("late", "soon", "fresh")] == sorted(
+        listed.index(f">{who}<") for who in ("late", "soon", "fresh")
+    )
+    assert 'data-testid="order-due"' in listed and "order=due" in listed
+    await admin.post(f"/inbox/{talk.id}/change", 303, status="pending")
+    assert listed.count('data-testid="conversation-row"') == 3
     assert "Paused" in await admin.page(f"/inbox/{talk.id}?view=all&channel={account.id}")

@@ -14,7 +14,8 @@ from inbox.hours.models import HoursInput
 from inbox.models import Actor, ReplyInput
 from inbox.sla.clock import reckoned
 from inbox.sla.models import PolicyInput
-from inbox.store import ConversationFilter, WatchStore
+from inbox.store import WatchStore
+from inbox.view_filter import ConversationFilter
 from tests.dying import Dying
 from tests.inbox.conftest import AGENT, House
 
@@ -215,7 +216,7 @@ async def test_facts_that_die_anywhere_leave_clock_and_watch_as_one(
     await promise(house)
     channel_id, dying = await house.channel(), Dying(monkeypatch)
     talk = await house.conversation(channel_id, "anna")
-    for at in range(1, 20):
+    for at in range(1, 40):
         alive = []
         for after in (False, True):
             key = f"{at}{after}"
