@@ -223,7 +223,10 @@ def _title(asked: Asked, formats: Formats) -> str:
     if asked.saved is not None:
         return asked.saved.name
     statuses = asked.said.get("status", ())
-    return formats.text(STATUS_LABELS[statuses[0]] if len(statuses) == 1 else N_("Conversations"))
+    if not statuses:
+        return formats.text(N_("Any state"))
+    more = f" +{len(statuses) - 1}" if len(statuses) > 1 else ""
+    return formats.text(STATUS_LABELS[statuses[0]]) + more
 
 
 def _empty(asked: Asked, has_channels: bool, formats: Formats) -> tuple[str, str, str, str]:

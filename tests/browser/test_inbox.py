@@ -118,6 +118,47 @@ async def test_the_inbox_is_worked_by_keyboard_alone(
     await expect(page.get_by_role("dialog")).not_to_be_visible()
 
 
+async def test_the_list_is_narrowed_saved_and_found_again_by_keyboard_alone(
+    windows: Windows, colleagues: Colleagues, world: World, begun: Begin
+) -> None:
+    one, other = await begun("Palette Pam", "茶壶在哪里？我等了三天"), await begun("Palette Pia", "Thanks!")
+    await world.api.call("PATCH", f"/conversations/{one.row['id']}", {"priority": "urgent", "labels": ["late"]})
+    page = await windows.open(colleagues.bo)
+    await page.goto("/inbox?view=all")
+    await live(page)
+    await page.keyboard.press("f")
+    await page.get_by_label("Urgent").check()
+    await page.keyboard.press("Enter")
+    rows = page.get_by_test_id("conversation-row")
+    await expect(rows).to_have_count(1)
+    await expect(rows.get_by_test_id("row-label")).to_have_text(["late"])
+    await page.keyboard.press("f")
+    await page.get_by_label("Save as a view").fill("Burning now")
+    await page.keyboard.press("Enter")
+    await expect(page).to_have_url(re.compile("view=viw_"))
+    await page.goto(f"{other.path}?view=all")
+    await page.keyboard.press("Control+k")
+    await page.keyboard.type("burning")
+    await page.keyboard.press("Enter")
+    await expect(page).to_have_url(re.compile("view=viw_"))
+    await expect(rows).to_have_count(1)
+
+    # The palette does what the page can do, and searches for the rest.
+    await page.goto(f"{other.path}?view=all")
+    await page.keyboard.press("Control+k")
+    await page.keyboard.type("resolve")
+    await page.keyboard.press("Enter")
+    await eventually(lambda: _is_resolved(world, other.row["id"]), "the other one is resolved")
+    await page.keyboard.press("Control+k")
+    await page.keyboard.type("茶壶")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("found-message").filter(has_text="Palette Pam")).to_have_count(1)
+
+
+async def _is_resolved(world: World, conversation_id: str) -> bool:
+    return bool((await world.api.get(f"/conversations/{conversation_id}"))["status"] == "resolved")
+
+
 async def test_an_agent_answers_without_any_script(
     windows: Windows, colleagues: Colleagues, world: World, begun: Begin
 ) -> None:

@@ -1,6 +1,7 @@
 // What every page does: menus, copying, ages, themes, shortcuts; then the module of the page itself.
 import { ask, toast } from "./ask.js";
 import { on } from "./live.js";
+import "./palette.js";
 import { age, word } from "./words.js";
 
 // Menus close when something else is clicked, on Escape, and when another one opens.
