@@ -10,15 +10,15 @@ from zoneinfo import ZoneInfo
 
 from base.clock import Clock
 from base.metrics import TALLIES_OFF
-from base.mongo import Database, ExecutionTimeout, Session
+from base.mongo import Database, Document, ExecutionTimeout, Session
 from inbox.signs import folded, key_of, own_key
 from inbox.store import MarkStore, ViewStore, ViewTallyStore
 from inbox.view_filter import ViewFilter
 
 log = logging.getLogger(__name__)
 
-#: Marks counted in at once, and those that a reader counts in for themselves.
-BATCH, READ_ALONG = 500, 200
+#: Rows of marks counted in at once, and those that a reader counts in for themselves.
+BATCH, READ_ALONG = 50, 40
 #: Views counted for the first time in one turn.
 BUILDS = 20
 #: Hours of the night in which counts are compared.
@@ -56,7 +56,8 @@ class Counting:
         keys = {name: key for name, key in keys.items() if key in kept}
         places = [place for key in keys.values() for place in (key, own_key(key, user_id))]
         found = await self._tallies.of(places, channels) if places else {}
-        recent = folded(await self._marks.first(READ_ALONG), {key: views[name] for name, key in keys.items()})
+        waiting = _marks_of(await self._marks.first(READ_ALONG))
+        recent = folded(waiting, {key: views[name] for name, key in keys.items()})
         for (place, channel_id), by in recent.items():
             if place in found and (channels is None or channel_id in channels):
                 found[place] += by
@@ -89,21 +90,21 @@ class Counting:
         return {key_of(name, view): view for name, view in views.items() if view.of_rows}
 
     async def _fold(self) -> int:
-        """Count some marks in; how many."""
+        """Count some marks in; how many rows of them."""
         if not await self._marks.first(1):
             return 0
 
         async def work(session: Session) -> int:
             keys = await self._tallies.lock(session)
             wanted = await self._wanted(session)
-            marks = await self._marks.first(BATCH, session)
+            rows = await self._marks.first(BATCH, session)
             kept = {key: wanted[key] for key in keys if key in wanted}
             if len(kept) < len(keys):  # what nobody has any more is not counted on
                 await self._tallies.keep(kept, session)
                 await self._tallies.forget(keys - kept.keys(), session)
-            await self._tallies.add(folded(marks, kept), session)
-            await self._marks.remove(marks, session)
-            return len(marks)
+            await self._tallies.add(folded(_marks_of(rows), kept), session)
+            await self._marks.remove(rows, session)
+            return len(rows)
 
         done: int = await self._database.in_transaction(work)
         return done
@@ -142,8 +143,12 @@ class Counting:
     async def _set(self, key: str, view: ViewFilter, session: Session) -> dict[tuple[str, str], int]:
         """Write what there is less what waits in marks; what was written."""
         counts = Counter(await self._tallies.counted(key, view, session))
-        counts.subtract(folded(await self._marks.first(None, session), {key: view}))
+        counts.subtract(folded(_marks_of(await self._marks.first(None, session)), {key: view}))
         fresh = {at: count for at, count in counts.items() if count}
         await self._tallies.forget([key], session)
         await self._tallies.add(fresh, session)
         return fresh
+
+
+def _marks_of(rows: Sequence[Document]) -> list[Document]:
+    return [mark for row in rows for mark in row["marks"]]

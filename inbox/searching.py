@@ -16,8 +16,8 @@ from inbox.models import Message, message_of
 from inbox.store import MessageStore, WordStore
 from inbox.words import asked_words, is_found, says, snippet, text_of, words_in
 
-#: Messages read in one transaction, and those of the past that wait at once.
-BATCH = 200
+#: Rows of messages that are read in one transaction, and messages of the past that are named in one row.
+BATCH, PAST = 10, 200
 #: Messages looked at for one page of a question, and how often more are fetched.
 AT_ONCE, TRIPS = 60, 5
 
@@ -56,11 +56,11 @@ class Searching:
         return found[:limit]
 
     async def read(self, limit: int = BATCH) -> int:
-        """Read messages that are new or have changed; how many were named. Several may do it at once."""
+        """Read messages that are new or have changed; how many rows named them. Several may do it at once."""
 
         async def work(session: Session) -> tuple[list[Document], list[str]]:
             due = await self._words.due(self._clock(), limit, session)
-            ids = {each["message_id"] for each in due}
+            ids = {message_id for each in due for message_id in each["message_ids"]}
             held = await self._words.messages(ids, session)
             kept = {key: words for key, row in held.items() if is_found(row) and (words := words_in(text_of(row)))}
             await self._words.write([_row(held[key], words) for key, words in kept.items()], session)
@@ -86,11 +86,11 @@ class Searching:
         state = await self._words.past()
         if state["done"] or len(await self._words.due(self._clock(), BATCH)) >= BATCH:
             return 0
-        ids = await self._words.earlier(state["after"], BATCH)
+        ids = await self._words.earlier(state["after"], PAST)
 
         async def work(session: Session) -> int:
             last = ids[-1] if ids else state["after"]
-            if not await self._words.went_on(state, last, len(ids) < BATCH, session):
+            if not await self._words.went_on(state, last, len(ids) < PAST, session):
                 return 0
             await self._words.want(ids, self._clock(), session)
             return len(ids)

@@ -21,25 +21,25 @@ INDEXES: Indexes = {
 
 
 class MarkStore:
-    """Rows are `{_id, before, after}` with signs (`inbox.signs`), written in the transaction of what they tell of."""
+    """Rows are `{_id, marks: [{before, after}]}` with signs (`inbox.signs`), all of one transaction, written in it."""
 
     def __init__(self, database: Database) -> None:
         self._rows = database.collection("view_marks")
 
     async def add(self, marks: Iterable[Document | None], session: Session) -> None:
         """Leave marks; those that are None are none."""
-        rows = [{"_id": new_id("log"), **mark} for mark in marks if mark is not None]
-        if rows:
-            await self._rows.insert_many(rows, ordered=False, session=session)
+        left = [mark for mark in marks if mark is not None]
+        if left:
+            await self._rows.insert_one({"_id": new_id("log"), "marks": left}, session=session)
 
     async def first(self, limit: int | None = None, session: Session | None = None) -> list[Document]:
-        """The oldest marks, or all of them."""
+        """The oldest rows, or all of them."""
         found = self._rows.find({}, session=session).sort("_id", ASCENDING)
         return await whole(found.limit(limit) if limit else found)
 
-    async def remove(self, marks: Sequence[Document], session: Session) -> None:
+    async def remove(self, rows: Sequence[Document], session: Session) -> None:
         """They are counted in."""
-        await self._rows.delete_many({"_id": {"$in": [each["_id"] for each in marks]}}, hint=BY_ID, session=session)
+        await self._rows.delete_many({"_id": {"$in": [each["_id"] for each in rows]}}, hint=BY_ID, session=session)
 
 
 class ViewTallyStore:

@@ -26,7 +26,7 @@ INDEXES: Indexes = {
 
 class WordStore:
     """Rows of `message_words` are `{_id: msg_, conversation_id, channel_id, profile_id, identity_id, at, words}`; of
-    `words_due` `{_id, message_id, due_at}`: that message is to be read anew."""
+    `words_due` `{_id, message_ids, due_at}`: these messages, written together, are to be read anew."""
 
     def __init__(self, database: Database) -> None:
         self._rows = database.collection("message_words")
@@ -37,9 +37,9 @@ class WordStore:
 
     async def want(self, message_ids: Iterable[str], at: datetime, session: Session | None = None) -> None:
         """These messages are to be read, from that time on."""
-        rows = [{"_id": new_id("log"), "message_id": each, "due_at": at} for each in message_ids]
-        if rows:
-            await self._due.insert_many(rows, ordered=False, session=session)
+        ids = list(message_ids)
+        if ids:
+            await self._due.insert_one({"_id": new_id("log"), "message_ids": ids, "due_at": at}, session=session)
 
     async def due(self, now: datetime, limit: int, session: Session | None = None) -> list[Document]:
         """What is to be read now, the longest waiting first."""

@@ -152,6 +152,7 @@ async def test_two_houses_count_in_side_by_side(house: House) -> None:
 
     for turn in range(3):
         await asyncio.gather(write(turn), *(counting(house).keep() for _ in range(3)), write(turn + 10))
+    await asyncio.gather(counting(house).keep(), counting(house).keep())
     await must_be_right(house, views, channels)
     assert not await MarkStore(house.database).first(1) and await compared(house) == 0
 
@@ -181,7 +182,7 @@ async def test_a_writer_that_dies_leaves_no_mark_without_its_write(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     channel = await house.channel()
-    dying = Dying(monkeypatch, ("update_one", "bulk_write", "insert_many", "find_one_and_update"))
+    dying = Dying(monkeypatch, ("update_one", "bulk_write", "insert_one", "insert_many", "find_one_and_update"))
     views = await saved(house)
     for at in range(1, 30):
         talk = await house.conversation(channel, f"d{at}")

@@ -9,7 +9,7 @@ import pytest
 from base.errors import TooSlow
 from channels.vocabulary import Address, MessageDeleted, MessageEdited
 from inbox.models import Actor, ReplyInput
-from inbox.searching import BATCH, Searching
+from inbox.searching import Searching
 from inbox.store import MessageStore, WordStore
 from inbox.store.words import ASK_MS
 from tests.dying import Dying
@@ -113,17 +113,17 @@ async def test_who_is_erased_while_their_words_are_read_leaves_none(
 
 async def test_the_past_is_read_bit_by_bit(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     channel = await house.channel()
-    monkeypatch.setattr("inbox.searching.BATCH", 7)
+    monkeypatch.setattr("inbox.searching.PAST", 7)
     await said(house, channel, *(f"Old words number{n}" for n in range(20)))
     await house.database.collection("words_due").delete_many({})  # written by a version without a search
     assert await texts(house, "number3") == []
-    dying = Dying(monkeypatch, ("update_one", "insert_many"))
+    dying = Dying(monkeypatch, ("update_one", "insert_one"))
     for at in range(1, 10):
         await dying.on(at % 3 + 1, at % 2 == 0, house.inbox.searching.read_past)
         await house.inbox.searching.keep()
     while await house.inbox.searching.read_past():
         await house.inbox.searching.keep()
-    assert len(await texts(house, "old words")) == 20 and BATCH == 200
+    assert len(await texts(house, "old words")) == 20
     assert (await WordStore(house.database).past())["done"] and await house.inbox.searching.read_past() == 0
 
 
