@@ -52,6 +52,8 @@ class Finding:
         rows = [each for each in found if belongs(each.model_dump(exclude_none=True), wanted.view, wanted.me)]
         if wanted.channels is not None:
             rows = [each for each in rows if each.channel_id in wanted.channels]
+        if wanted.ids is not None:
+            rows = [each for each in rows if each.id in wanted.ids]
         return await self._fitting(rows, wanted.view.person)
 
     async def _fitting(self, found: Sequence[Conversation], person: PersonFilter) -> list[Conversation]:

@@ -132,6 +132,7 @@ class Outbox:
     async def reply(
         self, conversation_id: str, agent: Actor, reply: ReplyInput, client_key: str, *, undo_s: int = 0,
         clears_draft: bool = False, retry_of: str | None = None, exactly: bool = False,
+        mentions: Sequence[str] = (),
     ) -> Message:  # fmt: skip
         """Write an agent's line: message, send and conversation in one transaction.
 
@@ -141,6 +142,7 @@ class Outbox:
 
         `undo_s`: seconds in which it can be taken back (`inbox.afterthoughts`); less where the reply window closes
         before. `clears_draft`: what the agent had begun here is this line. `retry_of`: the failed line it repeats.
+        `mentions`: colleagues whom a note calls.
         `exactly`: on this channel, also where others that were merged into it were heard from later.
         """
         _require_content(reply)
@@ -150,7 +152,8 @@ class Outbox:
             if earlier is not None:
                 return message_of(earlier)
             await self._guard(talk, agent, reply)
-            written_row = await self._written(talk, agent, reply, client_key, undo_s, clears_draft, retry_of)
+            more = {"retry_of": retry_of, "mentions": list(mentions) if reply.note else []}
+            written_row = await self._written(talk, agent, reply, client_key, undo_s, clears_draft, more)
             if written_row is not None:
                 await self._after_commit(talk, written_row)
                 return message_of(written_row)
@@ -185,11 +188,12 @@ class Outbox:
 
     async def _written(
         self, talk: Talk, agent: Actor, reply: ReplyInput, client_key: str, undo_s: int, clears_draft: bool,
-        retry_of: str | None,
+        more: Document,
     ) -> Document | None:  # fmt: skip
         """The message as committed; None when the conversation changed meanwhile, or the key was just taken."""
         now, row, head = self._clock(), talk.row, talk.head
-        line = _line(row, agent, reply, client_key, now) | ({"retry_of": retry_of} if retry_of else {})
+        given, retry_of = {name: value for name, value in more.items() if value}, more["retry_of"]
+        line = _line(row, agent, reply, client_key, now) | given
         able = None if reply.note else self._registry.get(row["provider"]).capabilities
         reply, files = await self._enclosures.given(line, reply, agent, able)
         send = None if reply.note else await self._send_row(talk, line, reply, client_key, now, undo_s)

@@ -83,6 +83,8 @@ class ConversationFilter:
     #: What the asking person may see; None: everything.
     channels: Sequence[str] | None = None
     profile_id: str | None = None
+    #: Only these conversations.
+    ids: Sequence[str] | None = None
 
 
 def condition(wanted: ConversationFilter) -> Document:
@@ -97,6 +99,8 @@ def condition(wanted: ConversationFilter) -> Document:
         parts.append({"channel_id": _one_of(_channels(view.channel, wanted.channels))})
     if wanted.profile_id is not None:
         parts.append({"profile_id": wanted.profile_id})
+    if wanted.ids is not None:
+        parts.append({"_id": {"$in": list(wanted.ids)}})
     if view.priority:
         parts.append({"priority": _one_of(view.priority)})
     if view.unread is not None:

@@ -10,7 +10,9 @@ from pydantic import Field
 from base.errors import FieldError, NotFound, WrongInput
 from base.ids import new_id
 from desk.api.contract import Call, Operations, not_there
+from desk.api.mentions import mentioning
 from desk.api.messages import MessageView, actor_of, message_view
+from desk.api.notes import mentions_in
 from desk.api.scope import Asking, answered_talk, id_today, shown_talk
 from desk.api.shapes import (
     ChannelId,
@@ -51,6 +53,7 @@ class ConversationQuery(PageQuery):
     label: Label | None = None
     priority: Priority | None = None
     unread: bool | None = Field(None, description="With something nobody has read.")
+    mentioned: bool = Field(False, description="Only those with a note that calls the caller by `@name`.")
     waiting: bool | None = Field(None, description="With a customer who waits for an answer.")
     stage: str | None = Field(None, min_length=1, max_length=80, description="Stage of the person.")
     tier: str | None = Field(None, min_length=1, max_length=80, description="Tier of the person.")
@@ -182,7 +185,7 @@ async def list_conversations(call: Call) -> Any:
     scope = call.principal.channels
     narrowed = ConversationFilter(
         asked_of(wanted, saved), call.principal.id, None if scope is None else sorted(scope),
-        await id_today(call, wanted.profile),
+        await id_today(call, wanted.profile), await mentioning(call) if wanted.mentioned else None,
     )  # fmt: skip
     found = await call.runtime.finding.page(
         narrowed, sort=wanted.sort, limit=wanted.limit, cursor=wanted.cursor, sla=wanted.sla
@@ -283,7 +286,10 @@ async def reply(call: Call) -> Any:
     via = conversation.merged_from or call.body.via
     talk = await answered_talk(call, conversation, call.body.reply_to, via)
     answer = ReplyInput.model_validate(call.body.model_dump(exclude={"via", "undo_s"}, exclude_unset=True))
-    message = await call.runtime.outbox.reply(talk.id, by, answer, key, undo_s=undo_s, exactly=True)
+    called = await mentions_in(call, answer.text or "") if answer.note else []
+    message = await call.runtime.outbox.reply(
+        talk.id, by, answer, key, undo_s=undo_s, exactly=True, mentions=called
+    )  # fmt: skip
     return message_view(message)
 
 

@@ -13,6 +13,7 @@ from multidict import MultiDictProxy
 
 from base.errors import Conflict, NotFound, RapportError, Refused, WrongInput
 from base.ids import is_id, new_id
+from desk.api.notes import mentions_in
 from desk.api.scope import answered_talk, reading
 from desk.auth import is_script, principal_of, require
 from desk.forms import read_form
@@ -78,7 +79,10 @@ async def reply(request: web.Request) -> web.StreamResponse:
         answer = written.reply()
         via = str(form.get("via", "")) or found.merged_from
         talk = found if answer.note else await answered_talk(reading(request), found, answer.reply_to, via)
-        await runtime.outbox.reply(talk.id, by, answer, key, undo_s=undo_s, clears_draft=True, exactly=True)
+        called = await mentions_in(reading(request), answer.text or "") if answer.note else []
+        await runtime.outbox.reply(
+            talk.id, by, answer, key, undo_s=undo_s, clears_draft=True, exactly=True, mentions=called
+        )
     except (Refused, Conflict, WrongInput) as error:
         if is_script(request):
             raise

@@ -15,6 +15,7 @@ from base.clock import to_millisecond
 from base.errors import Conflict, NotFound, WrongInput
 from base.ids import is_id
 from base.mongo import Document
+from desk.api.mentions import mentioning
 from desk.api.scope import answered_talk, reading, scoped_profile, shown_identities, shown_talk
 from desk.api.views import seen_view, sees_view
 from desk.auth import Principal, is_script, principal_of, require
@@ -100,7 +101,7 @@ async def tabs(request: web.Request) -> web.StreamResponse:
     asked, formats = await asked_for(request), formats_of(request, principal_of(request))
     saved = await saved_views(request)
     tallies = await _tallies(request, saved)
-    shown = {"tabs": tabs_of(asked, tallies, formats), "saved": saved_of(asked, saved, tallies)}
+    shown = {"tabs": tabs_of(asked, tallies, formats), "saved": saved_of(asked, saved, tallies, formats)}
     return await page(request, "inbox/tallies.html", {"view": shown})
 
 
@@ -224,7 +225,8 @@ async def asked_for(request: web.Request, query: Mapping[str, str] | None = None
     if view_id not in BUILT_IN:
         with suppress(NotFound):
             saved = await seen_view(reading(request), view_id)
-    return Asked.of(query, default, saved)
+    asked = Asked.of(query, default, saved)
+    return replace(asked, ids=tuple(await mentioning(reading(request)))) if asked.view == "mentions" else asked
 
 
 async def saved_views(request: web.Request) -> list[SavedView]:

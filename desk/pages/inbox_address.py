@@ -13,9 +13,9 @@ from inbox.view_filter import ConversationFilter, LabelFilter, PersonFilter, Vie
 from inbox.views import SavedView
 
 #: Views that everybody has → who has the conversations in them; None: whoever.
-BUILT_IN: Mapping[str, str | None] = {"mine": "me", "unassigned": "none", "all": None}
-#: What a list shows where nothing is asked.
-OPEN = ViewFilter(status=("open",))
+BUILT_IN: Mapping[str, str | None] = {"mine": "me", "unassigned": "none", "all": None, "mentions": None}
+#: What a list shows where nothing is asked, and where what is over counts as well.
+OPEN, ANY = ViewFilter(status=("open",)), ViewFilter()
 #: Name in an address → where it stands in a filter, in the order of an address.
 NAMES: Mapping[str, tuple[str, ...]] = {
     "status": ("status",), "channel": ("channel",), "assignee": ("assignee",), "team": ("team",),
@@ -38,6 +38,8 @@ class Asked:
     saved: SavedView | None = None
     #: What was promised and is due first stands first; what is promised to nobody is left out.
     due: bool = False
+    #: Only these conversations, where the view says so.
+    ids: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, query: Mapping[str, str], default_view: str = "mine", saved: SavedView | None = None) -> Asked:
@@ -45,7 +47,7 @@ class Asked:
         view = query.get("view", default_view)
         if view not in BUILT_IN:
             view = saved.id if saved else default_view
-        base = saved.filter if saved and view == saved.id else OPEN
+        base = saved.filter if saved and view == saved.id else _usual(view)
         start = {} if query.get(WHOLE) else said_in(base)
         given = {name: values for name in NAMES if (values := _values(query, name)) and _fits(name, values)}
         own = saved if saved and view == saved.id else None
@@ -64,7 +66,8 @@ class Asked:
 
     def condition(self, principal_id: str, channels: frozenset[str] | None) -> ConversationFilter:
         """The same as a question to the store."""
-        return ConversationFilter(self.wanted, principal_id, None if channels is None else sorted(channels))
+        scope = None if channels is None else sorted(channels)
+        return ConversationFilter(self.wanted, principal_id, scope, ids=self.ids)
 
     @property
     def said(self) -> dict[str, tuple[str, ...]]:
@@ -74,14 +77,14 @@ class Asked:
     @property
     def base(self) -> dict[str, tuple[str, ...]]:
         """The same of the view alone."""
-        return said_in(self.saved.filter if self.saved else OPEN)
+        return said_in(self.saved.filter if self.saved else _usual(self.view))
 
     def pairs(self, **changes: str | Iterable[str] | None) -> list[tuple[str, str]]:
         """What an address says that leads here, or to the same with changes. What is usual is left out. A saved view is
         come to and left without anything that narrows it."""
         view, cursor = str(changes.pop("view", self.view)), changes.pop("cursor", None)
         order = changes.pop("order", "due" if self.due else None)
-        if view != self.view and (self.saved or view not in BUILT_IN):
+        if view != self.view and (self.saved or view not in BUILT_IN or _usual(view) != _usual(self.view)):
             return [("view", view)]
         values = dict(self.said)
         for name, value in changes.items():
@@ -98,6 +101,10 @@ class Asked:
     def query(self, **changes: str | Iterable[str] | None) -> str:
         """The part of an address after `?`; see `pairs`."""
         return urlencode(self.pairs(**changes))
+
+
+def _usual(view: str) -> ViewFilter:
+    return ANY if view == "mentions" else OPEN
 
 
 def said_in(view: ViewFilter) -> dict[str, tuple[str, ...]]:

@@ -140,9 +140,12 @@ def tabs_of(asked: Asked, tallies: Tallies, formats: Formats) -> tuple[Choice, .
     )
 
 
-def saved_of(asked: Asked, saved: Iterable[SavedView], tallies: Tallies) -> tuple[Choice, ...]:
-    """The views that were saved."""
-    return tuple(
+def saved_of(
+    asked: Asked, saved: Iterable[SavedView], tallies: Tallies, formats: Formats
+) -> tuple[Choice, ...]:  # fmt: skip
+    """What stands in the menu of views: where one is mentioned, and the views that were saved."""
+    words, here = formats.text(N_("Mentions")), asked.view == "mentions"
+    return Choice("mentions", words, "/inbox?view=mentions", here, "at-symbol"), *(
         Choice(each.id, each.name, f"/inbox?{asked.query(view=each.id)}", asked.view == each.id,
                "users" if each.shared else "bookmark", tallies.of(each.id))
         for each in saved
@@ -169,7 +172,7 @@ def list_view(
     title, text, href, label = _empty(asked, bool(known.channels), formats)
     return ListView(
         query=asked.query(), view=asked.view, q=asked.q, title=_title(asked, formats),
-        tabs=tabs_of(asked, tallies, formats), statuses=statuses, saved=saved_of(asked, saved, tallies),
+        tabs=tabs_of(asked, tallies, formats), statuses=statuses, saved=saved_of(asked, saved, tallies, formats),
         channels=tuple(accounts), hidden=tuple(asked.pairs(q=None)), narrowings=narrowings(asked, known, formats),
         form=filter_form(asked, known, formats), tools=tools or ViewTools(asked.query()), empty_title=title,
         empty_text=text, empty_href=href, empty_label=label,
@@ -222,6 +225,8 @@ def value_words(name: str, value: str, known: Known, formats: Formats) -> str:
 def _title(asked: Asked, formats: Formats) -> str:
     if asked.saved is not None:
         return asked.saved.name
+    if asked.view == "mentions" and asked.said == asked.base:
+        return formats.text(N_("Mentions"))
     statuses = asked.said.get("status", ())
     if not statuses:
         return formats.text(N_("Any state"))
@@ -236,6 +241,9 @@ def _empty(asked: Asked, has_channels: bool, formats: Formats) -> tuple[str, str
         return _("Nobody can write to you yet"), text, "/settings/channels", _("Connect a channel")
     if asked.q:
         return _("Nothing found"), _("Try fewer or other words, or look in another view."), "", ""
+    if asked.view == "mentions" and asked.said == asked.base:
+        text = _("Colleagues call you in a note by @ and your name. What they write to you stands here.")
+        return _("Nobody has called you yet"), text, "", ""
     if asked.said != asked.base or asked.saved is not None:
         back = f"/inbox?view={asked.view}" if asked.said != asked.base else "/inbox?view=all"
         return _("Nothing here"), _("No conversation is like this just now."), back, _("Show open ones")

@@ -52,6 +52,11 @@ INDEXES: Indexes = {
             unique=True,
             partialFilterExpression={"client_key": {"$exists": True}},
         ),
+        IndexModel(
+            [("mentions", ASCENDING), ("_id", DESCENDING)],
+            name="by_mention",
+            partialFilterExpression={"mentions": {"$exists": True}},
+        ),
         IndexModel([("identity_id", ASCENDING)], name="orphans", partialFilterExpression={"orphan": True}),
     ],
 }
@@ -185,6 +190,14 @@ class MessageStore:
         found = self._rows.find(wanted, {"attachments.file_id": 1}).sort("_id", DESCENDING).limit(size + 1)
         rows, more = cut(await found.to_list(None), size)
         return Page(rows, write_cursor(rows[-1]["_id"]) if more else None)
+
+    async def mentioning(self, user_id: str, channels: Sequence[str] | None, limit: int) -> list[str]:
+        """Conversations in which a note calls this person, those of the latest notes first."""
+        wanted: Document = {"mentions": user_id}
+        if channels is not None:
+            wanted["channel_id"] = {"$in": list(channels)}
+        found = self._rows.find(wanted, {"conversation_id": 1}).sort("_id", DESCENDING).limit(limit).hint("by_mention")
+        return list(dict.fromkeys([row["conversation_id"] for row in await whole(found)]))
 
     async def latest(
         self, threads: str | Sequence[str], directions: Sequence[str], *, after: datetime | None = None,

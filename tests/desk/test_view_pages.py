@@ -54,6 +54,27 @@ async def test_tabs_and_saved_views_tell_how_many(desk: Desk) -> None:
     assert re.search(r'This shop</span><span class="end num">1</span>', await person.page(where))
 
 
+async def test_who_is_called_in_a_note_finds_it_under_mentions(desk: Desk) -> None:
+    bo, cleo = await desk.person("agent", name="Bo Bos"), await desk.person("agent", name="Cleopatra Cole")
+    shop, other = await channel(desk.runtime), await channel(desk.runtime)
+    talk, foreign = await wrote(desk.runtime, shop, "called-in"), await wrote(desk.runtime, other, "elsewhere")
+    narrow = await desk.person("agent", channels=[shop.id], name="Nora Narrow")
+    assert "Nobody has called you yet" in await cleo.page("/inbox?view=mentions")
+    for each in (talk, foreign):
+        text = "@Cleopatra @Nora would you look at this?"
+        await bo.post(f"/inbox/{each.id}/reply", text=text, client_key=f"n-{each.id}", mode="note")
+    await bo.post(f"/inbox/{foreign.id}/reply", text="Dear @Bo", client_key="no-note", mode="reply")
+    await desk.runtime.desk_actions.set_status(talk.id, "resolved", BOSS)
+    page = await cleo.page("/inbox?view=mentions")
+    assert f"row-{talk.id}" in page and f"row-{foreign.id}" in page and 'data-testid="narrowed"' not in page
+    page = await narrow.page("/inbox?view=mentions")
+    assert f"row-{talk.id}" in page and foreign.id not in page
+    assert "Nobody has called you yet" in await bo.page("/inbox?view=mentions")
+    again = f"/inbox/rows?view=mentions&ids={talk.id}"
+    assert f"row-{talk.id}" in await cleo.page(again) and f"row-{talk.id}" not in await bo.page(again)
+    assert f"row-{talk.id}" not in await cleo.page("/inbox?view=mentions&status=open")
+
+
 async def test_only_who_answers_everywhere_shares(desk: Desk) -> None:
     viewer, other = await desk.person("viewer", name="Vic Viewer"), await desk.person("agent", name="Olga Other")
     await viewer.post("/inbox/views", 403, query="view=all", name="For all", shared="1")

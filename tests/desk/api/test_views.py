@@ -44,6 +44,17 @@ async def test_a_view_narrows_the_list(own_world: World) -> None:
         assert (await ask(client, "POST", f"{path}/restore"))["name"] == "Plain"
 
 
+async def test_who_is_called_by_name_is_found(own_world: World) -> None:
+    runtime, ours = own_world.runtime, own_world.ours.conversation
+    user, _ = await runtime.accounts.invite("mia@example.org", "Mia Muster", "agent", None)
+    async with own_world.client() as client:
+        note = {"text": "@Mia please", "note": True}
+        await ask(client, "POST", f"/conversations/{ours}/messages", note, 201)
+        assert (await ask(client, "GET", "/conversations", params={"mentioned": "true"}))["data"] == []
+    assert await runtime.messages.mentioning(user.id, None, 10) == [ours]
+    assert await runtime.messages.mentioning(user.id, [own_world.foreign.channel], 10) == []
+
+
 async def test_counts_are_those_of_who_asks(own_world: World) -> None:
     counting = own_world.runtime.counting
     async with own_world.client() as client, own_world.client("scoped:viewer") as scoped:
