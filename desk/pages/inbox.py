@@ -378,7 +378,7 @@ async def _ways(
     seen = [each for each in talks if principal_of(request).may_see(each.channel_id)]
     ordered = sorted(seen, key=lambda each: each.id != answered.id)
     return tuple(
-        (each.id, " → ".join([faces.of(each.channel_id, each.provider).name, *_handle(each)])) for each in ordered
+        (each.id, " · ".join([*_handle(each), faces.of(each.channel_id, each.provider).name])) for each in ordered
     )
 
 

@@ -6,7 +6,7 @@ import { word } from "./words.js";
 export function offer(did, again) {
   if (!did) return;
   const said = did.querySelector(".did-words").textContent.trim();
-  const way = did.querySelector("button") && { label: word("undo"), act: () => undo(did.action, again) };
+  const way = did.querySelector("button") && { label: word("undo"), act: () => undo(did.getAttribute("action"), again) };
   toast(said, way);
 }
 
