@@ -205,7 +205,7 @@ async def prove(request: web.Request) -> web.StreamResponse:
     if talk is None or talk.channel_id != channel.id or not text:
         raise WrongInput("Choose somebody who wrote on this channel, and a text.")
     actor, key = actor_of(principal_of(request)), str(form.get("client_key", ""))[:80] or new_id("msg")
-    message = await runtime.outbox.reply(talk.id, actor, ReplyInput(text=text), key)
+    message = await runtime.outbox.reply(talk.id, actor, ReplyInput(text=text), key, exactly=True)
     raise web.HTTPSeeOther(f"/settings/channels/{channel.id}?proof={message.id}#proof")
 
 
