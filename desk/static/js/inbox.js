@@ -378,7 +378,7 @@ const KEYS = {
   x: () => picking(),
   q: () => quote([...lines().querySelectorAll(".line-in")].at(-1)),
   l: () => { menu("more"); document.getElementById("add-label")?.focus(); },
-  z: () => (document.querySelector(".toast-undo") ?? [...lines().querySelectorAll("[data-takes-back] button")].at(-1))?.click(),
+  z: () => (document.querySelector(".toast-undo") ?? document.querySelector("[data-did] button") ?? [...lines().querySelectorAll("[data-takes-back] button")].at(-1))?.click(),
   a: () => menu("assign"),
   s: () => menu("snooze"),
   f: () => { const found = document.querySelector('[data-menu="filter"]'); if (found) { found.open = !found.open; found.querySelector("input:not([type=hidden])")?.focus(); } },
