@@ -19,7 +19,7 @@ KINDS = {
     "conversation": "cnv", "message": "msg", "profile": "prf", "task": "tsk", "note": "nte", "file": "fil",
     "identity": "idn", "broadcast": "brd", "run": "enr", "journey": "jrn", "order": "ord", "template": "tpl",
     "snippet": "snp", "offer": "ofr", "channel": "chn", "group": "cgr", "segment": "seg", "field": "fld",
-    "hours": "hrs", "endpoint": "whk", "post": "whd", "owner": "tpl",
+    "hours": "hrs", "endpoint": "whk", "post": "whd", "owner": "tpl", "policy": "slp", "view": "viw", "team": "tea",
 }  # fmt: skip
 #: Parameters that are a word.
 WORDS = {"provider": "generic", "name": "welcome", "rev": "1", "lot": "1", "secret": "x", "token": "x"}
@@ -27,7 +27,7 @@ WORDS = {"provider": "generic", "name": "welcome", "rev": "1", "lot": "1", "secr
 NOBODYS = {
     "row": "blk", "move": "stl", "change": "tag", "import": "imp", "export": "exp", "dossier": "dos", "erasure": "ers",
     "request": "prq", "suggestion": "sug", "merge": "mrg", "act": "con", "relation": "rel", "intake": "itk",
-    "migration": "mig", "delivery": "dlv", "user": "usr", "policy": "slp", "view": "viw",
+    "migration": "mig", "delivery": "dlv", "user": "usr",
 }  # fmt: skip
 #: Forms with which the request would succeed, were it allowed, where the page reads the form before it looks further.
 FORMS: dict[str, dict[str, str]] = {"POST /profiles/{profile_id}/merge": {"other": "prf_" + NOWHERE}}
