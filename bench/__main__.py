@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import broadcast, imports, ingest, journeys, lateness, memory, segments, sends, visible
+from bench import broadcast, desk, imports, ingest, journeys, lateness, memory, segments, sends, visible
 from bench.figures import Figure, table
 from bench.world import World, opened
 
@@ -24,6 +24,7 @@ Measure = Callable[[World], Awaitable[list[Figure]]]
 SCENARIOS: dict[str, Measure] = {
     "ingest": ingest.measure,
     "visible": visible.measure,
+    "desk": desk.measure,
     "journeys": journeys.measure,
     "sends": sends.measure,
     "lateness": lateness.measure,

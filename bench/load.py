@@ -42,10 +42,12 @@ def text_message(phone: str, sender: str, message_id: str, text: str) -> bytes:
 
 
 def requests(task: Json) -> list[tuple[str, bytes]]:
-    """(event id, whole HTTP request) of `count` messages by `people` customers; ids begin with `mark`."""
+    """(event id, whole HTTP request) of `count` messages by `people` customers; ids begin with `mark`. `first`: number
+    of the first message, where customers of an earlier run write again."""
     url, secret = urlsplit(task["url"]), task["secret"].encode()
     made = []
-    for number in range(task["count"]):
+    first = task.get("first", 0)
+    for number in range(first, first + task["count"]):
         event, sender = f"wamid.{task['mark']}{number}", f"49{task['mark']}{number % task['people']:07d}"
         body = text_message(task["phone"], sender, event, f"Where is my order {number}? I wrote yesterday, too.")
         digest = hmac.new(secret, body, hashlib.sha256).hexdigest()

@@ -493,17 +493,23 @@ def _clocks_of(placement: Placement) -> tuple[Document, Document | None]:
 def _notices(placement: Placement) -> list[Notice]:
     row = placement.row
     kind = "conversation.created" if placement.created else "conversation.updated"
-    about = Notice(kind, {"conversation_id": row["_id"], "profile_id": row["profile_id"]}, row["channel_id"])
+    owner = row.get("assignee_id")
+    about = {"conversation_id": row["_id"], "profile_id": row["profile_id"], "assignee_id": owner}
     rows = [line.row for line in placement.lines] + placement.system
-    return [about, *(_message_notice(each) for each in rows)]
+    return [Notice(kind, about, row["channel_id"]), *(_message_notice(each, owner) for each in rows)]
 
 
 def _head_notices(head: HeadEffect) -> list[Notice]:
-    data = {"conversation_id": head.row["_id"], "profile_id": head.row["profile_id"]}
+    owner = head.row.get("assignee_id")
+    data = {"conversation_id": head.row["_id"], "profile_id": head.row["profile_id"], "assignee_id": owner}
     about = Notice("conversation.updated", data, head.row["channel_id"])
-    return [about, *(_message_notice(row) for row in head.system)]
+    return [about, *(_message_notice(row, owner) for row in head.system)]
 
 
-def _message_notice(row: Document) -> Notice:
-    data = {"message_id": row["_id"], "conversation_id": row["conversation_id"], "direction": row["direction"]}
+def _message_notice(row: Document, owner: str | None) -> Notice:
+    """`owner`: whose conversation it is, so that a list of somebody else's need not be read anew."""
+    data = {
+        "message_id": row["_id"], "conversation_id": row["conversation_id"], "direction": row["direction"],
+        "assignee_id": owner,
+    }  # fmt: skip
     return Notice("message.created", data, row["channel_id"])

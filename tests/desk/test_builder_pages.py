@@ -291,7 +291,11 @@ async def test_who_may(desk: Desk, marketer: Browser) -> None:
     for role, channels in (("viewer", None), ("agent", None), ("marketer", ["chn_" + "0" * 26])):
         browser = await desk.person(role, channels, name="Lena Limited")
         page = await browser.page(f"{path}?step=wait")
-        assert "for 1 day" in page and "<form" not in page.split("<main", 1)[1].split("</main>", 1)[0] and "data-editing" not in page
+        assert (
+            "for 1 day" in page
+            and "<form" not in page.split("<main", 1)[1].split("</main>", 1)[0]
+            and "data-editing" not in page
+        )
         for way in ("/journeys/new", f"{path}/steps", f"{path}/form?step=wait", f"{path}/undo", f"{path}/status"):
             await browser.post(way, 403, act="remove", step="wait")
     for way in ("form?step=nothing", "form"):

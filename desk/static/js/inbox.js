@@ -100,11 +100,18 @@ let again = false;
 on("*", (data, type) => {
   if (type === "reset") return everything();
   const id = data?.conversation_id ?? (type.startsWith("conversation.") ? data?.id : null);
-  if (!id) return;
+  if (!id || isElsewhere(id, data)) return;
   changed.add(id);
   rowTimer ||= setTimeout(freshRows, 250);
   if (threads().includes(id)) threadTimer ||= setTimeout(freshThread, 60);
 });
+
+/** Somebody else's, where only one's own are listed, and neither listed nor open. */
+function isElsewhere(id, data) {
+  if (!data.assignee_id || data.assignee_id === inbox.dataset.me) return false;
+  if (new URLSearchParams(view()).get("view") !== "mine") return false;
+  return !document.getElementById(`row-${id}`) && !threads().includes(id);
+}
 
 /** Nothing a notice asked for is given up: when reading failed it is tried again, later each time. */
 let patience = 500;
