@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +64,15 @@ class Line:
     clock: str
 
 
+@dataclass(frozen=True)
+class Names:
+    """What things are called, by id."""
+
+    channels: Mapping[str, str]
+    hours: Mapping[str, str]
+    teams: Mapping[str, str]
+
+
 def read_length(text: str) -> int | None:
     """Minutes of a length as somebody writes it: `90`, `1h 30m`, `2天`; None when it is none. Pure."""
     plain = unicodedata.normalize("NFKC", text).strip().lower()
@@ -85,10 +94,8 @@ def write_length(minutes: int | None, formats: Formats) -> str:
     return " ".join(formats.text(unit, {"n": number}) for number, unit in parts if number)
 
 
-def line_of(
-    policy: StandingPolicy, channels: Mapping[str, str], hours: Mapping[str, str], formats: Formats
-) -> Line:  # fmt: skip
-    """An SLA as sentences. `channels`, `hours`: names by id. Pure."""
+def line_of(policy: StandingPolicy, names: Names, formats: Formats) -> Line:
+    """An SLA as sentences. Pure."""
     written, _ = policy.written, formats.text
     promises = [_promise("", written.lengths, formats)]
     promises += [
@@ -97,8 +104,8 @@ def line_of(
         if each in written.by_priority
     ]
     return Line(
-        policy.id, written.name, written.active, _reach(written, channels, formats),
-        tuple(each for each in promises if each), _clock(written, hours, formats),
+        policy.id, written.name, written.active, _reach(written, names, formats),
+        tuple(each for each in promises if each), _clock(written, names.hours, formats),
     )  # fmt: skip
 
 
@@ -113,16 +120,17 @@ def _promise(when: str, lengths: Any, formats: Formats) -> str:
     ) else text[:1].upper() + text[1:]  # fmt: skip
 
 
-def _reach(written: PolicyInput, channels: Mapping[str, str], formats: Formats) -> str:
+def _reach(written: PolicyInput, known: Names, formats: Formats) -> str:
     reach, _, comma = written.reach, formats.text, formats.text(N_(", "))
     parts = []
     if reach.channel_ids:
-        names = [channels.get(each, _(N_("a channel that is gone"))) for each in reach.channel_ids]
+        names = [known.channels.get(each, _(N_("a channel that is gone"))) for each in reach.channel_ids]
         parts.append(_(N_("on %(channels)s"), {"channels": comma.join(names)}))
     if reach.labels:
         parts.append(_(N_("with the label %(labels)s"), {"labels": comma.join(reach.labels)}))
     if reach.team_ids:
-        parts.append(_(N_("of certain teams")))
+        names = [known.teams.get(each, _(N_("a team that is gone"))) for each in reach.team_ids]
+        parts.append(_(N_("of the team %(teams)s"), {"teams": comma.join(names)}))
     return _(N_("Conversations %(which)s"), {"which": comma.join(parts)}) if parts else _(N_("All conversations"))
 
 
@@ -144,9 +152,9 @@ async def all_policies(request: web.Request) -> web.StreamResponse:
     """All promises in the order in which they are asked."""
     principal, runtime = principal_of(request), runtime_of(request)
     formats, removed = formats_of(request, principal), request.query.get("removed", "")
-    channels, hours = await _names(request)
+    names = await _names(request)
     shown = [shown_policy(principal, each) for each in await runtime.sla_policies.all()]
-    lines = [line_of(each, channels, hours, formats) for each in shown if each]
+    lines = [line_of(each, names, formats) for each in shown if each]
     may_change = principal.may_everywhere("admin")
     values = {
         "lines": lines, "may_change": may_change,
@@ -170,7 +178,7 @@ async def create(request: web.Request) -> web.StreamResponse:
     """Write it down; faults stand beside their fields."""
     refuse_scoped(reading(request))
     given = written(await read_form(request))
-    wanted, faults = checked(given, ())
+    wanted, faults = checked(given)
     if wanted is not None:
         try:
             made = await runtime_of(request).sla_policies.create(wanted)
@@ -194,7 +202,7 @@ async def change(request: web.Request) -> web.StreamResponse:
     """Save the form."""
     refuse_scoped(reading(request))
     policy, given = await _policy(request), written(await read_form(request))
-    wanted, faults = checked(given, policy.written.reach.team_ids)
+    wanted, faults = checked(given)
     if wanted is not None:
         try:
             await runtime_of(request).sla_policies.change(policy.id, wanted.model_dump(mode="json"))
@@ -251,6 +259,7 @@ def written(form: Any) -> dict[str, Any]:
     return {
         **lengths, "name": text("name"), "hours_id": text("hours_id"), "labels": text("labels"), "soon": text("soon"),
         "channel_ids": [str(each) for each in form.getall("channel_ids", [])],
+        "team_ids": [str(each) for each in form.getall("team_ids", [])],
         "pauses": [str(each) for each in form.getall("pauses", [])], "active": bool(text("active")),
     }  # fmt: skip
 
@@ -266,12 +275,13 @@ def given_of(policy: PolicyInput, formats: Formats) -> dict[str, Any]:
     return {
         **lengths, "name": policy.name, "hours_id": policy.hours_id or "", "labels": ", ".join(policy.reach.labels),
         "soon": write_length(policy.soon_min, formats), "channel_ids": policy.reach.channel_ids,
+        "team_ids": policy.reach.team_ids,
         "pauses": policy.pauses, "active": policy.active,
     }  # fmt: skip
 
 
-def checked(given: Mapping[str, Any], team_ids: Sequence[str]) -> tuple[PolicyInput | None, dict[str, str]]:
-    """The input, or field → what is wrong with it. `team_ids` are kept as they stand."""
+def checked(given: Mapping[str, Any]) -> tuple[PolicyInput | None, dict[str, str]]:
+    """The input, or field → what is wrong with it."""
     faults: dict[str, str] = {}
 
     def length(name: str) -> int | None:
@@ -291,7 +301,7 @@ def checked(given: Mapping[str, Any], team_ids: Sequence[str]) -> tuple[PolicyIn
         "by_priority": {name: each for name in URGENCIES if any((each := lengths(name)).values())},
         "reach": {
             "channel_ids": given["channel_ids"], "labels": [each.strip() for each in labels if each.strip()],
-            "team_ids": list(team_ids),
+            "team_ids": given["team_ids"],
         },
         "pauses": given["pauses"], "soon_min": length("soon") or SOON_MIN, "active": given["active"],
     }  # fmt: skip
@@ -316,22 +326,26 @@ async def _form(
     request: web.Request, policy: StandingPolicy | None, given: Mapping[str, Any], faults: Mapping[str, str]
 ) -> web.Response:  # fmt: skip
     formats = formats_of(request, principal_of(request))
-    channels, hours = await _names(request)
+    names = await _names(request)
     values = {
-        "policy": policy, "given": given, "faults": faults, "channels": channels, "hours": hours,
+        "policy": policy, "given": given, "faults": faults, "channels": names.channels, "hours": names.hours,
+        "teams": names.teams,
         "priorities": PRIORITIES, "targets": TARGETS, "pause_labels": PAUSE_LABELS,
         "may_change": principal_of(request).may_everywhere("admin"), "saved": "saved" in request.query,
         "differs": any(given[f"{target}-{name}"] for target in TARGETS for name in URGENCIES),
-        "line": line_of(policy, channels, hours, formats) if policy else None,
+        "line": line_of(policy, names, formats) if policy else None,
     }  # fmt: skip
     return await page(request, "settings/sla_form.html", values, status=422 if faults else 200)
 
 
-async def _names(request: web.Request) -> tuple[dict[str, str], dict[str, str]]:
-    """Channels this person may see, and business hours: names by id."""
+async def _names(request: web.Request) -> Names:
+    """Channels this person may see, business hours and teams."""
     runtime, principal = runtime_of(request), principal_of(request)
-    channels = {each.id: each.name for each in await runtime.channels.list() if principal.may_see(each.id)}
-    return channels, {each.id: each.written.name for each in await runtime.business_hours.all()}
+    return Names(
+        {each.id: each.name for each in await runtime.channels.list() if principal.may_see(each.id)},
+        {each.id: each.written.name for each in await runtime.business_hours.all()},
+        {each.id: each.name for each in await runtime.teams.all()},
+    )
 
 
 def _id(request: web.Request) -> str:

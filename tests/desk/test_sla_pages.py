@@ -7,6 +7,7 @@ import pytest
 from base.clock import now
 from desk.i18n import Formats
 from desk.pages.sla import read_length, write_length
+from inbox.routing.models import TeamInput
 from tests.desk.conftest import Desk
 from tests.desk.world import channel, wrote
 
@@ -72,6 +73,18 @@ async def test_faults_stand_beside_their_fields_and_nothing_is_lost(desk: Desk) 
     assert 'data-testid="fault-soon"' in await admin.post(f"{HERE}/new", 422, **{**FORM, "soon": "80d"})
     await admin.post(f"{HERE}/new", 303, **FORM)
     assert "already" in await admin.post(f"{HERE}/new", 422, **FORM)
+
+
+async def test_a_promise_may_be_of_a_team(desk: Desk) -> None:
+    admin = await desk.person("admin", name="Ada Admin")
+    team = await desk.runtime.teams.create(TeamInput(name="Returns <i>"))
+    here = (await admin.post(f"{HERE}/new", 303, **FORM, team_ids=team.id)).partition("?")[0]
+    page = await admin.page(here)
+    assert "of the team Returns &lt;i&gt;" in page
+    (row,) = await desk.runtime.sla_policies.all()
+    assert row.written.reach.team_ids == [team.id]
+    await desk.runtime.teams.remove(team.id)
+    assert "a team that is gone" in await admin.page(here) and f'value="{team.id}"' in await admin.page(here)
 
 
 async def test_others_look_and_do_not_write(desk: Desk) -> None:
