@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from aiohttp import web
 from pydantic import ValidationError
@@ -64,7 +65,14 @@ async def save(request: web.Request) -> web.StreamResponse:
     except ValidationError:
         return await _page(request, before, FAULT)
     await runtime.ratings.choose(rules, principal_of(request).id)
-    raise web.HTTPSeeOther(f"{HERE}?saved=1")
+    undo = _fields(before) if rules != before else []
+    raise web.HTTPSeeOther(f"{HERE}?{urlencode([('saved', '1'), *undo])}")
+
+
+def _fields(rules: RatingRules) -> list[tuple[str, str]]:
+    """The form of rules as they stand."""
+    fields = [("delay_min", str(rules.delay_min)), ("apart_days", str(rules.apart_days)), ("question", rules.question)]
+    return [*([("on", "1")] if rules.on else []), *fields, *(("channel_ids", each) for each in rules.channel_ids)]
 
 
 async def _page(request: web.Request, rules: RatingRules, fault: str) -> web.StreamResponse:
@@ -84,6 +92,7 @@ async def _page(request: web.Request, rules: RatingRules, fault: str) -> web.Str
         "rules": rules, "rows": [_shown(row, agents, channels) for row in found.data], "counts": counts, "total": total,
         "average": formats.number(round(sum(mark * n for mark, n in counts.items()) / total, 1)) if total else "",
         "score": score_asked, "channels": channels, "saved": "saved" in request.query,
+        "before": [pair for pair in request.query.items() if pair[0] in RatingRules.model_fields],
         "more": f"{HERE}?cursor={found.next_cursor}&score={score_asked or ''}" if found.next_cursor else "",
         "may_change": principal.may_everywhere("admin"), "question_max": QUESTION_MAX,
         "fault": formats.text(fault, {"minutes": DELAY_MAX_MIN, "days": APART_MAX_DAYS}) if fault else "",

@@ -50,7 +50,9 @@ async def test_the_rules_are_for_administrators_and_faults_are_said(desk: Desk) 
     form = {"on": "1", "delay_min": "30", "apart_days": "7", "question": "Were we <i>good</i>?"}
     await agent.post(HERE, 403, **form)
     assert "Choose whether and when" in await admin.post(HERE, 422, **{**form, "delay_min": "-1"})
-    await admin.post(HERE, 303, **form)
+    before = await desk.runtime.ratings.rules()
+    saved = await admin.post(HERE, 303, **form)
+    assert 'data-testid="undo"' in await admin.page(saved) and f"delay_min={before.delay_min}&" in saved
     rules = await desk.runtime.ratings.rules()
     assert rules.on and rules.delay_min == 30
     page = await admin.page(HERE)
