@@ -6,6 +6,8 @@ harm. What journeys and broadcasts say to everybody alike is not kept: it would 
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +18,12 @@ from inbox.models import Message, message_of
 from inbox.store import MessageStore, WordStore
 from inbox.words import asked_words, is_found, says, snippet, text_of, words_in
 
-#: Rows of messages that are read in one transaction, and messages of the past that are named in one row.
-BATCH, PAST = 10, 200
+#: Rows that name messages, and messages after which no further row is read in the same transaction.
+BATCH, READ_MAX = 10, 200
+#: Messages of the past that are named in one row.
+PAST = 200
+#: The longest rest between two transactions, seconds.
+REST_MAX_S = 1.0
 #: Messages looked at for one page of a question, and how often more are fetched.
 AT_ONCE, TRIPS = 60, 5
 
@@ -59,7 +65,7 @@ class Searching:
         """Read messages that are new or have changed; how many rows named them. Several may do it at once."""
 
         async def work(session: Session) -> tuple[list[Document], list[str]]:
-            due = await self._words.due(self._clock(), limit, session)
+            due = _together(await self._words.due(self._clock(), limit, session))
             ids = {message_id for each in due for message_id in each["message_ids"]}
             held = await self._words.messages(ids, session)
             kept = {key: words for key, row in held.items() if is_found(row) and (words := words_in(text_of(row)))}
@@ -76,9 +82,11 @@ class Searching:
         return len(due)
 
     async def keep(self) -> None:
-        """Read all that is due. A chore."""
-        while await self.read() == BATCH:
-            pass
+        """Read all that is due, resting as long as it works: what comes in goes first. A chore."""
+        begun = time.monotonic()
+        while await self.read():
+            await asyncio.sleep(min(REST_MAX_S, time.monotonic() - begun))
+            begun = time.monotonic()
 
     async def read_past(self) -> int:
         """Name some messages from before there was a search, the newest first, while little else waits; how many. A
@@ -97,6 +105,18 @@ class Searching:
 
         done: int = await self._database.in_transaction(work)
         return done
+
+
+def _together(due: Sequence[Document]) -> list[Document]:
+    """As many rows from the front as make one transaction; at least one."""
+    taken: list[Document] = []
+    count = 0
+    for each in due:
+        if taken and count >= READ_MAX:
+            break
+        taken.append(each)
+        count += len(each["message_ids"])
+    return taken
 
 
 def _row(message: Mapping[str, Any], words: Sequence[str]) -> Document:
