@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from base.errors import Conflict
+from base.errors import Conflict, NotFound, WrongInput
+from channels.vocabulary import Person
 from inbox.counting import BUILT_IN, Counting
 from inbox.models import Actor, ReplyInput
 from inbox.signs import sign_after, touches
@@ -136,6 +137,38 @@ async def test_kept_counts_equal_counting(house: House, acts: Any) -> None:
         with suppress(Conflict):
             await _act(house, act, who, what, channels, done)
     await must_be_right(house, views, channels)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(acts=st.lists(st.sampled_from(["merge", "unmerge", "first", "second", "resolve", "give", "fold"]), max_size=10))
+async def test_what_is_merged_is_counted_once(house: House, acts: list[str]) -> None:
+    for name in ("conversations", "view_marks", "view_tallies"):
+        await house.database.collection(name).delete_many({})
+    channels = [await house.channel(), await house.channel("keyed")]
+    views, anna = await saved(house), Person(name="Anna", email=f"{id(acts)}@example.org", verified=True)
+
+    async def says(n: int, turn: int) -> str:
+        provider = ("scripted", "keyed")[n]
+        line = house.arrival(channels[n], f"a{n}", f"m-{channels[n]}-{turn}", provider=provider, person=anna)
+        return (await house.inbox.receiver.receive([line])).outcomes[0].conversation_id or ""
+
+    keys, merges = [await says(0, -1), await says(1, -1)], []
+    for turn, act in enumerate(acts):
+        with suppress(Conflict, NotFound, WrongInput):
+            if act == "merge":
+                merges.append((await house.inbox.merging.merge(keys[0], [keys[1]], AGENT)).act_id)
+            elif act == "unmerge" and merges:
+                await house.inbox.merging.unmerge(str(merges.pop()), AGENT)
+            elif act in ("first", "second"):
+                await says(("first", "second").index(act), turn)
+            elif act == "resolve":
+                await house.inbox.actions.set_status(keys[0], "resolved", AGENT)
+            elif act == "give":
+                await house.inbox.actions.assign(keys[turn % 2], ANNA, AGENT)
+            elif act == "fold":
+                await counting(house).keep()
+    await must_be_right(house, views, channels)
+    assert await compared(house) == 0
 
 
 async def test_two_houses_count_in_side_by_side(house: House) -> None:
