@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from base.errors import Conflict, NotFound
-from inbox.view_filter import ConversationFilter, PersonFilter, ViewFilter
+from inbox.view_filter import STATUSES, ConversationFilter, PersonFilter, ViewFilter, condition
 from inbox.views import ViewInput
 from tests.inbox.conftest import House
 
@@ -70,3 +70,32 @@ async def test_lists_by_people_are_whole_and_bounded(house: House) -> None:
     assert len(found) == len(set(found)) and set(found) == vips and trips <= 8
     some = (await house.inbox.conversations.page(ConversationFilter(), limit=50)).data
     assert {each.id for each in await house.inbox.finding.belonging(some, wanted)} == vips & {each.id for each in some}
+
+
+async def test_no_list_reads_more_than_it_shows(house: House) -> None:
+    """Chatwoot 9300: long lists answered 500. Here each begins in its index and ends with its page."""
+    rows = house.database.collection("conversations")
+    now = house.clock()
+    await rows.insert_many(
+        {
+            "_id": f"cnv_{n:026}", "status": STATUSES[n % 5], "channel_id": f"chn_{n % 4}", "identity_id": f"idn_{n}",
+            "assignee_id": (None, ANNA, BO)[n % 3], "priority": "none", "labels": ["vip"] if n % 9 == 0 else [],
+            "last_activity_at": now - timedelta(seconds=n), "unread": n % 2, "profile_id": f"prf_{n}", "tokens": [],
+        }
+        for n in range(20_000)
+    )  # fmt: skip
+
+    async def keys(view: ViewFilter) -> int:
+        find = {"find": "conversations", "filter": condition(ConversationFilter(view, ANNA)), "limit": 51,
+                "sort": {"last_activity_at": -1, "_id": -1}}  # fmt: skip
+        plan = await house.database.handle.command({"explain": find, "verbosity": "executionStats"})
+        winning = str(plan["queryPlanner"]["winningPlan"])
+        assert "COLLSCAN" not in winning and "'SORT'" not in winning, winning
+        return int(plan["executionStats"]["totalKeysExamined"])
+
+    for view in (
+        ViewFilter(), ViewFilter(status=("open",)), ViewFilter(status=("open", "pending")),
+        ViewFilter(status=("open",), assignee=("me",)), ViewFilter(assignee=("none",), status=("open", "snoozed")),
+    ):  # fmt: skip
+        assert await keys(view) <= 120, view
+    assert await keys(ViewFilter(status=("open",), unread=True)) <= 250
