@@ -132,6 +132,7 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         "segments": "/segments", "segment": f"/segments/{tea['id']}", "new-segment": "/segments/new",
         "segment-example": "/segments/new?example=vip", "segment-members": f"/segments/{tea['id']}/members",
         "today": "/today", "inbox": "/inbox?view=all",
+        "search": "/search", "search-found": "/search?q=茶壶", "inbox-mentions": "/inbox?view=mentions",
         "inbox-narrowed": f"/inbox?{await narrowed(world, talk['id'])}",
         "conversation": f"/inbox/{talk['id']}?view=all", "inbox-choosing": "/inbox?view=all&select=1",
         "conversation-merge": f"/inbox/{talk['id']}/merge",
