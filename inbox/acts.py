@@ -7,7 +7,7 @@ has changed since.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -70,7 +70,8 @@ class ListChange(BaseModel):
 
 
 class Change(BaseModel):
-    """What is to become of conversations; what is not given stays as it is. `assignee_id` None: nobody's.
+    """What is to become of conversations; what is not given stays as it is. `assignee_id`, `team_id` None:
+    nobody's.
 
     `status` snoozed without `snoozed_until`: until the customer answers.
     """
@@ -80,6 +81,7 @@ class Change(BaseModel):
     status: Status | None = None
     snoozed_until: Instant | None = None
     assignee_id: str | None = Field(None, pattern=r"^usr_[0-9a-z]{26}$")
+    team_id: str | None = Field(None, pattern=r"^tea_[0-9a-z]{26}$")
     labels: ListChange | None = None
     priority: Priority | None = None
     participants: ListChange | None = None
@@ -88,7 +90,8 @@ class Change(BaseModel):
     def parts(self) -> list[Part]:
         """Which parts of a conversation it is about."""
         given: list[tuple[Part, bool]] = [
-            ("assignee", "assignee_id" in self.model_fields_set), ("labels", self.labels is not None),
+            ("assignee", "assignee_id" in self.model_fields_set), ("team", "team_id" in self.model_fields_set),
+            ("labels", self.labels is not None),
             ("participants", self.participants is not None), ("priority", self.priority is not None),
             ("status", self.status is not None),
         ]  # fmt: skip
@@ -112,11 +115,15 @@ def checked(change: Change, now: datetime) -> Change:
     return change.model_copy(update={"labels": labels})
 
 
-def plans_of(change: Change, by: Actor, now: datetime, *, assignee_name: str | None = None) -> list[Plan]:
+def plans_of(
+    change: Change, by: Actor, now: datetime, *, assignee_name: str | None = None, team_name: str | None = None
+) -> list[Plan]:  # fmt: skip
     """One plan for each part of a change that was checked."""
     plans: list[Plan] = []
     if "assignee" in change.parts:
         plans.append(assigned(change.assignee_id, by, now, name=assignee_name))
+    if "team" in change.parts:
+        plans.append(in_team(change.team_id, by, name=team_name))
     if change.labels is not None:
         plans.append(labels_changed(change.labels, by))
     if change.participants is not None:
@@ -308,8 +315,13 @@ def undone_act(row: Document, kept: Mapping[str, Any], by: Actor, waits_since: d
     if part == "priority":
         return prioritised(before.get(name, "none"), by)(row)
     if part == "team":
-        return in_team(before.get(name), by)(row)
-    return assigned(before.get(name), by, after.get("assigned_at") or row["updated_at"])(row)
+        return _taken_back(in_team(before.get(name), by)(row))
+    return _taken_back(assigned(before.get(name), by, after.get("assigned_at") or row["updated_at"])(row))
+
+
+def _taken_back(act: Act | None) -> Act | None:
+    """Its line says so, and names nobody: who it went back to is known by id alone."""
+    return act and replace(act, params={**(act.params or {}), "taken_back": True})
 
 
 def _undone_list(row: Document, part: Part, before: list[str], after: list[str], by: Actor) -> Act | None:

@@ -57,6 +57,7 @@ class Order:
     found_by: ViewFilter | None = None
     channels: Sequence[str] | None = None
     assignee: Assignee | None = None
+    team_name: str | None = None
     #: What it is part of, and the id it was given there.
     kind: str = "change"
     act_id: str | None = None
@@ -137,7 +138,7 @@ class Bulk:
             "change": change.model_dump(mode="json", exclude_unset=True), "ids": ids,
             "fence": 0, "attempts": 0,
             "channels": None if order.channels is None else list(order.channels),
-            "assignee": None if order.assignee is None else asdict(order.assignee),
+            "assignee": None if order.assignee is None else asdict(order.assignee), "team_name": order.team_name,
             "after": None, "total": total, "done": 0, "changed": 0, "left": 0, "left_out": [],
             "found_by": None if found_by is None else {"filter": found_by.written(), "me": order.by.id},
             "upto": id_before("cnv", now + timedelta(milliseconds=1)), **self._begun(total <= AT_ONCE),
@@ -209,7 +210,7 @@ class Bulk:
     def _plans(self, act: Document) -> list[Plan]:
         name = act["assignee"]["name"] if act["assignee"] else None
         change = Change.model_validate(act["change"])
-        return plans_of(change, _actor(act["by"]), act["at"], assignee_name=name)
+        return plans_of(change, _actor(act["by"]), act["at"], assignee_name=name, team_name=act.get("team_name"))
 
     def _noting(self, act: Document, conversation_id: str) -> Within:
         async def within(session: Session, row: Document, acts: Sequence[Act]) -> None:

@@ -15,6 +15,7 @@ from desk.api.conversations import (
     conversation_view,
     refuse_strangers,
     seen_talk,
+    team_or_refuse,
 )
 from desk.api.messages import actor_of
 from desk.api.shapes import Body, ConversationId, Time, View
@@ -101,6 +102,7 @@ async def change_conversations(call: Call) -> Any:
     order = Order(
         wanted.change, actor_of(call.principal), wanted.ids or (), wanted.filter,
         None if scope is None else sorted(scope), await assignee_or_refuse(call, wanted.change.assignee_id),
+        await team_or_refuse(call, wanted.change.team_id),
     )  # fmt: skip
     act = await call.runtime.bulk.begin(order)
     return Reply(act_view(act), status=202 if act["state"] == "running" else 200)

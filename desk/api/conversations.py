@@ -219,7 +219,7 @@ async def change_conversation(call: Call) -> Any:
     found = await seen_talk(call)
     given, by = call.body.given(), actor_of(call.principal)
     snooze = _snooze(found, given)
-    await _must_be_team(call, given.get("team_id"))
+    await team_or_refuse(call, given.get("team_id"))
     assignee_name = await _assignee_name(call, found, given.get("assignee_id"))
     await refuse_strangers(call, given.get("participants", ()))
     actions, conversation = call.runtime.desk_actions, found
@@ -348,6 +348,11 @@ async def refuse_strangers(call: Call, user_ids: Sequence[str]) -> None:
             raise WrongInput("There is no such colleague.", [FieldError("participants", f"{each} is nobody here")])
 
 
-async def _must_be_team(call: Call, team_id: str | None) -> None:
-    if team_id is not None and team_id not in {each.id for each in await call.runtime.teams.all()}:
+async def team_or_refuse(call: Call, team_id: str | None) -> str | None:
+    """The name of a team; None for none. Raises `WrongInput`."""
+    if team_id is None:
+        return None
+    name = next((each.name for each in await call.runtime.teams.all() if each.id == team_id), None)
+    if name is None:
         raise WrongInput("There is no such team.", [FieldError("team_id", "is no team")])
+    return str(name)

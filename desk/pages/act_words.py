@@ -109,6 +109,9 @@ def change_words(change: Mapping[str, Any], names: Mapping[str, str], formats: F
     if "assignee_id" in change:
         to = names.get(change["assignee_id"] or "")
         words.append(_(N_("Given to %(name)s"), name=to) if to else _(N_("Given back to everybody")))
+    if "team_id" in change:
+        team = names.get(change["team_id"] or "")
+        words.append(_(N_("Moved to the team %(name)s"), name=team) if team else _(N_("In no team any more")))
     if "priority" in change:
         words.append(_(N_("Priority: %(priority)s"), priority=_(PRIORITIES[change["priority"]])))
     for part, added, removed in (
@@ -138,7 +141,9 @@ async def did_in(request: web.Request, act: Document | None = None) -> Did | Non
         return None
     change = act.get("change") or {}
     named = [change.get("assignee_id"), *_listed(change.get("participants") or {})]
-    names = await runtime.users.names([each for each in named if each])
+    names: dict[str, str] = dict(await runtime.users.names([each for each in named if each]))
+    if change.get("team_id"):
+        names[change["team_id"]] = act.get("team_name") or ""
     talk_id = request.match_info.get("conversation_id", "")
     return did_of(act, names, formats_of(request, principal), talk_id=talk_id)
 

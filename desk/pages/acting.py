@@ -120,9 +120,22 @@ async def _begun(
     scope = None if principal.channels is None else sorted(principal.channels)
     await require_colleagues(runtime, wanted)
     assignee = await assignee_for(runtime, wanted)
-    chosen = () if found_by is not None else ids
-    act: Document = await runtime.bulk.begin(Order(wanted, actor_of(principal), chosen, found_by, scope, assignee))
+    order = Order(
+        wanted, actor_of(principal), () if found_by is not None else ids, found_by, scope, assignee,
+        await team_for(runtime, wanted),
+    )  # fmt: skip
+    act: Document = await runtime.bulk.begin(order)
     return act
+
+
+async def team_for(runtime: Any, wanted: Change) -> str | None:
+    """The name of the team that is to have them. Raises `WrongInput`."""
+    if wanted.team_id is None:
+        return None
+    name = next((each.name for each in await runtime.teams.all() if each.id == wanted.team_id), None)
+    if name is None:
+        raise WrongInput("There is no such team.")
+    return str(name)
 
 
 async def assignee_for(runtime: Any, wanted: Change) -> Assignee | None:
@@ -167,6 +180,8 @@ def change_in(form: Mapping[str, Any], zone: tzinfo | None) -> Change:
         given["snoozed_until"] = instant_in(until, zone) if until else None
     if priority:
         given["priority"] = priority
+    if form.get("move"):
+        given["team_id"] = _text(form, "team") or None
     if form.get("give"):
         given["assignee_id"] = _text(form, "assignee") or None
     for part in ("label", "participant"):

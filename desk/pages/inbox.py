@@ -268,7 +268,8 @@ async def _list_part(request: web.Request, asked: Asked | None = None) -> dict[s
         "given": {}, "picking": principal.may("agent"), "selecting": selecting, "priorities": PRIORITIES,
         "matching": await runtime.conversations.count(wanted, at_most=COUNT_MAX) if selecting else 0,
         "list_did": await did_in(request), "list_back": f"/inbox?{asked.query()}", "snoozes": snoozes(formats),
-        "bulk_people": known.colleagues, "may_take_next": may_take_next, "nothing_waits": "nothing" in request.query,
+        "bulk_people": known.colleagues, "bulk_teams": known.teams,
+        "may_take_next": may_take_next, "nothing_waits": "nothing" in request.query,
     }  # fmt: skip
 
 
@@ -334,17 +335,15 @@ async def _stage_part(request: web.Request, found: Conversation, fault: Fault | 
 async def _head_part(request: web.Request, found: Conversation, fault: Fault | None = None) -> dict[str, Any]:
     principal, runtime = principal_of(request), runtime_of(request)
     formats = formats_of(request, principal)
-    faces, colleagues, identity, person, talks = await asyncio.gather(
-        faces_of(runtime), people(runtime), runtime.profiles.identity(found.identity_id),
-        runtime.profiles.get(found.profile_id), runtime.conversations.of_profile(found.profile_id, limit=THREADS_MAX),
+    known = await together(
+        faces=faces_of(runtime), people=people(runtime), identity=runtime.profiles.identity(found.identity_id),
+        person=runtime.profiles.get(found.profile_id), teams=runtime.teams.all(), stands=all_stand(runtime, formats),
+        talks=runtime.conversations.of_profile(found.profile_id, limit=THREADS_MAX),
     )  # fmt: skip
-    teams, stands = await asyncio.gather(runtime.teams.all(), all_stand(runtime, formats))
-    others = [each for each in talks if each.id != found.id and principal.may_see(each.channel_id)]
-    formats = formats_of(request, principal)
-    faces, colleagues, identity, teams, stands = await asyncio.gather(
-        faces_of(runtime), people(runtime), runtime.profiles.identity(found.identity_id), runtime.teams.all(),
-        all_stand(runtime, formats),
-    )  # fmt: skip
+    faces, colleagues, identity, person, teams = (
+        known[name] for name in ("faces", "people", "identity", "person", "teams")
+    )
+    others = [each for each in known["talks"] if each.id != found.id and principal.may_see(each.channel_id)]
     names = {each.id: each.name for each in colleagues}
     answered = await answered_talk(reading(request), found) if found.parts else found
     if answered.id != found.id:
@@ -366,7 +365,7 @@ async def _head_part(request: web.Request, found: Conversation, fault: Fault | N
         "open": view, "composer": composer, "colleagues": colleagues, "may_answer": principal.may("agent"),
         "snoozes": snoozes(formats), "did": await did_in(request), "priorities": PRIORITIES,
         "back": f"/inbox/{found.id}", "has_others": bool(others), "whole": _whole(request),
-        "stands": stands, "teams": teams,
+        "stands": known["stands"], "teams": teams,
     }  # fmt: skip
 
 

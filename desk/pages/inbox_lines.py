@@ -51,6 +51,7 @@ SYSTEM_LINES: Mapping[str, str] = {
     "status_resolved": N_("%(by)s resolved this"),
     "status_open": N_("%(by)s opened this again"),
     "status_snoozed": N_("%(by)s snoozed this until %(until)s"),
+    "assigned_back": N_("%(by)s took back who has this"),
     "status_snoozed_open": N_("%(by)s snoozed this until they answer"),
     "status_pending": N_("%(by)s set this to pending"),
     "status_spam": N_("%(by)s marked this as spam"),
@@ -436,6 +437,8 @@ def _system_key(code: str, params: Mapping[str, Any], status: str) -> str:
         return "continued_failed"
     if code == "rated" and params.get("comment"):
         return "rated_why"
+    if params.get("taken_back") and code in ("assigned", "unassigned", "team_assigned", "team_left"):
+        return "assigned_back"
     if code == "assigned" and params.get("to") == params.get("by"):
         return "assigned_self"
     if code == "labelled" and bool(params.get("added")) != bool(params.get("removed")):

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from desk.pages.acting import change_in
+from inbox.routing.models import TeamInput
 from tests.desk.conftest import Desk
 from tests.desk.world import channel, wrote
 
@@ -138,6 +139,11 @@ async def test_many_are_chosen_by_hand_or_by_the_list_and_taken_back(desk: Desk,
     assert "Priority: High" in await bo.page(led)
     assert {(await get(each.id)).priority for each in talks} == {"high"}
     await bo.post("/inbox/bulk", 422, where=where, status="resolved")
+    team = await desk.runtime.teams.create(TeamInput(name="Returns desk", members=[{"user_id": bo.user_id}]))
+    led = await bo.post("/inbox/bulk", 303, where=where, all="1", move="1", team=team.id)
+    assert "Moved to the team Returns desk" in await bo.page(led)
+    assert {(await get(each.id)).team_id for each in talks} == {team.id}
+    await bo.post("/inbox/bulk", 422, where=where, all="1", move="1", team="tea_" + "0" * 26)
     viewer = await desk.person("viewer")
     assert 'data-testid="pick"' not in await viewer.page(f"/inbox?{where}&select=1")
     await viewer.post("/inbox/bulk", 403, where=where, all="1", status="spam")

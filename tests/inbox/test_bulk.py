@@ -36,7 +36,7 @@ def _kept(talk: Conversation) -> tuple[Any, ...]:
     """What an act may change and an undo must bring back."""
     return (
         talk.status, talk.snoozed_until, talk.resolved_at, talk.waiting_since, talk.unread, talk.assignee_id,
-        talk.labels, talk.participants, talk.priority,
+        talk.labels, talk.participants, talk.priority, talk.team_id,
     )  # fmt: skip
 
 
@@ -62,7 +62,7 @@ async def test_all_parts_change_in_one_transaction_and_each_leaves_its_line(hous
 
 @pytest.mark.parametrize("change", [
     Change(status="resolved"), Change(status="spam"), Change(status="snoozed"), Change(status="pending"),
-    Change(assignee_id="usr_" + "0" * 26), Change(priority="urgent"),
+    Change(assignee_id="usr_" + "0" * 26), Change(priority="urgent"), Change(team_id="tea_" + "0" * 26),
 ])  # fmt: skip
 async def test_undo_of_each_change_brings_back_the_clocks(house: House, change: Change) -> None:
     (key,) = await _talks(house, 1)
