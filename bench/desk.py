@@ -32,9 +32,8 @@ async def measure(world: World) -> list[Figure]:
     seconds, before, begun = world.rounds(5, 20), world.cpu_s("web"), stopwatch()
     total = int(RATE * seconds)
     run: Any
-    run, answered = await asyncio.gather(
-        world.load(count=total, people=total, rate=RATE, mark=mark, first=count * each), _answers(world, agents, seconds)
-    )
+    writing = world.load(count=total, people=total, rate=RATE, mark=mark, first=count * each)
+    run, answered = await asyncio.gather(writing, _answers(world, agents, seconds))
     await asyncio.sleep(3)
     shown = await desks.ask()
     took_s, used = stopwatch() - begun, world.cpu_s("web") - before

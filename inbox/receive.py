@@ -442,7 +442,7 @@ class Receiver:
         since = self._clock() - ANNOUNCED_AGAIN
         for row in seen.values():
             if row["received_at"] > since and row.get("conversation_id"):
-                notices.append(_message_notice(row))
+                notices.append(_message_notice(row, None))
         if notices:
             await self._feed.append(notices)
             has_files = any(line.files for placement in placements for line in placement.lines)
