@@ -260,7 +260,7 @@ def status_act(row: Document, status: Status, snoozed_until: datetime | None, by
         change |= {"resolved_at": now, "unread": 0}
     else:
         gone.append("resolved_at")
-        change["open"] = True
+        change |= holds_slot(row)
     if status == "open":
         change["reopened_at"] = now
     if status == "spam":
@@ -275,6 +275,11 @@ def status_act(row: Document, status: Status, snoozed_until: datetime | None, by
     code = "woken" if by.type == "system" and row["status"] == "snoozed" else "status_changed"
     unset = tuple(name for name in gone if name in row)
     return Act(change, unset, code, params, "conversation.status_changed")
+
+
+def holds_slot(row: Mapping[str, Any]) -> Document:
+    """A conversation that goes on holds its slot; one that was split off has none."""
+    return {} if row.get("branch") else {"open": True}
 
 
 def read(row: Document) -> Act | None:
@@ -346,7 +351,7 @@ def _undone_status(
     if status == "resolved":
         gone += ["open", "waiting_since"]
     else:
-        change |= {"open": True, **_clock_again(row, before, waits_since)}
+        change |= {**holds_slot(row), **_clock_again(row, before, waits_since)}
     params = {"from": row["status"], "to": status, **_signed(by)}
     if "snoozed_until" in change:
         params["until"] = change["snoozed_until"]

@@ -54,7 +54,8 @@ def head_change(head: Document, others: Sequence[Document], members: Sequence[st
     owner = next((row["assignee_id"] for row in all_of_them if row.get("assignee_id")), None)
     change["assignee_id"] = owner
     if head["status"] in ASLEEP and any(row["status"] == "open" for row in others):
-        change |= {"status": "open", "open": True, "resolved_at": None, "snoozed_until": None}
+        change |= {"status": "open", "resolved_at": None, "snoozed_until": None}
+        change |= {} if head.get("branch") else {"open": True}
     if head["status"] == "resolved" and "status" not in change:
         change |= {"waiting_since": None, "unread": 0}
     return change
@@ -100,7 +101,7 @@ def parted_update(row: Document, before: Mapping[str, Any], merged_at: datetime,
     news = row.get("last_inbound_at") is not None and row["last_inbound_at"] > merged_at
     if news and status in ("resolved", "snoozed", "pending"):
         status = "open"
-    if status not in ("resolved", "merged") and not (slot_is_free or row.get("open")):
+    if status not in ("resolved", "merged") and not (slot_is_free or row.get("open") or row.get("branch")):
         status = "resolved"
     change: Document = {"status": status}
     if status == before["status"]:
@@ -109,7 +110,7 @@ def parted_update(row: Document, before: Mapping[str, Any], merged_at: datetime,
         change.setdefault("resolved_at", now)
     change |= {name: before[name] for name in ("merged_into", "parts") if name in before}
     has_slot = status != "resolved" and (status != "merged" or before.get("open") or row.get("open"))
-    change |= {"open": True} if has_slot else {}
+    change |= {"open": True} if has_slot and not row.get("branch") else {}
     change |= {"unread": 0} if head_read or status == "resolved" else {}
     gone = [name for name in ("snoozed_until", "resolved_at", "merged_into", "parts", "open") if name not in change]
     gone += ["waiting_since"] if status == "resolved" else []

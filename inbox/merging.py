@@ -155,7 +155,7 @@ class Merging:
         free: dict[Any, str] = {}
         for row in members:
             slot = slot_of(row)
-            if not row.get("open") and slot not in held and slot != slot_of(head):
+            if not row.get("open") and not row.get("branch") and slot not in held and slot != slot_of(head):
                 free[slot] = row["_id"]
         return set(free.values())
 
@@ -179,10 +179,8 @@ class Merging:
         }  # fmt: skip
         event = self._event("conversation.merged", act_id, head, by, other_ids=[row["_id"] for row in members])
         joining = [(row, member_update(row, head["_id"], takes_slot=row["_id"] in free)) for row in members]
-        joining = [
-            (row, together(change, as_update(await self._own_clocks(row), row)) if row.get("parts") else change)
-            for row, change in joining
-        ]  # fmt: skip
+        owned = {row["_id"]: await own_clocks(self._messages, row) for row in members if row.get("parts")}
+        joining = [(row, together(each, as_update(owned.get(row["_id"], {}), row))) for row, each in joining]
         changes = await self._with_clocks([*joining, (head, update)])
 
         async def work(session: Session) -> None:
@@ -233,7 +231,7 @@ class Merging:
         gone = {each["id"] for each in act["members"]}
         parts = [each for each in head.get("parts", ()) if each not in gone]
         staying = await self._conversations.rows(parts)
-        own = {**head, **await self._own_clocks(head)}
+        own = {**head, **await own_clocks(self._messages, head)}
         rows = [own, *(staying[each] for each in parts if each in staying)]
         clocks = combined_clocks(rows)
         if head["status"] in ("resolved", "spam"):
@@ -251,34 +249,12 @@ class Merging:
     async def _whole_again(self, row: Document, change: Document) -> Document:
         """A part that has parts of its own again: its clocks by its messages and theirs."""
         parts = await self._conversations.rows(change["$set"]["parts"])
-        rows = [{**row, **await self._own_clocks(row), "status": change["$set"]["status"]}, *parts.values()]
+        rows = [{**row, **await own_clocks(self._messages, row), "status": change["$set"]["status"]}, *parts.values()]
         clocks = combined_clocks(rows)
         unread = sum(each.get("unread", 0) for each in rows)
         if change["$set"]["status"] in ("resolved", "spam"):
             clocks["waiting_since"], unread = None, 0
         return as_update({**clocks, "unread": change["$set"].get("unread", unread)}, row)
-
-    async def _own_clocks(self, head: Document) -> Document:
-        """Read off the head's own messages."""
-        key = head["_id"]
-        said = await self._messages.latest(key, ["in", "out", "note"])
-        heard, answered = await self._messages.latest(key, ["in"]), await self._messages.latest(key, ["out"])
-        after = {"after": answered["provider_at"]} if answered else {}
-        waits = await self._messages.latest(key, ["in"], **after) if after else await self._messages.first(key, "in")
-        unread = await self._messages.count({"conversation_id": key, "direction": "in",
-                                             "provider_at": {"$gt": answered["provider_at"]}} if answered else
-                                            {"conversation_id": key, "direction": "in"})  # fmt: skip
-        return {
-            "last_message": preview(said) if said else None, "unread": unread,
-            "message_count": await self._messages.count({
-                "conversation_id": key, "direction": {"$ne": "system"}, "status": {"$ne": "cancelled"},
-            }),
-            "last_inbound_at": heard["provider_at"] if heard else None,
-            "last_activity_at": said["provider_at"] if said else head["last_activity_at"],
-            "waiting_since": waits["provider_at"] if waits and head.get("waiting_since") else None,
-            "last_reply_at": answered["provider_at"] if answered else None,
-            "last_reply_id": answered["_id"] if answered else None,
-        }  # fmt: skip
 
     async def _with_clocks(self, changes: Sequence[Change]) -> list[Change]:
         terms, now = await self._sla.terms(), self._clock()
@@ -311,6 +287,31 @@ class Merging:
             [Notice("conversation.updated", {"conversation_id": row["_id"]}, row["channel_id"]) for row in rows]
         )
         await self._doorbell.ring(bell)
+
+
+async def own_clocks(messages: MessageStore, row: Document, session: Session | None = None) -> Document:
+    """The clocks of one thread, read off its own messages. Somebody waits only where somebody waited before."""
+    key = row["_id"]
+    said = await messages.latest(key, ["in", "out", "note"], session=session)
+    heard = await messages.latest(key, ["in"], session=session)
+    answered = await messages.latest(key, ["out"], session=session)
+    since: Document = {"provider_at": {"$gt": answered["provider_at"]}} if answered else {}
+    waits = (
+        await messages.latest(key, ["in"], after=answered["provider_at"], session=session)
+        if answered
+        else await messages.first(key, "in", session)
+    )
+    shown = {"conversation_id": key, "direction": {"$ne": "system"}, "status": {"$ne": "cancelled"}}
+    return {
+        "last_message": preview(said) if said else None,
+        "unread": await messages.count({"conversation_id": key, "direction": "in", **since}, session),
+        "message_count": await messages.count(shown, session),
+        "last_inbound_at": heard["provider_at"] if heard else None,
+        "last_activity_at": said["provider_at"] if said else row["last_activity_at"],
+        "waiting_since": waits["provider_at"] if waits and row.get("waiting_since") else None,
+        "last_reply_at": answered["provider_at"] if answered else None,
+        "last_reply_id": answered["_id"] if answered else None,
+    }
 
 
 def _fault(head: Document, members: Sequence[Document]) -> str | None:

@@ -225,6 +225,8 @@ class Conversation(_Record):
     parts: tuple[str, ...] = ()
     merged_into: str | None = None
     merged_from: str | None = None
+    #: What it was split off from.
+    split_from: str | None = None
     created_at: datetime
     updated_at: datetime
     rev: int = 0

@@ -14,6 +14,7 @@ from typing import Any
 from base.ids import new_id
 from base.mongo import Document
 from channels.vocabulary import MessageReceived
+from inbox.acts import holds_slot
 from inbox.heads import applied, as_update, head_in, is_part
 from inbox.incoming import Line, received_event, system_row, thread_key
 from inbox.store.conversations import THREAD_KEYS_KEPT, tokens_of
@@ -86,14 +87,16 @@ def slot_and_name(line: Line, named: Mapping[str, Document]) -> tuple[Slot, str 
 
 def placed(lines: Iterable[Line], found: Found) -> list[Placement]:
     """Lines by conversation: the open one, else the one that threading names, else a recent one, else a new one."""
-    groups: dict[Slot, Placement] = {}
+    groups: dict[Slot | str, Placement] = {}
     for line in lines:
         slot, name = slot_and_name(line, found.named)
-        placement = groups.get(slot)
+        split_off = found.named[name] if name and found.named[name].get("branch") else None
+        key: Slot | str = slot if split_off is None else split_off["_id"]
+        placement = groups.get(key)
         if placement is None:
-            row = found.open.get(slot) or (found.named[name] if name else found.recent.get(slot))
+            row = split_off or found.open.get(slot) or (found.named[name] if name else found.recent.get(slot))
             placement = Placement(slot, row or {}, [], created=row is None)
-            groups[slot] = placement
+            groups[key] = placement
         placement.lines.append(line)
     return list(groups.values())
 
@@ -224,7 +227,7 @@ def _woken(placement: Placement, now: datetime) -> Document:
     params = {"from": row["status"], "to": "open", "by": "customer"}
     dedupe = f"system:{row['_id']}:{row['rev'] + 1}"
     placement.system.append(system_row(row, code, params, at=now, seq=0, author=author, dedupe=dedupe))
-    return {"status": "open", "open": True, "resolved_at": None, "snoozed_until": None, "reopened_at": now}
+    return {"status": "open", **holds_slot(row), "resolved_at": None, "snoozed_until": None, "reopened_at": now}
 
 
 def _strayed(row: Document, heads: Mapping[str, Document]) -> Document:

@@ -321,7 +321,8 @@ class Receiver:
             row = await self._messages.latest(threads_of(found.heads[key]), ["in"], after=at)
             waiting[key] = row["provider_at"] if row else None
         here = {placement.row["_id"] for placement in placements}
-        given_up = [found.given_up[each.slot] for each in placements if each.slot in found.given_up]
+        slots = [each.slot for each in placements if not each.row.get("branch")]
+        given_up = {row["_id"]: row for slot in slots if (row := found.given_up.get(slot))}
         heads, terms = carried_to_heads(placements, found.heads, waiting, now), await self._sla.terms()
         for placement in placements:
             if placement.created:
@@ -330,7 +331,7 @@ class Receiver:
                 placement.update = with_clocks(placement.update, placement.row, terms, now)
         for effect in heads:
             effect.update = with_clocks(effect.update, effect.row, terms, now)
-        return Plan(placements, heads, [row for row in given_up if row["_id"] not in here])
+        return Plan(placements, heads, [row for row in given_up.values() if row["_id"] not in here])
 
     async def _found(self, lines: Sequence[Line], now: datetime) -> Found:
         named = await self._named(lines)
@@ -349,7 +350,10 @@ class Receiver:
             known = await self._conversations.known(without)
             since = earliest(rules, now, self._reopen_within)
             found = await self._conversations.resolved_since(known, since) if known else []
-            recent = [row for row in found if not is_over(row, rules.get(row["channel_id"]), now, self._reopen_within)]
+            recent = [
+                row for row in found
+                if not row.get("branch") and not is_over(row, rules.get(row["channel_id"]), now, self._reopen_within)
+            ]  # fmt: skip
         parts = [row for row in (*open_rows, *named.values()) if is_part(row)]
         heads = await self._conversations.rows(row["merged_into"] for row in parts)
         given_up = {row["_id"]: row for row in open_rows if self._is_given_up(row, heads, rules, now)}

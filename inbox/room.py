@@ -41,6 +41,7 @@ from inbox.sla.clocks import SlaClocks
 from inbox.sla.policies import SlaPolicies
 from inbox.sla.watching import SlaWatch
 from inbox.sources import SendSource, WrittenByHand
+from inbox.splitting import Splitting
 from inbox.store import (
     ActStore,
     AnsweringStore,
@@ -98,6 +99,7 @@ class Inbox:
     shutting_out: ShuttingOut
     merging: Merging
     teams: TeamStore
+    splitting: Splitting
 
 
 def open_inbox(
@@ -168,4 +170,5 @@ def open_inbox(
         Searching(database, messages, clock),
         bulk, ShuttingOut(database, profiles, conversations, bulk, events, clock),
         Merging(database, conversations, messages, acts, events, sla, feed, doorbell, clock), teams,
+        Splitting(database, conversations, messages, sends, messages.words_of, events, sla, feed, doorbell, clock),
     )  # fmt: skip

@@ -86,6 +86,7 @@ from inbox.shutting_out import ShuttingOut
 from inbox.sla.clocks import SlaClocks
 from inbox.sla.policies import SlaPolicies
 from inbox.sla.watching import SlaWatch
+from inbox.splitting import Splitting
 from inbox.store import ConversationStore, DraftStore, MessageStore, RatingStore, SendStore
 from inbox.store.messages import WITH_TEXT as MESSAGES_WITH_TEXT
 from inbox.views import Views
@@ -228,6 +229,7 @@ class Runtime:
         self.bulk: Bulk = inbox.bulk
         self.shutting_out: ShuttingOut = inbox.shutting_out
         self.merging: Merging = inbox.merging
+        self.splitting: Splitting = inbox.splitting
         self.journeys: Journeys = campaigns.journeys
         self.templates: Templates = campaigns.templates
         self.snippets: Snippets = campaigns.snippets

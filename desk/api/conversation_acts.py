@@ -27,6 +27,7 @@ from inbox.view_filter import ViewFilter
 
 operations = Operations("conversations")
 
+MessageId = Annotated[str, Field(pattern=r"^msg_[0-9a-z]{26}$")]
 MergeId = Annotated[str, Field(pattern=r"^act_[0-9a-z]{26}$")]
 
 
@@ -158,6 +159,26 @@ async def unmerge_conversations(call: Call) -> Any:
         await _seen_other(call, each)
     after = await call.runtime.merging.unmerge(act["_id"], actor_of(call.principal))
     return conversation_view(call, after)
+
+
+class SplitBody(Body):
+    """The message with which the other conversation begins."""
+
+    message_id: MessageId
+
+
+@operations(
+    "POST", "/conversations/{id:cnv}/split", roles=["agent"], body=SplitBody, returns=ConversationView, status=201
+)
+async def split_conversation(call: Call) -> Any:
+    """From this message on another conversation; it.
+
+    What comes next on the channel goes to the conversation it was split from; mails that answer a mail of it find it.
+    Merging it back undoes it.
+    """
+    talk = await seen_talk(call)
+    new = await call.runtime.splitting.split(talk.id, call.body.message_id, actor_of(call.principal))
+    return conversation_view(call, new)
 
 
 async def _seen_other(call: Call, conversation_id: str) -> Conversation:

@@ -161,6 +161,8 @@ class ConversationView(View):
     #: Conversations that were merged into this one, and the id that was asked for when that one was.
     parts: list[str]
     merged_from: str | None
+    #: What it was split off from.
+    split_from: str | None
     created_at: Time
     updated_at: Time
 

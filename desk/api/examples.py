@@ -119,6 +119,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "change_consent_group": {"description": "News about tea, once a month."},
     "change_conversation": {"status": "resolved", "labels": ["returns"], "priority": "high"},
     "shut_out": {"on": True},
+    "split_conversation": {"message_id": "msg_" + "0" * 26},
     "replace_reopening": {"mode": "within", "days": 30},
     "change_conversations": {"filter": {"status": ["open"], "waiting": False}, "change": {"status": "resolved"}},
     "merge_conversations": {"other_ids": ["cnv_" + "0" * 26], "dry_run": True},

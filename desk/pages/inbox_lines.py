@@ -66,6 +66,8 @@ SYSTEM_LINES: Mapping[str, str] = {
     "continued": N_("Not seen in the chat, so it went by mail to %(address)s"),
     "continued_failed": N_("Not seen in the chat, and the mail to %(address)s did not go out"),
     "merged": N_("%(by)s merged %(count)s of this person into this one"),
+    "split_off": N_("%(by)s began another conversation with what followed"),
+    "split_from": N_("%(by)s split this off from another conversation"),
     "unmerged": N_("%(by)s took the merge apart again"),
     "rated": N_("The customer gave a rating of %(score)s out of 5"),
     "rated_why": N_("The customer gave a rating of %(score)s out of 5: %(comment)s"),
@@ -164,6 +166,7 @@ class Line:
     undo: bool = False
     retry: bool = False
     quotable: bool = False
+    splittable: bool = False
     #: It failed, and was sent once more as another line.
     retried: bool = False
     #: The channel it stands on, where several are shown as one, and the conversation it stands in, if another.
@@ -281,6 +284,7 @@ def line_of(
         client_key=message.client_key,
         undo=ours and tick == "waiting" and message.due_at is not None and message.due_at > formats.now,
         retry=ours and tick in REPEATABLE and message.retried_by is None,
+        splittable=scene.may_answer and message.direction == "in" and not scene.conversation.parts and here,
         quotable=scene.may_answer and here and message.direction in ("in", "out") and not deleted,
         retried=message.retried_by is not None,
         face=scene.faces.get(talk_id),

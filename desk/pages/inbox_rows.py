@@ -87,6 +87,7 @@ class OpenView:
     shut_out: bool = False
     #: How many were merged into it.
     parts: int = 0
+    split_from: str = ""
     team_id: str = ""
     team: str = ""
 
@@ -114,6 +115,7 @@ def open_view(
         priority=conversation.priority,
         labels=conversation.labels,
         parts=len(conversation.parts),
+        split_from=conversation.split_from or "",
         followers=tuple((each, names[each]) for each in conversation.participants if each in names),
         team_id=conversation.team_id or "",
         team=(teams or {}).get(conversation.team_id or "", ""),

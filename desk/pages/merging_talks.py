@@ -76,6 +76,30 @@ async def unmerge(request: web.Request) -> web.StreamResponse:
     return await after_act(request, found, act)
 
 
+@routes.post("/inbox/{conversation_id}/split")
+@require("agent")
+async def split(request: web.Request) -> web.StreamResponse:
+    """From a message on another conversation, which is shown then; merged back, it is undone."""
+    found, form = await conversation_for(request), await read_form(request)
+    message_id = str(form.get("message", ""))
+    if not is_id(message_id, "msg"):
+        raise WrongInput("Choose a message.")
+    new = await runtime_of(request).splitting.split(found.id, message_id, actor_of(principal_of(request)))
+    raise web.HTTPSeeOther(f"/inbox/{new.id}")
+
+
+@routes.post("/inbox/{conversation_id}/unsplit")
+@require("agent")
+async def unsplit(request: web.Request) -> web.StreamResponse:
+    """What was split off is merged back into what it came from."""
+    found, runtime = await conversation_for(request), runtime_of(request)
+    origin = await runtime.conversations.get(found.split_from) if found.split_from else None
+    if origin is None or not principal_of(request).may_see(origin.channel_id):
+        raise WrongInput("What it was split from is gone.")
+    await runtime.merging.merge(origin.id, [found.id], actor_of(principal_of(request)))
+    raise web.HTTPSeeOther(f"/inbox/{origin.id}")
+
+
 async def _choosing(request: web.Request, found: Conversation, fault: str, status: int = 200) -> web.Response:
     formats, faces = formats_of(request, principal_of(request)), await faces_of(runtime_of(request))
     values: dict[str, Any] = {

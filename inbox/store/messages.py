@@ -9,6 +9,7 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 
 from base.mongo import (
+    BY_ID,
     Database,
     Document,
     Indexes,
@@ -215,11 +216,11 @@ class MessageStore:
         order = [("provider_at", step), ("seq", step), ("_id", step)]
         return await self._rows.find_one(wanted, sort=order, session=session)
 
-    async def first(self, conversation_id: str, direction: str) -> Document | None:
+    async def first(self, conversation_id: str, direction: str, session: Session | None = None) -> Document | None:
         """The earliest line of this direction."""
         wanted = {"conversation_id": conversation_id, "direction": direction}
         order = [("provider_at", ASCENDING), ("seq", ASCENDING), ("_id", ASCENDING)]
-        return await self._rows.find_one(wanted, sort=order)
+        return await self._rows.find_one(wanted, sort=order, session=session)
 
     async def since(self, threads: Sequence[str], seq: int, limit: int = 50) -> list[Document]:
         """What was said in or out after this number of the first of these threads, into which the others were merged,
@@ -317,9 +318,24 @@ class MessageStore:
             await self.files.erase([row["_id"] for row in found])
         return found
 
-    async def count(self, wanted: Mapping[str, Any]) -> int:
+    async def count(self, wanted: Mapping[str, Any], session: Session | None = None) -> int:
         """Rows by an exact condition of ours."""
-        return await self._rows.count_documents(dict(wanted))
+        return await self._rows.count_documents(dict(wanted), session=session)
+
+    async def rest(self, line: Mapping[str, Any], limit: int) -> list[Document]:
+        """A line and all that come after it in its thread, in order."""
+        at, seq = line["provider_at"], line["seq"]
+        later = [{"provider_at": {"$gt": at}}, {"provider_at": at, "seq": {"$gt": seq}},
+                 {"provider_at": at, "seq": seq, "_id": {"$gte": line["_id"]}}]  # fmt: skip
+        order = [("provider_at", ASCENDING), ("seq", ASCENDING), ("_id", ASCENDING)]
+        found = self._rows.find({"conversation_id": line["conversation_id"], "$or": later}).sort(order).limit(limit)
+        return await whole(found)
+
+    async def rehome(self, ids: Sequence[str], conversation_id: str, former: str, session: Session) -> None:
+        """These lines stand in another conversation now."""
+        change = {"$set": {"conversation_id": conversation_id, "split_from": former}}
+        wanted = {"_id": {"$in": list(ids)}, "conversation_id": former}
+        await self._rows.update_many(wanted, change, session=session, hint=BY_ID)
 
     async def raw(self, wanted: Mapping[str, Any]) -> list[Document]:
         """Rows by an exact condition of ours, as a thread reads. For tests, never with input from outside."""

@@ -200,6 +200,11 @@ class SendStore:
         )
         return before
 
+    async def rehome(self, send_ids: Sequence[str], conversation_id: str, session: Session) -> None:
+        """The lines of these stand in another conversation now."""
+        wanted, change = {"_id": {"$in": list(send_ids)}}, {"$set": {"conversation_id": conversation_id}}
+        await self._rows.update_many(wanted, change, session=session, hint=BY_ID)
+
     async def move(self, send_id: str, due_at: datetime, session: Session) -> bool:
         """Send it then; False when it was claimed already, or was not to be sent later at all."""
         change = {"state": "planned", "due_at": due_at, "updated_at": self._clock()}

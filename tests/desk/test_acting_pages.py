@@ -75,6 +75,23 @@ async def test_an_act_of_somebody_else_is_not_there_for_who_is_limited(desk: Des
     await bo.post("/inbox/acts/act_" + "0" * 26 + "/undo", 404)
 
 
+async def test_a_message_begins_another_conversation_and_is_put_back(desk: Desk, shop) -> None:  # type: ignore[no-untyped-def]
+    await wrote(desk.runtime, shop, "splitter", "First matter", minutes_ago=9)
+    talk, bo = await wrote(desk.runtime, shop, "splitter", "Second matter"), await desk.person("agent", name="Bo Agent")
+    here = f"/inbox/{talk.id}"
+    lines = await desk.runtime.messages.raw({"conversation_id": talk.id, "direction": "in"})
+    assert f'value="{lines[1]["_id"]}" data-testid="split"' in await bo.page(here)
+    await bo.post(f"{here}/split", 422, message="x")
+    where = await bo.post(f"{here}/split", 303, message=lines[1]["_id"])
+    page = await bo.page(where)
+    thread = page.split('data-testid="messages"')[1].split('id="viewers"')[0]
+    assert "Second matter" in thread and "First matter" not in thread and 'data-testid="unsplit"' in page
+    assert "began another conversation" in await bo.page(here)
+    assert await bo.post(f"{where}/unsplit", 303) == here
+    page = await bo.page(here)
+    assert "Second matter" in page and "First matter" in page
+
+
 async def test_scripts_get_the_thread_with_the_way_back(desk: Desk, shop) -> None:  # type: ignore[no-untyped-def]
     talk, bo = await wrote(desk.runtime, shop, "scripted"), await desk.person("agent", name="Bo Agent")
     fragment = await bo.post(f"/inbox/{talk.id}/change", 200, True, status="resolved")

@@ -78,9 +78,26 @@ async def test_somebody_is_shut_out_and_let_in(world: World) -> None:
         assert (await ask(client, "GET", talk))["status"] == "open"
 
 
+async def test_a_conversation_is_split_and_merged_back(world: World) -> None:
+    path = f"/conversations/{world.ours.conversation}"
+    async with world.client("agent") as client:
+        line = (await ask(client, "POST", f"{path}/messages", {"text": "Another matter"}, 201))["id"]
+        await ask(client, "POST", f"{path}/split", {"message_id": world.ours.message}, 422)
+        await ask(client, "POST", f"{path}/split", {"message_id": world.foreign.message}, 404)
+        new = await ask(client, "POST", f"{path}/split", {"message_id": line}, 201)
+        assert (new["split_from"], new["message_count"]) == (world.ours.conversation, 1)
+        assert (await ask(client, "GET", f"/messages/{line}"))["conversation_id"] == new["id"]
+        made = await ask(client, "POST", f"{path}/merge", {"other_ids": [new["id"]]})
+        assert made["parts"] == [new["id"]] and made["messages"] == 1
+        assert (await ask(client, "GET", f"/conversations/{new['id']}"))["merged_from"] == new["id"]
+        assert line in [each["id"] for each in (await ask(client, "GET", f"{path}/messages"))["data"]]
+        await ask(client, "POST", "/conversations/unmerge", {"merge_id": made["merge_id"]})
+        assert (await ask(client, "GET", f"/conversations/{new['id']}"))["merged_from"] is None
+
+
 async def test_all_channels_are_read_as_one(world: World) -> None:
     async with world.client("agent") as client:
         path = f"/conversations/{world.ours.conversation}/messages"
         one, all_of_them = await ask(client, "GET", path), await ask(client, "GET", f"{path}?scope=person")
-        assert [each["id"] for each in one["data"]] == [each["id"] for each in all_of_them["data"]]
+        assert {each["id"] for each in one["data"]} < {each["id"] for each in all_of_them["data"]}
         await ask(client, "GET", f"{path}?scope=everybody", status=422)

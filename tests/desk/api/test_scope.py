@@ -47,6 +47,7 @@ BODIES: dict[str, Any] = {
     "create_view": {"name": "Taken over", "filter": {"status": ["open"]}},
     "change_view": {"name": "Taken over"},
     "shut_out": {"on": True},
+    "split_conversation": {"message_id": "msg_" + NOWHERE},
     "replace_reopening": {"mode": "never"},
     "change_conversations": {"ids": ["cnv_" + NOWHERE], "change": {"status": "resolved"}},
     "merge_conversations": {"other_ids": ["cnv_" + NOWHERE]},
