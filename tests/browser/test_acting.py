@@ -105,3 +105,22 @@ async def test_conversations_of_one_person_are_read_and_merged_as_one(
     await _shot(page, f"{kind}-more")
     await page.get_by_test_id("unmerge").click()
     await expect(page.get_by_test_id("messages")).not_to_contain_text("Second thing")
+
+
+async def test_a_conversation_is_split_at_a_message_on_a_phone(
+    windows: Windows, colleagues: Colleagues, world: World, begun: Begin
+) -> None:
+    talk = await begun("Split Sam", "The first matter")
+    await talk.channel.says(talk.one, "The second matter")
+    page = await windows.open(colleagues.bo, size=NARROW)
+    await page.goto(f"{talk.path}?view=all")
+    second = page.get_by_test_id("message").filter(has_text="The second matter")
+    await expect(second).to_have_count(1)
+    await second.locator(".line-more summary").click()
+    await _shot(page, "split-menu")
+    await second.get_by_test_id("split").click()
+    await expect(page.get_by_test_id("messages")).not_to_contain_text("The first matter")
+    await _shot(page, "split")
+    assert await page.evaluate(CUT_OFF) <= 0
+    await page.get_by_test_id("unsplit").click()
+    await expect(page.get_by_test_id("messages")).to_contain_text("The first matter")
