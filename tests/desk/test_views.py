@@ -222,7 +222,10 @@ def test_a_quote_is_found_by_either_id_or_said_to_be_earlier():
             {"code": "status_changed", "params": {"to": "snoozed", "until": NOW}},
             "Mara snoozed this until 22 Nov 2026, 14:32",
         ),
-        ({"code": "status_changed", "params": {"to": "snoozed"}}, "status changed"),
+        ({"code": "status_changed", "params": {"to": "snoozed"}}, "Mara snoozed this until they answer"),
+        ({"code": "labelled", "params": {"added": ["vip", "returns"], "removed": []}}, "Mara added vip, returns"),
+        ({"code": "woken", "params": {"from": "pending", "to": "open", "by": "customer"}},
+         "Open again, because they have written"),
         ({"code": "something_new", "params": {}}, "something new"),
     ],
 )
