@@ -105,6 +105,16 @@ def test_a_full_queue_cuts_its_reader():
 # -- through HTTP --------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(autouse=True)
+def coming_is_no_news(desk, monkeypatch):
+    """Whoever opens a stream is here, and that is told to all: the streams of these tests tell only what they say."""
+
+    async def untold():
+        return None
+
+    monkeypatch.setattr(desk.runtime.agents, "_told", untold)
+
+
 @dataclass
 class Read:
     id: int
