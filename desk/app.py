@@ -32,6 +32,7 @@ from desk.pages import (
     broadcasts,
     builder,
     call_settings,
+    canned,
     channels,
     composing,
     consent,
@@ -102,7 +103,7 @@ PAGES = (
     revisions, template_editor, snippets, offers, channels, deliverability, deliveries, approved, tracking,
     consent_groups, blocked, score, tiers, term_lists, fields, policies, retention, unsubscribe, preferences,
     sent_mail, brand, links, link_settings, tester_settings, call_settings, people, account, audit, webhooks_out,
-    answering, hours, sla, teams, presence, rate, ratings,
+    answering, hours, sla, teams, presence, rate, ratings, canned,
 )  # fmt: skip
 
 

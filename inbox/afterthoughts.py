@@ -18,7 +18,7 @@ from inbox.outbox import Outbox, line_notice, require_possible, still_waiting
 from inbox.placing import preview
 from inbox.sla.clocks import SlaClocks
 from inbox.sources import from_content
-from inbox.store import ConversationStore, DraftStore, MessageStore, SendStore
+from inbox.store import CannedStore, ConversationStore, DraftStore, MessageStore, SendStore
 
 #: What became of a reply that may be sent again. Of `unknown` a person decides: it may arrive twice.
 REPEATABLE = ("failed", "bounced", "skipped", "unknown")
@@ -29,13 +29,15 @@ class Afterthoughts:
 
     def __init__(
         self, database: Database, conversations: ConversationStore, messages: MessageStore, sends: SendStore,
-        drafts: DraftStore, outbox: Outbox, sla: SlaClocks, feed: Feed, doorbell: Doorbell, clock: Clock,
+        drafts: DraftStore, canned: CannedStore, outbox: Outbox, sla: SlaClocks, feed: Feed, doorbell: Doorbell,
+        clock: Clock,
     ) -> None:  # fmt: skip
         self._database = database
         self._conversations = conversations
         self._messages = messages
         self._sends = sends
         self._drafts = drafts
+        self._canned = canned
         self._outbox = outbox
         self._sla = sla
         self._feed = feed
@@ -67,6 +69,7 @@ class Afterthoughts:
             await self._conversations.write(await self._as_if_unsaid(line, send, head, session), session)
             for each in {line["conversation_id"], head["_id"]}:
                 await self._sla.refresh_within(each, session)
+            await self._canned.count_uses(line.get("canned_ids", ()), line["author"]["id"], -1, session)
             if line.get("retry_of"):
                 await self._messages.change(line["retry_of"], {"$unset": {"retried_by": ""}}, session)
             if agent.id:

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from base.mongo import Document
+from inbox.models import CANNED_MAX, CannedId
 
 Mode = Literal["reply", "note"]
 TEXT_MAX = 150_000
@@ -39,6 +40,7 @@ class DraftInput(BaseModel):
     reply_to: str | None = Field(None, max_length=60, description="The message that it quotes.")
     subject: str | None = Field(None, max_length=500)
     cc: tuple[str, ...] = Field((), max_length=50)
+    canned_ids: tuple[CannedId, ...] = Field((), max_length=CANNED_MAX, description="Canned replies it is made of.")
 
     @property
     def empty(self) -> bool:
@@ -59,7 +61,7 @@ def draft_of(row: Document) -> Draft:
     """The row as a value."""
     written = DraftInput(
         text=row.get("text") or "", file_ids=tuple(row.get("file_ids", ())), reply_to=row.get("reply_to"),
-        subject=row.get("subject"), cc=tuple(row.get("cc", ())),
+        subject=row.get("subject"), cc=tuple(row.get("cc", ())), canned_ids=tuple(row.get("canned_ids", ())),
     )  # fmt: skip
     return Draft(written, row["rev"], row["updated_at"])
 
@@ -71,6 +73,7 @@ def taken_back(line: Document) -> DraftInput:
     return DraftInput(
         text=(line.get("text") or "")[:TEXT_MAX], file_ids=tuple(each for each in files if each)[:FILES_MAX],
         reply_to=line.get("reply_to"), subject=mail.get("subject") or None, cc=tuple(mail.get("cc", ())),
+        canned_ids=tuple(line.get("canned_ids", ())),
     )  # fmt: skip
 
 
@@ -83,4 +86,5 @@ def joined(first: DraftInput, second: DraftInput) -> DraftInput:
         reply_to=first.reply_to or second.reply_to,
         subject=first.subject or second.subject,
         cc=tuple(dict.fromkeys((*first.cc, *second.cc)))[:50],
+        canned_ids=tuple(dict.fromkeys((*first.canned_ids, *second.canned_ids)))[:CANNED_MAX],
     )

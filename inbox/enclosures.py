@@ -34,8 +34,9 @@ class Enclosures:
     ) -> tuple[ReplyInput, list[Document]]:
         """The reply with its files as the send carries them, and their rows, to be inserted with the line.
 
-        Fills in what the line shows. A file is the agent's to choose when the agent brought it, or when it came or
-        went on the same channel. Raises `WrongInput` with the path of any other.
+        Fills in what the line shows. A file is the agent's to choose when the agent brought it, when a canned reply
+        has it that the agent sees, or when it came or went on the same channel. Raises `WrongInput` with the path of
+        any other.
         """
         if not reply.attachments:
             return reply, []
@@ -112,4 +113,5 @@ def _may_choose(row: Document, channel_id: str, agent: Actor) -> bool:
     if row["state"] != "stored":
         return False
     brought = row["source"] == "upload" and agent.id is not None and row.get("created_by") == agent.id
-    return brought or row.get("channel_id") == channel_id
+    canned = row["source"] == "canned" and row["owner_id"] in (None, agent.id)
+    return brought or canned or row.get("channel_id") == channel_id

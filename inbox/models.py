@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
 from base.errors import MEMBER
 from base.mongo import Document
@@ -334,6 +334,11 @@ def _which(value: Any) -> str:
 Enclosed = Annotated[Annotated[Attachment, Tag(_NEW)] | Annotated[ChosenFile, Tag(_KEPT)], Discriminator(_which)]
 
 
+#: Canned replies in one answer.
+CANNED_MAX = 20
+CannedId = Annotated[str, StringConstraints(pattern="^cnr_[0-9a-z]{26}$")]
+
+
 class ReplyInput(BaseModel):
     """What an agent writes. `note` stays inside the house; `send_at` sends later; `reply_to` is our message id."""
 
@@ -354,3 +359,5 @@ class ReplyInput(BaseModel):
     seen_seq: int | None = Field(None, ge=0, le=2**53)
     #: Send it although others have written since.
     send_anyway: bool = False
+    #: Canned replies it was made of, so that their uses are counted.
+    canned_ids: tuple[CannedId, ...] = Field((), max_length=CANNED_MAX)

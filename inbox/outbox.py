@@ -18,6 +18,7 @@ from channels.registry import Registry
 from channels.store import ChannelStore
 from channels.vocabulary import Address, Attachment, OutboundMail, OutboundMessage
 from inbox.answering import Answering
+from inbox.canned import unfilled
 from inbox.drafts import DraftKey
 from inbox.enclosures import Enclosures
 from inbox.guard import NewerMessages, must_know, of_others
@@ -29,7 +30,7 @@ from inbox.quota import with_quota
 from inbox.reply_token import make_reply_token
 from inbox.sla.clocks import SlaClocks, clocks_of, with_clocks
 from inbox.sources import written
-from inbox.store import ConversationStore, DraftStore, MessageStore, SendStore
+from inbox.store import CannedStore, ConversationStore, DraftStore, MessageStore, SendStore
 from inbox.store.files import BlobGone
 from inbox.store.sends import lane_name
 from profiles.models import SHUT_OUT, Identity
@@ -74,7 +75,7 @@ class Outbox:
 
     def __init__(
         self, database: Database, conversations: ConversationStore, messages: MessageStore, sends: SendStore,
-        drafts: DraftStore, profiles: ProfileStore, channels: ChannelStore, registry: Registry,
+        drafts: DraftStore, canned: CannedStore, profiles: ProfileStore, channels: ChannelStore, registry: Registry,
         enclosures: Enclosures, answering: Answering, sla: SlaClocks, feed: Feed, doorbell: Doorbell, clock: Clock, *,
         reply_key: str | bytes | None = None,
     ) -> None:  # fmt: skip
@@ -84,6 +85,7 @@ class Outbox:
         self._messages = messages
         self._sends = sends
         self._drafts = drafts
+        self._canned = canned
         self._profiles = profiles
         self._channels = channels
         self._registry = registry
@@ -215,6 +217,7 @@ class Outbox:
             await self._sla.watch([(each, clocks_of(update, each)) for each, update in changes], session)
             await self._messages.insert([line], session, files)
             await self._sends.add([send] if send else [], session)
+            await self._canned.count_uses(line.get("canned_ids", ()), agent.id, 1, session)
             if clears_draft:
                 await self._drafts.remove(draft, session)
             if retry_of:
@@ -362,6 +365,10 @@ def _require_content(reply: ReplyInput) -> None:
         raise WrongInput("There is nothing to send.", [FieldError("text", "write something, or add a file")])
     if reply.note and (reply.template or reply.send_at or reply.buttons):
         raise WrongInput("A note is not sent.", [FieldError("note", "takes text and files only")])
+    blanks = [] if reply.note else unfilled(reply.text)
+    if blanks:
+        fault = FieldError("text", blanks[0])
+        raise WrongInput("A blank is not filled in yet: write over what stands in braces.", [fault])
 
 
 def require_possible(way: Way, message: OutboundMessage, at: datetime) -> None:
@@ -386,6 +393,7 @@ def _line(row: Document, agent: Actor, reply: ReplyInput, client_key: str, now: 
         "buttons": [each.model_dump(exclude_none=True) for each in reply.buttons],
         "template": reply.template.model_dump(mode="json") if reply.template else None,
         "reply_to": reply.reply_to,
+        "canned_ids": list(dict.fromkeys(reply.canned_ids)),
         "mail": {"subject": reply.subject, "cc": list(reply.cc)} if reply.subject or reply.cc else None,
     }
     return line | {name: value for name, value in extras.items() if value}

@@ -17,6 +17,7 @@ from inbox.aftermath import Aftermath
 from inbox.afterthoughts import Afterthoughts
 from inbox.answering import Answering
 from inbox.bulk import Bulk
+from inbox.canned import CannedReplies
 from inbox.changes import Changes
 from inbox.consequences import Consequences
 from inbox.continuity import KIND, Answers, Continuity
@@ -45,6 +46,7 @@ from inbox.splitting import Splitting
 from inbox.store import (
     ActStore,
     AnsweringStore,
+    CannedStore,
     ConversationStore,
     DraftStore,
     EarlyStore,
@@ -100,6 +102,7 @@ class Inbox:
     merging: Merging
     teams: TeamStore
     splitting: Splitting
+    canned: CannedReplies
 
 
 def open_inbox(
@@ -123,13 +126,14 @@ def open_inbox(
     sla_policies = SlaPolicies(PolicyStore(database, clock), business_hours, channels)
     sla = SlaClocks(database, conversations, sla_policies, business_hours, watch, clock)
     drafts, answering = DraftStore(database, clock), Answering(AnsweringStore(database))
+    canned = CannedStore(database, clock)
     receiver = Receiver(
         database, conversations, messages, sends, changes, receipts, resolver, consent, events, answering, sla, feed,
         doorbell, clock, reply_keys=reply_keys, reopen_within=reopen_within,
     )  # fmt: skip
     outbox = Outbox(
-        database, conversations, messages, sends, drafts, profiles, channels, registry, enclosures, answering,
-        sla, feed, doorbell, clock, reply_key=reply_keys[0] if reply_keys else None,
+        database, conversations, messages, sends, drafts, canned, profiles, channels, registry, enclosures,
+        answering, sla, feed, doorbell, clock, reply_key=reply_keys[0] if reply_keys else None,
     )  # fmt: skip
     presence, views = Presence(bus), ViewStore(database, clock)
     continuity = Continuity(
@@ -151,7 +155,7 @@ def open_inbox(
     recovery = Recovery(sends, channels, registry, receipts, aftermath, clock)
     delivery = Delivery(sends, channels, registry, handover, aftermath, recovery, sources, clock)
     afterthoughts = Afterthoughts(
-        database, conversations, messages, sends, drafts, outbox, sla, feed, doorbell, clock
+        database, conversations, messages, sends, drafts, canned, outbox, sla, feed, doorbell, clock
     )  # fmt: skip
     teams = TeamStore(database, clock)
     actions = ConversationActions(
@@ -171,4 +175,5 @@ def open_inbox(
         bulk, ShuttingOut(database, profiles, conversations, bulk, events, clock),
         Merging(database, conversations, messages, acts, events, sla, feed, doorbell, clock), teams,
         Splitting(database, conversations, messages, sends, messages.words_of, events, sla, feed, doorbell, clock),
+        CannedReplies(database, canned, messages.files, channels, clock),
     )  # fmt: skip

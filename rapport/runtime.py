@@ -21,6 +21,7 @@ from campaigns.broadcasts.planning import Planner
 from campaigns.broadcasts.trying_out import TestSends
 from campaigns.call_secrets import CallSecrets
 from campaigns.calling import Caller
+from campaigns.canned import CannedWords
 from campaigns.handing_over import HandingOver
 from campaigns.intakes import Intakes
 from campaigns.journeys import Journeys
@@ -61,6 +62,7 @@ from desk.team.two_factor import TwoFactor
 from inbox.afterthoughts import Afterthoughts
 from inbox.answering import Answering
 from inbox.bulk import Bulk
+from inbox.canned import CannedReplies
 from inbox.continuity import Continuity
 from inbox.conversations import ConversationActions
 from inbox.counting import Counting
@@ -211,6 +213,7 @@ class Runtime:
         self.business_hours: BusinessHours = inbox.business_hours
         self.finding: Finding = inbox.finding
         self.views: Views = inbox.views
+        self.canned: CannedReplies = inbox.canned
         self.counting: Counting = inbox.counting
         self.sla_policies: SlaPolicies = inbox.sla_policies
         self.sla_clocks: SlaClocks = inbox.sla_clocks
@@ -246,6 +249,7 @@ class Runtime:
         self.backfills: Backfills = campaigns.backfills
         self.migrations: Migrations = campaigns.migrations
         self.renderer: Renderer = campaigns.renderer
+        self.canned_words = CannedWords(campaigns.renderer)
         self.dns: Dns = DnsReader()
         self.sent_mails: SentMails = campaigns.sent_mails
         self.policies: PolicyBook = campaigns.policies
@@ -356,6 +360,7 @@ class Runtime:
             Chore("give on the work of who is not there", 60, self.handing_over.pass_on),
             Chore("forget what steps have left behind", 3600, self.tidying.tidy),
             Chore("tell of endpoints that were switched off", 60, self.poster.tell),
+            Chore("forget canned replies that were taken away", 600, self.canned.tidy),
             Chore("change many conversations", 1, self.bulk.drain),
             Chore("age of the oldest duty", 10, self._measure_age),
         ]

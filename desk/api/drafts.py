@@ -35,6 +35,7 @@ class DraftView(View):
     reply_to: str | None
     subject: str | None
     cc: list[str]
+    canned_ids: list[str]
     rev: int
     updated_at: Time | None
 

@@ -221,6 +221,13 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         "special": [{"date": "2026-12-24", "spans": [["09:00", "13:00"]], "name": "Christmas Eve"}],
     },
     "change_business_hours": {"special": [{"date": "2027-01-02", "name": "Stocktaking"}]},
+    "create_canned_reply": {
+        "shortcut": "thanks",
+        "title": "Thanks for the order",
+        "text": "Hi {{ profile.first_name | default('there') }}, thank you for order {{ order.number }}!",
+    },
+    "change_canned_reply": {"title": "Thank you"},
+    "render_canned_reply": {"conversation_id": "cnv_01hy0000000000000000000000"},
     "create_sla_policy": {
         "name": "Shop chats",
         "lengths": {"first_response_min": 60, "next_response_min": 240, "resolution_min": 2880},

@@ -10,6 +10,7 @@ from desk.api import (
     blocked_values,
     broadcasts,
     business_hours,
+    canned_replies,
     channels,
     consent_groups,
     conversation_acts,
@@ -62,7 +63,7 @@ from desk.api.contract import Operation
 RESOURCES = (
     channels, deliveries, profiles, notes, follow_ups, profile_files, merges, lifecycle, fields, tags, segments,
     values, blocked_values, imports, exports, privacy, consent_groups, conversation_acts, conversations, views,
-    search, drafts, messages, files, events, orders, templates, snippets, offers, broadcasts, journeys,
+    search, drafts, canned_replies, messages, files, events, orders, templates, snippets, offers, broadcasts, journeys,
     webhook_secret, webhook_endpoints, enrolments, policies, sends, business_hours, sla_policies, results, tasks,
     teams, presence, ratings, people, me, audit, answering, stream, health,
 )  # fmt: skip

@@ -71,6 +71,7 @@ class Begun:
     quote_text: str = ""
     subject: str = ""
     cc: str = ""
+    canned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -209,6 +210,7 @@ async def _begun(runtime: Any, found: Conversation, draft: Draft, formats: Forma
         tuple(Chosen(each.id, each.name, file_size(each.size_bytes)) for each in kept if each and not each.removed_at),
         quoted.id if quoted else "", quoted.author.name or found.display_name or "" if quoted else "",
         _brief(quoted, formats) if quoted else "", written.subject or "", ", ".join(written.cc),
+        written.canned_ids,
     )  # fmt: skip
 
 

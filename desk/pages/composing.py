@@ -26,7 +26,7 @@ from desk.render import formats_of
 from desk.viewing import Viewing
 from desk.whispers import WHISPERS, Whisper
 from inbox.drafts import FILES_MAX, Draft, DraftInput, DraftKey, Mode
-from inbox.models import ChosenFile, Conversation, Message, ReplyInput
+from inbox.models import CANNED_MAX, ChosenFile, Conversation, Message, ReplyInput
 
 routes = web.RouteTableDef()
 #: What a form has beside its files, bytes.
@@ -55,7 +55,7 @@ class Written:
             text=words.text.strip() or None, note=note, seen_seq=self.seen_seq, send_anyway=self.anyway,
             attachments=tuple(ChosenFile(file_id=each) for each in words.file_ids),
             reply_to=None if note else words.reply_to, send_at=None if note else self.send_at,
-            subject=None if note else words.subject, cc=() if note else words.cc,
+            subject=None if note else words.subject, cc=() if note else words.cc, canned_ids=words.canned_ids,
         )  # fmt: skip
 
 
@@ -250,6 +250,7 @@ def written_in(form: Form, brought: Sequence[str], zone: Any) -> Written:
     Raises `WrongInput` for a time that is none, and for an address of a copy that is none.
     """
     files = [str(each) for each in form.getall("file", []) if is_id(str(each), "fil")]
+    canned = [str(each) for each in form.getall("canned", [])]
     quoted, mode = str(form.get("reply_to", "")), MODES.get(str(form.get("mode", "")), "reply")
     words = DraftInput(
         text=str(form.get("text", "")).replace("\r\n", "\n")[:150_000],
@@ -257,6 +258,7 @@ def written_in(form: Form, brought: Sequence[str], zone: Any) -> Written:
         reply_to=quoted if is_id(quoted, "msg") else None,
         subject=" ".join(str(form.get("subject", "")).split())[:500] or None,
         cc=addresses_in(str(form.get("cc", ""))),
+        canned_ids=tuple(dict.fromkeys(each for each in canned if is_id(each, "cnr")))[:CANNED_MAX],
     )
     seen, rev = str(form.get("seen_seq", "")), str(form.get("rev", ""))
     return Written(

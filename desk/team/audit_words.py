@@ -25,6 +25,7 @@ AREAS: Mapping[str, str] = {
     "webhook-secret": N_("Calls of journeys"), "segments": N_("Segments"), "sends": N_("Messages sent"),
     "settings/audit": N_("Audit"), "settings/brand": N_("Look of letters"), "settings/calls": N_("Calls of journeys"),
     "settings/channels": N_("Channels"), "settings/consent": N_("Consent groups"), "settings/fields": N_("Fields"),
+    "settings/canned": N_("Canned replies"),
     "settings/hours": N_("Business hours"), "settings/sla": N_("SLA"),
     "settings/ratings": N_("Ratings"), "rating-rules": N_("Ratings"), "settings/links": N_("Links and results"),
     "settings/people": N_("People"), "settings/privacy": N_("Privacy"),

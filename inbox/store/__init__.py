@@ -5,6 +5,7 @@ from __future__ import annotations
 from base.mongo import Indexes
 from inbox.store import (
     acts,
+    canned,
     conversations,
     drafts,
     early,
@@ -22,6 +23,7 @@ from inbox.store import (
 from inbox.store.acts import ActStore
 from inbox.store.agents import AgentStore, PresenceRuleStore
 from inbox.store.answering import AnsweringStore
+from inbox.store.canned import CannedStore
 from inbox.store.conversations import ConversationRoom, ConversationStore
 from inbox.store.drafts import DraftStore
 from inbox.store.early import EarlyStore
@@ -40,12 +42,12 @@ from inbox.store.words import WordStore
 INDEXES: Indexes = {
     **conversations.INDEXES, **messages.INDEXES, **sends.INDEXES, **early.INDEXES, **files.INDEXES,
     **drafts.INDEXES, **hours.INDEXES, **views.INDEXES, **tallies.INDEXES, **sla.INDEXES, **words.INDEXES,
-    **acts.INDEXES, **teams.INDEXES, **ratings.INDEXES,
+    **acts.INDEXES, **teams.INDEXES, **ratings.INDEXES, **canned.INDEXES,
 }  # fmt: skip
 
 __all__ = [
-    "INDEXES", "ActStore", "AgentStore", "AnsweringStore", "ConversationRoom", "ConversationStore", "DraftStore",
-    "EarlyStore", "FileRoom", "FileStore", "HoursStore", "MailingStore", "MarkStore", "MessageStore", "PolicyStore",
-    "PresenceRuleStore", "RatingFilter", "RatingStore", "SendStore", "TeamStore", "ViewStore", "ViewTallyStore",
-    "WatchStore", "WordStore",
+    "INDEXES", "ActStore", "AgentStore", "AnsweringStore", "CannedStore", "ConversationRoom", "ConversationStore",
+    "DraftStore", "EarlyStore", "FileRoom", "FileStore", "HoursStore", "MailingStore", "MarkStore", "MessageStore",
+    "PolicyStore", "PresenceRuleStore", "RatingFilter", "RatingStore", "SendStore", "TeamStore", "ViewStore",
+    "ViewTallyStore", "WatchStore", "WordStore",
 ]  # fmt: skip

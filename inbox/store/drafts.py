@@ -24,7 +24,7 @@ INDEXES: Indexes = {
 
 class DraftStore:
     """Rows are `{_id, conversation_id, profile_id, identity_id, channel_id, user_id, mode, text, file_ids, reply_to,
-    subject, cc, rev, updated_at}`."""
+    subject, cc, canned_ids, rev, updated_at}`."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._rows = database.collection("drafts")

@@ -15,7 +15,7 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 
 from base.duty import DutyBook
-from base.mongo import Collection, Database, Document, Indexes, Session
+from base.mongo import BY_ID, Collection, Database, Document, Indexes, Session
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
 from profiles.holdings import Traces, shown
 from profiles.store.belongings import Belongings
@@ -193,6 +193,19 @@ class FileStore:
         elif "grid_id" in change:
             await self._hold({change["grid_id"]}, session)
         return message
+
+    async def give_up(self, file_ids: Sequence[str], by: str, at: datetime, session: Session) -> None:
+        """Files that a canned reply held are uploads of this person's: unsent they are forgotten."""
+        if file_ids:
+            change: Document = {"$set": {"source": "upload", "created_by": by, "created_at": at}}
+            held = {"_id": {"$in": list(file_ids)}, "source": "canned"}
+            await self._rows.update_many(held, change, session=session, hint=BY_ID)
+
+    async def own(self, file_ids: Sequence[str], owner_id: str | None, session: Session) -> None:
+        """Files of a canned reply are for this person, or (None) for everybody to send."""
+        if file_ids:
+            held = {"_id": {"$in": list(file_ids)}, "source": "canned"}
+            await self._rows.update_many(held, {"$set": {"owner_id": owner_id}}, session=session, hint=BY_ID)
 
     async def erase(self, message_ids: Sequence[str]) -> int:
         """Forget the files of these messages, whatever becomes of them just now; how many. May run twice."""

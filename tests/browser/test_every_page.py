@@ -163,6 +163,7 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         "person-privacy": f"/profiles/{person}/privacy", "privacy": "/settings/privacy",
         **await privacy(world, whatsapp), **await webhooks(world),
         **await hours(world), **await promises(world), **await teams(world),
+        **await canned(world, talk["id"]),
         "retention": "/settings/retention", "tracking": "/settings/tracking", "links": "/settings/links",
         "answering": "/settings/answering",
         "new-site": "/settings/tracking/new", "board-lost": "/profiles/board?open=lost",
@@ -300,6 +301,20 @@ async def teams(world: World) -> dict[str, str]:
         "teams": here, "team": f"{here}/{made['id']}", "new-team": f"{here}/new", "states": "/settings/presence",
         "presence": "/presence", "ability": f"/presence/{person}",
     }  # fmt: skip
+
+
+async def canned(world: World, talk_id: str) -> dict[str, str]:
+    """Canned replies of several lengths, one that can be filled in and one that cannot."""
+    made = await world.api.post("/canned-replies", {
+        "shortcut": "thanks", "title": "Thanks for the order",
+        "text": "Hi {{ profile.first_name | default('there') }},\n\nthank you for your order!\n{{ agent.first_name }}",
+    })  # fmt: skip
+    await world.api.post("/canned-replies", {
+        "shortcut": "退货", "title": "退货地址", "text": "您好，请把订单 {{ order.number }} 寄到莱顿运河街 12 号。" * 9,
+    })  # fmt: skip
+    here = "/settings/canned"
+    return {"canned": here, "some-canned": f"{here}/{made['id']}", "new-canned": f"{here}/new",
+            "choose-canned": f"/inbox/{talk_id}/canned"}  # fmt: skip
 
 
 async def hours(world: World) -> dict[str, str]:

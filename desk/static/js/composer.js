@@ -1,5 +1,6 @@
 // What an agent writes: drafts kept on the server, files, quotes, other times, undo; news is not passed over unseen.
 import { Refusal, ask, part, toast } from "./ask.js";
+import * as canned from "./canned.js";
 import { span, word } from "./words.js";
 
 const SAVE_AFTER_MS = 800;
@@ -7,7 +8,9 @@ const SAVE_AFTER_MS = 800;
 const READ_AFTER_MS = 1500;
 /** A draft of another window is taken over once nobody has written here for so long. */
 const IDLE_MS = 10000;
-const EMPTY = { text: "", rev: 0, files: [], reply_to: "", quote_author: "", quote_text: "", subject: "", cc: "" };
+const EMPTY = { text: "", rev: 0, files: [], reply_to: "", quote_author: "", quote_text: "", subject: "", cc: "", canned: [] };
+/** A blank of a canned reply that nobody has filled in. */
+const BLANK = /\{\{-?\s*(profile|order|agent|conversation)\b[^{}]*\}\}/i;
 
 /** What this module needs of the inbox: the open conversation, its list of lines, and how a thread is shown anew. */
 let inbox = null;
@@ -117,6 +120,7 @@ async function save(kept, mode) {
   const draft = kept.drafts[mode];
   const body = new URLSearchParams({ mode, rev: draft.rev, text: draft.text, reply_to: draft.reply_to, subject: draft.subject, cc: draft.cc });
   for (const file of draft.files) body.append("file", file.id);
+  for (const each of draft.canned) body.append("canned", each);
   try {
     const keepalive = draft.text.length < 15000; // also while the page is being left; browsers carry only little then
     const { rev } = await (await ask(`/inbox/${kept.id}/draft`, { method: "POST", body, keepalive })).json();
@@ -149,8 +153,12 @@ document.addEventListener("input", (event) => {
   if (!event.target.closest?.("[data-composer]") || event.target.matches("[type=radio], [type=checkbox], [type=file], [name=send_on]")) return;
   measure();
   touched();
-  if (event.target === field()) sayTyping();
+  if (event.target === field()) {
+    sayTyping();
+    canned.look(field(), state.id, putIn);
+  }
 });
+document.addEventListener("focusout", (event) => { if (event.target === field()) canned.close(field()); });
 document.addEventListener("change", (event) => {
   if (event.target.name === "mode" && event.target.closest("[data-composer]")) {
     const chosen = isNote() ? "note" : "reply";
@@ -252,7 +260,7 @@ export function quote(line) {
 }
 
 document.addEventListener("click", (event) => {
-  const target = event.target.closest?.("[data-quote], [data-unquote], [data-unchoose], [data-copy-to], [data-emoji]");
+  const target = event.target.closest?.("[data-quote], [data-unquote], [data-unchoose], [data-copy-to], [data-emoji], [data-canned]");
   if (!target || !composer()) return;
   event.preventDefault();
   if (target.matches("[data-quote]")) quote(target.closest(".line"));
@@ -270,6 +278,10 @@ document.addEventListener("click", (event) => {
     cc.value = [cc.value.trim().replace(/,$/, ""), target.dataset.copyTo].filter(Boolean).join(", ");
     target.hidden = true;
     touched();
+  } else if (target.matches("[data-canned]")) {
+    const before = field().value.slice(0, field().selectionStart);
+    insert(/\S$/.test(before) ? " /" : "/");
+    canned.look(field(), state.id, putIn);
   } else import("./emoji.js").then(({ pick }) => pick(target, insert));
 });
 
@@ -278,6 +290,30 @@ function insert(text) {
   place.setRangeText(text, place.selectionStart, place.selectionEnd, "end");
   place.focus();
   touched();
+}
+
+/** A canned reply in place of what was typed to find it; its files come along, and its first blank is marked. */
+function putIn(made, from, to) {
+  field().setRangeText(made.text, from, to, "end");
+  gather();
+  const draft = state.drafts[state.mode];
+  const files = made.files.map(({ id, name, size_bytes }) => ({ id, name, size: `${Math.max(1, Math.round(size_bytes / 1024))} KB` }));
+  const fresh = files.filter(({ id }) => !draft.files.some((each) => each.id === id));
+  state.drafts[state.mode] = { ...draft, files: [...draft.files, ...fresh], canned: [...new Set([...draft.canned, made.id])].slice(-20) };
+  fill();
+  touched();
+  field().focus();
+  markBlank(from);
+}
+
+/** Mark the next blank that is left; whether there is one. */
+function markBlank(from = 0) {
+  const found = BLANK.exec(field().value.slice(from));
+  if (!found) return false;
+  field().focus();
+  field().setSelectionRange(from + found.index, from + found.index + found[0].length);
+  toast(word("unfilled"));
+  return true;
 }
 
 // On a phone a line is answered by drawing it aside.
@@ -296,6 +332,7 @@ document.addEventListener("touchend", (event) => {
 // -- sending -----------------------------------------------------------------------------------------------------------
 
 document.addEventListener("keydown", (event) => {
+  if (event.target === field() && canned.key(field(), event)) return;
   if (event.target === field() && event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
     event.target.form.requestSubmit(event.target.form.querySelector("[data-send]"));
@@ -308,6 +345,7 @@ document.addEventListener("submit", (event) => {
   gather();
   const draft = state.drafts[state.mode];
   if (uploads) return toast(word("uploading"));
+  if (state.mode === "reply" && markBlank()) return;
   if (!draft.text.trim() && !draft.files.length) return field().focus();
   send(form, event.submitter);
 });
@@ -319,6 +357,8 @@ async function send(form, submitter) {
   const draft = state.drafts[mode];
   const data = new FormData(form, submitter);
   data.delete("files");
+  data.delete("canned");
+  for (const each of draft.canned) data.append("canned", each);
   data.set("mode", mode);
   data.set("seen_seq", seen);
   if (submitter?.name !== "send_later") data.delete("send_on");
@@ -423,7 +463,7 @@ function back({ draft, mode, kept }) {
   if (kept === state && mode === state.mode) gather();
   const since = kept.drafts[mode];
   const text = since.text.trim() ? `${draft.text}\n\n${since.text}` : draft.text;
-  kept.drafts[mode] = { ...draft, text, rev: since.rev, files: [...draft.files, ...since.files] };
+  kept.drafts[mode] = { ...draft, text, rev: since.rev, files: [...draft.files, ...since.files], canned: [...draft.canned, ...since.canned] };
   kept.dirty[mode] = true;
   if (kept !== state) return;
   if (mode !== state.mode) composer()?.querySelector(`[value=${mode}]`).click();

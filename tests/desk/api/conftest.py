@@ -23,6 +23,7 @@ from campaigns.library.snippets import SnippetInput
 from campaigns.tasks import TaskInput
 from channels.vocabulary import Address, MessageReceived, Person
 from desk.app import build
+from inbox.canned import CannedInput
 from inbox.hours.models import HoursInput
 from inbox.incoming import Arrival
 from inbox.models import Actor, ReplyInput
@@ -179,6 +180,7 @@ async def _furnished(url: str, app: web.Application, runtime: Runtime) -> World:
     common = {"slp": policy, "jrn": journey, "tpl": template, "cgr": group, "seg": segment, "fld": field, "hrs": hours,
               "tea": team}  # fmt: skip
     shared = ViewInput(name="Urgent", filter=ViewFilter(priority=("urgent",)), shared=True)
+    common["cnr"] = (await runtime.canned.create(CannedInput(shortcut="hi", text="Hi"), "usr_x")).id
     common["viw"] = (await runtime.views.create(shared, "usr_x")).id
     common |= await _library(runtime)
     ours, foreign = await _side(runtime, "anna", common), await _side(runtime, "boris", common)

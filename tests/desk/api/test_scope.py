@@ -119,6 +119,9 @@ BODIES: dict[str, Any] = {
     "redeliver_failed_webhooks": {},
     "create_business_hours": {"name": "Taken over", "zone": "UTC"},
     "change_business_hours": {"name": "Taken over"},
+    "create_canned_reply": {"shortcut": "taken-over", "text": "b"},
+    "change_canned_reply": {"title": "Taken over"},
+    "render_canned_reply": {"conversation_id": "{cnv}"},
     "create_sla_policy": {"name": "Taken over", "lengths": {"resolution_min": 5}},
     "change_sla_policy": {"name": "Taken over"},
     "order_sla_policies": {"ids": []},
@@ -135,7 +138,8 @@ BODIES: dict[str, Any] = {
 def filled(value: Any, side: Side) -> Any:
     """A body with the ids of a side."""
     if isinstance(value, str):
-        return value.format(prf=side.profile, idn=side.identity) if value.startswith("{") else value
+        ids = {"prf": side.profile, "idn": side.identity, "cnv": side.conversation}
+        return value.format(**ids) if value.startswith("{") else value
     if isinstance(value, dict):
         return {name: filled(each, side) for name, each in value.items()}
     return [filled(each, side) for each in value] if isinstance(value, list) else value
@@ -194,7 +198,8 @@ async def test_what_is_on_another_channel_is_not_there(world: World, role: str) 
     async with world.client(f"scoped:{role}") as client:
         for operation, path, body in calls(world.foreign):
             concerns = {pattern[:3] for pattern in operation.parameters.values()} & set(SCOPED)
-            named = "{prf}" in str(BODIES.get(operation.name)) or operation.name in ("upsert_profile", "record_order")
+            body_of = str(BODIES.get(operation.name))
+            named = "{prf}" in body_of or "{cnv}" in body_of or operation.name in ("upsert_profile", "record_order")
             if STANDS_FOR[role].isdisjoint(operation.roles) or not (concerns or named):
                 continue
             answer = await client.request(operation.method, path, json=body)
@@ -213,6 +218,7 @@ async def test_a_limited_administrator_does_not_reach_beyond(world: World) -> No
              "create_consent_group", "change_consent_group", "delete_consent_group",
              "create_segment", "preview_segment", "change_segment", "delete_segment",
              "create_webhook_endpoint", "create_business_hours", "change_business_hours", "delete_business_hours",
+             "create_canned_reply", "change_canned_reply", "delete_canned_reply", "restore_canned_reply",
              "restore_business_hours", "create_sla_policy", "change_sla_policy", "order_sla_policies",
              "delete_sla_policy", "restore_sla_policy", "create_team", "change_team", "replace_team_members",
              "delete_team", "restore_team", "change_agent", "replace_presence_rules",
