@@ -146,3 +146,37 @@ async def test_who_looks_and_who_writes_is_seen_by_colleagues(
     await bo.goto("/inbox?view=all")
     await bo.get_by_test_id("conversation-row").filter(has_text="Busy Bea").get_by_role("link").click()
     await expect(bo.get_by_test_id("composer-text")).to_have_value("A regular")
+
+
+async def test_a_slash_finds_canned_replies_and_no_blank_goes_out(
+    windows: Windows, colleagues: Colleagues, world: World, begun: Begin
+) -> None:
+    talk = await begun("Canny Cas", "Where do I send it back to?")
+    hello, back = "Hi {{ profile.first_name }}!", "Send order {{ order.number }} to Leiden."
+    for shortcut, text in (("canny-hello", hello), ("退货", back)):
+        await world.api.post("/canned-replies", {"shortcut": shortcut, "text": text})
+    page = await at(windows, colleagues.bo, talk)
+    text, found = page.get_by_test_id("composer-text"), page.get_by_test_id("canned")
+    await text.press_sequentially("and/or /canny")
+    await expect(found.get_by_role("option")).to_have_count(1)
+    await page.keyboard.press("Escape")
+    await expect(found).to_have_count(0)
+    await page.keyboard.type("-")
+    await expect(found.get_by_role("option")).to_have_count(1)
+    await page.keyboard.press("Enter")
+    await expect(text).to_have_value("and/or Hi Canny!")
+    await text.fill("Hi Canny! ")
+    await page.get_by_test_id("canned-button").click()
+    await page.keyboard.type("退")
+    await expect(found.get_by_role("option")).to_have_count(1)
+    await page.keyboard.press("ArrowDown")
+    await page.keyboard.press("Tab")
+    await expect(text).to_have_value(f"Hi Canny! {back}")
+    await page.get_by_test_id("send").click()
+    assert world.outside.of(talk.channel.account, talk.one.phone) == []
+    await page.keyboard.type("1042")  # the blank is marked
+    await expect(text).to_have_value("Hi Canny! Send order 1042 to Leiden.")
+    await page.get_by_test_id("send").click()
+    await expect(line(page, "Send order 1042")).to_have_attribute("data-status", "sent")
+    (reply,) = [each for each in (await world.api.rows("/canned-replies")) if each["shortcut"] == "退货"]
+    assert reply["uses"] == 1

@@ -11,8 +11,6 @@ let list = null;
 let asked = 0;
 let timer = 0;
 
-export const isOpen = () => Boolean(list?.isConnected);
-
 /** Look at what stands before the caret of `field`; `use(filled, from)` gets what was chosen for `talk`. */
 export function look(field, talk, use) {
   const found = ASKED.exec(field.value.slice(0, field.selectionStart));
@@ -57,17 +55,16 @@ function point(field, place) {
   field.setAttribute("aria-activedescendant", all[at].id);
 }
 
-/** Whether the key was for the list. */
+/** A key that was pressed in the text: while the list is open some are for it. */
 export function key(field, event) {
-  if (!isOpen() || event.ctrlKey || event.metaKey || event.isComposing) return false;
+  if (!list || event.ctrlKey || event.metaKey || event.isComposing) return;
   const at = [...list.children].findIndex((each) => each.getAttribute("aria-selected") === "true");
   if (event.key === "ArrowDown" || event.key === "ArrowUp") point(field, at + (event.key === "ArrowDown" ? 1 : -1));
   else if (event.key === "Enter" || event.key === "Tab") list.children[at].click();
   else if (event.key === "Escape") close(field);
-  else return false;
+  else return;
   event.preventDefault();
   event.stopPropagation();
-  return true;
 }
 
 async function choose(field, talk, id, from, use) {

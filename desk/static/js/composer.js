@@ -329,10 +329,12 @@ document.addEventListener("touchend", (event) => {
   swipe = null;
 }, { passive: true });
 
+// Before anybody else: keys move in the list of canned replies while it is open.
+document.addEventListener("keydown", (event) => { if (event.target === field()) canned.key(field(), event); }, true);
+
 // -- sending -----------------------------------------------------------------------------------------------------------
 
 document.addEventListener("keydown", (event) => {
-  if (event.target === field() && canned.key(field(), event)) return;
   if (event.target === field() && event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
     event.target.form.requestSubmit(event.target.form.querySelector("[data-send]"));
