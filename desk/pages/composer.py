@@ -190,7 +190,7 @@ async def furnished(
         planned=tuple(_planned(each, formats) for each in planned),
         others=await _others(runtime, found) if is_mail else (),
         takes_files=tuple(Limit(each.kind.value, each.max_bytes) for each in media),
-        times=tuple(snoozes(formats)), earliest=there.strftime("%Y-%m-%dT%H:%M"),
+        times=later_times(formats, composer.window_until), earliest=there.strftime("%Y-%m-%dT%H:%M"),
     )  # fmt: skip
 
 
@@ -243,8 +243,13 @@ def _plain(address: str) -> str:
     return parseaddr(address)[1].lower()
 
 
+def later_times(formats: Formats, window_until: datetime | None) -> tuple[Snooze, ...]:
+    """When an answer may go out later: never where the channel takes free text no more."""
+    return tuple(each for each in snoozes(formats) if window_until is None or each.at < window_until)
+
+
 def snoozes(formats: Formats) -> list[Snooze]:
-    """In three hours, tomorrow morning, Monday morning, in the zone of the person."""
+    """In three hours, this morning, tomorrow morning, Monday morning, in the zone of the person."""
     there = formats.now.astimezone(formats.zone)
 
     def morning(days: int) -> datetime:
@@ -253,6 +258,8 @@ def snoozes(formats: Formats) -> list[Snooze]:
     later = (there + timedelta(hours=3)).replace(minute=0, second=0, microsecond=0)
     monday = morning(7 - there.weekday())
     found = [(N_("Later today"), later)] if later.date() == there.date() else []
+    if later < morning(0):
+        found.append((N_("This morning"), morning(0)))
     found.append((N_("Tomorrow morning"), morning(1)))
     if monday.date() != morning(1).date():
         found.append((N_("Monday morning"), monday))

@@ -17,7 +17,7 @@ from campaigns.run import WaitKind
 from channels.capabilities import Capabilities
 from channels.vocabulary import Address
 from desk.i18n import Formats
-from desk.pages.composer import composer_of, snoozes
+from desk.pages.composer import composer_of, later_times, snoozes
 from desk.pages.faces import Faces, hue_step
 from desk.pages.inbox_address import OPEN, Asked, filter_of, said_in
 from desk.pages.inbox_head import Known as Choices
@@ -368,6 +368,15 @@ def test_snoozes_are_ahead_and_in_the_zone_of_the_person():
         found = snoozes(Formats("en", zone, NOW + timedelta(hours=hour)))
         assert all(each.at > NOW + timedelta(hours=hour) for each in found) and len(found) >= 2
         assert all(each.at.astimezone(zone).hour == 9 for each in found if each.label != "Later today")
+
+
+def test_an_answer_is_planned_for_no_time_at_which_the_window_is_closed():
+    for hour in range(24):
+        formats = Formats("en", ZoneInfo("Europe/Berlin"), NOW + timedelta(hours=hour))
+        closes_at = formats.now + timedelta(hours=23)
+        offered = later_times(formats, closes_at)
+        assert offered and all(formats.now < each.at < closes_at for each in offered)
+        assert later_times(formats, None) == tuple(snoozes(formats))
 
 
 # -- forms ---------------------------------------------------------------------------------------------------------
