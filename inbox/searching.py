@@ -49,10 +49,13 @@ class Searching:
         """Messages that say all of it, the newest first. Words are found whole, runs of scripts without spaces
         anywhere. `channels`: those that the asking person may see. Raises `TooSlow`."""
         words, found, before = asked_words(q), [], None
+        looked: set[str] = set()
         for _ in range(TRIPS if words else 0):
             rows = await self._words.found(words, channels, AT_ONCE, before)
-            held = await self._messages.many(row["_id"] for row in rows)
-            for row in rows:
+            fresh = [row for row in rows if row["_id"] not in looked]
+            looked |= {row["_id"] for row in fresh}
+            held = await self._messages.many(row["_id"] for row in fresh)
+            for row in fresh:
                 message = held.get(row["_id"])
                 if message and is_found(message) and says(text := text_of(message), q):
                     found.append(Hit(message_of(message), snippet(text, q)))

@@ -82,12 +82,13 @@ class WordStore:
     async def found(
         self, words: Sequence[str], channels: Sequence[str] | None, limit: int, before: datetime | None = None
     ) -> list[Document]:
-        """Messages with all of these words, the newest first: {_id, conversation_id, at}. Raises `TooSlow`."""
+        """Messages with all of these words, the newest first, from `before` on with those of that moment:
+        {_id, conversation_id, at}. Raises `TooSlow`."""
         wanted: Document = {"$and": [{"words": each} for each in words]}
         if channels is not None:
             wanted["channel_id"] = {"$in": list(channels)}
         if before is not None:
-            wanted["at"] = {"$lt": before}
+            wanted["at"] = {"$lte": before}
         found = self._rows.find(wanted, {"conversation_id": 1, "at": 1}).sort("at", DESCENDING).limit(limit)
         with in_time("These words stand in too many messages; write one more, or a rarer one."):
             return await found.hint("by_word").max_time_ms(ASK_MS).to_list(limit)

@@ -73,6 +73,18 @@ async def test_search_shows_nothing_of_other_channels(house: House) -> None:
     assert await texts(house, "blue kettle", []) == []
 
 
+async def test_many_of_one_second_are_all_found(house: House) -> None:
+    channel, began = await house.channel(), house.clock() - timedelta(minutes=9)
+    arrivals = [
+        house.arrival(channel, "anna", f"m{n}", f"ticket number{n}", at=began + timedelta(seconds=n // 25))
+        for n in range(100)
+    ]
+    await house.inbox.receiver.receive(arrivals)
+    await house.inbox.searching.keep()
+    hits = await house.inbox.searching.messages("ticket", None, 100)
+    assert len(hits) == len({hit.message.id for hit in hits}) == 100
+
+
 async def test_a_reader_that_dies_forgets_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     channel = await house.channel()
     dying = Dying(monkeypatch, ("bulk_write", "delete_many"))
