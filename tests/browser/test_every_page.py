@@ -306,11 +306,11 @@ async def teams(world: World) -> dict[str, str]:
 async def canned(world: World, talk_id: str) -> dict[str, str]:
     """Canned replies of several lengths, one that can be filled in and one that cannot."""
     made = await world.api.post("/canned-replies", {
-        "shortcut": "thanks", "title": "Thanks for the order",
+        "shortcut": "tour-thanks", "title": "Thanks for the order",
         "text": "Hi {{ profile.first_name | default('there') }},\n\nthank you for your order!\n{{ agent.first_name }}",
     })  # fmt: skip
     await world.api.post("/canned-replies", {
-        "shortcut": "退货", "title": "退货地址", "text": "您好，请把订单 {{ order.number }} 寄到莱顿运河街 12 号。" * 9,
+        "shortcut": "退货地址", "title": "退货地址", "text": "您好，请把订单 {{ order.number }} 寄到莱顿运河街 12 号。" * 9,
     })  # fmt: skip
     here = "/settings/canned"
     return {"canned": here, "some-canned": f"{here}/{made['id']}", "new-canned": f"{here}/new",
@@ -335,7 +335,8 @@ async def webhooks(world: World) -> dict[str, str]:
     post = await world.api.post(f"/webhook-endpoints/{made['id']}/test", status=202)
 
     async def tried() -> bool:
-        return (await world.api.get(f"/webhook-endpoints/{made['id']}/deliveries"))["data"][0]["state"] == "failed"
+        found = (await world.api.get(f"/webhook-endpoints/{made['id']}/deliveries"))["data"]
+        return any(each["id"] == post["id"] and each["state"] == "failed" for each in found)
 
     await eventually(tried, "a post that was tried")
     here = f"/settings/webhooks/{made['id']}"
