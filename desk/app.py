@@ -6,7 +6,6 @@ consent, orders, order_store, conversations, messages, sends, outbox, desk_actio
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -122,7 +121,6 @@ def equip(app: web.Application, runtime: Any) -> None:
     app[RENDERER] = Renderer(assets)
     app[ERROR_PAGE] = error_page
     app[live.TAIL] = live.Tail(runtime.feed, runtime.bus)
-    app[live.STREAMS] = Counter()
     sees: live.SeesPerson = partial(sees_person, runtime)
     app[live.SEES_PERSON] = sees
     app[live.SEEN] = runtime.agents.seen

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -42,11 +41,18 @@ STREAMS_PER_PRINCIPAL = 24
 
 @dataclass(eq=False)
 class Viewer:
-    """One open stream. `transport` is cut when its reader is too slow."""
+    """One open stream. `transport` is cut when its reader is too slow. `of`: whose it is."""
 
     transport: asyncio.BaseTransport | None = None
     queue: asyncio.Queue[Document | None] = field(default_factory=lambda: asyncio.Queue(QUEUE_SIZE))
     dropped: bool = False
+    of: str = ""
+
+    @property
+    def has_left(self) -> bool:
+        """The window was closed. Looked up, because a quiet stream writes nothing that could fail, and a person who
+        goes from page to page would soon have used up all streams."""
+        return self.transport is None or self.transport.is_closing()
 
     def offer(self, row: Document) -> None:
         """Queue a row; a full queue ends the stream, and its reader comes back with the last id it saw."""
@@ -124,6 +130,10 @@ class Tail:
         for viewer in tuple(self.viewers):
             viewer.offer({"whisper": whisper})
 
+    def open_of(self, who: str) -> int:
+        """How many streams somebody has open here; those of closed windows do not count."""
+        return sum(viewer.of == who and not viewer.has_left for viewer in self.viewers)
+
     def close(self) -> None:
         """End every stream politely."""
         for viewer in self.viewers:
@@ -138,7 +148,6 @@ SEES_PERSON: web.AppKey[SeesPerson] = web.AppKey("sees_person", Callable)  # typ
 Seen = Callable[[str], Awaitable[None]]
 SEEN: web.AppKey[Seen] = web.AppKey("seen", Callable)  # type: ignore[arg-type]
 TAIL = web.AppKey("tail", Tail)
-STREAMS: web.AppKey[Counter[str]] = web.AppKey("streams", Counter)
 
 
 async def tailing(app: web.Application) -> AsyncIterator[None]:
@@ -158,17 +167,15 @@ async def close_streams(app: web.Application) -> None:
 @require("viewer")
 async def stream(request: web.Request) -> web.StreamResponse:
     """Server-sent events. `Last-Event-ID` (or `?after=`) resumes; `reset` says that too much was missed."""
-    principal, streams = principal_of(request), request.config_dict[STREAMS]
-    if streams[principal.id] >= STREAMS_PER_PRINCIPAL:
+    principal, tail = principal_of(request), request.config_dict[TAIL]
+    if tail.open_of(principal.id) >= STREAMS_PER_PRINCIPAL:
         raise TooMany("Too many open streams. Close some windows.", retry_after_s=5)
     after = _position(request)
     response = web.StreamResponse(
         headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     )
-    tail = request.config_dict[TAIL]
     await asyncio.wait_for(tail.started.wait(), 10)
-    viewer = Viewer(request.transport)
-    streams[principal.id] += 1
+    viewer = Viewer(request.transport, of=principal.id)
     tail.viewers.add(viewer)
     try:
         await response.prepare(request)
@@ -177,7 +184,6 @@ async def stream(request: web.Request) -> web.StreamResponse:
         log.debug("a stream was cut", extra={"slow": viewer.dropped})
     finally:
         tail.viewers.discard(viewer)
-        streams[principal.id] -= 1
     return response
 
 
@@ -212,7 +218,7 @@ class _Stream:
         await self._send(min(start, self._joined_at), "hello", b"{}")
         await self._note_window()
         await self._replay(start)
-        while await self._is_still_in() and not self._viewer.dropped and not self._has_left():
+        while await self._is_still_in() and not self._viewer.dropped and not self._viewer.has_left:
             with suppress(TimeoutError):
                 async with asyncio.timeout(RECHECK_S):
                     row = await self._viewer.queue.get()
@@ -267,12 +273,6 @@ class _Stream:
         if time.monotonic() - self._beaten > HEARTBEAT_S:
             await self._response.write(b": still here\n\n")
             self._beaten = time.monotonic()
-
-    def _has_left(self) -> bool:
-        """The window was closed. Found out here, because a quiet stream writes nothing that could fail, and a person
-        who goes from page to page would soon have used up all streams."""
-        transport = self._request.transport
-        return transport is None or transport.is_closing()
 
     async def _is_still_in(self) -> bool:
         """Look again who this is: a closed session, a revoked token or a smaller scope counts within seconds."""

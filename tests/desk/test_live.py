@@ -245,6 +245,9 @@ async def test_streams_of_one_person_are_bounded(desk, monkeypatch):
         assert (answer.status, answer.headers["Retry-After"]) == (429, "5")
     for each in open_ones:
         each.close()
+    await asyncio.sleep(0.2)  # long before the streams themselves look whether anybody is there
+    async with person.client.get("/api/v1/stream") as answer:
+        assert answer.status == 200, "closed windows do not count"
 
 
 async def test_a_wrong_position_is_refused(desk):
