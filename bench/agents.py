@@ -66,8 +66,9 @@ class Agent:
             return
         if talk in self._mine and data.get("message_id"):
             self._told.setdefault(talk, []).append(data["message_id"])
-        if data.get("assignee_id", self._user_id) != self._user_id and talk not in self._mine:
-            return  # somebody else's, and not in this list
+        comes_here = b'"type":"message.' not in block and data.get("assignee_id") in (None, self._user_id)
+        if talk not in self._mine and not comes_here:
+            return  # not in this list, and nothing that could bring it there
         self._changed.add(talk)
         self._soon("rows", ROWS_S, self._rows())
         if talk == self._open:

@@ -183,7 +183,8 @@ class ConversationActions:
         return after
 
     async def _announce(self, row: Document, lines: Sequence[Document]) -> None:
-        notices = [Notice("conversation.updated", {"conversation_id": row["_id"]}, row["channel_id"])]
+        about = {"conversation_id": row["_id"], "assignee_id": row.get("assignee_id")}
+        notices = [Notice("conversation.updated", about, row["channel_id"])]
         for line in lines:
             data = {"message_id": line["_id"], "conversation_id": row["_id"], "direction": "system"}
             notices.append(Notice("message.created", data, row["channel_id"]))

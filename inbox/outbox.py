@@ -321,7 +321,11 @@ class Outbox:
 
     async def _after_commit(self, talk: Talk, line: Document) -> None:
         rows = [talk.head, talk.row] if talk.is_merged else [talk.row]
-        updated = [Notice("conversation.updated", {"conversation_id": row["_id"]}, row["channel_id"]) for row in rows]
+        updated = [
+            Notice("conversation.updated", {"conversation_id": row["_id"], "assignee_id": row.get("assignee_id")},
+                   row["channel_id"])
+            for row in rows
+        ]  # fmt: skip
         await self._feed.append([line_notice("message.created", line), *updated])
         if line.get("send_id"):
             await self._doorbell.ring("deliver")

@@ -310,7 +310,8 @@ async def canned(world: World, talk_id: str) -> dict[str, str]:
         "text": "Hi {{ profile.first_name | default('there') }},\n\nthank you for your order!\n{{ agent.first_name }}",
     })  # fmt: skip
     await world.api.post("/canned-replies", {
-        "shortcut": "退货地址", "title": "退货地址", "text": "您好，请把订单 {{ order.number }} 寄到莱顿运河街 12 号。" * 9,
+        "shortcut": "退货地址", "title": "退货地址",
+        "text": "您好，请把订单 {{ order.number }} 寄到莱顿运河街 12 号。" * 9,
     })  # fmt: skip
     here = "/settings/canned"
     return {"canned": here, "some-canned": f"{here}/{made['id']}", "new-canned": f"{here}/new",

@@ -84,8 +84,9 @@ async def signed_in(windows: Windows, name: str, role: str) -> Any:
 
 
 async def live(page: Page) -> None:
-    """Return when the page follows the event stream, and mark it: a reload would lose the mark."""
+    """Return when the page follows the event stream and its keys work, and mark it: a reload would lose the mark."""
     await expect(page.locator("html")).to_have_attribute("data-live", "yes")
+    await expect(page.locator("html")).to_have_attribute("data-ready", "yes")
     await page.evaluate("window.neverReloaded = true")
 
 

@@ -141,9 +141,10 @@ setInterval(age, 20000);
 const zone = document.querySelector("input[data-zone]");
 if (zone) zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
-if (document.querySelector("[data-inbox]")) import("./inbox.js");
-else if (document.querySelector("[data-live-page]")) import("./watch.js");
-if (document.querySelector("[data-board]")) import("./board.js");
-if (document.querySelector("[data-journey]")) import("./builder.js");
-if (document.querySelector("[data-builder]")) import("./segments.js");
-if (document.querySelector("[data-key-of]")) import("./keys.js");
+const MODULES = [
+  ["[data-inbox]", "./inbox.js"], ["[data-live-page]", "./watch.js"], ["[data-board]", "./board.js"],
+  ["[data-journey]", "./builder.js"], ["[data-builder]", "./segments.js"], ["[data-key-of]", "./keys.js"],
+];
+const wanted = MODULES.filter(([mark]) => document.querySelector(mark) && !(mark === "[data-live-page]" && document.querySelector("[data-inbox]")));
+// Said when the page's own keys work; who looks at the page by a program waits for it.
+Promise.all(wanted.map(([, module]) => import(module))).then(() => { document.documentElement.dataset.ready = "yes"; });

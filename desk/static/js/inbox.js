@@ -100,17 +100,18 @@ let again = false;
 on("*", (data, type) => {
   if (type === "reset") return everything();
   const id = data?.conversation_id ?? (type.startsWith("conversation.") ? data?.id : null);
-  if (!id || isElsewhere(id, data)) return;
+  if (!id || isElsewhere(id, data, type)) return;
   changed.add(id);
   rowTimer ||= setTimeout(freshRows, 250);
   if (threads().includes(id)) threadTimer ||= setTimeout(freshThread, 60);
 });
 
-/** Somebody else's, where only one's own are listed, and neither listed nor open. */
-function isElsewhere(id, data) {
-  if (!data.assignee_id || data.assignee_id === inbox.dataset.me) return false;
+/** Neither listed nor open, and nothing that could bring it here: somebody else's where only one's own are listed, or a
+ * message (who has a conversation is told as a change of the conversation). */
+function isElsewhere(id, data, type) {
+  if (document.getElementById(`row-${id}`) || threads().includes(id)) return false;
   if (new URLSearchParams(view()).get("view") !== "mine") return false;
-  return !document.getElementById(`row-${id}`) && !threads().includes(id);
+  return type.startsWith("message.") || Boolean(data.assignee_id && data.assignee_id !== inbox.dataset.me);
 }
 
 /** Nothing a notice asked for is given up: when reading failed it is tried again, later each time. */
