@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from base.clock import Clock
-from base.errors import Conflict, FieldError, NotFound, RapportError, WrongInput
+from base.errors import Conflict, FieldError, NotFound, WrongInput
 from base.feed import Feed, Notice
 from base.ids import new_id
 from base.mongo import (
-    BulkWriteError,
     Database,
     Document,
-    DuplicateKeyError,
-    OperationFailure,
     Session,
-    duplicates_only,
 )
 from base.queue import Doorbell
 from inbox.acts import undone_act
+from inbox.clashes import CLASHES, Contended, is_clash, rest_after
 from inbox.heads import (
     THREADS_MAX,
     applied,
@@ -46,10 +41,6 @@ from profiles.events import EventStore, NewEvent
 ROUNDS = 12
 #: A conversation as read, and what becomes of it.
 Change = tuple[Document, Document]
-
-
-class Contended(RapportError):
-    """Somebody changed these conversations in between."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +86,10 @@ class Merging:
             free = await self._free_slots(members, head)
             try:
                 act_id, after = await self._joined(head, others, parts, free, by)
-            except (Contended, DuplicateKeyError, OperationFailure) as error:
-                if not _is_clash(error):
+            except CLASHES as error:
+                if not is_clash(error):
                     raise
-                await asyncio.sleep(random.uniform(0, 0.02 * 2 ** min(attempt, 5)))
+                await rest_after(attempt)
                 continue
             await self._announce([after, *members], "react")
             return _told(act_id, after, others, parts)
@@ -118,10 +109,10 @@ class Merging:
                 return conversation_of(head)
             try:
                 after, members = await self._parted(act, head, by)
-            except (Contended, DuplicateKeyError, OperationFailure) as error:
-                if not _is_clash(error):
+            except CLASHES as error:
+                if not is_clash(error):
                     raise
-                await asyncio.sleep(random.uniform(0, 0.02 * 2 ** min(attempt, 5)))
+                await rest_after(attempt)
                 continue
             await self._announce([after, *members], "react")
             return conversation_of(after)
@@ -339,14 +330,6 @@ def _traces(head: Document, change: Document) -> list[Document]:
 def _told(act_id: str | None, head: Document, others: Sequence[Document], parts: Sequence[Document]) -> Merge:
     members = tuple(conversation_of(row) for row in (*others, *parts))
     return Merge(act_id, conversation_of(head), members, sum(row.get("message_count", 0) for row in others))
-
-
-def _is_clash(error: Exception) -> bool:
-    if isinstance(error, Contended | DuplicateKeyError):
-        return True
-    if isinstance(error, BulkWriteError) and duplicates_only(error):
-        return True
-    return isinstance(error, OperationFailure) and error.has_error_label("TransientTransactionError")
 
 
 def _contended() -> Conflict:

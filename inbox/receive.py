@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,7 +18,7 @@ from typing import Literal
 from base.clock import Clock
 from base.errors import Conflict, RapportError, Unavailable
 from base.feed import Feed, Notice
-from base.mongo import UNAVAILABLE, BulkWriteError, Database, Document, DuplicateKeyError, OperationFailure, Session
+from base.mongo import UNAVAILABLE, Database, Document, Session
 from base.queue import Doorbell
 from channels.vocabulary import (
     ContactLeft,
@@ -35,6 +34,7 @@ from channels.vocabulary import (
 )  # fmt: skip
 from inbox.answering import Answering
 from inbox.changes import Changes
+from inbox.clashes import CLASHES, Contended, is_clash, rest_after
 from inbox.heads import head_in, is_part, threads_of
 from inbox.incoming import Arrival, Line, believable, cleaned, dedupe_of, mail_ids, message_row, short_id, thread_key
 from inbox.placing import Found, HeadEffect, Placement, carried_to_heads, carry_out, new_row, placed, slot_of
@@ -107,10 +107,6 @@ class Plan:
     placements: Sequence[Placement] = ()
     heads: Sequence[HeadEffect] = ()
     given_up: Sequence[Document] = ()
-
-
-class _Contended(Exception):
-    """A conversation was changed between our look and our write."""
 
 
 _Numbered = Sequence[tuple[int, Arrival]]
@@ -286,10 +282,10 @@ class Receiver:
             plan = await self._planned(sorted(fresh.values(), key=lambda line: line.position))
             try:
                 await self._database.in_transaction(partial(self._write, plan))
-            except (DuplicateKeyError, BulkWriteError, OperationFailure, _Contended) as error:
-                if not _is_clash(error):
+            except CLASHES as error:
+                if not is_clash(error):
                     raise
-                await asyncio.sleep(random.uniform(0, 0.02 * 2 ** min(attempt, 5)))
+                await rest_after(attempt)
                 continue
             return plan, seen
         raise Conflict("These conversations are being changed too often just now.", code="contended")
@@ -416,7 +412,7 @@ class Receiver:
         changed += [(head.row, head.update) for head in plan.heads]
         changed += [(row, {"$unset": {"open": ""}}) for row in plan.given_up]
         if not await self._conversations.change(changed, session):
-            raise _Contended
+            raise Contended
         created = [placement for placement in placements if placement.created]
         await self._conversations.insert([new_row(placement) for placement in created], session)
         await self._sla.watch([_clocks_of(each) for each in placements if each.created or each.update], session)
@@ -472,19 +468,6 @@ def _thread_keys(line: Line) -> list[str]:
     event = line.event
     ids = mail_ids(event) if isinstance(event, MessageReceived) else []
     return [thread_key(line.arrival.channel_id, each) for each in ids]
-
-
-def _is_clash(error: Exception) -> bool:
-    """Whether somebody else was quicker: a unique key, a changed row, a write conflict."""
-    if isinstance(error, _Contended | DuplicateKeyError):
-        return True
-    if isinstance(error, BulkWriteError):
-        return all(fault["code"] == 11000 for fault in error.details.get("writeErrors", [])) or _is_transient(error)
-    return isinstance(error, OperationFailure) and _is_transient(error)
-
-
-def _is_transient(error: OperationFailure) -> bool:
-    return error.has_error_label("TransientTransactionError") or error.code in (112, 251)
 
 
 def _clocks_of(placement: Placement) -> tuple[Document, Document | None]:

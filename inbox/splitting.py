@@ -16,9 +16,10 @@ from base.feed import Feed, Notice
 from base.ids import new_id
 from base.mongo import Database, Document, Session
 from base.queue import Doorbell
+from inbox.clashes import Contended
 from inbox.heads import as_update, is_part
 from inbox.incoming import system_row, thread_key
-from inbox.merging import Contended, own_clocks
+from inbox.merging import own_clocks
 from inbox.models import Actor, Conversation, conversation_of
 from inbox.sla.clocks import SlaClocks, clocks_of, with_clocks
 from inbox.store import ConversationStore, MessageStore, SendStore
