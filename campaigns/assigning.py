@@ -7,31 +7,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from campaigns.store.turns import TurnStore
+from inbox.routing.models import Colleague, Staff
 from profiles.store import ProfileStore
 
 #: Seconds for which the list of colleagues is good enough.
 FRESH_S = 2.0
-
-
-class Colleague(Protocol):
-    """Somebody who signs in at the desk. `channels` None: all of them."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def role(self) -> str: ...
-    @property
-    def active(self) -> bool: ...
-    @property
-    def channels(self) -> frozenset[str] | None: ...
-
-
-class Staff(Protocol):
-    """Knows all colleagues."""
-
-    async def users(self) -> Sequence[Colleague]:
-        """Everybody, those who are not active any more among them."""
-        ...
 
 
 class Presence(Protocol):
