@@ -6,10 +6,9 @@ from typing import Any
 
 from pydantic import Field
 
-from base.errors import Refused
 from campaigns.canned import Answering, namespaces_of
 from desk.api.contract import Call, Operations, not_there
-from desk.api.scope import Asking, answered_talk
+from desk.api.scope import Asking, answered_talk, refuse_sharing
 from desk.api.shapes import Body, ConversationId, PageQuery, Patch, Time, View, page, sliced
 from inbox.canned import CannedInput, CannedReply, Scope, Shortcut, for_channels, looked_for
 from inbox.models import Conversation
@@ -108,14 +107,8 @@ async def canned_to_change(asking: Asking, reply_id: str, *, removed: bool = Fal
     """The same, for who may change it. Raises `NotFound`, `Refused`."""
     found = await one_canned(asking, reply_id, removed=removed)
     if found.owner_id is None:
-        refuse_for_all(asking)
+        refuse_sharing(asking)
     return found
-
-
-def refuse_for_all(asking: Asking) -> None:
-    """What all share is written by who may answer on every channel. Raises `Refused`."""
-    if not asking.principal.may_everywhere("agent"):
-        raise Refused("Only who answers on all channels may change what all share.", code="forbidden")
 
 
 async def check_canned(asking: Asking, given: dict[str, Any]) -> None:
@@ -124,7 +117,7 @@ async def check_canned(asking: Asking, given: dict[str, Any]) -> None:
     if not all(asking.principal.may_see(each) for each in given.get("channel_ids", ())):
         raise not_there()
     if given.get("scope") == "everybody":
-        refuse_for_all(asking)
+        refuse_sharing(asking)
     await asking.runtime.canned_words.check(given.get("text", ""))
 
 

@@ -47,6 +47,12 @@ def refuse_scoped(asking: Asking) -> None:
         raise Refused("You are limited to some channels; this concerns all of them.", code="forbidden")
 
 
+def refuse_sharing(asking: Asking) -> None:
+    """What all share in the inbox is written by who may answer on every channel. Raises `Refused`."""
+    if not asking.principal.may_everywhere("agent"):
+        raise Refused("Only who answers on all channels may change what all share.", code="forbidden")
+
+
 def shown_identities(asking: Asking, identities: Iterable[Identity]) -> list[Identity]:
     """Those outside the caller's channels left out."""
     return [each for each in identities if asking.principal.may_see(each.channel_id)]

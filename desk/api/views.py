@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from base.errors import Refused
 from desk.api.contract import Call, Operations, not_there
-from desk.api.scope import Asking
+from desk.api.scope import Asking, refuse_sharing
 from desk.api.shapes import PageQuery, Patch, Time, View, page, sliced
 from inbox.counting import BUILT_IN
 from inbox.view_filter import ViewFilter
@@ -50,12 +49,6 @@ def view_view(view: SavedView) -> SavedViewView:
 def sees_view(asking: Asking, view: SavedView) -> bool:
     """Whether somebody may see a view: one that names a channel is for who sees that channel."""
     return all(asking.principal.may_see(each) for each in view.filter.channel)
-
-
-def refuse_sharing(asking: Asking) -> None:
-    """What all share is written by who may answer on every channel. Raises `Refused`."""
-    if not asking.principal.may_everywhere("agent"):
-        raise Refused("Only who answers on all channels may change what all share.", code="forbidden")
 
 
 async def seen_view(asking: Asking, view_id: str, *, removed: bool = False) -> SavedView:
