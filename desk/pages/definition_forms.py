@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
@@ -13,11 +13,20 @@ from base.ids import Prefix, is_id
 from base.mongo import Document
 from desk.auth import principal_of
 from desk.i18n import N_
+from desk.store import Role
 from profiles.naming import free_key
 
 #: Keys that are tried for a name before somebody has to write one.
 KEYS_TRIED = 100
 Model = TypeVar("Model", bound=BaseModel)
+Input = TypeVar("Input")
+
+
+class Saved(Protocol):
+    """What was saved."""
+
+    @property
+    def id(self) -> str: ...
 
 
 def checked(model: type[Model], given: Mapping[str, Any], says: Mapping[str, str]) -> Model:
@@ -60,10 +69,25 @@ def id_in(request: web.Request, name: str, kind: Prefix, missing: str) -> str:
     return found
 
 
-def removed_id(request: web.Request, kind: Prefix) -> str:
+def removed_id(request: web.Request, kind: Prefix, role: Role = "marketer") -> str:
     """What was just taken away, for who may put it back."""
     found = request.query.get("removed", "")
-    return found if is_id(found, kind) and principal_of(request).may_everywhere("marketer") else ""
+    return found if is_id(found, kind) and principal_of(request).may_everywhere(role) else ""
+
+
+async def saved_or_said(
+    wanted: Input | None, faults: Mapping[str, str], save: Callable[[Input], Awaitable[Saved]],
+    says: Callable[[Conflict | WrongInput], dict[str, str]], here: str,
+) -> dict[str, str]:  # fmt: skip
+    """Save what a form has given and lead to it; else field → what is wrong, by the form or by the house (`says`).
+    `wanted` None: the form has `faults`."""
+    if wanted is None:
+        return dict(faults)
+    try:
+        made = await save(wanted)
+    except (Conflict, WrongInput) as error:
+        return says(error)
+    raise web.HTTPSeeOther(f"{here}/{made.id}?saved=1")
 
 
 def put_back_of(request: web.Request) -> tuple[str, str] | None:

@@ -15,15 +15,14 @@ from aiohttp import web
 from babel import Locale
 from pydantic import ValidationError
 
-from base.errors import Conflict
-from base.ids import is_id
+from base.errors import Conflict, WrongInput
 from base.wallclock import WEEKDAYS
 from desk.api.scope import reading, refuse_scoped
 from desk.auth import principal_of, require
 from desk.forms import read_form
 from desk.i18n import N_, ZONES, Formats
 from desk.keys import runtime_of
-from desk.pages.definition_forms import id_in
+from desk.pages.definition_forms import id_in, removed_id, saved_or_said
 from desk.render import formats_of, page
 from inbox.hours.book import Hours
 from inbox.hours.calendar import Calendar
@@ -94,12 +93,12 @@ def planned(plan: DayPlan) -> str:
 @require("viewer")
 async def all_hours(request: web.Request) -> web.StreamResponse:
     """The list, each with whether it is open now."""
-    formats, removed = formats_of(request, principal_of(request)), request.query.get("removed", "")
+    formats = formats_of(request, principal_of(request))
     found = await runtime_of(request).business_hours.all()
     may_change = principal_of(request).may_everywhere("admin")
     values = {
         "all_hours": [(each, standing(each.calendar(), formats)) for each in found], "may_change": may_change,
-        "removed": removed if may_change and is_id(removed, "hrs") else "",
+        "removed": removed_id(request, "hrs", "admin"),
     }  # fmt: skip
     return await page(request, "settings/hours.html", values)
 
@@ -119,14 +118,8 @@ async def create(request: web.Request) -> web.StreamResponse:
     """Write them down; faults stand beside their fields."""
     refuse_scoped(reading(request))
     given = written(await read_form(request))
-    wanted, faults = checked(given)
-    if wanted is None:
-        return await _form(request, None, given, faults)
-    try:
-        made = await runtime_of(request).business_hours.create(wanted)
-    except Conflict:
-        return await _form(request, None, given, {"name": TAKEN})
-    raise web.HTTPSeeOther(f"{HERE}/{made.id}?saved=1")
+    faults = await saved_or_said(*checked(given), runtime_of(request).business_hours.create, _said, HERE)
+    return await _form(request, None, given, faults)
 
 
 @routes.get(HERE + "/{hours_id}")
@@ -143,15 +136,13 @@ async def change(request: web.Request) -> web.StreamResponse:
     """Save the form."""
     refuse_scoped(reading(request))
     hours, given = await _hours(request), written(await read_form(request))
-    wanted, faults = checked(given)
-    if wanted is None:
-        return await _form(request, hours, given, faults)
-    try:
-        await runtime_of(request).business_hours.change(hours.id, wanted.model_dump(mode="json"))
-    except Conflict as error:
-        said = {"name": TAKEN} if error.code == "name_taken" else {"": str(error)}
-        return await _form(request, hours, given, said)
-    raise web.HTTPSeeOther(f"{HERE}/{hours.id}?saved=1")
+    book = runtime_of(request).business_hours
+
+    def save(wanted: HoursInput) -> Any:
+        return book.change(hours.id, wanted.model_dump(mode="json"))
+
+    faults = await saved_or_said(*checked(given), save, _said, HERE)
+    return await _form(request, hours, given, faults)
 
 
 @routes.post(HERE + "/{hours_id}/remove")
@@ -176,6 +167,13 @@ async def restore(request: web.Request) -> web.StreamResponse:
 # -- the form ------------------------------------------------------------------------------------------------------
 
 TAKEN = N_("There are business hours with this name already.")
+
+
+def _said(error: Conflict | WrongInput) -> dict[str, str]:
+    """Field → sentence for what the house says against it."""
+    if isinstance(error, WrongInput):  # the form has been checked
+        raise error
+    return {"name": TAKEN} if error.code == "name_taken" else {"": str(error)}
 
 
 def written(form: Any) -> dict[str, Any]:

@@ -12,14 +12,13 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from base.errors import Conflict, NotFound, WrongInput
-from base.ids import is_id
 from desk.api.scope import reading, refuse_scoped
 from desk.api.sla_policies import shown_policy
 from desk.auth import principal_of, require
 from desk.forms import read_form
 from desk.i18n import N_, Formats
 from desk.keys import runtime_of
-from desk.pages.definition_forms import id_in
+from desk.pages.definition_forms import id_in, removed_id, saved_or_said
 from desk.render import formats_of, page
 from inbox.sla.models import LENGTH_MAX_MIN, PAUSES, SOON_MIN, TARGETS, URGENCIES, Lengths, PolicyInput, Target
 from inbox.sla.policies import MISSING, StandingPolicy
@@ -151,14 +150,14 @@ def _clock(written: PolicyInput, hours: Mapping[str, str], formats: Formats) -> 
 async def all_policies(request: web.Request) -> web.StreamResponse:
     """All promises in the order in which they are asked."""
     principal, runtime = principal_of(request), runtime_of(request)
-    formats, removed = formats_of(request, principal), request.query.get("removed", "")
+    formats = formats_of(request, principal)
     names = await _names(request)
     shown = [shown_policy(principal, each) for each in await runtime.sla_policies.all()]
     lines = [line_of(each, names, formats) for each in shown if each]
     may_change = principal.may_everywhere("admin")
     values = {
         "lines": lines, "may_change": may_change,
-        "removed": removed if may_change and is_id(removed, "slp") else "",
+        "removed": removed_id(request, "slp", "admin"),
     }  # fmt: skip
     return await page(request, "settings/sla.html", values)
 
@@ -178,13 +177,7 @@ async def create(request: web.Request) -> web.StreamResponse:
     """Write it down; faults stand beside their fields."""
     refuse_scoped(reading(request))
     given = written(await read_form(request))
-    wanted, faults = checked(given)
-    if wanted is not None:
-        try:
-            made = await runtime_of(request).sla_policies.create(wanted)
-            raise web.HTTPSeeOther(f"{HERE}/{made.id}?saved=1")
-        except (Conflict, WrongInput) as error:
-            faults = _faults_of(error)
+    faults = await saved_or_said(*checked(given), runtime_of(request).sla_policies.create, _faults_of, HERE)
     return await _form(request, None, given, faults)
 
 
@@ -202,13 +195,12 @@ async def change(request: web.Request) -> web.StreamResponse:
     """Save the form."""
     refuse_scoped(reading(request))
     policy, given = await _policy(request), written(await read_form(request))
-    wanted, faults = checked(given)
-    if wanted is not None:
-        try:
-            await runtime_of(request).sla_policies.change(policy.id, wanted.model_dump(mode="json"))
-            raise web.HTTPSeeOther(f"{HERE}/{policy.id}?saved=1")
-        except (Conflict, WrongInput) as error:
-            faults = _faults_of(error)
+    book = runtime_of(request).sla_policies
+
+    def save(wanted: PolicyInput) -> Any:
+        return book.change(policy.id, wanted.model_dump(mode="json"))
+
+    faults = await saved_or_said(*checked(given), save, _faults_of, HERE)
     return await _form(request, policy, given, faults)
 
 

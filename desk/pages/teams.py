@@ -9,13 +9,12 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from base.errors import Conflict, WrongInput
-from base.ids import is_id
 from desk.api.scope import reading, refuse_scoped
 from desk.auth import principal_of, require
 from desk.forms import read_form
 from desk.i18n import N_
 from desk.keys import runtime_of
-from desk.pages.definition_forms import id_in
+from desk.pages.definition_forms import id_in, removed_id, saved_or_said
 from desk.pages.reads import people
 from desk.pages.standing_words import all_stand
 from desk.render import formats_of, page
@@ -53,13 +52,13 @@ TAKEN = {
 @require("viewer")
 async def all_teams(request: web.Request) -> web.StreamResponse:
     """The list, each with who is here."""
-    formats, removed = formats_of(request, principal_of(request)), request.query.get("removed", "")
+    formats = formats_of(request, principal_of(request))
     runtime, may_change = runtime_of(request), principal_of(request).may_everywhere("admin")
     stands = await all_stand(runtime, formats)
     rows = [(each, [stands[one] for one in each.workers if one in stands]) for each in await runtime.teams.all()]
     values = {
         "teams": rows, "modes": MODES, "may_change": may_change,
-        "removed": removed if may_change and is_id(removed, "tea") else "",
+        "removed": removed_id(request, "tea", "admin"),
     }  # fmt: skip
     return await page(request, "settings/teams.html", values)
 
@@ -78,14 +77,8 @@ async def create(request: web.Request) -> web.StreamResponse:
     """Make it; faults stand beside their fields."""
     refuse_scoped(reading(request))
     given = written(await read_form(request))
-    wanted, faults = checked(given)
-    if wanted is None:
-        return await _form(request, None, given, faults)
-    try:
-        made = await runtime_of(request).teams.create(wanted)
-    except (Conflict, WrongInput) as error:
-        return await _form(request, None, given, _said(error))
-    raise web.HTTPSeeOther(f"{HERE}/{made.id}?saved=1")
+    faults = await saved_or_said(*checked(given), runtime_of(request).teams.create, _said, HERE)
+    return await _form(request, None, given, faults)
 
 
 @routes.get(HERE + "/{team_id}")
@@ -102,14 +95,13 @@ async def change(request: web.Request) -> web.StreamResponse:
     """Save the form."""
     refuse_scoped(reading(request))
     team, given = await _team(request), written(await read_form(request))
-    wanted, faults = checked(given)
-    if wanted is None:
-        return await _form(request, team, given, faults)
-    try:
-        await runtime_of(request).teams.change(team.id, wanted.model_dump(mode="json"))
-    except (Conflict, WrongInput) as error:
-        return await _form(request, team, given, _said(error))
-    raise web.HTTPSeeOther(f"{HERE}/{team.id}?saved=1")
+    book = runtime_of(request).teams
+
+    def save(wanted: TeamInput) -> Any:
+        return book.change(team.id, wanted.model_dump(mode="json"))
+
+    faults = await saved_or_said(*checked(given), save, _said, HERE)
+    return await _form(request, team, given, faults)
 
 
 @routes.post(HERE + "/{team_id}/remove")
