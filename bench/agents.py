@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 import aiohttp
 import orjson
@@ -70,19 +70,18 @@ class Agent:
         if talk not in self._mine and not comes_here:
             return  # not in this list, and nothing that could bring it there
         self._changed.add(talk)
-        self._soon("rows", ROWS_S, self._rows())
+        self._soon("rows", ROWS_S, self._rows)
         if talk == self._open:
-            self._soon("thread", THREAD_S, self._thread())
+            self._soon("thread", THREAD_S, self._thread)
 
-    def _soon(self, name: str, after_s: float, work: object) -> None:
-        if name in self._timers and not self._timers[name].done():
-            work.close()  # type: ignore[attr-defined]
+    def _soon(self, name: str, after_s: float, work: Callable[[], Awaitable[None]]) -> None:
+        if name in self._timers:
             return
 
         async def later() -> None:
             await asyncio.sleep(after_s)
-            self._timers.pop(name, None)
-            await work  # type: ignore[misc]
+            del self._timers[name]
+            await work()
 
         self._timers[name] = asyncio.create_task(later())
 
@@ -92,7 +91,7 @@ class Agent:
         told = {talk: self._told.pop(talk) for talk in ids if talk in self._told and talk != self._open}
         await self._read(f"/inbox/rows?view=mine&ids={','.join(ids)}")
         self._shown(message for messages in told.values() for message in messages)
-        self._soon("counts", COUNTS_S, self._counts())
+        self._soon("counts", COUNTS_S, self._counts)
 
     async def _thread(self) -> None:
         text = await self._read(f"/inbox/{self._open}/lines?view=mine")
@@ -108,9 +107,9 @@ class Agent:
             answer.raise_for_status()
             return await answer.text()
 
-    def _shown(self, messages: object) -> None:
+    def _shown(self, messages: Iterable[str]) -> None:
         now = time.monotonic()
-        for each in messages:  # type: ignore[attr-defined]
+        for each in messages:
             self.seen.setdefault(each, now)
 
 

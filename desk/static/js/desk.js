@@ -145,6 +145,6 @@ const MODULES = [
   ["[data-inbox]", "./inbox.js"], ["[data-live-page]", "./watch.js"], ["[data-board]", "./board.js"],
   ["[data-journey]", "./builder.js"], ["[data-builder]", "./segments.js"], ["[data-key-of]", "./keys.js"],
 ];
-const wanted = MODULES.filter(([mark]) => document.querySelector(mark) && !(mark === "[data-live-page]" && document.querySelector("[data-inbox]")));
+const wanted = MODULES.filter(([mark]) => document.querySelector(mark));
 // Said when the page's own keys work; who looks at the page by a program waits for it.
 Promise.all(wanted.map(([, module]) => import(module))).then(() => { document.documentElement.dataset.ready = "yes"; });
