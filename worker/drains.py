@@ -39,8 +39,11 @@ class Drains:
     async def answer(self, bell: Bell) -> int:
         """A bell was rung: look for work. Never raises for a store that is away; the sweep comes again."""
         if bell in self._busy:
-            self._again.add(bell)
-            return 0
+            # Without this the bell would count as rung for seconds, and what comes after the turn would wait for a sweep.
+            await self._doorbell.answered(bell)
+            if bell in self._busy:
+                self._again.add(bell)
+                return 0
         self._busy.add(bell)
         try:
             return await self._turn(bell)

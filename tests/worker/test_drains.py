@@ -71,6 +71,25 @@ async def test_a_ring_during_a_drain_is_not_lost(doorbell: Doorbell) -> None:
     assert work.done == 10 and work.most_at_once == 1
 
 
+async def test_a_ring_after_one_during_a_drain_wakes_the_worker_at_once(
+    doorbell: Doorbell, redis_url: str, redis_prefix: str
+) -> None:
+    work = Work()
+    drains = Drains({"ingest": work.drain}, doorbell, batch=10)
+    listening = asyncio.create_task(listen(redis_url, redis_prefix, drains))
+    work.due = 100  # ten batches: while they are worked, it rings again
+    await doorbell.ring("ingest")
+    await until(lambda: work.done > 0)
+    await doorbell.ring("ingest")
+    await until(lambda: work.done == 100)
+    await asyncio.sleep(0.1)
+    work.due = 1
+    await doorbell.ring("ingest")
+    await until(lambda: work.done == 101, within_s=0.8)  # a bell that nobody answers counts as rung for two seconds
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+
+
 async def test_without_redis_the_sweep_finds_the_work() -> None:
     work, lonely = Work(), Doorbell("redis://127.0.0.1:9/0")
     drains = Drains({"advance": work.drain}, lonely, batch=10)
