@@ -37,7 +37,11 @@ def _modules() -> Iterator[str]:
 
 
 #: Indexes of former versions that would still do something, if only cost with every write: they go.
-RETIRED = {"deliveries": ["expiry"], "webhook_calls": ["due"]}
+RETIRED = {
+    "deliveries": ["expiry"],
+    "webhook_calls": ["due"],
+    "profiles": ["board_by_owner", "board_by_tier", "board_by_tag", "tombstones", "follow_ups"],
+}
 
 
 async def migrate(database: Database) -> int:

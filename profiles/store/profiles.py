@@ -48,18 +48,12 @@ INDEXES: Indexes = {
         IndexModel([("owner_id", ASCENDING), _NEWEST], name="by_owner"),
         IndexModel([("roles", ASCENDING), _NEWEST], name="by_role", **_given("roles")),
         IndexModel([("segments", ASCENDING), _NEWEST], name="by_segment"),
-        # columns of the stage board, those moved last first, whole or narrowed
+        # columns of the stage board, those moved last first; narrowed to an owner, a tier or a tag, the database
+        # chooses between this one and theirs (each index costs every write, decision 47)
         IndexModel([("stage", ASCENDING), *_MOVED], name="board"),
-        IndexModel(
-            [("owner_id", ASCENDING), ("stage", ASCENDING), *_MOVED], name="board_by_owner", **_given("owner_id")
-        ),
-        IndexModel([("tier", ASCENDING), ("stage", ASCENDING), *_MOVED], name="board_by_tier", **_given("tier")),
-        IndexModel([("tags", ASCENDING), ("stage", ASCENDING), *_MOVED], name="board_by_tag", **_given("tags")),
         IndexModel([("last_seen_at", DESCENDING), _NEWEST], name="by_last_seen"),
         IndexModel([("location", GEOSPHERE)], name="location"),
-        IndexModel([("merged_into", ASCENDING)], name="tombstones", sparse=True),
         IndexModel([("joined", ASCENDING)], name="joined", sparse=True),
-        IndexModel([("next_follow_up.at", ASCENDING)], name="follow_ups", sparse=True),
         IndexModel(
             [("next_follow_up.assignee_id", ASCENDING), ("next_follow_up.at", ASCENDING)],
             name="follow_ups_of",
@@ -215,8 +209,8 @@ class ProfileStore:
 
     async def survivors_among(self, profile_ids: Iterable[str]) -> set[str]:
         """Those of these people into whom somebody was merged."""
-        wanted = {"merged_into": {"$in": list(set(profile_ids))}}
-        return set(await self._rows.distinct("merged_into", wanted))
+        wanted = {"joined": {"$in": list(set(profile_ids))}}
+        return set(await self._rows.distinct("joined", wanted))
 
     async def unprofiled(self, profile_ids: Iterable[str]) -> frozenset[str]:
         """Those of these people from whose doings nothing is concluded."""
@@ -342,7 +336,7 @@ class ProfileStore:
         """Ids that were merged into this one, directly or through others."""
         found, edge = [], [profile_id]
         for _ in range(CHAIN_MAX):
-            edge = [row["_id"] async for row in self._rows.find({"merged_into": {"$in": edge}}, {"_id": 1})]
+            edge = [row["_id"] async for row in self._rows.find({"joined": {"$in": edge}}, {"_id": 1})]
             if not edge:
                 break
             found += edge
