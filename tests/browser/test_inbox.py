@@ -151,6 +151,7 @@ async def test_the_list_is_narrowed_saved_and_found_again_by_keyboard_alone(
     await page.keyboard.type("resolve")
     await page.keyboard.press("Enter")
     await eventually(lambda: _is_resolved(world, other.row["id"]), "the other one is resolved")
+    await eventually(lambda: _is_found(world, "茶壶"), "the message can be searched for")
     await page.keyboard.press("Control+k")
     await page.keyboard.type("茶壶")
     await page.keyboard.press("Enter")
@@ -159,6 +160,10 @@ async def test_the_list_is_narrowed_saved_and_found_again_by_keyboard_alone(
 
 async def _is_resolved(world: World, conversation_id: str) -> bool:
     return bool((await world.api.get(f"/conversations/{conversation_id}"))["status"] == "resolved")
+
+
+async def _is_found(world: World, words: str) -> bool:
+    return bool((await world.api.get(f"/search?q={words}"))["messages"])
 
 
 async def test_an_agent_answers_without_any_script(

@@ -44,6 +44,7 @@ async function show(href, { push = true, focus = false } = {}) {
     stage.classList.remove("is-loading");
   }
   inbox.dataset.pane = url.searchParams.get("pane") === "customer" ? "customer" : "conversation";
+  if (leaving) return;
   if (push) history.pushState({ open: open() }, "", url);
   const name = stage.querySelector("h2")?.textContent.trim();
   document.title = name ? `${name} · ${title}` : title;
@@ -54,6 +55,13 @@ async function show(href, { push = true, focus = false } = {}) {
   age();
   if (focus) writing()?.focus();
 }
+
+/** The page is being left (a search, another page): an address set now would call that off. A download leaves nothing. */
+let leaving = false;
+addEventListener("beforeunload", () => {
+  leaving = true;
+  setTimeout(() => { leaving = false; }, 3000);
+});
 
 function mark(id) {
   for (const each of rows().querySelectorAll("a[aria-current]")) each.removeAttribute("aria-current");
@@ -102,7 +110,7 @@ on("*", (data, type) => {
   const id = data?.conversation_id ?? (type.startsWith("conversation.") ? data?.id : null);
   if (!id || isElsewhere(id, data, type)) return;
   changed.add(id);
-  rowTimer ||= setTimeout(freshRows, 250);
+  rowTimer ||= setTimeout(freshRows, pause());
   if (threads().includes(id)) threadTimer ||= setTimeout(freshThread, 60);
 });
 
@@ -132,9 +140,14 @@ async function everything() {
   } catch { later(everything); }
 }
 
+/** What is rare is shown at once; what comes thick is read together, two or three times a second. */
+let rowsRead = 0;
+const pause = () => Math.max(30, rowsRead + 400 - performance.now());
+
 /** Read changed rows anew: replaced, moved to their place, or gone from this view. */
 async function freshRows() {
   rowTimer = 0;
+  rowsRead = performance.now();
   if (new URLSearchParams(view()).get("q")) return changed.clear();
   const ids = [...changed].slice(0, 100);
   for (const id of ids) changed.delete(id);
@@ -144,7 +157,7 @@ async function freshRows() {
     document.querySelector("#queue .empty")?.toggleAttribute("hidden", rows().childElementCount > 0);
     patience = 500;
     counts();
-    if (changed.size) rowTimer ||= setTimeout(freshRows, 250);
+    if (changed.size) rowTimer ||= setTimeout(freshRows, pause());
   } catch {
     for (const id of ids) changed.add(id);
     rowTimer ||= later(freshRows);
