@@ -14,8 +14,8 @@ import orjson
 
 from bench.child import Json, run, tell
 
-#: How long the script waits before it reads: rows, the open thread, the counts.
-ROWS_S, THREAD_S, COUNTS_S = 0.25, 0.06, 1.5
+#: How long the script waits before it reads: rows (after the last time, and at least), the open thread, the counts.
+ROWS_S, ROWS_LEAST_S, THREAD_S, COUNTS_S = 0.4, 0.03, 0.06, 1.5
 #: Conversations read anew at once.
 ROWS_MAX = 100
 _LINE = re.compile(r'data-id="(msg_\w+)"')
@@ -36,6 +36,7 @@ class Agent:
         self._timers: dict[str, asyncio.Task[None]] = {}
         self.seen: dict[str, float] = {}
         self.requests = 0
+        self._rows_read = 0.0
 
     async def watch(self, opened: asyncio.Event) -> None:
         """For ever."""
@@ -70,7 +71,8 @@ class Agent:
         if talk not in self._mine and not comes_here:
             return  # not in this list, and nothing that could bring it there
         self._changed.add(talk)
-        self._soon("rows", ROWS_S, self._rows)
+        pause_s = max(ROWS_LEAST_S, self._rows_read + ROWS_S - time.monotonic())
+        self._soon("rows", pause_s, self._rows)
         if talk == self._open:
             self._soon("thread", THREAD_S, self._thread)
 
@@ -86,6 +88,7 @@ class Agent:
         self._timers[name] = asyncio.create_task(later())
 
     async def _rows(self) -> None:
+        self._rows_read = time.monotonic()
         ids = sorted(self._changed)[:ROWS_MAX]
         self._changed.difference_update(ids)
         told = {talk: self._told.pop(talk) for talk in ids if talk in self._told and talk != self._open}

@@ -18,6 +18,8 @@ GROUP = "fifty agents at their desks"
 AGENTS, EACH = 50, 20
 #: Messages of customers a second, and answers.
 RATE, ANSWERS = 10.0, 2.0
+#: Fifty people who come in the same second see each other come; then the day begins.
+SETTLED_S = 3.0
 
 
 async def measure(world: World) -> list[Figure]:
@@ -27,8 +29,10 @@ async def measure(world: World) -> list[Figure]:
     await world.load(count=count * each, people=count * each, mark=mark)
     await world.at_rest()
     agents = await _agents(world, mark, count)
+    await world.at_rest()  # what follows from giving a thousand conversations out is no part of a day
     desks = await Child.start("bench.agents", web=world.web, cookie="rapport", agents=agents)
     await desks.answer()
+    await asyncio.sleep(SETTLED_S)
     seconds, before, begun = world.rounds(5, 20), world.cpu_s("web"), stopwatch()
     total = int(RATE * seconds)
     run: Any

@@ -39,7 +39,7 @@ class Drains:
     async def answer(self, bell: Bell) -> int:
         """A bell was rung: look for work. Never raises for a store that is away; the sweep comes again."""
         if bell in self._busy:
-            # Without this the bell would count as rung for seconds, and what comes after the turn would wait for a sweep.
+            # Else the bell would count as rung for seconds, and what comes after this turn would wait for a sweep.
             await self._doorbell.answered(bell)
             if bell in self._busy:
                 self._again.add(bell)
