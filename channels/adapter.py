@@ -186,6 +186,11 @@ class Adapter(ABC):
         """What one address can be sent, where an account reaches several networks. Else the provider's."""
         return self.capabilities
 
+    def address_of(self, account: Account, kind: str, value: str) -> str | None:
+        """The external id by which somebody known otherwise (`phone`: E.164, `customer_id`) is written to first, the
+        one they will answer by; None: not on this account. Mail addresses are their own."""
+        return None
+
     def handshake(self, account: Account, delivery: Delivery) -> Answer | None:
         """Answer a challenge request; None when it is none. Raises `Unverified` for a wrong challenge token."""
         return None

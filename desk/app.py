@@ -24,6 +24,7 @@ from desk.pages import (
     answering,
     approved,
     audit,
+    begin,
     blocked,
     board,
     brand,
@@ -96,7 +97,7 @@ from desk.widget import door
 #: Forms and JSON; files sent by agents come with their own limit later.
 MAX_BODY_BYTES = 2_000_000
 PAGES = (
-    entrance, today, search, composing, acting, merging_talks, inbox_views, inbox, board, tags, imports, exports,
+    entrance, today, search, composing, acting, merging_talks, inbox_views, begin, inbox, board, tags, imports, exports,
     profiles, profile_edit, profile_notes, profile_follow_up, profile_files, lifecycle, value_panel, privacy,
     merging, consent, segments, broadcasts, broadcast_wizard, journeys, intakes, builder, orders, templates,
     revisions, template_editor, snippets, offers, channels, deliverability, deliveries, approved, tracking,

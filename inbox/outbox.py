@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,6 +19,7 @@ from channels.store import ChannelStore
 from channels.vocabulary import Address, Attachment, OutboundMail, OutboundMessage
 from inbox.answering import Answering
 from inbox.canned import unfilled
+from inbox.clashes import Contended
 from inbox.drafts import DraftKey
 from inbox.enclosures import Enclosures
 from inbox.guard import NewerMessages, must_know, of_others
@@ -58,6 +59,8 @@ class Talk:
 
     row: Document
     head: Document
+    #: For one that is not there yet: writes its row, given what its first line does to it.
+    opening: Callable[[Document, Session], Awaitable[None]] | None = None
 
     @property
     def is_merged(self) -> bool:
@@ -161,6 +164,22 @@ class Outbox:
                 return message_of(written_row)
         raise Conflict("This conversation is being changed too often just now; please try again.", code="contended")
 
+    async def begin(
+        self, talk: Talk, agent: Actor, reply: ReplyInput, client_key: str, *, undo_s: int = 0
+    ) -> Message | None:  # fmt: skip
+        """Write the first line of a conversation that is not there yet, or one more in the one that is. None: it has
+        changed, or somebody was quicker; look again and come again. Raises as `reply`."""
+        _require_content(reply)
+        earlier = await self._messages.by_client_key(talk.heads_threads, client_key)
+        if earlier is not None:
+            return message_of(earlier)
+        await self._guard(talk, agent, reply)
+        line = await self._written(talk, agent, reply, client_key, undo_s, False, {"retry_of": None})
+        if line is None:
+            return None
+        await self._after_commit(talk, line)
+        return message_of(line)
+
     async def _talk(self, conversation_id: str, reply: ReplyInput, *, exactly: bool = False) -> Talk:
         """The thread that is answered, and the conversation it is a part of. One that others were merged into is
         answered where a quoted line stands, else where the customer wrote last; a part by its own id is meant itself.
@@ -212,7 +231,9 @@ class Outbox:
         draft = DraftKey(head["_id"], agent.id or "", "note" if reply.note else "reply")
 
         async def work(session: Session) -> bool:
-            if not await self._conversations.change(changes, session):
+            if talk.opening is not None:
+                await talk.opening(changes[0][1], session)
+            elif not await self._conversations.change(changes, session):
                 return False
             await self._sla.watch([(each, clocks_of(update, each)) for each, update in changes], session)
             await self._messages.insert([line], session, files)
@@ -227,7 +248,7 @@ class Outbox:
 
         try:
             return line if await self._database.in_transaction(work) else None
-        except (DuplicateKeyError, BlobGone):
+        except (DuplicateKeyError, BlobGone, Contended):
             return None
 
     async def _send_row(
@@ -321,12 +342,15 @@ class Outbox:
 
     async def _after_commit(self, talk: Talk, line: Document) -> None:
         rows = [talk.head, talk.row] if talk.is_merged else [talk.row]
-        updated = [
-            Notice("conversation.updated", {"conversation_id": row["_id"], "assignee_id": row.get("assignee_id")},
-                   row["channel_id"])
+        kind = "conversation.updated" if talk.opening is None else "conversation.created"
+        told = [
+            Notice(kind, {"conversation_id": row["_id"], "assignee_id": row.get("assignee_id")}, row["channel_id"])
             for row in rows
-        ]  # fmt: skip
-        await self._feed.append([line_notice("message.created", line), *updated])
+        ]
+        said = line_notice("message.created", line)
+        await self._feed.append([said, *told] if talk.opening is None else [*told, said])
+        if talk.opening is not None:
+            await self._doorbell.ring("react")
         if line.get("send_id"):
             await self._doorbell.ring("deliver")
 

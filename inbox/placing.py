@@ -201,18 +201,28 @@ def _status_event(row: Document, before: str, at: datetime) -> NewEvent:
 
 
 def _new_conversation(placement: Placement, now: datetime) -> Document:
-    line, slot = placement.lines[0], placement.slot
+    line = placement.lines[0]
     address = line.event.address
     silent = all(each.shut_out for each in placement.lines)
     subject = line.event.mail.subject if isinstance(line.event, MessageReceived) and line.event.mail else None
+    return blank_row(
+        placement.slot, line.profile_id, line.arrival.provider, address.model_dump() if address else {},
+        line.display_name, subject, now, status="spam" if silent else "open",
+    )  # fmt: skip
+
+
+def blank_row(
+    slot: Slot, profile_id: str, provider: str, address: Document, display_name: str | None, subject: str | None,
+    now: datetime, *, status: str = "open",
+) -> Document:  # fmt: skip
+    """A new conversation in which nothing has been said yet."""
     return {
-        "_id": new_id("cnv"), "profile_id": line.profile_id, "identity_id": slot[0], "channel_id": slot[1],
-        "provider": line.arrival.provider, "address": address.model_dump() if address else {},
-        "display_name": line.display_name, "subject": subject[:500] if subject else None,
-        "status": "spam" if silent else "open", "open": True, "assignee_id": None,
+        "_id": new_id("cnv"), "profile_id": profile_id, "identity_id": slot[0], "channel_id": slot[1],
+        "provider": provider, "address": address, "display_name": display_name,
+        "subject": subject[:500] if subject else None, "status": status, "open": True, "assignee_id": None,
         "team_id": None, "labels": [], "priority": "none", "priority_rank": 0,
         "group_id": slot[2], "unread": 0, "message_count": 0, "seq": 0, "created_at": now, "rev": 0,
-        "tokens": tokens_of(line.display_name, address.model_dump() if address else {}, subject),
+        "tokens": tokens_of(display_name, address, subject),
     }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from channels.store import ChannelStore
 from inbox.aftermath import Aftermath
 from inbox.afterthoughts import Afterthoughts
 from inbox.answering import Answering
+from inbox.beginning import Beginning
 from inbox.bulk import Bulk
 from inbox.canned import CannedReplies
 from inbox.changes import Changes
@@ -103,6 +104,7 @@ class Inbox:
     teams: TeamStore
     splitting: Splitting
     canned: CannedReplies
+    beginning: Beginning
 
 
 def open_inbox(
@@ -176,4 +178,7 @@ def open_inbox(
         Merging(database, conversations, messages, acts, events, sla, feed, doorbell, clock), teams,
         Splitting(database, conversations, messages, sends, messages.words_of, events, sla, feed, doorbell, clock),
         CannedReplies(database, canned, messages.files, channels, clock),
+        Beginning(
+            conversations, messages, sends, profiles, resolver, channels, registry, events, outbox, clock
+        ),
     )  # fmt: skip

@@ -26,6 +26,7 @@ from profiles.keys import (
     email_key,
     joining_keys,
     key_of,
+    number_in,
     phone_key_of,
     platform_keys,
     without_shared,
@@ -42,7 +43,7 @@ from profiles.models import (
     channel_label,
     display_name,
 )
-from profiles.normalise import phone_number
+from profiles.normalise import email_address, phone_number
 from profiles.store.events import EventStore
 from profiles.store.identities import Touch, alias_row, identity_row
 from profiles.store.profiles import ProfileStore
@@ -137,6 +138,15 @@ class Resolver:
         """The same for many, each with one or more identities. Raises `WrongInput` before anything is written."""
         blocked = await self._blocked()
         return await self._settle([self._referred(reference, blocked) for reference in references])
+
+    async def introduce(self, profile_id: str, address: Address, provider: str, by: str | None = None) -> str:
+        """The identity of a mail address or number on one of our channels, for somebody known who is to be written to
+        there first: the one by which they will answer. It stays with whoever has it already."""
+        mail, number = email_address(address.external_id), number_in(address.external_id)
+        key = channel_key(address, provider, mail, number)
+        facts = Facts(at=self._clock(), source="person", reaches=_labels([key]), by=by)
+        found = await self._settle([Appearance(keys=(key,), facts=facts, create=False, known=profile_id)])
+        return found[0].identity_id if found[0] is not None else ""
 
     async def current(self, profile_ids: Iterable[str]) -> dict[str, str]:
         """Id → the id of today, merges followed."""

@@ -61,6 +61,7 @@ from desk.team.store import AuditStore, FactorStore, RuleStore
 from desk.team.two_factor import TwoFactor
 from inbox.afterthoughts import Afterthoughts
 from inbox.answering import Answering
+from inbox.beginning import Beginning
 from inbox.bulk import Bulk
 from inbox.canned import CannedReplies
 from inbox.continuity import Continuity
@@ -206,6 +207,7 @@ class Runtime:
         self.receiver: Receiver = inbox.receiver
         self.receipts: Receipts = inbox.receipts
         self.outbox: Outbox = inbox.outbox
+        self.beginning: Beginning = inbox.beginning
         self.drafts: DraftStore = inbox.drafts
         self.answering: Answering = inbox.answering
         self.ratings: Ratings = ratings

@@ -122,6 +122,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "split_conversation": {"message_id": "msg_" + "0" * 26},
     "replace_reopening": {"mode": "within", "days": 30},
     "change_conversations": {"filter": {"status": ["open"], "waiting": False}, "change": {"status": "resolved"}},
+    "begin_conversation": {"profile_id": _NOBODY, "identity_id": _NOWHERE, "text": "Your parcel is on its way."},
     "merge_conversations": {"other_ids": ["cnv_" + "0" * 26], "dry_run": True},
     "unmerge_conversations": {"merge_id": "act_" + "0" * 26},
     "reply": {"text": "It is on its way.", "seen_seq": 12, "undo_s": 10},

@@ -70,7 +70,7 @@ async def reply(request: web.Request) -> web.StreamResponse:
     """
     found, form, runtime = await conversation_for(request), await read_form(request), runtime_of(request)
     by = actor_of(principal_of(request))
-    written = written_in(form, await _brought(request, form), formats_of(request, principal_of(request)).zone)
+    written = written_in(form, await brought_with(request, form), formats_of(request, principal_of(request)).zone)
     key = str(form.get("client_key", ""))[:80] or new_id("msg")
     undo_s = 0 if written.send_at else (await runtime.answering.rules()).undo_s
     try:
@@ -103,7 +103,7 @@ async def post_reply(request: web.Request) -> web.StreamResponse:
 post_reply.roles = reply.roles  # type: ignore[attr-defined, union-attr]
 
 
-async def _brought(request: web.Request, form: Form) -> list[str]:
+async def brought_with(request: web.Request, form: Form) -> list[str]:
     """The files that came with the form, uploaded: their ids."""
     files, by = runtime_of(request).files, principal_of(request).id
     chosen = [each for each in form.getall("files", []) if isinstance(each, web.FileField) and each.filename]

@@ -17,9 +17,8 @@ from datetime import datetime
 
 import orjson
 
-from base.ids import unique_key
 from base.signing import hmac_hex, same
-from channels.providers.webchat.parse import ANONYMOUS, IDENTIFIED
+from channels.providers.webchat.parse import ANONYMOUS, IDENTIFIED, visitor_of
 from channels.reading import identifier, integer, items, mapping
 
 #: Seconds for which a token of a known customer counts.
@@ -55,7 +54,7 @@ def somebody_new() -> Visitor:
 
 def customer(channel_id: str, customer_id: str, former: tuple[str, ...] = ()) -> Visitor:
     """The visitor that a known customer is, on whatever device."""
-    return Visitor(IDENTIFIED + unique_key(channel_id, customer_id)[:32], customer_id, former)
+    return Visitor(visitor_of(channel_id, customer_id), customer_id, former)
 
 
 def make_token(key: str | bytes, channel_id: str, visitor: Visitor, now: datetime) -> str:

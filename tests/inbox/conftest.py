@@ -119,7 +119,20 @@ class WiredAdapter(ScriptedAdapter):
         return SendReceipt(message_ids=(str(answer.json()["id"]),))
 
 
+class PhoningAdapter(ScriptedAdapter):
+    """Knows people by their numbers; whoever has not written yet gets templates only."""
+
+    card = Card("phoning", "Phoning", "chat", "Plays a provider of numbers.", NoSettings)
+    capabilities = ScriptedAdapter.capabilities.model_copy(
+        update={"reply_window_s": 24 * 3600, "templates": True, "template_outside_window": True}
+    )
+
+    def address_of(self, account: Account, kind: str, value: str) -> str | None:
+        return value.removeprefix("+") if kind == "phone" else None
+
+
 ADAPTERS: dict[str, type[Adapter]] = {
+    "phoning": PhoningAdapter,
     "wired": WiredAdapter,
     "scripted": ScriptedAdapter,
     "keyed": _like("keyed", idempotency=Idempotency.KEY),

@@ -12,7 +12,7 @@ from channels.capabilities import Capabilities
 from channels.failures import CONSEQUENCES, Failure, SendFailed
 from channels.providers.twilio.api import TwilioApi, refusal
 from channels.providers.twilio.card import CAPABILITIES, CARD, ON_WHATSAPP, TwilioSettings
-from channels.providers.twilio.compose import forms
+from channels.providers.twilio.compose import channel_of, forms
 from channels.providers.twilio.parse import parse_delivery
 from channels.providers.twilio.records import NO_TIME, records
 from channels.providers.twilio.signature import verify_signature
@@ -47,6 +47,12 @@ class TwilioAdapter(Adapter):
     def capabilities_for(self, external_id: str | None) -> Capabilities:
         """WhatsApp addresses have a window and approved templates; SMS has neither."""
         return ON_WHATSAPP if (external_id or "").startswith("whatsapp:") else self.capabilities
+
+    def address_of(self, account: Account, kind: str, value: str) -> str | None:
+        """A number on the network of our own number; by a messaging service as SMS."""
+        settings = _settings(account)
+        network = "sms" if settings.messaging_service_sid else channel_of(settings.from_number)
+        return {"sms": value, "whatsapp": f"whatsapp:{value}"}.get(network) if kind == "phone" else None
 
     def parse(self, account: Account, delivery: Delivery) -> list[AnyEvent]:
         """See `channels.providers.twilio.parse`."""

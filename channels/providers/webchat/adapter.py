@@ -18,7 +18,7 @@ from channels.adapter import Account, Adapter, Card, Delivery, SetupStep, Unveri
 from channels.capabilities import Capabilities, Idempotency, MediaLimit
 from channels.failures import Failure, SendFailed
 from channels.providers.webchat.envelope import WIDGET, key_of
-from channels.providers.webchat.parse import parse_delivery
+from channels.providers.webchat.parse import parse_delivery, visitor_of
 from channels.providers.webchat.settings import WebchatSettings
 from channels.vocabulary import AnyEvent, AttachmentKind, OutboundMessage, SendReceipt
 
@@ -77,6 +77,11 @@ class WebchatAdapter(Adapter):
         sources=("our own widget: desk/widget/",),
     )
     max_body_bytes: ClassVar[int] = 11_000_000
+
+    def address_of(self, account: Account, kind: str, value: str) -> str | None:
+        """The visitor that a customer is once the operator's page has said so."""
+        known = kind == "customer_id" and account.secrets("identity_secret")
+        return visitor_of(account.channel_id, value) if known else None
 
     def verify(self, account: Account, delivery: Delivery, now: datetime) -> None:
         """Only what the widget's own door journalled. HTTP never is."""

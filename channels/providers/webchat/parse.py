@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from base.ids import unique_key
 from channels.adapter import Delivery
 from channels.providers.webchat.envelope import opened
 from channels.reading import Json, identifier, items, mapping, text
@@ -45,6 +46,11 @@ class _Said:
     @property
     def address(self) -> Address:
         return Address(channel_id=self.channel_id, external_id=self.visitor, handle=handle_of(self.visitor))
+
+
+def visitor_of(channel_id: str, customer_id: str) -> str:
+    """The visitor that a known customer is, on whatever device."""
+    return IDENTIFIED + unique_key(channel_id, customer_id)[:32]
 
 
 def parse_delivery(channel_id: str, delivery: Delivery) -> list[AnyEvent]:

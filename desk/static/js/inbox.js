@@ -397,6 +397,7 @@ const KEYS = {
   n: () => chooseMode("note"),
   e: () => press('#talk-actions [value="resolved"]'),
   x: () => picking(),
+  c: () => press("[data-testid=new-conversation]"),
   q: () => quote([...lines().querySelectorAll(".line-in")].at(-1)),
   l: () => { menu("more"); document.getElementById("add-label")?.focus(); },
   z: () => (document.querySelector(".toast-undo") ?? document.querySelector("[data-did] button") ?? [...lines().querySelectorAll("[data-takes-back] button")].at(-1))?.click(),

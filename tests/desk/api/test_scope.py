@@ -53,6 +53,7 @@ BODIES: dict[str, Any] = {
     "merge_conversations": {"other_ids": ["cnv_" + NOWHERE]},
     "unmerge_conversations": {"merge_id": "act_" + NOWHERE},
     "reply": {"text": "From somebody else"},
+    "begin_conversation": {"profile_id": "{prf}", "text": "From somebody else"},
     "replace_answering_rules": {"undo_s": 0, "lock": "assignee"},
     "save_draft": {"text": "From somebody else"},
     "change_message": {"send_at": None},

@@ -8,6 +8,7 @@ import pytest
 
 from channels.vocabulary import Button
 from desk.widget.hub import HUB, QUEUE, Window
+from inbox.beginning import Wish
 from inbox.models import Actor, ReplyInput
 from tests.desk.widget.conftest import ADA, Chat, MakeChat, a_key, eventually, signed
 
@@ -301,3 +302,28 @@ async def test_a_typed_name_and_address_are_shown_and_prove_nothing(chat: Chat) 
     profile = await chat.desk.runtime.profiles.get(talk["profile_id"])
     assert owner is not None and profile.id != owner.profile_id
     assert (profile.name, profile.locale, profile.emails[0].value) == ("Zoë Typed", "zh-CN", "typed@example.org")
+
+
+async def test_what_an_agent_begins_is_seen_by_the_visitor(chat: Chat) -> None:
+    """Somebody who has never been here is written to, and so is one who has, after the end of the last conversation."""
+    runtime = chat.desk.runtime
+    known = await runtime.resolver.refer("customer_id", "c-shy", create=True)
+    assert known is not None
+
+    async def begin(text: str) -> str:
+        identities = await runtime.profiles.identities_of(known.profile_id)
+        wish = Wish(known.profile_id, channel_id=chat.channel.id)
+        ways = await runtime.beginning.reaches(identities, None)
+        begun = await runtime.beginning.begin(wish, ways, ADA, ReplyInput(text=text), a_key())
+        await chat.work()
+        return begun.conversation_id
+
+    first = await begin("Your pot has come")
+    visitor = await chat.visitor(identity=signed("c-shy"))
+    assert [line["text"] for line in visitor.welcome["lines"]] == ["Your pot has come"]
+    await runtime.desk_actions.set_status(first, "resolved", ADA)
+    assert await begin("And its lid") != first
+    await visitor.line("And its lid")
+    await visitor.say("Thank you")
+    await chat.work()
+    assert len(await chat.conversations()) == 2

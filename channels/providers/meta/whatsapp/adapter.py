@@ -42,6 +42,10 @@ class WhatsAppAdapter(Adapter):
         """The hub signature over the raw body; Meta signs no time."""
         verify_hub(account, delivery)
 
+    def address_of(self, account: Account, kind: str, value: str) -> str | None:
+        """The digits of a number, as they come back with the answer."""
+        return value.removeprefix("+") if kind == "phone" else None
+
     def parse(self, account: Account, delivery: Delivery) -> list[AnyEvent]:
         """Messages, receipts, consent, renamings and notices of this account's number."""
         return parse_delivery(account.channel_id, account.settings, delivery)
