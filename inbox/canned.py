@@ -1,7 +1,8 @@
-"""Canned replies: what is written again and again, under a shortcut, with files; one's own, or for all.
+"""Canned replies: what is written again and again, under a shortcut, with files; one's own, a team's, or for all.
 
 Their blanks (`{{ profile.first_name }}`) are filled in by `campaigns.canned`; what could not be filled stays in the
-text as it is written, and no answer goes out with it (`unfilled`).
+text as it is written, and no answer goes out with it (`unfilled`). The text may also come from an address of one's own
+each time it is chosen (`url`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from channels.store import ChannelStore
 from inbox.drafts import FILES_MAX
 from inbox.store.canned import CannedStore
 from inbox.store.files import BlobGone, FileStore
+from inbox.store.teams import TeamStore
 
 #: How often a change is tried again because somebody else saved at the same moment.
 ROUNDS = 5
@@ -37,7 +39,7 @@ _BLANK = re.compile(r"\{\{-?\s*(?:" + "|".join(NAMESPACES) + r")\b[^{}]*\}\}", r
 _FILE_FIELDS = ("name", "media_type", "size_bytes", "sha256", "grid_id")
 MISSING = "There is no such canned reply."
 
-Scope = Literal["everybody", "me"]
+Scope = Literal["everybody", "team", "me"]
 Shortcut = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[^\s/]+$")]
 
 
@@ -52,26 +54,41 @@ class CannedInput(BaseModel):
     file_ids: tuple[Annotated[str, StringConstraints(pattern="^fil_[0-9a-z]{26}$")], ...] = Field(
         (), max_length=FILES_MAX, description="Uploads of the caller's, or files it has already."
     )
-    scope: Scope = Field("everybody", description="`me`: nobody else sees it.")
+    url: str | None = Field(
+        None, max_length=2000, pattern=r"^https?://[^\s]+$",
+        description="In place of a text: it is asked for the text, signed, each time.",
+    )
+    scope: Scope = Field("everybody", description="`team`: who is in it; `me`: nobody else sees it.")
+    team_id: str | None = Field(None, pattern="^tea_[0-9a-z]{26}$", description="With scope `team`: which.")
     channel_ids: tuple[Annotated[str, StringConstraints(pattern="^chn_[0-9a-z]{26}$")], ...] = Field(
         (), max_length=200, description="Offered on these channels only."
     )
 
     @model_validator(mode="after")
     def _says_something(self) -> CannedInput:
-        if not (self.text.strip() or self.file_ids):
+        if not (self.text.strip() or self.file_ids or self.url):
             raise ValueError("write something, or add a file")
+        if self.url and self.text.strip():
+            raise ValueError("the text comes from the address: write none, or take the address away")
+        if self.scope == "team" and self.team_id is None:
+            raise ValueError("say of which team")
         return self
+
+    @property
+    def named_team(self) -> str | None:
+        """The team that is to have it."""
+        return self.team_id if self.scope == "team" else None
 
 
 @dataclass(frozen=True)
 class CannedReply:
-    """A canned reply as it stands; without an owner it is everybody's."""
+    """A canned reply as it stands; without an owner it is everybody's, else a team's or a person's."""
 
     id: str
     shortcut: str
     title: str
     text: str
+    url: str | None
     file_ids: tuple[str, ...]
     owner_id: str | None
     channel_ids: tuple[str, ...]
@@ -85,51 +102,67 @@ class CannedReply:
     @property
     def scope(self) -> Scope:
         """Who sees it."""
-        return "everybody" if self.owner_id is None else "me"
+        if self.owner_id is None:
+            return "everybody"
+        return "team" if self.team_id else "me"
+
+    @property
+    def team_id(self) -> str | None:
+        """Whose it is, when a team's."""
+        return self.owner_id if self.owner_id and is_id(self.owner_id, "tea") else None
 
 
 class CannedReplies:
-    """The use cases. What is somebody else's own is not there."""
+    """The use cases. What is somebody else's own, or another team's, is not there; `all_teams`: but for who looks after
+    all of them."""
 
     def __init__(
-        self, database: Database, store: CannedStore, files: FileStore, channels: ChannelStore, clock: Clock
+        self, database: Database, store: CannedStore, files: FileStore, channels: ChannelStore, teams: TeamStore,
+        clock: Clock,
     ) -> None:  # fmt: skip
         self._database = database
         self._store = store
         self._files = files
         self._channels = channels
+        self._teams = teams
         self._clock = clock
 
-    async def seen_by(self, user_id: str) -> list[CannedReply]:
-        """Everybody's and one's own, by shortcut."""
-        return [_reply(row) for row in await self._store.seen_by(user_id)]
+    async def seen_by(self, user_id: str, *, all_teams: bool = False) -> list[CannedReply]:
+        """Everybody's, one's teams' and one's own, by shortcut."""
+        teams = None if all_teams else await self._teams.of_member(user_id)
+        return [_reply(row) for row in await self._store.seen_by(user_id, teams)]
 
-    async def get(self, reply_id: str, user_id: str) -> CannedReply:
+    async def get(self, reply_id: str, user_id: str, *, all_teams: bool = False) -> CannedReply:
         """One that this person sees. Raises `NotFound`."""
-        found = await self.known(reply_id, user_id)
+        found = await self.known(reply_id, user_id, all_teams=all_teams)
         if not found.stands:
             raise NotFound(MISSING)
         return found
 
-    async def known(self, reply_id: str, user_id: str) -> CannedReply:
+    async def known(self, reply_id: str, user_id: str, *, all_teams: bool = False) -> CannedReply:
         """The same, also when it was taken away. Raises `NotFound`."""
         row = await self._store.get(reply_id) if is_id(reply_id, "cnr") else None
-        if row is None or row["owner_id"] not in (None, user_id):
+        found = _reply(row) if row is not None else None
+        if found is None or found.owner_id not in (None, user_id, found.team_id):
             raise NotFound(MISSING)
-        return _reply(row)
+        if found.team_id and not all_teams and found.team_id not in await self._teams.of_member(user_id):
+            raise NotFound(MISSING)
+        return found
 
     async def create(self, wanted: CannedInput, user_id: str) -> CannedReply:
         """A new one, with copies of its files. Raises `Conflict` when the shortcut is taken or there are too many,
         `WrongInput` for files and channels that are not there."""
-        owner_id = None if wanted.scope == "everybody" else user_id
+        owner_id = await self._owner(wanted, user_id)
         await self._require_room(owner_id)
         await self._know_channels(wanted.channel_ids)
         return await self._tried(lambda: self._created(new_id("cnr"), wanted, owner_id, user_id))
 
-    async def change(self, reply_id: str, user_id: str, given: Mapping[str, Any]) -> CannedReply:
+    async def change(
+        self, reply_id: str, user_id: str, given: Mapping[str, Any], *, all_teams: bool = False
+    ) -> CannedReply:  # fmt: skip
         """Replace the parts given. What is no longer shared is its changer's own; files that are left out are uploads
         of the changer's again. Raises `NotFound`, `Conflict`, `WrongInput`."""
-        return await self._tried(lambda: self._changed(reply_id, user_id, given))
+        return await self._tried(lambda: self._changed(reply_id, user_id, given, all_teams))
 
     async def _tried(self, attempt: Callable[[], Awaitable[Document | None]]) -> CannedReply:
         for _ in range(ROUNDS):
@@ -154,11 +187,13 @@ class CannedReplies:
         made: Document = await self._database.in_transaction(work)
         return made
 
-    async def _changed(self, reply_id: str, user_id: str, given: Mapping[str, Any]) -> Document | None:
+    async def _changed(
+        self, reply_id: str, user_id: str, given: Mapping[str, Any], all_teams: bool
+    ) -> Document | None:  # fmt: skip
         """The row afterwards; None when somebody else was quicker."""
-        known = await self.get(reply_id, user_id)
+        known = await self.get(reply_id, user_id, all_teams=all_teams)
         wanted = _checked({**_written(known), **given})
-        owner_id = None if wanted.scope == "everybody" else user_id
+        owner_id = await self._owner(wanted, user_id)
         if owner_id != known.owner_id:
             await self._require_room(owner_id)
         await self._know_channels(set(wanted.channel_ids) - set(known.channel_ids))
@@ -177,19 +212,19 @@ class CannedReplies:
         row: Document | None = await self._database.in_transaction(work)
         return row
 
-    async def remove(self, reply_id: str, user_id: str) -> None:
+    async def remove(self, reply_id: str, user_id: str, *, all_teams: bool = False) -> None:
         """Take one away; for 30 days it can be put back. Raises `NotFound`."""
-        await self.get(reply_id, user_id)
+        await self.get(reply_id, user_id, all_teams=all_teams)
         await self._store.remove(reply_id)
 
-    async def restore(self, reply_id: str, user_id: str) -> CannedReply:
+    async def restore(self, reply_id: str, user_id: str, *, all_teams: bool = False) -> CannedReply:
         """Put one back; nothing is done to one that stands. Raises `NotFound`, `Conflict`."""
-        await self.known(reply_id, user_id)
+        await self.known(reply_id, user_id, all_teams=all_teams)
         try:
             await self._store.restore(reply_id)
         except DuplicateKeyError:
             raise _taken() from None
-        return await self.get(reply_id, user_id)
+        return await self.get(reply_id, user_id, all_teams=all_teams)
 
     async def tidy(self) -> int:
         """Forget what was taken away long ago, with its files; how many. A chore, safe to be done by several at once.
@@ -204,6 +239,15 @@ class CannedReplies:
 
             await self._database.in_transaction(work)
         return len(old)
+
+    async def _owner(self, wanted: CannedInput, user_id: str) -> str | None:
+        """Whose it will be; None: everybody's. Raises `WrongInput` for a team that is not there."""
+        team_id = wanted.named_team
+        if team_id is None:
+            return None if wanted.scope == "everybody" else user_id
+        if await self._teams.get(team_id) is None:
+            raise WrongInput("There is no such team.", [FieldError("team_id", "is no team here")])
+        return team_id
 
     async def _require_room(self, owner_id: str | None) -> None:
         if await self._store.count(owner_id) >= (SHARED_MAX if owner_id is None else OWN_MAX):
@@ -271,7 +315,7 @@ def unfilled(text: str | None) -> list[str]:
 def _fields(wanted: CannedInput, owner_id: str | None, kept: Sequence[str]) -> Document:
     return {
         "shortcut": wanted.shortcut, "folded": fold(wanted.shortcut), "title": wanted.title.strip(),
-        "text": wanted.text, "file_ids": list(kept), "owner_id": owner_id,
+        "text": wanted.text, "url": wanted.url, "file_ids": list(kept), "owner_id": owner_id,
         "channel_ids": list(dict.fromkeys(wanted.channel_ids)),
     }  # fmt: skip
 
@@ -282,7 +326,7 @@ def _written(reply: CannedReply) -> dict[str, Any]:
 
 def _reply(row: Document) -> CannedReply:
     return CannedReply(
-        row["_id"], row["shortcut"], row["title"], row["text"], tuple(row["file_ids"]), row["owner_id"],
+        row["_id"], row["shortcut"], row["title"], row["text"], row.get("url"), tuple(row["file_ids"]), row["owner_id"],
         tuple(row["channel_ids"]), row["uses"], row["used_at"], row["stands"], row["rev"], row["created_at"],
         row["updated_at"],
     )  # fmt: skip

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from base.clock import Clock
 from base.errors import FieldError, WrongInput
+from base.ids import is_id
 from base.mongo import UNAVAILABLE, Document
 from channels.adapter import Account
 from channels.capabilities import Capabilities
@@ -18,14 +19,18 @@ from inbox.attached import INLINE_MAX_BYTES, Home, outbound
 from inbox.file_links import make_link
 from inbox.models import Actor, ChosenFile, ReplyInput
 from inbox.store.files import FileStore
+from inbox.store.teams import TeamStore
 
 
 class Enclosures:
     """Between a reply and its hand-over."""
 
-    def __init__(self, store: FileStore, clock: Clock, *, link_keys: Sequence[str | bytes] = ()) -> None:
+    def __init__(
+        self, store: FileStore, teams: TeamStore, clock: Clock, *, link_keys: Sequence[str | bytes] = ()
+    ) -> None:  # fmt: skip
         """`link_keys` sign links for providers that fetch files themselves, newest first."""
         self._store = store
+        self._teams = teams
         self._clock = clock
         self._link_keys = tuple(link_keys)
 
@@ -49,6 +54,8 @@ class Enclosures:
         self, attachments: Sequence[Attachment | ChosenFile], channel_id: str, agent: Actor
     ) -> list[tuple[Attachment, Document | None]]:
         kept = await self._store.rows([each.file_id for each in attachments if isinstance(each, ChosenFile)])
+        of_teams = any(is_id(str(row.get("owner_id")), "tea") for row in kept.values())
+        teams = await self._teams.of_member(agent.id) if of_teams and agent.id else []
         pairs: list[tuple[Attachment, Document | None]] = []
         faults: list[FieldError] = []
         for position, each in enumerate(attachments):
@@ -56,7 +63,7 @@ class Enclosures:
                 pairs.append((each, None))
                 continue
             row = kept.get(each.file_id)
-            if row is None or not _may_choose(row, channel_id, agent):
+            if row is None or not _may_choose(row, channel_id, agent, teams):
                 faults.append(FieldError(f"attachments[{position}].file_id", "names no file that you may send here"))
             pairs.append((Attachment(kind=AttachmentKind.FILE, caption=each.caption), row))
         if sum(len(each.content or b"") for each, _ in pairs) > INLINE_MAX_BYTES:
@@ -109,9 +116,9 @@ def _file_id(file: Attachment) -> str | None:
     return file_id if isinstance(file_id, str) else None
 
 
-def _may_choose(row: Document, channel_id: str, agent: Actor) -> bool:
+def _may_choose(row: Document, channel_id: str, agent: Actor, team_ids: Sequence[str]) -> bool:
     if row["state"] != "stored":
         return False
     brought = row["source"] == "upload" and agent.id is not None and row.get("created_by") == agent.id
-    canned = row["source"] == "canned" and row["owner_id"] in (None, agent.id)
+    canned = row["source"] == "canned" and row["owner_id"] in (None, agent.id, *team_ids)
     return brought or canned or row.get("channel_id") == channel_id

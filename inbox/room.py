@@ -117,7 +117,8 @@ def open_inbox(
     """`reply_keys` sign reply addresses of mails and links to files, newest first. Nothing is read or written here."""
     conversations, messages = ConversationStore(database, clock), MessageStore(database)
     files = Files(messages.files, channels, registry, feed, clock, link_keys=reply_keys)
-    enclosures = Enclosures(messages.files, clock, link_keys=reply_keys)
+    teams = TeamStore(database, clock)
+    enclosures = Enclosures(messages.files, teams, clock, link_keys=reply_keys)
     sends = SendStore(database, clock, lease_s=lease_s)
     consequences = Consequences(consent)
     receipts = Receipts(
@@ -159,7 +160,6 @@ def open_inbox(
     afterthoughts = Afterthoughts(
         database, conversations, messages, sends, drafts, canned, outbox, sla, feed, doorbell, clock
     )  # fmt: skip
-    teams = TeamStore(database, clock)
     actions = ConversationActions(
         database, conversations, messages, events, teams, outbox, sla, feed, doorbell, clock
     )  # fmt: skip
@@ -177,7 +177,7 @@ def open_inbox(
         bulk, ShuttingOut(database, profiles, conversations, bulk, events, clock),
         Merging(database, conversations, messages, acts, events, sla, feed, doorbell, clock), teams,
         Splitting(database, conversations, messages, sends, messages.words_of, events, sla, feed, doorbell, clock),
-        CannedReplies(database, canned, messages.files, channels, clock),
+        CannedReplies(database, canned, messages.files, channels, teams, clock),
         Beginning(
             conversations, messages, sends, profiles, resolver, channels, registry, events, outbox, clock
         ),

@@ -251,7 +251,7 @@ class Runtime:
         self.backfills: Backfills = campaigns.backfills
         self.migrations: Migrations = campaigns.migrations
         self.renderer: Renderer = campaigns.renderer
-        self.canned_words = CannedWords(campaigns.renderer)
+        self.canned_words = CannedWords(campaigns.renderer, plumbing.http, campaigns.call_secrets, plumbing.clock)
         self.dns: Dns = DnsReader()
         self.sent_mails: SentMails = campaigns.sent_mails
         self.policies: PolicyBook = campaigns.policies

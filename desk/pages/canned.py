@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -14,6 +15,7 @@ from base.errors import Conflict, WrongInput
 from base.ids import is_id
 from desk.api.canned_replies import (
     FilledView,
+    all_teams,
     canned_to_change,
     canned_view,
     check_canned,
@@ -21,7 +23,7 @@ from desk.api.canned_replies import (
     one_canned,
     seen_canned,
 )
-from desk.api.scope import reading
+from desk.api.scope import Reader, reading
 from desk.auth import principal_of, require
 from desk.forms import read_form
 from desk.i18n import N_
@@ -34,6 +36,7 @@ from desk.pages.with_files import carrying_files
 from desk.render import formats_of, page
 from inbox.canned import MISSING, CannedInput, CannedReply
 from inbox.drafts import FILES_MAX, TEXT_MAX, DraftInput, DraftKey, joined
+from inbox.models import Conversation
 
 routes = web.RouteTableDef()
 HERE = "/settings/canned"
@@ -44,7 +47,9 @@ TAKEN = N_("There is a canned reply with this shortcut already.")
 SAYS: Mapping[str, str] = {
     "shortcut": N_("Write one word of at most 40 signs, without spaces and slashes."),
     "title": N_("Write at most 120 characters."), "text": N_("Write at most 20,000 characters."),
-    "file_ids": N_("At most 20 files come along."),
+    "file_ids": N_("At most 20 files come along."), "url": N_("Write an address that begins with https://."),
+    "team_id": N_("Choose a team."),
+    "": N_("Write a text, add a file or name an address, and not a text and an address."),
 }  # fmt: skip
 #: What is offered to be put into a text: the blank, and what it stands for.
 BLANKS: tuple[tuple[str, str], ...] = (
@@ -64,19 +69,21 @@ class Line:
     shortcut: str
     title: str
     text: str
+    host: str
     files: int
     shared: bool
+    team: str
     channels: tuple[str, ...]
     uses: int
     used_at: datetime | None
 
 
-def line_of(reply: CannedReply, channels: Mapping[str, str]) -> Line:
-    """`channels`: names of those the reader sees, by id. Pure."""
+def line_of(reply: CannedReply, channels: Mapping[str, str], teams: Mapping[str, str]) -> Line:
+    """`channels`: names of those the reader sees, by id; `teams`: of all. Pure."""
     named = tuple(channels[each] for each in reply.channel_ids if each in channels)
     return Line(
-        reply.id, reply.shortcut, reply.title, reply.text, len(reply.file_ids), reply.owner_id is None, named,
-        reply.uses, reply.used_at,
+        reply.id, reply.shortcut, reply.title, reply.text, urlsplit(reply.url or "").netloc, len(reply.file_ids),
+        reply.owner_id is None, teams.get(reply.team_id or "", ""), named, reply.uses, reply.used_at,
     )  # fmt: skip
 
 
@@ -90,8 +97,9 @@ async def all_replies(request: web.Request) -> web.StreamResponse:
     principal, removed = principal_of(request), request.query.get("removed", "")
     q = request.query.get("q", "").strip()[:100]
     found, channels = await seen_canned(reading(request), q), await _channels(request)
+    teams = await runtime_of(request).teams.names({each.team_id for each in found if each.team_id})
     values = {
-        "lines": [line_of(each, channels) for each in found[:SHOWN]], "more": max(0, len(found) - SHOWN), "q": q,
+        "lines": [line_of(each, channels, teams) for each in found[:SHOWN]], "more": max(0, len(found) - SHOWN), "q": q,
         "may_write": principal.may("agent"), "removed": removed if is_id(removed, "cnr") else "",
     }  # fmt: skip
     return await page(request, "settings/canned.html", values)
@@ -102,7 +110,8 @@ async def all_replies(request: web.Request) -> web.StreamResponse:
 async def new(request: web.Request) -> web.StreamResponse:
     """An empty form."""
     scope = "everybody" if principal_of(request).may_everywhere("agent") else "me"
-    empty = {"shortcut": "", "title": "", "text": "", "scope": scope, "channel_ids": (), "file_ids": ()}
+    empty = {"shortcut": "", "title": "", "text": "", "scope": scope, "channel_ids": (), "file_ids": (),
+             "url": None, "team_id": None}  # fmt: skip
     return await _form(request, None, empty, {})
 
 
@@ -135,9 +144,10 @@ async def change(request: web.Request) -> web.StreamResponse:
     hidden = [each for each in reply.channel_ids if not principal_of(request).may_see(each)]
     try:
         checked(CannedInput, given, SAYS)
-        await check_canned(reading(request), given)
+        await check_canned(reading(request), given, reply)
         wanted = {**given, "channel_ids": [*given["channel_ids"], *hidden]}
-        await runtime_of(request).canned.change(reply.id, principal_of(request).id, wanted)
+        asking = reading(request)
+        await runtime_of(request).canned.change(reply.id, asking.principal.id, wanted, all_teams=all_teams(asking))
     except (Conflict, WrongInput) as error:
         return await _form(request, reply, given, _faults_of(error))
     raise web.HTTPSeeOther(f"{HERE}/{reply.id}?saved=1")
@@ -164,7 +174,8 @@ post_change.roles = change.roles  # type: ignore[attr-defined, union-attr]
 async def remove(request: web.Request) -> web.StreamResponse:
     """Take it away; the list offers to put it back."""
     reply = await canned_to_change(reading(request), _id(request))
-    await runtime_of(request).canned.remove(reply.id, principal_of(request).id)
+    asking = reading(request)
+    await runtime_of(request).canned.remove(reply.id, asking.principal.id, all_teams=all_teams(asking))
     raise web.HTTPSeeOther(f"{HERE}?removed={reply.id}")
 
 
@@ -173,7 +184,8 @@ async def remove(request: web.Request) -> web.StreamResponse:
 async def restore(request: web.Request) -> web.StreamResponse:
     """Undo that."""
     reply = await canned_to_change(reading(request), _id(request), removed=True)
-    await runtime_of(request).canned.restore(reply.id, principal_of(request).id)
+    asking = reading(request)
+    await runtime_of(request).canned.restore(reply.id, asking.principal.id, all_teams=all_teams(asking))
     raise web.HTTPSeeOther(f"{HERE}/{reply.id}")
 
 
@@ -189,9 +201,16 @@ async def _given(request: web.Request) -> dict[str, Any]:
     return {
         "shortcut": str(form.get("shortcut", "")).strip().lstrip("/"), "title": str(form.get("title", "")).strip(),
         "text": str(form.get("text", "")).replace("\r\n", "\n"), "file_ids": tuple(dict.fromkeys(kept)),
-        "scope": "everybody" if form.get("scope") == "everybody" else "me",
+        "url": str(form.get("url", "")).strip() or None, **_whose(str(form.get("scope", ""))),
         "channel_ids": tuple(str(each) for each in form.getall("channel_ids", []) if is_id(str(each), "chn")),
     }  # fmt: skip
+
+
+def _whose(value: str) -> dict[str, str | None]:
+    """`everybody`, `me` or the id of a team, as a form says it."""
+    if is_id(value, "tea"):
+        return {"scope": "team", "team_id": value}
+    return {"scope": "everybody" if value == "everybody" else "me", "team_id": None}
 
 
 def _faults_of(error: Conflict | WrongInput) -> dict[str, str]:
@@ -215,8 +234,17 @@ async def _form(
     values = {
         "reply": reply, "given": given, "faults": faults, "channels": await _channels(request), "files": files,
         "blanks": BLANKS, "may_change": may_change, "may_share": may_share, "saved": "saved" in request.query,
+        "may_ask": all_teams(reading(request)), "teams": await _teams(request, given),
     }  # fmt: skip
     return await page(request, "settings/canned_form.html", values, status=422 if faults else 200)
+
+
+async def _teams(request: web.Request, given: Mapping[str, Any]) -> dict[str, str]:
+    """The teams that may be chosen, and the one that has it."""
+    principal, teams = principal_of(request), runtime_of(request).teams
+    found = await (teams.all() if all_teams(reading(request)) else teams.of_member(principal.id))
+    kept = await teams.names([given["team_id"]]) if given.get("team_id") else {}
+    return {**kept, **{each.id: each.name for each in found}}
 
 
 async def _channels(request: web.Request) -> dict[str, str]:
@@ -235,16 +263,26 @@ def _id(request: web.Request) -> str:
 @require("agent")
 async def choose(request: web.Request) -> web.StreamResponse:
     """Those that are offered here, filled in for this customer."""
+    return await _choices(request, None)
+
+
+async def _choices(request: web.Request, failed: FilledView | None) -> web.StreamResponse:
+    """`failed`: one that was chosen and gave no text."""
     found, q = await conversation_for(request), request.query.get("q", "").strip()[:100]
     asking = reading(request)
     replies, note = await seen_canned(asking, q, found), request.query.get("mode") == "note"
-    shown = await asyncio.gather(*(filled(asking, each, found) for each in replies[:40]))
+    shown = await asyncio.gather(*(_offer(asking, each, found) for each in replies[:40]))
     values = {
         "talk": found, "q": q, "any": bool(replies) or bool(await seen_canned(asking, "", found)),
         "lines": list(zip(replies, shown, strict=False)), "more": max(0, len(replies) - 40),
-        "mode": "note" if note else "reply",
+        "mode": "note" if note else "reply", "failed": failed,
     }  # fmt: skip
-    return await page(request, "inbox/canned.html", values)
+    return await page(request, "inbox/canned.html", values, status=422 if failed else 200)
+
+
+async def _offer(asking: Reader, reply: CannedReply, talk: Conversation) -> FilledView:
+    """As it would be put in; an address is asked only when it is."""
+    return FilledView(id=reply.id, text="", blanks=[], files=[]) if reply.url else await filled(asking, reply, talk)
 
 
 @routes.post("/inbox/{conversation_id}/canned")
@@ -269,8 +307,11 @@ async def put_in(request: web.Request) -> web.StreamResponse:
     reply = await one_canned(asking, _id(request))
     key = DraftKey(found.id, principal_of(request).id, "note" if form.get("mode") == "note" else "reply")
     row, standing = await runtime.conversations.row(found.id), await runtime.drafts.get(key)
+    made = await filled(asking, reply, found)
+    if made.fault is not None:
+        return await _choices(request, made)
     if row is not None:
-        both = joined(standing.written if standing else DraftInput(), _draft(await filled(asking, reply, found)))
+        both = joined(standing.written if standing else DraftInput(), _draft(made))
         await runtime.drafts.save(key, row, both, standing.rev if standing else 0)
     raise web.HTTPSeeOther(f"/inbox/{found.id}")
 

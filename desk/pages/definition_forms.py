@@ -34,7 +34,7 @@ def checked(model: type[Model], given: Mapping[str, Any], says: Mapping[str, str
     try:
         return model.model_validate(dict(given))
     except ValidationError as error:
-        names = [str(each["loc"][0]) for each in error.errors()]
+        names = [str(each["loc"][0]) if each["loc"] else "" for each in error.errors()]
         faults = [FieldError(name, says.get(name, N_("Please check this."))) for name in names]
         raise WrongInput("Please look at the marked fields.", faults) from None
 

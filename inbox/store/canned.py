@@ -1,4 +1,4 @@
-"""Canned replies as rows. Of those that all share, and of those of one person, no two have one shortcut."""
+"""Canned replies as rows. Of those that all share, of a team's and of one person's, no two have one shortcut."""
 
 from __future__ import annotations
 
@@ -22,9 +22,13 @@ INDEXES: Indexes = {
 }  # fmt: skip
 
 
+#: Those that belong to a team.
+OF_TEAMS: Document = {"owner_id": {"$gte": "tea_", "$lt": "tea`"}}
+
+
 class CannedStore:
-    """Rows are `{_id: cnr_, shortcut, folded, title, text, file_ids, owner_id: usr_|null, channel_ids, uses, used_at,
-    stands, removed_at?, rev, created_by, created_at, updated_at}`; without an owner a reply is everybody's."""
+    """Rows are `{_id: cnr_, shortcut, folded, title, text, url?, file_ids, owner_id: usr_|tea_|null, channel_ids, uses,
+    used_at, stands, removed_at?, rev, created_by, created_at, updated_at}`; without an owner a reply is everybody's."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._rows = database.collection("canned_replies")
@@ -40,9 +44,11 @@ class CannedStore:
         await self._rows.insert_one(row, session=session)
         return row
 
-    async def seen_by(self, user_id: str) -> list[Document]:
-        """Everybody's and this person's own, by shortcut. There are some hundreds at most."""
-        wanted = {"owner_id": {"$in": [None, user_id]}, "stands": True}
+    async def seen_by(self, user_id: str, team_ids: Sequence[str] | None = ()) -> list[Document]:
+        """Everybody's, this person's own and these teams' (None: all teams'), by shortcut. There are some hundreds at
+        most."""
+        shared: Document = {"owner_id": {"$in": [None, user_id, *(team_ids or ())]}}
+        wanted: Document = {"stands": True, **({"$or": [shared, OF_TEAMS]} if team_ids is None else shared)}
         return await whole(self._rows.find(wanted).sort([("folded", ASCENDING), ("_id", ASCENDING)]))
 
     async def count(self, owner_id: str | None) -> int:
@@ -77,7 +83,7 @@ class CannedStore:
         """This person made an answer of these (1), or took it back (-1); within its transaction."""
         if not reply_ids:
             return
-        seen = {"_id": {"$in": list(reply_ids)}, "owner_id": {"$in": [None, user_id]}}
+        seen = {"_id": {"$in": list(reply_ids)}, "$or": [{"owner_id": {"$in": [None, user_id]}}, OF_TEAMS]}
         change: Document = {"$inc": {"uses": by}, "$max": {"used_at": self._clock()}}
         await self._rows.update_many(seen, change, session=session, hint=BY_ID)
 

@@ -46,6 +46,11 @@ class TeamStore:
         """Those that stand, by name. There are a few dozen."""
         return await whole(self._rows.find({"stands": True}).sort("folded", ASCENDING))
 
+    async def of_member(self, user_id: str) -> list[str]:
+        """The teams that stand and this person is in, watching or not."""
+        found = self._rows.find({"members.user_id": user_id, "stands": True}, {"_id": 1})
+        return [row["_id"] for row in await whole(found)]
+
     async def get(self, team_id: str) -> Document | None:
         """One that stands."""
         return await self._rows.find_one({"_id": team_id, "stands": True})

@@ -5,6 +5,7 @@ import re
 from aiohttp import FormData
 
 from inbox.drafts import DraftKey
+from inbox.routing.models import TeamInput
 from tests.desk.conftest import Desk
 from tests.desk.world import channel, wrote
 
@@ -100,3 +101,26 @@ async def test_several_are_put_into_an_answer(desk: Desk) -> None:
     await send("Good morning\n\nHi Cara\n\n1042")
     used = [each.uses for each in await desk.runtime.canned.seen_by(person.user_id) if each.id in ids]
     assert used == [1, 1] and "used 1 time" in await person.page(HERE)
+
+
+async def test_a_teams_reply_and_one_that_gives_no_text(desk: Desk) -> None:
+    shop = await channel(desk.runtime, name="Team shop")
+    admin, person = await desk.person("admin", name="Ada Admin"), await desk.person(name="Tim Team")
+    team = await desk.runtime.teams.create(
+        TeamInput.model_validate({"name": "Tea <b>", "members": [{"user_id": person.user_id}]})
+    )
+    assert 'name="url"' not in await person.page(f"{HERE}/new")
+    await write(person, f"{HERE}/new", shortcut="steep", text="Five minutes", scope=team.id)
+    assert "Tea &lt;b&gt;" in await person.page(HERE) and "/steep" in await admin.page(HERE)
+    assert "/steep" not in await (await desk.person(name="Una Other")).page(HERE)
+    both = {"shortcut": "slot", "text": "both", "url": "https://nowhere.invalid/", "scope": "me"}
+    page = await write(admin, f"{HERE}/new", 422, **both)
+    assert "not a text and an address" in page
+    await write(admin, f"{HERE}/new", shortcut="slot", text="", url="https://nowhere.invalid/slot", scope="everybody")
+    assert "The text comes from nowhere.invalid" in await person.page(HERE)
+    talk = await wrote(desk.runtime, shop, "dora", name="Dora Smit")
+    page = await person.page(f"/inbox/{talk.id}/canned?q=slot")
+    assert "asked for when you put it in" in page
+    (path,) = re.findall(rf'action="(/inbox/{talk.id}/canned/cnr_[0-9a-z]{{26}})"', page)
+    failed = await person.post(path, 422, mode="reply")
+    assert 'data-testid="canned-fault"' in failed and "could not be reached" in failed

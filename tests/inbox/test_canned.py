@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from base.errors import Conflict, NotFound, WrongInput
 from inbox.canned import CannedInput, looked_for, unfilled
@@ -161,3 +162,43 @@ def test_what_is_unfilled_stands_in_the_text(text: str) -> None:
     found = unfilled(text)
     assert all(each in text and each.startswith("{{") and each.endswith("}}") for each in found)
     assert len(found) == len(set(found))
+
+
+async def test_a_teams_replies_are_its_members_alone(house: House) -> None:
+    canned, store = house.inbox.canned, house.inbox.teams
+    team = {"name": "Tea", "members": [{"user_id": ANNA, "watches": False}], "channel_ids": []}
+    ours = (await store.add("tea_" + "1" * 26, team))["_id"]
+    theirs = (await store.add("tea_" + "2" * 26, {**team, "name": "Pots", "members": []}))["_id"]
+    made = await canned.create(words("hi", scope="team", team_id=ours, file_ids=(await upload(house, ANNA),)), ANNA)
+    other = await canned.create(words("hi", scope="team", team_id=theirs), ANNA)
+    own, shared = await canned.create(words("hi", scope="me"), ANNA), await canned.create(words("hi"), ANNA)
+    assert (made.scope, made.team_id, own.team_id) == ("team", ours, None)
+    assert {each.id for each in await canned.seen_by(ANNA)} == {made.id, own.id, shared.id}
+    assert {each.id for each in await canned.seen_by(BO)} == {shared.id}
+    assert {each.id for each in await canned.seen_by(BO, all_teams=True)} == {shared.id, made.id, other.id}
+    for reply_id, who in ((made.id, BO), (other.id, ANNA)):
+        with pytest.raises(NotFound):
+            await canned.get(reply_id, who)
+        with pytest.raises(NotFound):
+            await canned.change(reply_id, who, {"text": "taken"})
+        with pytest.raises(NotFound):
+            await canned.remove(reply_id, who)
+    with pytest.raises(Conflict):
+        await canned.create(words("HI", scope="team", team_id=ours), BO)
+    with pytest.raises(WrongInput):
+        await canned.create(words("x", scope="team", team_id="tea_" + "3" * 26), ANNA)
+    talk = await house.conversation(await house.channel(), "cara")
+    file = ReplyInput(text="Hi", note=True, attachments=(ChosenFile(file_id=made.file_ids[0]),), canned_ids=(made.id,))
+    with pytest.raises(WrongInput):
+        await house.inbox.outbox.reply(talk.id, BY_BO, file, "k1")
+    await house.inbox.outbox.reply(talk.id, BY_ANNA, file, "k2")
+    assert (await canned.get(made.id, ANNA)).uses == 1
+    for change, scope in (({"scope": "everybody"}, "everybody"), ({"scope": "me"}, "me")):
+        assert (await canned.change(made.id, ANNA, {**change, "shortcut": "now"})).scope == scope
+
+
+def test_a_text_or_an_address() -> None:
+    assert words("x", text="", url="https://shop.example/slot").url
+    for wrong in ({"url": "ftp://shop.example"}, {"url": "https://shop.example", "text": "both"}, {"scope": "team"}):
+        with pytest.raises(ValidationError):
+            words("x", **{"text": "", **wrong})

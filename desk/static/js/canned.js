@@ -36,7 +36,7 @@ async function show(field, talk, words, use) {
     const item = Object.assign(document.createElement("li"), { id: `canned-${place}` });
     item.setAttribute("role", "option");
     const name = Object.assign(document.createElement("b"), { textContent: `/${row.shortcut}` });
-    const rest = Object.assign(document.createElement("span"), { className: "clip", textContent: [row.title, row.text.replace(/\s+/g, " ")].filter(Boolean).join(" · ") });
+    const rest = Object.assign(document.createElement("span"), { className: "clip", textContent: [row.title, row.url ? new URL(row.url).host : row.text.replace(/\s+/g, " ")].filter(Boolean).join(" · ") });
     item.append(name, " ", rest);
     item.addEventListener("mousedown", (event) => event.preventDefault()); // the caret stays in the text
     item.addEventListener("click", () => choose(field, talk, row.id, from, use));
@@ -73,7 +73,8 @@ async function choose(field, talk, id, from, use) {
   try {
     const body = JSON.stringify({ conversation_id: talk });
     const made = await (await ask(`/api/v1/canned-replies/${id}/render`, { method: "POST", body, headers: { "Content-Type": "application/json" } })).json();
-    if (field.isConnected) use(made, from, to);
+    if (made.fault) toast(word(`canned_${made.fault.code}`));
+    else if (field.isConnected) use(made, from, to);
   } catch (error) { toast(error.message || word("failed")); }
 }
 

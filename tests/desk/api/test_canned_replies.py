@@ -89,3 +89,33 @@ async def test_taken_away_and_put_back(own_world: World) -> None:
         async with client.get("/api/v1/canned-replies", params={"limit": "1"}) as answer:
             first = await answer_of(answer)
         assert len(first["data"]) == 1 and first["next_cursor"]
+
+
+async def test_a_team_and_an_address(own_world: World) -> None:
+    """A member sees and changes what is the team's, others do not; only administrators name an address."""
+    ours = own_world.ours
+    async with own_world.client() as client, own_world.client("agent") as other:
+        team = await ask(client, "POST", "/teams", {"name": "Pots"}, 201)
+        wanted = {"shortcut": "pots", "text": "t", "scope": "team", "team_id": team["id"]}
+        made = await ask(client, "POST", "/canned-replies", wanted, 201)
+        assert (made["scope"], made["team_id"]) == ("team", team["id"])
+        path = f"/canned-replies/{made['id']}"
+        assert made["id"] in str(await ask(client, "GET", "/canned-replies"))
+        here = {"conversation": ours.conversation}
+        assert made["id"] not in str(await ask(client, "GET", "/canned-replies", params=here))
+        for method, more, body in (("GET", "", None), ("PATCH", "", {"text": "x"}), ("DELETE", "", None),
+                                   ("POST", "/render", {"conversation_id": ours.conversation})):  # fmt: skip
+            await ask(other, method, path + more, body, 404)
+        assert made["id"] not in str(await ask(other, "GET", "/canned-replies"))
+        await ask(other, "POST", "/canned-replies", {**wanted, "shortcut": "p2"}, 403)
+        dynamic = {"shortcut": "slot", "url": "https://nowhere.invalid/slot"}
+        await ask(other, "POST", "/canned-replies", {**dynamic, "scope": "me"}, 403)
+        await ask(client, "POST", "/canned-replies", {**dynamic, "text": "both"}, 422)
+        refused = await ask(client, "POST", "/canned-replies", {**dynamic, "url": "http://127.0.0.1/x"}, 422)
+        assert refused["errors"][0]["path"] == "url"
+        made = await ask(client, "POST", "/canned-replies", dynamic, 201)
+        render = f"/canned-replies/{made['id']}/render"
+        filled = await ask(other, "POST", render, {"conversation_id": ours.conversation})
+        assert filled["text"] == "" and filled["fault"]["code"] == "not_reached" and filled["fault"]["sentence"]
+        await ask(other, "PATCH", f"/canned-replies/{made['id']}", {"title": "Kept"})
+        await ask(other, "PATCH", f"/canned-replies/{made['id']}", {"url": "https://other.invalid/"}, 403)
