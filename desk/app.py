@@ -42,6 +42,7 @@ from desk.pages import (
     entrance,
     exports,
     fields,
+    forward,
     hours,
     imports,
     inbox,
@@ -97,7 +98,8 @@ from desk.widget import door
 #: Forms and JSON; files sent by agents come with their own limit later.
 MAX_BODY_BYTES = 2_000_000
 PAGES = (
-    entrance, today, search, composing, acting, merging_talks, inbox_views, begin, inbox, board, tags, imports, exports,
+    entrance, today, search, composing, forward, acting, merging_talks, inbox_views, begin, inbox, board, tags, imports,
+    exports,
     profiles, profile_edit, profile_notes, profile_follow_up, profile_files, lifecycle, value_panel, privacy,
     merging, consent, segments, broadcasts, broadcast_wizard, journeys, intakes, builder, orders, templates,
     revisions, template_editor, snippets, offers, channels, deliverability, deliveries, approved, tracking,

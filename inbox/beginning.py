@@ -18,14 +18,15 @@ from channels.registry import Registry
 from channels.store import Channel, ChannelStore
 from channels.vocabulary import Address
 from inbox.clashes import Contended, rest_after
-from inbox.heads import applied, head_in, is_part
+from inbox.heads import head_in, is_part
 from inbox.models import Actor, Message, Reason, ReplyInput, message_of
+from inbox.opening import created_event, with_line
 from inbox.outbox import Outbox, Talk
 from inbox.placing import blank_row, slot_of
 from inbox.policy import Closed, window
 from inbox.quota import with_quota
 from inbox.store import ConversationStore, MessageStore, SendStore
-from profiles.events import EventStore, NewEvent
+from profiles.events import EventStore
 from profiles.keys import number_in
 from profiles.models import SHUT_OUT, Identity
 from profiles.resolve import Resolver
@@ -224,12 +225,12 @@ class Beginning:
         row = blank_row(slot, wish.profile_id, reach.on.provider, address, name, reply.subject, now)
         row |= {"last_activity_at": now, "updated_at": now}
         row |= {"assignee_id": wish.owner_id, "assigned_at": now} if wish.owner_id else {}
-        event = _created(row, agent, now)
+        event = created_event(row, agent, now)
 
         async def opening(update: Document, session: Session) -> None:
             if held is not None and not await self._conversations.change([(held, {"$unset": {"open": ""}})], session):
                 raise Contended
-            await self._conversations.insert([_with_line(row, update)], session)
+            await self._conversations.insert([with_line(row, update)], session)
             await self._messages.adopt({identity.id: (row["channel_id"], row["_id"])}, session)
             await self._events.record([event], session)
 
@@ -320,21 +321,3 @@ def _require_first(reply: ReplyInput) -> None:
     if reply.reply_to:
         fault = FieldError("reply_to", "there is nothing to quote yet")
         raise WrongInput("A first message quotes nothing.", [fault])
-
-
-def _with_line(row: Document, update: Document) -> Document:
-    """The row once its first line has done what it does. Pure."""
-    counts = {name: row.get(name, 0) + more for name, more in update.get("$inc", {}).items()}
-    return {**applied(row, update), **counts}
-
-
-def _created(row: Document, by: Actor, now: datetime) -> NewEvent:
-    properties = {
-        "provider": row["provider"], "conversation_id": row["_id"], "by": by.id, "by_name": by.name,
-        "by_type": by.type,
-    }  # fmt: skip
-    return NewEvent(
-        "conversation.created", f"conversation.created:{row['_id']}", now, profile_id=row["profile_id"],
-        identity_id=row["identity_id"], channel_id=row["channel_id"], conversation_id=row["_id"],
-        properties=properties,
-    )  # fmt: skip

@@ -227,6 +227,8 @@ class Conversation(_Record):
     merged_from: str | None = None
     #: What it was split off from.
     split_from: str | None = None
+    #: Whose conversation a forward was made from.
+    parent_id: str | None = None
     created_at: datetime
     updated_at: datetime
     rev: int = 0

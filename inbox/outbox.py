@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from email.utils import parseaddr
 
 from base.clock import Clock
 from base.errors import Conflict, FieldError, NotFound, Refused, WrongInput
@@ -61,6 +62,8 @@ class Talk:
     head: Document
     #: For one that is not there yet: writes its row, given what its first line does to it.
     opening: Callable[[Document, Session], Awaitable[None]] | None = None
+    #: Whose words the line holds, when not those of whom it goes to: it is kept, moved and erased with that person.
+    about: str | None = None
 
     @property
     def is_merged(self) -> bool:
@@ -215,6 +218,7 @@ class Outbox:
         now, row, head = self._clock(), talk.row, talk.head
         given, retry_of = {name: value for name, value in more.items() if value}, more["retry_of"]
         line = _line(row, agent, reply, client_key, now) | given
+        line |= {"profile_id": talk.about} if talk.about else {}
         able = None if reply.note else self._registry.get(row["provider"]).capabilities
         reply, files = await self._enclosures.given(line, reply, agent, able)
         send = None if reply.note else await self._send_row(talk, line, reply, client_key, now, undo_s)
@@ -255,6 +259,7 @@ class Outbox:
         self, talk: Talk, line: Document, reply: ReplyInput, client_key: str, now: datetime, undo_s: int
     ) -> Document:
         row = talk.row
+        await self._spare_customer(row, reply)
         key = unique_key("reply", row["_id"], client_key)
         way = await self.way(row)
         message = await self._message(way, reply, key, line)
@@ -265,7 +270,7 @@ class Outbox:
             due_at = undone_by
         request = SendRequest(
             send_key=key, send_class="service", source=Source("reply", line["author"]["id"]),
-            profile_id=row["profile_id"], identity_id=row["identity_id"], channel_id=row["channel_id"],
+            profile_id=line["profile_id"], identity_id=row["identity_id"], channel_id=row["channel_id"],
             content=written(message), conversation_id=row["_id"], message_id=line["_id"], due_at=due_at,
         )  # fmt: skip
         send = send_row(request, now)
@@ -276,6 +281,22 @@ class Outbox:
         if row.get("group_id"):
             send["group_id"] = row["group_id"]
         return send
+
+    async def _spare_customer(self, row: Document, reply: ReplyInput) -> None:
+        """Whom a forward is about gets no copy of what is talked about them."""
+        if not (row.get("parent_id") and reply.cc):
+            return
+        parent = await self._conversations.row(row["parent_id"])
+        if parent is not None and (await self.addresses_of(parent)).intersection(map(bare_address, reply.cc)):
+            fault = FieldError("cc", "holds an address of the customer")
+            raise WrongInput("The customer gets no copy of what was forwarded.", [fault])
+
+    async def addresses_of(self, row: Document) -> frozenset[str]:
+        """All mail addresses of whose conversation it is."""
+        known = await self._profiles.identities_of(row["profile_id"])
+        values = [each.external_id or each.value or "" for each in known]
+        values.append(row["address"].get("external_id") or "")
+        return frozenset(bare_address(each) for each in values if "@" in each)
 
     async def way(self, row: Document) -> Way:
         """How this conversation can be answered. Raises `Refused` where it cannot."""
@@ -385,6 +406,11 @@ def unanswered(send: Document) -> list[tuple[Document, Document]]:
     where = dict.fromkeys(("first_reply_id", "last_reply_id"), send["message_id"])
     gone = {"first_reply_at": "", "first_reply_id": ""}
     return [({"_id": send["conversation_id"], **where}, {"$unset": gone})]
+
+
+def bare_address(address: str) -> str:
+    """The mail address of `Name <address>`, as it is compared."""
+    return parseaddr(address)[1].strip().lower()
 
 
 def _require_content(reply: ReplyInput) -> None:

@@ -28,6 +28,7 @@ from inbox.delivery import Delivery
 from inbox.enclosures import Enclosures
 from inbox.files import Files
 from inbox.finding import Finding
+from inbox.forwarding import Forwarding
 from inbox.handover import CALL_TIMEOUT_S, IN_FLIGHT, Handover
 from inbox.hours.book import BusinessHours
 from inbox.merging import Merging
@@ -105,6 +106,7 @@ class Inbox:
     splitting: Splitting
     canned: CannedReplies
     beginning: Beginning
+    forwarding: Forwarding
 
 
 def open_inbox(
@@ -181,4 +183,5 @@ def open_inbox(
         Beginning(
             conversations, messages, sends, profiles, resolver, channels, registry, events, outbox, clock
         ),
+        Forwarding(conversations, messages, profiles, resolver, channels, registry, events, outbox, clock),
     )  # fmt: skip

@@ -139,13 +139,20 @@ class Resolver:
         blocked = await self._blocked()
         return await self._settle([self._referred(reference, blocked) for reference in references])
 
-    async def introduce(self, profile_id: str, address: Address, provider: str, by: str | None = None) -> str:
-        """The identity of a mail address or number on one of our channels, for somebody known who is to be written to
-        there first: the one by which they will answer. It stays with whoever has it already."""
+    async def introduce(
+        self, profile_id: str | None, address: Address, provider: str, by: str | None = None
+    ) -> str:  # fmt: skip
+        """The identity of a mail address or number on one of our channels, for somebody who is to be written to there
+        first: the one by which they will answer. It stays with whoever has it already. Without a profile it is whose
+        address it is known to be, else somebody new, for whom nothing begins."""
         mail, number = email_address(address.external_id), number_in(address.external_id)
         key = channel_key(address, provider, mail, number)
-        facts = Facts(at=self._clock(), source="person", reaches=_labels([key]), by=by)
-        found = await self._settle([Appearance(keys=(key,), facts=facts, create=False, known=profile_id)])
+        if profile_id is None:
+            holder = (await self._rows.rows_by_key([key.address_key])).get(key.address_key)
+            profile_id = holder["profile_id"] if holder else None
+        said = (ContactFact(mail, False),) if mail and profile_id is None else ()
+        facts = Facts(at=self._clock(), source="person", reaches=_labels([key]), by=by, emails=said, quiet=True)
+        found = await self._settle([Appearance(keys=(key,), facts=facts, create=True, known=profile_id)])
         return found[0].identity_id if found[0] is not None else ""
 
     async def current(self, profile_ids: Iterable[str]) -> dict[str, str]:

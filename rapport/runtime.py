@@ -70,6 +70,7 @@ from inbox.counting import Counting
 from inbox.delivery import Delivery
 from inbox.files import Files
 from inbox.finding import Finding
+from inbox.forwarding import Forwarding
 from inbox.hours.book import BusinessHours
 from inbox.merging import Merging
 from inbox.opting import OptWords
@@ -208,6 +209,7 @@ class Runtime:
         self.receipts: Receipts = inbox.receipts
         self.outbox: Outbox = inbox.outbox
         self.beginning: Beginning = inbox.beginning
+        self.forwarding: Forwarding = inbox.forwarding
         self.drafts: DraftStore = inbox.drafts
         self.answering: Answering = inbox.answering
         self.ratings: Ratings = ratings

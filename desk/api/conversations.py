@@ -163,6 +163,8 @@ class ConversationView(View):
     merged_from: str | None
     #: What it was split off from.
     split_from: str | None
+    #: The conversation from which it was forwarded to somebody else.
+    parent_id: str | None
     created_at: Time
     updated_at: Time
 

@@ -6,10 +6,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from base.ids import new_id
 from desk.api.contract import Call, Operations, not_there
 from desk.api.scope import id_today
 from desk.api.shapes import Body, ChannelId, PageQuery, ProfileId, Since, Time, View, When, listed
 from desk.auth import Principal
+from inbox.forwarding import ForwardInput
 from inbox.models import Actor, Author, Direction, Message
 
 operations = Operations("messages")
@@ -72,6 +74,12 @@ class MessagePatch(Body):
     """When a message that is to be sent later goes out; null: now."""
 
     send_at: When | None
+
+
+class ForwardBody(ForwardInput):
+    """To whom, and what stands above."""
+
+    undo_s: int = Field(0, ge=0, le=60, description="Seconds in which it can be taken back before it goes out.")
 
 
 class MessageQuery(PageQuery):
@@ -140,6 +148,23 @@ async def retry_message(call: Call) -> Any:
     """
     message = await _seen(call)
     return message_view(await call.runtime.afterthoughts.retry(message.id, actor_of(call.principal)))
+
+
+@operations("POST", "/messages/{id:msg}/forward", roles=["agent"], body=ForwardBody, returns=MessageView, status=201)
+async def forward_message(call: Call) -> Any:
+    """Forward a mail with its files to somebody who is not the customer.
+
+    It begins a conversation of its own, with the customer's as its `parent_id`: answers come there, and never into the
+    customer's. 422 for an address of the customer's, in `cc` too, also in what is answered there later.
+    """
+    message, body = await _seen(call), call.body
+    key = f"api:{call.principal.id}:{call.idempotency_key or new_id('msg')}"
+    wanted = ForwardInput.model_validate(body.model_dump(exclude={"undo_s"}))
+    owner = call.principal.id if call.principal.user is not None else None
+    line = await call.runtime.forwarding.forward(
+        message.id, wanted, actor_of(call.principal), key, owner_id=owner, undo_s=body.undo_s
+    )
+    return message_view(line)
 
 
 def actor_of(principal: Principal) -> Actor:

@@ -234,6 +234,8 @@ async def _others(runtime: Any, found: Conversation) -> tuple[str, ...]:
     channel = await runtime.channels.get(found.channel_id)
     ours = {str(value).lower() for value in (channel.settings.values() if channel else ()) if "@" in str(value)}
     known = ours | {found.address.external_id.lower()}
+    parent = await runtime.conversations.row(found.parent_id) if found.parent_id else None
+    known |= await runtime.outbox.addresses_of(parent) if parent else set()
     named = [_plain(each) for each in (*mail.get("to", ()), *mail.get("cc", ()))]
     return tuple(dict.fromkeys(each for each in named if each and each not in known))[:20]
 

@@ -358,7 +358,10 @@ async def _head_part(request: web.Request, found: Conversation, fault: Fault | N
     crews = {each.id: each.name for each in teams}
     if found.team_id and found.team_id not in crews:
         crews |= await runtime.teams.names([found.team_id])
+    parent = await runtime.conversations.get(found.parent_id) if found.parent_id else None
     view = replace(open_view(found, await asked_for(request), faces, names, formats, crews), clock=clock)
+    if parent is not None and principal.may_see(parent.channel_id):
+        view = replace(view, parent_id=parent.id, parent_name=name_of(parent))
     if person is not None and person.shut_out:
         view, composer = replace(view, shut_out=True), shut_composer(composer, formats)
     return {
@@ -394,7 +397,9 @@ async def _thread_part(request: web.Request, found: Conversation, cursor: str | 
     names = await journey_names(runtime, campaigns)
     faces = await faces_of(runtime) if len(talks) > 1 else None
     shown_on = {each.id: faces.of(each.channel_id, each.provider) for each in talks} if faces else {}
-    scene = Scene(found, name_of(found), formats, names, may_answer=may_answer, faces=shown_on)
+    card = {each.provider: each for each in runtime.registry.cards()}.get(found.provider)
+    is_mail = card is not None and card.kind == "email"
+    scene = Scene(found, name_of(found), formats, names, may_answer=may_answer, faces=shown_on, is_mail=is_mail)
     shown = [each for each in reversed(part.data) if not (may_answer and is_planned(each))]
     query = (await asked_for(request)).query(cursor=part.next_cursor) + ("&all=1" if _whole(request) else "")
     earlier = f"/inbox/{found.id}/lines?{query}" if part.next_cursor else ""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from email.utils import parseaddr
 from typing import Any
 from urllib.parse import quote
 
@@ -66,6 +67,7 @@ SYSTEM_LINES: Mapping[str, str] = {
     "continued": N_("Not seen in the chat, so it went by mail to %(address)s"),
     "continued_failed": N_("Not seen in the chat, and the mail to %(address)s did not go out"),
     "merged": N_("%(by)s merged %(count)s of this person into this one"),
+    "forwarded": N_("%(by)s forwarded a mail to %(to)s"),
     "split_off": N_("%(by)s began another conversation with what followed"),
     "split_from": N_("%(by)s split this off from another conversation"),
     "unmerged": N_("%(by)s took the merge apart again"),
@@ -105,6 +107,8 @@ class MailView:
     people: str
     quoted: str
     html_href: str
+    #: Readers who were in none of the mails before.
+    newcomers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -167,6 +171,7 @@ class Line:
     retry: bool = False
     quotable: bool = False
     splittable: bool = False
+    forwardable: bool = False
     #: It failed, and was sent once more as another line.
     retried: bool = False
     #: The channel it stands on, where several are shown as one, and the conversation it stands in, if another.
@@ -191,6 +196,7 @@ class Scene:
     campaigns: Mapping[str, str] = field(default_factory=dict)
     may_answer: bool = False
     faces: Mapping[str, Face] = field(default_factory=dict)
+    is_mail: bool = False
 
 
 def lines_of(messages: Sequence[Message], scene: Scene) -> list[Line]:
@@ -198,6 +204,7 @@ def lines_of(messages: Sequence[Message], scene: Scene) -> list[Line]:
     formats = scene.formats
     by_id = {each.id: each for each in messages}
     by_provider = {each.provider_message_id: each for each in messages if each.provider_message_id}
+    newcomers = newcomers_of(messages, scene.conversation.address.external_id)
     lines: list[Line] = []
     before: Message | None = None
     for i, message in enumerate(messages):
@@ -208,9 +215,33 @@ def lines_of(messages: Sequence[Message], scene: Scene) -> list[Line]:
         first = new_day or not _together(before, message)
         last = after is None or not _together(message, after) or _day(after, formats) != _day(message, formats)
         answered = by_id.get(message.reply_to or "") or by_provider.get(message.reply_to or "")
-        lines.append(line_of(message, scene, first=first, last=last, answered=answered))
+        line = line_of(message, scene, first=first, last=last, answered=answered)
+        new = newcomers.get(message.id)
+        lines.append(replace(line, mail=replace(line.mail, newcomers=new)) if new and line.mail else line)
         before = message
     return lines
+
+
+def newcomers_of(messages: Sequence[Message], customer: str) -> dict[str, tuple[str, ...]]:
+    """Mail → the addresses in it that no mail before it had. Of the first nothing can be said. Pure."""
+    known: set[str] = set()
+    found = {}
+    for message in messages:
+        if not message.mail or message.direction not in ("in", "out"):
+            continue
+        named = [parseaddr(str(each))[1].lower() for each in (*message.mail.get("to", ()), *message.mail.get("cc", ()))]
+        new = tuple(dict.fromkeys(each for each in named if each and each not in known))
+        if known and new:
+            found[message.id] = new
+        known |= {*new, customer.lower()}
+    return found
+
+
+def _leads_to(message: Message) -> str:
+    """Where a quiet line tells of another conversation."""
+    system = message.system or {}
+    to = (system.get("params") or {}).get("conversation_id")
+    return f"/inbox/{to}" if to and system.get("code") in ("forwarded", "split_off", "split_from") else ""
 
 
 def is_planned(message: Message) -> bool:
@@ -238,8 +269,9 @@ def line_of(
     formats = scene.formats
     if message.direction == "system":
         return Line(
-            "system", message.id, message.provider_at, sentence=system_sentence(message, formats), seq=message.seq
-        )
+            "system", message.id, message.provider_at, sentence=system_sentence(message, formats), seq=message.seq,
+            elsewhere=_leads_to(message),
+        )  # fmt: skip
     tick, tick_label = _tick(message)
     failed, detail = _failure(message, tick, formats)
     deleted = message.deleted_at is not None
@@ -285,6 +317,7 @@ def line_of(
         undo=ours and tick == "waiting" and message.due_at is not None and message.due_at > formats.now,
         retry=ours and tick in REPEATABLE and message.retried_by is None,
         splittable=scene.may_answer and message.direction == "in" and not scene.conversation.parts and here,
+        forwardable=scene.may_answer and scene.is_mail and here and message.direction in ("in", "out") and not deleted,
         quotable=scene.may_answer and here and message.direction in ("in", "out") and not deleted,
         retried=message.retried_by is not None,
         face=scene.faces.get(talk_id),

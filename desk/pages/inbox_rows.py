@@ -88,6 +88,9 @@ class OpenView:
     #: How many were merged into it.
     parts: int = 0
     split_from: str = ""
+    #: Whose conversation it was forwarded from.
+    parent_id: str = ""
+    parent_name: str = ""
     team_id: str = ""
     team: str = ""
 

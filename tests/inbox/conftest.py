@@ -18,11 +18,20 @@ from base.mongo import Database
 from base.queue import Doorbell
 from base.secret_box import SecretBox
 from channels.adapter import Account, AccountSettings, Adapter, Card, Delivery
-from channels.capabilities import Capabilities, Idempotency
+from channels.capabilities import Capabilities, Idempotency, MediaLimit
 from channels.failures import Failure, SendFailed
 from channels.registry import Registry
 from channels.store import ChannelStore
-from channels.vocabulary import Address, AnyEvent, DeliveryUpdate, MessageReceived, OutboundMessage, Person, SendReceipt
+from channels.vocabulary import (
+    Address,
+    AnyEvent,
+    AttachmentKind,
+    DeliveryUpdate,
+    MessageReceived,
+    OutboundMessage,
+    Person,
+    SendReceipt,
+)
 from inbox.incoming import Arrival
 from inbox.models import Actor, SendRequest, Source
 from inbox.room import Inbox, open_inbox
@@ -139,7 +148,10 @@ ADAPTERS: dict[str, type[Adapter]] = {
     "echoing": _like("echoing", idempotency=Idempotency.ECHO),
     "windowed": _like("windowed", reply_window_s=24 * 3600, templates=True, template_outside_window=True),
     "counted": _like("counted", reply_window_s=3600, window_quota=2),
-    "mail": _like("mail", kind="email", text_limit=500_000, idempotency=Idempotency.RECEIVER),
+    "mail": _like(
+        "mail", kind="email", text_limit=500_000, idempotency=Idempotency.RECEIVER,
+        media=(MediaLimit(kind=AttachmentKind.FILE, max_bytes=25_000_000),),
+    ),
     "slowly": _like("slowly", rate_per_s=20.0),
 }
 
