@@ -231,6 +231,11 @@ class Adapter(ABC):
         """Hand over one message. Raises `SendFailed`, nothing else. May be called concurrently."""
         raise NotImplementedError(f"{self.card.provider} receives only")
 
+    async def react(self, account: Account, message: OutboundMessage) -> SendReceipt:
+        """Set `message.reaction` on a message of theirs, in place of an earlier one of ours, or take it away. The same
+        again is the same. Raises `SendFailed`, nothing else."""
+        raise NotImplementedError(f"{self.card.provider} carries no reactions")
+
     async def media(self, account: Account, attachment: Attachment, *, max_bytes: int) -> tuple[bytes, str]:
         """Fetch an inbound file: its bytes and media type. Raises `SendFailed` with the same reasons as `send`."""
         raise NotImplementedError(f"{self.card.provider} has no files")

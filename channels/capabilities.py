@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Literal
 
-from channels.vocabulary import AttachmentKind, Button, Frozen, OutboundMessage
+from channels.vocabulary import AttachmentKind, Button, Frozen, OutboundMessage, OutboundReaction
+
+#: Behind an emoji it asks for the coloured form; platforms tell and take it with and without.
+COLOURED = "\ufe0f"
 
 
 class Idempotency(StrEnum):
@@ -27,6 +30,18 @@ class MediaLimit(Frozen):
     kind: AttachmentKind
     max_bytes: int
     media_types: tuple[str, ...] = ()
+
+
+class Reacting(Frozen):
+    """What we may react with. `emojis` empty: any. `within_s`: how old their message may be, in seconds."""
+
+    emojis: tuple[str, ...] = ()
+    within_s: int | None = None
+
+    def takes(self, emoji: str) -> bool:
+        """Whether this emoji is one of them, with or without the sign that asks for its coloured form."""
+        plain = emoji.replace(COLOURED, "")
+        return not self.emojis or plain in {each.replace(COLOURED, "") for each in self.emojis}
 
 
 class Capabilities(Frozen):
@@ -56,7 +71,9 @@ class Capabilities(Frozen):
     idempotency: Idempotency = Idempotency.NONE
     delivery_receipts: bool = False
     read_receipts: bool = False
+    #: Theirs are told to us; `reacting`: ours can be sent (None: not).
     reactions: bool = False
+    reacting: Reacting | None = None
     edits: bool = False
     deletes: bool = False
     typing: bool = False
@@ -87,6 +104,8 @@ class Capabilities(Frozen):
 
     def objection(self, message: OutboundMessage) -> str | None:
         """A sentence why this channel cannot carry `message`, or None when it can. Windows are asked elsewhere."""
+        if message.reaction is not None:
+            return self._reaction_objection(message.reaction)
         text = message.text or ""
         if self.length_of(text) > self.text_limit:
             return f"The text is {self.length_of(text)} {self.text_unit} long; this channel takes {self.text_limit}."
@@ -98,6 +117,13 @@ class Capabilities(Frozen):
         if message.location is not None and not self.location:
             return "This channel cannot carry a location."
         return self._media_objection(message)
+
+    def _reaction_objection(self, reaction: OutboundReaction) -> str | None:
+        if self.reacting is None:
+            return "This channel carries no reactions of ours."
+        if reaction.emoji is not None and not self.reacting.takes(reaction.emoji):
+            return "This channel does not take this emoji as a reaction."
+        return None
 
     def _media_objection(self, message: OutboundMessage) -> str | None:
         limits = {limit.kind: limit for limit in self.media}

@@ -415,6 +415,15 @@ class OutboundMail(Frozen):
     list_id: str | None = None
 
 
+class OutboundReaction(Frozen):
+    """What we think of a message of theirs: an emoji, or (None) nothing any more. `former`: what stood there before."""
+
+    #: Provider id of their message.
+    message_id: str
+    emoji: str | None = None
+    former: str | None = None
+
+
 class OutboundMessage(Frozen):
     """One message to one address."""
 
@@ -431,6 +440,8 @@ class OutboundMessage(Frozen):
     reply_to: str | None = None
     #: What came with that message to quote it by (`extra["quote_token"]`), where the platform wants more than the id.
     quote_token: str | None = None
+    #: It is no message of its own but goes to one of theirs; nothing else is set then (`Adapter.react`).
+    reaction: OutboundReaction | None = None
     #: Name shown as sender where the platform allows (e-mail display name, Viber sender).
     sender_name: str | None = None
     #: A machine wrote it; some platforms and mail headers must say so.

@@ -226,7 +226,7 @@ def _waiting_line(row: Document) -> UpdateOne:
 
 def _event_of(row: Document) -> NewEvent | None:
     name = {"accepted": "message.sent", "failed": "message.failed"}.get(row["state"])
-    if name is None or row.get("stranger"):
+    if name is None or row.get("stranger") or row["source"]["kind"] == "reaction":
         return None
     return send_event(row, name, row["standing_at"], dedupe=f"{name}:{row['_id']}", reason=row.get("reason"))
 

@@ -244,7 +244,7 @@ class Handover:
 
     async def _put_lines(self, claim: Claim, ready: Sequence[Ready]) -> None:
         """What a campaign sends is shown to agents in the person's latest conversation, or waits for one."""
-        ours = [each for each in ready if not each.row.get("message_id") and not each.row.get("stranger")]
+        ours = [each for each in ready if shows_line(each.row)]
         if not ours:
             return
         pairs = {(each.row["identity_id"], each.row["channel_id"]) for each in ours}
@@ -346,7 +346,8 @@ class Handover:
             async with asyncio.timeout(self._call_timeout_s):
                 able = claim.adapter.capabilities
                 message = await self._enclosures.filled(ready.message, claim.account, able)
-                return await claim.adapter.send(claim.account, message)
+                call = claim.adapter.react if message.reaction is not None else claim.adapter.send
+                return await call(claim.account, message)
         except SendFailed as failed:
             return failed
         except TimeoutError:
@@ -430,6 +431,11 @@ def attempt_of(row: Document, failed: SendFailed, adapter: Adapter | None) -> po
         retry_after_s=failed.retry_after_s,
         was_uncertain=bool(row.get("uncertain")),
     )
+
+
+def shows_line(row: Document) -> bool:
+    """Whether a send is a message of its own that was not written down before."""
+    return not (row.get("message_id") or row.get("stranger") or row["source"]["kind"] == "reaction")
 
 
 def stranger_of(row: Document) -> Identity:

@@ -275,6 +275,8 @@ class Message(_Record):
     status_history: tuple[Mapping[str, Any], ...] = ()
     reason: Mapping[str, Any] | None = None
     reactions: tuple[Mapping[str, Any], ...] = ()
+    #: Ours, to a message of theirs: `{emoji, rev, by: {id, name}, at, state: sending|sent|failed|unknown, reason?}`.
+    reacted: Mapping[str, Any] | None = None
     edits: tuple[Mapping[str, Any], ...] = ()
     original: str | None = None
     edited_at: datetime | None = None

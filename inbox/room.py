@@ -35,6 +35,8 @@ from inbox.merging import Merging
 from inbox.outbox import Outbox
 from inbox.presence import Presence
 from inbox.profile_files import ProfileFiles
+from inbox.reacting import KIND as REACTION
+from inbox.reacting import Reactions
 from inbox.receipts import Receipts
 from inbox.receive import REOPEN_WITHIN, Receiver
 from inbox.recovery import Recovery
@@ -107,6 +109,7 @@ class Inbox:
     canned: CannedReplies
     beginning: Beginning
     forwarding: Forwarding
+    reactions: Reactions
 
 
 def open_inbox(
@@ -145,9 +148,10 @@ def open_inbox(
         database, conversations, messages, channels, profiles, resolver, outbox, presence, feed, doorbell, clock,
         reply_key=reply_keys[0] if reply_keys else None,
     )  # fmt: skip
+    reactions = Reactions(database, messages, conversations, sends, outbox, feed, doorbell, clock)
     sources: dict[str, SendSource] = {
         "reply": Answers(continuity), "test": WrittenByHand(), "consent": WrittenByHand(),
-        "rating": WrittenByHand(), KIND: continuity,
+        "rating": WrittenByHand(), KIND: continuity, REACTION: reactions,
     }  # fmt: skip
     handover = Handover(
         sends, messages, conversations, channels, profiles, consent, receipts, enclosures, sources, clock,
@@ -183,5 +187,5 @@ def open_inbox(
         Beginning(
             conversations, messages, sends, profiles, resolver, channels, registry, events, outbox, clock
         ),
-        Forwarding(conversations, messages, profiles, resolver, channels, registry, events, outbox, clock),
+        Forwarding(conversations, messages, profiles, resolver, channels, registry, events, outbox, clock), reactions,
     )  # fmt: skip

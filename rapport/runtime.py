@@ -79,6 +79,7 @@ from inbox.presence import Presence
 from inbox.profile_files import WITH_NAME as FILES_WITH_NAME
 from inbox.profile_files import ProfileFiles
 from inbox.ratings import Ratings
+from inbox.reacting import Reactions
 from inbox.receipts import Receipts
 from inbox.receive import Receiver
 from inbox.room import Inbox, open_inbox
@@ -210,6 +211,7 @@ class Runtime:
         self.outbox: Outbox = inbox.outbox
         self.beginning: Beginning = inbox.beginning
         self.forwarding: Forwarding = inbox.forwarding
+        self.reactions: Reactions = inbox.reactions
         self.drafts: DraftStore = inbox.drafts
         self.answering: Answering = inbox.answering
         self.ratings: Ratings = ratings

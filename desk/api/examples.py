@@ -122,6 +122,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "split_conversation": {"message_id": "msg_" + "0" * 26},
     "replace_reopening": {"mode": "within", "days": 30},
     "change_conversations": {"filter": {"status": ["open"], "waiting": False}, "change": {"status": "resolved"}},
+    "react_to_message": {"emoji": "👍"},
     "forward_message": {"to": "supplier@example.com", "text": "Can you say when it will be back?"},
     "begin_conversation": {"profile_id": _NOBODY, "identity_id": _NOWHERE, "text": "Your parcel is on its way."},
     "merge_conversations": {"other_ids": ["cnv_" + "0" * 26], "dry_run": True},

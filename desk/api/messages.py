@@ -60,6 +60,8 @@ class MessageView(View):
     status_history: list[StatusView]
     reason: dict[str, Any] | None
     reactions: list[dict[str, Any]]
+    #: Ours: `{emoji, by, at, state, reason?}`.
+    reacted: dict[str, Any] | None
     edited_at: Time | None
     deleted_at: Time | None
     opened_at: Time | None
@@ -82,6 +84,12 @@ class ForwardBody(ForwardInput):
     undo_s: int = Field(0, ge=0, le=60, description="Seconds in which it can be taken back before it goes out.")
 
 
+class ReactionBody(Body):
+    """What we think of it; null: nothing any more."""
+
+    emoji: str | None = Field(min_length=1, max_length=40)
+
+
 class MessageQuery(PageQuery):
     """Narrows the list."""
 
@@ -97,6 +105,8 @@ def message_view(message: Message) -> MessageView:
     shown = {name: getattr(message, name) for name in MessageView.model_fields if name != "occurred_at"}
     history = [{k: v for k, v in each.items() if k not in _INTERNAL} for each in message.status_history]
     files = [{k: v for k, v in each.items() if k != "content"} for each in message.attachments]
+    reacted = {k: v for k, v in (message.reacted or {}).items() if k != "rev"}
+    shown["reacted"] = reacted if reacted.get("emoji") or reacted.get("state") == "failed" else None
     changed = {"occurred_at": message.provider_at, "status_history": history, "attachments": files}
     return MessageView.model_validate({**shown, **changed})
 
@@ -148,6 +158,17 @@ async def retry_message(call: Call) -> Any:
     """
     message = await _seen(call)
     return message_view(await call.runtime.afterthoughts.retry(message.id, actor_of(call.principal)))
+
+
+@operations("POST", "/messages/{id:msg}/reaction", roles=["agent"], body=ReactionBody, returns=MessageView)
+async def react_to_message(call: Call) -> Any:
+    """React to a message of the customer with an emoji, or with null take it back.
+
+    It is the house's: another colleague's takes its place. What became of it stands in `reacted`; the same again sends
+    once more what failed. Channels say in their capabilities (`reacting`) whether they take any, and which.
+    """
+    message = await _seen(call)
+    return message_view(await call.runtime.reactions.react(message.id, call.body.emoji, actor_of(call.principal)))
 
 
 @operations("POST", "/messages/{id:msg}/forward", roles=["agent"], body=ForwardBody, returns=MessageView, status=201)

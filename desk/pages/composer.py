@@ -30,6 +30,8 @@ HINT_TEMPLATES = N_("An approved template of this channel may still be sent; a n
 HINT_WAIT = N_("The customer has to write first. A note to colleagues is always possible.")
 
 
+#: What one reacts with most.
+REACTIONS = ("👍", "❤️", "😁", "🎉", "🙏", "👏", "👀", "😢")
 #: How much of a quoted or planned line is shown.
 WORDS_MAX = 140
 #: Codes of a refusal that `send_anyway` passes over.
@@ -272,6 +274,14 @@ def snoozes(formats: Formats) -> list[Snooze]:
 def _shown(at: datetime, formats: Formats) -> str:
     clock = formats.clock(at)
     return clock if at.date() == formats.now.astimezone(formats.zone).date() else f"{formats.date(at)} {clock}"
+
+
+def emojis_of(able: Capabilities | None) -> tuple[str, ...]:
+    """What is offered to react with: the common ones among those that the channel takes."""
+    if able is None or able.reacting is None:
+        return ()
+    reacting = able.reacting
+    return tuple(each for each in REACTIONS if reacting.takes(each))
 
 
 def capabilities_of(runtime: Any, conversation: Conversation, identity: Identity | None) -> Capabilities | None:

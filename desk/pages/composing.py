@@ -170,6 +170,17 @@ async def _line(request: web.Request, found: Conversation) -> Message:
     return message
 
 
+@routes.post("/inbox/{conversation_id}/messages/{message_id}/reaction")
+@require("agent")
+async def react(request: web.Request) -> web.StreamResponse:
+    """React to a message of theirs; without an emoji ours is taken back."""
+    found, form = await conversation_for(request), await read_form(request)
+    message = await _line(request, found)
+    emoji = str(form.get("emoji", ""))[:40] or None
+    await runtime_of(request).reactions.react(message.id, emoji, actor_of(principal_of(request)))
+    return await after_act(request, found)
+
+
 # -- drafts --------------------------------------------------------------------------------------------------------
 
 

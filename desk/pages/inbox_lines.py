@@ -153,6 +153,13 @@ class Line:
     referral: str = ""
     mail: MailView | None = None
     reactions: tuple[ReactionView, ...] = ()
+    #: Ours to it: the emoji, whose, and how it stands; why it did not go.
+    reacted: str = ""
+    reacted_by: str = ""
+    reacted_state: str = ""
+    reacted_fault: str = ""
+    #: What the reader may react with.
+    emojis: tuple[str, ...] = ()
     status: str = ""
     tick: str = ""
     tick_label: str = ""
@@ -197,6 +204,8 @@ class Scene:
     may_answer: bool = False
     faces: Mapping[str, Face] = field(default_factory=dict)
     is_mail: bool = False
+    #: What may be reacted with on its channel; none: nothing.
+    emojis: tuple[str, ...] = ()
 
 
 def lines_of(messages: Sequence[Message], scene: Scene) -> list[Line]:
@@ -302,6 +311,8 @@ def line_of(
         referral=_referral(message.referral),
         mail=_mail(message, where, formats) if message.mail and not deleted else None,
         reactions=_reactions(message, scene.customer),
+        **_reacted(message, formats),
+        emojis=scene.emojis if here and not deleted and _is_theirs(message) else (),
         status=message.status or "",
         tick=tick,
         tick_label=formats.text(tick_label),
@@ -441,6 +452,20 @@ def quoted_part(text: str | None, full_text: str | None) -> str:
     if not whole or whole == new:
         return ""
     return whole[len(new) :].strip() if new and whole.startswith(new) else whole
+
+
+def _is_theirs(message: Message) -> bool:
+    return message.direction == "in" and message.provider_message_id is not None
+
+
+def _reacted(message: Message, formats: Formats) -> dict[str, str]:
+    ours = message.reacted or {}
+    reason = ours.get("reason") or {}
+    fault = formats.text(str(reason.get("sentence") or "")) if ours.get("state") == "failed" else ""
+    return {
+        "reacted": str(ours.get("emoji") or ""), "reacted_by": str((ours.get("by") or {}).get("name") or ""),
+        "reacted_state": str(ours.get("state") or ""), "reacted_fault": fault,
+    }  # fmt: skip
 
 
 def _reactions(message: Message, customer: str) -> tuple[ReactionView, ...]:

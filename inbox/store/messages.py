@@ -266,6 +266,19 @@ class MessageStore:
         """These lines follow their reader by mail; not a second time."""
         await self._rows.update_many({"_id": {"$in": list(ids)}}, {"$set": {"continued": True}}, session=session)
 
+    async def react(self, message_id: str, rev: int | None, reacted: Mapping[str, Any], session: Session) -> bool:
+        """Our reaction to a message of theirs, where the one before still has this number; whether it had."""
+        where: Document = {"_id": message_id, "reacted.rev": rev} if rev else {"_id": message_id, "reacted": None}
+        done = await self._rows.update_one(where, {"$set": {"reacted": dict(reacted)}}, session=session)
+        return done.modified_count == 1
+
+    async def reaction_became(self, message_id: str, rev: int, state: str, reason: Document | None) -> None:
+        """What became of it, unless another one has taken its place. May run twice."""
+        change: Document = {"$set": {"reacted.state": state}}
+        change |= {"$unset": {"reacted.reason": ""}} if reason is None else {}
+        change["$set"] |= {"reacted.reason": reason} if reason is not None else {}
+        await self._rows.update_one({"_id": message_id, "reacted.rev": rev}, change)
+
     async def adopt(self, homes: Mapping[str, tuple[str, str]], session: Session) -> None:
         """Messages sent before there was a conversation get one: identity id → (channel id, conversation id)."""
         writes = [

@@ -259,3 +259,26 @@ async def test_who_else_has_it_open_is_known_within_scope(desk, shop):
     assert json.loads(await bo.page(ask)) == {talk.id: seen["viewers"]}
     await anna.post(look, 200, True, window="w4", gone="1")
     assert json.loads(await bo.page(ask)) == {}
+
+
+async def test_a_reaction_is_given_and_taken_back(desk):
+    shop, post = await channel(desk.runtime, name="Reacting shop"), await channel(desk.runtime, "email", "Plain post")
+    talk = await wrote(desk.runtime, shop, "4930888", "Thank you!", name="Rea Smit")
+    mail = await wrote(desk.runtime, post, "rea@tea.example", "Hi", name="Rea Mail", mail={"subject": "Hi"})
+    person, viewer = await desk.person(), await desk.person("viewer", name="Vera Viewer")
+    page = await person.page(f"/inbox/{talk.id}")
+    (path,) = set(re.findall(rf'action="(/inbox/{talk.id}/messages/msg_[0-9a-z]{{26}}/reaction)"', page))
+    assert 'value="🎉"' in page and "React" in page
+    assert 'data-testid="react"' not in await person.page(f"/inbox/{mail.id}")
+    assert 'data-testid="react"' not in await viewer.page(f"/inbox/{talk.id}")
+    await viewer.post(path, 403, emoji="🎉")
+    assert await person.post(path, emoji="🎉") == f"/inbox/{talk.id}"
+    page = await person.page(f"/inbox/{talk.id}")
+    assert re.search(r'class="is-sending" title="Anna Agent" data-testid="reacted">🎉', page)
+    (line,) = [each for each in (await desk.runtime.messages.page(talk.id)).data if each.direction == "in"]
+    reason = {"code": "content_rejected", "sentence": "The provider refused the content.", "detail": "<b>"}
+    await desk.runtime.messages.reaction_became(line.id, 1, "failed", reason)
+    page = await person.page(f"/inbox/{talk.id}")
+    assert 'data-testid="reaction-fault"' in page and "The reaction was not sent." in page
+    await person.post(path, emoji="")
+    assert 'data-testid="reacted"' not in await person.page(f"/inbox/{talk.id}")

@@ -18,7 +18,7 @@ from base.mongo import Database
 from base.queue import Doorbell
 from base.secret_box import SecretBox
 from channels.adapter import Account, AccountSettings, Adapter, Card, Delivery
-from channels.capabilities import Capabilities, Idempotency, MediaLimit
+from channels.capabilities import Capabilities, Idempotency, MediaLimit, Reacting
 from channels.failures import Failure, SendFailed
 from channels.registry import Registry
 from channels.store import ChannelStore
@@ -98,6 +98,31 @@ class ScriptedAdapter(Adapter):
         return SendReceipt(message_ids=(f"p-{message.key}",), repeated=repeated)
 
 
+class ReactingAdapter(ScriptedAdapter):
+    """Keeps our reactions as a platform does: one per message of theirs."""
+
+    card = Card("reacting", "Reacting", "chat", "Plays a provider with reactions.", NoSettings)
+    capabilities = ScriptedAdapter.capabilities.model_copy(
+        update={"reply_window_s": 24 * 3600, "reacting": Reacting(emojis=("👍", "❤️", "🎉"), within_s=30 * 24 * 3600)}
+    )
+
+    def __init__(self, http: Any) -> None:
+        super().__init__(http)
+        self.standing: dict[str, str] = {}
+        self.reacted: list[OutboundMessage] = []
+
+    async def react(self, account: Account, message: OutboundMessage) -> SendReceipt:
+        self.reacted.append(message)
+        answer = self.script(message) if self.script is not None else None
+        if isinstance(answer, Exception):
+            raise answer
+        assert message.reaction is not None
+        self.standing.pop(message.reaction.message_id, None)
+        if message.reaction.emoji:
+            self.standing[message.reaction.message_id] = message.reaction.emoji
+        return SendReceipt(message_ids=())
+
+
 def _like(name: str, kind: str = "chat", **capabilities: Any) -> type[ScriptedAdapter]:
     members = {
         "card": Card(name, name.title(), kind, "Plays a provider.", NoSettings),  # type: ignore[arg-type]
@@ -142,6 +167,7 @@ class PhoningAdapter(ScriptedAdapter):
 
 ADAPTERS: dict[str, type[Adapter]] = {
     "phoning": PhoningAdapter,
+    "reacting": ReactingAdapter,
     "wired": WiredAdapter,
     "scripted": ScriptedAdapter,
     "keyed": _like("keyed", idempotency=Idempotency.KEY),

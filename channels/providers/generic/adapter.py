@@ -10,9 +10,9 @@ from base.clock import now as current_time
 from base.http import HttpFailed
 from base.ids import new_id
 from channels.adapter import Account, Adapter, Card, Delivery, HttpAnswer, SetupStep, Unverified
-from channels.capabilities import Capabilities, Idempotency, MediaLimit
+from channels.capabilities import Capabilities, Idempotency, MediaLimit, Reacting
 from channels.failures import Failure, SendFailed
-from channels.providers.generic.outgoing import body_of, no_answer, ping, receipt_of, refusal, webhook_id
+from channels.providers.generic.outgoing import body_of, no_answer, ping, reaction_body, receipt_of, refusal, webhook_id
 from channels.providers.generic.parse import delivery_id, parse_delivery
 from channels.providers.generic.settings import GenericSettings
 from channels.providers.generic.signature import is_standard, is_stripe, signed_headers
@@ -53,6 +53,7 @@ class GenericAdapter(Adapter):
         delivery_receipts=True,
         read_receipts=True,
         reactions=True,
+        reacting=Reacting(),
         edits=True,
         deletes=True,
         sources=(f"{_STANDARD} (read 2026-11-22)", "our own public contract, section 6"),
@@ -80,6 +81,12 @@ class GenericAdapter(Adapter):
             raise SendFailed(Failure.NOT_SUPPORTED, objection)
         answer = await self._post(account, webhook_id(message.key), body_of(message))
         return receipt_of(answer, message.key, current_time())
+
+    async def react(self, account: Account, message: OutboundMessage) -> SendReceipt:
+        """POST `message.react`, the mirror of `message.reaction`."""
+        answer = await self._post(account, webhook_id(message.key), reaction_body(message))
+        receipt_of(answer, message.key, current_time())
+        return SendReceipt(message_ids=())
 
     async def media(self, account: Account, attachment: Attachment, *, max_bytes: int) -> tuple[bytes, str]:
         """The file behind the URL that came with the message. No signature and no credentials go with the request."""

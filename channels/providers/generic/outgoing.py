@@ -42,6 +42,13 @@ def body_of(message: OutboundMessage) -> bytes:
     return orjson.dumps({"type": "message.send", "data": {"id": message.key, "to": to, **content}})
 
 
+def reaction_body(message: OutboundMessage) -> bytes:
+    """`{"type": "message.react", "data": {id, to, message_id, emoji}}`; without an emoji ours is taken away."""
+    reaction = message.reaction.model_dump(include={"message_id", "emoji"}) if message.reaction else {}
+    data = {"id": message.key, "to": {"id": message.to.external_id}, **reaction}
+    return orjson.dumps({"type": "message.react", "data": data})
+
+
 def receipt_of(answer: HttpAnswer, key: str, now: datetime) -> SendReceipt:
     """2xx: taken; `{"id": …}` names the receiver's own id, `{"repeated": true}` says it knew the key."""
     if not 200 <= answer.status < 300:

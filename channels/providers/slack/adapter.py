@@ -19,6 +19,7 @@ from channels.providers.slack.outgoing import carry_out
 from channels.providers.slack.parse import parse_delivery
 from channels.providers.slack.payload import read_payload, type_of
 from channels.providers.slack.signature import verify_signature
+from channels.providers.slack.words import name_of
 from channels.reading import Json, integer, mapping, text
 from channels.vocabulary import AnyEvent, Attachment, OutboundMessage, Person, SendReceipt
 
@@ -69,6 +70,19 @@ class SlackAdapter(Adapter):
         # Everything is fetched before the first call, so that a missing file does not leave half a message behind.
         files = [(_name(file), await self._bytes(file)) for file in plan.files]
         return SendReceipt(message_ids=await carry_out(self._api(account), plan, files))
+
+    async def react(self, account: Account, message: OutboundMessage) -> SendReceipt:
+        """reactions.remove of what stood there, reactions.add of the new one: Slack keeps several of one app."""
+        reaction, api = message.reaction, self._api(account)
+        conversation, _, stamp = (reaction.message_id if reaction else "").rpartition(":")
+        if reaction is None or not stamp:
+            raise SendFailed(Failure.CONTENT_REJECTED, "Slack knows no message to react to.")
+        place: Json = {"channel": conversation, "timestamp": stamp}
+        if reaction.former and reaction.former != reaction.emoji:
+            await _unless(api, "reactions.remove", {**place, "name": name_of(reaction.former)}, "no_reaction")
+        if reaction.emoji:
+            await _unless(api, "reactions.add", {**place, "name": name_of(reaction.emoji)}, "already_reacted")
+        return SendReceipt(message_ids=())
 
     async def media(self, account: Account, attachment: Attachment, *, max_bytes: int) -> tuple[bytes, str]:
         """Fetch the file with the bot token; where it lies is asked when the event did not say."""
@@ -130,6 +144,15 @@ class SlackAdapter(Adapter):
             failure = Failure.TEMPORARY if answer.status >= 500 else Failure.CONTENT_REJECTED
             raise SendFailed(failure, f"The file's server answered {answer.status}.")
         return answer.body
+
+
+async def _unless(api: SlackApi, method: str, body: Json, code: str) -> None:
+    """Do it; that it is so already is no failure."""
+    try:
+        await api.do(method, body, repeatable=True)
+    except SendFailed as failed:
+        if failed.provider_code != code:
+            raise
 
 
 def _challenge(delivery: Delivery) -> str | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import Field, SecretStr, field_validator
 
 from channels.adapter import AccountSettings, Card, SetupStep
-from channels.capabilities import Capabilities, Idempotency, MediaLimit
+from channels.capabilities import Capabilities, Idempotency, MediaLimit, Reacting
+from channels.providers.slack.words import REACTIONS
 from channels.vocabulary import AttachmentKind
 
 _DOCS = "https://docs.slack.dev"
@@ -17,6 +18,7 @@ SCOPES = {
     "users:read": "to see names and pictures",
     "files:read": "to fetch files",
     "files:write": "to send files",
+    "reactions:write": "to react to messages",
 }
 
 
@@ -98,11 +100,13 @@ CAPABILITIES = Capabilities(
     rate_per_s=1.0,
     idempotency=Idempotency.NONE,
     reactions=True,
+    reacting=Reacting(emojis=REACTIONS),
     edits=True,
     deletes=True,
     sources=(
         f"{_DOCS}/reference/methods/chat.postMessage (text, blocks, threads; by way of channels.md, read 2026-11-28)",
         f"{_DOCS}/reference/methods/files.completeUploadExternal (files; read 2026-11-28)",
+        f"{_DOCS}/reference/methods/reactions.add, reactions.remove (by names; read 2026-11-29)",
         f"{_DOCS}/apis/web-api/rate-limits (a message a second for each channel; channels.md, read 2026-11-28)",
     ),
 )

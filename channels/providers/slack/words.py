@@ -25,6 +25,17 @@ _EMOJI = {
 }  # fmt: skip
 
 
+#: Emoji → its short name, the first where it has several.
+_NAMES = {emoji.replace("\ufe0f", ""): name for name, emoji in reversed(_EMOJI.items())}
+#: What a message can be reacted with.
+REACTIONS = tuple(dict.fromkeys(_EMOJI.values()))
+
+
+def name_of(emoji: str) -> str | None:
+    """The short name of an emoji; None for one that is not listed here."""
+    return _NAMES.get(emoji.replace("\ufe0f", ""))
+
+
 def readable(text: str) -> str:
     """Links, mentions and dates as words; the three escaped characters as themselves."""
     found = _MARKUP.sub(lambda match: _words(match[1]), text)

@@ -15,10 +15,10 @@ import filetype
 from base.http import HttpFailed
 from base.signing import same
 from channels.adapter import Account, Adapter, Card, Delivery, SetupStep, Unverified
-from channels.capabilities import Capabilities, Idempotency, MediaLimit
+from channels.capabilities import Capabilities, Idempotency, MediaLimit, Reacting
 from channels.failures import Failure, SendFailed
 from channels.providers.telegram.api import BotApi, Upload
-from channels.providers.telegram.calls import Call, calls_for, message_ids, target_of
+from channels.providers.telegram.calls import REACTIONS, Call, calls_for, message_ids, reaction_of, target_of
 from channels.providers.telegram.objects import name_of, person_of
 from channels.providers.telegram.parse import ALLOWED_UPDATES, parse_delivery, update_id_of
 from channels.providers.telegram.settings import TelegramSettings
@@ -84,11 +84,13 @@ class TelegramAdapter(Adapter):
         rate_per_s=30.0,
         idempotency=Idempotency.NONE,
         reactions=True,
+        reacting=Reacting(emojis=REACTIONS),
         edits=True,
         sources=(
             f"{_PAGE}#sendmessage {_READ}",
             f"{_PAGE}#sending-files {_READ}",
             f"{_PAGE}#setwebhook {_READ}",
+            f"{_PAGE}#setmessagereaction, #reactiontypeemoji (one of a list, no paid ones; read 2026-11-29)",
             f"https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this {_READ}",
         ),
     )
@@ -107,6 +109,17 @@ class TelegramAdapter(Adapter):
     def parse(self, account: Account, delivery: Delivery) -> list[AnyEvent]:
         """See `channels.providers.telegram.parse`."""
         return parse_delivery(account.channel_id, delivery, hashlib.sha256(delivery.body).hexdigest()[:40])
+
+    def capabilities_for(self, external_id: str | None) -> Capabilities:
+        """Through a business connection the bot speaks for somebody, and cannot react."""
+        if "@" not in (external_id or ""):
+            return self.capabilities
+        return self.capabilities.model_copy(update={"reacting": None})
+
+    async def react(self, account: Account, message: OutboundMessage) -> SendReceipt:
+        """setMessageReaction: one of Telegram's own list, or none."""
+        await BotApi(self.http, account).ask("setMessageReaction", reaction_of(message), repeatable=True)
+        return SendReceipt(message_ids=())
 
     async def send(self, account: Account, message: OutboundMessage) -> SendReceipt:
         """Telegram knows no idempotency: a repeat is a second message. Splits where one call cannot carry it all.

@@ -43,6 +43,16 @@ FORMS: dict[AttachmentKind, FileForm] = {
 ANIMATION = FileForm("sendAnimation", "animation")
 
 
+#: https://core.telegram.org/bots/api#reactiontypeemoji (read 2026-11-29), the common ones first.
+REACTIONS: tuple[str, ...] = (
+    "👍", "❤", "🙏", "😁", "🎉", "👏", "🔥", "👎", "😢", "🤔", "👌", "🥰", "😍", "🤗", "🤝", "🫡", "👀", "💯",
+    "✍", "🤣", "😱", "🤯", "🤩", "😇", "😎", "😭", "😡", "🤬", "💔", "🏆", "⚡", "🕊", "🐳", "🍾", "🍓", "🍌",
+    "🌭", "🌚", "👻", "🎃", "🎅", "🎄", "☃", "💋", "😘", "💘", "🦄", "🤓", "🤪", "😴", "🥱", "🥴", "😐", "🤨",
+    "😨", "😈", "🤡", "🙈", "🙉", "🙊", "👾", "💊", "🗿", "🆒", "💅", "🤷", "🤮", "💩", "🖕", "🤷\u200d♂",
+    "🤷\u200d♀", "👨\u200d💻", "❤\u200d🔥",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Call:
     """One call. `files` are the attachments that its parameters name as `attach://<key>`."""
@@ -67,6 +77,16 @@ def calls_for(message: OutboundMessage) -> list[Call]:
     target = target_of(message.to)
     calls[0] = _with(calls[0], _quote(message.reply_to, target))
     return [Call(call.method, {**target, **call.parameters}, call.files) for call in calls]
+
+
+def reaction_of(message: OutboundMessage) -> dict[str, Any]:
+    """What setMessageReaction takes. Raises `SendFailed` for a message that has no number in this chat."""
+    reaction = message.reaction
+    chat, _, number = (reaction.message_id if reaction else "").rpartition(":")
+    if reaction is None or not number.isdecimal():
+        raise SendFailed(Failure.CONTENT_REJECTED, "Telegram knows no message to react to.")
+    chosen = [] if reaction.emoji is None else [{"type": "emoji", "emoji": reaction.emoji.replace("\ufe0f", "")}]
+    return {"chat_id": _chat_id(chat.rpartition(":")[2]), "message_id": int(number), "reaction": chosen}
 
 
 def target_of(address: Address) -> dict[str, Any]:

@@ -398,6 +398,7 @@ const KEYS = {
   e: () => press('#talk-actions [value="resolved"]'),
   x: () => picking(),
   c: () => press("[data-testid=new-conversation]"),
+  v: () => { const found = [...lines().querySelectorAll("[data-react]")].at(-1); if (found) { found.open = true; found.querySelector(".item")?.focus(); } },
   q: () => quote([...lines().querySelectorAll(".line-in")].at(-1)),
   l: () => { menu("more"); document.getElementById("add-label")?.focus(); },
   z: () => (document.querySelector(".toast-undo") ?? document.querySelector("[data-did] button") ?? [...lines().querySelectorAll("[data-takes-back] button")].at(-1))?.click(),

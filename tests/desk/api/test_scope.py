@@ -57,6 +57,7 @@ BODIES: dict[str, Any] = {
     "replace_answering_rules": {"undo_s": 0, "lock": "assignee"},
     "save_draft": {"text": "From somebody else"},
     "change_message": {"send_at": None},
+    "react_to_message": {"emoji": "👍"},
     "forward_message": {"to": "supplier@example.org"},
     "track_events": {"event": "x", "profile_id": "{prf}"},
     "record_order": {"external_id": "order-boris", "status": "cancelled"},

@@ -19,6 +19,7 @@ from channels.providers.meta.messaging.compose import (
     as_human_agent,
     bodies,
     may_be_tagged,
+    reaction_body,
     refuse_early,
 )
 from channels.providers.meta.messaging.envelope import named_accounts, parse_delivery
@@ -76,6 +77,12 @@ class MessagingAdapter(Adapter):
         files = [await self._payload(graph, account, file) for file in message.attachments]
         post = partial(self._post, graph, account, may_be_tagged(message))
         return SendReceipt(message_ids=await in_order(bodies(self.dialect, message, files), post))
+
+    async def react(self, account: Account, message: OutboundMessage) -> SendReceipt:
+        """`react` or `unreact` as an action of the sender; it has no id of its own."""
+        body = reaction_body(self.dialect, message)
+        await self._graph(account).post(self.node(account), "messages", json=body)
+        return SendReceipt(message_ids=())
 
     async def media(self, account: Account, attachment: Attachment, *, max_bytes: int) -> tuple[bytes, str]:
         """Fetch the address the webhook gave; it is public for a while, so our token does not go along."""

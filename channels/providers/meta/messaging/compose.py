@@ -108,6 +108,21 @@ def _comment(message: OutboundMessage) -> str | None:
     return given.removeprefix(COMMENT) or None if given.startswith(COMMENT) else None
 
 
+def reaction_body(dialect: Dialect, message: OutboundMessage) -> Json:
+    """What we think of a message of theirs, by sender actions:
+    https://developers.facebook.com/documentation/business-messaging/messenger-platform/send-messages/sender-actions
+    (read 2026-11-29). Instagram's own word for its heart is `love`."""
+    reaction = message.reaction
+    if reaction is None:
+        raise SendFailed(Failure.CONTENT_REJECTED, "There is no reaction.")
+    frame: Json = {"recipient": _recipient(message.to.external_id, None)}
+    if reaction.emoji is None:
+        return {**frame, "sender_action": "unreact", "payload": {"message_id": reaction.message_id}}
+    is_heart = reaction.emoji.startswith("\u2764") and not dialect.typed
+    chosen = "love" if is_heart else reaction.emoji
+    return {**frame, "sender_action": "react", "payload": {"message_id": reaction.message_id, "reaction": chosen}}
+
+
 def _recipient(external_id: str, comment: str | None) -> Json:
     if comment:
         return {"comment_id": comment}

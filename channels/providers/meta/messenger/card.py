@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, SecretStr
 
 from channels.adapter import AccountSettings, Card, SetupStep
-from channels.capabilities import Capabilities, Idempotency, MediaLimit
+from channels.capabilities import Capabilities, Idempotency, MediaLimit, Reacting
 from channels.providers.meta.messaging.compose import QUICK_REPLIES, TEMPLATE_BUTTONS, TITLE_LIMIT
 from channels.providers.meta.settings import VERSION, ApiBase, ApiVersion, AppId, AppSecret, HumanAgent, VerifyToken
 from channels.vocabulary import AttachmentKind
@@ -91,6 +91,7 @@ CAPABILITIES = Capabilities(
     delivery_receipts=True,
     read_receipts=True,
     reactions=True,
+    reacting=Reacting(),
     edits=True,
     deletes=True,
     sources=(

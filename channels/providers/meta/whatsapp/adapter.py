@@ -15,7 +15,7 @@ from channels.providers.meta.graph import Graph
 from channels.providers.meta.parts import in_order
 from channels.providers.meta.signature import answer_challenge, verify_hub
 from channels.providers.meta.whatsapp.card import CAPABILITIES, CARD, WhatsAppSettings
-from channels.providers.meta.whatsapp.compose import bodies, refuse_early
+from channels.providers.meta.whatsapp.compose import bodies, reaction_body, refuse_early
 from channels.providers.meta.whatsapp.failures import failure_of
 from channels.providers.meta.whatsapp.parse import named_accounts, parse_delivery
 from channels.providers.meta.whatsapp.templates import all_templates
@@ -65,6 +65,11 @@ class WhatsAppAdapter(Adapter):
         requests = bodies(message, files, account.settings.list_label)
         sent = await in_order(requests, partial(self._post, graph, account))
         return SendReceipt(message_ids=sent)
+
+    async def react(self, account: Account, message: OutboundMessage) -> SendReceipt:
+        """A message of its own kind; an empty emoji takes ours away. Only `sent` and `failed` come back for it."""
+        body = reaction_body(message)
+        return SendReceipt(message_ids=(await self._post(self._graph(account), account, body),))
 
     async def media(self, account: Account, attachment: Attachment, *, max_bytes: int) -> tuple[bytes, str]:
         """Ask where the file lies (an address for five minutes), then fetch it with the same token."""

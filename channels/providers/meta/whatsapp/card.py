@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, SecretStr
 
 from channels.adapter import AccountSettings, Card, SetupStep
-from channels.capabilities import Capabilities, Idempotency, MediaLimit
+from channels.capabilities import Capabilities, Idempotency, MediaLimit, Reacting
 from channels.providers.meta.settings import VERSION, ApiBase, ApiVersion, AppSecret, VerifyToken
 from channels.providers.meta.whatsapp.compose import LIST_ROWS, TITLE_LIMIT
 from channels.vocabulary import AttachmentKind
@@ -115,6 +115,7 @@ CAPABILITIES = Capabilities(
     delivery_receipts=True,
     read_receipts=True,
     reactions=True,
+    reacting=Reacting(within_s=30 * 24 * 3600),
     edits=True,
     deletes=True,
     typing=False,
@@ -122,6 +123,7 @@ CAPABILITIES = Capabilities(
         f"{_DOCS}/messages/send-messages (window, templates, text and button limits; read 2026-11-22)",
         "https://developers.facebook.com/docs/whatsapp/guides/interactive-messages/ (lists of ten; read 2026-11-28)",
         f"{_DOCS}/business-phone-numbers/media (media types and sizes; read 2026-11-22)",
+        f"{_DOCS}/messages/reaction-messages (any emoji, on messages of at most 30 days; read 2026-11-29)",
         f"{_DOCS}/throughput (80 messages a second for each number; read 2026-11-22)",
         f"{_DOCS}/webhooks/reference/messages/status (biz_opaque_callback_data comes back; read 2026-11-22)",
     ),

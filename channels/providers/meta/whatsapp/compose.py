@@ -82,6 +82,18 @@ def bodies(message: OutboundMessage, files: Sequence[Json], list_label: str) -> 
     return made
 
 
+def reaction_body(message: OutboundMessage) -> Json:
+    """What we think of a message of theirs."""
+    reaction = message.reaction
+    if reaction is None:
+        raise SendFailed(Failure.CONTENT_REJECTED, "There is no reaction.")
+    return {
+        "messaging_product": "whatsapp", **_recipient(message.to.external_id),
+        "biz_opaque_callback_data": message.key, "type": "reaction",
+        "reaction": {"message_id": reaction.message_id, "emoji": reaction.emoji or ""},
+    }  # fmt: skip
+
+
 def _recipient(external_id: str) -> Json:
     """A user id has a field of its own (in `to` it would be taken for a number); what is neither is a group's id."""
     if is_user_id(external_id):

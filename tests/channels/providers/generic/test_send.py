@@ -28,6 +28,7 @@ from channels.vocabulary import (
     Location,
     OutboundMail,
     OutboundMessage,
+    OutboundReaction,
     TemplateCall,
 )
 from tests.conftest import LocalServer
@@ -307,3 +308,18 @@ def test_wrong_settings(wrong: dict[str, str]) -> None:
     with pytest.raises(ValidationError) as raised:
         GenericSettings.model_validate({"secret": SECRET, **wrong})
     assert "canary" not in str(raised.value.errors(include_input=False))
+
+
+async def test_reactions(adapter: GenericAdapter, base: str, receiver: Receiver) -> None:
+    reaction = OutboundReaction(message_id="their-1", emoji="👍", former="❤️")
+    account = account_at(f"{base}/rapport")
+    for _ in range(2):
+        assert (await adapter.react(account, message(text=None, reaction=reaction))).message_ids == ()
+    (told,) = receiver.accepted.values()
+    assert told["type"] == "message.react"
+    assert {name: told["data"][name] for name in ("id", "message_id", "emoji")} == {
+        "id": "snd_1", "message_id": "their-1", "emoji": "👍",
+    }  # fmt: skip
+    gone = OutboundReaction(message_id="their-1")
+    await adapter.react(account, message("snd_2", text=None, reaction=gone))
+    assert receiver.accepted["snd_2"]["data"]["emoji"] is None

@@ -22,6 +22,7 @@ from channels.vocabulary import (
     Button,
     Location,
     OutboundMessage,
+    OutboundReaction,
     Person,
     TemplateCall,
 )
@@ -495,3 +496,26 @@ async def test_check_fails(adapter: SlackAdapter, account: Account, slack: FakeS
     with pytest.raises(SendFailed) as caught:
         await adapter.check(account)
     assert caught.value.failure is Failure.ACCOUNT_PROBLEM
+
+
+async def test_reactions(adapter: SlackAdapter, account: Account, slack: FakeSlack) -> None:
+    """Slack keeps several of one app: the former one goes. That it is so already is no failure, whatever else is."""
+
+    def reacting(emoji: str | None, former: str | None = None) -> OutboundMessage:
+        return out(reaction=OutboundReaction(message_id="D1:1700000001.000100", emoji=emoji, former=former))
+
+    await adapter.react(account, reacting("👍", "❤"))
+    place = {"channel": "D1", "timestamp": "1700000001.000100"}
+    assert slack.of("reactions.remove") == {**place, "name": "heart"}
+    assert slack.of("reactions.add") == {**place, "name": "+1"}
+    slack.instead = {"reactions.add": refused("already_reacted"), "reactions.remove": refused("no_reaction")}
+    await adapter.react(account, reacting("🎉", "👍"))
+    slack.asked.clear()
+    await adapter.react(account, reacting(None, "👍"))
+    assert slack.methods == ["reactions.remove"]
+    slack.instead = {"reactions.add": refused("message_not_found")}
+    with pytest.raises(SendFailed) as caught:
+        await adapter.react(account, reacting("👍"))
+    assert caught.value.provider_code == "message_not_found"
+    able = adapter.capabilities.reacting
+    assert able is not None and able.takes("🎉") and not able.takes("🦄") and "reactions:write" in SCOPES

@@ -26,6 +26,7 @@ from channels.vocabulary import (
     Location,
     MessageReceived,
     OutboundMessage,
+    OutboundReaction,
     Postback,
     TemplateCall,
 )
@@ -537,3 +538,20 @@ def test_wrong_settings(wrong: dict[str, str]) -> None:
     with pytest.raises(ValidationError) as raised:
         TelegramSettings.model_validate({"bot_token": TOKEN, "secret_token": "canary-secret", **wrong})
     assert "canary" not in str(raised.value.errors(include_input=False))
+
+
+async def test_reactions(adapter: TelegramAdapter, account: Account, telegram: FakeTelegram) -> None:
+    for emoji, chosen in (("❤️", [{"type": "emoji", "emoji": "❤"}]), (None, [])):
+        reaction = OutboundReaction(message_id="-100200:42", emoji=emoji)
+        assert (await adapter.react(account, to("-100200", reaction=reaction))).message_ids == ()
+        given = {"chat_id": -100200, "message_id": 42, "reaction": chosen}
+        assert telegram.calls.pop() == ("setMessageReaction", given)
+    able = adapter.capabilities.reacting
+    assert able is not None and able.takes("❤️") and able.takes("👍") and not able.takes("🍵")
+    assert adapter.capabilities_for("5550001@bc1").reacting is None and adapter.capabilities_for("5550001").reacting
+    telegram.script = [refused(400, "Bad Request: REACTION_INVALID")]
+    with pytest.raises(SendFailed) as caught:
+        await adapter.react(account, to(reaction=OutboundReaction(message_id="5550001:7", emoji="🍵")))
+    assert caught.value.failure is Failure.CONTENT_REJECTED
+    with pytest.raises(SendFailed):
+        await adapter.react(account, to(reaction=OutboundReaction(message_id="callback", emoji="👍")))

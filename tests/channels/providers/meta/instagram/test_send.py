@@ -11,7 +11,7 @@ from channels.adapter import Account
 from channels.failures import Failure, SendFailed
 from channels.providers.meta.instagram.adapter import InstagramAdapter
 from channels.providers.meta.instagram.card import InstagramSettings
-from channels.vocabulary import Address, Attachment, AttachmentKind, Button, OutboundMessage
+from channels.vocabulary import Address, Attachment, AttachmentKind, Button, OutboundMessage, OutboundReaction
 from tests.channels.peer import Peer, Reply, answer, cut, loopback_client, slow
 from tests.conftest import LocalServer
 
@@ -160,3 +160,11 @@ async def test_check_and_register(adapter: InstagramAdapter, connected: Account,
     assert said is not None and "https://crm.example.com/webhooks/instagram/chn_ig" in said
     assert peer.asked[0].path == "/v25.0/me/subscribed_apps"
     assert "comments" in peer.asked[0].json["subscribed_fields"]
+
+
+async def test_reactions(adapter: InstagramAdapter, connected: Account, peer: Peer) -> None:
+    for emoji, told in (("❤️", "love"), ("🎉", "🎉")):
+        peer.will(answer({"recipient_id": "1"}))
+        peer.asked.clear()
+        await adapter.react(connected, out(reaction=OutboundReaction(message_id="m_in", emoji=emoji)))
+        assert peer.asked[0].json["payload"] == {"message_id": "m_in", "reaction": told}

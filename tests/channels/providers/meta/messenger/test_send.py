@@ -9,7 +9,16 @@ import pytest
 from channels.adapter import Account
 from channels.failures import Failure, SendFailed
 from channels.providers.meta.messenger.adapter import MessengerAdapter
-from channels.vocabulary import Address, Attachment, AttachmentKind, Button, Location, OutboundMessage, TemplateCall
+from channels.vocabulary import (
+    Address,
+    Attachment,
+    AttachmentKind,
+    Button,
+    Location,
+    OutboundMessage,
+    OutboundReaction,
+    TemplateCall,
+)
 from tests.channels.peer import Peer, Reply, answer, cut, slow
 from tests.channels.providers.meta.messenger.conftest import ANNA_ID, PAGE, account
 
@@ -361,3 +370,15 @@ async def test_register_webhook(adapter: MessengerAdapter, connected: Account, p
     peer.will(refused(2200))
     with pytest.raises(SendFailed):
         await adapter.register_webhook(known, url)
+
+
+async def test_reactions(adapter: MessengerAdapter, connected: Account, peer: Peer) -> None:
+    for emoji, told in (("❤️", {"reaction": "❤️"}), (None, {})):
+        peer.will(answer({"recipient_id": ANNA_ID}))
+        peer.asked.clear()
+        reaction = OutboundReaction(message_id="m_in", emoji=emoji)
+        assert (await adapter.react(connected, out(reaction=reaction))).message_ids == ()
+        [asked] = peer.asked
+        action = "react" if emoji else "unreact"
+        payload = {"message_id": "m_in", **told}
+        assert asked.json == {"recipient": {"id": ANNA_ID}, "sender_action": action, "payload": payload}

@@ -16,6 +16,7 @@ from channels.vocabulary import (
     Button,
     Location,
     OutboundMessage,
+    OutboundReaction,
     TemplateCall,
 )
 from tests.channels.peer import Peer, Reply, answer, cut, slow
@@ -387,3 +388,22 @@ async def test_register_webhook_gives_the_number_an_address(
     with pytest.raises(SendFailed) as caught:
         await adapter.register_webhook(connected, url)
     assert "canary" not in str(caught.value)
+
+
+async def test_reactions(adapter: WhatsAppAdapter, connected: Account, peer: Peer) -> None:
+    for emoji, told in (("👍", "👍"), (None, "")):
+        peer.will(TAKEN)
+        peer.asked.clear()
+        reaction = OutboundReaction(message_id="wamid.IN", emoji=emoji)
+        assert (await adapter.react(connected, out(reaction=reaction))).message_ids == ("wamid.OUT",)
+        [asked] = peer.asked
+        assert asked.json == {
+            "messaging_product": "whatsapp", "recipient_type": "individual", "to": "491701234567",
+            "biz_opaque_callback_data": "send-key-1", "type": "reaction",
+            "reaction": {"message_id": "wamid.IN", "emoji": told},
+        }  # fmt: skip
+    able = adapter.capabilities.reacting
+    assert able is not None and able.takes("🦄") and able.within_s == 30 * 24 * 3600
+    peer.will(refused(131009))
+    with pytest.raises(SendFailed):
+        await adapter.react(connected, out(reaction=OutboundReaction(message_id="wamid.OLD", emoji="👍")))
