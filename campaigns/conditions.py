@@ -167,6 +167,11 @@ class Condition:
             waiting.extend(node.parts if isinstance(node, Group) else ())
 
     @property
+    def leaves(self) -> list[Leaf]:
+        """What it asks of the run, an event, an order or a conversation."""
+        return [node for node in self._walk() if isinstance(node, Leaf)]
+
+    @property
     def needs(self) -> frozenset[str]:
         """Which facts it looks at: `profile`, `history`, `happened`, `order`, `conversation`."""
         found: set[str] = set()
@@ -205,8 +210,7 @@ class Condition:
 
     def values(self, scope: Scope) -> dict[str, Any]:
         """The run's own values it was judged by, for the log."""
-        leaves = [node for node in self._walk() if isinstance(node, Leaf)]
-        found = {leaf.path: look_up(scope.values, leaf.path) for leaf in leaves}
+        found = {leaf.path: look_up(scope.values, leaf.path) for leaf in self.leaves}
         return {path: value for path, value in found.items() if isinstance(value, str | int | float | bool)}
 
 
