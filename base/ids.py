@@ -21,7 +21,7 @@ Prefix = Literal[
     "stl", "rel", "fld", "tgc", "ers", "dos", "prq", "fup", "whc", "snp", "ofr", "cpn", "tpr", "spr", "aud",
     "hrs", "viw", "slp", "act", "tea",
     "hrs", "viw", "slp", "act", "rat",
-    "cnr",
+    "cnr", "mac", "arl", "arr",
 ]  # fmt: skip
 PREFIXES: frozenset[str] = frozenset(get_args(Prefix))
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"

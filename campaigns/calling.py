@@ -1,4 +1,7 @@
-"""Calls that journeys make to addresses outside, each under the key of its visit, signed, repeated while that helps.
+"""Calls to addresses outside, each under a key of its own, signed, repeated while that helps.
+
+Journeys make them (the key is that of the visit; the run goes on with the answer) and automation does, whose calls are
+written when they are planned and answer to nobody.
 
 Calls are duties of their own and are made side by side: an address that answers slowly has its own few places, and
 nobody waits behind it, neither other calls nor the runs that walk. What is posted is written down before the first
@@ -88,6 +91,9 @@ class Caller:
         await self._settle(row, "failed", {"code": "crashed"})
 
     async def _called(self, row: Document) -> None:
+        if "enrolment_id" not in row:
+            await self._posted(row, row["timeout_s"], row["address"], row["body"].encode())
+            return
         run, step = await self._standing(row)
         if run is None or step is None:
             await self._store.settle(row, "cancelled", {"said": {"code": "run_over"}})
@@ -104,7 +110,7 @@ class Caller:
             body, address = written
             if not await self._store.hold(row, {"body": body, "address": address}):
                 return
-        await self._posted(row, step, address, body.encode())
+        await self._posted(row, step.timeout_s, address, body.encode())
 
     async def _standing(self, row: Document) -> tuple[Document | None, WebhookStep | None]:
         """The run, if it still waits for this call, and its step."""
@@ -115,11 +121,11 @@ class Caller:
         step = definition.by_id.get(row["node"]) if definition else None
         return run, step if isinstance(step, WebhookStep) else None
 
-    async def _posted(self, row: Document, step: WebhookStep, address: str, body: bytes) -> None:
+    async def _posted(self, row: Document, timeout_s: float, address: str, body: bytes) -> None:
         headers = {"Content-Type": "application/json", **await self._signed(row["key"], body)}
         try:
             reply = await self._http.request(
-                "POST", address, headers=headers, data=body, timeout_s=step.timeout_s, max_bytes=READ_MAX
+                "POST", address, headers=headers, data=body, timeout_s=timeout_s, max_bytes=READ_MAX
             )
         except HttpFailed as failed:
             passing = failed.reason in ("connect", "timeout", "cut")
@@ -152,7 +158,7 @@ class Caller:
     ) -> None:
         counted = tries if tries is not None else row["tries"] + 1
         fields = {"said": {**said, "tries": counted}, "answer": answer, "tries": counted}
-        if await self._store.settle(row, state, fields):
+        if await self._store.settle(row, state, fields) and "enrolment_id" in row:
             here = {"_id": row["enrolment_id"], "node": row["node"], "visit": row["visit"], "wait.kind": "call"}
             await self._runs.poke([(here, self._clock())])
             await self._doorbell.ring("advance")

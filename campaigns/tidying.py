@@ -38,10 +38,10 @@ class Tidying:
         gone, after = 0, ""
         while rows := await self._calls.settled_before(before, after, BATCH):
             after = rows[-1]["_id"]
-            runs = await self._runs.many([row["enrolment_id"] for row in rows])
+            runs = await self._runs.many([row["enrolment_id"] for row in rows if "enrolment_id" in row])
             here = {run["_id"]: (run["node"], run["visit"]) for run in runs.values() if not _over(run)}
             gone += await self._calls.remove(
-                [row["_id"] for row in rows if here.get(row["enrolment_id"]) != (row["node"], row["visit"])]
+                [row["_id"] for row in rows if here.get(row.get("enrolment_id")) != (row.get("node"), row.get("visit"))]
             )
         return gone
 

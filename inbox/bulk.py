@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from base.clock import Clock
 from base.duty import LeaseLost
@@ -35,6 +36,8 @@ IDS_MAX, COUNT_MAX = 1000, 100_000
 BATCH = 100
 ROUNDS = 12
 WORKING = ("running", "undoing")
+#: The kind of an act that is a macro's: it may change nothing of the conversation itself.
+MACRO = "macro"
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class Order:
     #: What it is part of, and the id it was given there.
     kind: str = "change"
     act_id: str | None = None
+    #: What is told of it beside the change: `{name, did, left}` of a macro.
+    told: Mapping[str, Any] = field(default_factory=dict)
 
 
 class _Stale(Exception):
@@ -98,6 +103,11 @@ class Bulk:
         """An act as it stands; None for one that is not there (any more)."""
         return await self._acts.get(act_id)
 
+    async def tell(self, act_id: str, told: Mapping[str, Any]) -> Document:
+        """Say something else of an act than what was told when it began. Raises `NotFound`."""
+        states = ("running", "done", "undoing", "undone")
+        return await self._acts.turn(act_id, states, {"$set": {"told": dict(told)}}) or await self.get(act_id)
+
     async def undo(self, act_id: str, by: Actor) -> Document:
         """Take it back, also while it is still under way; what others have changed since is left. The same again
         changes nothing. Raises `NotFound`."""
@@ -125,7 +135,7 @@ class Bulk:
 
     async def _row(self, order: Order) -> Document:
         now = self._clock()
-        change = checked(order.change, now)
+        change = order.change if order.kind == MACRO and not order.change.parts else checked(order.change, now)
         ids, found_by = sorted(set(order.ids)), order.found_by
         if len(ids) > IDS_MAX or (found_by is not None) == bool(ids or order.kind == SHUT_OUT):
             raise WrongInput(f"Name 1 to {IDS_MAX} conversations, or a filter that finds them.")
@@ -142,6 +152,7 @@ class Bulk:
             "after": None, "total": total, "done": 0, "changed": 0, "left": 0, "left_out": [],
             "found_by": None if found_by is None else {"filter": found_by.written(), "me": order.by.id},
             "upto": id_before("cnv", now + timedelta(milliseconds=1)), **self._begun(total <= AT_ONCE),
+            **({"told": dict(order.told)} if order.told else {}),
         }  # fmt: skip
 
     def _begun(self, at_once: bool) -> Document:

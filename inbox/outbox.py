@@ -333,7 +333,8 @@ class Outbox:
             reply_to=quoted.get("provider_message_id") if quoted else None,
             quote_token=(quoted.get("extra") or {}).get("quote_token") if quoted else None,
             mail=await self._mail(row, reply, quoted) if way.is_mail else None,
-            sender_name=line["author"]["name"] if way.is_mail else None,
+            sender_name=line["author"]["name"] if way.is_mail and line["author"]["type"] == "agent" else None,
+            automatic=line["author"]["type"] != "agent",
         )
 
     async def _quoted(self, row: Document, message_id: str | None) -> Document | None:

@@ -110,6 +110,21 @@ class Ratings:
             if each.name == "message.received" and not each.properties.get("automatic"):
                 await self._heard(each)
 
+    async def ask(self, conversation_id: str) -> str | None:
+        """Plan a question for a conversation that stands resolved, whoever has resolved it; why not, where none may be
+        asked. Once for each time it is resolved."""
+        rules, talk = await self.rules(), await self._conversations.row(conversation_id)
+        if talk is None:
+            return "gone"
+        if not rules.on or (rules.channel_ids and talk["channel_id"] not in rules.channel_ids):
+            return "ratings_off"
+        if talk["status"] != "resolved":
+            return "not_resolved"
+        about = {name: talk.get(name) for name in ("profile_id", "identity_id", "channel_id")}
+        duty = _duty(conversation_id, talk["resolved_at"], rules, {**about, "agent_id": talk.get("assignee_id")})
+        await self._store.plan([duty])
+        return None
+
     async def _heard(self, event: Event) -> None:
         payload, text = str(event.properties.get("payload") or ""), str(event.properties.get("text") or "")
         if payload.startswith(f"{KIND}:"):
@@ -268,11 +283,18 @@ def _asks_on(rules: RatingRules, event: Event) -> bool:
 
 
 def _planned(event: Event, rules: RatingRules) -> Document:
+    about = {
+        "profile_id": event.profile_id, "identity_id": event.identity_id, "channel_id": event.channel_id,
+        "agent_id": event.properties.get("by"),
+    }  # fmt: skip
+    return _duty(event.conversation_id, event.occurred_at, rules, about)
+
+
+def _duty(conversation_id: str | None, closed_at: datetime, rules: RatingRules, about: Document) -> Document:
     return {
-        "_id": new_id("rat"), "key": unique_key(KIND, event.conversation_id, event.occurred_at.isoformat()),
-        "state": "due", "due_at": event.occurred_at + timedelta(minutes=rules.delay_min), "attempts": 0, "fence": 0,
-        "conversation_id": event.conversation_id, "closed_at": event.occurred_at, "profile_id": event.profile_id,
-        "identity_id": event.identity_id, "channel_id": event.channel_id, "agent_id": event.properties.get("by"),
+        "_id": new_id("rat"), "key": unique_key(KIND, conversation_id, closed_at.isoformat()),
+        "state": "due", "due_at": closed_at + timedelta(minutes=rules.delay_min), "attempts": 0, "fence": 0,
+        "conversation_id": conversation_id, "closed_at": closed_at, **about,
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Calls that journeys make to addresses outside: one row per visit of a step, a duty until it is settled."""
+"""Calls to addresses outside: one row per visit of a step or action of a rule, a duty until it is settled."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ INDEXES: Indexes = {
 
 class CallStore:
     """Reads and writes calls. Rows: `{_id, key, state: planned|done|failed|cancelled, due_at, tries, enrolment_id,
-    journey_id, version, node, visit, profile_id, host, url, body?, address?, said?, answer?, …}`."""
+    journey_id, version, node, visit, profile_id, host, url, body?, address?, said?, answer?, …}`. Those of automation
+    have no `enrolment_id`, and from the beginning `body`, `address` and `timeout_s`."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._rows = database.collection("webhook_calls")

@@ -123,8 +123,14 @@ def refuse_query(request: web.Request) -> None:
 
 def faults(error: ValidationError) -> list[FieldError]:
     """pydantic's findings as paths like `steps[2].for` and sentences. Never the value itself: it may be a secret."""
-    found = error.errors(include_url=False, include_input=False)[:FAULTS_SHOWN]
-    return [FieldError(dotted(each["loc"]), _sentence(each)) for each in found]
+    found: list[FieldError] = []
+    for each in error.errors(include_url=False, include_input=False)[:FAULTS_SHOWN]:
+        path, inside = dotted(each["loc"]), getattr((each.get("ctx") or {}).get("error"), "faults", None)
+        found += [
+            FieldError(f"{path}.{fault.path}".strip("."), fault.message)
+            for fault in inside or [FieldError("", _sentence(each))]
+        ]
+    return found[:FAULTS_SHOWN]
 
 
 def dotted(loc: Sequence[Any]) -> str:

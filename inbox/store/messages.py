@@ -216,6 +216,15 @@ class MessageStore:
         order = [("provider_at", step), ("seq", step), ("_id", step)]
         return await self._rows.find_one(wanted, sort=order, session=session)
 
+    async def touched_at(self, threads: Sequence[str], since: datetime) -> datetime | None:
+        """When one of us did something in these threads from then on (a word, a note, a change); None: never."""
+        wanted = {
+            "conversation_id": {"$in": list(threads)}, "provider_at": {"$gte": since},
+            "author.type": {"$in": ["agent", "colleague"]}, "status": {"$ne": "cancelled"},
+        }  # fmt: skip
+        row = await self._rows.find_one(wanted, {"provider_at": 1}, hint="thread")
+        return row["provider_at"] if row else None
+
     async def first(self, conversation_id: str, direction: str, session: Session | None = None) -> Document | None:
         """The earliest line of this direction."""
         wanted = {"conversation_id": conversation_id, "direction": direction}
