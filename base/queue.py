@@ -20,7 +20,9 @@ from redis.exceptions import BusyLoadingError, ConnectionError, RedisError, Time
 log = logging.getLogger(__name__)
 
 #: The kinds of work. Each is drained by the job of the same name in `worker.jobs`.
-Bell = Literal["ingest", "react", "advance", "deliver", "fetch", "poll", "appraise", "call", "hook", "route"]
+Bell = Literal[
+    "ingest", "react", "advance", "deliver", "fetch", "poll", "appraise", "call", "hook", "route", "automate"
+]
 
 #: How long a bell counts as rung when nobody answers it.
 RUNG_MS = 2000

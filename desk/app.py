@@ -25,6 +25,7 @@ from desk.pages import (
     approved,
     audit,
     begin,
+    automation,
     blocked,
     board,
     brand,
@@ -52,6 +53,7 @@ from desk.pages import (
     lifecycle,
     link_settings,
     links,
+    macros,
     merging,
     merging_talks,
     offers,
@@ -105,7 +107,7 @@ PAGES = (
     revisions, template_editor, snippets, offers, channels, deliverability, deliveries, approved, tracking,
     consent_groups, blocked, score, tiers, term_lists, fields, policies, retention, unsubscribe, preferences,
     sent_mail, brand, links, link_settings, tester_settings, call_settings, people, account, audit, webhooks_out,
-    answering, hours, sla, teams, presence, rate, ratings, canned,
+    answering, hours, sla, teams, presence, rate, ratings, canned, macros, automation,
 )  # fmt: skip
 
 

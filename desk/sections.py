@@ -46,6 +46,8 @@ SETTINGS: tuple[tuple[str, tuple[Section, ...]], ...] = (
     (N_("Inbox"), (
         Section("/settings/answering", N_("Answering")),
         Section("/settings/canned", N_("Canned replies")),
+        Section("/settings/macros", N_("Macros")),
+        Section("/settings/automation", N_("Automation")),
         Section("/settings/teams", N_("Teams")),
         Section("/settings/presence", N_("Presence")),
         Section("/settings/hours", N_("Business hours")),

@@ -153,6 +153,10 @@ class Campaigns:
     slots: SlotStore
     sent_mails: SentMails
     migrations: Migrations
+    assigning: Assigning
+    entrance: Entrance
+    live: LiveJourneys
+    facts: FactReader
 
 
 def open_campaigns(
@@ -222,6 +226,10 @@ def open_campaigns(
             people.segments, migrations=migrations, refuses_host=plumbing.http.guard.refuses, teams=inbox.teams,
         ),
         migrations=migrations,
+        assigning=assigning,
+        entrance=entrance,
+        live=live,
+        facts=facts,
         templates=templates,
         snippets=Snippets(snippet_rows, template_rows, offer_rows, renderer, words),
         offers=offers,

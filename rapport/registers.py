@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from functools import partial
 
+from campaigns.automation.store import RunStore
 from campaigns.reminders import Reminders
 from campaigns.store import RunBelongings
 from campaigns.store.journeys import JourneyStore
@@ -73,7 +74,7 @@ def open_lists(plumbing: Plumbing, people: People, merger: Merger, privacy: Priv
 
 def open_merger(
     plumbing: Plumbing, people: People, orders: OrderBook, order_store: OrderStore, inbox: Inbox, campaigns: Campaigns,
-    hooks: Hooks,
+    hooks: Hooks, rule_runs: RunStore,
 ) -> Merger:  # fmt: skip
     """Every room that keeps something of a person says here how it follows when two turn out to be one."""
     movers = (
@@ -102,6 +103,7 @@ def open_merger(
         people.events.belongings,
         people.import_rows.belongings,
         hooks.posts.belongings,
+        rule_runs.belongings,
     )
 
     async def reach(profile_id: str) -> None:

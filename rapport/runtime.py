@@ -14,6 +14,11 @@ from base.mongo import Database
 from base.queue import Bell, Doorbell
 from base.secret_box import SecretBox
 from base.settings import Settings
+from campaigns.automation.carrying import Carrying
+from campaigns.automation.macros import Macros
+from campaigns.automation.rules import AutomationRules
+from campaigns.automation.running import RuleRunner
+from campaigns.automation.store import RunStore
 from campaigns.backfill import Backfills
 from campaigns.broadcasts.book import Broadcasts
 from campaigns.broadcasts.minding import Minder
@@ -129,6 +134,7 @@ from profiles.uses import Uses
 from profiles.valuing import Valuing
 from profiles.visitors import Visitors
 from rapport import arriving
+from rapport.automating import Automation, open_automation, open_ears
 from rapport.campaigning import Campaigns, open_campaigns
 from rapport.hooking import Hooks, open_endpoints, open_hooks, open_poster
 from rapport.people import People, open_people
@@ -156,7 +162,7 @@ class Runtime:
     def __init__(
         self, plumbing: Plumbing, people: People, orders: OrderBook, order_store: OrderStore, inbox: Inbox,
         campaigns: Campaigns, merger: Merger, journal: Journal, ingest: Ingest, polling: Polling, privacy: Privacy,
-        hooks: Hooks, routes: Routes, ratings: Ratings,
+        hooks: Hooks, routes: Routes, ratings: Ratings, automation: Automation,
     ) -> None:  # fmt: skip
         self._plumbing = plumbing
         self.settings: Settings = plumbing.settings
@@ -256,6 +262,11 @@ class Runtime:
         self.migrations: Migrations = campaigns.migrations
         self.renderer: Renderer = campaigns.renderer
         self.canned_words = CannedWords(campaigns.renderer, plumbing.http, campaigns.call_secrets, plumbing.clock)
+        self.macros: Macros = automation.macros
+        self.automation_rules: AutomationRules = automation.rules
+        self.rule_runs: RunStore = automation.runs
+        self.rule_runner: RuleRunner = automation.runner
+        self.carrying: Carrying = automation.carrying
         self.dns: Dns = DnsReader()
         self.sent_mails: SentMails = campaigns.sent_mails
         self.policies: PolicyBook = campaigns.policies
@@ -310,6 +321,7 @@ class Runtime:
             "call": self.caller.drain,
             "hook": told(self.poster.drain, self.feed, "webhook_endpoint.updated"),
             "route": self.routing.drain,
+            "automate": told(self.rule_runner.drain, self.feed, "rule_run.updated"),
         }
         return Drains(work, self.doorbell, batch=self.settings.worker_batch)
 
@@ -383,6 +395,7 @@ class Runtime:
             "appraise": await self.profiles.appraisals.oldest(),
             "enter": await self.date_planner.next_due(),
             "hook": await self.endpoints.oldest_due(),
+            "automate": await self.rule_runs.oldest_due(),
         }
         for kind, due in looked.items():
             age = (self.clock() - due) if due is not None else timedelta()
@@ -424,7 +437,8 @@ async def open_runtime(settings: Settings) -> Runtime:
         plumbing.db, inbox.ratings, inbox.conversations, inbox.messages, people.profiles, inbox.outbox, inbox.actions,
         people.events, people.consent_links, plumbing.feed, plumbing.doorbell, plumbing.clock,
     )  # fmt: skip
-    heard_by = [hooks.fan_out.hear, routes.routing.hear, ratings.hear]
+    ears = open_ears(plumbing)
+    heard_by = [hooks.fan_out.hear, routes.routing.hear, ratings.hear, ears.listening.hear]
     campaigns = open_campaigns(plumbing, people, order_store, inbox, routes, listeners=heard_by)
     journal = Journal(plumbing.db, plumbing.clock, kept=partial(plumbing.doorbell.soon, "ingest"))
     hands = owners(
@@ -441,8 +455,9 @@ async def open_runtime(settings: Settings) -> Runtime:
         journal, plumbing.registry, plumbing.channels, hands, plumbing.feed, plumbing.clock, want_poll=polls.want,
         want_templates=plumbing.approved.want_now, note_request=privacy.requests.note,
     )  # fmt: skip
-    merger = open_merger(plumbing, people, orders, order_store, inbox, campaigns, hooks)
+    automation = open_automation(plumbing, people, inbox, campaigns, ratings, ears)
+    merger = open_merger(plumbing, people, orders, order_store, inbox, campaigns, hooks, automation.runs)
     return Runtime(
         plumbing, people, orders, order_store, inbox, campaigns, merger, journal, ingest, polling, privacy, hooks,
-        routes, ratings,
+        routes, ratings, automation,
     )  # fmt: skip

@@ -57,7 +57,12 @@ async def route(ctx: dict[str, Any]) -> None:
     await _answer(ctx, "route")
 
 
-JOBS = (ingest, react, advance, deliver, fetch, poll, appraise, call, hook, route)
+async def automate(ctx: dict[str, Any]) -> None:
+    """Rules are asked about what has happened."""
+    await _answer(ctx, "automate")
+
+
+JOBS = (ingest, react, advance, deliver, fetch, poll, appraise, call, hook, route, automate)
 
 
 async def _answer(ctx: dict[str, Any], bell: Any) -> None:

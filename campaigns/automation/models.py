@@ -7,23 +7,25 @@ Shapes as in the public contract. What an action needs to be there (a colleague,
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     PlainSerializer,
     PlainValidator,
     StringConstraints,
+    Tag,
     TypeAdapter,
     ValidationError,
     WithJsonSchema,
     model_validator,
 )
 
-from base.errors import FieldError, WrongInput
+from base.errors import MEMBER, FieldError, WrongInput
 from campaigns.conditions import Condition, Leaf, RuleFault, read_condition
 from campaigns.models import EventName, WaitDuration, WebAddress
 from channels.vocabulary import TemplateCall
@@ -36,13 +38,13 @@ TEXT_MAX = 4000
 SOONEST, LATEST = timedelta(seconds=1), timedelta(days=90)
 #: What rules may ask of a conversation, as `conversation.<name>`; times are seconds that have gone by.
 CONVERSATION_FIELDS: tuple[str, ...] = (
-    "id", "status", "channel_id", "provider", "team_id", "assignee_id", "labels", "priority", "subject", "waiting",
-    "waiting_s", "idle_s", "unread", "message_count", "answered", "text", "group",
+    "id", "status", "channel_id", "provider", "team_id", "assignee_id", "labels", "priority", "subject", "open",
+    "waiting", "waiting_s", "idle_s", "unread", "message_count", "answered", "text", "group",
 )  # fmt: skip
 
 Title = Annotated[str, StringConstraints(min_length=1, max_length=120, strip_whitespace=True)]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=LABEL_MAX, strip_whitespace=True)]
-Tag = Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True)]
+TagName = Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=TEXT_MAX, pattern=r"\S")]
 UserId = Annotated[str, StringConstraints(pattern=r"^usr_[0-9a-z]{26}$")]
 ChannelId = Annotated[str, StringConstraints(pattern=r"^chn_[0-9a-z]{26}$")]
@@ -148,8 +150,8 @@ class TagAction(_Moving):
     """Tags of the person, more and less."""
 
     type: Literal["tags"]
-    add: Annotated[tuple[Tag, ...], Field(max_length=20)] = ()
-    remove: Annotated[tuple[Tag, ...], Field(max_length=20)] = ()
+    add: Annotated[tuple[TagName, ...], Field(max_length=20)] = ()
+    remove: Annotated[tuple[TagName, ...], Field(max_length=20)] = ()
 
 
 class StageAction(_Part):
@@ -192,7 +194,28 @@ AnyAction = (
     | ReplyAction | NoteAction | TaskAction | TagAction | StageAction | NotifyAction | WebhookAction | JourneyAction
     | RatingAction
 )  # fmt: skip
-Action = Annotated[AnyAction, Field(discriminator="type")]
+
+
+def _known(models: tuple[type[BaseModel], ...]) -> Any:
+    """A union told apart by `type`, whose members' names are no part of the path of a fault."""
+    by_type = {get_args(each.model_fields["type"].annotation)[0]: each for each in models}
+
+    def which(value: Any) -> str | None:
+        kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+        return MEMBER + kind if isinstance(kind, str) and kind in by_type else None
+
+    members = [Annotated[each, Tag(MEMBER + kind)] for kind, each in by_type.items()]
+    said = f"has a type that is one of {', '.join(by_type)}"
+    return Annotated[
+        Union[tuple(members)],  # noqa: UP007 - made of a list
+        Discriminator(which, custom_error_type="no_such_type", custom_error_message=said),
+    ]
+
+
+if TYPE_CHECKING:
+    Action = AnyAction
+else:
+    Action = _known(get_args(AnyAction))
 Actions = Annotated[tuple[Action, ...], Field(min_length=1, max_length=ACTIONS_MAX)]
 #: Type → its model, in the order in which they are offered.
 ACTIONS: dict[str, type[BaseModel]] = {
@@ -213,16 +236,19 @@ def read_actions(raw: object) -> tuple[AnyAction, ...]:
 
 def written(actions: tuple[AnyAction, ...]) -> list[dict[str, Any]]:
     """The reverse: only what is given."""
-    return [each.model_dump(mode="json", exclude_none=each.type != "team") for each in actions]
+    return [each.model_dump(mode="json", exclude_defaults=True) for each in actions]
 
 
 def faults_of(error: ValidationError) -> list[FieldError]:
-    """What pydantic found, with paths such as `actions[1].text`; the names of types are no part of a path."""
+    """What pydantic found, with paths such as `actions[1].text`."""
     found: list[FieldError] = []
-    for each in error.errors():
+    all_of_them = error.errors()
+    for each in all_of_them:
+        if each["type"] == "too_short" and len(all_of_them) > 1:
+            continue  # those that are faulty are not counted
         path, context = "", each.get("ctx", {}).get("error")
         for step in each["loc"]:
-            path += f"[{step}]" if isinstance(step, int) else "" if step in ACTIONS or step in STARTS else f".{step}"
+            path += f"[{step}]" if isinstance(step, int) else "" if step.startswith(MEMBER) else f".{step}"
         if isinstance(context, RuleFault):
             found += [FieldError(f"{path}.{fault.path}".strip("."), fault.message) for fault in context.faults]
         else:
@@ -271,8 +297,11 @@ class TimedStart(_Part):
     hours_id: Annotated[str, StringConstraints(pattern=r"^hrs_[0-9a-z]{26}$")] | None = None
 
 
-Start = Annotated[EventStart | TimedStart, Field(discriminator="type")]
-STARTS = frozenset({"event", "timed"})
+AnyStart = EventStart | TimedStart
+if TYPE_CHECKING:
+    Start = AnyStart
+else:
+    Start = _known(get_args(AnyStart))
 
 
 def _when(value: object) -> Condition:

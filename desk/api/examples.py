@@ -231,6 +231,26 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     },
     "change_canned_reply": {"title": "Thank you"},
     "render_canned_reply": {"conversation_id": "cnv_01hy0000000000000000000000"},
+    "create_macro": {
+        "name": "Refund under way",
+        "actions": [
+            {"type": "reply", "text": "Hi {{ profile.first_name }}, your refund is on its way."},
+            {"type": "labels", "add": ["refund"]},
+            {"type": "task", "text": "Look whether the refund has arrived", "assignee": "owner", "due": "P3D"},
+            {"type": "status", "status": "resolved"},
+        ],
+    },
+    "change_macro": {"name": "Refund"},
+    "run_macro": {"conversation_id": "cnv_01hy0000000000000000000000"},
+    "create_automation_rule": {
+        "name": "Chase unpaid orders",
+        "on": {"type": "timed", "what": "no_reply", "after": "PT2H"},
+        "when": {"field": "order.awaits_payment", "op": "eq", "value": True},
+        "actions": [{"type": "reply", "text": "Can we help you with the payment of {{ order.number }}?"}],
+    },
+    "change_automation_rule": {"on": {"type": "event", "event": "message.received"}, "stop": True},
+    "order_automation_rules": {"ids": ["arl_01hy0000000000000000000000"]},
+    "try_automation_rule": {"conversation_id": "cnv_01hy0000000000000000000000"},
     "create_sla_policy": {
         "name": "Shop chats",
         "lengths": {"first_response_min": 60, "next_response_min": 240, "resolution_min": 2880},

@@ -8,6 +8,7 @@ from desk.api import (
     answering,
     audit,
     beginning,
+    automation_rules,
     blocked_values,
     broadcasts,
     business_hours,
@@ -29,6 +30,7 @@ from desk.api import (
     imports,
     journeys,
     lifecycle,
+    macros,
     me,
     merges,
     messages,
@@ -68,6 +70,10 @@ RESOURCES = (
     broadcasts, journeys, webhook_secret, webhook_endpoints, enrolments, policies, sends, business_hours, sla_policies,
     results, tasks,
     teams, presence, ratings, people, me, audit, answering, stream, health,
+    values, blocked_values, imports, exports, privacy, consent_groups, conversation_acts, conversations, views,
+    search, drafts, canned_replies, macros, automation_rules, messages, files, events, orders, templates, snippets,
+    offers, broadcasts, journeys, webhook_secret, webhook_endpoints, enrolments, policies, sends, business_hours,
+    sla_policies, results, tasks, teams, presence, ratings, people, me, audit, answering, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 

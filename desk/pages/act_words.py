@@ -14,8 +14,10 @@ from base.mongo import Document
 from desk.auth import Principal, principal_of
 from desk.i18n import N_, NN_, Formats
 from desk.keys import runtime_of
+from desk.pages.action_titles import TITLES, left_words
 from desk.pages.inbox_rows import PRIORITIES
 from desk.render import formats_of
+from inbox.bulk import MACRO
 from profiles.models import SHUT_OUT
 
 SHUT = N_("Shut out: what they write comes in without a sound, and nothing is sent to them")
@@ -63,6 +65,8 @@ def did_of(act: Document, names: Mapping[str, str], formats: Formats, *, talk_id
     _ = formats.text
     if act["kind"] == "merge":
         return _merge_did(act, formats, talk_id)
+    if act["kind"] == MACRO:
+        return _macro_did(act, names, formats)
     shut = act["kind"] == SHUT_OUT
     what = _(SHUT) if shut else " · ".join(change_words(act["change"], names, formats))
     undo_href = f"/inbox/acts/{act['_id']}/undo" if not shut else f"/inbox/{talk_id}/shut-out" if talk_id else ""
@@ -86,6 +90,22 @@ def _merge_did(act: Document, formats: Formats, talk_id: str) -> Did:
     ids = ",".join([act["head_id"], *(each["id"] for each in act["members"])])
     undo_href = f"/inbox/{talk_id}/unmerge" if talk_id else ""
     return Did(act["_id"], back if over else merged, "undone" if over else "done", ids=ids, undo_href=undo_href)
+
+
+def _macro_did(act: Document, names: Mapping[str, str], formats: Formats) -> Did:
+    _, told = formats.text, act["told"]
+    done = [_(TITLES[each["type"]]) for each in told["did"]] + change_words(act["change"], names, formats)
+    what = _(N_("Macro %(name)s: %(done)s"), name=told["name"], done=" · ".join(done) or _(N_("nothing")))
+    is_back = act["state"] in ("undoing", "undone")
+    said = [f"{_(TITLES[each['type']])} ({left_words(each, formats)})" for each in told["left"]]
+    left = _(N_("Left: %(what)s"), what=", ".join(said)) if said and not is_back else ""
+    if is_back:
+        what = _(N_("Taken back: %(what)s"), what=_(N_("Macro %(name)s"), name=told["name"]))
+        stays = ", ".join(_(TITLES[each]) for each in told.get("stays", ()))
+        left = " · ".join(filter(None, [_(N_("Stays: %(what)s"), what=stays) if stays else "", _left(act, formats)]))
+    elif act["left"]:
+        left = " · ".join(filter(None, [left, _left(act, formats)]))
+    return Did(act["_id"], what, act["state"], "", left, ",".join(act["ids"]), f"/inbox/acts/{act['_id']}/undo")
 
 
 def _left(act: Document, formats: Formats) -> str:

@@ -52,10 +52,10 @@ from desk.pages.migrating import batch_line, chosen_places, moves_view, read_cho
 from desk.pages.reads import faces_of, together
 from desk.pages.results_panel import panel_of
 from desk.pages.rule_form import ROOT as RULE_ROOT
-from desk.pages.rule_form import added, removed, settled
+from desk.pages.rule_form import settled
 from desk.pages.runs import step_title
 from desk.pages.segment_rows import Choices, Option, adopted
-from desk.pages.segments import NEW_ROW, NEW_WHERE, dated, with_group
+from desk.pages.segments import DEEDS, dated
 from desk.pages.triggers import trigger_words
 from desk.render import page, reader_of
 
@@ -298,16 +298,10 @@ def _deed(fields: Sequence[Field], names: Names, act: str) -> Names:
     if deed == "less" and way.startswith(ROOT + "/"):
         return form_kinds.without_row(names, way)
     own, _, rule = way.partition("~")
-    if deed in _RULE_DEEDS and rule.startswith(RULE_ROOT):
-        node = _RULE_DEEDS[deed](form_kinds.rule_node(names, own), rule)
+    if deed in DEEDS and rule.startswith(RULE_ROOT):
+        node = DEEDS[deed](form_kinds.rule_node(names, own), rule)
         return form_kinds.without_rule(names, own) | form_kinds.rule_names(node, own)
     return names
-
-
-_RULE_DEEDS: Mapping[str, Any] = {
-    "add": lambda node, way: added(node, way, NEW_ROW), "where": lambda node, way: added(node, way, NEW_WHERE),
-    "group": with_group, "remove": removed,
-}  # fmt: skip
 
 
 # -- the page ------------------------------------------------------------------------------------------------------

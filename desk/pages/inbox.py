@@ -13,8 +13,9 @@ from aiohttp import web
 
 from base.clock import to_millisecond
 from base.errors import Conflict, NotFound, WrongInput
-from base.ids import is_id
+from base.ids import is_id, new_id
 from base.mongo import Document
+from desk.api.macros import seen_macros
 from desk.api.mentions import mentioning
 from desk.api.scope import answered_talk, reading, scoped_profile, shown_identities, shown_talk
 from desk.api.views import seen_view, sees_view
@@ -339,6 +340,7 @@ async def _head_part(request: web.Request, found: Conversation, fault: Fault | N
         faces=faces_of(runtime), people=people(runtime), identity=runtime.profiles.identity(found.identity_id),
         person=runtime.profiles.get(found.profile_id), teams=runtime.teams.all(), stands=all_stand(runtime, formats),
         talks=runtime.conversations.of_profile(found.profile_id, limit=THREADS_MAX),
+        macros=seen_macros(reading(request), found),
     )  # fmt: skip
     faces, colleagues, identity, person, teams = (
         known[name] for name in ("faces", "people", "identity", "person", "teams")
@@ -368,7 +370,7 @@ async def _head_part(request: web.Request, found: Conversation, fault: Fault | N
         "open": view, "composer": composer, "colleagues": colleagues, "may_answer": principal.may("agent"),
         "snoozes": snoozes(formats), "did": await did_in(request), "priorities": PRIORITIES,
         "back": f"/inbox/{found.id}", "has_others": bool(others), "whole": _whole(request),
-        "stands": known["stands"], "teams": teams,
+        "stands": known["stands"], "teams": teams, "macros": known["macros"], "macro_run": new_id("act"),
     }  # fmt: skip
 
 

@@ -341,6 +341,8 @@ def author_of(message: Message, scene: Scene) -> str:
     formats = scene.formats
     if message.direction == "in":
         return message.author.name or scene.customer
+    if message.author.type == "campaign" and _is_rules(message):
+        return message.author.name or formats.text(N_("Rule"))
     if message.author.type == "campaign":
         return scene.campaigns.get(message.author.id or "") or formats.text(N_("Journey"))
     if message.author.type == "colleague":
@@ -350,10 +352,15 @@ def author_of(message: Message, scene: Scene) -> str:
 
 def _badge(message: Message, formats: Formats) -> str:
     if message.author.type == "campaign":
-        return formats.text(N_("Journey"))
+        return formats.text(N_("Rule") if _is_rules(message) else N_("Journey"))
     if message.author.type == "colleague":
         return formats.text(N_("from the app itself"))
     return ""
+
+
+def _is_rules(message: Message) -> bool:
+    """Whether a rule of automation wrote it."""
+    return (message.author.id or "").startswith("arl_")
 
 
 def _text(message: Message) -> str:

@@ -36,6 +36,13 @@ FIELDS = {
     "address.country": N_("country"), "updated_at": N_("last change"),
     "first_touch.at": N_("first contact"), "last_touch.at": N_("last contact"), "occurred_at": N_("when it happened"),
     "conversation.waiting": N_("the customer waits for our answer"), "conversation.open": N_("a conversation is open"),
+    "conversation.status": N_("state of the conversation"), "conversation.labels": N_("labels of the conversation"),
+    "conversation.channel_id": N_("channel of the conversation"), "conversation.priority": N_("priority"),
+    "conversation.assignee_id": N_("who has the conversation"), "conversation.team_id": N_("team of the conversation"),
+    "conversation.waiting_s": N_("seconds the customer has waited"), "conversation.text": N_("the last words"),
+    "conversation.idle_s": N_("seconds since anything was said"), "conversation.subject": N_("the subject"),
+    "conversation.answered": N_("somebody has answered before"), "conversation.unread": N_("unread messages"),
+    "order.paid": N_("the order is paid for"), "order.awaits_payment": N_("the order waits for its payment"),
 }  # fmt: skip
 EVENTS = {
     "message.received": N_("a message arrives"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from campaigns.automation.running import RULE_PAUSED
 from campaigns.broadcasts.minding import STOPPED as BROADCAST_STOPPED
 from campaigns.lifecycle import HANDED_OVER
 from campaigns.policies.stopping import STOPPED as STEP_STOPPED
@@ -30,6 +31,10 @@ CODES: Mapping[str, str] = {
     SWITCHED_OFF["gone"]: N_(
         "Webhooks to %(url)s are switched off: it says that it is gone. Remove it, or switch it on again if "
         "that is wrong."
+    ),
+    RULE_PAUSED: N_(
+        "The rule “%(name)s” ran in circles with other rules and is switched off. Look at its runs, then switch it on "
+        "again."
     ),
 }
 
@@ -60,6 +65,8 @@ def task_place(task: Mapping[str, Any]) -> str:
         return "/settings/sending"
     if source.get("code") in SWITCHED_OFF.values():
         return f"/settings/webhooks/{source['id']}"
+    if source.get("code") == RULE_PAUSED:
+        return f"/settings/automation/{source['id']}"
     if source.get("kind") == ERASURE:
         return f"/settings/privacy/{source['id']}"
     if source.get("step") == "assign" and task.get("conversation_id"):

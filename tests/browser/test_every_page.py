@@ -163,7 +163,7 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         "person-privacy": f"/profiles/{person}/privacy", "privacy": "/settings/privacy",
         **await privacy(world, whatsapp), **await webhooks(world),
         **await hours(world), **await promises(world), **await teams(world),
-        **await canned(world, talk["id"]),
+        **await canned(world, talk["id"]), **await macros(world),
         "retention": "/settings/retention", "tracking": "/settings/tracking", "links": "/settings/links",
         "answering": "/settings/answering",
         "new-site": "/settings/tracking/new", "board-lost": "/profiles/board?open=lost",
@@ -316,6 +316,21 @@ async def canned(world: World, talk_id: str) -> dict[str, str]:
     here = "/settings/canned"
     return {"canned": here, "some-canned": f"{here}/{made['id']}", "new-canned": f"{here}/new",
             "choose-canned": f"/inbox/{talk_id}/canned"}  # fmt: skip
+
+
+async def macros(world: World) -> dict[str, str]:
+    """A macro with an action of several kinds."""
+    made = await world.api.post("/macros", {
+        "name": "Refund under way 退款处理中",
+        "actions": [
+            {"type": "reply", "text": "Hi {{ profile.first_name }}, your refund is on its way. " * 3},
+            {"type": "labels", "add": ["refund", "退款"]}, {"type": "task", "text": "Has it arrived?", "due": "P3D"},
+            {"type": "snooze", "span": "P3D"},
+            {"type": "webhook", "url": "https://warehouse.example/hooks/refunds/with/a/long/path"},
+        ],
+    })  # fmt: skip
+    here = "/settings/macros"
+    return {"macros": here, "macro": f"{here}/{made['id']}", "new-macro": f"{here}/new"}
 
 
 async def hours(world: World) -> dict[str, str]:

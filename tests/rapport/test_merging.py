@@ -9,6 +9,7 @@ import pytest
 
 from base.clock import now
 from base.errors import Conflict
+from campaigns.automation.store import RunStore
 from campaigns.store import CallStore, OfferStore, PlannedStore
 from campaigns.store.planned import event_row
 from campaigns.tasks import TaskInput
@@ -52,6 +53,7 @@ async def furnished(town: Town) -> tuple[str, str]:
         call = {"key": f"call-{who}", "profile_id": who, "host": "x.example", "state": "done"}
         await CallStore(town.runtime.db, now).plan([call])
         await PostStore(town.runtime.db, now).plan([{"key": f"post-{who}", "profile_id": who, "host": "x.example"}])
+        await RunStore(town.runtime.db, now).plan([{"key": f"run-{who}", "profile_id": who, "lane": who}])
         await OfferStore(town.runtime.db, now).make("ofr_spring", f"TEA-{name}", who, None)
         later = now() + timedelta(days=1)
         waits = event_row("jrn_elsewhere", who, f"evt_{name}", now(), due_at=later, until=later)

@@ -1,11 +1,12 @@
-// Forms that show what comes of them while they are written: the segment builder, the steps of a broadcast. Rows come and
+// Forms that show what comes of them while they are written: the segment builder, the steps of a broadcast, macros and
+// rules. Rows come and
 // go without a new page. All of it is the form's own answer: the server draws, this only puts the parts in place.
 import { part, toast } from "./ask.js";
 
 const form = document.querySelector("[data-builder]");
 const TYPING_MS = 350;
 /** What a button asks for that only changes the form; any other sends it. */
-const HERE = /^(preview$|add:|where:|group:|remove:|up:|language|unlanguage:|arm$|unarm:)/;
+const HERE = /^(preview$|new$|less:|add:|where:|group:|remove:|up:|language|unlanguage:|arm$|unarm:)/;
 let timer = 0;
 let running = null;
 

@@ -17,6 +17,8 @@ from redis.asyncio import Redis
 from base.clock import now
 from base.secret_box import SecretBox
 from base.settings import Settings
+from campaigns.automation.models import MacroInput, RuleInput
+from campaigns.automation.rules import Maker
 from campaigns.contents import TemplateInput
 from campaigns.library.offers import OfferInput
 from campaigns.library.snippets import SnippetInput
@@ -181,6 +183,10 @@ async def _furnished(url: str, app: web.Application, runtime: Runtime) -> World:
               "tea": team}  # fmt: skip
     shared = ViewInput(name="Urgent", filter=ViewFilter(priority=("urgent",)), shared=True)
     common["cnr"] = (await runtime.canned.create(CannedInput(shortcut="hi", text="Hi"), "usr_x")).id
+    macro = MacroInput.model_validate({"name": "Spam", "actions": [{"type": "status", "status": "spam"}]})
+    common["mac"] = (await runtime.macros.create(macro, "usr_x")).id
+    rule = {"name": "Never", "on": {"type": "event", "event": "never.told"}, "actions": macro.actions}
+    common["arl"] = (await runtime.automation_rules.create(RuleInput.model_validate(rule), Maker("usr_x"))).id
     common["viw"] = (await runtime.views.create(shared, "usr_x")).id
     common |= await _library(runtime)
     ours, foreign = await _side(runtime, "anna", common), await _side(runtime, "boris", common)

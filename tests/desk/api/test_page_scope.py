@@ -20,7 +20,7 @@ KINDS = {
     "identity": "idn", "broadcast": "brd", "run": "enr", "journey": "jrn", "order": "ord", "template": "tpl",
     "snippet": "snp", "offer": "ofr", "channel": "chn", "group": "cgr", "segment": "seg", "field": "fld",
     "hours": "hrs", "endpoint": "whk", "post": "whd", "owner": "tpl", "policy": "slp", "view": "viw", "team": "tea",
-    "reply": "cnr",
+    "reply": "cnr", "macro": "mac", "rule": "arl",
 }  # fmt: skip
 #: Parameters that are a word.
 WORDS = {"provider": "generic", "name": "welcome", "rev": "1", "lot": "1", "secret": "x", "token": "x"}

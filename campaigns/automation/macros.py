@@ -1,0 +1,283 @@
+"""Macros: several actions on a conversation at one click, with a way back.
+
+A run is an act (`inbox.bulk`): what changes the conversation is one transaction and can be taken back as a whole; an
+answer can be taken back as long as any answer can, a task that was made is called off. What cannot be done is left and
+said, the rest is done. Everything stands under keys of the run, so that a click sent twice runs it once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from base.clock import Clock
+from base.errors import Conflict, NotFound, WrongInput
+from base.ids import is_id, new_id, unique_key
+from base.mongo import Document, DuplicateKeyError
+from campaigns.automation.carrying import Carrying, Doer, Outcome
+from campaigns.automation.checking import Checking
+from campaigns.automation.models import ON_CONVERSATION, AnyAction, MacroInput, faults_of, read_actions, written
+from campaigns.automation.store.macros import MacroStore
+from campaigns.automation.store.rules import fold
+from campaigns.canned import Answering
+from inbox.afterthoughts import Afterthoughts
+from inbox.answering import Answering as AnsweringBook
+from inbox.bulk import MACRO, Assignee, Bulk, Order
+from inbox.models import Actor
+from inbox.store import ConversationStore
+
+#: How often a change is tried again because somebody else saved at the same moment.
+ROUNDS = 5
+#: As many as a list can show, of one person and of all.
+OWN_MAX, SHARED_MAX = 100, 200
+MISSING = "There is no such macro."
+
+
+@dataclass(frozen=True)
+class Macro:
+    """A macro as it stands; without an owner it is everybody's."""
+
+    id: str
+    name: str
+    owner_id: str | None
+    channel_ids: tuple[str, ...]
+    actions: tuple[AnyAction, ...]
+    uses: int
+    used_at: datetime | None
+    stands: bool
+    rev: int
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def scope(self) -> str:
+        """Who sees it."""
+        return "everybody" if self.owner_id is None else "me"
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Who runs one. `channels` None: may answer on all."""
+
+    by: Actor
+    called: Answering
+    channels: Sequence[str] | None = None
+
+
+class Macros:
+    """The use cases. What is somebody else's own is not there."""
+
+    def __init__(
+        self, store: MacroStore, checking: Checking, carrying: Carrying, conversations: ConversationStore, bulk: Bulk,
+        afterthoughts: Afterthoughts, answering: AnsweringBook, clock: Clock,
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._checking = checking
+        self._carrying = carrying
+        self._conversations = conversations
+        self._bulk = bulk
+        self._afterthoughts = afterthoughts
+        self._answering = answering
+        self._clock = clock
+
+    # -- definitions -------------------------------------------------------------------------------------------
+
+    async def seen_by(self, user_id: str) -> list[Macro]:
+        """Everybody's and one's own, by name."""
+        return [_macro(row) for row in await self._store.seen_by(user_id)]
+
+    async def get(self, macro_id: str, user_id: str) -> Macro:
+        """One that this person sees. Raises `NotFound`."""
+        found = await self.known(macro_id, user_id)
+        if not found.stands:
+            raise NotFound(MISSING)
+        return found
+
+    async def known(self, macro_id: str, user_id: str) -> Macro:
+        """The same, also when it was taken away. Raises `NotFound`."""
+        row = await self._store.get(macro_id) if is_id(macro_id, "mac") else None
+        if row is None or row["owner_id"] not in (None, user_id):
+            raise NotFound(MISSING)
+        return _macro(row)
+
+    async def create(self, wanted: MacroInput, user_id: str) -> Macro:
+        """A new one. Raises `Conflict` when the name is taken or there are too many, `WrongInput` with paths for what
+        is not there."""
+        owner_id = None if wanted.scope == "everybody" else user_id
+        await self._require_room(owner_id)
+        await self._checked(wanted, user_id)
+        fields = {**_fields(wanted, owner_id), "created_by": user_id}
+        return await _named(lambda: self._store.add(new_id("mac"), fields))
+
+    async def change(self, macro_id: str, user_id: str, given: Mapping[str, Any]) -> Macro:
+        """Replace the parts given. Raises `NotFound`, `Conflict`, `WrongInput`."""
+        for _ in range(ROUNDS):
+            known = await self.get(macro_id, user_id)
+            wanted = read_macro({**as_written(known), **given})
+            owner_id = None if wanted.scope == "everybody" else user_id
+            if owner_id != known.owner_id:
+                await self._require_room(owner_id)
+            await self._checked(wanted, user_id)
+            fields = _fields(wanted, owner_id)
+            try:
+                row = await self._store.change(macro_id, known.rev, fields)
+            except DuplicateKeyError:
+                raise _taken() from None
+            if row is not None:
+                return _macro(row)
+        raise Conflict("This macro is being changed too often just now.", code="contended")
+
+    async def remove(self, macro_id: str, user_id: str) -> None:
+        """Take one away; for 30 days it can be put back. Raises `NotFound`."""
+        await self.get(macro_id, user_id)
+        await self._store.remove(macro_id)
+
+    async def restore(self, macro_id: str, user_id: str) -> Macro:
+        """Put one back; nothing is done to one that stands. Raises `NotFound`, `Conflict`."""
+        await self.known(macro_id, user_id)
+        try:
+            await self._store.restore(macro_id)
+        except DuplicateKeyError:
+            raise _taken() from None
+        return await self.get(macro_id, user_id)
+
+    async def _checked(self, wanted: MacroInput, user_id: str) -> None:
+        await self._checking.channels(wanted.channel_ids)
+        await self._checking.actions(wanted.actions, user_id)
+
+    async def _require_room(self, owner_id: str | None) -> None:
+        if await self._store.count(owner_id) >= (SHARED_MAX if owner_id is None else OWN_MAX):
+            raise Conflict("There are too many macros already; take one away first.", code="too_many")
+
+    # -- running one -------------------------------------------------------------------------------------------
+
+    async def run(self, macro_id: str, conversation_id: str, runner: Runner, run_id: str | None = None) -> Document:
+        """Run it on a conversation; the act, with what was done and what was left and why. The same `run_id` again
+        is the same act. Raises `NotFound`."""
+        macro = await self.get(macro_id, runner.by.id or "")
+        run_id = run_id or new_id("act")
+        earlier = await self._bulk.find(run_id)
+        if earlier is not None:
+            return _same(earlier, macro, runner)
+        talk = await self._conversations.head(conversation_id)
+        if talk is None:
+            raise NotFound("There is no such conversation.")
+        order = await self._carried_out(macro, talk, runner, run_id)
+        try:
+            act = await self._bulk.begin(order)
+        except DuplicateKeyError:
+            return _same(await self._bulk.get(run_id), macro, runner)
+        await self._store.count_use(macro.id)
+        return act
+
+    async def _carried_out(self, macro: Macro, talk: Document, runner: Runner, run_id: str) -> Order:
+        """Everything but the change of the conversation, which is left to the act: words go out before it is
+        resolved, and what was left of them is said with it."""
+        at, undo_s = self._clock(), (await self._answering.rules()).undo_s
+        doer = Doer(runner.by, "macro", runner.called, runner.channels, runner.by.id or "")
+        done: list[Document] = []
+        left: list[Document] = []
+        for place, action in enumerate(macro.actions):
+            if action.type in ON_CONVERSATION:
+                continue
+            outcome = await self._carrying.carry_out(
+                action, talk, doer, unique_key(run_id, place), at, undo_s=undo_s
+            )  # fmt: skip
+            if outcome.why:
+                left.append(_left(action, outcome))
+            else:
+                done.append({"type": action.type, "about": dict(outcome.about)})
+        unable: list[tuple[AnyAction, Outcome]] = []
+        changing = [each for each in macro.actions if each.type in ON_CONVERSATION]
+        wanted = await self._carrying.wanted(changing, talk, doer, run_id, at, unable)
+        left += [_left(*each) for each in unable]
+        change = wanted.change
+        to = Assignee(change.assignee_id, wanted.assignee_name or "") if change.assignee_id else None
+        told = {"macro_id": macro.id, "name": macro.name, "did": done, "left": left}
+        return Order(
+            change, runner.by, ids=[talk["_id"]], channels=runner.channels, assignee=to,
+            team_name=wanted.team_name, kind=MACRO, act_id=run_id, told=told,
+        )  # fmt: skip
+
+    async def undo(self, act_id: str, by: Actor) -> Document:
+        """Take back what can be of a run: the change of the conversation as far as nobody changed it since, answers
+        that have not gone out, tasks, tags. The same again changes nothing. Raises `NotFound`."""
+        act = await self._bulk.undo(act_id, by)
+        told = act.get("told") or {}
+        if "stays" in told:
+            return act
+        talk = await self._conversations.row(act["ids"][0]) if act["ids"] else None
+        stays = [
+            each["type"]
+            for place, each in enumerate(told.get("did", ()))
+            if not await self._taken_back(each, talk, by, unique_key(act_id, "back", place))
+        ]
+        return await self._bulk.tell(act_id, {**told, "stays": stays})
+
+    async def _taken_back(self, done: Document, talk: Document | None, by: Actor, key: str) -> bool:
+        about = done["about"]
+        try:
+            if done["type"] == "reply":
+                await self._afterthoughts.undo(about["message_id"], by)
+                return True
+            person_id = talk["profile_id"] if talk else ""
+            return await self._carrying.take_back(done["type"], about, person_id, by, key)
+        except (Conflict, NotFound, WrongInput):
+            return False
+
+
+def read_macro(fields: Mapping[str, Any]) -> MacroInput:
+    """Raises `WrongInput` with paths."""
+    try:
+        return MacroInput.model_validate(dict(fields))
+    except ValidationError as error:
+        raise WrongInput("The macro has faults.", faults_of(error)) from None
+
+
+def as_written(macro: Macro) -> dict[str, Any]:
+    """As somebody would write it."""
+    return {
+        "name": macro.name, "scope": macro.scope, "channel_ids": list(macro.channel_ids),
+        "actions": written(macro.actions),
+    }  # fmt: skip
+
+
+def _fields(wanted: MacroInput, owner_id: str | None) -> Document:
+    return {
+        "name": wanted.name, "folded": fold(wanted.name), "owner_id": owner_id,
+        "channel_ids": list(dict.fromkeys(wanted.channel_ids)), "actions": written(wanted.actions),
+    }  # fmt: skip
+
+
+def _macro(row: Document) -> Macro:
+    return Macro(
+        row["_id"], row["name"], row["owner_id"], tuple(row["channel_ids"]), read_actions(row["actions"]), row["uses"],
+        row["used_at"], row["stands"], row["rev"], row["created_at"], row["updated_at"],
+    )  # fmt: skip
+
+
+def _left(action: AnyAction, outcome: Outcome) -> Document:
+    return {"type": action.type, "why": outcome.why, "sentence": outcome.sentence}
+
+
+def _same(act: Document, macro: Macro, runner: Runner) -> Document:
+    """The act of an earlier click. Raises `Conflict` when it was for something else."""
+    told = act.get("told") or {}
+    if act["kind"] != MACRO or told.get("macro_id") != macro.id or act["by"]["id"] != runner.by.id:
+        raise Conflict("This run was for something else.", code="run_taken")
+    return act
+
+
+async def _named(save: Callable[[], Awaitable[Document]]) -> Macro:
+    try:
+        return _macro(await save())
+    except DuplicateKeyError:
+        raise _taken() from None
+
+
+def _taken() -> Conflict:
+    return Conflict("There is a macro with this name already.", code="name_taken")

@@ -1,0 +1,195 @@
+"""Macros by the API: what can be done is done, once, and taken back; no further than who runs them may reach."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from base.ids import new_id
+from campaigns.automation.carrying import Doer
+from campaigns.automation.macros import Runner
+from campaigns.automation.models import MacroInput
+from campaigns.canned import Answering
+from inbox.models import Actor
+from tests.desk.api.conftest import World
+from tests.desk.api.test_views import ask
+from tests.dying import Dying
+
+ACTIONS: list[dict[str, Any]] = [
+    {"type": "status", "status": "resolved"},
+    {"type": "reply", "text": "Hi {{ profile.first_name }}, it is on its way."},
+    {"type": "note", "text": "Done by a macro"},
+    {"type": "labels", "add": ["refund"]},
+    {"type": "task", "text": "Has it arrived?", "due": "P3D"},
+    {"type": "tags", "add": ["refunded"]},
+    {"type": "priority", "priority": "high"},
+]
+ANNA = Runner(Actor("usr_anna", "Anna"), Answering("Anna"))
+
+
+async def lines_of(world: World, client: Any) -> list[dict[str, Any]]:
+    """What was said and noted in our conversation, the newest first."""
+    answer = await ask(client, "GET", f"/conversations/{world.ours.conversation}/messages")
+    return [each for each in answer["data"] if each["direction"] != "system"]
+
+
+async def reopened(world: World) -> None:
+    """Our conversation as it was before."""
+    actions, ours = world.runtime.desk_actions, world.ours.conversation
+    await actions.set_status(ours, "open", ANNA.by)
+    await actions.set_labels(ours, [], ANNA.by)
+    await actions.set_priority(ours, "none", ANNA.by)
+
+
+async def test_everything_is_done_and_taken_back(own_world: World) -> None:
+    ours, runtime = own_world.ours, own_world.runtime
+    async with own_world.client() as client:
+        macro = await ask(client, "POST", "/macros", {"name": "Refund", "actions": ACTIONS}, 201)
+        assert macro["actions"] == ACTIONS and (macro["scope"], macro["uses"]) == ("everybody", 0)
+        before = await ask(client, "GET", f"/conversations/{ours.conversation}")
+        body, key = {"conversation_id": ours.conversation}, {"Idempotency-Key": "one click"}
+        for _ in range(2):
+            async with client.post(f"/api/v1/macros/{macro['id']}/run", json=body, headers=key) as answer:
+                did = await answer.json()
+        assert did["did"] == ["reply", "note", "task", "tags"] and did["left"] == [] and did["changed"] == 1
+        talk = await ask(client, "GET", f"/conversations/{ours.conversation}")
+        assert (talk["status"], talk["labels"], talk["priority"]) == ("resolved", ["refund"], "high")
+        note, reply = (await lines_of(own_world, client))[:2]
+        assert (reply["text"], reply["status"]) == ("Hi Anna, it is on its way.", "queued") and note["text"]
+        assert "refunded" in (await runtime.profiles.get(ours.profile)).tags
+        tasks = (await ask(client, "GET", "/tasks", params={"profile": ours.profile, "status": "open"}))["data"]
+        assert [each["text"] for each in tasks].count("Has it arrived?") == 1
+
+        back = await ask(client, "POST", f"/conversations/acts/{did['act_id']}/undo")
+        assert (back["kind"], back["state"]) == ("macro", "undone")
+        talk = await ask(client, "GET", f"/conversations/{ours.conversation}")
+        same = ("status", "labels", "priority", "waiting_since", "assignee_id")
+        assert [talk[each] for each in same] == [before[each] for each in same]
+        assert reply["id"] not in [each["id"] for each in await lines_of(own_world, client)]
+        assert "refunded" not in (await runtime.profiles.get(ours.profile)).tags
+        tasks = (await ask(client, "GET", "/tasks", params={"profile": ours.profile, "status": "open"}))["data"]
+        assert "Has it arrived?" not in [each["text"] for each in tasks]
+        act = await runtime.bulk.find(did["act_id"])
+        assert act["told"]["stays"] == ["note"]
+        assert (await ask(client, "GET", f"/macros/{macro['id']}"))["uses"] == 1
+
+
+async def test_what_cannot_be_is_left_and_said(own_world: World) -> None:
+    await reopened(own_world)
+    wanted = [
+        {"type": "assign", "to": "owner"},
+        {"type": "reply", "text": "Hi {{ profile.attributes.nowhere | upper }}"},
+        {"type": "snooze", "span": "P1D"},
+        {"type": "ask_rating"},
+    ]
+    async with own_world.client() as client:
+        macro = await ask(client, "POST", "/macros", {"name": "Half", "actions": wanted}, 201)
+        body = {"conversation_id": own_world.ours.conversation}
+        did = await ask(client, "POST", f"/macros/{macro['id']}/run", body)
+        left = {each["type"]: each["why"] for each in did["left"]}
+        assert left == {"assign": "nobody_there", "reply": "blanks", "ask_rating": "ratings_off"}
+        talk = await ask(client, "GET", f"/conversations/{own_world.ours.conversation}")
+        assert talk["status"] == "snoozed" and talk["snoozed_until"] and did["changed"] == 1
+
+
+@pytest.mark.parametrize(("action", "path"), [
+    ({"type": "assign", "to": "usr_" + "0" * 26}, "actions[1].to"),
+    ({"type": "team", "team_id": "tea_" + "0" * 26}, "actions[1].team_id"),
+    ({"type": "reply", "canned_id": "cnr_" + "0" * 26}, "actions[1].canned_id"),
+    ({"type": "reply", "text": "{{ event.name }}"}, "actions[1].text"),
+    ({"type": "reply"}, "actions[1]"),
+    ({"type": "labels"}, "actions[1]"),
+    ({"type": "stage", "stage": "nowhere"}, "actions[1].stage"),
+    ({"type": "journey", "journey_id": "jrn_" + "0" * 26}, "actions[1].journey_id"),
+    ({"type": "webhook", "url": "ftp://x"}, "actions[1].url"),
+    ({"type": "snooze", "span": "soon"}, "actions[1].span"),
+    ({"type": "fly"}, "actions[1]"),
+])  # fmt: skip
+async def test_faults_are_named(own_world: World, action: dict[str, Any], path: str) -> None:
+    async with own_world.client() as client:
+        body = {"name": "Faulty", "actions": [{"type": "status", "status": "open"}, action]}
+        refused = await ask(client, "POST", "/macros", body, 422)
+        assert path in [each["path"] for each in refused["errors"]], refused
+
+
+async def test_who_may_what(own_world: World) -> None:
+    ours, foreign = own_world.ours, own_world.foreign
+    spam = [{"type": "status", "status": "spam"}]
+    async with own_world.client() as admin, own_world.client("scoped:agent") as scoped, own_world.client("agent") as bo:
+        shared = await ask(admin, "POST", "/macros", {"name": "To spam", "actions": spam}, 201)
+        taken = await ask(admin, "POST", "/macros", {"name": " to  SPAM ", "actions": spam}, 409)
+        assert taken["code"] == "name_taken"
+        await ask(scoped, "POST", f"/macros/{shared['id']}/run", {"conversation_id": foreign.conversation}, 404)
+        await ask(scoped, "PATCH", f"/macros/{shared['id']}", {"name": "x"}, 403)
+        await ask(scoped, "POST", "/macros", {"name": "x", "actions": spam}, 403)
+        for action in ({"type": "webhook", "url": "https://x.example/in"},
+                       {"type": "journey", "journey_id": own_world.ours.journey}):  # fmt: skip
+            await ask(bo, "POST", "/macros", {"name": "far", "scope": "me", "actions": [action]}, 403)
+        own = await ask(scoped, "POST", "/macros", {"name": "x", "scope": "me", "actions": spam}, 201)
+        await ask(admin, "GET", f"/macros/{own['id']}", status=404)
+        await ask(admin, "POST", f"/macros/{own['id']}/run", {"conversation_id": ours.conversation}, 404)
+        theirs = {"name": "theirs", "actions": spam, "channel_ids": [foreign.channel]}
+        theirs = await ask(admin, "POST", "/macros", theirs, 201)
+        assert theirs["id"] not in str(await ask(scoped, "GET", "/macros"))
+        offered = await ask(admin, "GET", "/macros", params={"conversation": ours.conversation})
+        assert theirs["id"] not in str(offered) and shared["id"] in str(offered)
+        await ask(admin, "DELETE", f"/macros/{theirs['id']}", status=204)
+        await ask(admin, "GET", f"/macros/{theirs['id']}", status=404)
+        assert (await ask(admin, "POST", f"/macros/{theirs['id']}/restore"))["name"] == "theirs"
+
+
+async def test_an_action_reaches_no_further_than_who_runs_it(own_world: World) -> None:
+    """Also where a door let it through: each action asks for itself."""
+    ours, foreign, runtime = own_world.ours, own_world.foreign, own_world.runtime
+    before = await own_world.digest()
+    macro = MacroInput.model_validate({"name": "Beyond", "scope": "me", "actions": ACTIONS})
+    made = await runtime.macros.create(macro, "usr_anna")
+    talk = await runtime.conversations.row(foreign.conversation)
+    doer = Doer(ANNA.by, "macro", ANNA.called, [ours.channel], "usr_anna")
+    for place, action in enumerate(made.actions):
+        outcome = await runtime.carrying.carry_out(action, talk, doer, f"beyond{place}", runtime.clock())
+        assert outcome.why == "out_of_reach", action
+    await runtime.db.handle["macros"].delete_one({"_id": made.id})
+    assert await own_world.digest() == before
+
+
+async def test_clicked_twice_and_killed_anywhere_it_runs_once(
+    own_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, runtime = own_world.ours, own_world.runtime
+    made = await runtime.macros.create(MacroInput.model_validate({"name": "Once", "actions": ACTIONS}), "usr_anna")
+    await reopened(own_world)
+
+    async def count() -> tuple[int, ...]:
+        rows = runtime.db.handle
+        said = {"conversation_id": ours.conversation, "direction": {"$in": ["out", "note"]}}
+        return (
+            await rows["messages"].count_documents(said), await rows["tasks"].count_documents({}),
+            await rows["conversation_acts"].count_documents({}),
+        )  # fmt: skip
+
+    run_id, before = new_id("act"), await count()
+    acts = await asyncio.gather(*(runtime.macros.run(made.id, ours.conversation, ANNA, run_id) for _ in range(4)))
+    assert {each["_id"] for each in acts} == {run_id}
+    assert await count() == (before[0] + 2, before[1] + 1, before[2] + 1)
+
+    dying, at, died = Dying(monkeypatch), 1, True
+    while died:
+        await reopened(own_world)
+        run_id, before = new_id("act"), await count()
+
+        async def run(run_id: str = run_id) -> object:
+            return await runtime.macros.run(made.id, ours.conversation, ANNA, run_id)
+
+        died = await dying.on(at, True, run)
+        act = await run()
+        assert act["_id"] == run_id
+        if act["state"] == "running":  # who began it is dead: whoever drains acts carries it on
+            now = runtime.clock()
+            await runtime.db.handle["conversation_acts"].update_one({"_id": run_id}, {"$set": {"due_at": now}})
+            await runtime.bulk.drain()
+        talk = await runtime.conversations.row(ours.conversation)
+        assert (talk["status"], talk["labels"]) == ("resolved", ["refund"]), at
+        assert await count() == (before[0] + 2, before[1] + 1, before[2] + 1), at
+        at += 1
+    assert at > 10
