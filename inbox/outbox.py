@@ -12,7 +12,7 @@ from base.errors import Conflict, FieldError, NotFound, Refused, WrongInput
 from base.feed import Feed, Notice
 from base.ids import new_id, unique_key
 from base.mongo import Database, Document, DuplicateKeyError, Session
-from base.queue import Doorbell
+from base.queue import Bell, Doorbell
 from channels.adapter import Account
 from channels.capabilities import Capabilities
 from channels.registry import Registry
@@ -35,6 +35,7 @@ from inbox.sources import written
 from inbox.store import CannedStore, ConversationStore, DraftStore, MessageStore, SendStore
 from inbox.store.files import BlobGone
 from inbox.store.sends import lane_name
+from profiles.events import EventStore, NewEvent
 from profiles.models import SHUT_OUT, Identity
 from profiles.store import ProfileStore
 
@@ -82,8 +83,8 @@ class Outbox:
     def __init__(
         self, database: Database, conversations: ConversationStore, messages: MessageStore, sends: SendStore,
         drafts: DraftStore, canned: CannedStore, profiles: ProfileStore, channels: ChannelStore, registry: Registry,
-        enclosures: Enclosures, answering: Answering, sla: SlaClocks, feed: Feed, doorbell: Doorbell, clock: Clock, *,
-        reply_key: str | bytes | None = None,
+        enclosures: Enclosures, answering: Answering, events: EventStore, sla: SlaClocks, feed: Feed,
+        doorbell: Doorbell, clock: Clock, *, reply_key: str | bytes | None = None,
     ) -> None:  # fmt: skip
         """`reply_key` signs the reply addresses of mails; None: they carry none."""
         self._database = database
@@ -97,6 +98,7 @@ class Outbox:
         self._registry = registry
         self._enclosures = enclosures
         self._answering = answering
+        self._events = events
         self._sla = sla
         self._feed = feed
         self._doorbell = doorbell
@@ -242,6 +244,7 @@ class Outbox:
             await self._sla.watch([(each, clocks_of(update, each)) for each, update in changes], session)
             await self._messages.insert([line], session, files)
             await self._sends.add([send] if send else [], session)
+            await self._events.record([_noted(line, head, agent)] if reply.note else [], session)
             await self._canned.count_uses(line.get("canned_ids", ()), agent.id, 1, session)
             if clears_draft:
                 await self._drafts.remove(draft, session)
@@ -371,10 +374,10 @@ class Outbox:
         ]
         said = line_notice("message.created", line)
         await self._feed.append([said, *told] if talk.opening is None else [*told, said])
-        if talk.opening is not None:
-            await self._doorbell.ring("react")
-        if line.get("send_id"):
-            await self._doorbell.ring("deliver")
+        bells: list[Bell] = ["deliver"] if line.get("send_id") else []
+        if talk.opening is not None or not bells:
+            bells.append("react")
+        await self._doorbell.ring(*bells)
 
 
 def send_row(request: SendRequest, now: datetime) -> Document:
@@ -452,6 +455,19 @@ def _line(row: Document, agent: Actor, reply: ReplyInput, client_key: str, now: 
         "mail": {"subject": reply.subject, "cc": list(reply.cc)} if reply.subject or reply.cc else None,
     }
     return line | {name: value for name, value in extras.items() if value}
+
+
+def _noted(line: Document, head: Document, agent: Actor) -> NewEvent:
+    """A note was written; whom it calls."""
+    told = {
+        "message_id": line["_id"], "conversation_id": head["_id"], "mentions": line.get("mentions", []),
+        "by": agent.id, "by_name": agent.name, "by_type": agent.type,
+    }  # fmt: skip
+    return NewEvent(
+        name="message.noted", dedupe=f"message.noted:{line['_id']}", occurred_at=line["received_at"],
+        profile_id=line["profile_id"], identity_id=line["identity_id"], channel_id=line["channel_id"],
+        conversation_id=head["_id"], properties=told,
+    )  # fmt: skip
 
 
 def _effect(row: Document, line: Document, now: datetime, *, later: bool) -> Document:

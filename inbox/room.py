@@ -141,7 +141,7 @@ def open_inbox(
     )  # fmt: skip
     outbox = Outbox(
         database, conversations, messages, sends, drafts, canned, profiles, channels, registry, enclosures,
-        answering, sla, feed, doorbell, clock, reply_key=reply_keys[0] if reply_keys else None,
+        answering, events, sla, feed, doorbell, clock, reply_key=reply_keys[0] if reply_keys else None,
     )  # fmt: skip
     presence, views = Presence(bus), ViewStore(database, clock)
     continuity = Continuity(

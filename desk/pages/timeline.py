@@ -33,6 +33,7 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "profile.relation_removed": (N_("A relation was removed"), "users"),
     "profile.score_changed": (N_("Score changed"), "chart-bar"),
     "message.received": (N_("Wrote"), "chat-bubble-left"),
+    "message.noted": (N_("A note in the conversation"), "pencil"),
     "message.sent": (N_("We wrote"), "paper-airplane"),
     "message.delivered": (N_("A message was delivered"), "check"),
     "message.read": (N_("A message was read"), "eye"),

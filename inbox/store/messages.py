@@ -64,7 +64,7 @@ INDEXES: Indexes = {
 
 
 #: Events of a message at which a timeline shows what it said.
-WITH_TEXT = ("message.received", "message.sent", "message.failed")
+WITH_TEXT = ("message.received", "message.sent", "message.failed", "message.noted")
 #: Characters of a message that a timeline shows.
 WORDS_MAX = 4000
 
