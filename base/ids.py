@@ -22,6 +22,7 @@ Prefix = Literal[
     "hrs", "viw", "slp", "act", "tea",
     "hrs", "viw", "slp", "act", "rat",
     "cnr", "mac", "arl", "arr",
+    "ntf", "tel", "psh",
 ]  # fmt: skip
 PREFIXES: frozenset[str] = frozenset(get_args(Prefix))
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"

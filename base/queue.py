@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 #: The kinds of work. Each is drained by the job of the same name in `worker.jobs`.
 Bell = Literal[
-    "ingest", "react", "advance", "deliver", "fetch", "poll", "appraise", "call", "hook", "route", "automate"
+    "ingest", "react", "advance", "deliver", "fetch", "poll", "appraise", "call", "hook", "route", "automate", "tell"
 ]
 
 #: How long a bell counts as rung when nobody answers it.

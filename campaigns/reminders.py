@@ -19,7 +19,8 @@ MENTIONED = "You are mentioned in a note."
 MENTION, FOLLOW_UP, ERASURE = "mention", "follow_up", "erasure"
 #: What such a task says; the places stand in the log of the erasure.
 STILL_NAMED = "Somebody was erased; some of our own texts may still name them. Please look at them."
-_MENTIONING = frozenset({"note.added", "note.changed", "call.logged", "meeting.logged", "visit.logged"})
+#: Events of notes that may call colleagues.
+MENTIONING = frozenset({"note.added", "note.changed", "call.logged", "meeting.logged", "visit.logged"})
 
 
 def mention_key(note_id: str, user_id: str) -> str:
@@ -42,7 +43,7 @@ class Reminders:
     async def tell(self, events: Sequence[Event]) -> None:
         """See to what these events ask for."""
         for event in events:
-            if event.name in _MENTIONING:
+            if event.name in MENTIONING:
                 await self._mentioned(event)
             elif event.name == "note.deleted":
                 await self._deleted(event)

@@ -14,6 +14,7 @@ from aiohttp import web
 from desk import live
 from desk.accounts import Accounts
 from desk.api import routes as api
+from desk.api.notifications import unread_by
 from desk.api.scope import sees_person
 from desk.assets import Assets
 from desk.keys import ACCOUNTS, RUNTIME
@@ -24,8 +25,8 @@ from desk.pages import (
     answering,
     approved,
     audit,
-    begin,
     automation,
+    begin,
     blocked,
     board,
     brand,
@@ -48,6 +49,7 @@ from desk.pages import (
     imports,
     inbox,
     inbox_views,
+    installing,
     intakes,
     journeys,
     lifecycle,
@@ -56,6 +58,7 @@ from desk.pages import (
     macros,
     merging,
     merging_talks,
+    notifications,
     offers,
     orders,
     people,
@@ -92,7 +95,7 @@ from desk.pages import (
     webhooks_out,
 )
 from desk.pages.errors import error_page
-from desk.render import RENDERER, Renderer
+from desk.render import RENDERER, UNREAD, Renderer, Unread
 from desk.tracking import door as tracking_door
 from desk.whispers import WHISPERS, Whispers, whispering
 from desk.widget import door
@@ -107,7 +110,8 @@ PAGES = (
     revisions, template_editor, snippets, offers, channels, deliverability, deliveries, approved, tracking,
     consent_groups, blocked, score, tiers, term_lists, fields, policies, retention, unsubscribe, preferences,
     sent_mail, brand, links, link_settings, tester_settings, call_settings, people, account, audit, webhooks_out,
-    answering, hours, sla, teams, presence, rate, ratings, canned, macros, automation,
+    answering, hours, sla, teams, presence, rate, ratings, canned, macros, automation, notifications,
+    installing,
 )  # fmt: skip
 
 
@@ -129,6 +133,8 @@ def equip(app: web.Application, runtime: Any) -> None:
     sees: live.SeesPerson = partial(sees_person, runtime)
     app[live.SEES_PERSON] = sees
     app[live.SEEN] = runtime.agents.seen
+    unread: Unread = partial(unread_by, runtime)
+    app[UNREAD] = unread
     app[WHISPERS] = Whispers(runtime.bus)
     app[WHISPERS].listeners.add(app[live.TAIL].whisper)
     app.on_response_prepare.append(harden)

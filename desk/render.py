@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,9 @@ class Renderer:
 
 
 RENDERER: web.AppKey[Renderer] = web.AppKey("renderer", Renderer)
+#: How much is new to somebody; set by `desk.app`, because the API stands beside, not below.
+Unread = Callable[[Principal], Awaitable[int]]
+UNREAD: web.AppKey[Unread] = web.AppKey("unread", Callable)  # type: ignore[arg-type]
 
 
 def _environment(language: str, assets: Assets) -> Environment:
@@ -149,6 +152,13 @@ async def _own_states(request: web.Request, principal: Principal | None, formats
     return await own_choices(runtime_of(request), principal, formats)
 
 
+async def _unread(request: web.Request, principal: Principal | None) -> int | None:
+    """How much is new to the reader; None for a part of a page and for who is told nothing."""
+    if principal is None or principal.user is None or is_script(request):
+        return None
+    return await request.config_dict[UNREAD](principal)
+
+
 async def page(
     request: web.Request, template: str, values: Mapping[str, Any] | None = None, *, status: int = 200
 ) -> web.Response:
@@ -168,6 +178,7 @@ async def page(
         "arriving": arriving_of(request),
         "agents_export": getattr(getattr(runtime_of(request), "settings", None), "agents_may_export", False),
         "own_states": await _own_states(request, principal, formats),
+        "unread": await _unread(request, principal),
         "fragment": request.headers.get("HX-Request") == "true",
     }
     text = request.config_dict[RENDERER].draw(template, formats.language, {**known, **(values or {})})

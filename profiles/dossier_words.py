@@ -75,6 +75,7 @@ TECHNICAL: Mapping[str, Said] = {
     "receipts_early": ("Receipts", "回执"),
     "changes_early": ("Changes to messages", "消息的更改"),
     "feed": ("Notices to open pages", "页面通知"),
+    "notifications": ("What our colleagues were told of you", "就您的事务发给我们同事的通知"),
     "idempotency": ("Answers kept for repeated requests", "为重复请求保存的答复"),
     "idempotency_texts": ("Further answers of that kind", "其他此类答复"),
     "import_cells": ("Rows of lists that nobody has taken", "尚未导入的名单行"),

@@ -39,6 +39,7 @@ from rapport.hooking import Hooks
 from rapport.naming import Naming
 from rapport.people import People
 from rapport.plumbing import Plumbing
+from rapport.telling import Telling
 from webhooks.journal import Journal
 from webhooks.mentions import Mentions
 
@@ -74,7 +75,7 @@ def open_lists(plumbing: Plumbing, people: People, merger: Merger, privacy: Priv
 
 def open_merger(
     plumbing: Plumbing, people: People, orders: OrderBook, order_store: OrderStore, inbox: Inbox, campaigns: Campaigns,
-    hooks: Hooks, rule_runs: RunStore,
+    hooks: Hooks, rule_runs: RunStore, telling: Telling,
 ) -> Merger:  # fmt: skip
     """Every room that keeps something of a person says here how it follows when two turn out to be one."""
     movers = (
@@ -104,6 +105,7 @@ def open_merger(
         people.import_rows.belongings,
         hooks.posts.belongings,
         rule_runs.belongings,
+        telling.notifications.belongings,
     )
 
     async def reach(profile_id: str) -> None:

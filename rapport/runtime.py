@@ -42,6 +42,10 @@ from campaigns.results import Results
 from campaigns.steps import Walker
 from campaigns.store import EnrolmentStore, TaskStore
 from campaigns.tasks import Tasks
+from campaigns.telling.carrying import Teller
+from campaigns.telling.choosing import Choices
+from campaigns.telling.noticing import Noticing
+from campaigns.telling.reading import Notifications
 from campaigns.templates import Templates
 from campaigns.tidying import Tidying
 from campaigns.tracking.choosing import Choosing
@@ -57,6 +61,7 @@ from channels.providers.mail.deliverability import Dns, DnsReader
 from channels.registry import Registry
 from channels.store import ChannelStore
 from desk.accounts import Accounts
+from desk.push import Browsers, PushKeys
 from desk.store import DeskStore
 from desk.team.audit import AuditBook
 from desk.team.leaving import Leaving
@@ -142,6 +147,7 @@ from rapport.plumbing import Plumbing, open_plumbing
 from rapport.registers import open_lists, open_merger, open_privacy
 from rapport.retention import kinds_of
 from rapport.routing import Routes, open_routing
+from rapport.telling import Telling, open_teller, open_telling
 from webhooks.ingest import Ingest
 from webhooks.journal import Journal
 from webhooks.outgoing.endpoints import Endpoints
@@ -162,7 +168,7 @@ class Runtime:
     def __init__(
         self, plumbing: Plumbing, people: People, orders: OrderBook, order_store: OrderStore, inbox: Inbox,
         campaigns: Campaigns, merger: Merger, journal: Journal, ingest: Ingest, polling: Polling, privacy: Privacy,
-        hooks: Hooks, routes: Routes, ratings: Ratings, automation: Automation,
+        hooks: Hooks, routes: Routes, ratings: Ratings, automation: Automation, telling: Telling,
     ) -> None:  # fmt: skip
         self._plumbing = plumbing
         self.settings: Settings = plumbing.settings
@@ -308,6 +314,13 @@ class Runtime:
         self.endpoints: Endpoints = open_endpoints(plumbing, hooks)
         self.poster: Poster = open_poster(plumbing, hooks, self.endpoints, people, self.tasks, self)
 
+        self.notifications: Notifications = telling.reading
+        self.telling_choices: Choices = telling.choices
+        self.noticing: Noticing = telling.noticing
+        self.browsers: Browsers = telling.browsers
+        self.push_keys: PushKeys = telling.push_keys
+        self.teller: Teller = open_teller(plumbing, telling, people, inbox, self)
+
     def drains(self) -> Drains:
         """The kinds of work a worker does."""
         work: dict[Bell, Drain] = {
@@ -322,6 +335,7 @@ class Runtime:
             "hook": told(self.poster.drain, self.feed, "webhook_endpoint.updated"),
             "route": self.routing.drain,
             "automate": told(self.rule_runner.drain, self.feed, "rule_run.updated"),
+            "tell": self.teller.drain,
         }
         return Drains(work, self.doorbell, batch=self.settings.worker_batch)
 
@@ -336,6 +350,7 @@ class Runtime:
             Chore("wake snoozed conversations", 5, self.desk_actions.wake_due),
             Chore("tell of promises that are due", 1, self.sla_watch.drain),
             Chore("ask how satisfied people are", 2, self.ratings.drain),
+            Chore("tell colleagues of what is due", 5, self.noticing.look),
             Chore("reckon promises anew", 1, self.sla_watch.renew),
             Chore("look after queues", 15, self.routing.sweep),
             Chore("enlist accounts that have to be asked", 15, self.polling.enlist),
@@ -409,6 +424,7 @@ class Runtime:
         await self.delivery.close()
         await self.caller.close()
         await self.poster.close()
+        await self.teller.close()
         await self.hits.close()
         await self.renderer.close()
         await self._plumbing.close()
@@ -437,8 +453,10 @@ async def open_runtime(settings: Settings) -> Runtime:
         plumbing.db, inbox.ratings, inbox.conversations, inbox.messages, people.profiles, inbox.outbox, inbox.actions,
         people.events, people.consent_links, plumbing.feed, plumbing.doorbell, plumbing.clock,
     )  # fmt: skip
-    ears = open_ears(plumbing)
-    heard_by = [hooks.fan_out.hear, routes.routing.hear, ratings.hear, ears.listening.hear]
+    ears, telling = open_ears(plumbing), open_telling(plumbing, people, inbox, routes)
+    heard_by = [
+        hooks.fan_out.hear, routes.routing.hear, ratings.hear, ears.listening.hear, telling.noticing.hear,
+    ]  # fmt: skip
     campaigns = open_campaigns(plumbing, people, order_store, inbox, routes, listeners=heard_by)
     journal = Journal(plumbing.db, plumbing.clock, kept=partial(plumbing.doorbell.soon, "ingest"))
     hands = owners(
@@ -456,8 +474,8 @@ async def open_runtime(settings: Settings) -> Runtime:
         want_templates=plumbing.approved.want_now, note_request=privacy.requests.note,
     )  # fmt: skip
     automation = open_automation(plumbing, people, inbox, campaigns, ratings, ears)
-    merger = open_merger(plumbing, people, orders, order_store, inbox, campaigns, hooks, automation.runs)
+    merger = open_merger(plumbing, people, orders, order_store, inbox, campaigns, hooks, automation.runs, telling)
     return Runtime(
         plumbing, people, orders, order_store, inbox, campaigns, merger, journal, ingest, polling, privacy, hooks,
-        routes, ratings, automation,
+        routes, ratings, automation, telling,
     )  # fmt: skip

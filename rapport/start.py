@@ -60,6 +60,7 @@ async def _prepare(settings: Settings, servers: Servers) -> str:
     try:
         await runtime.db.require_replica_set()
         await migrate(runtime.db)
+        await runtime.push_keys.public()  # made at the first start
         return await _greeting(runtime)
     finally:
         await runtime.close()

@@ -62,7 +62,12 @@ async def automate(ctx: dict[str, Any]) -> None:
     await _answer(ctx, "automate")
 
 
-JOBS = (ingest, react, advance, deliver, fetch, poll, appraise, call, hook, route, automate)
+async def tell(ctx: dict[str, Any]) -> None:
+    """Colleagues are told what concerns them."""
+    await _answer(ctx, "tell")
+
+
+JOBS = (ingest, react, advance, deliver, fetch, poll, appraise, call, hook, route, automate, tell)
 
 
 async def _answer(ctx: dict[str, Any], bell: Any) -> None:

@@ -90,6 +90,16 @@ class TaskStore:
             wanted["due_at"] = {"$lte": self._clock()}
         return await self._rows.find(wanted).limit(limit).to_list(None)
 
+    async def due_between(self, since: datetime, until: datetime, limit: int) -> list[Document]:
+        """Open tasks that somebody has and whose time came then, in the order in which it did."""
+        wanted = {"state": OPEN, "due_at": {"$gte": since, "$lte": until}, "assignee_id": {"$type": "string"}}
+        return await self._rows.find(wanted).sort("due_at", ASCENDING).limit(limit).hint("by_state").to_list(None)
+
+    async def many(self, task_ids: Iterable[str]) -> list[Document]:
+        """Those of these that are there."""
+        wanted = sorted(set(task_ids))
+        return await self._rows.find({"_id": {"$in": wanted}}).to_list(None) if wanted else []
+
     async def get(self, task_id: str) -> Document | None:
         """One task."""
         return await self._rows.find_one({"_id": task_id})

@@ -55,6 +55,18 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "switch_profiling": {"on": False, "proof": "Asked for it on the phone"},
     "choose_retention": {"days": {"deliveries": 60, "events": None}},
     "ask_for_export": {"language": "en"},
+    "unread_notifications": {"read_at": "2026-11-29T08:30:00.000Z"},
+    "replace_notification_settings": {
+        "kinds": {"message": ["app", "push"], "sla_breached": ["app", "mail", "push", "hook"]},
+        "mail_after_min": 15,
+        "quiet": {"from": "19:00", "to": "08:00", "days": ["sat", "sun"]},
+        "hook_url": "https://hooks.slack.com/services/T000/B000/XXXX",
+    },
+    "add_my_browser": {
+        "endpoint": "https://push.example.com/send/abc",
+        "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+        "auth": "BTBZMqHH6r4Tts7J_aSIgg",
+    },
     "create_view": {
         "name": "Urgent and unanswered",
         "filter": {"status": ["open"], "priority": ["high", "urgent"], "waiting": True, "labels": {"none": ["spam?"]}},

@@ -7,8 +7,8 @@ from aiohttp import web
 from desk.api import (
     answering,
     audit,
-    beginning,
     automation_rules,
+    beginning,
     blocked_values,
     broadcasts,
     business_hours,
@@ -35,6 +35,7 @@ from desk.api import (
     merges,
     messages,
     notes,
+    notifications,
     offers,
     orders,
     people,
@@ -65,15 +66,11 @@ from desk.api.contract import Operation
 #: In the order in which the document shows them.
 RESOURCES = (
     channels, deliveries, profiles, notes, follow_ups, profile_files, merges, lifecycle, fields, tags, segments,
-    values, blocked_values, imports, exports, privacy, consent_groups, conversation_acts, conversations,
-    beginning, views, search, drafts, canned_replies, messages, files, events, orders, templates, snippets, offers,
-    broadcasts, journeys, webhook_secret, webhook_endpoints, enrolments, policies, sends, business_hours, sla_policies,
-    results, tasks,
-    teams, presence, ratings, people, me, audit, answering, stream, health,
-    values, blocked_values, imports, exports, privacy, consent_groups, conversation_acts, conversations, views,
-    search, drafts, canned_replies, macros, automation_rules, messages, files, events, orders, templates, snippets,
-    offers, broadcasts, journeys, webhook_secret, webhook_endpoints, enrolments, policies, sends, business_hours,
-    sla_policies, results, tasks, teams, presence, ratings, people, me, audit, answering, stream, health,
+    values, blocked_values, imports, exports, privacy, consent_groups, conversation_acts, conversations, beginning,
+    views, search, drafts, canned_replies, macros, automation_rules, messages, files, events, orders, templates,
+    snippets, offers, broadcasts, journeys, webhook_secret, webhook_endpoints, enrolments, policies, sends,
+    business_hours, sla_policies, results, tasks, teams, presence, ratings, notifications, people, me, audit,
+    answering, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 

@@ -13,8 +13,9 @@ from desk.accounts import Accounts
 from desk.auth import SESSION, Principal, principal_of, require
 from desk.forms import read_form
 from desk.i18n import LANGUAGES, N_, ZONES
-from desk.keys import ACCOUNTS
-from desk.render import page
+from desk.keys import ACCOUNTS, runtime_of
+from desk.pages.telling_choice import HOOK_FAULT, choice_in, choice_values
+from desk.render import page, reader_of
 from desk.store import User, fingerprint, session_id
 from desk.team.browsers import browser_words
 
@@ -25,6 +26,9 @@ DONE = {
     "saved": N_("Saved."),
     "password": N_("The new password counts from now on. Everywhere else you are signed out."),
     "closed": N_("That session has ended."),
+    "telling": N_("Saved. From now on you are told like this."),
+    "pushed": N_("This browser is pushed to from now on."),
+    "browser": N_("That browser is told nothing any more."),
     "others": N_("You are signed out everywhere but here."),
 }
 
@@ -128,6 +132,33 @@ async def close(request: web.Request) -> web.StreamResponse:
     raise web.HTTPSeeOther(f"{HERE}?done=closed")
 
 
+@routes.post(HERE + "/telling")
+@require("viewer")
+async def choose_telling(request: web.Request) -> web.StreamResponse:
+    """What one is told, how, and when not."""
+    user, form = _me(principal_of(request)), await read_form(request)
+    choice, faults = choice_in(form, reader_of(request))
+    if choice is None:
+        return await _page(request, None, faults, telling=form)
+    url = str(form.get("hook_url", "")).strip()
+    try:
+        await runtime_of(request).telling_choices.choose(
+            user.id, choice, hook_url=url or None, keeps_hook="hook_gone" not in form
+        )
+    except WrongInput:
+        return await _page(request, None, {"hook_url": HOOK_FAULT}, telling=form)
+    raise web.HTTPSeeOther(f"{HERE}?done=telling#telling")
+
+
+@routes.post(HERE + "/browsers/remove")
+@require("viewer")
+async def remove_browser(request: web.Request) -> web.StreamResponse:
+    """A browser is pushed nothing any more."""
+    user, form = _me(principal_of(request)), await read_form(request)
+    await runtime_of(request).browsers.remove([str(form.get("browser", ""))], user.id)
+    raise web.HTTPSeeOther(f"{HERE}?done=browser#telling")
+
+
 def _me(principal: Principal) -> User:
     if principal.user is None:
         raise NotFound("Programs have no account page.")
@@ -135,9 +166,13 @@ def _me(principal: Principal) -> User:
 
 
 async def _page(
-    request: web.Request, texts: Mapping[str, str] | None, faults: Mapping[str, str], *, status: int = 422
+    request: web.Request, texts: Mapping[str, str] | None, faults: Mapping[str, str], *, status: int = 422,
+    telling: Any = None,
 ) -> web.Response:  # fmt: skip
-    user = _me(principal_of(request))
+    """`telling`: the form about notifications as it was sent."""
+    user, runtime = _me(principal_of(request)), runtime_of(request)
+    this = session_id(fingerprint(request[SESSION]))
+    chosen, browsers = await runtime.telling_choices.of(user.id), await runtime.browsers.of(user.id)
     held = {"name": user.name, "language": user.language or "", "time_zone": user.time_zone or ""}
     sessions = await request.config_dict[ACCOUNTS].store.sessions_of(user.id)
     factors = request.config_dict[ACCOUNTS].factors
@@ -149,6 +184,6 @@ async def _page(
         "texts": texts if texts is not None else held,
         "done": DONE.get(request.query.get("done", ""), ""), "zones": sorted(ZONES),
         "sessions": [(each, browser_words(each.agent)) for each in sessions],
-        "this": session_id(fingerprint(request[SESSION])),
+        "this": this, "telling": choice_values(chosen, telling, browsers, this, reader_of(request)),
     }  # fmt: skip
     return await page(request, "account.html", values, status=status if faults else 200)

@@ -28,7 +28,7 @@ from desk.forms import read_form
 from desk.i18n import LANGUAGES, ZONES
 from desk.keys import ACCOUNTS, runtime_of
 from desk.render import LANGUAGE_COOKIE, THEMES, page
-from desk.store import User
+from desk.store import User, fingerprint, session_id
 from desk.team.oidc import AWAY_S as OIDC_AWAY_S
 from desk.team.oidc import BACK as OIDC_BACK
 
@@ -230,7 +230,9 @@ async def welcome(request: web.Request) -> web.StreamResponse:
 @require("viewer")
 async def sign_out(request: web.Request) -> web.StreamResponse:
     """End this session, here and on the server."""
-    await request.config_dict[ACCOUNTS].store.close_session(request.cookies.get(cookie_name(request), ""))
+    secret = request.cookies.get(cookie_name(request), "")
+    await request.config_dict[ACCOUNTS].store.close_session(secret)
+    await runtime_of(request).browsers.signed_out(session_id(fingerprint(secret)))
     response = web.Response(status=303, headers={"Location": "/sign-in"})
     drop_session_cookie(request, response)
     return response

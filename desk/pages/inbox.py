@@ -469,7 +469,9 @@ async def _message(request: web.Request, found: Conversation) -> Message:
 
 
 async def _seen(request: web.Request, found: Conversation) -> None:
-    """Whoever may answer and opens it has read it. Nobody waits for that, and nothing fails for it."""
+    """Whoever opens it has seen what they were told of it; whoever may answer has read it. Nobody waits for that, and
+    nothing fails for it."""
+    await runtime_of(request).notifications.read_about(principal_of(request).id, found.threads)
     if not found.unread or not principal_of(request).may("agent"):
         return
     try:

@@ -186,6 +186,7 @@ async def profile(request: web.Request) -> web.StreamResponse:
     person, identities = await seen_person(reading(request), request.match_info["profile_id"])
     if person.id != request.match_info["profile_id"]:
         raise web.HTTPSeeOther(f"/profiles/{person.id}")
+    await runtime.notifications.read_about(principal_of(request).id, [person.id])
     person = scoped_profile(reading(request), person)
     opened = Opened(request, person, identities, await faces_of(runtime), formats)
     tab = next((each for each in TABS if each.name == request.query.get("tab")), TABS[0])

@@ -31,7 +31,7 @@ SHOWS_CUSTOMERS = frozenset({"prf", "cnv", "msg", "ord", "exp", "dos", "fil", "e
 SIGN_INS = frozenset({"entrance.sign_in", "entrance.welcome", "entrance.give_code", "entrance.oidc_back"})
 #: What changes nothing although it is posted.
 CHANGES_NOTHING = frozenset({
-    "composing.typing", "composing.save_draft", "composing.look", "save_draft", "delete_draft",
+    "notifications.seen", "composing.typing", "composing.save_draft", "composing.look", "save_draft", "delete_draft",
     "template_editor.letter", "snippets.letter",
     "score.effect", "tiers.effect",
     "preview_segment", "preview_score_rules", "preview_tiers", "check_template", "render_template",

@@ -59,15 +59,16 @@ class Letters:
             if each.state != "disconnected" and self._registry.get(each.provider).card.kind == "email"
         ]
 
-    async def send(self, letter: Letter, channel_id: str) -> str | None:
-        """Give it to the mail server; None, or a sentence that says why it did not go."""
+    async def send(self, letter: Letter, channel_id: str, *, key: str | None = None) -> str | None:
+        """Give it to the mail server; None, or a sentence that says why it did not go. The same `key` is the same mail
+        to whoever gets it twice."""
         if channel_id not in {each for each, _ in await self.ways()}:
             return GONE
         account = await self._channels.account(channel_id)
         if account is None:
             return GONE
         message = OutboundMessage(
-            key=new_id("evt"), to=Address(channel_id=channel_id, external_id=letter.to), text=letter.text,
+            key=key or new_id("evt"), to=Address(channel_id=channel_id, external_id=letter.to), text=letter.text,
             mail=OutboundMail(subject=letter.subject, html=as_html(letter.text)), automatic=True,
         )  # fmt: skip
         try:

@@ -223,6 +223,15 @@ class ProfileStore:
         found = self._rows.find({**due, "merged_into": None}).sort("next_follow_up.at", ASCENDING).limit(limit)
         return await found.to_list(None)
 
+    async def follow_ups_between(
+        self, assignees: Sequence[str], since: datetime, until: datetime, limit: int
+    ) -> list[Document]:  # fmt: skip
+        """People with a follow-up of one of these whose time came then, in the order in which it did."""
+        due = {"next_follow_up.assignee_id": {"$in": list(assignees)},
+               "next_follow_up.at": {"$gte": since, "$lte": until}}  # fmt: skip
+        found = self._rows.find({**due, "merged_into": None}).sort("next_follow_up.at", ASCENDING).limit(limit)
+        return await found.to_list(None)
+
     async def unannounced(self, limit: int = 500) -> list[Document]:
         """Profiles whose `profile.created` is not known to be kept: a process died in between."""
         return await self._rows.find({"unannounced": True}).limit(limit).to_list(limit)

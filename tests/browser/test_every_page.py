@@ -14,6 +14,8 @@ from playwright.async_api import Page, expect
 from base.clock import now
 from base.ids import new_id
 from campaigns.policies.store import StopStore
+from campaigns.telling.models import KINDS, Notification
+from campaigns.telling.store import NotificationStore
 from inbox.models import Send, Source
 from profiles.consent_links import PATHS, ConsentLink
 from profiles.imports.mapping import ImportMapping
@@ -168,10 +170,26 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         "answering": "/settings/answering",
         "new-site": "/settings/tracking/new", "board-lost": "/profiles/board?open=lost",
         "people-of-the-house": "/settings/people", "colleague": f"/settings/people/{await colleague(world)}",
+        "notifications": await told(world, talk["id"]), "notifications-unread": "/notifications?unread=1",
         "account": "/account", "audit": "/settings/audit",
         "new-channel": "/settings/channels/new/email", "api-docs": "/api/docs",
     }  # fmt: skip
     await world.end_journeys()
+
+
+async def told(world: World, talk_id: str) -> str:
+    """Ada is told of a conversation, a message, a promise and a task."""
+    runtime = world.runtime
+    ada = (await world.api.get("/users"))["data"][0]["id"]
+    talk = await runtime.conversations.row(talk_id)
+    task = await world.api.post("/tasks", {"text": "Call about the teapot 壶", "assignee_id": ada})
+    rows = NotificationStore(runtime.db, now)
+    for n, kind in enumerate(KINDS):
+        about = task["id"] if kind == "task" else talk_id if n < 4 else f"cnv_{n}"
+        each = Notification(ada, kind, f"tour:{kind}", about, now() - timedelta(hours=n), talk_id, talk["profile_id"],
+                            talk["channel_id"])  # fmt: skip
+        await rows.add([(each, ("app",))])
+    return "/notifications"
 
 
 async def colleague(world: World) -> str:

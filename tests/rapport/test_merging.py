@@ -13,6 +13,8 @@ from campaigns.automation.store import RunStore
 from campaigns.store import CallStore, OfferStore, PlannedStore
 from campaigns.store.planned import event_row
 from campaigns.tasks import TaskInput
+from campaigns.telling.models import Notification
+from campaigns.telling.store import NotificationStore
 from campaigns.tracking.store import CreditStore, TrackingStore
 from campaigns.tracking.tokens import link_id_of
 from inbox.drafts import DraftInput, DraftKey
@@ -74,6 +76,8 @@ async def furnished(town: Town) -> tuple[str, str]:
         asked = {"_id": f"rat_{who}", "key": who, "state": "asked", "asked_at": now(), "conversation_id": talk["_id"],
                  "profile_id": who, "identity_id": talk["identity_id"], "channel_id": talk["channel_id"]}  # fmt: skip
         await town.runtime.rating_rows.plan([asked])
+        told = Notification("usr_1", "message", f"m-{who}", talk["_id"], now(), talk["_id"], who, talk["channel_id"])
+        await NotificationStore(town.runtime.db, now).add([(told, ("app",))])
     await town.runtime.relations.add(anna, "partner", double)
     await town.runtime.crediting.look()
     await town.runtime.searching.keep()

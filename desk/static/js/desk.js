@@ -1,5 +1,6 @@
 // What every page does: menus, copying, ages, themes, shortcuts; then the module of the page itself.
 import { ask, toast } from "./ask.js";
+import "./bell.js";
 import { on } from "./live.js";
 import "./palette.js";
 import { age, word } from "./words.js";
@@ -143,7 +144,7 @@ if (zone) zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
 const MODULES = [
   ["[data-inbox]", "./inbox.js"], ["[data-live-page]", "./watch.js"], ["[data-board]", "./board.js"],
-  ["[data-journey]", "./builder.js"], ["[data-builder]", "./segments.js"], ["[data-key-of]", "./keys.js"],
+  ["[data-journey]", "./builder.js"], ["[data-builder]", "./segments.js"], ["[data-key-of]", "./keys.js"], ["[data-push]", "./push.js"],
 ];
 const wanted = MODULES.filter(([mark]) => document.querySelector(mark));
 // Said when the page's own keys work; who looks at the page by a program waits for it.
