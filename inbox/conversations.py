@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from base.clock import Clock
@@ -141,13 +142,21 @@ class ConversationActions:
             row = await self._conversations.head(conversation_id)
             if row is None:
                 raise NotFound("There is no such conversation.")
-            acts = [act for plan in plans if (act := plan(row)) is not None]
+            acts = [await self._named(act) for plan in plans if (act := plan(row)) is not None]
             if not acts and within is None:
                 return conversation_of(row)
             after = await self._written(row, acts, by, within)
             if after is not None:
                 return conversation_of(after)
         raise Conflict("This conversation is being changed too often just now; please try again.", code="contended")
+
+    async def _named(self, act: Act) -> Act:
+        """With the name of the team it moves to, where who planned it knew the id alone: an undone move."""
+        params = act.params or {}
+        if act.code != "team_assigned" or params.get("to_name"):
+            return act
+        name = (await self._teams.names([params["to"]])).get(params["to"])
+        return replace(act, params={**params, "to_name": name})
 
     async def _done(self, conversation_id: str, plan: Plan, by: Actor) -> Conversation:
         return await self.change(conversation_id, [plan], by)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from base.clock import Clock
 from base.pages import Page, bounded
 from inbox.models import Conversation
 from inbox.store import ConversationStore
-from inbox.store.conversations import Due, Sort
-from inbox.view_filter import ConversationFilter, PersonFilter, belongs, fits_person
+from inbox.store.conversations import Sort
+from inbox.view_filter import ConversationFilter, Due, PersonFilter, belongs, fits_person
 from profiles.store import ProfileStore
 
 #: Conversations looked at for one page when people are asked for; a page may end there and go on from its cursor.
@@ -19,9 +20,10 @@ class Finding:
     """Reads lists. A page never reads more than `LOOKED_AT_MAX` rows, so that with a filter on people it may hold fewer
     than asked for, or none, and still have a cursor."""
 
-    def __init__(self, conversations: ConversationStore, profiles: ProfileStore) -> None:
+    def __init__(self, conversations: ConversationStore, profiles: ProfileStore, clock: Clock) -> None:
         self._conversations = conversations
         self._profiles = profiles
+        self._clock = clock
 
     async def page(
         self, wanted: ConversationFilter, *, sort: Sort = "last_activity", limit: int | None = None,
@@ -49,7 +51,8 @@ class Finding:
 
     async def belonging(self, found: Iterable[Conversation], wanted: ConversationFilter) -> list[Conversation]:
         """Those of some conversations that belong, searching apart."""
-        rows = [each for each in found if belongs(each.model_dump(exclude_none=True), wanted.view, wanted.me)]
+        now = self._clock()
+        rows = [each for each in found if belongs(each.model_dump(exclude_none=True), wanted.view, wanted.me, now)]
         if wanted.channels is not None:
             rows = [each for each in rows if each.channel_id in wanted.channels]
         if wanted.ids is not None:

@@ -170,7 +170,7 @@ def open_inbox(
         database, conversations, messages, events, teams, outbox, sla, feed, doorbell, clock
     )  # fmt: skip
     acts = ActStore(database)
-    finding = Finding(conversations, profiles)
+    finding = Finding(conversations, profiles, clock)
     bulk = Bulk(acts, actions, conversations, messages, finding, clock)
     return Inbox(
         conversations, messages, sends, receiver, receipts, outbox, delivery, actions, files, continuity, presence,

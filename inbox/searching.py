@@ -49,19 +49,19 @@ class Searching:
         """Messages that say all of it, the newest first. Words are found whole, runs of scripts without spaces
         anywhere. `channels`: those that the asking person may see. Raises `TooSlow`."""
         words, found, before = asked_words(q), [], None
-        looked: set[str] = set()
+        known: list[str] = []
         for _ in range(TRIPS if words else 0):
-            rows = await self._words.found(words, channels, AT_ONCE, before)
-            fresh = [row for row in rows if row["_id"] not in looked]
-            looked |= {row["_id"] for row in fresh}
-            held = await self._messages.many(row["_id"] for row in fresh)
-            for row in fresh:
+            rows = await self._words.found(words, channels, AT_ONCE, before, known)
+            held = await self._messages.many(row["_id"] for row in rows)
+            for row in rows:
                 message = held.get(row["_id"])
                 if message and is_found(message) and says(text := text_of(message), q):
                     found.append(Hit(message_of(message), snippet(text, q)))
             if len(rows) < AT_ONCE or len(found) >= limit:
                 break
-            before = rows[-1]["at"]
+            last = rows[-1]["at"]
+            known = [*(known if last == before else ()), *(row["_id"] for row in rows if row["at"] == last)]
+            before = last
         return found[:limit]
 
     async def read(self, limit: int = BATCH) -> int:

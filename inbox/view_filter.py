@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, get_args
+from datetime import datetime
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -23,6 +24,9 @@ ChannelChoice = Annotated[str, StringConstraints(pattern=r"^chn_[0-9a-z]{26}$")]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"\S")]
 Term = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"\S")]
 Several = Field((), max_length=CHOICES_MAX)
+Follower = Annotated[str, StringConstraints(pattern=r"^(me|usr_[0-9a-z]{26})$")]
+#: What was promised is late, or will be soon.
+Due = Literal["soon", "breached"]
 
 
 class _Part(BaseModel):
@@ -49,7 +53,8 @@ class ViewFilter(_Part):
     """Narrows conversations. Of several values in one field one has to hold; what is left out narrows nothing.
 
     `assignee`: `me` is who looks, `none` nobody. `unread`, `waiting`: with something nobody has read, with a customer
-    who waits; false is the opposite. `q`: beginnings of names, addresses, subjects.
+    who waits; false is the opposite. `sla`: what was promised is late, or will be soon. `follower`: who follows it,
+    `me` among them. `q`: beginnings of names, addresses, subjects.
     """
 
     status: tuple[Status, ...] = Several
@@ -60,13 +65,16 @@ class ViewFilter(_Part):
     priority: tuple[Priority, ...] = Several
     unread: bool | None = None
     waiting: bool | None = None
+    sla: tuple[Due, ...] = Several
+    follower: tuple[Follower, ...] = Several
     person: PersonFilter = PersonFilter()
     q: str | None = Field(None, min_length=1, max_length=200)
 
     @property
     def of_rows(self) -> bool:
-        """Whether the conversation alone says who belongs: no search, nothing about the person."""
-        return self.q is None and self.person == PersonFilter()
+        """Whether the conversation alone says who belongs: no search, nothing about the person or followers, nothing
+        that time alone changes."""
+        return self.q is None and self.person == PersonFilter() and not (self.sla or self.follower)
 
     def written(self) -> Document:
         """As it is kept: only what narrows."""
@@ -87,8 +95,9 @@ class ConversationFilter:
     ids: Sequence[str] | None = None
 
 
-def condition(wanted: ConversationFilter) -> Document:
-    """The rows, as a question to the database. What it says of the person is asked elsewhere (`inbox.finding`)."""
+def condition(wanted: ConversationFilter, now: datetime | None = None) -> Document:
+    """The rows, as a question to the database. What it says of the person is asked elsewhere (`inbox.finding`). `now`:
+    by when what was promised is late; needed where that is asked."""
     view = wanted.view
     parts: list[Document] = [{"status": _one_of(view.status or STATUSES)}]
     if view.assignee:
@@ -107,15 +116,41 @@ def condition(wanted: ConversationFilter) -> Document:
         parts.append({"unread": {"$gt": 0} if view.unread else {"$not": {"$gt": 0}}})
     if view.waiting is not None:
         parts.append({"waiting_since": {"$exists": view.waiting}})
+    if view.follower:
+        parts.append({"participants": _one_of([_somebody(each, wanted.me) for each in view.follower])})
+    if view.sla:
+        parts.append({"$or": [due_condition(each, now) for each in view.sla]})
     parts += _of_labels(view.labels)
     if view.q and view.q.strip():
         parts += _of_words(view.q)
     return {"$and": parts}
 
 
-def belongs(row: Mapping[str, Any], view: ViewFilter, me: str | None) -> bool:
-    """Whether a conversation as kept belongs, by all that `of_rows` speaks of."""
-    labels = set(row.get("labels") or ())
+def due_condition(due: Due, now: datetime | None) -> Document:
+    """What was promised is late at this time, or will be soon."""
+    if now is None:
+        raise ValueError("what is late depends on the time")
+    if due == "breached":
+        return {"sla.due_at": {"$lte": now}}
+    return {"sla.soon_at": {"$lte": now}, "sla.due_at": {"$gt": now}}
+
+
+def is_due(row: Mapping[str, Any], due: Due, now: datetime) -> bool:
+    """The same of a conversation as kept."""
+    clocks = row.get("sla") or {}
+    at, soon = clocks.get("due_at"), clocks.get("soon_at")
+    if due == "breached":
+        return at is not None and at <= now
+    return at is not None and soon is not None and soon <= now < at
+
+
+def belongs(row: Mapping[str, Any], view: ViewFilter, me: str | None, now: datetime | None = None) -> bool:
+    """Whether a conversation as kept belongs, by all but the search and the person; `now` as with `condition`."""
+    labels, followers = set(row.get("labels") or ()), set(row.get("participants") or ())
+    if view.follower and followers.isdisjoint(_somebody(each, me) for each in view.follower):
+        return False
+    if view.sla and not (now is not None and any(is_due(row, each, now) for each in view.sla)):
+        return False
     return (
         row["status"] in (view.status or STATUSES)
         and _holds(view.assignee, row.get("assignee_id"), lambda each: _somebody(each, me))

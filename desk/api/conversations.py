@@ -33,8 +33,8 @@ from inbox.bulk import Assignee
 from inbox.heads import THREADS_MAX
 from inbox.models import Conversation, Direction, Priority, ReplyInput, Status
 from inbox.sla.models import Target
-from inbox.store.conversations import Due, Sort
-from inbox.view_filter import ConversationFilter, Label, LabelFilter, PersonFilter, ViewFilter
+from inbox.store.conversations import Sort
+from inbox.view_filter import ConversationFilter, Due, Follower, Label, LabelFilter, PersonFilter, ViewFilter
 
 operations = Operations("conversations")
 
@@ -48,6 +48,7 @@ class ConversationQuery(PageQuery):
         None, pattern=r"^(me|none|usr_[0-9a-z]{26})$", description="`me`, `none` or a user id."
     )
     team: str | None = Field(None, pattern=r"^(none|tea_[0-9a-z]{26})$", description="`none` or a team id.")
+    follower: Follower | None = Field(None, description="Who follows it: `me` or a user id.")
     channel: ChannelId | None = None
     profile: ProfileId | None = None
     label: Label | None = None
@@ -199,7 +200,7 @@ async def list_conversations(call: Call) -> Any:
 
 def asked_of(wanted: ConversationQuery, saved: ViewFilter) -> ViewFilter:
     """What a query asks: the view's own, and in its place whatever stands in the query. Pure."""
-    one = {name: value for name in ("status", "assignee", "team", "channel", "priority")
+    one = {name: value for name in ("status", "assignee", "team", "follower", "channel", "priority")
            if (value := getattr(wanted, name)) is not None}  # fmt: skip
     person = {name: (value,) for name in ("stage", "tier", "tag") if (value := getattr(wanted, name)) is not None}
     given: dict[str, Any] = {name: (value,) for name, value in one.items()}

@@ -20,7 +20,8 @@ OPEN, ANY = ViewFilter(status=("open",)), ViewFilter()
 NAMES: Mapping[str, tuple[str, ...]] = {
     "status": ("status",), "channel": ("channel",), "assignee": ("assignee",), "team": ("team",),
     "label": ("labels", "any"), "each_label": ("labels", "all"), "no_label": ("labels", "none"),
-    "priority": ("priority",), "unread": ("unread",), "waiting": ("waiting",), "stage": ("person", "stage"),
+    "priority": ("priority",), "unread": ("unread",), "waiting": ("waiting",), "sla": ("sla",),
+    "follower": ("follower",), "stage": ("person", "stage"),
     "tier": ("person", "tier"), "tag": ("person", "tag"), "q": ("q",),
 }  # fmt: skip
 _YES_NO = ("unread", "waiting")

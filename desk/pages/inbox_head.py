@@ -15,15 +15,15 @@ TABS = (("mine", N_("Mine")), ("unassigned", N_("Unassigned")), ("all", N_("All"
 #: What a yes or no in an address reads like.
 SWITCHES: Mapping[tuple[str, str], str] = {
     ("unread", "yes"): N_("Unread"), ("unread", "no"): N_("Read"), ("waiting", "yes"): N_("Customer waits"),
-    ("waiting", "no"): N_("Nobody waits"),
+    ("waiting", "no"): N_("Nobody waits"), ("sla", "soon"): N_("Due soon"), ("sla", "breached"): N_("Overdue"),
 }  # fmt: skip
 #: Where the words of a value may be anybody's, what they are said of.
 OF: Mapping[str, str] = {
     "no_label": N_("Without %(what)s"), "tag": N_("Tag: %(what)s"), "stage": N_("Stage: %(what)s"),
-    "tier": N_("Tier: %(what)s"), "team": N_("Team: %(what)s"),
+    "tier": N_("Tier: %(what)s"), "team": N_("Team: %(what)s"), "follower": N_("Followed by %(what)s"),
 }  # fmt: skip
 #: What the menu has no field for, and takes along: name → how many values of it have one.
-CARRIED: Mapping[str, int] = {"each_label": 0, "team": 1, "label": 1, "no_label": 1, "tag": 1, "q": 0}
+CARRIED: Mapping[str, int] = {"each_label": 0, "team": 1, "label": 1, "no_label": 1, "tag": 1, "follower": 1, "q": 0}
 
 
 @dataclass(frozen=True)
@@ -216,6 +216,7 @@ def value_words(name: str, value: str, known: Known, formats: Formats) -> str:
         "priority": {key: _(label) for key, label in PRIORITIES.items()},
         "channel": dict(known.channels), "stage": dict(known.stages), "tier": dict(known.tiers),
         "team": {"none": _(N_("None")), **dict(known.teams)},
+        "follower": {"me": _(N_("me")), **dict(known.colleagues)},
     }  # fmt: skip
     switch = SWITCHES.get((name, value))
     words = _(switch) if switch else names.get(name, {}).get(value, value)

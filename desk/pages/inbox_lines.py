@@ -53,6 +53,8 @@ SYSTEM_LINES: Mapping[str, str] = {
     "status_open": N_("%(by)s opened this again"),
     "status_snoozed": N_("%(by)s snoozed this until %(until)s"),
     "assigned_back": N_("%(by)s took back who has this"),
+    "team_back": N_("%(by)s moved this back to the team %(to)s"),
+    "team_left_back": N_("%(by)s took back that it was moved to a team"),
     "status_snoozed_open": N_("%(by)s snoozed this until they answer"),
     "status_pending": N_("%(by)s set this to pending"),
     "status_spam": N_("%(by)s marked this as spam"),
@@ -75,6 +77,13 @@ SYSTEM_LINES: Mapping[str, str] = {
     "rated_why": N_("The customer gave a rating of %(score)s out of 5: %(comment)s"),
     "unrecognised": N_("Something arrived that we can not show: %(topic)s"),
 }
+
+
+#: Code of a line whose act was taken back → its sentence.
+BACK: Mapping[str, str] = {
+    "assigned": "assigned_back", "unassigned": "assigned_back", "team_assigned": "team_back",
+    "team_left": "team_left_back",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -506,8 +515,8 @@ def _system_key(code: str, params: Mapping[str, Any], status: str) -> str:
         return "continued_failed"
     if code == "rated" and params.get("comment"):
         return "rated_why"
-    if params.get("taken_back") and code in ("assigned", "unassigned", "team_assigned", "team_left"):
-        return "assigned_back"
+    if params.get("taken_back") and code in BACK:
+        return BACK[code] if code != "team_assigned" or params.get("to_name") else "team_left_back"
     if code == "assigned" and params.get("to") == params.get("by"):
         return "assigned_self"
     if code == "labelled" and bool(params.get("added")) != bool(params.get("removed")):

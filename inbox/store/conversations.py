@@ -17,14 +17,12 @@ from inbox.models import Conversation, conversation_of
 from inbox.signs import mark_of, sign_after, sign_of, touches
 from inbox.store.inserting import insert_all
 from inbox.store.tallies import MarkStore
-from inbox.view_filter import ConversationFilter, condition
+from inbox.view_filter import ConversationFilter, Due, condition, due_condition
 from profiles.holdings import Traces
 from profiles.search import search_tokens
 from profiles.store.belongings import Belongings
 from profiles.store.holdings import Held
 
-#: What was promised is late, or will be soon.
-Due = Literal["soon", "breached"]
 Sort = Literal["last_activity", "waiting", "created", "priority", "sla"]
 #: Sort → field and direction (+1 rising). All end in `_id`, so that a page ends at one row exactly.
 SORTS: Mapping[str, tuple[str, int]] = {
@@ -150,7 +148,7 @@ class ConversationStore:
         `sort="priority"` without a status only those that are not closed; `sort="sla"` only those in which something
         promised is due, the earliest first. `sla` asks for those in which it is overdue, or soon due."""
         field, direction = SORTS[sort]
-        asked = {**condition(wanted), **(_due(sla, self._clock()) if sla else {})}
+        asked = {**condition(wanted, self._clock()), **(due_condition(sla, self._clock()) if sla else {})}
         if sort == "waiting":
             asked["waiting_since"] = {"$exists": True}
         if sort == "sla":
@@ -165,11 +163,11 @@ class ConversationStore:
 
     async def count(self, wanted: ConversationFilter, *, at_most: int) -> int:
         """How many there are, counted no further than `at_most`."""
-        return await self._rows.count_documents(condition(wanted), limit=at_most)
+        return await self._rows.count_documents(condition(wanted, self._clock()), limit=at_most)
 
     async def any(self, wanted: ConversationFilter) -> bool:
         """Whether there is one."""
-        return await self._rows.find_one(condition(wanted), {"_id": 1}) is not None
+        return await self._rows.find_one(condition(wanted, self._clock()), {"_id": 1}) is not None
 
     async def of_profile(self, profile_id: str, limit: int = 50) -> list[Conversation]:
         """All threads of a person, the latest first; what was merged as the one it is."""
@@ -228,7 +226,7 @@ class ConversationStore:
         """Those of the list after one id and up to another, in the order of ids: whatever changes in between, each
         comes once."""
         span = {"_id": {"$gt": after, "$lte": upto}}
-        found = self._rows.find({"$and": [condition(wanted), span]}).sort("_id", ASCENDING).limit(limit)
+        found = self._rows.find({"$and": [condition(wanted, self._clock()), span]}).sort("_id", ASCENDING).limit(limit)
         return [conversation_of(row) for row in await whole(found)]
 
     async def labels_in_use(self, channels: Sequence[str] | None, *, at_most: int = 200) -> list[str]:
@@ -488,9 +486,3 @@ def _beyond(sort: Sort, cursor: str | None) -> Document:
 def _cursor_at(row: Document, sort: Sort) -> str:
     value = row["sla"]["due_at"] if sort == "sla" else row[SORTS[sort][0]]
     return write_cursor(value if isinstance(value, datetime) else str(value), row["_id"])
-
-
-def _due(sla: Due, now: datetime) -> Document:
-    if sla == "breached":
-        return {"sla.due_at": {"$lte": now}}
-    return {"sla.soon_at": {"$lte": now}, "sla.due_at": {"$gt": now}}

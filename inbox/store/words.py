@@ -80,15 +80,16 @@ class WordStore:
         await self._due.delete_many({"_id": {"$in": [each["_id"] for each in due]}}, hint=BY_ID)
 
     async def found(
-        self, words: Sequence[str], channels: Sequence[str] | None, limit: int, before: datetime | None = None
-    ) -> list[Document]:
-        """Messages with all of these words, the newest first, from `before` on with those of that moment:
-        {_id, conversation_id, at}. Raises `TooSlow`."""
+        self, words: Sequence[str], channels: Sequence[str] | None, limit: int, before: datetime | None = None,
+        known: Sequence[str] = (),
+    ) -> list[Document]:  # fmt: skip
+        """Messages with all of these words, the newest first, from `before` on with those of that moment but `known`
+        ones: {_id, conversation_id, at}. Raises `TooSlow`."""
         wanted: Document = {"$and": [{"words": each} for each in words]}
         if channels is not None:
             wanted["channel_id"] = {"$in": list(channels)}
         if before is not None:
-            wanted["at"] = {"$lte": before}
+            wanted |= {"at": {"$lte": before}, **({"_id": {"$nin": list(known)}} if known else {})}
         found = self._rows.find(wanted, {"conversation_id": 1, "at": 1}).sort("at", DESCENDING).limit(limit)
         with in_time("These words stand in too many messages; write one more, or a rarer one."):
             return await found.hint("by_word").max_time_ms(ASK_MS).to_list(limit)

@@ -8,6 +8,8 @@ import pytest
 
 from base.errors import Conflict, NotFound, WrongInput
 from channels.vocabulary import Person
+from inbox.acts import Change
+from inbox.bulk import Order
 from inbox.models import Actor
 from inbox.view_filter import ConversationFilter, LabelFilter, ViewFilter
 from tests.inbox.conftest import AGENT, House
@@ -173,3 +175,16 @@ async def test_a_thread_is_read_backwards_by_provider_time(house: House) -> None
     assert len(everything.data) == 17
     one = await house.inbox.messages.all(channel_id=channel_id, provider_message_id="m3")
     assert [line.text for line in one.data] == ["3"]
+
+
+async def test_an_undone_move_names_the_team(house: House) -> None:
+    talk = await house.conversation(await house.channel(), "tess")
+    fields = {"name": "Pots", "members": [], "channel_ids": []}
+    pots = (await house.inbox.teams.add("tea_" + "1" * 26, fields))["_id"]
+    tea = (await house.inbox.teams.add("tea_" + "2" * 26, {**fields, "name": "Tea"}))["_id"]
+    await house.inbox.actions.assign_team(talk.id, pots, AGENT)
+    done = await house.inbox.bulk.begin(Order(Change(team_id=tea), AGENT, [talk.id]))
+    await house.inbox.bulk.undo(done["_id"], AGENT)
+    line = (await house.inbox.messages.page(talk.id)).data[0]
+    assert line.system is not None and line.system["code"] == "team_assigned"
+    assert (line.system["params"]["to_name"], line.system["params"]["taken_back"]) == ("Pots", True)

@@ -73,10 +73,11 @@ async def test_search_shows_nothing_of_other_channels(house: House) -> None:
     assert await texts(house, "blue kettle", []) == []
 
 
-async def test_many_of_one_second_are_all_found(house: House) -> None:
+@pytest.mark.parametrize("at_once", [25, 1000])
+async def test_many_of_one_second_are_all_found(house: House, at_once: int) -> None:
     channel, began = await house.channel(), house.clock() - timedelta(minutes=9)
     arrivals = [
-        house.arrival(channel, "anna", f"m{n}", f"ticket number{n}", at=began + timedelta(seconds=n // 25))
+        house.arrival(channel, "anna", f"m{n}", f"ticket number{n}", at=began + timedelta(seconds=n // at_once))
         for n in range(100)
     ]
     await house.inbox.receiver.receive(arrivals)

@@ -1,5 +1,6 @@
 """What a filter means: the database and memory agree on every row."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -32,9 +33,11 @@ def some(values: Any) -> Any:
 FILTERS = st.builds(
     ViewFilter, status=some(STATUSES), assignee=some(["me", "none", ANNA, BO]), team=some(["none", "tea_1", "tea_2"]),
     channel=some([ONE, TWO]), priority=some(list(PRIORITY_RANK)), unread=st.none() | st.booleans(),
-    waiting=st.none() | st.booleans(),
+    waiting=st.none() | st.booleans(), sla=some(["soon", "breached"]), follower=some(["me", ANNA, BO]),
     labels=st.builds(LabelFilter, any=some(LABELS), all=some(LABELS), none=some(LABELS)),
 )  # fmt: skip
+NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
+TIMES = st.sampled_from([NOW - timedelta(hours=1), NOW, NOW + timedelta(hours=1)])
 ROWS = st.fixed_dictionaries(
     {
         "status": st.sampled_from(STATUSES), "channel_id": st.sampled_from([ONE, TWO]),
@@ -42,7 +45,10 @@ ROWS = st.fixed_dictionaries(
         "priority": st.sampled_from(list(PRIORITY_RANK)), "labels": some(LABELS).map(list),
         "unread": st.integers(0, 2),
     },
-    optional={"waiting_since": st.just("2026-11-28")},
+    optional={
+        "waiting_since": st.just("2026-11-28"), "participants": some([ANNA, BO]).map(list),
+        "sla": st.fixed_dictionaries({}, optional={"due_at": TIMES, "soon_at": TIMES}),
+    },
 )  # fmt: skip
 
 
@@ -54,8 +60,8 @@ async def test_memory_and_database_agree(house: House, view: ViewFilter, rows: A
     kept = [{**row, "_id": place} for place, row in enumerate(rows)]
     if kept:
         await collection.insert_many(kept)
-    found = {row["_id"] async for row in collection.find(condition(ConversationFilter(view, me)))}
-    assert found == {row["_id"] for row in kept if belongs(row, view, me)}
+    found = {row["_id"] async for row in collection.find(condition(ConversationFilter(view, me), NOW))}
+    assert found == {row["_id"] for row in kept if belongs(row, view, me, NOW)}
 
 
 def test_who_sees_some_channels_finds_nothing_on_others() -> None:
