@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from email.utils import parseaddr
 
@@ -158,6 +158,8 @@ class Outbox:
         _require_content(reply)
         for _ in range(ROUNDS):
             talk = await self._talk(conversation_id, reply, exactly=exactly or retry_of is not None)
+            if retry_of is not None and talk.row.get("parent_id"):
+                talk = replace(talk, about=(await self._messages.many([retry_of]))[retry_of]["profile_id"])
             earlier = await self._messages.by_client_key(talk.heads_threads, client_key)
             if earlier is not None:
                 return message_of(earlier)

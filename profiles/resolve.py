@@ -146,7 +146,7 @@ class Resolver:
         first: the one by which they will answer. It stays with whoever has it already. Without a profile it is whose
         address it is known to be, else somebody new, for whom nothing begins."""
         mail, number = email_address(address.external_id), number_in(address.external_id)
-        key = channel_key(address, provider, mail, number)
+        key = replace(channel_key(address, provider, mail, number), verified=False)
         if profile_id is None:
             holder = (await self._rows.rows_by_key([key.address_key])).get(key.address_key)
             profile_id = holder["profile_id"] if holder else None

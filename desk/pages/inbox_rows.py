@@ -105,7 +105,7 @@ def open_view(
         id=conversation.id,
         name=name_of(conversation),
         face=faces.of(conversation.channel_id, conversation.provider),
-        handle=conversation.address.handle or "",
+        handle=conversation.address.handle or _mail_address(conversation),
         subject=conversation.subject or "",
         status=conversation.status,
         status_label=formats.text(STATUS_LABELS[conversation.status]),
@@ -123,6 +123,11 @@ def open_view(
         team_id=conversation.team_id or "",
         team=(teams or {}).get(conversation.team_id or "", ""),
     )
+
+
+def _mail_address(conversation: Conversation) -> str:
+    external_id = conversation.address.external_id
+    return external_id if "@" in external_id and conversation.address.handle is None else ""
 
 
 def name_of(conversation: Conversation) -> str:

@@ -315,6 +315,8 @@ def _touching(row: Document, touch: Touch) -> list[UpdateOne]:
 
 def _back(row: Document, at: datetime) -> Document:
     change: Document = {"last_inbound_at": at, "window_sends": 0}
+    if row["kind"] == "channel" and row.get("verified") is False:  # they were written to first, and answer
+        change["verified"] = True
     left_at = row.get("left_at")
     if not row.get("reachable", True) and (left_at is None or left_at < at):
         change |= {"reachable": True, "left_at": None, "reach_changed_at": at}

@@ -180,3 +180,35 @@ async def test_a_slash_finds_canned_replies_and_no_blank_goes_out(
     await expect(line(page, "Send order 1042")).to_have_attribute("data-status", "sent")
     (reply,) = [each for each in (await world.api.rows("/canned-replies")) if each["shortcut"] == "退货"]
     assert reply["uses"] == 1
+
+
+async def test_a_reaction_and_a_first_message_by_keyboard_alone(
+    windows: Windows, colleagues: Colleagues, world: World, begun: Begin
+) -> None:
+    talk = await begun("Rea Keys", "Thank you so much!")
+    ada, bo = await at(windows, colleagues.ada, talk), await at(windows, colleagues.bo, talk)
+    await bo.keyboard.press("v")
+    await expect(bo.get_by_test_id("react-with").first).to_be_focused()
+    await bo.keyboard.press("Enter")
+    for page in (bo, ada):
+        await expect(line(page, "Thank you so much!").get_by_test_id("reacted")).to_contain_text("👍")
+
+    async def told() -> bool:
+        given = world.outside.of(talk.channel.account, talk.one.phone)
+        return [each.body.get("reaction", {}).get("emoji") for each in given] == ["👍"]
+
+    await eventually(told, "the reaction at the provider")
+    await line(bo, "Thank you so much!").get_by_test_id("unreact").focus()
+    await bo.keyboard.press("Enter")
+    await expect(line(ada, "Thank you so much!").get_by_test_id("reacted")).to_have_count(0)
+    await bo.keyboard.press("Escape")
+    await bo.keyboard.press("c")
+    await bo.wait_for_url("**/inbox/new")
+    await bo.keyboard.type("rea keys")
+    await bo.keyboard.press("Enter")
+    await bo.get_by_test_id("whom").get_by_role("link").first.focus()
+    await bo.keyboard.press("Enter")
+    await bo.get_by_test_id("first-text").fill("And one more thing")
+    await bo.get_by_test_id("begin").press("Enter")
+    await bo.wait_for_url(f"**{talk.path}")
+    await expect(line(bo, "And one more thing")).to_be_visible()

@@ -16,7 +16,10 @@ from base.ids import new_id
 from campaigns.policies.store import StopStore
 from campaigns.telling.models import KINDS, Notification
 from campaigns.telling.store import NotificationStore
-from inbox.models import Send, Source
+from inbox.models import Actor, Send, Source
+from channels.vocabulary import Address, MailParts, MessageReceived, Person as Sender
+from inbox.forwarding import ForwardInput
+from inbox.incoming import Arrival
 from profiles.consent_links import PATHS, ConsentLink
 from profiles.imports.mapping import ImportMapping
 from profiles.models import Dispute, IdentityRef
@@ -165,7 +168,7 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         "person-privacy": f"/profiles/{person}/privacy", "privacy": "/settings/privacy",
         **await privacy(world, whatsapp), **await webhooks(world),
         **await hours(world), **await promises(world), **await teams(world),
-        **await canned(world, talk["id"]), **await macros(world),
+        **await canned(world, talk["id"]), **await macros(world), **await beginnings(world, person, talk["id"]),
         "retention": "/settings/retention", "tracking": "/settings/tracking", "links": "/settings/links",
         "answering": "/settings/answering",
         "new-site": "/settings/tracking/new", "board-lost": "/profiles/board?open=lost",
@@ -349,6 +352,36 @@ async def macros(world: World) -> dict[str, str]:
     })  # fmt: skip
     here = "/settings/macros"
     return {"macros": here, "macro": f"{here}/{made['id']}", "new-macro": f"{here}/new"}
+
+
+async def beginnings(world: World, person: str, talk_id: str) -> dict[str, str]:
+    """A person with several ways, a mail that was forwarded, a reaction."""
+    post = await world.channel("email", "Harbour Tea post", {"from_address": "post@harbour-tea.invalid"})
+    mail = MailParts(message_id="<tour@x>", subject="Where is my teapot?", to=("post@harbour-tea.invalid",))
+    again = MailParts(
+        message_id="<tour2@x>", subject="Re: Where is my teapot?", to=("post@harbour-tea.invalid",),
+        cc=("lena.lawyer@law.example.org",), in_reply_to=("<tour@x>",),
+    )  # fmt: skip
+    arrivals = [
+        Arrival(post["id"], "email", MessageReceived(
+            event_id=f"tour{n}", message_id=f"tour{n}", occurred_at=now() - timedelta(minutes=9 - n), mail=each,
+            address=Address(channel_id=post["id"], external_id="fred@tea.example.org"),
+            person=Sender(name="Fred Forward"), text="It has not come yet. Could you look into it?",
+        ), "dlv_tour")
+        for n, each in enumerate((mail, again))
+    ]  # fmt: skip
+    outcome = (await world.runtime.receiver.receive(arrivals)).outcomes[0]
+    agent = Actor("usr_x", "Ada Agent")
+    wanted = ForwardInput(to="pots@supplier.example.org", text="Is it on its way? 在路上了吗？")
+    line = await world.runtime.forwarding.forward(outcome.message_id or "", wanted, agent, "tour")
+    said = [each for each in (await world.runtime.messages.page(talk_id)).data if each.direction == "in"]
+    await world.runtime.reactions.react(said[0].id, "🙏", agent)
+    here = f"/inbox/{outcome.conversation_id}"
+    return {
+        "whom": "/inbox/new", "whom-found": "/inbox/new?q=que", "write": f"/profiles/{person}/write",
+        "mail-thread": f"{here}?view=all", "forward": f"{here}/messages/{outcome.message_id}/forward",
+        "forwarded": f"/inbox/{line.conversation_id}?view=all",
+    }  # fmt: skip
 
 
 async def hours(world: World) -> dict[str, str]:

@@ -95,6 +95,8 @@ async def test_a_known_address_answers_in_the_same_conversation(house: House) ->
         await begin(house, profile, channel_id=phone)
     assert refused.value.code == "window_closed"
     chat = await begin(house, profile, channel_id=phone, reply=ReplyInput(text="Hello Anna", template=TEMPLATE))
+    (first,) = (await house.profiles.identity_rows.rows_by_key([f"{mail}:anna@shop.example"])).values()
+    assert not first["verified"] and first["address_key"] == "email:anna@shop.example"
     await house.deliver_all()
     assert house.adapter("phoning").calls[0].to.external_id == "4915112345678"
     assert house.adapter("mail").calls[0].mail.subject == "About your order"  # type: ignore[union-attr]
@@ -105,6 +107,8 @@ async def test_a_known_address_answers_in_the_same_conversation(house: House) ->
     outcomes = (await house.inbox.receiver.receive(arrivals)).outcomes
     assert [each.conversation_id for each in outcomes] == [letter.conversation_id, chat.conversation_id]
     assert len({each.channel_id for each in await ways(house, profile)}) == 2
+    rows = await house.profiles.identity_rows.rows_by_key([f"{mail}:anna@shop.example", f"{phone}:4915112345678"])
+    assert [row["verified"] for row in rows.values()] == [True, True]
     again = await begin(house, profile, "k7", channel_id=mail, identity_id=found[mail].identity.id)
     assert again.conversation_id == letter.conversation_id
     rows = await house.inbox.conversations.rows([letter.conversation_id, chat.conversation_id])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from base.errors import Conflict, WrongInput
+from channels.failures import Failure, SendFailed
 from channels.vocabulary import Attachment, AttachmentKind, MailParts
 from inbox.forwarding import ForwardInput
 from inbox.models import ReplyInput
@@ -65,6 +66,11 @@ async def test_a_forward_and_its_answer_stay_apart(house: House) -> None:
     outcomes = (await house.inbox.receiver.receive(arrivals)).outcomes
     assert {each.conversation_id for each in outcomes} == {child.id}
     assert len((await house.inbox.messages.page(talk.id)).data) == 2
+    house.adapter("mail").script = lambda message: SendFailed(Failure.CONTENT_REJECTED, "No.")
+    failed = await forward("k3")
+    await house.deliver_all()
+    retried = await house.inbox.afterthoughts.retry(failed.id, AGENT)
+    assert (retried.conversation_id, retried.profile_id) == (failed.conversation_id, talk.profile_id)
     again = await forward("k2")
     assert again.conversation_id != child.id
 

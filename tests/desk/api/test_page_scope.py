@@ -33,7 +33,10 @@ NOBODYS = {
 #: Forms with which the request would succeed, were it allowed, where the page reads the form before it looks further.
 FORMS: dict[str, dict[str, str]] = {"POST /profiles/{profile_id}/merge": {"other": "prf_" + NOWHERE}}
 #: Pages of what no side has: here no message is a mail, and no channel one for mail.
-ELSEWHERE = {"GET /inbox/{conversation_id}/mails/{message_id}", "GET /settings/channels/{channel_id}/deliverability"}
+ELSEWHERE = {
+    "GET /inbox/{conversation_id}/mails/{message_id}", "GET /settings/channels/{channel_id}/deliverability",
+    "GET /inbox/{conversation_id}/messages/{message_id}/forward",
+}  # fmt: skip
 PARAMETER = re.compile(r"\{(\w+)(?::([^{}]*(?:\{\d+(?:,\d+)?\}[^{}]*)*))?\}")
 
 
