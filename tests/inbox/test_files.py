@@ -805,5 +805,5 @@ def test_the_actor_of_a_program_without_id_brought_nothing() -> None:
     from inbox.enclosures import _may_choose
 
     upload = {"state": "stored", "source": "upload"}
-    assert not _may_choose(upload, "chn_1", Actor(None))
-    assert not _may_choose({**upload, "created_by": None}, "chn_1", Actor(None))
+    assert not _may_choose(upload, "chn_1", Actor(None), ())
+    assert not _may_choose({**upload, "created_by": None}, "chn_1", Actor(None), ())
