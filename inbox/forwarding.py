@@ -24,7 +24,7 @@ from inbox.incoming import system_row
 from inbox.models import Actor, ChosenFile, Message, ReplyInput, message_of
 from inbox.opening import created_event, with_line
 from inbox.outbox import Outbox, Talk, bare_address
-from inbox.placing import blank_row
+from inbox.placing import PREVIEW, blank_row
 from inbox.store import ConversationStore, MessageStore
 from profiles.events import EventStore
 from profiles.models import Identity
@@ -97,7 +97,7 @@ class Forwarding:
             earlier = await self._earlier(dedupe, client_key)
             if earlier is not None:
                 return earlier
-            talk = await self._talk(parent["_id"], to, reply.subject or "", agent, owner_id, dedupe)
+            talk = await self._talk(parent["_id"], to, reply.subject or "", wanted.text, agent, owner_id, dedupe)
             message = await self._outbox.begin(talk, agent, reply, client_key, undo_s=undo_s)
             if message is not None:
                 return message
@@ -129,7 +129,7 @@ class Forwarding:
         return message_of(line) if line is not None else None
 
     async def _talk(
-        self, parent_id: str, to: str, subject: str, agent: Actor, owner_id: str | None, dedupe: str
+        self, parent_id: str, to: str, subject: str, text: str, agent: Actor, owner_id: str | None, dedupe: str
     ) -> Talk:  # fmt: skip
         parent, now = await self._conversations.row(parent_id), self._clock()
         if parent is None:
@@ -154,7 +154,7 @@ class Forwarding:
             change: Document = {"$set": {"seq": parent["seq"] + 1, "updated_at": now}}
             if not await self._conversations.change([(parent, change)], session):
                 raise Contended
-            await self._conversations.insert([with_line(row, update)], session)
+            await self._conversations.insert([_without_original(with_line(row, update), text)], session)
             await self._messages.insert([told], session)
             await self._events.record([event], session)
 
@@ -184,6 +184,12 @@ def forwarded(line: Mapping[str, Any], parent: Mapping[str, Any], wanted: Forwar
         text=text, subject=title[:500], cc=tuple(dict.fromkeys(wanted.cc)), seen_seq=None,
         attachments=tuple(ChosenFile(file_id=each) for each in _files(line)) if wanted.files else (),
     )  # fmt: skip
+
+
+def _without_original(row: Document, text: str) -> Document:
+    """What a list shows of the child is what an agent wrote: what the customer wrote stands in the line alone."""
+    last = row.get("last_message")
+    return row | ({"last_message": {**last, "text": text.strip()[:PREVIEW] or None, "kind": "forward"}} if last else {})
 
 
 def _sender(line: Mapping[str, Any], parent: Mapping[str, Any]) -> str:

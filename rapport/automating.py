@@ -57,7 +57,7 @@ def open_automation(
 ) -> Automation:  # fmt: skip
     """Nothing is read or written here."""
     db, clock, doorbell = plumbing.db, plumbing.clock, plumbing.doorbell
-    words = CannedWords(campaigns.renderer)
+    words = CannedWords(campaigns.renderer, plumbing.http, campaigns.call_secrets, clock)
     carrying = Carrying(
         inbox.conversations, inbox.actions, inbox.outbox, inbox.teams, inbox.canned, words, plumbing.channels,
         campaigns.facts, people.editor, campaigns.tasks, campaigns.assigning, campaigns.call_rows, campaigns.entrance,

@@ -324,7 +324,8 @@ class Carrying:
             return ReplyInput(text=await self._filled(action.text or "", talk, doer))
         kept = await self._canned.get(action.canned_id, doer.user_id)
         files = tuple(ChosenFile(file_id=each) for each in kept.file_ids)
-        text = await self._filled(kept.text, talk, doer)
+        filled = self._asked(kept.url, kept.id, talk, doer) if kept.url else self._filled(kept.text, talk, doer)
+        text = await filled
         return ReplyInput(text=text or None, attachments=files, canned_ids=(kept.id,))
 
     async def _may_answer_in(self, talk: Document, doer: Doer) -> None:
@@ -344,14 +345,26 @@ class Carrying:
         """The text with its blanks filled in. Raises `Left` where one cannot be."""
         if "{" not in text:
             return text
-        person = (await self._facts.profiles([talk["profile_id"]])).get(talk["profile_id"], {})
-        orders = (await self._facts.orders_of([talk["profile_id"]]))[talk["profile_id"]]
-        channel = await self._channels.get(talk["channel_id"])
-        about = namespaces_of(person, orders, conversation_of(talk), channel.name if channel else "", doer.called)
+        about, person = await self._about(talk, doer)
         made = await self._words.fill(text, about, locale=person.get("locale"), zone=person.get("time_zone"))
         if strict and (made.blanks or unfilled(made.text)):
             raise Left("blanks", f"A blank could not be filled in: {', '.join(made.blanks)}.")
         return made.text
+
+    async def _asked(self, url: str, reply_id: str, talk: Document, doer: Doer) -> str:
+        """The text of a canned reply that comes from an address. Raises `Left` where none came."""
+        asked = await self._words.ask(url, reply_id, (await self._about(talk, doer))[0])
+        if asked.fault is not None:
+            raise Left(asked.fault, asked.sentence)
+        return asked.text
+
+    async def _about(self, talk: Document, doer: Doer) -> tuple[dict[str, Any], Document]:
+        """The namespaces of texts, and the person."""
+        person = (await self._facts.profiles([talk["profile_id"]])).get(talk["profile_id"], {})
+        orders = (await self._facts.orders_of([talk["profile_id"]]))[talk["profile_id"]]
+        channel = await self._channels.get(talk["channel_id"])
+        about = namespaces_of(person, orders, conversation_of(talk), channel.name if channel else "", doer.called)
+        return about, dict(person)
 
     # -- colleagues --------------------------------------------------------------------------------------------
 

@@ -51,6 +51,7 @@ async def test_a_forward_and_its_answer_stay_apart(house: House) -> None:
     child = await house.inbox.conversations.get(both[0].conversation_id or "")
     assert child is not None and (child.parent_id, child.assignee_id) == (talk.id, "usr_anna")
     assert child.profile_id != talk.profile_id and child.subject == "Fwd: Where is my pot?"
+    assert child.last_message is not None and child.last_message.text == "Is it on its way?"
     await house.deliver_all()
     (sent,) = house.adapter("mail").calls
     assert sent.to.external_id == SUPPLIER and sent.mail is not None and sent.mail.cc == ()

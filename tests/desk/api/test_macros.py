@@ -193,3 +193,16 @@ async def test_clicked_twice_and_killed_anywhere_it_runs_once(
         assert await count() == (before[0] + 2, before[1] + 1, before[2] + 1), at
         at += 1
     assert at > 10
+
+
+async def test_a_canned_reply_without_a_text_from_its_address_is_not_sent(own_world: World) -> None:
+    wanted = {"conversation_id": own_world.ours.conversation}
+    async with own_world.client() as client:
+        slot = {"shortcut": "slot-of-a-macro", "url": "https://nowhere.invalid/slot"}
+        made = await ask(client, "POST", "/canned-replies", slot, 201)
+        actions = [{"type": "reply", "canned_id": made["id"]}, {"type": "labels", "add": ["slot"]}]
+        macro = await ask(client, "POST", "/macros", {"name": "Slot", "actions": actions}, 201)
+        before = len(await lines_of(own_world, client))
+        did = await ask(client, "POST", f"/macros/{macro['id']}/run", wanted)
+        assert [(each["type"], each["why"]) for each in did["left"]] == [("reply", "not_reached")], did
+        assert len(await lines_of(own_world, client)) == before
