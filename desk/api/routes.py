@@ -71,6 +71,8 @@ RESOURCES = (
     snippets, offers, broadcasts, journeys, webhook_secret, webhook_endpoints, enrolments, policies, sends,
     business_hours, sla_policies, results, tasks, teams, presence, ratings, notifications, people, me, audit,
     answering, stream, health,
+    business_hours, sla_policies, results, tasks, teams, presence, ratings, people, me, audit, answering, stream,
+    health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 
