@@ -65,14 +65,11 @@ from desk.api.contract import Operation
 
 #: In the order in which the document shows them.
 RESOURCES = (
-    channels, deliveries, profiles, notes, follow_ups, profile_files, merges, lifecycle, fields, tags, segments,
-    values, blocked_values, imports, exports, privacy, consent_groups, conversation_acts, conversations, beginning,
-    views, search, drafts, canned_replies, macros, automation_rules, messages, files, events, orders, templates,
-    snippets, offers, broadcasts, journeys, webhook_secret, webhook_endpoints, enrolments, policies, sends,
-    business_hours, sla_policies, results, tasks, teams, presence, ratings, notifications, people, me, audit,
-    answering, stream, health,
-    business_hours, sla_policies, results, tasks, teams, presence, ratings, people, me, audit, answering, stream,
-    health,
+    channels, deliveries, profiles, notes, follow_ups, profile_files, merges, lifecycle, fields, tags, segments, values,
+    blocked_values, imports, exports, privacy, consent_groups, conversation_acts, conversations, beginning, views,
+    search, drafts, canned_replies, macros, automation_rules, messages, files, events, orders, templates, snippets,
+    offers, broadcasts, journeys, webhook_secret, webhook_endpoints, enrolments, policies, sends, business_hours,
+    sla_policies, results, tasks, teams, presence, ratings, notifications, people, me, audit, answering, stream, health,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 

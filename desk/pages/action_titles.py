@@ -24,6 +24,7 @@ WHY: Mapping[str, str] = {
     "not_supported": N_("the channel cannot carry it"), "shut_out": N_("the customer is shut out"),
     "suppressed": N_("nothing is sent to this address"), "left": N_("the customer has left the channel"),
     "channel_gone": N_("the channel is not connected"), "no_address": N_("the address was erased"),
+    "address_silent": N_("the address of its text gave none"),
     "assigned_to_other": N_("the conversation is somebody else's"), "other_open": N_(
         "another conversation of the same person is open"
     ), "automatic": N_("a program wrote, and programs are not answered"), "group": N_("it is a group"),

@@ -46,7 +46,7 @@ START_FORMS: Mapping[str, tuple[Field, ...]] = {
         Field("hours_id", "pick", N_("Counted in"), N_("empty: around the clock"), source="hours"),
     ),
 }  # fmt: skip
-WHEN = Field("when", "rule", N_("Only if"), N_("Without a condition it fits always."))
+WHEN = Field("when", "rule", "", N_("Without a condition it fits always."))
 #: What a condition may ask about beside the person: path, kind of value.
 FIELDS: tuple[tuple[str, str], ...] = (
     ("conversation.status", "choice"), ("conversation.labels", "choices"), ("conversation.channel_id", "choice"),

@@ -16,10 +16,11 @@ from base.ids import new_id
 from campaigns.policies.store import StopStore
 from campaigns.telling.models import KINDS, Notification
 from campaigns.telling.store import NotificationStore
-from inbox.models import Actor, Send, Source
-from channels.vocabulary import Address, MailParts, MessageReceived, Person as Sender
+from channels.vocabulary import Address, MailParts, MessageReceived
+from channels.vocabulary import Person as Sender
 from inbox.forwarding import ForwardInput
 from inbox.incoming import Arrival
+from inbox.models import Actor, Send, Source
 from profiles.consent_links import PATHS, ConsentLink
 from profiles.imports.mapping import ImportMapping
 from profiles.models import Dispute, IdentityRef
@@ -169,6 +170,7 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         **await privacy(world, whatsapp), **await webhooks(world),
         **await hours(world), **await promises(world), **await teams(world),
         **await canned(world, talk["id"]), **await macros(world), **await beginnings(world, person, talk["id"]),
+        **await rules(world, talk["id"]),
         "retention": "/settings/retention", "tracking": "/settings/tracking", "links": "/settings/links",
         "answering": "/settings/answering",
         "new-site": "/settings/tracking/new", "board-lost": "/profiles/board?open=lost",
@@ -382,6 +384,29 @@ async def beginnings(world: World, person: str, talk_id: str) -> dict[str, str]:
         "mail-thread": f"{here}?view=all", "forward": f"{here}/messages/{outcome.message_id}/forward",
         "forwarded": f"/inbox/{line.conversation_id}?view=all",
     }  # fmt: skip
+
+
+async def rules(world: World, talk_id: str) -> dict[str, str]:
+    """A rule of an event and one of time, neither of which is set off here; one was tried."""
+    person = {"field": "tags", "op": "any_of", "value": ["vip", "wholesale"]}
+    unpaid = {"field": "order.awaits_payment", "op": "eq", "value": True}
+    actions = [
+        {"type": "reply", "text": "Dear {{ profile.first_name }}, can we help you with your order? " * 2},
+        {"type": "labels", "add": ["chased", "催款"]}, {"type": "notify", "to": "role:admin", "text": "Please call"},
+    ]  # fmt: skip
+    made = await world.api.post("/automation-rules", {
+        "name": "Chase unpaid orders of our best customers 催促未付款订单", "actions": actions, "stop": True,
+        "on": {"type": "event", "event": "tour.told"}, "when": {"all": [unpaid, {"any": [person, {"not": person}]}]},
+    })  # fmt: skip
+    waits = {"type": "timed", "what": "untouched", "after": "P30D"}
+    await world.api.post("/automation-rules", {
+        "name": "Nobody touched it", "on": waits, "actions": [{"type": "priority", "priority": "urgent"}],
+        "active": False,
+    })  # fmt: skip
+    here = "/settings/automation"
+    return {"rules": here, "rule": f"{here}/{made['id']}", "new-rule": f"{here}/new",
+            "rule-runs": f"{here}/{made['id']}/runs",
+            "rule-tried": f"{here}/{made['id']}/try?conversation={talk_id}"}  # fmt: skip
 
 
 async def hours(world: World) -> dict[str, str]:

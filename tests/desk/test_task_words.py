@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from base.clock import now
+from campaigns.automation.running import RULE_PAUSED
 from campaigns.broadcasts.minding import STOPPED as BROADCAST_STOPPED
 from campaigns.policies.stopping import STOPPED as STEP_STOPPED
 from campaigns.recipes import recipes
@@ -53,8 +54,16 @@ def test_that_an_endpoint_was_switched_off_is_said_in_the_readers_language(code:
     assert task_place(told) == "/settings/webhooks/whk_1"
 
 
+def test_that_a_rule_ran_in_circles_is_said_in_the_readers_language() -> None:
+    source = {"kind": "rule", "id": "arl_1", "code": RULE_PAUSED, "params": {"name": "Spring"}}
+    told = {"_id": "tsk_1", "text": "English words.", "source": source}
+    english, chinese = (task_words(told, {}, reader(language)) for language in ("en", "zh_CN"))
+    assert "“Spring” ran in circles" in english and "Spring" in chinese and "circles" not in chinese
+    assert task_place(told) == "/settings/automation/arl_1"
+
+
 def test_every_code_has_its_test() -> None:
-    assert set(CODES) == {BROADCAST_STOPPED, STEP_STOPPED, *SWITCHED_OFF.values()}
+    assert set(CODES) == {BROADCAST_STOPPED, STEP_STOPPED, RULE_PAUSED, *SWITCHED_OFF.values()}
 
 
 def test_what_somebody_wrote_stays_as_it_is_written() -> None:
