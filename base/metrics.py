@@ -25,6 +25,9 @@ JOB_SECONDS = Histogram("rapport_job_seconds", "Seconds of one drain by bell.", 
 TALLIES_OFF = Counter(
     "rapport_view_tallies_off_total", "Kept counts of views that were not as counting found them.", registry=REGISTRY
 )
+FIGURES_OFF = Counter(
+    "rapport_figures_off_total", "Cells of reports that were not as adding up their facts made them.", registry=REGISTRY
+)
 AGED_OUT = Counter("rapport_aged_out_total", "Rows that went by their age.", ["kind"], registry=REGISTRY)
 OLDEST_DUE = Gauge("rapport_oldest_due_seconds", "Age of the oldest due row by kind.", ["kind"], registry=REGISTRY)
 REQUESTS = Counter(

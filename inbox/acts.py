@@ -352,7 +352,7 @@ def _undone_status(
         gone += ["open", "waiting_since"]
     else:
         change |= {**holds_slot(row), **_clock_again(row, before, waits_since)}
-    params = {"from": row["status"], "to": status, **_signed(by)}
+    params = {"from": row["status"], "to": status, "taken_back": True, **_signed(by)}
     if "snoozed_until" in change:
         params["until"] = change["snoozed_until"]
     unset = tuple(name for name in gone if name in row)

@@ -54,6 +54,7 @@ from inbox.store import (
     ConversationStore,
     DraftStore,
     EarlyStore,
+    FigureStore,
     HoursStore,
     MarkStore,
     MessageStore,
@@ -91,6 +92,7 @@ class Inbox:
     profile_files: ProfileFiles
     drafts: DraftStore
     ratings: RatingStore
+    figures: FigureStore
     afterthoughts: Afterthoughts
     answering: Answering
     business_hours: BusinessHours
@@ -175,7 +177,7 @@ def open_inbox(
     return Inbox(
         conversations, messages, sends, receiver, receipts, outbox, delivery, actions, files, continuity, presence,
         ProfileFiles(messages.files, messages, profiles, events, clock), drafts,
-        RatingStore(database), afterthoughts, answering,
+        RatingStore(database), FigureStore(database), afterthoughts, answering,
         business_hours, finding, Views(views),
         Counting(database, ViewTallyStore(database), MarkStore(database), views, clock, time_zone=time_zone),
         sla_policies, sla, SlaWatch(database, conversations, watch, sla, events, feed, doorbell, clock),

@@ -70,6 +70,7 @@ TECHNICAL: Mapping[str, Said] = {
     "early_orders": ("News of orders we do not know yet", "尚未知晓的订单的消息"),
     "deliveries": ("Data that was delivered to us by other services", "其他服务推送给我们的数据"),
     "message_words": ("Words by which your messages are found", "用于查找您的消息的词语"),
+    "inbox_facts": ("What was counted of your conversations", "您的会话的统计记录"),
     "ratings": ("How satisfied you said you were", "您给出的满意度评价"),
     "drafts": ("Answers to you that were begun and not sent", "已起草但未发送的回复"),
     "receipts_early": ("Receipts", "回执"),

@@ -11,7 +11,7 @@ from base.mongo import Database, Document
 from campaigns.store import CouponRoom
 from desk.store import AnswerRoom, AnswerTextRoom, DeskStore
 from desk.team.store import AuditRoom
-from inbox.store import ConversationRoom, ConversationStore, FileRoom, FileStore
+from inbox.store import ConversationRoom, ConversationStore, FactRoom, FileRoom, FileStore
 from inbox.store.early import early_of
 from orders.store import OrderStore
 from profiles.holdings import Holdings, Room, Traces
@@ -57,6 +57,9 @@ IMPERSONAL = {
     "fields": "which attributes there are",
     "hits": "which links were called within the last hour, by the id of the message; then they go",
     "imports": "which lists were brought, what their columns are, and what became of how many rows",
+    "inbox_days": "what the inbox has come to, as numbers by day, channel and colleague",
+    "inbox_facts_due": "which conversations are to be counted anew, by their ids",
+    "inbox_facts_past": "how far counting those of before has got, and which hours count",
     "intakes": "how far taking many people into a journey has got",
     "journey_counts": "how many passed a step",
     "journey_migrations": "how far taking people along to a new version has got",
@@ -188,6 +191,7 @@ def all_holdings(database: Database, orders: OrderStore, desk: DeskStore, mentio
         Held(database, "messages"),
         Held(database, "message_words"),  # after them: words are kept only of what is there
         ConversationRoom(database, ConversationStore(database, now)),
+        FactRoom(database, now),  # after them: no facts are made of what is gone
         Held(database, "early_orders", orders.early_of),  # found by the orders
         Held(database, "orders"),
         Held(database, "receipts_early", early_of),

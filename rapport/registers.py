@@ -86,6 +86,7 @@ def open_merger(
         inbox.sends.belongings,
         inbox.drafts.belongings,
         inbox.ratings.belongings,
+        inbox.figures.belongings,
         campaigns.slots.belongings,
         order_store.belongings,
         RunBelongings(plumbing.db, campaigns.enrolments, plumbing.clock),

@@ -80,6 +80,7 @@ from inbox.counting import Counting
 from inbox.delivery import Delivery
 from inbox.files import Files
 from inbox.finding import Finding
+from inbox.folding import Figures
 from inbox.forwarding import Forwarding
 from inbox.hours.book import BusinessHours
 from inbox.merging import Merging
@@ -92,6 +93,7 @@ from inbox.ratings import Ratings
 from inbox.reacting import Reactions
 from inbox.receipts import Receipts
 from inbox.receive import Receiver
+from inbox.reports import Reports
 from inbox.room import Inbox, open_inbox
 from inbox.routing.agents import Agents
 from inbox.routing.giving import Routing
@@ -169,6 +171,7 @@ class Runtime:
         self, plumbing: Plumbing, people: People, orders: OrderBook, order_store: OrderStore, inbox: Inbox,
         campaigns: Campaigns, merger: Merger, journal: Journal, ingest: Ingest, polling: Polling, privacy: Privacy,
         hooks: Hooks, routes: Routes, ratings: Ratings, automation: Automation, telling: Telling,
+        figures: Figures,
     ) -> None:  # fmt: skip
         self._plumbing = plumbing
         self.settings: Settings = plumbing.settings
@@ -228,6 +231,8 @@ class Runtime:
         self.answering: Answering = inbox.answering
         self.ratings: Ratings = ratings
         self.rating_rows: RatingStore = inbox.ratings
+        self.figures: Figures = figures
+        self.reports = Reports(inbox.figures)
         self.business_hours: BusinessHours = inbox.business_hours
         self.finding: Finding = inbox.finding
         self.views: Views = inbox.views
@@ -351,6 +356,9 @@ class Runtime:
             Chore("tell of promises that are due", 1, self.sla_watch.drain),
             Chore("ask how satisfied people are", 2, self.ratings.drain),
             Chore("tell colleagues of what is due", 5, self.noticing.look),
+            Chore("keep the figures of reports", 1, self.figures.keep),
+            Chore("count conversations of before", 1, self.figures.read_past),
+            Chore("compare the figures of reports", 600, self.figures.compare),
             Chore("reckon promises anew", 1, self.sla_watch.renew),
             Chore("look after queues", 15, self.routing.sweep),
             Chore("enlist accounts that have to be asked", 15, self.polling.enlist),
@@ -454,8 +462,12 @@ async def open_runtime(settings: Settings) -> Runtime:
         people.events, people.consent_links, plumbing.feed, plumbing.doorbell, plumbing.clock,
     )  # fmt: skip
     ears, telling = open_ears(plumbing), open_telling(plumbing, people, inbox, routes)
+    figures = Figures(
+        plumbing.db, inbox.figures, inbox.sla_clocks, inbox.business_hours, inbox.teams, plumbing.clock,
+        time_zone=plumbing.settings.time_zone,
+    )  # fmt: skip
     heard_by = [
-        hooks.fan_out.hear, routes.routing.hear, ratings.hear, ears.listening.hear, telling.noticing.hear,
+        hooks.fan_out.hear, routes.routing.hear, ratings.hear, ears.listening.hear, telling.noticing.hear, figures.hear,
     ]  # fmt: skip
     campaigns = open_campaigns(plumbing, people, order_store, inbox, routes, listeners=heard_by)
     journal = Journal(plumbing.db, plumbing.clock, kept=partial(plumbing.doorbell.soon, "ingest"))
@@ -477,5 +489,5 @@ async def open_runtime(settings: Settings) -> Runtime:
     merger = open_merger(plumbing, people, orders, order_store, inbox, campaigns, hooks, automation.runs, telling)
     return Runtime(
         plumbing, people, orders, order_store, inbox, campaigns, merger, journal, ingest, polling, privacy, hooks,
-        routes, ratings, automation, telling,
+        routes, ratings, automation, telling, figures,
     )  # fmt: skip

@@ -45,6 +45,7 @@ from desk.api import (
     profile_files,
     profiles,
     ratings,
+    reports,
     results,
     search,
     segments,
@@ -70,6 +71,7 @@ RESOURCES = (
     search, drafts, canned_replies, macros, automation_rules, messages, files, events, orders, templates, snippets,
     offers, broadcasts, journeys, webhook_secret, webhook_endpoints, enrolments, policies, sends, business_hours,
     sla_policies, results, tasks, teams, presence, ratings, notifications, people, me, audit, answering, stream, health,
+    reports,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 

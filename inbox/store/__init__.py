@@ -9,6 +9,7 @@ from inbox.store import (
     conversations,
     drafts,
     early,
+    figures,
     files,
     hours,
     messages,
@@ -27,6 +28,7 @@ from inbox.store.canned import CannedStore
 from inbox.store.conversations import ConversationRoom, ConversationStore
 from inbox.store.drafts import DraftStore
 from inbox.store.early import EarlyStore
+from inbox.store.figures import FactRoom, FigureStore
 from inbox.store.files import FileRoom, FileStore
 from inbox.store.hours import HoursStore
 from inbox.store.mailings import MailingStore
@@ -42,12 +44,12 @@ from inbox.store.words import WordStore
 INDEXES: Indexes = {
     **conversations.INDEXES, **messages.INDEXES, **sends.INDEXES, **early.INDEXES, **files.INDEXES,
     **drafts.INDEXES, **hours.INDEXES, **views.INDEXES, **tallies.INDEXES, **sla.INDEXES, **words.INDEXES,
-    **acts.INDEXES, **teams.INDEXES, **ratings.INDEXES, **canned.INDEXES,
+    **acts.INDEXES, **teams.INDEXES, **ratings.INDEXES, **canned.INDEXES, **figures.INDEXES,
 }  # fmt: skip
 
 __all__ = [
     "INDEXES", "ActStore", "AgentStore", "AnsweringStore", "CannedStore", "ConversationRoom", "ConversationStore",
-    "DraftStore", "EarlyStore", "FileRoom", "FileStore", "HoursStore", "MailingStore", "MarkStore", "MessageStore",
-    "PolicyStore", "PresenceRuleStore", "RatingFilter", "RatingStore", "SendStore", "TeamStore", "ViewStore",
-    "ViewTallyStore", "WatchStore", "WordStore",
+    "DraftStore", "EarlyStore", "FactRoom", "FigureStore", "FileRoom", "FileStore", "HoursStore", "MailingStore",
+    "MarkStore", "MessageStore", "PolicyStore", "PresenceRuleStore", "RatingFilter", "RatingStore", "SendStore",
+    "TeamStore", "ViewStore", "ViewTallyStore", "WatchStore", "WordStore",
 ]  # fmt: skip

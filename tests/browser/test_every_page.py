@@ -18,9 +18,11 @@ from campaigns.telling.models import KINDS, Notification
 from campaigns.telling.store import NotificationStore
 from channels.vocabulary import Address, MailParts, MessageReceived
 from channels.vocabulary import Person as Sender
+from inbox.figures.cells import changes_of
 from inbox.forwarding import ForwardInput
 from inbox.incoming import Arrival
 from inbox.models import Actor, Send, Source
+from inbox.store import FigureStore
 from profiles.consent_links import PATHS, ConsentLink
 from profiles.imports.mapping import ImportMapping
 from profiles.models import Dispute, IdentityRef
@@ -153,6 +155,7 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         "recipes": "/journeys/recipes", "journey": f"/journeys/{journey}", "people": f"/journeys/{journey}/people",
         "intakes": f"/journeys/{journey}/intakes",
         **builder(f"/journeys/{journey}"),
+        **await reported(world, talk),
         "run": f"/journeys/runs/{run['id']}", "orders": "/orders", "order": f"/orders/{order['id']}",
         "templates": "/templates", "template": f"/templates/{letter['id']}", "new-template": "/templates/new",
         **await content(world, letter["id"], person),
@@ -311,6 +314,35 @@ async def promises(world: World) -> dict[str, str]:
     })  # fmt: skip
     here = "/settings/sla"
     return {"sla": here, "some-sla": f"{here}/{made['id']}", "new-sla": f"{here}/new", "ratings": "/settings/ratings"}
+
+
+async def reported(world: World, talk: dict[str, Any]) -> dict[str, str]:
+    """What four weeks would have come to, kept as if it had happened."""
+    rows, day = {}, now().replace(hour=9, minute=0) - timedelta(days=27)
+    person = (await world.api.get("/users"))["data"][0]["id"]
+    common = {"conversation_id": new_id("cnv"), "profile_id": talk["profile_id"], "channel_id": talk["channel_id"],
+              "team_id": None, "labels": ["refund"], "key": ""}  # fmt: skip
+    for n in range(27 * 8):
+        at = day + timedelta(days=n // 8, minutes=77 * (n % 8))
+        ms = 60_000 * (3 + n * 7 % 90)
+        for kind, more in (
+            ("created", {"until": at + timedelta(hours=4 + n % 50)}), ("received", {"n": 1 + n % 4}),
+            ("closed", {"at": at + timedelta(hours=4 + n % 50)}),
+            ("first_response", {"ms": ms, "business_ms": ms // 2}),
+            ("nps", {"score": n * 7 % 11}), ("kept" if n % 5 else "missed", {}),
+        ):  # fmt: skip
+            by = {"agent_id": person if n % 3 else None}
+            rows[f"{kind}{n}"] = {"kind": kind, "at": at, "n": 1, **by, **common, **more}
+    store = FigureStore(world.runtime.db)
+    await world.runtime.db.in_transaction(lambda session: store.replace([], rows, session))
+    await world.runtime.db.in_transaction(lambda session: store.add(changes_of([], rows.values()), session))
+    here = "/reports"
+    return {
+        "reports": here, "reports-times": f"{here}/first-response?business=1", "reports-who": f"{here}/agent-load",
+        "reports-backlog": f"{here}/backlog", "reports-week": f"{here}/busiest-hours", "reports-nps": f"{here}/nps",
+        "reports-rows": f"{here}/first-response/rows?column=count", "reports-labels": f"{here}/nps?zone=UTC&by=label",
+        "reports-none": f"{here}/volume?from=2001-01-01&to=2001-01-05",
+    }  # fmt: skip
 
 
 async def teams(world: World) -> dict[str, str]:

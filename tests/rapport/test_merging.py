@@ -81,6 +81,8 @@ async def furnished(town: Town) -> tuple[str, str]:
     await town.runtime.relations.add(anna, "partner", double)
     await town.runtime.crediting.look()
     await town.runtime.searching.keep()
+    await town.runtime.figures.read_past()
+    await town.runtime.figures.keep()
     return anna, double
 
 

@@ -23,7 +23,8 @@ KINDS = {
     "reply": "cnr", "macro": "mac", "rule": "arl",
 }  # fmt: skip
 #: Parameters that are a word.
-WORDS = {"provider": "generic", "name": "welcome", "rev": "1", "lot": "1", "secret": "x", "token": "x"}
+WORDS = {"provider": "generic", "name": "welcome", "rev": "1", "lot": "1", "secret": "x", "token": "x",
+         "report": "volume"}  # fmt: skip
 #: And those of which nothing stands in the world: an id of that kind which is nobody's.
 NOBODYS = {
     "row": "blk", "move": "stl", "change": "tag", "import": "imp", "export": "exp", "dossier": "dos", "erasure": "ers",

@@ -35,6 +35,7 @@ PERSONAL = ("/notifications", "/notifications/unread", "/me/notification-setting
 #: What must be asked along with a path.
 QUERIES = {
     "preview_business_hours": {"from": "2031-05-01T00:00:00Z", "to": "2031-05-08T00:00:00Z"}, "search": {"q": "hello"},
+    "list_report_rows": {"column": "created"},
 }  # fmt: skip
 
 
@@ -44,7 +45,7 @@ async def test_whatever_can_be_read_can_be_read(world: World) -> None:
             if operation.method == "GET" and operation.roles == ("viewer",) and not operation.elsewhere:
                 path = operation.plain_path
                 for name, pattern in operation.parameters.items():
-                    path = path.replace(f"{{{name}}}", world.ours.id_for(pattern[:3]))
+                    path = path.replace(f"{{{name}}}", world.ours.known().get(pattern[:3], "volume"))
                 answer = await client.get(path, params=QUERIES.get(operation.name))
                 found = await answer_of(answer)
                 if path.endswith(("/deliverability", "/me/sessions", "/me/two-factor", *PERSONAL)):

@@ -147,7 +147,7 @@ BODIES: dict[str, Any] = {
     "set_presence": {"state": "away"},
     "change_agent": {"skills": ["taken over"]},
     "replace_presence_rules": {"capacity": 1},
-    "replace_rating_rules": {"on": True},
+    "replace_rating_rules": {"on": True}, "replace_report_rules": {},
 }
 
 
@@ -161,10 +161,14 @@ def filled(value: Any, side: Side) -> Any:
     return [filled(each, side) for each in value] if isinstance(value, list) else value
 
 
+#: Part of a path → the word that stands in it.
+WORDS = {"/terms/": "stages", "/reports/": "volume"}
+
+
 def path_of(operation: Operation, side: Side) -> str:
     """Its path with the ids of a side; of what has none, an id that is nobody's."""
     path = operation.plain_path
-    word = "stages" if "/terms/" in path else "welcome"
+    word = next((word for part, word in WORDS.items() if part in path), "welcome")
     for name, pattern in operation.parameters.items():
         prefix = pattern[:3]
         known = side.known().get(prefix) or (f"{prefix}_{NOWHERE}" if pattern[3:4] == "_" else word)
@@ -241,7 +245,7 @@ async def test_a_limited_administrator_does_not_reach_beyond(world: World) -> No
              "restore_business_hours", "create_sla_policy", "change_sla_policy", "order_sla_policies",
              "delete_sla_policy", "restore_sla_policy", "create_team", "change_team", "replace_team_members",
              "delete_team", "restore_team", "change_agent", "replace_presence_rules",
-             "replace_rating_rules")  # fmt: skip
+             "replace_rating_rules", "replace_report_rules")  # fmt: skip
     async with world.client("scoped:admin") as client:
         for operation, path, body in calls(world.foreign):
             if operation.name in names:
@@ -282,7 +286,7 @@ async def test_ids_of_others_inside_a_body_are_not_there_either(world: World) ->
 #: What must be asked along with one path.
 QUERIES: dict[str, dict[str, str]] = {
     "preview_business_hours": {"from": "2031-05-01T00:00:00Z", "to": "2031-05-08T00:00:00Z"},
-    "search": {"q": "boris"},
+    "search": {"q": "boris"}, "list_report_rows": {"column": "created"},
 }
 
 

@@ -1,0 +1,77 @@
+"""Reports over HTTP: shapes, files, scopes, faults."""
+
+import pytest
+
+from tests.desk.api.conftest import World, answer_of
+
+API = "/api/v1/reports"
+
+
+@pytest.fixture(scope="module")
+async def world(own_world: World) -> World:
+    """Everything in it is counted."""
+    while await own_world.runtime.figures.read_past():
+        pass
+    await own_world.runtime.figures.keep()
+    return own_world
+
+
+async def test_a_report_and_the_rows_behind_it(world: World) -> None:
+    ours, foreign = world.ours, world.foreign
+    async with world.client("viewer") as client:
+        found = await answer_of(await client.get(f"{API}/volume", params={"by": "channel", "zone": "Asia/Shanghai"}))
+        assert {row["key"] for row in found["rows"]} == {ours.channel, foreign.channel}
+        assert {row["name"] for row in found["rows"]} == {"Channel of anna", "Channel of boris"}
+        assert found["total"]["created"] == 2
+        assert found["columns"][0] == {"key": "created", "unit": "count", "open": False}
+        assert (found["zone"], found["by"]) == ("Asia/Shanghai", "channel")
+        asked = {"by": "channel", "column": "created", "of": ours.channel}
+        rows = await answer_of(await client.get(f"{API}/volume/rows", params=asked))
+        assert [row["conversation_id"] for row in rows["data"]] == [ours.conversation] and rows["next_cursor"] is None
+        first = await answer_of(await client.get(f"{API}/volume/rows", params={"column": "created", "limit": "1"}))
+        rest = {"column": "created", "cursor": first["next_cursor"]}
+        second = await answer_of(await client.get(f"{API}/volume/rows", params=rest))
+        both = {row["conversation_id"] for row in (*first["data"], *second["data"])}
+        assert both == {ours.conversation, foreign.conversation}
+        csat = await answer_of(await client.get(f"{API}/csat"))
+        assert csat["total"]["count"] == 2 and csat["total"]["mean"] == 2 and csat["total"]["mark_2"] == 2
+        answer = await client.get(f"{API}/volume", params={"by": "channel"}, headers={"Accept": "text/csv"})
+        lines = (await answer.text()).splitlines()
+        assert answer.content_type == "text/csv" and lines[0].startswith("channel,name,created") and len(lines) == 4
+        answer = await client.get(f"{API}/volume/rows", params={"column": "sent"}, headers={"Accept": "text/csv"})
+        assert (await answer.text()).startswith("at,kind,n,conversation_id")
+    async with world.client("scoped:viewer") as client:
+        found = await answer_of(await client.get(f"{API}/volume", params={"by": "channel"}))
+        assert [row["key"] for row in found["rows"]] == [ours.channel] and found["total"]["created"] == 1
+        for query in ({"channel": foreign.channel}, {"of": foreign.channel, "by": "channel"}):
+            answer = await client.get(f"{API}/volume/rows", params={"column": "created", **query})
+            assert (await answer_of(answer))["data"] == [], query
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "place"),
+    [
+        ("/volume", {"from": "yesterday"}, "from"), ("/volume", {"zone": "Nowhere"}, "zone"),
+        ("/volume", {"from": "2026-01-02", "to": "2026-01-02"}, "to"), ("/volume", {"by": "week_hour"}, "by"),
+        ("/volume", {"by": "hour", "from": "2026-01-01", "to": "2026-03-01"}, "from"),
+        ("/volume", {"agent": "none", "label": "x"}, "label"), ("/volume", {"agent": "none", "by": "team"}, "by"),
+        ("/volume/rows", {"column": "nothing"}, "column"),
+        ("/volume/rows", {"column": "sent", "of": "2020-01-01"}, "of"),
+    ],
+)  # fmt: skip
+async def test_a_fault_is_named(world: World, path: str, query: dict[str, str], place: str) -> None:
+    async with world.client("viewer") as client:
+        answer = await client.get(API + path, params=query)
+        assert answer.status == 422
+        assert place in {each["path"] for each in (await answer_of(answer))["errors"]}
+        assert (await client.get(f"{API}/nothing")).status == 404
+
+
+async def test_hours_that_are_not_there_are_refused(world: World) -> None:
+    hours = world.ours.common["hrs"]
+    async with world.client() as client:
+        for body in ({"hours_id": "hrs_" + "0" * 26}, {"channel_hours": {"chn_" + "0" * 26: hours}}):
+            assert (await client.put("/api/v1/report-rules", json=body)).status == 422
+        body = {"hours_id": hours, "channel_hours": {world.ours.channel: hours}}
+        assert await answer_of(await client.put("/api/v1/report-rules", json=body)) == body
+        assert await answer_of(await client.get("/api/v1/report-rules")) == body
