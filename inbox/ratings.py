@@ -1,4 +1,5 @@
-"""How satisfied people are: once after a conversation is closed they are asked for a mark from 1 to 5.
+"""What people say of us: once after a conversation is closed they are asked for a mark from 1 to 5 (`csat`), or from 0
+to 10 how likely they are to recommend us (`nps`). One question per closing.
 
 What is asked of whom is a duty row made when a conversation is resolved; whether it may be asked is judged when it is
 due. The question and its row are one transaction, so are the answer and its event.
@@ -8,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -32,7 +34,9 @@ from profiles.events import Event, EventStore, NewEvent
 from profiles.store import ProfileStore
 
 KIND = "rating"
+RatingKind = Literal["csat", "nps"]
 SCORES = (5, 4, 3, 2, 1)
+NPS_SCORES = tuple(range(10, -1, -1))
 #: So long a bare number counts as the answer to the question before it.
 NUMBER_WITHIN = timedelta(days=2)
 #: So long the link of a question works.
@@ -53,7 +57,45 @@ WORDS: Mapping[str, Mapping[str, Any]] = {
         "marks": {5: "5 · 非常满意", 4: "4 · 满意", 3: "3 · 一般", 2: "2 · 不满意", 1: "1 · 很差"},
     },
 }  # fmt: skip
-_NUMBER = re.compile(r"\s*([1-5])\s*[.!。！⭐️★]*\s*")
+NPS_WORDS: Mapping[str, Mapping[str, Any]] = {
+    "en": {
+        "question": "How likely are you to recommend us to somebody you know?", "number": "Answer with a number from 0 "
+        "(not at all) to 10 (certainly).", "link": "Answer here: {url}", "subject": "Would you recommend us?",
+    },
+    "zh": {
+        "question": "您有多大可能把我们推荐给身边的人？", "number": "请回复 0（完全不会）到 10（一定会）之间的数字。",
+        "link": "点此作答：{url}", "subject": "您会推荐我们吗？",
+    },
+}  # fmt: skip
+_NUMBER = re.compile(r"\s*(10|\d)\s*[.!。！⭐️★]*\s*")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked, the marks that answer it, and what its answer is called."""
+
+    kind: RatingKind
+    scores: tuple[int, ...]
+    words: Mapping[str, Mapping[str, Any]]
+    event: str
+    #: The property of the event in which the mark stands.
+    name: str
+
+    def title(self, language: str, mark: int) -> str:
+        """A mark as a button."""
+        titles: Mapping[int, str] = self.words[language].get("marks", {})
+        return titles.get(mark, str(mark))
+
+
+QUESTIONS: Mapping[str, Question] = {
+    "csat": Question("csat", SCORES, WORDS, "csat.submitted", "rating"),
+    "nps": Question("nps", NPS_SCORES, NPS_WORDS, "nps.submitted", "score"),
+}  # fmt: skip
+
+
+def question_of(row: Mapping[str, Any]) -> Question:
+    """Which question a row is about."""
+    return QUESTIONS[row.get("kind", "csat")]
 
 
 class RatingRules(BaseModel):
@@ -66,6 +108,31 @@ class RatingRules(BaseModel):
     delay_min: int = Field(10, ge=0, le=DELAY_MAX_MIN)
     apart_days: int = Field(14, ge=0, le=APART_MAX_DAYS, description="Nobody is asked twice within so many days.")
     question: str = Field("", max_length=QUESTION_MAX, description="Empty: our own words, in the person's language.")
+
+
+class ChannelQuestion(BaseModel):
+    """How one channel has it otherwise."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    on: bool = True
+    delay_min: int | None = Field(None, ge=0, le=DELAY_MAX_MIN)
+    apart_days: int | None = Field(None, ge=1, le=APART_MAX_DAYS)
+
+
+class NpsRules(RatingRules):
+    """The same for recommendations; what a channel has otherwise holds there."""
+
+    delay_min: int = Field(60, ge=0, le=DELAY_MAX_MIN)
+    apart_days: int = Field(90, ge=1, le=APART_MAX_DAYS, description="Nobody is asked twice within so many days.")
+    by_channel: dict[str, ChannelQuestion] = Field(default_factory=dict, max_length=200)
+
+    def on_channel(self, channel_id: str) -> RatingRules:
+        """What holds on a channel."""
+        own = self.by_channel.get(channel_id) or ChannelQuestion(on=_is_on(self, channel_id))
+        delay = self.delay_min if own.delay_min is None else own.delay_min
+        apart = self.apart_days if own.apart_days is None else own.apart_days
+        return RatingRules(on=self.on and own.on, delay_min=delay, apart_days=apart, question=self.question)
 
 
 class Ratings:
@@ -98,14 +165,31 @@ class Ratings:
         """From now on these."""
         await self._store.choose(rules.model_dump(), by)
 
+    async def nps_rules(self) -> NpsRules:
+        """Those for recommendations that hold now."""
+        row = await self._store.rules("nps")
+        return NpsRules.model_validate({name: row[name] for name in NpsRules.model_fields if name in row})
+
+    async def choose_nps(self, rules: NpsRules, by: str) -> None:
+        """From now on these."""
+        await self._store.choose(rules.model_dump(), by, "nps")
+
+    async def _holding(self, kind: str, channel_id: str) -> RatingRules:
+        """What holds for a question on a channel."""
+        if kind == "nps":
+            return (await self.nps_rules()).on_channel(channel_id)
+        rules = await self.rules()
+        return rules.model_copy(update={"on": rules.on and _is_on(rules, channel_id)})
+
     # -- when a conversation is closed -------------------------------------------------------------------------
 
     async def hear(self, events: Sequence[Event]) -> None:
         """Told of what happens: plans a question for each conversation a colleague has resolved, and takes the marks
         that came as messages. May be told twice."""
         closed = [each for each in events if _is_closing(each)]
-        if closed and (rules := await self.rules()).on:
-            await self._store.plan([_planned(each, rules) for each in closed if _asks_on(rules, each)])
+        planned = [row for each in closed if (row := await self._planned(each)) is not None]
+        if planned:
+            await self._store.plan(planned)
         for each in events:
             if each.name == "message.received" and not each.properties.get("automatic"):
                 await self._heard(each)
@@ -113,26 +197,46 @@ class Ratings:
     async def ask(self, conversation_id: str) -> str | None:
         """Plan a question for a conversation that stands resolved, whoever has resolved it; why not, where none may be
         asked. Once for each time it is resolved."""
-        rules, talk = await self.rules(), await self._conversations.row(conversation_id)
+        talk = await self._conversations.row(conversation_id)
         if talk is None:
             return "gone"
-        if not rules.on or (rules.channel_ids and talk["channel_id"] not in rules.channel_ids):
+        which = await self._which(talk["profile_id"], talk["channel_id"])
+        if which is None:
             return "ratings_off"
         if talk["status"] != "resolved":
             return "not_resolved"
         about = {name: talk.get(name) for name in ("profile_id", "identity_id", "channel_id")}
-        duty = _duty(conversation_id, talk["resolved_at"], rules, {**about, "agent_id": talk.get("assignee_id")})
+        duty = _duty(conversation_id, talk["resolved_at"], which, {**about, "agent_id": talk.get("assignee_id")})
         await self._store.plan([duty])
         return None
+
+    async def _planned(self, event: Event) -> Document | None:
+        """The question a closing is followed by; None: none."""
+        which = await self._which(event.profile_id or "", event.channel_id or "")
+        about = {
+            "profile_id": event.profile_id, "identity_id": event.identity_id, "channel_id": event.channel_id,
+            "agent_id": event.properties.get("by"),
+        }  # fmt: skip
+        return which and _duty(event.conversation_id, event.occurred_at, which, about)
+
+    async def _which(self, profile_id: str, channel_id: str) -> tuple[RatingKind, RatingRules] | None:
+        """What this person is asked next. Who has not been asked lately whether they recommend us is asked that;
+        whichever it is, its key is that of the closing, so that the other one is not asked as well."""
+        nps = await self._holding("nps", channel_id)
+        since = self._clock() - timedelta(days=nps.apart_days)
+        if nps.on and not await self._store.asked_since(profile_id, since, "nps"):
+            return "nps", nps
+        rules = await self._holding("csat", channel_id)
+        return ("csat", rules) if rules.on else None
 
     async def _heard(self, event: Event) -> None:
         payload, text = str(event.properties.get("payload") or ""), str(event.properties.get("text") or "")
         if payload.startswith(f"{KIND}:"):
             rating_id, _, mark = payload.removeprefix(f"{KIND}:").partition(":")
             row = await self._store.get(rating_id)
-            if row is None or row["identity_id"] != event.identity_id or mark not in {str(each) for each in SCORES}:
+            if row is None or row["identity_id"] != event.identity_id or not mark.isascii() or not mark.isdigit():
                 return
-            score = int(mark)
+            score = int(mark[:3])
         else:
             found = _NUMBER.fullmatch(text)
             if found is None or event.profile_id is None or event.identity_id is None:
@@ -140,7 +244,7 @@ class Ratings:
             since = event.occurred_at - NUMBER_WITHIN
             row = await self._store.open_question(event.profile_id, event.identity_id, since)
             score = int(found[1])
-        if row is not None:
+        if row is not None and score in question_of(row).scores:
             await self.answer(row["_id"], score)
             await self._closed_again(row, event)
 
@@ -155,11 +259,10 @@ class Ratings:
 
     async def drain(self, limit: int = 50) -> int:
         """Ask who is to be asked by now; how many were judged."""
-        rules = await self.rules()
         duties = await self._store.duties.claim(["due"], self._clock(), limit=limit)
         for duty in duties:
             try:
-                await self._ask(duty, rules)
+                await self._ask(duty, await self._holding(duty.get("kind", "csat"), duty["channel_id"]))
             except (DuplicateKeyError, OperationFailure):  # somebody else is at it: it comes again when the lease ends
                 continue
         return len(duties)
@@ -203,7 +306,7 @@ class Ratings:
         talk = await self._conversations.row(duty["conversation_id"])
         if talk is None:
             return "gone", None
-        if not rules.on or (rules.channel_ids and talk["channel_id"] not in rules.channel_ids):
+        if not rules.on:
             return "off", talk
         resolved_at = talk.get("resolved_at") if talk["status"] == "resolved" else None
         if resolved_at is None or resolved_at > duty["closed_at"]:  # open, or closed once more, which has its own row
@@ -213,19 +316,23 @@ class Ratings:
         if not talk.get("last_inbound_at"):
             return "never_wrote", talk
         since = self._clock() - timedelta(days=rules.apart_days)
-        if await self._store.asked_since(talk["profile_id"], since):
+        if await self._store.asked_since(talk["profile_id"], since, duty.get("kind", "csat")):
             return "asked_lately", talk
         return "", talk
 
     async def _question(
         self, duty: Document, talk: Document, way: Way, key: str, rules: RatingRules
     ) -> OutboundMessage:  # fmt: skip
-        """The question with a button for each mark; without room for five, with a link and, in a chat, the numbers."""
-        profile = await self._profiles.get(talk["profile_id"])
-        words = WORDS["zh" if profile and (profile.locale or "").startswith("zh") else "en"]
+        """The question with a button for each mark; without room for all, with a link and, in a chat, the numbers."""
+        profile, asked_for = await self._profiles.get(talk["profile_id"]), question_of(duty)
+        language = "zh" if profile and (profile.locale or "").startswith("zh") else "en"
+        words = asked_for.words[language]
         question = rules.question or words["question"]
         to = Address(channel_id=talk["channel_id"], external_id=way.identity.external_id or "?")
-        buttons = tuple(Button(title=words["marks"][mark], payload=f"{KIND}:{duty['_id']}:{mark}") for mark in SCORES)
+        buttons = tuple(
+            Button(title=asked_for.title(language, mark), payload=f"{KIND}:{duty['_id']}:{mark}")
+            for mark in asked_for.scores
+        )
         asked = OutboundMessage(key=key, to=to, text=question, buttons=buttons, automatic=True)
         if not way.is_mail and way.capabilities.objection(asked) is None and way.capabilities.shows(buttons):
             return asked
@@ -244,11 +351,11 @@ class Ratings:
 
     async def answer(self, rating_id: str, score: int, comment: str = "") -> bool:
         """The first mark counts; words may follow once. Whether this was the first."""
-        if score not in SCORES:
-            raise ValueError("a mark lies between 1 and 5")
         row, now = await self._store.get(rating_id), self._clock()
         if row is None:
             return False
+        if score not in question_of(row).scores:
+            raise ValueError("no such mark")
         words = (cleaned(comment, COMMENT_MAX) or "").strip() or None
         fields: Document = {"score": score, "comment": words, "answered_at": now}
 
@@ -278,20 +385,16 @@ def _is_closing(event: Event) -> bool:
     return name == "conversation.status_changed" and told.get("to") == "resolved" and told.get("by_type") == "agent"
 
 
-def _asks_on(rules: RatingRules, event: Event) -> bool:
-    return not rules.channel_ids or event.channel_id in rules.channel_ids
+def _is_on(rules: RatingRules, channel_id: str) -> bool:
+    return not rules.channel_ids or channel_id in rules.channel_ids
 
 
-def _planned(event: Event, rules: RatingRules) -> Document:
-    about = {
-        "profile_id": event.profile_id, "identity_id": event.identity_id, "channel_id": event.channel_id,
-        "agent_id": event.properties.get("by"),
-    }  # fmt: skip
-    return _duty(event.conversation_id, event.occurred_at, rules, about)
-
-
-def _duty(conversation_id: str | None, closed_at: datetime, rules: RatingRules, about: Document) -> Document:
+def _duty(
+    conversation_id: str | None, closed_at: datetime, which: tuple[RatingKind, RatingRules], about: Document
+) -> Document:  # fmt: skip
+    kind, rules = which
     return {
+        **({} if kind == "csat" else {"kind": kind}),
         "_id": new_id("rat"), "key": unique_key(KIND, conversation_id, closed_at.isoformat()),
         "state": "due", "due_at": closed_at + timedelta(minutes=rules.delay_min), "attempts": 0, "fence": 0,
         "conversation_id": conversation_id, "closed_at": closed_at, **about,
@@ -299,19 +402,21 @@ def _duty(conversation_id: str | None, closed_at: datetime, rules: RatingRules, 
 
 
 def _line(talk: Document, row: Document, score: int, comment: str | None, now: datetime) -> Document:
+    params = {"score": score, "comment": comment, "kind": row.get("kind", "csat")}
     return system_row(
-        talk, "rated", {"score": score, "comment": comment}, at=now, seq=talk["seq"] + 1, author=SYSTEM.as_author(),
+        talk, "rated", params, at=now, seq=talk["seq"] + 1, author=SYSTEM.as_author(),
         dedupe=f"{KIND}:{row['_id']}",
     )  # fmt: skip
 
 
 def _event(row: Document, score: int, comment: str | None, now: datetime) -> NewEvent:
+    question = question_of(row)
     properties = {
-        "rating": score, "comment": comment, "rating_id": row["_id"], "agent_id": row.get("agent_id"),
+        question.name: score, "comment": comment, "rating_id": row["_id"], "agent_id": row.get("agent_id"),
         "team_id": row.get("team_id"), "conversation_id": row["conversation_id"],
     }  # fmt: skip
     return NewEvent(
-        name="csat.submitted", dedupe=f"csat.submitted:{row['_id']}", occurred_at=now, profile_id=row["profile_id"],
+        name=question.event, dedupe=f"{question.event}:{row['_id']}", occurred_at=now, profile_id=row["profile_id"],
         identity_id=row["identity_id"], channel_id=row["channel_id"], conversation_id=row["conversation_id"],
         properties={name: value for name, value in properties.items() if value is not None},
     )  # fmt: skip

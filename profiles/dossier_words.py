@@ -338,6 +338,7 @@ EVENTS: Mapping[str, Said] = {
     "segment.entered": ("You entered a group", "您进入了分组"),
     "segment.left": ("You left a group", "您离开了分组"),
     "csat.submitted": ("You gave a rating", "您给出了评分"),
+    "nps.submitted": ("You said whether you recommend us", "您给出了推荐意愿"),
 }
 #: Other events of our own, by the first word of their name.
 EVENTS_OF: Mapping[str, Said] = {

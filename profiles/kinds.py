@@ -8,7 +8,7 @@ from types import MappingProxyType
 #: Kind of entry → the first words of the events that belong to it.
 KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "message": ("message", "csat"),
+        "message": ("message", "csat", "nps"),
         "conversation": ("conversation", "sla"),
         "note": ("note",),
         "call": ("call", "meeting", "visit"),

@@ -293,6 +293,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         "capacity": 12,
     },
     "replace_report_rules": {"hours_id": None, "channel_hours": {}},
+    "replace_nps_rules": {"on": True, "delay_min": 60, "apart_days": 90, "by_channel": {}},
     "replace_rating_rules": {"on": True, "delay_min": 10, "apart_days": 14},
     "redeliver_failed_webhooks": {"since": "2026-11-28T09:00:00Z"},
     "invite_user": {"email": "ben@example.com", "name": "Ben", "role": "agent"},

@@ -75,6 +75,8 @@ SYSTEM_LINES: Mapping[str, str] = {
     "unmerged": N_("%(by)s took the merge apart again"),
     "rated": N_("The customer gave a rating of %(score)s out of 5"),
     "rated_why": N_("The customer gave a rating of %(score)s out of 5: %(comment)s"),
+    "recommends": N_("The customer would recommend us: %(score)s of 10"),
+    "recommends_why": N_("The customer would recommend us: %(score)s of 10. %(comment)s"),
     "unrecognised": N_("Something arrived that we can not show: %(topic)s"),
 }
 
@@ -513,8 +515,9 @@ def system_sentence(message: Message, formats: Formats) -> str:
 def _system_key(code: str, params: Mapping[str, Any], status: str) -> str:
     if code == "continued" and TICKS.get(status, ("",))[0] == "failed":
         return "continued_failed"
-    if code == "rated" and params.get("comment"):
-        return "rated_why"
+    if code == "rated":
+        said = "recommends" if params.get("kind") == "nps" else "rated"
+        return f"{said}_why" if params.get("comment") else said
     if params.get("taken_back") and code in BACK:
         return BACK[code] if code != "team_assigned" or params.get("to_name") else "team_left_back"
     if code == "assigned" and params.get("to") == params.get("by"):

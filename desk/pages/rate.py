@@ -1,4 +1,5 @@
-"""`/r/{token}`: a mark from 1 to 5, and words if one likes. Looking changes nothing; posting counts once."""
+"""`/r/{token}`: a mark from 1 to 5, or a recommendation from 0 to 10, and words if one likes. Looking changes nothing;
+posting counts once."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from desk.forms import read_form
 from desk.i18n import N_
 from desk.keys import runtime_of
 from desk.pages.strangers import TOKEN, Stranger, back_to, for_stranger, formats_for, nobody_page, open_page
-from inbox.ratings import COMMENT_MAX, SCORES
+from inbox.ratings import COMMENT_MAX, question_of
 
 routes = web.RouteTableDef()
 MARKS = {5: N_("Very good"), 4: N_("Good"), 3: N_("All right"), 2: N_("Poor"), 1: N_("Bad")}
@@ -40,7 +41,7 @@ async def give(request: web.Request, stranger: Stranger) -> web.StreamResponse:
     score, comment = str(form.get("score", "")), str(form.get("comment", ""))[:COMMENT_MAX]
     if row["state"] == "answered":
         await ratings.answer(rating_id, row["score"], comment)
-    elif score in {str(each) for each in SCORES}:
+    elif score in {str(each) for each in question_of(row).scores}:
         await ratings.answer(rating_id, int(score), comment)
     else:
         return await _page(request, stranger, wrong=True, comment=comment)
@@ -54,7 +55,8 @@ async def _page(
     if row is None:
         return nobody_page(request)
     values = {
-        "marks": MARKS, "given": row.get("score"), "has_words": bool(row.get("comment")), "wrong": wrong,
+        "marks": MARKS, "nps": question_of(row).kind == "nps", "given": row.get("score"),
+        "has_words": bool(row.get("comment")), "wrong": wrong,
         "comment": comment, "comment_max": COMMENT_MAX,
     }  # fmt: skip
     formats = formats_for(request, stranger)

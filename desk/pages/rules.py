@@ -76,7 +76,7 @@ EVENTS = {
     "profile.tag_added": N_("a tag is added"),
     "profile.stage_changed": N_("the stage changes"),
     "contact.returned": N_("the customer comes back to the channel"),
-    "csat.submitted": N_("a rating is given"),
+    "csat.submitted": N_("a rating is given"), "nps.submitted": N_("a recommendation is given"),
     "contact.left": N_("the customer leaves the channel"),
     "consent.denied": N_("consent is withdrawn"),
     "consent.granted": N_("consent is given"),

@@ -58,7 +58,8 @@ DEEDS = {
     "contact.left": N_("left a channel"), "contact.returned": N_("came back to a channel"),
     "consent.granted": N_("gave consent"), "consent.denied": N_("withdrew consent"),
     "segment.entered": N_("entered a segment"), "segment.left": N_("left a segment"),
-    "csat.submitted": N_("gave a rating"), "task.done": N_("had a task done"),
+    "csat.submitted": N_("gave a rating"),
+    "nps.submitted": N_("said whether they recommend us"), "task.done": N_("had a task done"),
 }  # fmt: skip
 COUNTS = {
     "gte": NN_("at least %(num)s time", "at least %(num)s times"),

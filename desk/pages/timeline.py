@@ -51,6 +51,7 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "sla.due_soon": (N_("What was promised is due soon"), "clock"),
     "sla.breached": (N_("What was promised is overdue"), "exclamation-triangle"),
     "csat.submitted": (N_("Gave a rating of %(rating)s out of 5"), "star"),
+    "nps.submitted": (N_("Would recommend us: %(score)s of 10"), "star"),
     "order.created": (N_("Placed an order"), "shopping-bag"),
     "order.paid": (N_("Paid an order"), "banknotes"),
     "order.payment_failed": (N_("A payment failed"), "x-circle"),

@@ -28,7 +28,7 @@ AREAS: Mapping[str, str] = {
     "settings/canned": N_("Canned replies"), "settings/macros": N_("Macros"),
     "settings/automation": N_("Automation"),
     "settings/hours": N_("Business hours"), "settings/sla": N_("SLA"),
-    "settings/ratings": N_("Ratings"), "rating-rules": N_("Ratings"),
+    "settings/ratings": N_("Ratings"), "rating-rules": N_("Ratings"), "nps-rules": N_("Ratings"),
     "report-rules": N_("Reports"), "settings/links": N_("Links and results"),
     "settings/people": N_("People"), "settings/privacy": N_("Privacy"),
     "settings/presence": N_("Presence"), "settings/teams": N_("Teams"),

@@ -31,8 +31,9 @@ INDEXES: Indexes = {
 
 @dataclass(frozen=True)
 class RatingFilter:
-    """Which ratings are listed. `channels`: what the asking person may see; None: everything."""
+    """Which ratings are listed, of which question. `channels`: what the asking person may see; None: everything."""
 
+    kind: str = "csat"
     score: int | None = None
     agent_id: str | None = None
     channel_id: str | None = None
@@ -42,9 +43,9 @@ class RatingFilter:
 
 
 class RatingStore:
-    """`ratings` `{_id rat_, key, state: due|asked|answered|skipped, due_at?, conversation_id, closed_at, profile_id,
-    identity_id, channel_id, agent_id, team_id, why?, asked_at?, send_key?, score?, comment?, answered_at?, lease…}`;
-    `rating_rules` is one row `{_id: "chosen", …, by}`."""
+    """`ratings` `{_id rat_, key, kind? "nps", state: due|asked|answered|skipped, due_at?, conversation_id, closed_at,
+    profile_id, identity_id, channel_id, agent_id, team_id, why?, asked_at?, send_key?, score?, comment?, answered_at?,
+    lease…}`; `rating_rules` are two rows `{_id: "chosen" | "nps", …, by}`."""
 
     def __init__(self, database: Database) -> None:
         self._rows = database.collection("ratings")
@@ -60,9 +61,9 @@ class RatingStore:
         """One of them."""
         return await self._rows.find_one({"_id": rating_id})
 
-    async def asked_since(self, profile_id: str, since: datetime) -> bool:
-        """Whether a person has been asked since then."""
-        wanted = {"profile_id": profile_id, "asked_at": {"$gt": since}}
+    async def asked_since(self, profile_id: str, since: datetime, kind: str) -> bool:
+        """Whether a person has been asked this since then."""
+        wanted = {"profile_id": profile_id, "asked_at": {"$gt": since}, **_of_kind(kind)}
         return await self._rows.find_one(wanted, {"_id": 1}) is not None
 
     async def open_question(self, profile_id: str, identity_id: str, since: datetime) -> Document | None:
@@ -100,26 +101,33 @@ class RatingStore:
         shown, more = cut(await found.limit(size + 1).to_list(None), size)
         return Page(shown, write_cursor(shown[-1]["answered_at"], shown[-1]["_id"]) if more else None)
 
-    async def counts(self, wanted: RatingFilter, since: datetime, *, at_most: int = 20_000) -> dict[int, int]:
+    async def counts(
+        self, wanted: RatingFilter, since: datetime, *, at_most: int = 20_000, scores: Sequence[int] = range(5, 0, -1)
+    ) -> dict[int, int]:  # fmt: skip
         """Score → how often it was given since then, of the latest ones."""
         condition = {**_condition(wanted), "answered_at": {"$gte": since}}
         rows = await whole(self._rows.find(condition, {"score": 1}).sort("answered_at", DESCENDING).limit(at_most))
-        scores = [row["score"] for row in rows]
-        return {score: scores.count(score) for score in range(5, 0, -1)}
+        given = [row["score"] for row in rows]
+        return {score: given.count(score) for score in scores}
 
-    async def rules(self) -> Document:
+    async def rules(self, name: str = CHOSEN) -> Document:
         """What was chosen; empty where nothing was."""
-        return await self._rules.find_one({"_id": CHOSEN}) or {}
+        return await self._rules.find_one({"_id": name}) or {}
 
-    async def choose(self, fields: Mapping[str, Any], by: str) -> None:
+    async def choose(self, fields: Mapping[str, Any], by: str, name: str = CHOSEN) -> None:
         """From now on so."""
-        await self._rules.update_one({"_id": CHOSEN}, {"$set": {**fields, "by": by}}, upsert=True)
+        await self._rules.update_one({"_id": name}, {"$set": {**fields, "by": by}}, upsert=True)
+
+
+def _of_kind(kind: str) -> Document:
+    """Rows from before there was a second question say nothing of theirs."""
+    return {"kind": kind if kind != "csat" else None}
 
 
 def _condition(wanted: RatingFilter) -> Document:
     fields = ("score", "agent_id", "channel_id", "conversation_id", "profile_id")
     condition: Document = {name: value for name in fields if (value := getattr(wanted, name)) is not None}
-    condition["answered_at"] = {"$exists": True}
+    condition |= {"answered_at": {"$exists": True}, **_of_kind(wanted.kind)}
     if wanted.channels is not None:
         condition["channel_id"] = {"$in": [each for each in wanted.channels if wanted.channel_id in (None, each)]}
     return condition

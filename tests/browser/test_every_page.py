@@ -313,7 +313,8 @@ async def promises(world: World) -> dict[str, str]:
         "hours_id": hours_id, "pauses": ["pending", "snoozed"], "active": False,
     })  # fmt: skip
     here = "/settings/sla"
-    return {"sla": here, "some-sla": f"{here}/{made['id']}", "new-sla": f"{here}/new", "ratings": "/settings/ratings"}
+    return {"sla": here, "some-sla": f"{here}/{made['id']}", "new-sla": f"{here}/new", "ratings": "/settings/ratings",
+            "nps": "/settings/ratings?kind=nps"}
 
 
 async def reported(world: World, talk: dict[str, Any]) -> dict[str, str]:

@@ -8,7 +8,7 @@ import pytest
 
 from channels.vocabulary import Postback
 from inbox.models import Actor
-from inbox.ratings import RatingRules, Ratings
+from inbox.ratings import ChannelQuestion, NpsRules, RatingRules, Ratings
 from inbox.store import RatingFilter, RatingStore
 from profiles.consent_links import ConsentLinks
 from profiles.events import Event
@@ -198,3 +198,60 @@ async def test_the_first_mark_counts_and_words_may_follow_once(house: House, sec
     assert await ratings.by_link(row["_id"], "idn_other") is None
     house.clock.ahead = timedelta(days=40)
     assert await ratings.by_link(row["_id"], talk.identity_id) is None
+
+
+# -- recommendations ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_recommendation_is_asked_instead_of_a_mark_and_is_an_event_of_its_own(
+    house: House, second_house: House
+) -> None:
+    ratings, others = ratings_of(house), ratings_of(second_house)
+    await ratings.choose_nps(NpsRules(on=True, delay_min=5), "usr_1")
+    talk = await closed(house, ratings)
+    await heard(second_house, others)
+    await asyncio.gather(*(each.drain() for each in (ratings, others) for _ in range(4)))
+    assert await states(house) == [("asked", None)]
+    (row,) = await house.database.collection("ratings").find({}).to_list(None)
+    assert row["kind"] == "nps"
+    await house.all_due()
+    await house.deliver_all()
+    assert "recommend us" in (house.adapter().calls[-1].text or "")
+    await house.inbox.receiver.receive([house.arrival(talk.channel_id, "anna", "m-11", "11")])
+    await house.inbox.receiver.receive([house.arrival(talk.channel_id, "anna", "m-0", "0")])
+    await heard(house, ratings)
+    await heard(house, ratings)
+    (event,) = await happened(house, "nps.submitted")
+    assert event.properties["score"] == 0 and "rating" not in event.properties
+    assert not await happened(house, "csat.submitted")
+    assert not (await house.inbox.ratings.page(RatingFilter())).data
+    assert [each["score"] for each in (await house.inbox.ratings.page(RatingFilter("nps"))).data] == [0]
+    assert await ratings.answer(row["_id"], 10) is False
+    # The next time they are asked for a mark: they were asked for a recommendation lately.
+    await house.inbox.actions.set_status(talk.id, "resolved", AGENT)
+    await house.inbox.receiver.receive([house.arrival(talk.channel_id, "anna", "later", "Hello again")])
+    await house.inbox.actions.set_status(talk.id, "resolved", AGENT)
+    await heard(house, ratings)
+    kinds = [each.get("kind", "csat") async for each in house.database.collection("ratings").find({}).sort("_id", 1)]
+    assert kinds[0] == "nps" and "nps" not in kinds[1:] and "csat" in kinds[1:]
+
+
+async def test_channels_have_their_own_rules_and_the_window_holds(house: House) -> None:
+    ratings = ratings_of(house)
+    channel_id = await house.channel("windowed")
+    silent = await house.channel("keyed")
+    rules = NpsRules(on=True, by_channel={
+        silent: ChannelQuestion(on=False), channel_id: ChannelQuestion(delay_min=2, apart_days=10),
+    })  # fmt: skip
+    await ratings.choose_nps(rules, "usr_1")
+    assert await ratings.nps_rules() == rules
+    assert not rules.on_channel(silent).on and rules.on_channel(channel_id).delay_min == 2
+    assert rules.on_channel("chn_other").delay_min == 60
+    for provider, channel in (("windowed", channel_id), ("keyed", silent)):
+        talk = await house.conversation(channel, f"p-{provider}", provider)
+        await house.inbox.actions.set_status(talk.id, "resolved", AGENT)
+    await heard(house, ratings)
+    house.clock.ahead = timedelta(hours=25)
+    await due(house)
+    await ratings.drain()
+    assert await states(house) == [("skipped", "window")]
