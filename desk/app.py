@@ -73,6 +73,7 @@ from desk.pages import (
     profiles,
     rate,
     ratings,
+    replies,
     reports,
     retention,
     revisions,
@@ -110,7 +111,7 @@ PAGES = (
     template_editor, snippets, offers, channels, deliverability, deliveries, approved, tracking, consent_groups,
     blocked, score, tiers, term_lists, fields, policies, retention, unsubscribe, preferences, sent_mail, brand, links,
     link_settings, tester_settings, call_settings, people, account, audit, webhooks_out, answering, hours, sla, teams,
-    presence, rate, ratings, canned, macros, automation, notifications, installing, reports,
+    presence, rate, ratings, canned, macros, automation, notifications, installing, reports, replies,
 )  # fmt: skip
 
 

@@ -48,6 +48,7 @@ SETTINGS: tuple[tuple[str, tuple[Section, ...]], ...] = (
         Section("/settings/canned", N_("Canned replies")),
         Section("/settings/macros", N_("Macros")),
         Section("/settings/automation", N_("Automation")),
+        Section("/settings/replies", N_("Automatic replies")),
         Section("/settings/teams", N_("Teams")),
         Section("/settings/presence", N_("Presence")),
         Section("/settings/hours", N_("Business hours")),

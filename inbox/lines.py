@@ -11,7 +11,7 @@ from inbox.incoming import cleaned
 from inbox.models import line_id
 
 #: Sources whose sends no campaign asked for: the application itself says them.
-OWN_WORDS = frozenset({"consent", "rating"})
+OWN_WORDS = frozenset({"consent", "rating", "channel_reply"})
 
 
 def _author(source: Document) -> Document:

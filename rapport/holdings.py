@@ -42,6 +42,7 @@ IMPERSONAL = {
     "call_secrets": "what calls of journeys are signed with",
     "canned_replies": "answers that are written again and again, before anybody's name is put in",
     "campaign_figures": "what journeys and broadcasts have come to, as numbers",
+    "channel_replies": "what channels say by themselves, before anybody's name is put in",
     "channels": "our own accounts at providers",
     "content_uses": "in which steps and broadcasts a template, a snippet or an offer was sent",
     "consent_groups": "what people can agree to",
@@ -159,6 +160,7 @@ def colleagues_words(database: Database) -> tuple[Written, ...]:
         Texts(database, "canned_replies", fields=("shortcut", "title", "text")),
         Texts(database, "automation_rules", fields=("name", "when", "actions")),
         Texts(database, "macros", fields=("name", "actions")),
+        Texts(database, "channel_replies", fields=("written",)),
         Texts(database, "rating_rules", fields=("question",), id_of=lambda _: ""),
         Texts(database, "sla_policies", fields=("name", "reach")),
         Texts(database, "teams", fields=("name",)),
@@ -188,6 +190,7 @@ def all_holdings(database: Database, orders: OrderStore, desk: DeskStore, mentio
         FileRoom(FileStore(database)),  # found by the messages
         Held(database, "drafts"),
         Held(database, "ratings"),
+        Held(database, "automatic_replies"),
         Held(database, "messages"),
         Held(database, "message_words"),  # after them: words are kept only of what is there
         ConversationRoom(database, ConversationStore(database, now)),

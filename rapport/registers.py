@@ -39,6 +39,7 @@ from rapport.hooking import Hooks
 from rapport.naming import Naming
 from rapport.people import People
 from rapport.plumbing import Plumbing
+from rapport.replying import SaidByItself
 from rapport.telling import Telling
 from webhooks.journal import Journal
 from webhooks.mentions import Mentions
@@ -75,7 +76,7 @@ def open_lists(plumbing: Plumbing, people: People, merger: Merger, privacy: Priv
 
 def open_merger(
     plumbing: Plumbing, people: People, orders: OrderBook, order_store: OrderStore, inbox: Inbox, campaigns: Campaigns,
-    hooks: Hooks, rule_runs: RunStore, telling: Telling,
+    hooks: Hooks, rule_runs: RunStore, telling: Telling, said: SaidByItself,
 ) -> Merger:  # fmt: skip
     """Every room that keeps something of a person says here how it follows when two turn out to be one."""
     movers = (
@@ -107,6 +108,7 @@ def open_merger(
         hooks.posts.belongings,
         rule_runs.belongings,
         telling.notifications.belongings,
+        said.rows.belongings,
     )
 
     async def reach(profile_id: str) -> None:

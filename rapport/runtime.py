@@ -16,6 +16,8 @@ from base.secret_box import SecretBox
 from base.settings import Settings
 from campaigns.automation.carrying import Carrying
 from campaigns.automation.macros import Macros
+from campaigns.automation.replies.answering import AutomaticReplies
+from campaigns.automation.replies.book import ChannelReplyBook
 from campaigns.automation.rules import AutomationRules
 from campaigns.automation.running import RuleRunner
 from campaigns.automation.store import RunStore
@@ -147,6 +149,7 @@ from rapport.hooking import Hooks, open_endpoints, open_hooks, open_poster
 from rapport.people import People, open_people
 from rapport.plumbing import Plumbing, open_plumbing
 from rapport.registers import open_lists, open_merger, open_privacy
+from rapport.replying import SaidByItself, open_replies
 from rapport.retention import kinds_of
 from rapport.routing import Routes, open_routing
 from rapport.telling import Telling, open_teller, open_telling
@@ -171,7 +174,7 @@ class Runtime:
         self, plumbing: Plumbing, people: People, orders: OrderBook, order_store: OrderStore, inbox: Inbox,
         campaigns: Campaigns, merger: Merger, journal: Journal, ingest: Ingest, polling: Polling, privacy: Privacy,
         hooks: Hooks, routes: Routes, ratings: Ratings, automation: Automation, telling: Telling,
-        figures: Figures,
+        figures: Figures, said: SaidByItself,
     ) -> None:  # fmt: skip
         self._plumbing = plumbing
         self.settings: Settings = plumbing.settings
@@ -233,6 +236,9 @@ class Runtime:
         self.rating_rows: RatingStore = inbox.ratings
         self.figures: Figures = figures
         self.reports = Reports(inbox.figures)
+        self.channel_replies: ChannelReplyBook = said.book
+        self.automatic_replies: AutomaticReplies = said.replies
+        self._said = said
         self.business_hours: BusinessHours = inbox.business_hours
         self.finding: Finding = inbox.finding
         self.views: Views = inbox.views
@@ -359,6 +365,7 @@ class Runtime:
             Chore("keep the figures of reports", 1, self.figures.keep),
             Chore("count conversations of before", 1, self.figures.read_past),
             Chore("compare the figures of reports", 600, self.figures.compare),
+            Chore("say what channels say by themselves", 0.5, self.automatic_replies.drain),
             Chore("reckon promises anew", 1, self.sla_watch.renew),
             Chore("look after queues", 15, self.routing.sweep),
             Chore("enlist accounts that have to be asked", 15, self.polling.enlist),
@@ -435,6 +442,7 @@ class Runtime:
         await self.teller.close()
         await self.hits.close()
         await self.renderer.close()
+        await self._said.renderer.close()
         await self._plumbing.close()
 
 
@@ -462,12 +470,14 @@ async def open_runtime(settings: Settings) -> Runtime:
         people.events, people.consent_links, plumbing.feed, plumbing.doorbell, plumbing.clock,
     )  # fmt: skip
     ears, telling = open_ears(plumbing), open_telling(plumbing, people, inbox, routes)
+    said = open_replies(plumbing, people, inbox)
     figures = Figures(
         plumbing.db, inbox.figures, inbox.sla_clocks, inbox.business_hours, inbox.teams, plumbing.clock,
         time_zone=plumbing.settings.time_zone,
     )  # fmt: skip
     heard_by = [
         hooks.fan_out.hear, routes.routing.hear, ratings.hear, ears.listening.hear, telling.noticing.hear, figures.hear,
+        said.replies.hear,
     ]  # fmt: skip
     campaigns = open_campaigns(plumbing, people, order_store, inbox, routes, listeners=heard_by)
     journal = Journal(plumbing.db, plumbing.clock, kept=partial(plumbing.doorbell.soon, "ingest"))
@@ -486,8 +496,8 @@ async def open_runtime(settings: Settings) -> Runtime:
         want_templates=plumbing.approved.want_now, note_request=privacy.requests.note,
     )  # fmt: skip
     automation = open_automation(plumbing, people, inbox, campaigns, ratings, ears)
-    merger = open_merger(plumbing, people, orders, order_store, inbox, campaigns, hooks, automation.runs, telling)
+    merger = open_merger(plumbing, people, orders, order_store, inbox, campaigns, hooks, automation.runs, telling, said)
     return Runtime(
         plumbing, people, orders, order_store, inbox, campaigns, merger, journal, ingest, polling, privacy, hooks,
-        routes, ratings, automation, telling, figures,
+        routes, ratings, automation, telling, figures, said,
     )  # fmt: skip

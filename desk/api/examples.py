@@ -270,6 +270,11 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         "pauses": ["pending"],
     },
     "change_sla_policy": {"soon_min": 30},
+    "replace_channel_replies": {
+        "greeting": {"texts": {"en": "Hello! We answer in a few minutes.", "zh": "您好！我们几分钟内回复您。"}},
+        "keywords": [{"words": ["opening hours", "营业时间"], "texts": {"en": "Monday to Friday, 9 to 17."}}],
+    },
+    "try_channel_replies": {"text": "What are your opening hours?", "language": "en"},
     "order_sla_policies": {"ids": ["slp_01hy0000000000000000000000"]},
     "create_team": {
         "name": "Support",

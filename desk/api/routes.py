@@ -13,6 +13,7 @@ from desk.api import (
     broadcasts,
     business_hours,
     canned_replies,
+    channel_replies,
     channels,
     consent_groups,
     conversation_acts,
@@ -71,7 +72,7 @@ RESOURCES = (
     search, drafts, canned_replies, macros, automation_rules, messages, files, events, orders, templates, snippets,
     offers, broadcasts, journeys, webhook_secret, webhook_endpoints, enrolments, policies, sends, business_hours,
     sla_policies, results, tasks, teams, presence, ratings, notifications, people, me, audit, answering, stream, health,
-    reports,
+    reports, channel_replies,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 

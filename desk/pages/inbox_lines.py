@@ -34,6 +34,10 @@ TICKS: Mapping[str, tuple[str, str]] = {
     "bounced": ("failed", N_("Bounced")), "complained": ("failed", N_("Marked as spam")),
     "skipped": ("failed", N_("Not sent")), "unknown": ("unknown", N_("Perhaps sent")),
 }  # fmt: skip
+#: What the application says on its own → who says it.
+OWN_AUTHORS: Mapping[str, str] = {
+    "consent": N_("Unsubscribing"), "rating": N_("Rating"), "channel_reply": N_("Automatic reply"),
+}  # fmt: skip
 #: Code of a quiet line (a status change has one per new status) → its sentence. A code unknown here shows itself.
 SYSTEM_LINES: Mapping[str, str] = {
     "assigned": N_("%(by)s assigned this to %(to)s"),
@@ -358,6 +362,9 @@ def author_of(message: Message, scene: Scene) -> str:
         return scene.campaigns.get(message.author.id or "") or formats.text(N_("Journey"))
     if message.author.type == "colleague":
         return message.author.name or formats.text(N_("Colleague"))
+    own = OWN_AUTHORS.get(message.author.name or "") if message.author.type == "system" else None
+    if own is not None:
+        return formats.text(own)
     return message.author.name or formats.text(N_("We"))
 
 

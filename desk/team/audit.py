@@ -35,7 +35,7 @@ CHANGES_NOTHING = frozenset({
     "template_editor.letter", "snippets.letter",
     "score.effect", "tiers.effect",
     "preview_segment", "preview_score_rules", "preview_tiers", "check_template", "render_template",
-    "render_canned_reply", "canned.begin", "canned.put_in", "try_automation_rule",
+    "render_canned_reply", "canned.begin", "canned.put_in", "try_automation_rule", "try_channel_replies",
 })  # fmt: skip
 #: What programs bring all day long: the timeline and the orders say where each came from.
 BROUGHT_BY_PROGRAMS = frozenset({"track_events", "upsert_profile", "record_order"})

@@ -8,7 +8,7 @@ from typing import Any
 from pymongo import ASCENDING, IndexModel, ReturnDocument
 
 from base.clock import Clock
-from base.mongo import Database, Document, Indexes, whole
+from base.mongo import BY_ID, Database, Document, Indexes, whole
 
 #: What was taken away can be put back for so long.
 KEPT_S = 30 * 24 * 3600
@@ -59,6 +59,11 @@ class TeamStore:
         """Id → name, of those that were taken away too."""
         wanted = {"_id": {"$in": sorted(set(team_ids))}}
         return {row["_id"]: row["name"] async for row in self._rows.find(wanted, {"name": 1})}
+
+    async def standing(self, team_ids: Iterable[str]) -> dict[str, str]:
+        """Id → name, of those that were not taken away."""
+        wanted = {"_id": {"$in": sorted(set(team_ids))}, "stands": True}
+        return {row["_id"]: row["name"] async for row in self._rows.find(wanted, {"name": 1}).hint(BY_ID)}
 
     async def change(self, team_id: str, rev: int, fields: Mapping[str, Any]) -> Document | None:
         """Replace it where it still has this revision. Raises `DuplicateKeyError` as `add`."""

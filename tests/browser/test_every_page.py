@@ -173,7 +173,7 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         **await privacy(world, whatsapp), **await webhooks(world),
         **await hours(world), **await promises(world), **await teams(world),
         **await canned(world, talk["id"]), **await macros(world), **await beginnings(world, person, talk["id"]),
-        **await rules(world, talk["id"]),
+        **await rules(world, talk["id"]), **await replies(world, mail["id"]),
         "retention": "/settings/retention", "tracking": "/settings/tracking", "links": "/settings/links",
         "answering": "/settings/answering",
         "new-site": "/settings/tracking/new", "board-lost": "/profiles/board?open=lost",
@@ -344,6 +344,22 @@ async def reported(world: World, talk: dict[str, Any]) -> dict[str, str]:
         "reports-rows": f"{here}/first-response/rows?column=count", "reports-labels": f"{here}/nps?zone=UTC&by=label",
         "reports-none": f"{here}/volume?from=2001-01-01&to=2001-01-05",
     }  # fmt: skip
+
+
+async def replies(world: World, channel_id: str) -> dict[str, str]:
+    """A channel that says much by itself, with a message that is tried."""
+    office = {"name": "Letters", "zone": "Asia/Shanghai", "week": {"mon": [["09:00", "18:00"]]}}
+    hours_id = (await world.api.post("/business-hours", office))["id"]
+    await world.api.call("PUT", f"/channels/{channel_id}/replies", {
+        "greeting": {"texts": {"en": "Hello {{ profile.first_name }}!", "zh": "您好！", "de": "Guten Tag!"}},
+        "out_of_office": {"hours_id": hours_id, "texts": {"en": "Back {{ hours.opens }}.", "zh": "稍后。"}},
+        "keywords": [
+            {"words": ["opening hours", "营业时间"], "texts": {"en": "Nine to six.", "zh": "九点到六点。"}},
+            {"words": ["refund", "退款"], "labels": ["refund"], "match": "whole", "active": False},
+        ],
+    })  # fmt: skip
+    here = f"/settings/replies/{channel_id}"
+    return {"all-replies": "/settings/replies", "replies": here, "replies-tried": f"{here}?try=营业时间&language=zh"}
 
 
 async def teams(world: World) -> dict[str, str]:

@@ -9,6 +9,7 @@ import pytest
 
 from base.clock import now
 from base.errors import Conflict
+from campaigns.automation.replies.store import AutomaticReplyStore
 from campaigns.automation.store import RunStore
 from campaigns.store import CallStore, OfferStore, PlannedStore
 from campaigns.store.planned import event_row
@@ -78,6 +79,8 @@ async def furnished(town: Town) -> tuple[str, str]:
         await town.runtime.rating_rows.plan([asked])
         told = Notification("usr_1", "message", f"m-{who}", talk["_id"], now(), talk["_id"], who, talk["channel_id"])
         await NotificationStore(town.runtime.db, now).add([(told, ("app",))])
+        said = {**asked, "_id": f"arp_{who}", "state": "said", "kind": "greeting", "settled_at": now()}
+        await AutomaticReplyStore(town.runtime.db).plan([said])
     await town.runtime.relations.add(anna, "partner", double)
     await town.runtime.crediting.look()
     await town.runtime.searching.keep()

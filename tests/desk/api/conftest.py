@@ -18,6 +18,7 @@ from base.clock import now
 from base.secret_box import SecretBox
 from base.settings import Settings
 from campaigns.automation.models import MacroInput, RuleInput
+from campaigns.automation.replies.models import ChannelReplies
 from campaigns.automation.rules import Maker
 from campaigns.contents import TemplateInput
 from campaigns.library.offers import OfferInput
@@ -256,6 +257,8 @@ async def _side(runtime: Runtime, name: str, common: dict[str, str]) -> Side:
         "profile_id": talk.profile_id, "identity_id": talk.identity_id, "channel_id": channel.id,
     }  # fmt: skip
     await runtime.rating_rows.plan([rating])
+    greeting = {"greeting": {"texts": {"en": f"Welcome to {channel.id}"}}}
+    await runtime.channel_replies.choose(channel.id, ChannelReplies.model_validate(greeting), "usr_x")
     return Side(
         channel.id, talk.profile_id, talk.identity_id, talk.id, outcome.message_id, reply.send_id, order.id,
         task["_id"], run["_id"], note["_id"], file.id, broadcast["_id"], endpoint["_id"],

@@ -148,6 +148,8 @@ BODIES: dict[str, Any] = {
     "change_agent": {"skills": ["taken over"]},
     "replace_presence_rules": {"capacity": 1},
     "replace_rating_rules": {"on": True}, "replace_report_rules": {}, "replace_nps_rules": {"on": True},
+    "replace_channel_replies": {"greeting": {"texts": {"en": "Taken over"}}},
+    "try_channel_replies": {"text": "Hello"},
 }
 
 
