@@ -33,6 +33,7 @@ from desk.pages import (
     broadcast_wizard,
     broadcasts,
     builder,
+    calendar,
     call_settings,
     canned,
     channels,
@@ -83,7 +84,9 @@ from desk.pages import (
     sent_mail,
     sla,
     snippets,
+    stream_rules,
     tags,
+    tasks,
     teams,
     template_editor,
     templates,
@@ -111,7 +114,8 @@ PAGES = (
     template_editor, snippets, offers, channels, deliverability, deliveries, approved, tracking, consent_groups,
     blocked, score, tiers, term_lists, fields, policies, retention, unsubscribe, preferences, sent_mail, brand, links,
     link_settings, tester_settings, call_settings, people, account, audit, webhooks_out, answering, hours, sla, teams,
-    presence, rate, ratings, canned, macros, automation, notifications, installing, reports, replies,
+    presence, rate, ratings, canned, macros, automation, notifications, installing, reports, replies, tasks,
+    stream_rules, calendar,
 )  # fmt: skip
 
 

@@ -54,6 +54,7 @@ SETTINGS: tuple[tuple[str, tuple[Section, ...]], ...] = (
         Section("/settings/hours", N_("Business hours")),
         Section("/settings/sla", N_("SLA")),
         Section("/settings/ratings", N_("Ratings")),
+        Section("/settings/today", N_("Today")),
     )),
     (N_("Customers"), (
         Section("/settings/stages", N_("Stages")),

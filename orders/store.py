@@ -110,6 +110,12 @@ class OrderStore:
         following = _cursor(rows[limit - 1]) if len(rows) > limit else None
         return [as_order(row) for row in rows[:limit]], following
 
+    async def placed(self, status: str, since: datetime, limit: int) -> list[Order]:
+        """Orders of a status placed since then, the newest first."""
+        found = self._rows.find({"status": status, "placed_at": {"$gte": since}}).hint("by_status")
+        order = [("placed_at", DESCENDING), ("_id", DESCENDING)]
+        return [as_order(row) for row in await found.sort(order).limit(limit).to_list(None)]
+
     async def changed(self, since: datetime, limit: int) -> list[Order]:
         """Those that changed at or after a time, in the order of their changes; all of the last moment."""
         found = await self._rows.find({"updated_at": {"$gte": since}}).sort("updated_at", 1).limit(limit).to_list(None)

@@ -63,6 +63,8 @@ TECHNICAL: Mapping[str, Said] = {
     "webhook_calls": ("What we passed on to other systems of ours", "我们传递给自有其他系统的数据"),
     "webhook_posts": ("What other systems of ours were told about you", "我们通知自有其他系统的与您有关的事件"),
     "rule_runs": ("Rules of ours that looked at what happened with you", "因与您有关的事件而运行的规则"),
+    "stream_marks": ("What our people have done about what waited for them", "同事对待办事项的处理"),
+    "stream_people": ("When we were last in touch with you", "我们最近一次与您联系的时间"),
     "broadcast_waves": ("Mailings that were looked at before they were sent", "发送前预览的群发"),
     "tracked_links": ("Links that were made for you alone", "专为您生成的链接"),
     "credits": ("Which message an order of yours followed", "您的订单源自哪条消息"),

@@ -25,6 +25,10 @@ class FollowUpInput(Input):
     assignee_id: Annotated[str, StringConstraints(max_length=60)] | None = None
 
 
+#: How many that were done are looked through for one that is to stand again.
+LATEST = 50
+
+
 class FollowUps:
     """The use cases. Each writes the profile and tells of it in one transaction, and may be repeated."""
 
@@ -57,6 +61,22 @@ class FollowUps:
         """Somebody else does it. Raises `NotFound`."""
         change = {"assignee_id": assignee_id}
         return await self._changed(profile_id, _only(follow_up_id, change, "follow_up.handed_over"), by)
+
+    async def restore(self, profile_id: str, follow_up_id: str, by: str) -> Profile:
+        """It is to be done after all: the one that was done stands again, as it was, unless another has taken its
+        place. Raises `NotFound` for the person, and for one that nobody has done."""
+        done = await self._events.find(profile_id, ["follow_up.done"], limit=LATEST)
+        told = next((each.properties for each in done if each.properties.get("follow_up_id") == follow_up_id), None)
+        if told is None:
+            raise NotFound("There is no such follow-up.")
+        kept = {name: told.get(name) for name in ("at", "text", "assignee_id")}
+
+        def plan(old: Document | None, now: datetime) -> _Plan | None:
+            if old is not None:
+                return None
+            return {"id": follow_up_id, **kept, "by": by, "set_at": now}, "follow_up.set", {}
+
+        return await self._changed(profile_id, plan, by)
 
     async def clear(self, profile_id: str, by: str) -> Profile:
         """There is nothing to be done after all. Raises `NotFound` for the person alone."""

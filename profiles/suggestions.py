@@ -61,6 +61,11 @@ class Suggestions:
         rows = [row for each in profile_ids for row in await self._rows.of_profile(each) if row["state"] == "open"]
         return await self._as_today(rows)
 
+    async def standing(self, suggestion_ids: Sequence[str]) -> list[Suggestion]:
+        """Those of these pairs that wait for an answer."""
+        rows = [await self._rows.get(each) for each in suggestion_ids]
+        return await self._as_today([row for row in rows if row is not None and row["state"] == "open"])
+
     async def get(self, suggestion_id: str) -> Suggestion:
         """One pair, whatever was answered. Raises `NotFound` also for one that has become one person."""
         row = await self._rows.get(suggestion_id)

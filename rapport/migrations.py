@@ -41,6 +41,7 @@ RETIRED = {
     "deliveries": ["expiry"],
     "webhook_calls": ["due"],
     "profiles": ["board_by_owner", "board_by_tier", "board_by_tag", "tombstones", "follow_ups"],
+    "tasks": ["by_assignee", "by_state"],
 }
 
 

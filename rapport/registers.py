@@ -40,6 +40,7 @@ from rapport.naming import Naming
 from rapport.people import People
 from rapport.plumbing import Plumbing
 from rapport.replying import SaidByItself
+from rapport.streaming import Watch
 from rapport.telling import Telling
 from webhooks.journal import Journal
 from webhooks.mentions import Mentions
@@ -76,7 +77,7 @@ def open_lists(plumbing: Plumbing, people: People, merger: Merger, privacy: Priv
 
 def open_merger(
     plumbing: Plumbing, people: People, orders: OrderBook, order_store: OrderStore, inbox: Inbox, campaigns: Campaigns,
-    hooks: Hooks, rule_runs: RunStore, telling: Telling, said: SaidByItself,
+    hooks: Hooks, rule_runs: RunStore, telling: Telling, said: SaidByItself, watch: Watch,
 ) -> Merger:  # fmt: skip
     """Every room that keeps something of a person says here how it follows when two turn out to be one."""
     movers = (
@@ -109,6 +110,8 @@ def open_merger(
         rule_runs.belongings,
         telling.notifications.belongings,
         said.rows.belongings,
+        watch.marks.belongings,
+        watch.people.belongings,
     )
 
     async def reach(profile_id: str) -> None:

@@ -43,6 +43,9 @@ from campaigns.render import Renderer
 from campaigns.results import Results
 from campaigns.steps import Walker
 from campaigns.store import EnrolmentStore, TaskStore
+from campaigns.stream.acting import StreamActs
+from campaigns.stream.reading import Stream
+from campaigns.stream.watching import Watching
 from campaigns.tasks import Tasks
 from campaigns.telling.carrying import Teller
 from campaigns.telling.choosing import Choices
@@ -63,6 +66,8 @@ from channels.providers.mail.deliverability import Dns, DnsReader
 from channels.registry import Registry
 from channels.store import ChannelStore
 from desk.accounts import Accounts
+from desk.calendar.links import Calendars
+from desk.calendar.store import CalendarStore
 from desk.push import Browsers, PushKeys
 from desk.store import DeskStore
 from desk.team.audit import AuditBook
@@ -152,6 +157,7 @@ from rapport.registers import open_lists, open_merger, open_privacy
 from rapport.replying import SaidByItself, open_replies
 from rapport.retention import kinds_of
 from rapport.routing import Routes, open_routing
+from rapport.streaming import Day, Watch, open_day, open_watch
 from rapport.telling import Telling, open_teller, open_telling
 from webhooks.ingest import Ingest
 from webhooks.journal import Journal
@@ -174,7 +180,7 @@ class Runtime:
         self, plumbing: Plumbing, people: People, orders: OrderBook, order_store: OrderStore, inbox: Inbox,
         campaigns: Campaigns, merger: Merger, journal: Journal, ingest: Ingest, polling: Polling, privacy: Privacy,
         hooks: Hooks, routes: Routes, ratings: Ratings, automation: Automation, telling: Telling,
-        figures: Figures, said: SaidByItself,
+        figures: Figures, said: SaidByItself, watch: Watch, day: Day,
     ) -> None:  # fmt: skip
         self._plumbing = plumbing
         self.settings: Settings = plumbing.settings
@@ -301,6 +307,9 @@ class Runtime:
         self.winners: Winners = campaigns.winners
         self.handing_over: HandingOver = campaigns.handing_over
         self.tidying: Tidying = campaigns.tidying
+        self.watching: Watching = watch.watching
+        self.day: Stream = day.stream
+        self.day_acts: StreamActs = day.acts
         self.journal: Journal = journal
         self.ingest: Ingest = ingest
         self.polling: Polling = polling
@@ -318,6 +327,7 @@ class Runtime:
             RuleStore(plumbing.db), plumbing.box, plumbing.http, plumbing.clock, plumbing.settings.base_url
         )  # fmt: skip
         self.audit = AuditBook(AuditStore(plumbing.db), plumbing.clock, inbox.conversations.rows)
+        self.calendars = Calendars(CalendarStore(plumbing.db, plumbing.clock))
         self.letters = Letters(plumbing.channels, plumbing.registry)
         self.leaving = Leaving(inbox.conversations, inbox.actions)
         self.heartbeats = Heartbeats(plumbing.db, plumbing.clock)
@@ -410,6 +420,7 @@ class Runtime:
             Chore("tell of endpoints that were switched off", 60, self.poster.tell),
             Chore("forget canned replies that were taken away", 600, self.canned.tidy),
             Chore("change many conversations", 1, self.bulk.drain),
+            Chore("look at everybody for Today", 1, self.watching.look_back),
             Chore("age of the oldest duty", 10, self._measure_age),
         ]
 
@@ -470,14 +481,14 @@ async def open_runtime(settings: Settings) -> Runtime:
         people.events, people.consent_links, plumbing.feed, plumbing.doorbell, plumbing.clock,
     )  # fmt: skip
     ears, telling = open_ears(plumbing), open_telling(plumbing, people, inbox, routes)
-    said = open_replies(plumbing, people, inbox)
+    said, watch = open_replies(plumbing, people, inbox), open_watch(plumbing, people, inbox)
     figures = Figures(
         plumbing.db, inbox.figures, inbox.sla_clocks, inbox.business_hours, inbox.teams, plumbing.clock,
         time_zone=plumbing.settings.time_zone,
     )  # fmt: skip
     heard_by = [
         hooks.fan_out.hear, routes.routing.hear, ratings.hear, ears.listening.hear, telling.noticing.hear, figures.hear,
-        said.replies.hear,
+        said.replies.hear, watch.watching.hear,
     ]  # fmt: skip
     campaigns = open_campaigns(plumbing, people, order_store, inbox, routes, listeners=heard_by)
     journal = Journal(plumbing.db, plumbing.clock, kept=partial(plumbing.doorbell.soon, "ingest"))
@@ -496,8 +507,11 @@ async def open_runtime(settings: Settings) -> Runtime:
         want_templates=plumbing.approved.want_now, note_request=privacy.requests.note,
     )  # fmt: skip
     automation = open_automation(plumbing, people, inbox, campaigns, ratings, ears)
-    merger = open_merger(plumbing, people, orders, order_store, inbox, campaigns, hooks, automation.runs, telling, said)
+    merger = open_merger(
+        plumbing, people, orders, order_store, inbox, campaigns, hooks, automation.runs, telling, said, watch
+    )
     return Runtime(
         plumbing, people, orders, order_store, inbox, campaigns, merger, journal, ingest, polling, privacy, hooks,
-        routes, ratings, automation, telling, figures, said,
+        routes, ratings, automation, telling, figures, said, watch,
+        open_day(plumbing, people, order_store, inbox, campaigns, routes, watch),
     )  # fmt: skip

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 
 from base.clock import Clock
+from base.errors import FieldError, WrongInput
 from base.ids import new_id
-from base.mongo import Database, Document, DuplicateKeyError, Indexes, Session
-from base.pages import Page, newest_first
+from base.mongo import Database, Document, DuplicateKeyError, Indexes, Session, whole
+from base.pages import Page, bounded, cut, newest_first, read_cursor, write_cursor
 from profiles.store.belongings import Belongings
 
 OPEN = "open"
 CLOSED = ("done", "cancelled")
+#: Stands in a cursor for no due time.
+NEVER = "never"
+_LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
 INDEXES: Indexes = {
     "tasks": [
         IndexModel([("key", ASCENDING)], name="once", unique=True, partialFilterExpression={"key": {"$exists": True}}),
-        IndexModel([("assignee_id", ASCENDING), ("state", ASCENDING), ("due_at", ASCENDING)], name="by_assignee"),
-        IndexModel([("state", ASCENDING), ("due_at", ASCENDING)], name="by_state"),
+        IndexModel(
+            [("assignee_id", ASCENDING), ("state", ASCENDING), ("due_at", ASCENDING), ("_id", ASCENDING)],
+            name="of_assignee",
+        ),
+        IndexModel([("state", ASCENDING), ("due_at", ASCENDING), ("_id", ASCENDING)], name="of_state"),
         IndexModel([("profile_id", ASCENDING), ("_id", DESCENDING)], name="by_profile"),
         IndexModel(
             [("shared_key", ASCENDING)], name="shared", partialFilterExpression={"shared_key": {"$exists": True}}
@@ -136,6 +143,54 @@ class TaskStore:
         }
         rows = await self._rows.find(wanted).sort("due_at", ASCENDING).limit(limit).to_list(None)
         return sorted(rows, key=lambda row: (row.get("due_at") is None, row.get("due_at") or row["created_at"]))
+
+    async def by_due(
+        self, assignees: Sequence[str | None] | None, state: str, *, limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page[Document]:  # fmt: skip
+        """Tasks of these people (None: nobody's; no list: everybody's), those due first first, those without a due time
+        last. Raises `WrongInput`."""
+        size, wanted = bounded(limit), {"state": state}
+        index = "of_state" if assignees is None else "of_assignee"
+        whose: Document = {} if assignees is None else {"assignee_id": {"$in": list(assignees)}}
+        at, last = read_cursor(cursor, str, str) if cursor else ("", "")
+        rows: list[Document] = []
+        for due in _after_task(at, last):
+            found = self._rows.find({**whose, **wanted, **due}).sort([("due_at", ASCENDING), ("_id", ASCENDING)])
+            rows += await whole(found.limit(size + 1 - len(rows)).hint(index)) if len(rows) <= size else []
+        shown, more = cut(rows, size)
+        return Page(shown, _task_cursor(shown[-1]) if more else None)
+
+    async def on_list(self, assignees: Sequence[str | None], until: datetime, limit: int) -> list[Document]:
+        """Open tasks of these people (None: nobody's) that are due by `until`, the longest due first, and as many at
+        most that have no due time."""
+        wanted = {"assignee_id": {"$in": list(assignees)}, "state": OPEN}
+        due = self._rows.find({**wanted, "due_at": {"$lte": until}}).sort("due_at", ASCENDING)
+        undated = self._rows.find({**wanted, "due_at": None})
+        return [row for each in (due, undated) for row in await whole(each.limit(limit).hint("of_assignee"))]
+
+
+def _task_cursor(row: Document) -> str:
+    due = row.get("due_at")
+    return write_cursor(due.isoformat() if due else NEVER, row["_id"])
+
+
+def _after_task(at: str, last: str) -> list[Document]:
+    """What follows a row: the rest of those with a due time, then those without."""
+    undated: Document = {"due_at": None}
+    if at == NEVER:
+        return [{**undated, "_id": {"$gt": last}}]
+    if not at:
+        return [{"due_at": {"$gt": _LONG_AGO}}, undated]
+    since = _moment(at)
+    return [{"due_at": since, "_id": {"$gt": last}}, {"due_at": {"$gt": since}}, undated]
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        raise WrongInput("This cursor is not one of ours.", [FieldError("cursor", "is not valid")]) from None
 
 
 __all__ = ["CLOSED", "INDEXES", "OPEN", "DuplicateKeyError", "TaskStore"]

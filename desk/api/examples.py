@@ -161,6 +161,10 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         "status": "fulfilled",
         "tracking": {"number": "3S00", "company": "Post", "url": "https://post.example.com/3S00"},
     },
+    "link_my_calendar": {"with_words": False},
+    "act_on_today": {"key": "task:tsk_" + "0" * 26, "act": "done"},
+    "undo_on_today": {"key": "task:tsk_" + "0" * 26, "what": "done"},
+    "replace_stream_rules": {"idle": {"vip": [14, 30, 60], "owned": [30]}, "unpaid_after_h": 48},
     "create_task": {"text": "Call back about the invoice", "due_at": "2026-12-01T09:00:00Z"},
     "change_task": {"state": "done", "result": "Reached"},
     "create_template": {

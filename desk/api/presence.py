@@ -10,7 +10,7 @@ from pydantic import Field
 from base.errors import WrongInput
 from desk.api.contract import Call, Operations
 from desk.api.scope import refuse_scoped
-from desk.api.shapes import Body, PageQuery, Patch, Time, View, When, page, sliced
+from desk.api.shapes import Body, PageQuery, Patch, Time, UserId, View, When, page, sliced
 from inbox.routing.choosing import Limits, Load
 from inbox.routing.models import Capacity, PresenceRules, State, StateKey, Words
 from inbox.routing.standing import Present
@@ -24,6 +24,7 @@ class PresenceBody(Body):
     state: StateKey
     until: When | None = Field(None, description="Then it is the usual state again.")
     on_phone: bool = Field(False, description="Counts as here without an open window.")
+    deputy_id: UserId | None = Field(None, description="Who stands in while they are away; null: their teams.")
 
 
 class AgentPatch(Patch):
@@ -45,6 +46,7 @@ class PresenceView(View):
     here: bool
     takes_work: bool
     on_phone: bool
+    deputy_id: str | None
     load: int
     most: int | None
     capacity: Capacity
@@ -64,9 +66,9 @@ def presence_view(each: Present, load: Load, rules: PresenceRules) -> PresenceVi
     agent, stands = each.agent, each.stands
     return PresenceView(
         user_id=each.person.id, name=each.person.name, state=stands.state.key, since=stands.since, until=stands.until,
-        here=stands.here, takes_work=stands.takes_work, on_phone=agent.on_phone, load=load.total,
-        most=Limits.of(agent.capacity, rules.capacity).total, capacity=agent.capacity, skills=agent.skills,
-        languages=agent.languages,
+        here=stands.here, takes_work=stands.takes_work, on_phone=agent.on_phone, deputy_id=agent.deputy_id,
+        load=load.total, most=Limits.of(agent.capacity, rules.capacity).total, capacity=agent.capacity,
+        skills=agent.skills, languages=agent.languages,
     )  # fmt: skip
 
 
@@ -91,7 +93,7 @@ async def set_presence(call: Call) -> Any:
         raise WrongInput("A program is never here: sign in as a person.")
     said: PresenceBody = call.body
     present = await call.runtime.agents.say(
-        call.principal.id, said.state, until=said.until, on_phone=said.on_phone
+        call.principal.id, said.state, until=said.until, on_phone=said.on_phone, deputy_id=said.deputy_id
     )  # fmt: skip
     return await _view(call, present)
 

@@ -12,6 +12,7 @@ from desk.api import (
     blocked_values,
     broadcasts,
     business_hours,
+    calendar,
     canned_replies,
     channel_replies,
     channels,
@@ -58,6 +59,7 @@ from desk.api import (
     tasks,
     teams,
     templates,
+    today,
     values,
     views,
     webhook_endpoints,
@@ -72,7 +74,7 @@ RESOURCES = (
     search, drafts, canned_replies, macros, automation_rules, messages, files, events, orders, templates, snippets,
     offers, broadcasts, journeys, webhook_secret, webhook_endpoints, enrolments, policies, sends, business_hours,
     sla_policies, results, tasks, teams, presence, ratings, notifications, people, me, audit, answering, stream, health,
-    reports, channel_replies,
+    reports, channel_replies, today, calendar,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 

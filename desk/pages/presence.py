@@ -16,6 +16,7 @@ from desk.auth import local_path, principal_of, require
 from desk.forms import read_form
 from desk.i18n import LANGUAGES, N_
 from desk.keys import runtime_of
+from desk.pages.reads import people as colleagues_of
 from desk.pages.standing_words import all_stand, own_choices
 from desk.render import formats_of, page
 from inbox.routing.models import CAPACITY_MAX, Ability, Agent, PresenceRules, State
@@ -46,14 +47,17 @@ async def say(request: web.Request) -> web.StreamResponse:
     """Say how one stands. The short form of the frame leaves the rest as it is."""
     runtime, form, by = runtime_of(request), await read_form(request), principal_of(request)
     own: Agent = await runtime.agents.row(by.id) or Agent(id=by.id)
-    until, on_phone = None, own.on_phone
+    until, on_phone, deputy = None, own.on_phone, (await runtime.agents.deputies()).get(by.id)
     if "whole" in form:
         text, on_phone = str(form.get("until", "")).strip(), "on_phone" in form
+        deputy = str(form.get("deputy", "")) or None
         try:
             until = _time(request, text)
         except ValueError:
             return await _here(request, dict(form), {"until": _WHEN})
-    await runtime.agents.say(by.id, str(form.get("state", "")), until=until, on_phone=on_phone)
+    await runtime.agents.say(
+        by.id, str(form.get("state", "")), until=until, on_phone=on_phone, deputy_id=deputy
+    )  # fmt: skip
     raise web.HTTPSeeOther(local_path(str(form.get("back", HERE))))
 
 
@@ -115,11 +119,13 @@ async def _here(request: web.Request, given: Mapping[str, Any], faults: Mapping[
     everybody = await all_stand(runtime, formats)
     teams = await runtime.teams.all()
     channels = None if principal.channels is None else sorted(principal.channels)
+    crew = await colleagues_of(runtime)
     queues = []
     for team in teams:
         people = [everybody[each] for each in team.workers if each in everybody]
         queues.append((team, await runtime.conversations.queued(team.id, channels), people))
     values = {
+        "colleagues": [(each.id, each.name or each.email) for each in crew if each.id != principal.id],
         "everybody": list(everybody.values()), "queues": queues, "own": own, "faults": faults,
         "states": await own_choices(runtime, principal, formats), "given": given,
         "may_change": principal.may_everywhere("admin"),

@@ -1,135 +1,93 @@
-"""Today: who waits for an answer, what is due, what did not go out."""
+"""Today: one list of all that waits for one's hand, and what is done with its rows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from aiohttp import web
+from pydantic import ValidationError
 
-from base.errors import NotFound
+from base.errors import NotFound, WrongInput
 from campaigns.reminders import MENTION
-from desk.api.merges import seen_pairs
-from desk.api.scope import reading, seen_ids, seen_tasks, shown_talk
-from desk.auth import principal_of, require
-from desk.i18n import Formats
+from campaigns.stream.acting import Undo
+from campaigns.stream.items import Item
+from desk.api.scope import reading, seen_ids, seen_tasks
+from desk.api.today import act_on, list_of, part_of, seen_item, take_back
+from desk.auth import local_path, principal_of, require
+from desk.forms import read_form
+from desk.i18n import N_
 from desk.keys import runtime_of
 from desk.pages.composer import snoozes
-from desk.pages.inbox_address import Asked
-from desk.pages.inbox_rows import row_of
-from desk.pages.merging import pair_rows
-from desk.pages.profile_follow_up import follow_up_view
-from desk.pages.reads import faces_of, people, together
-from desk.pages.task_words import task_place, task_words
+from desk.pages.moments import read_local
+from desk.pages.reads import people, together
+from desk.pages.stream_words import TABS, Known, stream_row, tab_kinds
 from desk.render import arriving_of, formats_of, page
 from inbox.counting import BUILT_IN
-from inbox.models import Send
-from inbox.view_filter import ConversationFilter, ViewFilter
-from profiles.follow_up import follow_ups_of
-from profiles.words import Words
 
 routes = web.RouteTableDef()
-MOST = 12
-#: Pairs that may be one person; the rest stands on the page of its own.
-PAIRS = 3
-FAILED_WITHIN = timedelta(days=7)
+HERE = "/today"
+PER_PAGE = 40
+#: What was done, as the notice above the list says it.
+DID = {"done": N_("Done."), "snooze": N_("Put off."), "hand_over": N_("Handed over.")}
 
 
-@dataclass(frozen=True)
-class TaskRow:
-    """One thing to do."""
-
-    id: str
-    text: str
-    person: str
-    profile_id: str
-    due_at: datetime | None
-    late: bool
-    mine: bool
-    #: The note in which one is mentioned.
-    said: str = ""
-    #: Where it leads, if not to the person.
-    href: str = ""
-    #: It was the work of a colleague who is not there any more.
-    handed_over: bool = False
-
-
-@dataclass(frozen=True)
-class FailedRow:
-    """One message that did not go out."""
-
-    id: str
-    person: str
-    href: str
-    why: str
-    at: datetime
-
-
-def task_row(
-    task: dict[str, Any], names: dict[str, str], notes: Mapping[str, Words], me: str, formats: Formats
-) -> TaskRow:
-    """One task."""
-    due, profile_id = task.get("due_at"), str(task.get("profile_id") or "")
-    late = due is not None and due < formats.now
-    source = task.get("source") or {}
-    said = notes[source["id"]].text if source.get("kind") == MENTION and source.get("id") in notes else None
-    return TaskRow(
-        task["_id"], task_words(task, names, formats), names.get(profile_id, ""), profile_id, due, late,
-        task.get("assignee_id") == me, (said or "")[:300], task_place(task), bool(task.get("handed_from")),
-    )  # fmt: skip
-
-
-def failed_row(send: Send, names: dict[str, str], formats: Formats) -> FailedRow:
-    """One failed send."""
-    why = formats.text(send.reason.sentence) if send.reason else ""
-    href = f"/inbox/{send.conversation_id}" if send.conversation_id else f"/profiles/{send.profile_id}"
-    person = names.get(send.profile_id, send.profile_id)
-    return FailedRow(send.id, person, href, why, send.updated_at or send.planned_at)
-
-
-@routes.get("/today")
+@routes.get(HERE)
 @require("viewer")
 async def today(request: web.Request) -> web.StreamResponse:
     """The list, what matters most first."""
     principal, runtime = principal_of(request), runtime_of(request)
-    formats = formats_of(request, principal)
-    scope = None if principal.channels is None else sorted(principal.channels)
-    wanted = ConversationFilter(ViewFilter(status=("open",)), channels=scope)
-    found = await together(
-        waiting=runtime.conversations.page(wanted, sort="waiting", limit=MOST),
-        tasks=runtime.tasks.due(principal.id, formats.now + timedelta(days=1), MOST),
-        failed=runtime.sends.page(state="failed", channels=scope, since=formats.now - FAILED_WITHIN, limit=MOST),
-        faces=faces_of(runtime), pairs=runtime.suggestions.page(limit=MOST),
-        due=runtime.follow_ups.due(principal.id, formats.now + timedelta(days=1), MOST), people=people(runtime),
-    )  # fmt: skip
-    pairs = await seen_pairs(reading(request), found["pairs"].data)
-    waiting = [shown_talk(reading(request), each) for each in found["waiting"].data]
-    failed = found["failed"].data
-    tasks = await seen_tasks(reading(request), found["tasks"])
-    ids = {str(task["profile_id"]) for task in tasks if task.get("profile_id")} | {send.profile_id for send in failed}
-    names = {key: profile.display_name for key, profile in (await runtime.profiles.many(ids)).items()}
-    assigned = await runtime.users.names(sorted({each.assignee_id for each in waiting if each.assignee_id}))
-    mentions = [task["source"]["id"] for task in tasks if (task.get("source") or {}).get("kind") == MENTION]
-    notes = await runtime.notes.words(mentions) if mentions else {}
-    seen = await seen_ids(reading(request), {each.id for each in found["due"]})
+    formats, tab = formats_of(request, principal), request.query.get("show", "")
+    found = await together(items=list_of(reading(request), principal), people=people(runtime))
+    items: list[Item] = found["items"]
+    kinds = tab_kinds(tab)
+    wanted = [each for each in items if not kinds or each.kind in kinds]
+    shown, following = part_of(wanted, PER_PAGE, request.query.get("cursor") or None)
     colleagues = {each.id: each.name or each.email for each in found["people"]}
-    values = {
-        "follow_ups": [
-            follow_up_view(each, it, colleagues, principal.id, formats)
-            for each, it in follow_ups_of(found["due"])
-            if each.id in seen
-        ],
-        "people": list(colleagues.items()),
-        "snoozes": snoozes(formats),
-        "undo": {name: request.query.get(f"was_{name}", "") for name in ("at", "text", "assignee", "who")},
-        "rows": [row_of(each, Asked("all"), found["faces"], assigned, principal.id, formats) for each in waiting],
-        "tasks": [task_row(each, names, notes, principal.id, formats) for each in tasks],
-        "failed": [failed_row(each, names, formats) for each in failed],
-        "pairs": await pair_rows(request, pairs[:PAIRS]),
-    }
+    known = await known_for(request, shown, colleagues)
+    more = urlencode({"show": tab, "cursor": following}) if following else ""
+    values: dict[str, Any] = {
+        "rows": [stream_row(each, known, formats) for each in shown], "total": len(wanted),
+        "people": list(colleagues.items()), "snoozes": snoozes(formats), "tab": tab if kinds else "",
+        "tabs": [(key, label, sum(not of or each.kind in of for each in items)) for key, label, of in TABS],
+        "more": f"{HERE}?{more}" if more else "", "may_act": principal.may("agent", "marketer"),
+        **undo_in(request),
+    }  # fmt: skip
     return await page(request, "today.html", values)
+
+
+@routes.post("/today/acts")
+@require("agent", "marketer")
+async def act(request: web.Request) -> web.StreamResponse:
+    """Done, later, or somebody else; with a way back."""
+    form, asking = await read_form(request), reading(request)
+    what, back = str(form.get("act") or "done"), local_path(str(form.get("back") or HERE))
+    until = None
+    if what == "snooze":
+        chosen = str(form.get("until") or "") or str(form.get("until_on") or "")
+        until = read_local(chosen, formats_of(request, principal_of(request)), "until")
+    if what not in DID:
+        raise WrongInput("There is no such act.")
+    try:
+        item = await seen_item(asking, str(form.get("key") or ""))
+    except NotFound:
+        if form.get("key"):  # it was done elsewhere meanwhile: the list says so
+            raise web.HTTPSeeOther(back) from None
+        raise
+    undo = await act_on(asking, item, what, until, str(form.get("assignee") or "") or None)
+    raise web.HTTPSeeOther(_with(back, undo=undo.model_dump_json(exclude_none=True)))
+
+
+@routes.post("/today/undo")
+@require("agent", "marketer")
+async def undo(request: web.Request) -> web.StreamResponse:
+    """Take the last act back."""
+    form = await read_form(request)
+    wanted = _read_undo(str(form.get("undo") or ""))
+    if wanted is None:
+        raise NotFound("There is nothing to take back.")
+    await take_back(reading(request), wanted)
+    raise web.HTTPSeeOther(local_path(str(form.get("back") or HERE)))
 
 
 @routes.get("/counts")
@@ -147,14 +105,34 @@ async def counts(request: web.Request) -> web.StreamResponse:
     return web.json_response(figures)
 
 
-@routes.post("/today/tasks/{task_id}")
-@require("agent", "marketer")
-async def done(request: web.Request) -> web.StreamResponse:
-    """Close a task."""
-    runtime, task_id = runtime_of(request), request.match_info["task_id"]
-    if not task_id.startswith("tsk_"):
-        raise NotFound("There is no such task.")
-    if not await seen_tasks(reading(request), [await runtime.tasks.get(task_id)]):
-        raise NotFound("There is no such task.")
-    await runtime.tasks.done(task_id, principal_of(request).id)
-    raise web.HTTPSeeOther("/today")
+async def known_for(request: web.Request, items: list[Item], colleagues: dict[str, str]) -> Known:
+    """What the rows of this part are said with."""
+    runtime, principal = runtime_of(request), principal_of(request)
+    profiles = await runtime.profiles.many({each for item in items for each in item.people})
+    sources = [item.source.get("source") or {} for item in items if item.kind == "task"]
+    called = [each["id"] for each in sources if each.get("kind") == MENTION]
+    notes = await runtime.notes.words(called) if called else {}
+    others = {each.assignee_id for each in items if each.assignee_id} - colleagues.keys()
+    names = await runtime.users.names(sorted(others)) if others else {}
+    return Known(
+        {key: person.display_name for key, person in profiles.items()}, colleagues | names, notes, principal.id,
+        principal.may("agent"),
+    )  # fmt: skip
+
+
+def undo_in(request: web.Request) -> dict[str, Any]:
+    """The notice above the list: what was done, and what takes it back."""
+    text = request.query.get("undo", "")
+    wanted = _read_undo(text)
+    return {"undo": text if wanted else "", "did": DID[wanted.what] if wanted else ""}
+
+
+def _read_undo(text: str) -> Undo | None:
+    try:
+        return Undo.model_validate_json(text) if text else None
+    except ValidationError:
+        return None
+
+
+def _with(path: str, **query: str) -> str:
+    return f"{path}{'&' if '?' in path else '?'}{urlencode(query)}"

@@ -30,7 +30,7 @@ AREAS: Mapping[str, str] = {
     "settings/replies": N_("Automatic replies"), "channel-replies": N_("Automatic replies"),
     "settings/hours": N_("Business hours"), "settings/sla": N_("SLA"),
     "settings/ratings": N_("Ratings"), "rating-rules": N_("Ratings"), "nps-rules": N_("Ratings"),
-    "report-rules": N_("Reports"), "settings/links": N_("Links and results"),
+    "report-rules": N_("Reports"), "settings/today": N_("Today"), "settings/links": N_("Links and results"),
     "settings/people": N_("People"), "settings/privacy": N_("Privacy"),
     "settings/presence": N_("Presence"), "settings/teams": N_("Teams"),
     "settings/retention": N_("Retention"), "settings/roles": N_("Roles and relations"),
@@ -45,7 +45,8 @@ AREAS: Mapping[str, str] = {
     "macros": N_("Macros"), "notifications": N_("Notifications"), "presence": N_("Presence"),
     "presence-rules": N_("Presence"),
     "ratings": N_("Ratings"), "reports": N_("Reports"), "search": N_("Search"), "settings/webhooks": N_("Webhooks"),
-    "sla-policies": N_("SLA"), "teams": N_("Teams"), "views": N_("Views"), "webhook-endpoints": N_("Webhooks"),
+    "sla-policies": N_("SLA"), "stream-rules": N_("Today"),
+    "teams": N_("Teams"), "views": N_("Views"), "webhook-endpoints": N_("Webhooks"),
 }  # fmt: skip
 KIND_WORDS: Mapping[str, str] = {"change": N_("Made a change"), "look": N_("Looked at"), "sign_in": N_("Came in")}
 REFUSED_WORDS: Mapping[str, str] = {

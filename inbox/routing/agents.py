@@ -64,8 +64,12 @@ class Agents:
         if before.state != after.state:
             await self._told()
 
-    async def say(self, user_id: str, state: str, *, until: datetime | None = None, on_phone: bool = False) -> Present:
-        """They are in this state from now on, or until then. Raises `WrongInput`, `NotFound`."""
+    async def say(
+        self, user_id: str, state: str, *, until: datetime | None = None, on_phone: bool = False,
+        deputy_id: str | None = None,
+    ) -> Present:  # fmt: skip
+        """They are in this state from now on, or until then. `deputy_id`: who stands in for them while they are away.
+        Raises `WrongInput`, `NotFound`."""
         now, rules = self._clock(), await self.rules()
         if rules.state(state) is None:
             known = ", ".join(each.key for each in rules.states)
@@ -73,7 +77,9 @@ class Agents:
         if until is not None and until <= now:
             raise WrongInput("This time is over.", [FieldError("until", "lies ahead")])
         await self._must_be_somebody(user_id)
-        said = {"state": state, "state_at": now, "until": until, "on_phone": on_phone}
+        if deputy_id is not None and (deputy_id == user_id or deputy_id not in await self._active()):
+            raise WrongInput("Nobody like that can stand in.", [FieldError("deputy_id", "is no other colleague")])
+        said = {"state": state, "state_at": now, "until": until, "on_phone": on_phone, "deputy_id": deputy_id}
         await self._store.change(user_id, said)
         await self._told()
         return await self.of(user_id)
@@ -118,8 +124,21 @@ class Agents:
         people = [Agent.model_validate(row) for row in (await self._store.all()).values()]
         return frozenset(each.id for each in people if is_on_leave(each, rules, now))
 
+    async def absent(self) -> frozenset[str]:
+        """Those who are away for a day or longer, and those who do not work here any more."""
+        return await self.on_leave() | {each.id for each in await self._staff.users() if not each.active}
+
+    async def deputies(self) -> dict[str, str]:
+        """Person → who stands in for them while they are away, where they have named somebody who is still there."""
+        rows, active = await self._store.all(), await self._active()
+        named = {key: str(row.get("deputy_id") or "") for key, row in rows.items()}
+        return {key: deputy for key, deputy in named.items() if deputy in active}
+
+    async def _active(self) -> set[str]:
+        return {each.id for each in await self._staff.users() if each.active}
+
     async def _must_be_somebody(self, user_id: str) -> None:
-        if user_id not in {each.id for each in await self._staff.users() if each.active}:
+        if user_id not in await self._active():
             raise NotFound("There is no such person.")
 
     async def _told(self) -> None:

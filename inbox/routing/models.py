@@ -207,7 +207,7 @@ class Ability(_Part):
 
 class Agent(BaseModel):
     """A colleague as the queue knows them. `state` None: nothing was said; `on_phone`: counts as here without a window;
-    `turns`: team → the number of their last turn."""
+    `deputy_id`: who stands in for them while they are away; `turns`: team → the number of their last turn."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
@@ -215,6 +215,7 @@ class Agent(BaseModel):
     state: str | None = None
     state_at: datetime | None = None
     until: datetime | None = None
+    deputy_id: str | None = None
     on_phone: bool = False
     seen_at: datetime | None = None
     capacity: Capacity = Field(default_factory=Capacity)

@@ -307,6 +307,22 @@ class ConversationStore:
             found.setdefault(key["user"], []).append((key["channel"], key["provider"], row["count"]))
         return found
 
+    async def open_of_people(self, user_ids: Sequence[str], limit: int) -> list[Document]:
+        """Open conversations that these people have, the latest first."""
+        wanted = {"assignee_id": {"$in": list(user_ids)}, "status": "open"}
+        return await whole(self._rows.find(wanted).sort(_LATEST).limit(limit).hint("by_assignee"))
+
+    async def waiting_longest(self, limit: int) -> list[Document]:
+        """Open conversations in which a customer waits, whoever has them, the longest first."""
+        wanted = {"status": "open", "waiting_since": {"$exists": True}}
+        return await whole(self._rows.find(wanted).sort("waiting_since", ASCENDING).limit(limit).hint("by_waiting"))
+
+    async def unassigned_oldest(self, limit: int) -> list[Document]:
+        """Open conversations that nobody has, those first in which nothing has happened for longest."""
+        wanted = {"assignee_id": None, "status": "open"}
+        order = [("last_activity_at", ASCENDING), ("_id", ASCENDING)]
+        return await whole(self._rows.find(wanted).sort(order).limit(limit).hint("by_assignee"))
+
     async def last_assignees(self, profile_ids: Iterable[str]) -> dict[str, str]:
         """Profile → who had the latest of their conversations that was somebody's."""
         steps: list[Document] = [

@@ -32,6 +32,8 @@ from profiles.store.belongings import Belongings
 LEASE_S = 30
 #: So long before it went a send may have been asked for, as far as anybody looks for it by time.
 ASKED_BEFORE = timedelta(days=30)
+#: Messages that are looked at for when people were last written to.
+WRITTEN_MAX = 5000
 #: Agents first, then order notices, then mailings: a broadcast never makes a person at the desk wait.
 URGENCY: Mapping[str, int] = {"service": 0, "transactional": 1, "marketing": 2}
 #: Only rows that still have something to come are in the indexes that are searched all the time.
@@ -184,6 +186,30 @@ class SendStore:
         if channels is not None:
             wanted["channel_id"] = {"$in": list(channels)}
         return (await newest_first(self._rows, wanted, limit, cursor)).each(send_of)
+
+    async def latest_failed(self, after_id: str, limit: int) -> list[Document]:
+        """Rows of failed sends that were asked for after this id was made, the newest first."""
+        wanted: Document = {"state": "failed", "_id": {"$gt": after_id}, **_WITH_RESULT}
+        return await whole(self._rows.find(wanted).sort("_id", DESCENDING).limit(limit).hint("by_state"))
+
+    async def last_written(
+        self, profile_ids: Iterable[str], since: datetime
+    ) -> dict[str, tuple[datetime | None, datetime | None]]:
+        """Person → when they last got anything but advertising, and anything but a broadcast, of what was asked for
+        since then and went out; of many thousands of messages only some are looked at."""
+        wanted = {"profile_id": {"$in": sorted(profile_ids)}, "_id": {"$gt": id_before("snd", since)}}
+        at = {"$ifNull": ["$accepted_at", "$updated_at"]}
+        steps: list[Document] = [
+            {"$match": wanted}, {"$limit": WRITTEN_MAX},
+            {"$match": {"state": {"$in": ["accepted", "delivered", "read"]}}},
+            {"$group": {
+                "_id": "$profile_id",
+                "noticed": {"$max": {"$cond": [{"$ne": ["$class", "marketing"]}, at, None]}},
+                "written": {"$max": {"$cond": [{"$ne": ["$source.kind", "broadcast"]}, at, None]}},
+            }},
+        ]  # fmt: skip
+        found = await self._database.aggregate(self._rows, steps, hint="by_profile")
+        return {row["_id"]: (row["noticed"], row["written"]) for row in found}
 
     async def count(self, wanted: Mapping[str, str]) -> dict[str, int]:
         """Sends per state for a source (`{"source.id": …}`) or a conversation; one pass over its index."""

@@ -139,7 +139,7 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         "deliverability": f"/settings/channels/{mail['id']}/deliverability",
         "segments": "/segments", "segment": f"/segments/{tea['id']}", "new-segment": "/segments/new",
         "segment-example": "/segments/new?example=vip", "segment-members": f"/segments/{tea['id']}/members",
-        "today": "/today", "inbox": "/inbox?view=all",
+        **await duties(world, person), "inbox": "/inbox?view=all",
         "search": "/search", "search-found": "/search?q=茶壶", "inbox-mentions": "/inbox?view=mentions",
         "inbox-narrowed": f"/inbox?{await narrowed(world, talk['id'])}",
         "conversation": f"/inbox/{talk['id']}?view=all", "inbox-choosing": "/inbox?view=all&select=1",
@@ -198,6 +198,32 @@ async def told(world: World, talk_id: str) -> str:
                             talk["channel_id"])  # fmt: skip
         await rows.add([(each, ("app",))])
     return "/notifications"
+
+
+async def duties(world: World, person: str) -> dict[str, str]:
+    """Something of most kinds on the list of today, and the pages around it."""
+    for hours, text in ((-3, "Call the printer about the labels"), (5, "Prepare the tasting"), (50, "Order boxes")):
+        due = (now() + timedelta(hours=hours)).isoformat()
+        await world.api.post("/tasks", {"text": text, "due_at": due, "profile_id": person if hours < 0 else None})
+    await world.api.post("/tasks", {"text": "Tidy up the canned replies"})
+    late = {"external_id": f"HT-{world.number()}", "identity": "email:lena@harbour-tea.example",
+            "customer_name": "Lena Late", "status": "pending", "placed_at": (now() - timedelta(days=4)).isoformat(),
+            "total": {"amount_minor": 2450, "currency": "EUR"}}  # fmt: skip
+    await world.api.post("/orders", late)
+    hot = await world.api.post("/profiles", {"identities": ["email:hugo@harbour-tea.example"], "name": "Hugo Hot"})
+    await world.runtime.watching._store.keep([
+        (hot["id"], {"owner_id": None, "score": 72, "hot": True, "hot_since": now() - timedelta(hours=5),
+                     "contact_at": now() - timedelta(days=3)}, []),
+    ])  # fmt: skip
+    idle = await world.api.post("/profiles", {"identities": ["email:ines@harbour-tea.example"], "name": "Ines Idle"})
+    await world.runtime.watching._store.keep([
+        (idle["id"], {"owner_id": None, "score": 3, "ladder": "owned", "contact_at": now() - timedelta(days=64),
+                      "idle_at": now() - timedelta(days=4)}, []),
+    ])  # fmt: skip
+    return {
+        "today": "/today", "today-people": "/today?show=people", "tasks": "/tasks?whose=nobody",
+        "today-settings": "/settings/today", "calendar": "/account/calendar",
+    }  # fmt: skip
 
 
 async def colleague(world: World) -> str:

@@ -56,13 +56,13 @@ async def test_the_queue_is_answered_with_one_press_and_taken_back(desk: Any) ->
     queue = await ada.page("/profiles/duplicates")
     assert queue.count('data-testid="pair"') == 1 and "+4915112345" in queue
     assert 'data-testid="twin"' in await ada.page(f"/profiles/{anna}")
-    assert 'data-testid="today-pairs"' in await ada.page("/today")
+    assert 'data-kind="pair"' in await ada.page("/today")
     found = re.search(r"/profiles/duplicates/(sug_\w+)/dismiss", queue)
     assert found is not None
     where = await ada.post(f"/profiles/duplicates/{found[1]}/dismiss")
     gone = await ada.page(where)
     assert 'data-testid="dismissed"' in gone and 'data-testid="pair"' not in gone
-    assert 'data-testid="today-pairs"' not in await ada.page("/today")
+    assert 'data-kind="pair"' not in await ada.page("/today")
     assert await ada.post(f"/profiles/duplicates/{found[1]}/reopen") == "/profiles/duplicates"
     merged = await ada.post(f"/profiles/{anna}/merge", other=double, back="duplicates")
     page = await ada.page(merged)

@@ -358,7 +358,7 @@ async def test_people_reached_by_other_channels_only_are_nowhere_on_the_pages(de
         for path in pages:
             await person.page(path.format(talk.profile_id, order.id, run["_id"]), status)
     await person.post(f"/journeys/runs/{runs[1]['_id']}/exit", 404)
-    await person.post(f"/today/tasks/{tasks[1]['_id']}", 404)
+    await person.post("/today/acts", key=f"task:{tasks[1]['_id']}", act="done")
     assert (await runtime.journeys.enrolment(runs[1]["_id"]))["state"] == "waiting"
     assert (await runtime.tasks.get(tasks[1]["_id"]))["state"] == "open"
     stranger = await desk.person(channels=[other.id], name="Otto Other")

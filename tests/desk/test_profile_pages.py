@@ -87,17 +87,17 @@ async def test_a_follow_up_is_planned_and_worked_off_in_today(desk: Any) -> None
     page = await ada.page(f"/profiles/{who}")
     assert "Ask for the spring order" in page and "promise-late" in page
     today = await ada.page("/today")
-    assert 'data-testid="today-follow-ups"' in today and "Ask for the spring order" in today
+    assert 'data-kind="follow_up"' in today and "Ask for the spring order" in today
     assert '"today": 0' not in await ada.page("/counts")
-    found = re.search(r'name="id" value="(fup_\w+)"', today)
+    found = re.search(r'data-key="(follow_up:prf_\w+:fup_\w+)"', today)
     assert found is not None
-    where = await ada.post(path, act="done", id=found[1], back="/today")
+    where = await ada.post("/today/acts", act="done", key=found[1], back="/today")
     done = await ada.page(where)
-    assert "follow-up-undo" in done and "today-follow-ups" not in done
+    assert 'data-testid="undo"' in done and f'data-key="{found[1]}"' not in done
     await ada.post(path, act="set", at=soon, text="Ask for the spring order", assignee=ada.user_id)
-    assert "today-follow-ups" in await ada.page("/today")
+    assert "Ask for the spring order" in await ada.page("/today")
     await ada.post(path, act="snooze", until=(now() + timedelta(days=7)).isoformat())
-    assert "today-follow-ups" not in await ada.page("/today")
+    assert "Ask for the spring order" not in await ada.page("/today")
     await ada.post(path, act="clear")
     assert "Nothing planned." in await ada.page(f"/profiles/{who}")
     trail = await ada.page(f"/profiles/{who}?kind=task")

@@ -13,6 +13,7 @@ from campaigns.automation.replies.store import AutomaticReplyStore
 from campaigns.automation.store import RunStore
 from campaigns.store import CallStore, OfferStore, PlannedStore
 from campaigns.store.planned import event_row
+from campaigns.stream.store import MarkStore
 from campaigns.tasks import TaskInput
 from campaigns.telling.models import Notification
 from campaigns.telling.store import NotificationStore
@@ -74,6 +75,7 @@ async def furnished(town: Town) -> tuple[str, str]:
         talk = (await town.rows("conversations", profile_id=who))[0]
         await town.runtime.outbox.reply(talk["_id"], Actor("usr_x", "Ada"), ReplyInput(text="Hi"), f"k-{who}")
         await town.runtime.drafts.save(DraftKey(talk["_id"], "usr_x"), talk, DraftInput(text="And"), 0)
+        await MarkStore(town.runtime.db, now).put(f"failed:snd_{who}", who, {"done": True})
         asked = {"_id": f"rat_{who}", "key": who, "state": "asked", "asked_at": now(), "conversation_id": talk["_id"],
                  "profile_id": who, "identity_id": talk["identity_id"], "channel_id": talk["channel_id"]}  # fmt: skip
         await town.runtime.rating_rows.plan([asked])

@@ -7,6 +7,11 @@ const root = document.querySelector("[data-live-page]");
 const types = root.dataset.livePage.split(" ").filter(Boolean);
 let timer = 0;
 
+// By what an unfolded part is known again.
+function named(summary) {
+  return summary.ariaLabel ?? summary.textContent;
+}
+
 async function again() {
   timer = 0;
   if (document.hidden || root.contains(document.activeElement?.closest?.("form"))) return;
@@ -14,10 +19,13 @@ async function again() {
     const fresh = (await part(root.dataset.liveHref ?? location.href)).querySelector("[data-live-page]");
     for (const each of fresh?.querySelectorAll("[data-live]") ?? []) {
       const old = root.querySelector(`[data-live="${CSS.escape(each.dataset.live)}"]`);
-      // What somebody has unfolded stays open.
-      const open = new Set([...(old?.querySelectorAll("details[open] > summary") ?? [])].map((one) => one.textContent));
-      for (const one of each.querySelectorAll("details > summary")) if (open.has(one.textContent)) one.parentElement.open = true;
-      if (old && old.innerHTML !== each.innerHTML) old.innerHTML = each.innerHTML;
+      // What somebody has unfolded stays open, and the row where they are keeps the focus.
+      const open = new Set([...(old?.querySelectorAll("details[open] > summary") ?? [])].map(named));
+      for (const one of each.querySelectorAll("details > summary")) if (open.has(named(one))) one.parentElement.open = true;
+      if (!old || old.innerHTML === each.innerHTML) continue;
+      const key = old.contains(document.activeElement) ? document.activeElement.closest("[data-key]")?.dataset.key : null;
+      old.innerHTML = each.innerHTML;
+      if (key) old.querySelector(`[data-key="${CSS.escape(key)}"] [data-row]`)?.focus();
     }
     age();
   } catch {

@@ -62,6 +62,10 @@ BODIES: dict[str, Any] = {
     "track_events": {"event": "x", "profile_id": "{prf}"},
     "record_order": {"external_id": "order-boris", "status": "cancelled"},
     "advance_order": {"status": "cancelled"},
+    "link_my_calendar": {"with_words": True},
+    "act_on_today": {"key": "follow_up:{prf}:fup_" + NOWHERE, "act": "done"},
+    "undo_on_today": {"key": "hot:{prf}:1", "what": "done"},
+    "replace_stream_rules": {"unpaid_after_h": 1},
     "create_task": {"text": "x", "profile_id": "{prf}"},
     "change_task": {"state": "done"},
     "create_template": {"name": "n", "body": "b"},
@@ -157,7 +161,7 @@ def filled(value: Any, side: Side) -> Any:
     """A body with the ids of a side."""
     if isinstance(value, str):
         ids = {"prf": side.profile, "idn": side.identity, "cnv": side.conversation}
-        return value.format(**ids) if value.startswith("{") else value
+        return value.format(**ids) if "{" in value else value
     if isinstance(value, dict):
         return {name: filled(each, side) for name, each in value.items()}
     return [filled(each, side) for each in value] if isinstance(value, list) else value

@@ -1,0 +1,47 @@
+"""A morning's list worked off without leaving the keyboard."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.conftest import Colleagues, Talk
+from tests.browser.windows import Windows, live
+from tests.journeys.world import World
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+Begin = Callable[[str, str], Awaitable[Talk]]
+
+
+async def test_the_list_is_worked_off_by_keys_alone(
+    windows: Windows, colleagues: Colleagues, world: World, begun: Begin
+) -> None:
+    await begun("Wanda Waits", "Is it here yet?")
+    task = await world.api.post("/tasks", {"text": "Count the tins"})
+    page = await windows.open(colleagues.bo)
+    await page.goto("/today")
+    await live(page)
+    row = page.locator(f'[data-key="task:{task["id"]}"]')
+    await expect(row).to_be_visible()
+    # down to the task, past whatever stands above it
+    for _ in range(60):
+        await page.keyboard.press("j")
+        if await row.locator("[data-row]").evaluate("each => each === document.activeElement"):
+            break
+    await page.keyboard.press("e")
+    await expect(page.get_by_test_id("undo")).to_be_visible()
+    await expect(row).to_have_count(0)
+    await page.keyboard.press("z")
+    await expect(row).to_be_visible()
+    # later, by the menu
+    for _ in range(60):
+        await page.keyboard.press("j")
+        if await row.locator("[data-row]").evaluate("each => each === document.activeElement"):
+            break
+    await page.keyboard.press("s")
+    await expect(row.get_by_test_id("snooze").first).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(row).to_have_count(0)
+    await page.keyboard.press("z")
+    await expect(row).to_be_visible()
