@@ -79,6 +79,18 @@ Text = Annotated[str, Field(min_length=1, max_length=300)]
 Link = Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=2000)]
 
 
+def _as_time(value: Any) -> Any:
+    """What is read before a whole order is judged is no JSON any more, and strict reading takes no texts for times."""
+    try:
+        return datetime.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+#: A time with its zone, as a value or in ISO 8601.
+When = Annotated[AwareDatetime, BeforeValidator(_as_time)]
+
+
 class InputMoney(Input):
     """An amount in the smallest unit of its currency."""
 
@@ -111,7 +123,7 @@ class Milestone(Input):
     """A status that was reached, and when."""
 
     status: StatusWord
-    at: AwareDatetime
+    at: When
 
 
 class FulfilmentInput(Input):
@@ -119,7 +131,7 @@ class FulfilmentInput(Input):
 
     id: Text
     status: FulfilmentStatus
-    at: AwareDatetime
+    at: When
     tracking: TrackingInput | None = None
 
 
@@ -127,7 +139,7 @@ class RefundInput(Input):
     """Money paid back once."""
 
     id: Text
-    at: AwareDatetime
+    at: When
     amount: InputMoney | None = None
     reason: str | None = Field(None, max_length=500)
 
@@ -158,9 +170,9 @@ class OrderInput(Input):
     #: Parcels and refunds by the shop's ids; those not named stay.
     fulfilments: list[FulfilmentInput] = Field(default_factory=list, max_length=100)
     refunds: list[RefundInput] = Field(default_factory=list, max_length=200)
-    placed_at: AwareDatetime | None = None
+    placed_at: When | None = None
     #: When this became so at the source; older news never overwrite newer.
-    occurred_at: AwareDatetime | None = None
+    occurred_at: When | None = None
     url: Link | None = None
     payment_url: Link | None = None
     source: str | None = Field(None, pattern=r"^[A-Za-z0-9_.:-]{1,60}$")
@@ -212,7 +224,7 @@ class StatusInput(Input):
     """A step of an order."""
 
     status: StatusWord
-    occurred_at: AwareDatetime | None = None
+    occurred_at: When | None = None
     tracking: TrackingInput | None = None
 
 

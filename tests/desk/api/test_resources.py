@@ -195,6 +195,17 @@ async def test_events_are_kept_once(world: World) -> None:
         await ask(client, "POST", "/events", {"batch": []}, 422)
 
 
+async def test_an_order_tells_its_times(world: World) -> None:
+    at, paid = "2026-11-20T09:30:00.000Z", "2026-11-21T09:30:00.000Z"
+    body = {"external_id": "timed-1", "identity": "email:tim@example.org", "placed_at": at, "occurred_at": paid,
+            "milestones": [{"status": "paid", "at": paid}]}  # fmt: skip
+    async with world.client() as client:
+        found = await ask(client, "POST", "/orders", body, 201)
+        assert found["placed_at"] == at and found["status"] == "paid"
+        for wrong in ("soon", 5, "2026-11-20T09:30:00"):
+            await ask(client, "POST", "/orders", {**body, "placed_at": wrong}, 422)
+
+
 async def test_an_order_goes_forward(world: World) -> None:
     body = {"external_id": "A-1", "identity": f"{world.ours.channel}:ext-anna", "status": "pending", "total": EUR,
             "lines": [{"name": "Kettle", "quantity": 2, "unit_price": EUR}]}  # fmt: skip
