@@ -33,7 +33,7 @@ from desk.render import formats_of, page
 routes = web.RouteTableDef()
 HERE = "/tasks"
 PER_PAGE = 50
-WHOSE = (("mine", N_("Mine")), ("nobody", N_("Nobody’s")), ("team", N_("My teams")), ("all", N_("All")))
+WHOSE = (("mine", N_("Mine")), ("nobody", N_("Not taken yet")), ("team", N_("My teams")), ("all", N_("All")))
 #: Stretch of time → its heading.
 STRETCHES = {
     "late": N_("Overdue"), "today": N_("Today"), "week": N_("Within a week"), "later": N_("Later"),

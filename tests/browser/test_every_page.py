@@ -211,15 +211,12 @@ async def duties(world: World, person: str) -> dict[str, str]:
             "total": {"amount_minor": 2450, "currency": "EUR"}}  # fmt: skip
     await world.api.post("/orders", late)
     hot = await world.api.post("/profiles", {"identities": ["email:hugo@harbour-tea.example"], "name": "Hugo Hot"})
-    await world.runtime.watching._store.keep([
-        (hot["id"], {"owner_id": None, "score": 72, "hot": True, "hot_since": now() - timedelta(hours=5),
-                     "contact_at": now() - timedelta(days=3)}, []),
-    ])  # fmt: skip
+    await world.runtime.profiles.write(hot["id"], {"manual_points": 90})
     idle = await world.api.post("/profiles", {"identities": ["email:ines@harbour-tea.example"], "name": "Ines Idle"})
-    await world.runtime.watching._store.keep([
-        (idle["id"], {"owner_id": None, "score": 3, "ladder": "owned", "contact_at": now() - timedelta(days=64),
-                      "idle_at": now() - timedelta(days=4)}, []),
-    ])  # fmt: skip
+    ada = next(each for each in await world.runtime.users.users() if each.role == "admin")
+    await world.runtime.profiles.write(
+        idle["id"], {"owner_id": ada.id, "created_at": now() - timedelta(days=64)}
+    )  # fmt: skip
     return {
         "today": "/today", "today-people": "/today?show=people", "tasks": "/tasks?whose=nobody",
         "today-settings": "/settings/today", "calendar": "/account/calendar",
