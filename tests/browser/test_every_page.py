@@ -98,6 +98,11 @@ SEGMENT = {
 
 @pytest.fixture(scope="module")
 async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
+    yield await furnished(world, whatsapp)
+    await world.end_journeys()
+
+
+async def furnished(world: World, whatsapp: Any) -> dict[str, str]:
     """Name → path of every page, with something to see on each."""
     journey = await world.recipe("thank_you_review", wait="P3D", channels=["whatsapp"])
     await world.recipe("welcome", wait="P1D", channels=["telegram"])
@@ -135,7 +140,7 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
     mail = await world.channel("email", "Harbour Tea letters", {"from_address": "letters@harbour-tea.invalid"})
     await StopStore(world.runtime.db).stop(journey, "ask", 24, 60, now())
     await figures(world, "journey", journey, ("thanks", "review"))
-    yield {
+    return {
         "deliverability": f"/settings/channels/{mail['id']}/deliverability",
         "segments": "/segments", "segment": f"/segments/{tea['id']}", "new-segment": "/segments/new",
         "segment-example": "/segments/new?example=vip", "segment-members": f"/segments/{tea['id']}/members",
@@ -182,7 +187,6 @@ async def places(world: World, whatsapp: Any) -> AsyncIterator[dict[str, str]]:
         "account": "/account", "audit": "/settings/audit",
         "new-channel": "/settings/channels/new/email", "api-docs": "/api/docs",
     }  # fmt: skip
-    await world.end_journeys()
 
 
 async def told(world: World, talk_id: str) -> str:
