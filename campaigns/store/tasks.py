@@ -100,7 +100,7 @@ class TaskStore:
     async def due_between(self, since: datetime, until: datetime, limit: int) -> list[Document]:
         """Open tasks that somebody has and whose time came then, in the order in which it did."""
         wanted = {"state": OPEN, "due_at": {"$gte": since, "$lte": until}, "assignee_id": {"$type": "string"}}
-        return await self._rows.find(wanted).sort("due_at", ASCENDING).limit(limit).hint("by_state").to_list(None)
+        return await self._rows.find(wanted).sort("due_at", ASCENDING).limit(limit).hint("of_state").to_list(None)
 
     async def many(self, task_ids: Iterable[str]) -> list[Document]:
         """Those of these that are there."""

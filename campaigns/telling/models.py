@@ -47,6 +47,10 @@ def _each_once(value: list[Any]) -> list[Any]:
     return list(dict.fromkeys(value))
 
 
+#: How one kind is told.
+Ways = Annotated[list[Way], Field(max_length=4), AfterValidator(_each_once)]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -73,9 +77,7 @@ class TellingChoice(_Part):
     """What somebody has chosen. `kinds`: which ways each is told; one that is not named: as usual. `paused_until`:
     quiet until then, whatever else is said."""
 
-    kinds: dict[Kind, Annotated[list[Way], Field(max_length=4), AfterValidator(_each_once)]] = Field(
-        default_factory=dict
-    )
+    kinds: dict[Kind, Ways] = Field(default_factory=dict)
     mail_after_min: int = Field(MAIL_AFTER_MIN, ge=0, le=MAIL_AFTER_MOST)
     quiet: Quiet = Field(default_factory=Quiet)
     paused_until: Instant | None = None

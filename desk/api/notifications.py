@@ -9,7 +9,7 @@ from pydantic import Field
 
 from base.errors import NotFound
 from base.mongo import Document
-from campaigns.telling.models import KINDS, Chosen, Kind, Quiet, TellingChoice, Way
+from campaigns.telling.models import KINDS, Chosen, Kind, Quiet, TellingChoice, Way, Ways
 from desk.api.contract import Call, Operations, not_there
 from desk.api.scope import Asking, Reader, seen_ids
 from desk.api.shapes import Body, PageQuery, Time, View, When, listed, page, sliced
@@ -55,7 +55,7 @@ class UnreadBody(Body):
 class TellingBody(Body):
     """What one is told, and how. Kinds that are not named are told as usual; one without any way is not told at all."""
 
-    kinds: dict[Kind, list[Way]] = Field(default_factory=dict, description="Kind → ways.")
+    kinds: dict[Kind, Ways] = Field(default_factory=dict, description="Kind → ways.")
     mail_after_min: int = Field(15, ge=0, le=1440, description="Minutes unread before a mail tells of it.")
     quiet: Quiet = Field(default_factory=Quiet, description="When nothing but the desk itself tells, by one's clock.")
     paused_until: When | None = Field(None, description="Quiet until then.")
