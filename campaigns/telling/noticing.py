@@ -91,7 +91,8 @@ class Noticing:
             await self._note([each for each in due if _wants(each, scene)], scene)
             looked_at += len(due)
             until = _both_until(now, [row["due_at"] for row in tasks], [row["next_follow_up"]["at"] for row in persons])
-            await self._progress.has_told(until)
+            if due or until < now:  # where nothing is due nothing is written: the same stretch is read again
+                await self._progress.has_told(until)
             if until >= now:
                 return looked_at
             since = max(until, since + timedelta(milliseconds=1))
