@@ -18,9 +18,9 @@ async def test_the_list_is_worked_off_by_keys_alone(
     windows: Windows, colleagues: Colleagues, world: World, begun: Begin
 ) -> None:
     await begun("Wanda Waits", "Is it here yet?")
-    task = await world.api.post("/tasks", {"text": "Count the tins"})
+    task = await world.api.post("/tasks", {"text": "Count the tins", "due_at": "2026-01-05T09:00:00Z"})
     page = await windows.open(colleagues.bo)
-    await page.goto("/today")
+    await page.goto("/today?show=work")
     await live(page)
     row = page.locator(f'[data-key="task:{task["id"]}"]')
     await expect(row).to_be_visible()

@@ -196,8 +196,10 @@ class World:
 
         async def still() -> bool:
             soon = {"state": {"$in": ["planned", "deferred"]}, "due_at": {"$lte": now() + timedelta(minutes=1)}}
-            wanted = {"$or": [at_once, soon]}
-            return not sum([await self.db[each].count_documents(wanted) for each in ("deliveries", "events", "sends")])
+            figures = {"state": "due", "due_at": soon["due_at"]}
+            wanted = {"$or": [at_once, soon, figures]}
+            books = ("deliveries", "events", "sends", "inbox_facts_due")
+            return not sum([await self.db[each].count_documents(wanted) for each in books])
 
         await eventually(still, "quiet")
 

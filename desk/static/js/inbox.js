@@ -256,13 +256,16 @@ function reconcile(list, fresh) {
   let at = known.get(items.find((each) => known.has(each.dataset.id))?.dataset.id) ?? list.firstElementChild;
   for (const each of items) {
     const old = known.get(each.dataset.id) ?? byKey.get(each.dataset.key);
+    if (old) unfold(old, each);
     if (old && same(old, each)) {
       if (old !== at) list.insertBefore(old, at);
       at = old.nextElementSibling;
     } else if (old) {
       if (old === at) at = at.nextElementSibling;
+      const place = [...old.querySelectorAll(REACHED)].indexOf(document.activeElement);
       list.insertBefore(each, at);
       old.remove();
+      if (place >= 0) each.querySelectorAll(REACHED)[place]?.focus();
     } else list.insertBefore(each, at);
   }
   while (at) {
@@ -270,6 +273,16 @@ function reconcile(list, fresh) {
     if (!at.matches(".is-sending, .is-unsent")) at.remove();
     at = next;
   }
+}
+
+const REACHED = "a, button, summary";
+
+/** A menu that somebody has opened stays open when its line is read anew. */
+function unfold(old, fresh) {
+  const folds = fresh.querySelectorAll("details");
+  old.querySelectorAll("details").forEach((each, place) => {
+    if (each.open && folds[place]?.className === each.className) folds[place].open = true;
+  });
 }
 
 const same = (a, b) => a.className === b.className && a.innerHTML === b.innerHTML;
