@@ -43,6 +43,8 @@ async def measure(world: World) -> list[Figure]:
     ids = await gather(world.runtime.db, world.people)
     load = os.getloadavg()[0]
     print(f"{len(ids):,} people in {stopwatch() - begun:.0f} s, load average {load:.1f}", file=sys.stderr, flush=True)
+    await _crowd_left_alone(world, [])
+    await _nobody_due(world)
     figures = [_told(await _preview(world, "preview of a tag", INDEXED, RULES["a tag"][1]))]
     for name, (rule, raw) in RULES.items():
         figures.append(_told(await _build(world, name, rule, raw)))
@@ -94,7 +96,6 @@ async def _marked(world: World, raw: Document) -> float:
 async def _second_look(world: World, ids: list[str]) -> Figure:
     """All of them were changed: half enter a segment, half leave it. Until none of them is due any more."""
     rows, ours, floors = world.runtime.db.collection("profiles"), [], []
-    await _crowd_left_alone(world, ids)
     for turn in range(3):
         plan = ("pro", "free")[turn % 2]
         await _nobody_due(world)

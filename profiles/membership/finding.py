@@ -79,6 +79,8 @@ class Stretch:
             return {row["_id"]: now for row in rows}
         looks = {}
         for row in rows:
+            if isinstance(leaf, EventCount) and not leaf.where and row["ahead"] is None and _settled(leaf, row["count"]):
+                continue
             span, begins = (leaf.value, row["last"]) if isinstance(leaf, LastEvent) else (within, row["first"])
             ends = passing(span, begins + TICK, now) if isinstance(span, Span) and begins is not None else ()
             times = [at for at in (*ends, row["ahead"]) if at is not None and at > now]
@@ -140,6 +142,12 @@ def _in_turn(looks: Mapping[str, datetime]) -> list[tuple[list[Any], Filter]]:
 
 def _enough(leaf: EventCount, count: int) -> bool:
     return all(_OPS[op](count, number) for op, number in leaf.counts)
+
+
+def _settled(leaf: EventCount, count: int) -> bool:
+    """Whether the answer stays although what was counted passes out of the span, one after the other."""
+    steps = {0, *(number + step for _, number in leaf.counts for step in (-1, 0, 1))}
+    return all(_enough(leaf, each) == _enough(leaf, count) for each in steps if 0 <= each < count)
 
 
 def _last(leaf: LastEvent, at: datetime, now: datetime) -> bool:

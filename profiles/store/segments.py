@@ -188,9 +188,11 @@ class MemberStore:
         No transaction: with thousands of changes one takes ten times as long. Each profile is right by what it says
         at that moment, and its revision counts up, so that no look that began before overwrites it.
         """
+        #: No index may be chosen for it: the one of segments holds all members of all of them.
+        absent = {"$expr": {"$not": [{"$in": [key, {"$ifNull": ["$segments", []]}]}]}}
         inside = {"_id": _within(between), "segments": key, "$nor": [{"$and": [{"merged_into": None}, wanted]}]}
         await self._rows.update_many(inside, {"$pull": {"segments": key}, "$inc": {"rev": 1}})
-        outside = {"$and": [{"_id": _within(between), "merged_into": None, "segments": {"$ne": key}}, wanted]}
+        outside = {"$and": [{"_id": _within(between), "merged_into": None}, wanted, absent]}
         await self._rows.update_many(outside, {"$addToSet": {"segments": key}, "$inc": {"rev": 1}})
 
     async def due_by(self, between: tuple[str, str], at: Sequence[Any], wanted: Mapping[str, Any]) -> None:
@@ -199,7 +201,7 @@ class MemberStore:
         people = {"$and": [{"_id": _within(between), "merged_into": None}, wanted]}
         earliest = {"$ifNull": [{"$min": ["$appraise_at", *at]}, "$$REMOVE"]}
         steps: list[Document] = [{"$set": {"appraise_at": earliest}}, {"$unset": "appraise_by"}]
-        await self._rows.update_many(people, steps)
+        await self._rows.update_many(people, steps, hint=BY_ID)
 
     async def lately(self, names: Collection[str], since: datetime) -> list[str]:
         """To whom one of these happened since then, by the time at which it was recorded."""
