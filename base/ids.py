@@ -23,7 +23,7 @@ Prefix = Literal[
     "hrs", "viw", "slp", "act", "rat",
     "cnr", "mac", "arl", "arr",
     "ntf", "tel", "psh",
-    "cnr", "mac", "arl", "arr", "arp",
+    "cnr", "mac", "arl", "arr", "arp", "bot", "bpo",
 ]  # fmt: skip
 PREFIXES: frozenset[str] = frozenset(get_args(Prefix))
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -247,11 +247,14 @@ class Accounts:
         return await self._open(user, agent, address), user
 
     async def new_token(
-        self, name: str, role: Role, *, channels: list[str] | None = None, created_by: str = "cli"
-    ) -> tuple[str, ApiToken]:
-        """A program's key, shown once, and its row."""
+        self, name: str, role: Role, *, channels: list[str] | None = None, created_by: str = "cli",
+        bot_id: str | None = None,
+    ) -> tuple[str, ApiToken]:  # fmt: skip
+        """A program's key, shown once, and its row. `bot_id`: the bot that comes in by it."""
         secret = f"rpt_{new_secret()}"
-        return secret, await self.store.add_token(secret, name, role, channels=channels, created_by=created_by)
+        return secret, await self.store.add_token(
+            secret, name, role, channels=channels, created_by=created_by, bot_id=bot_id
+        )
 
     async def issue_token(self, name: str, role: Role, channels: Sequence[str] | None = None) -> str:
         """The same for the command line: the key alone."""

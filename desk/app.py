@@ -29,6 +29,7 @@ from desk.pages import (
     begin,
     blocked,
     board,
+    bots,
     brand,
     broadcast_wizard,
     broadcasts,
@@ -114,7 +115,7 @@ PAGES = (
     template_editor, snippets, offers, channels, deliverability, deliveries, approved, tracking, consent_groups,
     blocked, score, tiers, term_lists, fields, policies, retention, unsubscribe, preferences, sent_mail, brand, links,
     link_settings, tester_settings, call_settings, people, account, audit, webhooks_out, answering, hours, sla, teams,
-    presence, rate, ratings, canned, macros, automation, notifications, installing, reports, replies, tasks,
+    presence, rate, ratings, canned, macros, automation, notifications, installing, reports, replies, bots, tasks,
     stream_rules, calendar,
 )  # fmt: skip
 

@@ -56,6 +56,8 @@ class Principal:
     user: User | None = None
     #: What of customers is covered for them.
     masks: frozenset[str] = frozenset()
+    #: The bot that a program is.
+    bot_id: str | None = None
 
     def may(self, *roles: str) -> bool:
         """True when this role stands in for one of them."""
@@ -183,7 +185,9 @@ async def _by_token(request: web.Request) -> Principal | None:
     if not secret or len(secret) > 200:
         return None
     token = await request.config_dict[ACCOUNTS].store.token(secret)
-    return Principal(token.id, "token", token.role, token.channels, token.name) if token else None
+    if token is None:
+        return None
+    return Principal(token.id, "token", token.role, token.channels, token.name, bot_id=token.bot_id)
 
 
 async def _by_session(request: web.Request) -> Principal | None:

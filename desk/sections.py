@@ -77,6 +77,7 @@ SETTINGS: tuple[tuple[str, tuple[Section, ...]], ...] = (
     (N_("Programs"), (
         Section("/api/docs", N_("API")),
         Section("/settings/webhooks", N_("Webhooks"), ("admin",)),
+        Section("/settings/bots", N_("Bots"), ("admin",), whole=True),
         Section("/settings/calls", N_("Calls of journeys"), ("admin",), whole=True),
     )),
 )  # fmt: skip

@@ -118,6 +118,8 @@ class ApiToken:
     created_at: datetime
     last_used_at: datetime | None
     revoked_at: datetime | None
+    #: The bot that comes in by it.
+    bot_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ def _token(row: Document) -> ApiToken:
     channels = row.get("channels")
     return ApiToken(
         row["_id"], row["name"], row["role"], None if channels is None else frozenset(channels),
-        row["created_at"], row.get("last_used_at"), row.get("revoked_at"),
+        row["created_at"], row.get("last_used_at"), row.get("revoked_at"), row.get("bot_id"),
     )  # fmt: skip
 
 
@@ -337,13 +339,14 @@ class DeskStore:
     # -- tokens --------------------------------------------------------------------------------------------------
 
     async def add_token(
-        self, secret: str, name: str, role: Role, *, channels: Sequence[str] | None, created_by: str
-    ) -> ApiToken:
+        self, secret: str, name: str, role: Role, *, channels: Sequence[str] | None, created_by: str,
+        bot_id: str | None = None,
+    ) -> ApiToken:  # fmt: skip
         """Remember a program's key by its hash."""
         row: Document = {
             "_id": new_id("tok"), "hash": fingerprint(secret), "name": name.strip(), "role": role,
             "channels": _scope(channels), "created_by": created_by, "created_at": self._clock(),
-            "last_used_at": None, "revoked_at": None,
+            "last_used_at": None, "revoked_at": None, **({"bot_id": bot_id} if bot_id else {}),
         }  # fmt: skip
         await self._tokens.insert_one(row)
         return _token(row)
@@ -361,6 +364,10 @@ class DeskStore:
     async def tokens(self) -> list[ApiToken]:
         """All keys, newest first, revoked ones too."""
         return [_token(row) async for row in self._tokens.find({}).sort("_id", -1)]
+
+    async def change_token(self, token_id: str, fields: Mapping[str, Any]) -> None:
+        """Set these fields of a key."""
+        await self._tokens.update_one({"_id": token_id}, {"$set": dict(fields)})
 
     async def revoke_token(self, token_id: str) -> bool:
         """Make a key useless; False when there is none."""

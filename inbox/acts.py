@@ -17,6 +17,8 @@ from base.errors import Conflict, FieldError, WrongInput
 from base.mongo import Document
 from channels.vocabulary import Instant
 from inbox.models import PRIORITY_RANK, Actor, Priority, Status
+from inbox.owning import FIELDS as OWNER
+from inbox.owning import freed
 
 LABELS_MAX, LABEL_MAX = 40, 60
 PARTICIPANTS_MAX = 50
@@ -157,9 +159,11 @@ def assigned(
 
 
 def assign_act(row: Document, assignee_id: str | None, code: str, params: Document, now: datetime) -> Act:
-    """It is somebody's, or nobody's. Who gave it away, and which teams it has left, counts no more."""
-    gone = tuple(each for each in ("released_from", "fallen_from") if each in row)
-    return Act({"assignee_id": assignee_id, "assigned_at": now}, gone, code, params, "conversation.assigned")
+    """It is somebody's, or nobody's; a bot has it no longer. Who gave it away, and which teams it has left, counts no
+    more."""
+    gone = tuple(each for each in ("released_from", "fallen_from", *(OWNER if assignee_id else ())) if each in row)
+    change = {**(freed(row, now) if assignee_id else {}), "assignee_id": assignee_id, "assigned_at": now}
+    return Act(change, gone, code, params, "conversation.assigned")
 
 
 def in_team(team_id: str | None, by: Actor, *, name: str | None = None) -> Plan:
@@ -253,8 +257,9 @@ def status_set(status: Status, by: Actor, now: datetime, *, snoozed_until: datet
 
 def status_act(row: Document, status: Status, snoozed_until: datetime | None, by: Actor, now: datetime) -> Act:
     """What a status that it does not have yet does to a conversation and its clocks."""
-    change: Document = {"status": status}
-    gone = ["snoozed_until"]
+    taken = freed(row, now) if status == "open" else {}
+    change: Document = {**taken, "status": status}
+    gone = ["snoozed_until", *OWNER]
     if status == "resolved":
         gone += ["open", "waiting_since"]
         change |= {"resolved_at": now, "unread": 0}

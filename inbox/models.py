@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstrai
 from base.errors import MEMBER
 from base.mongo import Document
 from channels.vocabulary import Address, Attachment, Button, Instant, TemplateCall
+from inbox.owning import has_bot
 
 Status = Literal["open", "pending", "snoozed", "resolved", "spam"]
 Priority = Literal["none", "low", "medium", "high", "urgent"]
@@ -148,7 +149,7 @@ class _Record(BaseModel):
 class Author(_Record):
     """Who wrote a line. `colleague`: one of ours, in the provider's own app, so we know no more of them."""
 
-    type: Literal["customer", "agent", "campaign", "system", "colleague"]
+    type: Literal["customer", "agent", "bot", "campaign", "system", "colleague"]
     id: str | None = None
     name: str | None = None
 
@@ -204,6 +205,9 @@ class Conversation(_Record):
     display_name: str | None = None
     subject: str | None = None
     status: Status | Literal["merged"]
+    #: Who has it; a bot until it or somebody hands over.
+    owner: Literal["agents", "bot"] = "agents"
+    bot_id: str | None = None
     assignee_id: str | None = None
     team_id: str | None = None
     labels: tuple[str, ...] = ()
@@ -241,7 +245,8 @@ class Conversation(_Record):
 
 def conversation_of(row: Document) -> Conversation:
     """The row as a value."""
-    return Conversation.model_validate({**row, "id": row["_id"]})
+    own = {"owner": "bot", "bot_id": row.get("bot_id")} if has_bot(row) else {"owner": "agents", "bot_id": None}
+    return Conversation.model_validate({**row, **own, "id": row["_id"]})
 
 
 class Message(_Record):
@@ -306,7 +311,7 @@ class Actor:
 
     id: str | None
     name: str | None = None
-    type: Literal["agent", "system", "campaign"] = "agent"
+    type: Literal["agent", "bot", "system", "campaign"] = "agent"
 
     def as_author(self) -> Document:
         """As it stands in a message."""

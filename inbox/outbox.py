@@ -26,6 +26,8 @@ from inbox.enclosures import Enclosures
 from inbox.guard import NewerMessages, must_know, of_others
 from inbox.heads import is_part, on_channel, threads_of
 from inbox.models import Actor, Message, ReplyInput, Send, SendRequest, Source, message_of, send_of
+from inbox.owning import FIELDS as OWNER
+from inbox.owning import belongs_to, freed
 from inbox.placing import preview
 from inbox.policy import window_objection
 from inbox.quota import with_quota
@@ -212,6 +214,8 @@ class Outbox:
         newer = of_others(lines, agent)
         if newer:
             raise NewerMessages("There are newer messages in this conversation. Read them, or send anyway.", newer)
+        if agent.type == "bot" and not reply.note and not belongs_to(talk.head, agent.id or ""):
+            raise Conflict("People have this conversation now.", code="not_yours")
         await self._answering.check(talk.head, agent, reply)
 
     async def _written(
@@ -473,15 +477,18 @@ def _noted(line: Document, head: Document, agent: Actor) -> NewEvent:
 
 
 def _effect(row: Document, line: Document, now: datetime, *, later: bool) -> Document:
-    """What a line does to its conversation. What is only to be sent later answers nobody yet, nor does a machine."""
+    """What a line does to its conversation. What is only to be sent later answers nobody yet, nor does a machine; who
+    answers takes it from a bot."""
     change: Document = {"updated_at": now}
     update: Document = {"$inc": {"seq": 1, "message_count": 1}, "$set": change}
     if later:
         return update
     change |= {"last_message": preview(line), "last_activity_at": max(now, row["last_activity_at"])}
     if line["direction"] == "out" and line["author"]["type"] == "agent":
+        taken = freed(row, now)
+        change |= {name: value for name, value in taken.items() if name != "waiting_since"}
         change |= {"last_reply_id": line["_id"], "last_reply_at": now}
-        update["$unset"] = {"waiting_since": ""}
+        update["$unset"] = {"waiting_since": "", **(dict.fromkeys(OWNER, "") if taken else {})}
         if not row.get("first_reply_at"):
             change |= {"first_reply_at": now, "first_reply_id": line["_id"]}
     return update

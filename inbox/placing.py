@@ -17,6 +17,8 @@ from channels.vocabulary import MessageReceived
 from inbox.acts import holds_slot
 from inbox.heads import applied, as_update, head_in, is_part
 from inbox.incoming import Line, received_event, system_row, thread_key
+from inbox.owning import FIELDS as OWNER
+from inbox.owning import freed, given_to, has_bot
 from inbox.store.conversations import THREAD_KEYS_KEPT, tokens_of
 from profiles.models import NewEvent
 
@@ -37,6 +39,8 @@ class Found:
     known: frozenset[str] = frozenset()
     #: What conversations were merged into, by id.
     heads: Mapping[str, Document] = field(default_factory=dict)
+    #: Channels whose conversations a bot has first, with that bot.
+    bots: Mapping[str, str] = field(default_factory=dict)
     #: Parts that hold the slot of a head that is closed for good: they give it up to whatever comes next.
     given_up: Mapping[Slot, Document] = field(default_factory=dict)
 
@@ -102,19 +106,21 @@ def placed(lines: Iterable[Line], found: Found) -> list[Placement]:
 
 
 def carry_out(
-    placement: Placement, now: datetime, known: frozenset[str], heads: Mapping[str, Document] | None = None
+    placement: Placement, now: datetime, known: frozenset[str], heads: Mapping[str, Document] | None = None,
+    bots: Mapping[str, str] | None = None,
 ) -> None:  # fmt: skip
     """Fill in the placement's rows: number its lines, and work out what they do to the conversation."""
     placement.lines.sort(key=lambda line: (line.at, line.position))
+    bot_id = _bot_for(placement, bots or {})
     if placement.created:
-        placement.row = _new_conversation(placement, now)
+        placement.row = _new_conversation(placement, now) | (given_to(bot_id) if bot_id else {})
     row, before = placement.row, dict(placement.row)
-    woken = _woken(placement, now) | _strayed(row, heads or {})
+    woken = _woken(placement, now, bot_id) | _strayed(row, heads or {}) | _taken_in_app(placement, now)
     seq = row["seq"]
     for line in placement.lines:
         seq += 1
         line.row |= {"conversation_id": row["_id"], "seq": seq}
-    change = _counters(placement) | _clocks(placement) | woken
+    change = _counters(placement) | _clocks(placement, has_bot({**row, **woken})) | woken
     change |= {"seq": seq + len(placement.system), "updated_at": now} | _naming(placement)
     for number, line_row in enumerate(placement.system):
         line_row["seq"] = seq + 1 + number
@@ -191,9 +197,9 @@ def _mark_place(change: Document, lines: Sequence[Line], head: Document) -> None
         change["last_message"] = {**last, "channel_id": line.arrival.channel_id}
 
 
-def _status_event(row: Document, before: str, at: datetime) -> NewEvent:
+def _status_event(row: Document, before: str, at: datetime, to: str = "open") -> NewEvent:
     dedupe = f"conversation.status_changed:{row['_id']}:{row['rev'] + 1}"
-    properties = {"conversation_id": row["_id"], "from": before, "to": "open", "by": "customer"}
+    properties = {"conversation_id": row["_id"], "from": before, "to": to, "by": "customer"}
     return NewEvent(
         "conversation.status_changed", dedupe, at, profile_id=row["profile_id"], identity_id=row["identity_id"],
         channel_id=row["channel_id"], conversation_id=row["_id"], properties=properties,
@@ -226,18 +232,39 @@ def blank_row(
     }  # fmt: skip
 
 
-def _woken(placement: Placement, now: datetime) -> Document:
-    """The status after these lines: a customer who writes opens what was closed, put off or waiting for them."""
+def _bot_for(placement: Placement, bots: Mapping[str, str]) -> str | None:
+    """The bot that has what begins or comes back here; none in a group, nor what a machine begins."""
+    slot, lines = placement.slot, placement.lines
+    bot_id, begins = bots.get(slot[1]), placement.created or placement.row["status"] == "resolved"
+    mails = [line.event.mail for line in lines if isinstance(line.event, MessageReceived)]
+    by_machine = any(mail is not None and mail.automatic for mail in mails)
+    if bot_id is None or slot[2] or not begins or by_machine or any(_is_echo(line) for line in lines):
+        return None
+    return bot_id if any(line.heard for line in lines) and not placement.row.get("branch") else None
+
+
+def _taken_in_app(placement: Placement, now: datetime) -> Document:
+    """A colleague who writes in the provider's own app takes it from the bot."""
+    if placement.created or not any(_is_echo(line) for line in placement.lines):
+        return {}
+    taken = freed(placement.row, now)
+    return {**taken, **dict.fromkeys(OWNER)} if taken else {}
+
+
+def _woken(placement: Placement, now: datetime, bot_id: str | None = None) -> Document:
+    """The status after these lines: a customer who writes opens what was closed, put off or waiting for them; what a
+    bot has stays the bot's, and what was closed comes back to one (`bot_id`)."""
     row = placement.row
-    asleep = row["status"] in ("resolved", "snoozed", "pending")
+    asleep = row["status"] in ("resolved", "snoozed", "pending") and not has_bot(row)
     if not asleep or not any(line.heard for line in placement.lines):
         return {}
     code = "reopened" if row["status"] == "resolved" else "woken"
     author = {"type": "system", "id": None, "name": None}
-    params = {"from": row["status"], "to": "open", "by": "customer"}
+    params = {"from": row["status"], "to": "pending" if bot_id else "open", "by": "customer"}
     dedupe = f"system:{row['_id']}:{row['rev'] + 1}"
     placement.system.append(system_row(row, code, params, at=now, seq=0, author=author, dedupe=dedupe))
-    return {"status": "open", **holds_slot(row), "resolved_at": None, "snoozed_until": None, "reopened_at": now}
+    owned = given_to(bot_id) if bot_id else {"status": "open"}
+    return {**owned, **holds_slot(row), "resolved_at": None, "snoozed_until": None, "reopened_at": now}
 
 
 def _strayed(row: Document, heads: Mapping[str, Document]) -> Document:
@@ -255,7 +282,7 @@ def _counters(placement: Placement) -> Document:
     return {"unread": row["unread"] + unread, "message_count": row["message_count"] + shown}
 
 
-def _clocks(placement: Placement) -> Document:
+def _clocks(placement: Placement, of_bot: bool = False) -> Document:
     row, lines = placement.row, placement.lines
     inbound = [line.at for line in lines if line.inbound]
     echoes = [line.at for line in lines if _is_echo(line)]
@@ -268,7 +295,7 @@ def _clocks(placement: Placement) -> Document:
         change["last_inbound_at"] = max(inbound + _given(row.get("last_inbound_at")))
     if echoes:
         change["first_reply_at"] = min(echoes + _given(row.get("first_reply_at")))
-    if row["status"] != "spam":
+    if row["status"] != "spam" and not of_bot:
         change["waiting_since"] = _waiting_since(placement, [line.at for line in lines if line.heard])
     return change
 
@@ -343,7 +370,8 @@ def _events(placement: Placement, before: Document, known: frozenset[str]) -> No
             )
         )
     elif placement.system:
-        placement.events.append(_status_event(row, before["status"], placement.system[0]["provider_at"]))
+        to = placement.system[0]["system"]["params"]["to"]
+        placement.events.append(_status_event(row, before["status"], placement.system[0]["provider_at"], to))
     if before["status"] == "spam":
         return  # a machine that answers a spammer would only tell them that somebody is here
     is_first = placement.created and row["identity_id"] not in known

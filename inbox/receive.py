@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -109,6 +109,8 @@ class Plan:
     given_up: Sequence[Document] = ()
 
 
+#: Channel → the bot that has its conversations first, of these channels.
+BotsOn = Callable[[Iterable[str]], Awaitable[Mapping[str, str]]]
 _Numbered = Sequence[tuple[int, Arrival]]
 _Take = Callable[[_Numbered], Awaitable[dict[int, Outcome]]]
 
@@ -120,10 +122,11 @@ class Receiver:
         self, database: Database, conversations: ConversationStore, messages: MessageStore, sends: SendStore,
         changes: Changes, receipts: Receipts, resolver: Resolver, consent: Consent, events: EventStore,
         answering: Answering, sla: SlaClocks, feed: Feed, doorbell: Doorbell, clock: Clock, *,
-        reply_keys: Sequence[str | bytes] = (),
+        bots: BotsOn | None = None, reply_keys: Sequence[str | bytes] = (),
         reopen_within: timedelta = REOPEN_WITHIN,
     ) -> None:  # fmt: skip
-        """`reply_keys`: what signs reply addresses, newest first."""
+        """`bots`: who has conversations first; `reply_keys`: what signs reply addresses, newest first."""
+        self._bots = bots
         self._database = database
         self._conversations = conversations
         self._messages = messages
@@ -300,7 +303,7 @@ class Receiver:
             if placement.must_look_for_waiting:
                 row = await self._messages.latest(placement.row["_id"], ["in"], after=placement.answered_at)
                 placement.next_waiting = row["provider_at"] if row else None
-            carry_out(placement, now, found.known, found.heads)
+            carry_out(placement, now, found.known, found.heads, found.bots)
         return await self._with_heads(placements, found, now)
 
     async def _with_heads(self, placements: Sequence[Placement], found: Found, now: datetime) -> Plan:
@@ -360,6 +363,7 @@ class Receiver:
             known=frozenset(known | {row["identity_id"] for row in open_rows}),
             heads=heads,
             given_up={slot_of(row): row for row in given_up.values()},
+            bots=await self._bots({line.arrival.channel_id for line in lines}) if self._bots and without else {},
         )
 
     async def _rules(

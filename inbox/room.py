@@ -38,7 +38,7 @@ from inbox.profile_files import ProfileFiles
 from inbox.reacting import KIND as REACTION
 from inbox.reacting import Reactions
 from inbox.receipts import Receipts
-from inbox.receive import REOPEN_WITHIN, Receiver
+from inbox.receive import REOPEN_WITHIN, BotsOn, Receiver
 from inbox.recovery import Recovery
 from inbox.searching import Searching
 from inbox.shutting_out import ShuttingOut
@@ -119,7 +119,7 @@ def open_inbox(
     consent: Consent, events: EventStore, feed: Feed, doorbell: Doorbell, clock: Clock,
     reply_keys: Sequence[str | bytes] = (), reopen_within: timedelta = REOPEN_WITHIN, lease_s: int = LEASE_S,
     in_flight: int = IN_FLIGHT, call_timeout_s: float = CALL_TIMEOUT_S, bus: Bus | None = None,
-    time_zone: str = "UTC",
+    time_zone: str = "UTC", bots: BotsOn | None = None,
 ) -> Inbox:  # fmt: skip
     """`reply_keys` sign reply addresses of mails and links to files, newest first. Nothing is read or written here."""
     conversations, messages = ConversationStore(database, clock), MessageStore(database)
@@ -139,7 +139,7 @@ def open_inbox(
     canned = CannedStore(database, clock)
     receiver = Receiver(
         database, conversations, messages, sends, changes, receipts, resolver, consent, events, answering, sla, feed,
-        doorbell, clock, reply_keys=reply_keys, reopen_within=reopen_within,
+        doorbell, clock, bots=bots, reply_keys=reply_keys, reopen_within=reopen_within,
     )  # fmt: skip
     outbox = Outbox(
         database, conversations, messages, sends, drafts, canned, profiles, channels, registry, enclosures,

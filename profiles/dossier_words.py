@@ -75,6 +75,7 @@ TECHNICAL: Mapping[str, Said] = {
     "inbox_facts": ("What was counted of your conversations", "您的会话的统计记录"),
     "ratings": ("How satisfied you said you were", "您给出的满意度评价"),
     "automatic_replies": ("What was answered to you by itself", "系统自动给您的回复"),
+    "bot_posts": ("Messages of yours that a bot was told of", "已转给机器人的您的消息"),
     "drafts": ("Answers to you that were begun and not sent", "已起草但未发送的回复"),
     "receipts_early": ("Receipts", "回执"),
     "changes_early": ("Changes to messages", "消息的更改"),

@@ -42,6 +42,7 @@ IMPERSONAL = {
     "call_secrets": "what calls of journeys are signed with",
     "canned_replies": "answers that are written again and again, before anybody's name is put in",
     "campaign_figures": "what journeys and broadcasts have come to, as numbers",
+    "bots": "programs of our own that answer first",
     "channel_replies": "what channels say by themselves, before anybody's name is put in",
     "calendars": "links of colleagues to what is due",
     "channels": "our own accounts at providers",
@@ -162,6 +163,7 @@ def colleagues_words(database: Database) -> tuple[Written, ...]:
         Texts(database, "canned_replies", fields=("shortcut", "title", "text")),
         Texts(database, "automation_rules", fields=("name", "when", "actions")),
         Texts(database, "macros", fields=("name", "actions")),
+        Texts(database, "bots", fields=("name", "person_words")),
         Texts(database, "channel_replies", fields=("written",)),
         Texts(database, "rating_rules", fields=("question",), id_of=lambda _: ""),
         Texts(database, "sla_policies", fields=("name", "reach")),
@@ -195,6 +197,7 @@ def all_holdings(database: Database, orders: OrderStore, desk: DeskStore, mentio
         Held(database, "drafts"),
         Held(database, "ratings"),
         Held(database, "automatic_replies"),
+        Held(database, "bot_posts"),
         Held(database, "messages"),
         Held(database, "message_words"),  # after them: words are kept only of what is there
         ConversationRoom(database, ConversationStore(database, now)),

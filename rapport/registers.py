@@ -33,6 +33,7 @@ from profiles.store.exports import ExportStore
 from profiles.store.privacy_requests import RequestStore
 from profiles.store.sheets import SheetStore
 from profiles.store.tags import TagStore
+from rapport.bots import BotRoom
 from rapport.campaigning import Campaigns
 from rapport.holdings import all_holdings, colleagues_words
 from rapport.hooking import Hooks
@@ -77,7 +78,7 @@ def open_lists(plumbing: Plumbing, people: People, merger: Merger, privacy: Priv
 
 def open_merger(
     plumbing: Plumbing, people: People, orders: OrderBook, order_store: OrderStore, inbox: Inbox, campaigns: Campaigns,
-    hooks: Hooks, rule_runs: RunStore, telling: Telling, said: SaidByItself, watch: Watch,
+    hooks: Hooks, rule_runs: RunStore, telling: Telling, said: SaidByItself, watch: Watch, bot_room: BotRoom,
 ) -> Merger:  # fmt: skip
     """Every room that keeps something of a person says here how it follows when two turn out to be one."""
     movers = (
@@ -112,6 +113,7 @@ def open_merger(
         said.rows.belongings,
         watch.marks.belongings,
         watch.people.belongings,
+        bot_room.posts.belongings,
     )
 
     async def reach(profile_id: str) -> None:

@@ -14,6 +14,10 @@ from base.mongo import Database
 from base.queue import Bell, Doorbell
 from base.secret_box import SecretBox
 from base.settings import Settings
+from campaigns.automation.bots.book import Bots
+from campaigns.automation.bots.handing import HandOver
+from campaigns.automation.bots.posting import BotPoster
+from campaigns.automation.bots.store import BotPostStore, BotStore
 from campaigns.automation.carrying import Carrying
 from campaigns.automation.macros import Macros
 from campaigns.automation.replies.answering import AutomaticReplies
@@ -149,6 +153,7 @@ from profiles.valuing import Valuing
 from profiles.visitors import Visitors
 from rapport import arriving
 from rapport.automating import Automation, open_automation, open_ears
+from rapport.bots import BotRoom, open_bots
 from rapport.campaigning import Campaigns, open_campaigns
 from rapport.hooking import Hooks, open_endpoints, open_hooks, open_poster
 from rapport.people import People, open_people
@@ -180,7 +185,7 @@ class Runtime:
         self, plumbing: Plumbing, people: People, orders: OrderBook, order_store: OrderStore, inbox: Inbox,
         campaigns: Campaigns, merger: Merger, journal: Journal, ingest: Ingest, polling: Polling, privacy: Privacy,
         hooks: Hooks, routes: Routes, ratings: Ratings, automation: Automation, telling: Telling,
-        figures: Figures, said: SaidByItself, watch: Watch, day: Day,
+        figures: Figures, said: SaidByItself, watch: Watch, day: Day, bot_room: BotRoom,
     ) -> None:  # fmt: skip
         self._plumbing = plumbing
         self.settings: Settings = plumbing.settings
@@ -245,6 +250,11 @@ class Runtime:
         self.channel_replies: ChannelReplyBook = said.book
         self.automatic_replies: AutomaticReplies = said.replies
         self._said = said
+        self.bots: Bots = bot_room.bots
+        self.bot_rows: BotStore = bot_room.rows
+        self.bot_posts: BotPostStore = bot_room.posts
+        self.handing: HandOver = bot_room.handing
+        self.bot_poster: BotPoster = bot_room.poster(self)
         self.business_hours: BusinessHours = inbox.business_hours
         self.finding: Finding = inbox.finding
         self.views: Views = inbox.views
@@ -376,6 +386,9 @@ class Runtime:
             Chore("count conversations of before", 1, self.figures.read_past),
             Chore("compare the figures of reports", 600, self.figures.compare),
             Chore("say what channels say by themselves", 0.5, self.automatic_replies.drain),
+            Chore("tell bots of messages", 0.5, self.bot_poster.drain),
+            Chore("look after silent bots", 1, self.bot_poster.look_after_silent),
+            Chore("take conversations from bots that are off", 5, self.bot_poster.take_from_leaving),
             Chore("reckon promises anew", 1, self.sla_watch.renew),
             Chore("look after queues", 15, self.routing.sweep),
             Chore("enlist accounts that have to be asked", 15, self.polling.enlist),
@@ -451,6 +464,7 @@ class Runtime:
         await self.caller.close()
         await self.poster.close()
         await self.teller.close()
+        await self.bot_poster.close()
         await self.hits.close()
         await self.renderer.close()
         await self._said.renderer.close()
@@ -466,11 +480,12 @@ async def open_runtime(settings: Settings) -> Runtime:
         plumbing.db, order_store, people.resolver, people.profiles, people.events, plumbing.feed, plumbing.doorbell,
         plumbing.clock,
     )  # fmt: skip
+    bot_rows = BotStore(plumbing.db, plumbing.clock)
     inbox = open_inbox(
         plumbing.db, channels=plumbing.channels, registry=plumbing.registry, profiles=people.profiles,
         resolver=people.resolver, consent=people.consent, events=people.events, feed=plumbing.feed,
         doorbell=plumbing.doorbell, clock=plumbing.clock, reply_keys=[plumbing.box.signing_key],
-        bus=plumbing.bus, time_zone=plumbing.settings.time_zone,
+        bus=plumbing.bus, time_zone=plumbing.settings.time_zone, bots=bot_rows.on_channels,
     )  # fmt: skip
     people.timeline.join("message_id", MESSAGES_WITH_TEXT, inbox.messages.words)
     people.timeline.join("file_id", FILES_WITH_NAME, inbox.profile_files.words)
@@ -482,13 +497,14 @@ async def open_runtime(settings: Settings) -> Runtime:
     )  # fmt: skip
     ears, telling = open_ears(plumbing), open_telling(plumbing, people, inbox, routes)
     said, watch = open_replies(plumbing, people, inbox), open_watch(plumbing, people, inbox)
+    bot_room = open_bots(plumbing, people, inbox, bot_rows)
     figures = Figures(
         plumbing.db, inbox.figures, inbox.sla_clocks, inbox.business_hours, inbox.teams, plumbing.clock,
         time_zone=plumbing.settings.time_zone,
     )  # fmt: skip
     heard_by = [
         hooks.fan_out.hear, routes.routing.hear, ratings.hear, ears.listening.hear, telling.noticing.hear, figures.hear,
-        said.replies.hear, watch.watching.hear,
+        said.replies.hear, watch.watching.hear, bot_room.hear,
     ]  # fmt: skip
     campaigns = open_campaigns(plumbing, people, order_store, inbox, routes, listeners=heard_by)
     journal = Journal(plumbing.db, plumbing.clock, kept=partial(plumbing.doorbell.soon, "ingest"))
@@ -508,10 +524,11 @@ async def open_runtime(settings: Settings) -> Runtime:
     )  # fmt: skip
     automation = open_automation(plumbing, people, inbox, campaigns, ratings, ears)
     merger = open_merger(
-        plumbing, people, orders, order_store, inbox, campaigns, hooks, automation.runs, telling, said, watch
+        plumbing, people, orders, order_store, inbox, campaigns, hooks, automation.runs, telling, said, watch,
+        bot_room,
     )
     return Runtime(
         plumbing, people, orders, order_store, inbox, campaigns, merger, journal, ingest, polling, privacy, hooks,
         routes, ratings, automation, telling, figures, said, watch,
-        open_day(plumbing, people, order_store, inbox, campaigns, routes, watch),
+        open_day(plumbing, people, order_store, inbox, campaigns, routes, watch), bot_room,
     )  # fmt: skip

@@ -143,6 +143,9 @@ class ConversationView(View):
     display_name: str | None
     subject: str | None
     status: Status
+    #: A bot has it (`bot_id`) until it or somebody hands over.
+    owner: Literal["agents", "bot"]
+    bot_id: str | None
     assignee_id: str | None
     team_id: str | None
     labels: list[str]

@@ -279,6 +279,13 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         "keywords": [{"words": ["opening hours", "营业时间"], "texts": {"en": "Monday to Friday, 9 to 17."}}],
     },
     "try_channel_replies": {"text": "What are your opening hours?", "language": "en"},
+    "create_bot": {
+        "name": "Tilly",
+        "url": "https://shop.example.com/bot",
+        "channel_ids": ["chn_01hy0000000000000000000000"],
+    },
+    "change_bot": {"silent_s": 60},
+    "hand_over_conversation": {"to": "agents", "reason": "I do not know this."},
     "order_sla_policies": {"ids": ["slp_01hy0000000000000000000000"]},
     "create_team": {
         "name": "Support",

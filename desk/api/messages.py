@@ -190,6 +190,8 @@ async def forward_message(call: Call) -> Any:
 
 def actor_of(principal: Principal) -> Actor:
     """Who acts, as the use cases know them."""
+    if principal.bot_id is not None:
+        return Actor(principal.bot_id, principal.name, "bot")
     return Actor(principal.id, principal.name)
 
 

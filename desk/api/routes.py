@@ -10,6 +10,7 @@ from desk.api import (
     automation_rules,
     beginning,
     blocked_values,
+    bots,
     broadcasts,
     business_hours,
     calendar,
@@ -74,7 +75,7 @@ RESOURCES = (
     search, drafts, canned_replies, macros, automation_rules, messages, files, events, orders, templates, snippets,
     offers, broadcasts, journeys, webhook_secret, webhook_endpoints, enrolments, policies, sends, business_hours,
     sla_policies, results, tasks, teams, presence, ratings, notifications, people, me, audit, answering, stream, health,
-    reports, channel_replies, today, calendar,
+    reports, channel_replies, bots, today, calendar,
 )  # fmt: skip
 OPERATIONS: tuple[Operation, ...] = tuple(each for resource in RESOURCES for each in resource.operations.all)
 

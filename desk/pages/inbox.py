@@ -21,7 +21,7 @@ from desk.api.scope import answered_talk, reading, scoped_profile, shown_identit
 from desk.api.views import seen_view, sees_view
 from desk.auth import Principal, is_script, principal_of, require
 from desk.forms import read_form
-from desk.i18n import Formats
+from desk.i18n import N_, Formats
 from desk.keys import runtime_of
 from desk.pages.act_words import did_in
 from desk.pages.composer import Fault, capabilities_of, composer_of, emojis_of, furnished, shut_composer, snoozes
@@ -364,6 +364,9 @@ async def _head_part(request: web.Request, found: Conversation, fault: Fault | N
     view = replace(open_view(found, await asked_for(request), faces, names, formats, crews), clock=clock)
     if parent is not None and principal.may_see(parent.channel_id):
         view = replace(view, parent_id=parent.id, parent_name=name_of(parent))
+    if found.owner == "bot":
+        bot = await runtime.bot_rows.known(found.bot_id or "")
+        view = replace(view, bot=bot["name"] if bot else formats.text(N_("A bot")))
     if person is not None and person.shut_out:
         view, composer = replace(view, shut_out=True), shut_composer(composer, formats)
     return {

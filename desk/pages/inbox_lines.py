@@ -81,6 +81,14 @@ SYSTEM_LINES: Mapping[str, str] = {
     "rated_why": N_("The customer gave a rating of %(score)s out of 5: %(comment)s"),
     "recommends": N_("The customer would recommend us: %(score)s of 10"),
     "recommends_why": N_("The customer would recommend us: %(score)s of 10. %(comment)s"),
+    "handed_over_bot": N_("%(bot)s handed this over to people"),
+    "handed_over_bot_why": N_("%(bot)s handed this over to people: %(said)s"),
+    "handed_over_silent": N_("%(bot)s was silent for too long, so people have this now"),
+    "handed_over_error": N_("%(bot)s could not be reached or failed, so people have this now"),
+    "handed_over_off": N_("%(bot)s is off, so people have this now"),
+    "handed_over_asked": N_("They asked for a person, so %(bot)s has this no longer"),
+    "handed_over_taken": N_("%(by)s took this over from %(bot)s"),
+    "reopened_bot": N_("Opened again by a new message; the bot has it"),
     "unrecognised": N_("Something arrived that we can not show: %(topic)s"),
 }
 
@@ -373,6 +381,8 @@ def _badge(message: Message, formats: Formats) -> str:
         return formats.text(N_("Rule") if _is_rules(message) else N_("Journey"))
     if message.author.type == "colleague":
         return formats.text(N_("from the app itself"))
+    if message.author.type == "bot":
+        return formats.text(N_("Bot"))
     return ""
 
 
@@ -511,6 +521,7 @@ def system_sentence(message: Message, formats: Formats) -> str:
     shown["by"] = message.author.name or params.get("by_name") or "Rapport"
     shown["to"] = str(params.get("to_name") or params.get("to") or "")
     shown["names"] = ", ".join(str(each) for each in (params.get("added") or params.get("removed") or ()))
+    shown["bot"] = str(params.get("bot_name") or formats.text(N_("The bot")))
     if code == "prioritised":
         shown["to"] = formats.text(dict(PRIORITIES).get(params.get("to", "none"), ""))
     try:
@@ -531,6 +542,10 @@ def _system_key(code: str, params: Mapping[str, Any], status: str) -> str:
         return "assigned_self"
     if code == "labelled" and bool(params.get("added")) != bool(params.get("removed")):
         return "labelled_more" if params.get("added") else "labelled_less"
+    if code == "handed_over":
+        return f"handed_over_{params.get('reason')}{'_why' if params.get('said') else ''}"
+    if code == "reopened" and params.get("to") == "pending":
+        return "reopened_bot"
     if code == "woken" and params.get("by") == "customer" and params.get("from") == "pending":
         return "answered"
     if code == "status_changed" and params.get("to") == "snoozed" and not params.get("until"):

@@ -85,6 +85,8 @@ class OpenView:
     followers: tuple[tuple[str, str], ...] = ()
     #: The person is.
     shut_out: bool = False
+    #: The name of the bot that has it.
+    bot: str = ""
     #: How many were merged into it.
     parts: int = 0
     split_from: str = ""

@@ -28,6 +28,7 @@ AREAS: Mapping[str, str] = {
     "settings/canned": N_("Canned replies"), "settings/macros": N_("Macros"),
     "settings/automation": N_("Automation"),
     "settings/replies": N_("Automatic replies"), "channel-replies": N_("Automatic replies"),
+    "settings/bots": N_("Bots"),
     "settings/hours": N_("Business hours"), "settings/sla": N_("SLA"),
     "settings/ratings": N_("Ratings"), "rating-rules": N_("Ratings"), "nps-rules": N_("Ratings"),
     "report-rules": N_("Reports"), "settings/today": N_("Today"), "settings/links": N_("Links and results"),

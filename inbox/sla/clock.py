@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from base.mongo import Document
+from inbox.owning import has_bot
 from inbox.sla.models import PAUSES, PolicyInput, Target
 
 #: Times of sleep that are remembered of one conversation; the oldest go first.
@@ -132,7 +133,8 @@ def reckoned(before: Mapping[str, Any], after: Mapping[str, Any], terms: Terms, 
         return None
     known: Mapping[str, Any] = after.get("sla") or {}
     opened_at, sleeps = _history(before, after, known, now)
-    policy = None if after["status"] in ("resolved", "spam", "merged") else terms.fitting(after)
+    nobodys = after["status"] in ("resolved", "spam", "merged") or has_bot(after)
+    policy = None if nobodys else terms.fitting(after)
     clocks = _clocks(after, opened_at, sleeps, policy, terms, known) if policy else []
     return _complete(
         {
@@ -174,7 +176,7 @@ def _history(
     before: Mapping[str, Any], after: Mapping[str, Any], known: Mapping[str, Any], now: datetime
 ) -> tuple[datetime, list[Document]]:  # fmt: skip
     """Since when it is open, and its sleeps since then. Opened again it begins anew."""
-    if before["status"] == "resolved" != after["status"]:
+    if before["status"] == "resolved" != after["status"] or (has_bot(before) and not has_bot(after)):
         return now, _sleeping([], after["status"], now)
     return known.get("opened_at") or after["created_at"], _sleeping(known.get("sleeps", ()), after["status"], now)
 

@@ -385,8 +385,10 @@ async def replies(world: World, channel_id: str) -> dict[str, str]:
             {"words": ["refund", "退款"], "labels": ["refund"], "match": "whole", "active": False},
         ],
     })  # fmt: skip
-    here = f"/settings/replies/{channel_id}"
-    return {"all-replies": "/settings/replies", "replies": here, "replies-tried": f"{here}?try=营业时间&language=zh"}
+    here, bots = f"/settings/replies/{channel_id}", "/settings/bots"
+    bot = await world.api.post("/bots", {"name": "Tilly", "url": "https://bot.example.com/in"})
+    return {"bots": bots, "bot": f"{bots}/{bot['id']}", "new-bot": f"{bots}/new",
+            "all-replies": "/settings/replies", "replies": here, "replies-tried": f"{here}?try=营业时间&language=zh"}
 
 
 async def teams(world: World) -> dict[str, str]:

@@ -31,7 +31,7 @@ def test_nobody_is_offered_what_they_may_not_open() -> None:
     limited = Principal("usr_1", "user", "admin", frozenset({"chn_1"}), "A")
     whole = paths(settings_menu(admin, "/settings/channels"))
     hidden = {"/settings/privacy", "/settings/retention", "/settings/tests", "/settings/calls", "/settings/people",
-              "/settings/audit"}  # fmt: skip
+              "/settings/bots", "/settings/audit"}  # fmt: skip
     assert whole - paths(settings_menu(limited, "/")) == hidden
     assert whole - paths(settings_menu(agent, "/")) == hidden | {"/settings/tracking", "/settings/webhooks"}
     for exports in (True, False):

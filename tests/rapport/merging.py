@@ -26,7 +26,7 @@ ROOMS = ("identities", "conversations", "messages", "sends", "orders", "enrolmen
          "tasks", "consents", "events", "stage_log", "relations", "notes", "files", "webhook_calls",
          "webhook_posts", "coupon_codes", "tracked_links", "credits", "late_reminders", "drafts",
          "message_words", "ratings", "rule_runs", "notifications", "inbox_facts", "automatic_replies",
-         "stream_marks")  # fmt: skip
+         "stream_marks", "bot_posts")  # fmt: skip
 #: What a merge may leave behind although it was undone: that something was written.
 _MARKS = frozenset({"rev", "updated_at", "lease", "fence", "attempts", "due_at", "appraise_at", "appraise_by"})
 

@@ -83,6 +83,7 @@ async def furnished(town: Town) -> tuple[str, str]:
         await NotificationStore(town.runtime.db, now).add([(told, ("app",))])
         said = {**asked, "_id": f"arp_{who}", "state": "said", "kind": "greeting", "settled_at": now()}
         await AutomaticReplyStore(town.runtime.db).plan([said])
+        await town.runtime.bot_posts.plan([{**said, "_id": f"bpo_{who}", "bot_id": "bot_x", "host": "bot.example"}])
     await town.runtime.relations.add(anna, "partner", double)
     await town.runtime.crediting.look()
     await town.runtime.searching.keep()

@@ -24,6 +24,7 @@ from inbox.acts import Act, ListChange, Plan, in_team, labels_changed
 from inbox.conversations import ConversationActions
 from inbox.models import SYSTEM, SendRequest, Source
 from inbox.outbox import Outbox, Way
+from inbox.owning import has_bot
 from inbox.policy import window_objection
 from inbox.sources import written
 from inbox.store import ConversationStore, MessageStore
@@ -198,8 +199,8 @@ def standing_of(head: Document, before: Sequence[Document], closed: Closed) -> S
         if each.get("about")
     ]
     return Standing(
-        head.get("reopened_at") or head["created_at"], max(answered, default=None), head.get("owner"), head["status"],
-        said, closed.is_open, closed.opens_at,
+        head.get("reopened_at") or head["created_at"], max(answered, default=None),
+        "bot" if has_bot(head) else None, head["status"], said, closed.is_open, closed.opens_at,
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from base.clock import now
 from base.secret_box import SecretBox
 from base.settings import Settings
+from campaigns.automation.bots.models import BotInput
 from campaigns.automation.models import MacroInput, RuleInput
 from campaigns.automation.replies.models import ChannelReplies
 from campaigns.automation.rules import Maker
@@ -188,6 +189,8 @@ async def _furnished(url: str, app: web.Application, runtime: Runtime) -> World:
     common["mac"] = (await runtime.macros.create(macro, "usr_x")).id
     rule = {"name": "Never", "on": {"type": "event", "event": "never.told"}, "actions": macro.actions}
     common["arl"] = (await runtime.automation_rules.create(RuleInput.model_validate(rule), Maker("usr_x"))).id
+    bot = BotInput(name="Tilly", url="https://bot.example.org/in")
+    common["bot"] = (await runtime.bots.create(bot, "usr_x")).row["_id"]
     common["viw"] = (await runtime.views.create(shared, "usr_x")).id
     common |= await _library(runtime)
     ours, foreign = await _side(runtime, "anna", common), await _side(runtime, "boris", common)

@@ -29,7 +29,7 @@ WORDS = {"provider": "generic", "name": "welcome", "rev": "1", "lot": "1", "secr
 NOBODYS = {
     "row": "blk", "move": "stl", "change": "tag", "import": "imp", "export": "exp", "dossier": "dos", "erasure": "ers",
     "request": "prq", "suggestion": "sug", "merge": "mrg", "act": "con", "relation": "rel", "intake": "itk",
-    "migration": "mig", "delivery": "dlv", "user": "usr", "notification": "ntf",
+    "migration": "mig", "delivery": "dlv", "user": "usr", "notification": "ntf", "bot": "bot",
 }  # fmt: skip
 #: Forms with which the request would succeed, were it allowed, where the page reads the form before it looks further.
 FORMS: dict[str, dict[str, str]] = {"POST /profiles/{profile_id}/merge": {"other": "prf_" + NOWHERE}}

@@ -152,6 +152,9 @@ BODIES: dict[str, Any] = {
     "change_agent": {"skills": ["taken over"]},
     "replace_presence_rules": {"capacity": 1},
     "replace_rating_rules": {"on": True}, "replace_report_rules": {}, "replace_nps_rules": {"on": True},
+    "create_bot": {"name": "Taken over", "url": "https://example.org/bot"},
+    "change_bot": {"name": "Taken over"},
+    "hand_over_conversation": {"to": "agents"},
     "replace_channel_replies": {"greeting": {"texts": {"en": "Taken over"}}},
     "try_channel_replies": {"text": "Hello"},
 }
@@ -251,7 +254,9 @@ async def test_a_limited_administrator_does_not_reach_beyond(world: World) -> No
              "restore_business_hours", "create_sla_policy", "change_sla_policy", "order_sla_policies",
              "delete_sla_policy", "restore_sla_policy", "create_team", "change_team", "replace_team_members",
              "delete_team", "restore_team", "change_agent", "replace_presence_rules",
-             "replace_rating_rules", "replace_report_rules", "replace_nps_rules")  # fmt: skip
+             "replace_rating_rules", "replace_report_rules", "replace_nps_rules",
+             "create_bot", "change_bot", "delete_bot", "restore_bot",
+             "exchange_bot_secret", "exchange_bot_token")  # fmt: skip
     async with world.client("scoped:admin") as client:
         for operation, path, body in calls(world.foreign):
             if operation.name in names:

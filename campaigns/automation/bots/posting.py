@@ -1,0 +1,205 @@
+"""Each message in a conversation that a bot has is posted to it; who is silent, fails or is not wanted loses it.
+
+A listener that only writes posts, each under its event; a drain of its own calls out, side by side. What is posted is
+read anew at every try, under the id of the event. A bot that has taken a message has so long to speak; then people have
+the conversation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Protocol
+
+import orjson
+
+from base.clock import Clock, iso
+from base.http import HttpClient, HttpFailed, HttpReply
+from base.mongo import Document
+from base.side_by_side import SideBySide
+from base.signing import sign_standard
+from campaigns.automation.bots.book import Bots
+from campaigns.automation.bots.handing import HandOver, Reason
+from campaigns.automation.bots.models import asks_for_person, says_quiet
+from campaigns.automation.bots.store import DONE, FAILED, SKIPPED, WAITING, BotPostStore, BotStore
+from campaigns.automation.replies.choosing import is_to_be_answered
+from inbox.owning import belongs_to
+from inbox.store import ConversationStore, MessageStore
+from profiles.events import Event, EventStore
+
+#: Seconds for one answer, and bytes that are read of it at most.
+TIMEOUT_S, READ_MAX = 10.0, 100_000
+#: Tries of one post and the time between them: a customer waits.
+TRIES, BACKOFF = 3, (timedelta(seconds=1), timedelta(seconds=4))
+#: Answers that may be others in a moment.
+TEMPORARY = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+#: What a post says it is.
+TOLD = "message.received"
+
+
+class Views(Protocol):
+    """How what an event is about looks to programs."""
+
+    async def of(self, event: Event, channels: frozenset[str] | None) -> Mapping[str, Any] | None:
+        """Name → view, as the API shows it to who is limited to these channels; None: it is not for them."""
+        ...
+
+
+class BotPoster:
+    """Plans and sends posts, and looks after those who are silent."""
+
+    def __init__(
+        self, bots: Bots, store: BotStore, posts: BotPostStore, handing: HandOver, conversations: ConversationStore,
+        messages: MessageStore, events: EventStore, views: Views, http: HttpClient, clock: Clock,
+    ) -> None:  # fmt: skip
+        self._bots = bots
+        self._store = store
+        self._posts = posts
+        self._handing = handing
+        self._conversations = conversations
+        self._messages = messages
+        self._events = events
+        self._views = views
+        self._http = http
+        self._clock = clock
+        self._calls = SideBySide(posts, self._post, self._worn_out)
+
+    async def hear(self, events: Sequence[Event]) -> None:
+        """Told of what happens: plans a post for each message in a conversation that a bot has. May be told twice."""
+        heard = [each for each in events if is_to_be_answered(each)]
+        if not heard or not await self._store.on_channels({each.channel_id for each in heard if each.channel_id}):
+            return
+        talks = await self._conversations.rows(each.conversation_id for each in heard if each.conversation_id)
+        posts = []
+        for each in heard:
+            talk = talks.get(each.conversation_id or "")
+            bot = await self._store.known(talk["bot_id"]) if talk and talk.get("owner") == "bot" else None
+            if bot is not None:
+                posts.append(_planned(each, bot))
+        await self._posts.plan(posts)
+
+    async def drain(self, limit: int = 50) -> int:
+        """Begin as many due posts as there is room for; how many. Does not wait for slow answers."""
+        return await self._calls.drain(limit)
+
+    async def idle(self) -> None:
+        """Wait for the posts under way."""
+        await self._calls.idle()
+
+    async def close(self) -> None:
+        """Give up what is under way; it is due again when its lease ends."""
+        await self._calls.close()
+
+    # -- one post ----------------------------------------------------------------------------------------------
+
+    async def _worn_out(self, row: Document) -> None:
+        await self._lost(row, "error", "crashed")
+
+    async def _post(self, row: Document) -> None:
+        bot, talk = await self._store.get(row["bot_id"]), await self._conversations.row(row["conversation_id"])
+        if talk is None or not belongs_to(talk, row["bot_id"]):
+            await self._posts.settle(row, SKIPPED, "not_its_own")
+            return
+        if bot is None or not bot["active"] or row["channel_id"] not in bot["channel_ids"]:
+            await self._lost(row, "off", "switched_off")
+            return
+        event = await self._events.get(row["event_id"])
+        views = await self._views.of(event, frozenset(bot["channel_ids"])) if event is not None else None
+        if event is None or views is None or "message" not in views:
+            await self._posts.settle(row, SKIPPED, "gone")
+            return
+        if asks_for_person(str(event.properties.get("text") or ""), bot["person_words"]):
+            await self._lost(row, "asked", "asked_for_person", DONE)
+            return
+        await self._posted(row, bot, written(event, bot, views))
+
+    async def _posted(self, row: Document, bot: Document, body: bytes) -> None:
+        headers = {"Content-Type": "application/json", **self._signed(bot, row["event_id"], body)}
+        try:
+            reply = await self._http.request(
+                "POST", bot["url"], headers=headers, data=body, timeout_s=TIMEOUT_S, max_bytes=READ_MAX
+            )
+        except HttpFailed as failed:
+            await self._failed(row, bot, failed.reason, passing=failed.reason in ("connect", "timeout", "cut"))
+            return
+        if not 200 <= reply.status < 300:
+            await self._failed(row, bot, f"status_{reply.status}", passing=reply.status in TEMPORARY)
+            return
+        await self._store.note_failure(bot["_id"], None)
+        if says_quiet(_said(reply)):
+            await self._posts.settle(row, DONE, "quiet")
+        else:
+            until = self._clock() + timedelta(seconds=bot["silent_s"])
+            await self._posts.put_off(row, until, "taken", WAITING)
+
+    async def _failed(self, row: Document, bot: Document, error: str, *, passing: bool) -> None:
+        await self._store.note_failure(bot["_id"], error)
+        if passing and row["tries"] + 1 < TRIES:
+            await self._posts.put_off(row, self._clock() + BACKOFF[row["tries"]], error)
+        else:
+            await self._lost(row, "error", error)
+
+    async def _lost(self, row: Document, reason: Reason, said: str, state: str = FAILED) -> None:
+        """People have the conversation; who dies in between does both again, which changes nothing."""
+        talk = await self._conversations.row(row["conversation_id"])
+        if talk is not None and belongs_to(talk, row["bot_id"]):
+            await self._handing.hand_over(row["conversation_id"], reason)
+        await self._posts.settle(row, state, said)
+
+    def _signed(self, bot: Document, message_id: str, body: bytes) -> dict[str, str]:
+        stamp = int(self._clock().timestamp())
+        signatures = [sign_standard(secret, message_id, stamp, body) for secret in self._bots.secrets_of(bot)]
+        return {
+            "webhook-id": message_id, "webhook-timestamp": str(stamp), "webhook-signature": " ".join(signatures),
+        }  # fmt: skip
+
+    # -- chores ------------------------------------------------------------------------------------------------
+
+    async def look_after_silent(self, limit: int = 50) -> int:
+        """Who took a message and has said nothing since loses the conversation; how many were looked at."""
+        rows = await self._posts.claim_silent(limit)
+        for row in rows:
+            talk = await self._conversations.row(row["conversation_id"])
+            if talk is None or not belongs_to(talk, row["bot_id"]):
+                await self._posts.settle(row, DONE, "not_its_own")
+            elif await self._messages.spoken_by("bot", row["conversation_id"], row["heard_at"]):
+                await self._posts.settle(row, DONE, "answered")
+            else:
+                await self._lost(row, "silent", "silent")
+        return len(rows)
+
+    async def take_from_leaving(self) -> int:
+        """What bots have that were switched off, taken away or moved goes to people; how many conversations."""
+        moved = 0
+        for bot in await self._store.leaving():
+            kept = bot["channel_ids"] if bot["stands"] and bot["active"] else ()
+            for conversation_id in await self._posts.talks_of(bot["_id"]):
+                talk = await self._conversations.row(conversation_id)
+                if talk is not None and belongs_to(talk, bot["_id"]) and talk["channel_id"] not in kept:
+                    await self._handing.hand_over(conversation_id, "off")
+                    moved += 1
+            await self._store.left(bot)
+        return moved
+
+
+def _planned(event: Event, bot: Document) -> Document:
+    return {
+        "key": f"{bot['_id']}:{event.id}", "bot_id": bot["_id"], "event_id": event.id, "host": bot["host"],
+        "message_id": event.properties.get("message_id"), "conversation_id": event.conversation_id,
+        "channel_id": event.channel_id, "profile_id": event.profile_id, "identity_id": event.identity_id,
+        "heard_at": event.occurred_at,
+    }  # fmt: skip
+
+
+def written(event: Event, bot: Document, views: Mapping[str, Any]) -> bytes:
+    """What a bot is told of a message."""
+    data = {
+        "id": event.id, "bot_id": bot["_id"], "conversation_id": event.conversation_id, "profile_id": event.profile_id,
+        "payload": event.properties.get("payload"), **views,
+    }  # fmt: skip
+    return orjson.dumps({"type": TOLD, "timestamp": iso(event.occurred_at), "data": data})
+
+
+def _said(reply: HttpReply) -> Any:
+    """The answer as JSON; None where it is none."""
+    return reply.json() if reply.body.strip() else None
