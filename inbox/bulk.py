@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from base.clock import Clock
 from base.duty import LeaseLost
@@ -36,8 +36,10 @@ IDS_MAX, COUNT_MAX = 1000, 100_000
 BATCH = 100
 ROUNDS = 12
 WORKING = ("running", "undoing")
-#: The kind of an act that is a macro's: it may change nothing of the conversation itself.
-MACRO = "macro"
+#: The same for acts that do more with each than change it: words go out, which takes longer.
+ACCOMPANIED_AT_ONCE = 20
+#: Kinds of an act that are a macro's, on one conversation and on many: it may change nothing of them themselves.
+MACRO, MACROS = "macro", "macros"
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,32 @@ class Order:
     told: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Ahead:
+    """What one conversation of an act comes to: the change of itself, and what was done beside it and left there.
+
+    `did`: `{type, about}`, kept so that it can be taken back; `left`: `{why, type?, sentence?}`.
+    """
+
+    change: Change
+    assignee_name: str | None = None
+    team_name: str | None = None
+    did: Sequence[Document] = ()
+    left: Sequence[Document] = ()
+
+
+class Companion(Protocol):
+    """Does with each conversation of an act of its kind what is no change of the conversation."""
+
+    async def ahead(self, act: Document, conversation_id: str) -> Ahead:
+        """Do it, before the conversation is changed. The same again does nothing twice. Raises `NotFound`."""
+        ...
+
+    async def back(self, act: Document, kept: Document) -> list[str]:
+        """Take back what `kept["did"]` says; types of what stays. The same again changes nothing."""
+        ...
+
+
 class _Stale(Exception):
     """The conversation has changed since it was looked at."""
 
@@ -85,9 +113,15 @@ class Bulk:
         self._messages = messages
         self._finding = finding
         self._clock = clock
+        self._companions: dict[str, Companion] = {}
+
+    def accompany(self, kind: str, companion: Companion) -> None:
+        """Acts of this kind do more with each conversation than change it."""
+        self._companions[kind] = companion
 
     async def begin(self, order: Order) -> Document:
-        """Change up to `AT_ONCE` now, more in the background; the act as it stands then. Raises `WrongInput`."""
+        """Change up to `AT_ONCE` (`ACCOMPANIED_AT_ONCE`) now, more in the background; the act as it stands then. Raises
+        `WrongInput`."""
         row = await self._row(order)
         await self._acts.add(row)
         return await self._carried_on(row) if row["lease"] else row
@@ -114,7 +148,7 @@ class Bulk:
         before = await self.get(act_id)
         if before["state"] in ("undoing", "undone"):
             return before
-        small = before["changed"] <= AT_ONCE
+        small = before["changed"] <= self._at_once(before["kind"])
         fields = {
             "state": "undoing", "undone_by": _actor_row(by), "after": None, "left_out": [], "left": 0, "undone": 0,
             "attempts": 0, **self._begun(small),
@@ -135,7 +169,8 @@ class Bulk:
 
     async def _row(self, order: Order) -> Document:
         now = self._clock()
-        change = order.change if order.kind == MACRO and not order.change.parts else checked(order.change, now)
+        is_macros = order.kind in (MACRO, MACROS)
+        change = order.change if is_macros and not order.change.parts else checked(order.change, now)
         ids, found_by = sorted(set(order.ids)), order.found_by
         if len(ids) > IDS_MAX or (found_by is not None) == bool(ids or order.kind == SHUT_OUT):
             raise WrongInput(f"Name 1 to {IDS_MAX} conversations, or a filter that finds them.")
@@ -151,9 +186,13 @@ class Bulk:
             "assignee": None if order.assignee is None else asdict(order.assignee), "team_name": order.team_name,
             "after": None, "total": total, "done": 0, "changed": 0, "left": 0, "left_out": [],
             "found_by": None if found_by is None else {"filter": found_by.written(), "me": order.by.id},
-            "upto": id_before("cnv", now + timedelta(milliseconds=1)), **self._begun(total <= AT_ONCE),
+            "upto": id_before("cnv", now + timedelta(milliseconds=1)),
+            **self._begun(total <= self._at_once(order.kind)),
             **({"told": dict(order.told)} if order.told else {}),
         }  # fmt: skip
+
+    def _at_once(self, kind: str) -> int:
+        return ACCOMPANIED_AT_ONCE if kind in self._companions else AT_ONCE
 
     def _begun(self, at_once: bool) -> Document:
         """Ours for a lease when it is done at once; else due for the next worker."""
@@ -202,11 +241,11 @@ class Bulk:
         return [each.id for each in belonging], found[-1].id if found else None
 
     async def _change_one(self, act: Document, conversation_id: str, row: Document | None) -> None:
-        objection = _objection(act, row)
+        objection, ahead = _objection(act, row), None
         try:
             if objection is None:
-                noting = self._noting(act, conversation_id)
-                await self._actions.change(conversation_id, self._plans(act), _actor(act["by"]), noting)
+                ahead = await self._ahead(act, conversation_id)
+                await self._written(act, conversation_id, self._plans(act, ahead), ahead)
                 return
         except (NotFound, Conflict, WrongInput) as error:
             objection = error.code
@@ -215,30 +254,59 @@ class Bulk:
         except Exception:
             log.exception("one of many could not be changed", extra={"act": act["_id"], "id": conversation_id})
             objection = "failed"
+        if ahead is not None and ahead.did:  # it is not changed, and what was done beside it can be taken back
+            rest = replace(ahead, left=(*ahead.left, {"why": objection}))
+            await self._written(act, conversation_id, [], rest)
+            return
         left_out = {"id": conversation_id, "why": objection}
-        await self._noted(act, {"after": conversation_id}, {"done": 1, "left": 1}, left_out)
+        await self._noted(act, self._past(act, conversation_id), {"done": 1, "left": 1}, [left_out])
 
-    def _plans(self, act: Document) -> list[Plan]:
-        name = act["assignee"]["name"] if act["assignee"] else None
-        change = Change.model_validate(act["change"])
-        return plans_of(change, _actor(act["by"]), act["at"], assignee_name=name, team_name=act.get("team_name"))
+    async def _ahead(self, act: Document, conversation_id: str) -> Ahead:
+        """What it comes to, and all of it done but the change. What is begun here is finished, whoever dies."""
+        companion = self._companions.get(act["kind"])
+        if companion is None:
+            name = act["assignee"]["name"] if act["assignee"] else None
+            return Ahead(Change.model_validate(act["change"]), name, act.get("team_name"))
+        await self._noted(act, {"doing": conversation_id}, {})
+        return await companion.ahead(act, conversation_id)
 
-    def _noting(self, act: Document, conversation_id: str) -> Within:
+    def _plans(self, act: Document, ahead: Ahead) -> list[Plan]:
+        names = {"assignee_name": ahead.assignee_name, "team_name": ahead.team_name}
+        at = act["at"]
+        if act["kind"] in self._companions and ahead.change.parts:
+            at = self._clock()  # its turn comes later, and what it comes to was reckoned then
+            return plans_of(checked(ahead.change, at), _actor(act["by"]), at, **names)
+        return plans_of(ahead.change, _actor(act["by"]), at, **names)
+
+    async def _written(self, act: Document, conversation_id: str, plans: Sequence[Plan], ahead: Ahead) -> None:
+        noting = self._noting(act, conversation_id, ahead)
+        await self._actions.change(conversation_id, plans, _actor(act["by"]), noting)
+
+    def _past(self, act: Document, conversation_id: str) -> Document:
+        """How far an act is behind this one; taking back goes its own way."""
+        after = {"after": conversation_id} if act["state"] == "running" else {}
+        return {**after, "doing": None} if act["kind"] in self._companions else after
+
+    def _noting(self, act: Document, conversation_id: str, ahead: Ahead) -> Within:
         async def within(session: Session, row: Document, acts: Sequence[Act]) -> None:
-            if acts:
+            changed = bool(acts or ahead.did)
+            if changed:
                 kept = {
                     "_id": f"{act['_id']}:{conversation_id}", "conversation_id": row["_id"], "at": self._clock(),
                     "parts": [trace(row, each) for each in acts], "expires_at": act["expires_at"],
+                    **({"did": list(ahead.did)} if ahead.did else {}),
                 }  # fmt: skip
                 await self._acts.add_trace(kept, session)
-            counts = {"done": 1, "changed": int(bool(acts))}
-            if not await self._acts.note(act, {"after": conversation_id}, counts, session=session):
+            counts = {"done": 1, "changed": int(changed), **({"partly": 1} if ahead.left else {})}
+            left_out = [{"id": row["_id"], **each} for each in ahead.left]
+            past = self._past(act, conversation_id)
+            if not await self._acts.note(act, past, counts, left_out=left_out, session=session):
                 raise LeaseLost("The act is somebody else's now.")
 
         return within
 
     async def _noted(
-        self, act: Document, fields: Document, counts: dict[str, int], left_out: Document | None = None
+        self, act: Document, fields: Document, counts: dict[str, int], left_out: Sequence[Document] = ()
     ) -> None:  # fmt: skip
         if not await self._acts.note(act, fields, counts, left_out=left_out):
             raise LeaseLost("The act is somebody else's now.")
@@ -247,6 +315,10 @@ class Bulk:
 
     async def _undo_batch(self, act: Document) -> bool:
         """The next conversations it changed; False when there are none left."""
+        if act.get("doing"):  # who was at it has died or lost it: only what was finished is known, and taken back
+            rows = await self._conversations.rows([act["doing"]])
+            await self._change_one(act, act["doing"], rows.get(act["doing"]))
+            act["doing"] = None
         traces = await self._acts.traces(act["_id"], act["after"], BATCH)
         for each in traces:
             await self._undo_one(act, each)
@@ -271,7 +343,7 @@ class Bulk:
                 why = error.code
             break
         left_out = {"id": kept["conversation_id"], "why": why}
-        await self._noted(act, {"after": kept["_id"]}, {"left": 1}, left_out)
+        await self._noted(act, {"after": kept["_id"]}, {"left": 1}, [left_out])
 
     async def _undone(self, act: Document, kept: Document, row: Document) -> bool:
         """Set back what can be; False when that is nothing."""
@@ -283,14 +355,16 @@ class Bulk:
             return undone_act(fresh, part, by, waits)
 
         acts = [undone_act(row, part, by, waits) for part in kept["parts"]]
-        left = sum(each is None for each in acts)
-        if left == len(acts):
+        stays = await self._companions[act["kind"]].back(act, kept) if kept.get("did") else []
+        left = sum(each is None for each in acts) + len(stays)
+        if left == len(acts) + len(kept.get("did", ())):
             return False
         plans = [lambda fresh, part=part: plan(fresh, part) for part in kept["parts"]]
+        left_out = [{"id": row["_id"], "why": "stays", "type": each} for each in stays]
 
         async def within(session: Session, _row: Document, _acts: Sequence[Act]) -> None:
             counts = {"undone": 1, "left": int(left > 0)}
-            if not await self._acts.note(act, {"after": kept["_id"]}, counts, session=session):
+            if not await self._acts.note(act, {"after": kept["_id"]}, counts, left_out=left_out, session=session):
                 raise LeaseLost("The act is somebody else's now.")
 
         await self._actions.change(kept["conversation_id"], plans, by, within)
@@ -312,10 +386,13 @@ def _wanted(order: Order) -> ConversationFilter:
 def _objection(act: Document, row: Document | None) -> str | None:
     """Why an act may not touch a conversation; None: it may. Pure."""
     channels, assignee = act["channels"], act["assignee"]
+    offered = act.get("told", {}).get("channel_ids")
     if row is None or (channels is not None and row["channel_id"] not in channels):
         return "not_found"
     if assignee and assignee["channels"] is not None and row["channel_id"] not in assignee["channels"]:
         return "not_their_channel"
+    if offered and row["channel_id"] not in offered:
+        return "not_offered"
     return None
 
 

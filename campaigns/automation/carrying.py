@@ -253,7 +253,7 @@ class Carrying:
         if action_type == "task" and about.get("task_id"):
             task = await self._tasks.get(about["task_id"])
             if task["state"] != "open":
-                return False
+                return bool(task["state"] == "cancelled")
             await self._tasks.patch(about["task_id"], TaskPatch(state="cancelled"), by.id)
             return True
         if action_type == "tags":

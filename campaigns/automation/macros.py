@@ -3,10 +3,13 @@
 A run is an act (`inbox.bulk`): what changes the conversation is one transaction and can be taken back as a whole; an
 answer can be taken back as long as any answer can, a task that was made is called off. What cannot be done is left and
 said, the rest is done. Everything stands under keys of the run, so that a click sent twice runs it once.
+
+On many conversations a run is one act too, which does with each what it does with one, when its turn comes.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,18 +20,22 @@ from pydantic import ValidationError
 from base.clock import Clock
 from base.errors import Conflict, NotFound, WrongInput
 from base.ids import is_id, new_id, unique_key
-from base.mongo import Document, DuplicateKeyError
+from base.mongo import UNAVAILABLE, Document, DuplicateKeyError
 from campaigns.automation.carrying import Carrying, Doer, Outcome
 from campaigns.automation.checking import Checking
 from campaigns.automation.models import ON_CONVERSATION, AnyAction, MacroInput, faults_of, read_actions, written
 from campaigns.automation.store.macros import MacroStore
 from campaigns.automation.store.rules import fold
 from campaigns.canned import Answering
+from inbox.acts import Change
 from inbox.afterthoughts import Afterthoughts
 from inbox.answering import Answering as AnsweringBook
-from inbox.bulk import MACRO, Assignee, Bulk, Order
+from inbox.bulk import MACRO, MACROS, Ahead, Assignee, Bulk, Order
 from inbox.models import Actor
 from inbox.store import ConversationStore
+from inbox.view_filter import ViewFilter
+
+log = logging.getLogger(__name__)
 
 #: How often a change is tried again because somebody else saved at the same moment.
 ROUNDS = 5
@@ -83,6 +90,7 @@ class Macros:
         self._afterthoughts = afterthoughts
         self._answering = answering
         self._clock = clock
+        bulk.accompany(MACROS, self)
 
     # -- definitions -------------------------------------------------------------------------------------------
 
@@ -174,34 +182,95 @@ class Macros:
         await self._store.count_use(macro.id)
         return act
 
+    async def run_on_many(
+        self, macro_id: str, runner: Runner, *, ids: Sequence[str] = (), found_by: ViewFilter | None = None,
+        run_id: str | None = None,
+    ) -> Document:  # fmt: skip
+        """Run it on conversations named or found, as it is written now; the act, which `Bulk` carries on and takes
+        back. The same `run_id` again is the same act. Raises `NotFound`, `WrongInput`."""
+        macro = await self.get(macro_id, runner.by.id or "")
+        called = {"name": runner.called.name, "email": runner.called.email, "masks": sorted(runner.called.masks)}
+        told = {
+            "macro_id": macro.id, "name": macro.name, "actions": written(macro.actions), "called": called,
+            "channel_ids": list(macro.channel_ids),
+        }  # fmt: skip
+        order = Order(
+            Change(), runner.by, ids, found_by, runner.channels, kind=MACROS, act_id=run_id or new_id("act"), told=told,
+        )  # fmt: skip
+        try:
+            act = await self._bulk.begin(order)
+        except DuplicateKeyError:
+            return _same(await self._bulk.get(run_id or ""), macro, runner)
+        await self._store.count_use(macro.id)
+        return act
+
     async def _carried_out(self, macro: Macro, talk: Document, runner: Runner, run_id: str) -> Order:
         """Everything but the change of the conversation, which is left to the act: words go out before it is
         resolved, and what was left of them is said with it."""
+        ahead = await self._done_ahead(macro.actions, talk, runner, run_id)
+        change = ahead.change
+        to = Assignee(change.assignee_id, ahead.assignee_name or "") if change.assignee_id else None
+        told = {"macro_id": macro.id, "name": macro.name, "did": list(ahead.did), "left": list(ahead.left)}
+        return Order(
+            change, runner.by, ids=[talk["_id"]], channels=runner.channels, assignee=to,
+            team_name=ahead.team_name, kind=MACRO, act_id=run_id, told=told,
+        )  # fmt: skip
+
+    async def _done_ahead(self, actions: Sequence[AnyAction], talk: Document, runner: Runner, run_id: str) -> Ahead:
         at, undo_s = self._clock(), (await self._answering.rules()).undo_s
         doer = Doer(runner.by, "macro", runner.called, runner.channels, runner.by.id or "")
+        unable: list[tuple[AnyAction, Outcome]] = []
+        changing = [each for each in actions if each.type in ON_CONVERSATION]
+        wanted = await self._carrying.wanted(changing, talk, doer, run_id, at, unable)
         done: list[Document] = []
         left: list[Document] = []
-        for place, action in enumerate(macro.actions):
+        for place, action in enumerate(actions):
             if action.type in ON_CONVERSATION:
                 continue
-            outcome = await self._carrying.carry_out(
-                action, talk, doer, unique_key(run_id, place), at, undo_s=undo_s
-            )  # fmt: skip
+            key = unique_key(run_id, place)
+            outcome = await self._outcome(action, talk, doer, key, at, undo_s)
             if outcome.why:
                 left.append(_left(action, outcome))
             else:
                 done.append({"type": action.type, "about": dict(outcome.about)})
-        unable: list[tuple[AnyAction, Outcome]] = []
-        changing = [each for each in macro.actions if each.type in ON_CONVERSATION]
-        wanted = await self._carrying.wanted(changing, talk, doer, run_id, at, unable)
         left += [_left(*each) for each in unable]
-        change = wanted.change
-        to = Assignee(change.assignee_id, wanted.assignee_name or "") if change.assignee_id else None
-        told = {"macro_id": macro.id, "name": macro.name, "did": done, "left": left}
-        return Order(
-            change, runner.by, ids=[talk["_id"]], channels=runner.channels, assignee=to,
-            team_name=wanted.team_name, kind=MACRO, act_id=run_id, told=told,
-        )  # fmt: skip
+        return Ahead(wanted.change, wanted.assignee_name, wanted.team_name, done, left)
+
+    async def _outcome(
+        self, action: AnyAction, talk: Document, doer: Doer, key: str, at: datetime, undo_s: int
+    ) -> Outcome:
+        """What became of an action. One that fails leaves those before it standing, so it is said and no more."""
+        try:
+            return await self._carrying.carry_out(action, talk, doer, key, at, undo_s=undo_s)
+        except UNAVAILABLE:
+            raise
+        except Conflict as error:
+            return Outcome(error.code, str(error))
+        except Exception:
+            log.exception("an action of a macro failed", extra={"action": action.type, "id": talk["_id"]})
+            return Outcome("failed", "It could not be done.")
+
+    # -- as companion of an act on many (`inbox.bulk.Companion`) -------------------------------------------------
+
+    async def ahead(self, act: Document, conversation_id: str) -> Ahead:
+        """See `inbox.bulk.Companion`."""
+        talk = await self._conversations.head(conversation_id)
+        if talk is None:
+            raise NotFound("There is no such conversation.")
+        told, by = act["told"], act["by"]
+        called = told["called"]
+        answering = Answering(called["name"], called["email"], frozenset(called["masks"]))
+        runner = Runner(Actor(by["id"], by["name"], by["type"]), answering, act["channels"])
+        key = unique_key(act["_id"], talk["_id"])
+        return await self._done_ahead(read_actions(told["actions"]), talk, runner, key)
+
+    async def back(self, act: Document, kept: Document) -> list[str]:
+        """See `inbox.bulk.Companion`."""
+        talk = await self._conversations.row(kept["conversation_id"])
+        by, key = act["undone_by"], unique_key(act["_id"], kept["conversation_id"])
+        return await self._stays(kept["did"], talk, Actor(by["id"], by["name"], by["type"]), key)
+
+    # -- and back ------------------------------------------------------------------------------------------------
 
     async def undo(self, act_id: str, by: Actor) -> Document:
         """Take back what can be of a run: the change of the conversation as far as nobody changed it since, answers
@@ -211,12 +280,16 @@ class Macros:
         if "stays" in told:
             return act
         talk = await self._conversations.row(act["ids"][0]) if act["ids"] else None
-        stays = [
-            each["type"]
-            for place, each in enumerate(told.get("did", ()))
-            if not await self._taken_back(each, talk, by, unique_key(act_id, "back", place))
-        ]
+        stays = await self._stays(told.get("did", ()), talk, by, act_id)
         return await self._bulk.tell(act_id, {**told, "stays": stays})
+
+    async def _stays(self, did: Sequence[Document], talk: Document | None, by: Actor, key: str) -> list[str]:
+        """Take back what was done; the types of what cannot be."""
+        return [
+            each["type"]
+            for place, each in enumerate(did)
+            if not await self._taken_back(each, talk, by, unique_key(key, "back", place))
+        ]
 
     async def _taken_back(self, done: Document, talk: Document | None, by: Actor, key: str) -> bool:
         about = done["about"]
@@ -267,7 +340,7 @@ def _left(action: AnyAction, outcome: Outcome) -> Document:
 def _same(act: Document, macro: Macro, runner: Runner) -> Document:
     """The act of an earlier click. Raises `Conflict` when it was for something else."""
     told = act.get("told") or {}
-    if act["kind"] != MACRO or told.get("macro_id") != macro.id or act["by"]["id"] != runner.by.id:
+    if act["kind"] not in (MACRO, MACROS) or told.get("macro_id") != macro.id or act["by"]["id"] != runner.by.id:
         raise Conflict("This run was for something else.", code="run_taken")
     return act
 

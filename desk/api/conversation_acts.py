@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from base.errors import NotFound
 from base.mongo import Document
@@ -17,10 +17,11 @@ from desk.api.conversations import (
     seen_talk,
     team_or_refuse,
 )
+from desk.api.macros import one_macro, runner_of
 from desk.api.messages import actor_of
 from desk.api.shapes import Body, ConversationId, Time, View
 from inbox.acts import Change
-from inbox.bulk import IDS_MAX, MACRO, Order
+from inbox.bulk import IDS_MAX, MACRO, MACROS, Order
 from inbox.heads import THREADS_MAX
 from inbox.models import Conversation
 from inbox.view_filter import ViewFilter
@@ -28,22 +29,34 @@ from inbox.view_filter import ViewFilter
 operations = Operations("conversations")
 
 MessageId = Annotated[str, Field(pattern=r"^msg_[0-9a-z]{26}$")]
+MacroId = Annotated[str, Field(pattern=r"^mac_[0-9a-z]{26}$")]
 MergeId = Annotated[str, Field(pattern=r"^act_[0-9a-z]{26}$")]
 
 
 class BulkBody(Body):
-    """Which conversations: `ids`, or all that a `filter` finds when it is asked. And what becomes of them."""
+    """Which conversations: `ids`, or all that a `filter` finds when it is asked. And what becomes of them: a `change`,
+    or everything that a macro does."""
 
     ids: list[ConversationId] | None = Field(None, min_length=1, max_length=IDS_MAX)
     filter: ViewFilter | None = None
-    change: Change
+    change: Change | None = None
+    macro_id: MacroId | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> BulkBody:
+        if (self.change is None) == (self.macro_id is None):
+            raise ValueError("give one of change and macro_id")
+        return self
 
 
 class LeftOutView(View):
-    """A conversation that was left as it is, and why."""
+    """A conversation that was left as it is, and why. With a `type` only this action of a macro was left there, or (of
+    one that was taken back) stays."""
 
     id: str
     why: str
+    type: str | None = None
+    sentence: str | None = None
 
 
 class ActView(View):
@@ -57,6 +70,7 @@ class ActView(View):
     total: int = 0
     done: int = 0
     changed: int = 0
+    partly: int = Field(0, description="Of a macro: in so many conversations something was left.")
     undone: int = 0
     left: int = 0
     left_out: list[LeftOutView] = Field(default_factory=list)
@@ -95,18 +109,26 @@ async def change_conversations(call: Call) -> Any:
     """Change many conversations at once, up to 200 while the caller waits, more in the background (202).
 
     Each leaves its line and events. Those that cannot be changed are left out and named; what is on channels out of
-    the caller's scope is `not_found`.
+    the caller's scope is `not_found`. With a macro more than 20 are in the background.
     """
     wanted: BulkBody = call.body
-    scope = call.principal.channels
-    await refuse_strangers(call, wanted.change.participants.add if wanted.change.participants else ())
-    order = Order(
-        wanted.change, actor_of(call.principal), wanted.ids or (), wanted.filter,
-        None if scope is None else sorted(scope), await assignee_or_refuse(call, wanted.change.assignee_id),
-        await team_or_refuse(call, wanted.change.team_id),
-    )  # fmt: skip
-    act = await call.runtime.bulk.begin(order)
+    if wanted.macro_id is not None:
+        macro = await one_macro(call, wanted.macro_id)
+        runner = runner_of(call.principal)
+        act = await call.runtime.macros.run_on_many(macro.id, runner, ids=wanted.ids or (), found_by=wanted.filter)
+    else:
+        act = await call.runtime.bulk.begin(await _order(call, wanted, wanted.change or Change()))
     return Reply(act_view(act), status=202 if act["state"] == "running" else 200)
+
+
+async def _order(call: Call, wanted: BulkBody, change: Change) -> Order:
+    scope = call.principal.channels
+    await refuse_strangers(call, change.participants.add if change.participants else ())
+    return Order(
+        change, actor_of(call.principal), wanted.ids or (), wanted.filter,
+        None if scope is None else sorted(scope), await assignee_or_refuse(call, change.assignee_id),
+        await team_or_refuse(call, change.team_id),
+    )  # fmt: skip
 
 
 @operations("GET", "/conversations/acts/{id:act}", roles=["agent"], returns=ActView)
@@ -119,7 +141,7 @@ async def get_conversation_act(call: Call) -> Any:
 async def undo_conversation_act(call: Call) -> Any:
     """Take a change of many back, also while it is under way. What others have changed since is left, and named."""
     act = await _seen_act(call)
-    if act["kind"] not in ("change", MACRO):
+    if act["kind"] not in ("change", MACRO, MACROS):
         raise not_there()
     undoing = call.runtime.macros if act["kind"] == MACRO else call.runtime.bulk
     after = await undoing.undo(act["_id"], actor_of(call.principal))

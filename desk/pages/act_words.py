@@ -17,12 +17,14 @@ from desk.keys import runtime_of
 from desk.pages.action_titles import TITLES, left_words
 from desk.pages.inbox_rows import PRIORITIES
 from desk.render import formats_of
-from inbox.bulk import MACRO
+from inbox.bulk import MACRO, MACROS
 from profiles.models import SHUT_OUT
 
 SHUT = N_("Shut out: what they write comes in without a sound, and nothing is sent to them")
 MERGED = NN_("%(num)s conversation is shown with this one", "%(num)s conversations are shown with this one")
 MANY = NN_("%(num)s conversation", "%(num)s conversations")
+#: Of a macro on many: where an action was left, or stays when it is taken back.
+PARTLY = NN_("in %(num)s something was left", "in %(num)s something was left")
 LEFT = NN_("%(num)s left as it was", "%(num)s left as they were")
 DONE_STATUS: Mapping[str, str] = {
     "open": N_("Opened again"), "pending": N_("Set to pending"), "resolved": N_("Resolved"),
@@ -33,6 +35,7 @@ WHY: Mapping[str, str] = {
     "not_found": N_("not there, or not on your channels"), "not_their_channel": N_("on a channel they do not answer"),
     "other_open": N_("another conversation of the same person is open"), "changed_since": N_("changed since"),
     "contended": N_("being changed just then"), "failed": N_("could not be changed"),
+    "not_offered": N_("on a channel the macro is not for"), "stays": N_("it cannot be taken back"),
 }  # fmt: skip
 
 
@@ -68,7 +71,8 @@ def did_of(act: Document, names: Mapping[str, str], formats: Formats, *, talk_id
     if act["kind"] == MACRO:
         return _macro_did(act, names, formats)
     shut = act["kind"] == SHUT_OUT
-    what = _(SHUT) if shut else " · ".join(change_words(act["change"], names, formats))
+    macro = _(N_("Macro %(name)s"), name=act["told"]["name"]) if act["kind"] == MACROS else ""
+    what = _(SHUT) if shut else macro or " · ".join(change_words(act["change"], names, formats))
     undo_href = f"/inbox/acts/{act['_id']}/undo" if not shut else f"/inbox/{talk_id}/shut-out" if talk_id else ""
     is_back = act["state"] in ("undoing", "undone")
     words = _(N_("Taken back: %(what)s"), what=what) if is_back else what
@@ -109,12 +113,22 @@ def _macro_did(act: Document, names: Mapping[str, str], formats: Formats) -> Did
 
 
 def _left(act: Document, formats: Formats) -> str:
-    if not act["left"]:
+    partly = act.get("partly", 0) if act["state"] in ("running", "done") else 0
+    if not act["left"] and not partly:
         return ""
-    whys = list(dict.fromkeys(each["why"] for each in act["left_out"]))
-    reasons = ", ".join(formats.text(WHY.get(why, why)) for why in whys[:3])
-    left = formats.plural(*LEFT, act["left"])
-    return f"{left} ({reasons})" if reasons else left
+    reasons = ", ".join(list(dict.fromkeys(_why(each, formats) for each in act["left_out"]))[:3])
+    left = [formats.plural(*LEFT, act["left"])] if act["left"] else []
+    left += [formats.plural(*PARTLY, partly)] if partly else []
+    words = " · ".join(left)
+    return f"{words} ({reasons})" if reasons else words
+
+
+def _why(left_out: Mapping[str, Any], formats: Formats) -> str:
+    """Why a conversation was left, or an action of a macro in it."""
+    why, kind = left_out["why"], left_out.get("type")
+    action = {"why": why, "sentence": left_out.get("sentence") or why}
+    said = formats.text(WHY[why]) if why in WHY else left_words(action, formats)
+    return f"{formats.text(TITLES[kind])}: {said}" if kind else said
 
 
 def change_words(change: Mapping[str, Any], names: Mapping[str, str], formats: Formats) -> list[str]:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from base.errors import Conflict, NotFound, WrongInput
 from base.ids import is_id
 from base.mongo import Document
+from desk.api.macros import one_macro, runner_of
 from desk.api.scope import must_see_whole, reading
 from desk.auth import is_script, local_path, principal_of, require
 from desk.forms import read_form
@@ -46,12 +47,15 @@ async def change(request: web.Request) -> web.StreamResponse:
 async def bulk(request: web.Request) -> web.StreamResponse:
     """The same for those chosen in the list, or (`all`) for all that its address (`where`) finds."""
     form, principal = await read_form(request), principal_of(request)
-    wanted = change_in(form, formats_of(request, principal).zone)
     asked = await asked_for(request, MultiDict(parse_qsl(str(form.get("where", "")))))
     ids = [str(each) for each in form.getall("id", []) if is_id(str(each), "cnv")]
     if not ids and not form.get("all"):
         raise WrongInput("Choose conversations first.")
-    act = await _begun(request, wanted, ids[:IDS_MAX], asked.wanted if form.get("all") else None)
+    found_by = asked.wanted if form.get("all") else None
+    if form.get("run_macro"):
+        act = await _macro_begun(request, form, ids[:IDS_MAX], found_by)
+    else:
+        act = await _begun(request, change_in(form, formats_of(request, principal).zone), ids[:IDS_MAX], found_by)
     raise web.HTTPSeeOther(f"/inbox?{asked.query()}&did={act['_id']}")
 
 
@@ -126,6 +130,21 @@ async def _begun(
         await team_for(runtime, wanted),
     )  # fmt: skip
     act: Document = await runtime.bulk.begin(order)
+    return act
+
+
+async def _macro_begun(
+    request: web.Request, form: Mapping[str, Any], ids: Sequence[str], found_by: ViewFilter | None
+) -> Document:
+    """The form's `run` makes a click that is sent twice one run."""
+    macro_id, run_id = _text(form, "macro"), _text(form, "run")
+    if not is_id(macro_id, "mac"):
+        raise WrongInput("Choose a macro first.")
+    macro = await one_macro(reading(request), macro_id)
+    act: Document = await runtime_of(request).macros.run_on_many(
+        macro.id, runner_of(principal_of(request)), ids=() if found_by is not None else ids, found_by=found_by,
+        run_id=run_id if is_id(run_id, "act") else None,
+    )  # fmt: skip
     return act
 
 

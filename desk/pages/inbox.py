@@ -269,7 +269,8 @@ async def _list_part(request: web.Request, asked: Asked | None = None) -> dict[s
         "given": {}, "picking": principal.may("agent"), "selecting": selecting, "priorities": PRIORITIES,
         "matching": await runtime.conversations.count(wanted, at_most=COUNT_MAX) if selecting else 0,
         "list_did": await did_in(request), "list_back": f"/inbox?{asked.query()}", "snoozes": snoozes(formats),
-        "bulk_people": known.colleagues, "bulk_teams": known.teams,
+        "bulk_people": known.colleagues, "bulk_teams": known.teams, "macro_run": new_id("act"),
+        "bulk_macros": await seen_macros(reading(request)) if selecting else [],
         "may_take_next": may_take_next, "nothing_waits": "nothing" in request.query,
     }  # fmt: skip
 

@@ -27,8 +27,9 @@ INDEXES: Indexes = {"conversation_acts": [due_index(), _EXPIRES, _MERGES], "conv
 
 
 class ActStore:
-    """`conversation_acts {_id act_, state, by, change, ids, found_by, after, total, done, changed, ...}`, and
-    `conversation_act_traces {_id "<act>:<conversation>", parts: [{part, before, after}], at}`."""
+    """`conversation_acts {_id act_, state, by, change, ids, found_by, after, doing?, total, done, changed, ...}`, and
+    `conversation_act_traces {_id "<act>:<conversation>", parts: [{part, before, after}], did?: [{type, about}], at}`.
+    """
 
     def __init__(self, database: Database) -> None:
         self._acts = database.collection("conversation_acts")
@@ -58,11 +59,11 @@ class ActStore:
         return await self._acts.find_one({"_id": act_id})
 
     async def note(self, act: Document, fields: Mapping[str, Any], counts: Mapping[str, int], *,
-                   left_out: Document | None = None, session: Session | None = None) -> bool:  # fmt: skip
+                   left_out: Sequence[Document] = (), session: Session | None = None) -> bool:  # fmt: skip
         """Write down how far it is; False when it is no longer ours to carry on."""
         update: Document = {"$set": dict(fields), "$inc": dict(counts)}
-        if left_out is not None:
-            update["$push"] = {"left_out": {"$each": [left_out], "$slice": NAMED_MAX}}
+        if left_out:
+            update["$push"] = {"left_out": {"$each": list(left_out), "$slice": NAMED_MAX}}
         wanted = {"_id": act["_id"], "lease": act["lease"], "state": act["state"]}
         return (await self._acts.update_one(wanted, update, session=session)).matched_count == 1
 

@@ -71,6 +71,32 @@ async def test_a_macro_runs_from_a_conversation_and_is_taken_back(desk: Desk) ->
     await (await desk.person("viewer", name="Vi Viewer")).post(f"/inbox/{talk.id}/macro", 403, macro=macro.id)
 
 
+async def test_a_macro_runs_on_all_that_a_list_finds(desk: Desk) -> None:
+    shop, person = await channel(desk.runtime, name="Many account"), await desk.person()
+    talks = [await wrote(desk.runtime, shop, f"many{n}", name=f"Many {n}") for n in range(3)]
+    actions = [{"type": "labels", "add": ["many"]}, {"type": "task", "text": "Look"}, {"type": "ask_rating"}]
+    macro = await desk.runtime.macros.create(
+        MacroInput.model_validate({"name": "Many at once", "actions": actions}), "usr_x"
+    )
+    page = await person.page(f"/inbox?channel={shop.id}&view=all&select=1")
+    (run,) = re.findall(r'name="run" value="(act_[0-9a-z]{26})"', page)
+    assert "Many at once" in page and 'data-testid="bulk-run"' in page
+    chosen = {"where": f"channel={shop.id}&view=all", "all": "1", "run_macro": "1", "run": run}
+    await person.post("/inbox/bulk", 422, **chosen)
+    for _ in range(2):
+        led = await person.post("/inbox/bulk", **chosen, macro=macro.id)
+        assert led.endswith(f"did={run}")
+    page = await person.page(led)
+    assert "Macro Many at once · " in page and "3 conversations" in page
+    assert "in 3 something was left (Ask for a rating: ratings are switched off)" in page
+    assert {(await desk.runtime.conversations.get(each.id)).labels for each in talks} == {("many",)}
+    led = await person.post(f"/inbox/acts/{run}/undo", back="/inbox")
+    assert "Taken back: Macro Many at once" in await person.page(led)
+    assert {(await desk.runtime.conversations.get(each.id)).labels for each in talks} == {()}
+    theirs = {"conversation_id": {"$in": [each.id for each in talks]}, "state": "open"}
+    assert await desk.runtime.db.handle["tasks"].count_documents(theirs) == 0
+
+
 async def test_a_rule_is_written_ordered_switched_tried_and_taken_away(desk: Desk) -> None:
     shop, person = await channel(desk.runtime, name="Rules account"), await desk.person("admin", name="Ada Admin")
     talk = await wrote(desk.runtime, shop, "nora", "Please help", name="Nora Nilsson")

@@ -13,6 +13,7 @@ from campaigns.canned import Answering
 from inbox.models import Actor
 from tests.desk.api.conftest import World
 from tests.desk.api.test_views import ask
+from tests.desk.world import wrote
 from tests.dying import Dying
 
 ACTIONS: list[dict[str, Any]] = [
@@ -206,3 +207,100 @@ async def test_a_canned_reply_without_a_text_from_its_address_is_not_sent(own_wo
         did = await ask(client, "POST", f"/macros/{macro['id']}/run", wanted)
         assert [(each["type"], each["why"]) for each in did["left"]] == [("reply", "not_reached")], did
         assert len(await lines_of(own_world, client)) == before
+
+
+async def many(world: World, count: int, who: str) -> list[str]:
+    """So many open conversations of new people on our channel."""
+    account = await world.runtime.channels.get(world.ours.channel)
+    return [(await wrote(world.runtime, account, f"{who}{n}", name=f"{who} {n}")).id for n in range(count)]
+
+
+async def test_a_macro_runs_on_many_and_is_taken_back_as_one(own_world: World) -> None:
+    """Words, tasks, tags and the conversations themselves; what is left is said for each, others' work stays."""
+    runtime, ours = own_world.runtime, own_world.ours
+    ids = await many(own_world, 3, "Mona")
+    async with own_world.client() as client:
+        hi = {"type": "reply", "text": "Hi {{ profile.first_name }}"}
+        wanted = [*ACTIONS[2:6], hi, {"type": "status", "status": "resolved"}, {"type": "ask_rating"}]
+        macro = await ask(client, "POST", "/macros", {"name": "On many", "actions": wanted}, 201)
+        only = {"name": "Elsewhere", "actions": ACTIONS[:1], "channel_ids": [own_world.foreign.channel]}
+        elsewhere = await ask(client, "POST", "/macros", only, 201)
+        for wrong in ({"ids": ids}, {"ids": ids, "macro_id": macro["id"], "change": {"priority": "low"}},
+                      {"macro_id": macro["id"]}):  # fmt: skip
+            await ask(client, "POST", "/conversations/bulk", wrong, 422)
+        act = await ask(client, "POST", "/conversations/bulk", {"ids": ids, "macro_id": macro["id"]})
+        assert (act["state"], act["done"], act["changed"], act["left"], act["partly"]) == ("done", 3, 3, 0, 3)
+        left = [(each["id"], each["type"], each["why"]) for each in act["left_out"]]
+        assert left == [(each, "ask_rating", "ratings_off") for each in sorted(ids)]
+        said = await messages_of(own_world, ids)
+        assert sorted(each["text"] for each in said) == sorted(["Done by a macro", "Hi Mona"] * 3)
+        talks = [await ask(client, "GET", f"/conversations/{each}") for each in ids]
+        assert {(each["status"], *each["labels"]) for each in talks} == {("resolved", "refund")}
+        tagged = [(await runtime.profiles.get(each["profile_id"])).tags for each in talks]
+        assert [list(each) for each in tagged] == [["refunded"]] * 3
+
+        await ask(client, "PATCH", f"/conversations/{ids[0]}", {"labels": []})
+        back = await ask(client, "POST", f"/conversations/acts/{act['id']}/undo")
+        assert (back["state"], back["undone"]) == ("undone", 3)
+        stays = {(each["id"], each["type"]) for each in back["left_out"] }
+        assert stays == {(each, "note") for each in ids}
+        talks = [await ask(client, "GET", f"/conversations/{each}") for each in ids]
+        assert {(each["status"], *each["labels"]) for each in talks} == {("open",)}
+        assert not any([(await runtime.profiles.get(each["profile_id"])).tags for each in talks])
+        nowhere = await ask(client, "POST", "/conversations/bulk", {"ids": ids, "macro_id": elsewhere["id"]})
+        assert [each["why"] for each in nowhere["left_out"]] == ["not_offered"] * 3 and nowhere["changed"] == 0
+    async with own_world.client("scoped:agent") as scoped:
+        body = {"filter": {"status": ["open"]}, "macro_id": macro["id"]}
+        seen = await ask(scoped, "POST", "/conversations/bulk", body)
+        assert seen["changed"] and ours.conversation
+        foreign = await runtime.conversations.row(own_world.foreign.conversation)
+        assert foreign["status"] != "resolved" and not foreign.get("labels")
+
+
+async def messages_of(world: World, ids: list[str]) -> list[dict[str, Any]]:
+    """What our side has said and noted there, without what was taken back."""
+    said = {"conversation_id": {"$in": ids}, "direction": {"$in": ["out", "note"]}, "deleted_at": {"$exists": False}}
+    return [dict(each) async for each in world.runtime.db.handle["messages"].find(said)]
+
+
+async def test_on_many_killed_anywhere_it_does_each_thing_once_and_all_is_taken_back(
+    own_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it is taken back while whoever was at it is dead, in the middle of one conversation."""
+    runtime, rows = own_world.runtime, own_world.runtime.db.handle
+    wanted = [ACTIONS[1], ACTIONS[3], ACTIONS[4], {"type": "status", "status": "pending"}]
+    made = await runtime.macros.create(MacroInput.model_validate({"name": "Die", "actions": wanted}), "usr_anna")
+    ids = await many(own_world, 2, "Mortimer")
+    dying, at, died = Dying(monkeypatch), 1, True
+
+    async def open_tasks() -> int:
+        return int(await rows["tasks"].count_documents({"conversation_id": {"$in": ids}, "state": "open"}))
+
+    async def carried_on(run_id: str) -> dict[str, Any]:
+        for _ in range(3):
+            await rows["conversation_acts"].update_one({"_id": run_id}, {"$set": {"due_at": runtime.clock()}})
+            await runtime.bulk.drain()
+        act: dict[str, Any] = await runtime.bulk.get(run_id)
+        return act
+
+    while died:
+        run_id = new_id("act")
+
+        async def run(run_id: str = run_id) -> object:
+            return await runtime.macros.run_on_many(made.id, ANNA, ids=ids, run_id=run_id)
+
+        died = await dying.on(at, True, run)
+        if at % 2 and died:
+            await run()
+            act = await carried_on(run_id)
+            assert (act["state"], act["changed"]) == ("done", 2), at
+            assert len(await messages_of(own_world, ids)) == 2 and await open_tasks() == 2, at
+            assert {(await runtime.conversations.row(each))["status"] for each in ids} == {"pending"}, at
+        if await runtime.bulk.find(run_id):
+            await runtime.bulk.undo(run_id, ANNA.by)
+            act = await carried_on(run_id)
+            assert act["state"] == "undone" and act["undone"] == act["changed"], (at, act)
+        assert await messages_of(own_world, ids) == [] and await open_tasks() == 0, at
+        assert {(await runtime.conversations.row(each))["status"] for each in ids} == {"open"}, at
+        at += 1
+    assert at > 20
