@@ -290,7 +290,8 @@ class CommerceEvent(ChannelEvent):
 #: Names that only the application itself may raise: they stand for things it has seen happen.
 RESERVED = (
     "profile.", "message.", "conversation.", "consent.", "contact.", "segment.", "task.", "csat.", "nps.", "sla.",
-    "journey.", "note.", "file.", "follow_up.", "broadcast.", "call.logged", "meeting.logged", "visit.logged",
+    "automation.", "journey.", "note.", "file.", "follow_up.", "broadcast.", "call.logged", "meeting.logged",
+    "visit.logged",
 )  # fmt: skip
 
 

@@ -38,8 +38,8 @@ ROUNDS = 12
 WORKING = ("running", "undoing")
 #: The same for acts that do more with each than change it: words go out, which takes longer.
 ACCOMPANIED_AT_ONCE = 20
-#: Kinds of an act that are a macro's, on one conversation and on many: it may change nothing of them themselves.
-MACRO, MACROS = "macro", "macros"
+#: The kind of an act that is a macro's, on one conversation or many: it may change nothing of them themselves.
+MACRO = "macro"
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Order:
     #: What it is part of, and the id it was given there.
     kind: str = "change"
     act_id: str | None = None
-    #: What is told of it beside the change: `{name, did, left}` of a macro.
+    #: What is told of it beside the change: `{name, did?, left?}` of a macro.
     told: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -89,6 +89,10 @@ class Companion(Protocol):
 
     async def ahead(self, act: Document, conversation_id: str) -> Ahead:
         """Do it, before the conversation is changed. The same again does nothing twice. Raises `NotFound`."""
+        ...
+
+    async def noted(self, act: Document, row: Document, ahead: Ahead, session: Session) -> None:
+        """It is written down as done with a conversation as read, in this transaction."""
         ...
 
     async def back(self, act: Document, kept: Document) -> list[str]:
@@ -137,11 +141,6 @@ class Bulk:
         """An act as it stands; None for one that is not there (any more)."""
         return await self._acts.get(act_id)
 
-    async def tell(self, act_id: str, told: Mapping[str, Any]) -> Document:
-        """Say something else of an act than what was told when it began. Raises `NotFound`."""
-        states = ("running", "done", "undoing", "undone")
-        return await self._acts.turn(act_id, states, {"$set": {"told": dict(told)}}) or await self.get(act_id)
-
     async def undo(self, act_id: str, by: Actor) -> Document:
         """Take it back, also while it is still under way; what others have changed since is left. The same again
         changes nothing. Raises `NotFound`."""
@@ -169,8 +168,7 @@ class Bulk:
 
     async def _row(self, order: Order) -> Document:
         now = self._clock()
-        is_macros = order.kind in (MACRO, MACROS)
-        change = order.change if is_macros and not order.change.parts else checked(order.change, now)
+        change = order.change if order.kind in self._companions else checked(order.change, now)
         ids, found_by = sorted(set(order.ids)), order.found_by
         if len(ids) > IDS_MAX or (found_by is not None) == bool(ids or order.kind == SHUT_OUT):
             raise WrongInput(f"Name 1 to {IDS_MAX} conversations, or a filter that finds them.")
@@ -287,6 +285,14 @@ class Bulk:
         after = {"after": conversation_id} if act["state"] == "running" else {}
         return {**after, "doing": None} if act["kind"] in self._companions else after
 
+    def _told_of_one(self, act: Document, ahead: Ahead) -> Document:
+        """What became of the only conversation of an act stands in the act itself."""
+        if act["kind"] not in self._companions or act["total"] != 1:
+            return {}
+        change = ahead.change.model_dump(mode="json", exclude_unset=True)
+        told = {"told.did": list(ahead.did), "told.left": list(ahead.left)}
+        return {"change": change, "team_name": ahead.team_name, **told}
+
     def _noting(self, act: Document, conversation_id: str, ahead: Ahead) -> Within:
         async def within(session: Session, row: Document, acts: Sequence[Act]) -> None:
             changed = bool(acts or ahead.did)
@@ -299,7 +305,9 @@ class Bulk:
                 await self._acts.add_trace(kept, session)
             counts = {"done": 1, "changed": int(changed), **({"partly": 1} if ahead.left else {})}
             left_out = [{"id": row["_id"], **each} for each in ahead.left]
-            past = self._past(act, conversation_id)
+            past = self._past(act, conversation_id) | self._told_of_one(act, ahead)
+            if changed and (companion := self._companions.get(act["kind"])):
+                await companion.noted(act, row, ahead, session)
             if not await self._acts.note(act, past, counts, left_out=left_out, session=session):
                 raise LeaseLost("The act is somebody else's now.")
 

@@ -26,7 +26,7 @@ from inbox.opening import created_event, with_line
 from inbox.outbox import Outbox, Talk, bare_address
 from inbox.placing import PREVIEW, blank_row
 from inbox.store import ConversationStore, MessageStore
-from profiles.events import EventStore
+from profiles.events import EventStore, NewEvent
 from profiles.models import Identity
 from profiles.normalise import email_address
 from profiles.resolve import Resolver
@@ -97,7 +97,7 @@ class Forwarding:
             earlier = await self._earlier(dedupe, client_key)
             if earlier is not None:
                 return earlier
-            talk = await self._talk(parent["_id"], to, reply.subject or "", wanted.text, agent, owner_id, dedupe)
+            talk = await self._talk(line, to, reply.subject or "", wanted.text, agent, owner_id, dedupe)
             message = await self._outbox.begin(talk, agent, reply, client_key, undo_s=undo_s)
             if message is not None:
                 return message
@@ -129,9 +129,9 @@ class Forwarding:
         return message_of(line) if line is not None else None
 
     async def _talk(
-        self, parent_id: str, to: str, subject: str, text: str, agent: Actor, owner_id: str | None, dedupe: str
+        self, line: Document, to: str, subject: str, text: str, agent: Actor, owner_id: str | None, dedupe: str
     ) -> Talk:  # fmt: skip
-        parent, now = await self._conversations.row(parent_id), self._clock()
+        parent, now = await self._conversations.row(line["conversation_id"]), self._clock()
         if parent is None:
             raise NotFound("There is no such message.")
         identity = await self._identity(parent, to, agent)
@@ -141,7 +141,7 @@ class Forwarding:
         name = (profile.name if profile else None) or to
         row = blank_row(slot, identity.profile_id, parent["provider"], address, name, subject, now)
         del row["open"]
-        row |= {"branch": True, "parent_id": parent_id, "last_activity_at": now, "updated_at": now}
+        row |= {"branch": True, "parent_id": parent["_id"], "last_activity_at": now, "updated_at": now}
         row |= {"assignee_id": owner_id, "assigned_at": now} if owner_id else {}
         row |= {"team_id": parent["team_id"], "team_chosen": True} if parent.get("team_id") else {}
         event = created_event(row, agent, now)
@@ -156,7 +156,7 @@ class Forwarding:
                 raise Contended
             await self._conversations.insert([_without_original(with_line(row, update), text)], session)
             await self._messages.insert([told], session)
-            await self._events.record([event], session)
+            await self._events.record([event, _event(line, parent, row, agent, now, dedupe)], session)
 
         return Talk(row, row, opening, about=parent["profile_id"])
 
@@ -168,6 +168,19 @@ class Forwarding:
         if found is None:
             raise Conflict("This address has been erased in between; please try again.", code="contended")
         return found
+
+
+def _event(line: Document, parent: Document, child: Document, agent: Actor, at: datetime, dedupe: str) -> NewEvent:
+    """What is told of a forward, to the customer's side; to whom stands in the other conversation alone."""
+    properties = {
+        "message_id": line["_id"], "conversation_id": parent["_id"], "forward_conversation_id": child["_id"],
+        "by": agent.id, "by_name": agent.name, "by_type": agent.type,
+    }  # fmt: skip
+    return NewEvent(
+        name="message.forwarded", dedupe=f"message.{dedupe}", occurred_at=at, profile_id=parent["profile_id"],
+        identity_id=parent["identity_id"], channel_id=parent["channel_id"], conversation_id=parent["_id"],
+        properties=properties,
+    )  # fmt: skip
 
 
 def forwarded(line: Mapping[str, Any], parent: Mapping[str, Any], wanted: ForwardInput, language: str) -> ReplyInput:

@@ -21,6 +21,7 @@ from inbox.models import Actor, Message, Send, SendRequest, Source, message_of
 from inbox.outbox import Outbox, require_possible, send_row
 from inbox.sources import Answer, Defer, Prepared, Skip
 from inbox.store import ConversationStore, MessageStore, SendStore
+from profiles.events import EventStore, NewEvent
 
 KIND = "reaction"
 ROUNDS = 12
@@ -37,13 +38,14 @@ class Reactions:
 
     def __init__(
         self, database: Database, messages: MessageStore, conversations: ConversationStore, sends: SendStore,
-        outbox: Outbox, feed: Feed, doorbell: Doorbell, clock: Clock,
+        outbox: Outbox, events: EventStore, feed: Feed, doorbell: Doorbell, clock: Clock,
     ) -> None:  # fmt: skip
         self._database = database
         self._messages = messages
         self._conversations = conversations
         self._sends = sends
         self._outbox = outbox
+        self._events = events
         self._feed = feed
         self._doorbell = doorbell
         self._clock = clock
@@ -110,6 +112,7 @@ class Reactions:
             if not await self._messages.react(line["_id"], standing.get("rev"), reacted, session):
                 return False
             await self._sends.add([send], session)
+            await self._events.record([_event(line, reacted, agent)], session)
             return True
 
         try:
@@ -166,6 +169,19 @@ class Reactions:
 def key_of(message_id: str, rev: int) -> str:
     """The send key of one change."""
     return unique_key(KIND, message_id, str(rev))
+
+
+def _event(line: Document, reacted: Document, agent: Actor) -> NewEvent:
+    """What is told of a reaction of ours; without an emoji it was taken back."""
+    properties = {
+        "message_id": line["_id"], "emoji": reacted["emoji"], "conversation_id": line["conversation_id"],
+        "by": agent.id, "by_name": agent.name, "by_type": agent.type,
+    }  # fmt: skip
+    return NewEvent(
+        name="message.reacted", dedupe=f"message.reacted:{line['_id']}:{reacted['rev']}", occurred_at=reacted["at"],
+        profile_id=line["profile_id"], identity_id=line.get("identity_id"), channel_id=line["channel_id"],
+        conversation_id=line["conversation_id"], properties=properties,
+    )  # fmt: skip
 
 
 def reacting_of(able: Capabilities | None) -> Reacting | None:

@@ -150,7 +150,7 @@ def open_inbox(
         database, conversations, messages, channels, profiles, resolver, outbox, presence, feed, doorbell, clock,
         reply_key=reply_keys[0] if reply_keys else None,
     )  # fmt: skip
-    reactions = Reactions(database, messages, conversations, sends, outbox, feed, doorbell, clock)
+    reactions = Reactions(database, messages, conversations, sends, outbox, events, feed, doorbell, clock)
     sources: dict[str, SendSource] = {
         "reply": Answers(continuity), "test": WrittenByHand(), "consent": WrittenByHand(),
         "rating": WrittenByHand(), KIND: continuity, REACTION: reactions,

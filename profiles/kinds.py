@@ -15,7 +15,7 @@ KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "task": ("task", "follow_up"),
         "file": ("file",),
         "order": ("order", "checkout"),
-        "journey": ("journey", "broadcast"),
+        "journey": ("journey", "broadcast", "automation"),
         "consent": ("consent",),
         "profile": ("profile", "contact", "segment"),
     }

@@ -36,7 +36,7 @@ def open_replies(plumbing: Plumbing, people: People, inbox: Inbox) -> SaidByItse
     )  # fmt: skip
     replies = AutomaticReplies(
         book, rows, words, inbox.teams, inbox.conversations, inbox.messages, people.profiles, inbox.outbox,
-        inbox.actions, plumbing.doorbell, clock,
+        inbox.actions, people.events, plumbing.doorbell, clock,
     )  # fmt: skip
     inbox.delivery.register(KIND, WrittenByHand())
     return SaidByItself(book, replies, rows, renderer)

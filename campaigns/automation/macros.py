@@ -1,10 +1,9 @@
 """Macros: several actions on a conversation at one click, with a way back.
 
-A run is an act (`inbox.bulk`): what changes the conversation is one transaction and can be taken back as a whole; an
-answer can be taken back as long as any answer can, a task that was made is called off. What cannot be done is left and
-said, the rest is done. Everything stands under keys of the run, so that a click sent twice runs it once.
-
-On many conversations a run is one act too, which does with each what it does with one, when its turn comes.
+A run is an act (`inbox.bulk`) on one conversation or many, and this is its companion: what changes a conversation is
+one transaction and can be taken back as a whole; an answer can be taken back as long as any answer can, a task that was
+made is called off. What cannot be done is left and said, the rest is done. Everything stands under keys of the run, so
+that a click sent twice runs it once.
 """
 
 from __future__ import annotations
@@ -20,9 +19,10 @@ from pydantic import ValidationError
 from base.clock import Clock
 from base.errors import Conflict, NotFound, WrongInput
 from base.ids import is_id, new_id, unique_key
-from base.mongo import UNAVAILABLE, Document, DuplicateKeyError
+from base.mongo import UNAVAILABLE, Document, DuplicateKeyError, Session
 from campaigns.automation.carrying import Carrying, Doer, Outcome
 from campaigns.automation.checking import Checking
+from campaigns.automation.happening import Ran, ran
 from campaigns.automation.models import ON_CONVERSATION, AnyAction, MacroInput, faults_of, read_actions, written
 from campaigns.automation.store.macros import MacroStore
 from campaigns.automation.store.rules import fold
@@ -30,10 +30,11 @@ from campaigns.canned import Answering
 from inbox.acts import Change
 from inbox.afterthoughts import Afterthoughts
 from inbox.answering import Answering as AnsweringBook
-from inbox.bulk import MACRO, MACROS, Ahead, Assignee, Bulk, Order
+from inbox.bulk import MACRO, Ahead, Bulk, Order
 from inbox.models import Actor
 from inbox.store import ConversationStore
 from inbox.view_filter import ViewFilter
+from profiles.events import EventStore
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ class Macros:
 
     def __init__(
         self, store: MacroStore, checking: Checking, carrying: Carrying, conversations: ConversationStore, bulk: Bulk,
-        afterthoughts: Afterthoughts, answering: AnsweringBook, clock: Clock,
+        afterthoughts: Afterthoughts, answering: AnsweringBook, events: EventStore, clock: Clock,
     ) -> None:  # fmt: skip
         self._store = store
         self._checking = checking
@@ -89,8 +90,9 @@ class Macros:
         self._bulk = bulk
         self._afterthoughts = afterthoughts
         self._answering = answering
+        self._events = events
         self._clock = clock
-        bulk.accompany(MACROS, self)
+        bulk.accompany(MACRO, self)
 
     # -- definitions -------------------------------------------------------------------------------------------
 
@@ -164,23 +166,12 @@ class Macros:
     # -- running one -------------------------------------------------------------------------------------------
 
     async def run(self, macro_id: str, conversation_id: str, runner: Runner, run_id: str | None = None) -> Document:
-        """Run it on a conversation; the act, with what was done and what was left and why. The same `run_id` again
-        is the same act. Raises `NotFound`."""
-        macro = await self.get(macro_id, runner.by.id or "")
-        run_id = run_id or new_id("act")
-        earlier = await self._bulk.find(run_id)
-        if earlier is not None:
-            return _same(earlier, macro, runner)
+        """Run it on a conversation; the act, with what was done and what was left and why in `told`. The same `run_id`
+        again is the same act. Raises `NotFound`."""
         talk = await self._conversations.head(conversation_id)
         if talk is None:
             raise NotFound("There is no such conversation.")
-        order = await self._carried_out(macro, talk, runner, run_id)
-        try:
-            act = await self._bulk.begin(order)
-        except DuplicateKeyError:
-            return _same(await self._bulk.get(run_id), macro, runner)
-        await self._store.count_use(macro.id)
-        return act
+        return await self.run_on_many(macro_id, runner, ids=[talk["_id"]], run_id=run_id)
 
     async def run_on_many(
         self, macro_id: str, runner: Runner, *, ids: Sequence[str] = (), found_by: ViewFilter | None = None,
@@ -189,13 +180,16 @@ class Macros:
         """Run it on conversations named or found, as it is written now; the act, which `Bulk` carries on and takes
         back. The same `run_id` again is the same act. Raises `NotFound`, `WrongInput`."""
         macro = await self.get(macro_id, runner.by.id or "")
+        earlier = await self._bulk.find(run_id) if run_id else None
+        if earlier is not None:
+            return _same(earlier, macro, runner)
         called = {"name": runner.called.name, "email": runner.called.email, "masks": sorted(runner.called.masks)}
         told = {
             "macro_id": macro.id, "name": macro.name, "actions": written(macro.actions), "called": called,
             "channel_ids": list(macro.channel_ids),
         }  # fmt: skip
         order = Order(
-            Change(), runner.by, ids, found_by, runner.channels, kind=MACROS, act_id=run_id or new_id("act"), told=told,
+            Change(), runner.by, ids, found_by, runner.channels, kind=MACRO, act_id=run_id or new_id("act"), told=told,
         )  # fmt: skip
         try:
             act = await self._bulk.begin(order)
@@ -203,18 +197,6 @@ class Macros:
             return _same(await self._bulk.get(run_id or ""), macro, runner)
         await self._store.count_use(macro.id)
         return act
-
-    async def _carried_out(self, macro: Macro, talk: Document, runner: Runner, run_id: str) -> Order:
-        """Everything but the change of the conversation, which is left to the act: words go out before it is
-        resolved, and what was left of them is said with it."""
-        ahead = await self._done_ahead(macro.actions, talk, runner, run_id)
-        change = ahead.change
-        to = Assignee(change.assignee_id, ahead.assignee_name or "") if change.assignee_id else None
-        told = {"macro_id": macro.id, "name": macro.name, "did": list(ahead.did), "left": list(ahead.left)}
-        return Order(
-            change, runner.by, ids=[talk["_id"]], channels=runner.channels, assignee=to,
-            team_name=ahead.team_name, kind=MACRO, act_id=run_id, told=told,
-        )  # fmt: skip
 
     async def _done_ahead(self, actions: Sequence[AnyAction], talk: Document, runner: Runner, run_id: str) -> Ahead:
         at, undo_s = self._clock(), (await self._answering.rules()).undo_s
@@ -268,28 +250,21 @@ class Macros:
         """See `inbox.bulk.Companion`."""
         talk = await self._conversations.row(kept["conversation_id"])
         by, key = act["undone_by"], unique_key(act["_id"], kept["conversation_id"])
-        return await self._stays(kept["did"], talk, Actor(by["id"], by["name"], by["type"]), key)
-
-    # -- and back ------------------------------------------------------------------------------------------------
-
-    async def undo(self, act_id: str, by: Actor) -> Document:
-        """Take back what can be of a run: the change of the conversation as far as nobody changed it since, answers
-        that have not gone out, tasks, tags. The same again changes nothing. Raises `NotFound`."""
-        act = await self._bulk.undo(act_id, by)
-        told = act.get("told") or {}
-        if "stays" in told:
-            return act
-        talk = await self._conversations.row(act["ids"][0]) if act["ids"] else None
-        stays = await self._stays(told.get("did", ()), talk, by, act_id)
-        return await self._bulk.tell(act_id, {**told, "stays": stays})
-
-    async def _stays(self, did: Sequence[Document], talk: Document | None, by: Actor, key: str) -> list[str]:
-        """Take back what was done; the types of what cannot be."""
+        actor = Actor(by["id"], by["name"], by["type"])
         return [
             each["type"]
-            for place, each in enumerate(did)
-            if not await self._taken_back(each, talk, by, unique_key(key, "back", place))
+            for place, each in enumerate(kept["did"])
+            if not await self._taken_back(each, talk, actor, unique_key(key, "back", place))
         ]
+
+    async def noted(self, act: Document, row: Document, ahead: Ahead, session: Session) -> None:
+        """See `inbox.bulk.Companion`."""
+        told, by = act["told"], act["by"]
+        left = [{"type": each["type"], "why": each["why"]} for each in ahead.left if "type" in each]
+        unable = {each["type"] for each in left}
+        did = [each["type"] for each in told["actions"] if each["type"] not in unable]
+        run = Ran("macro", told["macro_id"], told["name"], act["_id"], did, left, by["id"], by["type"])
+        await self._events.record([ran(run, row, self._clock())], session)
 
     async def _taken_back(self, done: Document, talk: Document | None, by: Actor, key: str) -> bool:
         about = done["about"]
@@ -340,7 +315,7 @@ def _left(action: AnyAction, outcome: Outcome) -> Document:
 def _same(act: Document, macro: Macro, runner: Runner) -> Document:
     """The act of an earlier click. Raises `Conflict` when it was for something else."""
     told = act.get("told") or {}
-    if act["kind"] not in (MACRO, MACROS) or told.get("macro_id") != macro.id or act["by"]["id"] != runner.by.id:
+    if act["kind"] != MACRO or told.get("macro_id") != macro.id or act["by"]["id"] != runner.by.id:
         raise Conflict("This run was for something else.", code="run_taken")
     return act
 

@@ -20,6 +20,7 @@ from base.ids import unique_key
 from base.mongo import UNAVAILABLE, Database, Document, Session
 from campaigns.assigning import Assigning
 from campaigns.automation.carrying import Carrying, Doer, Outcome
+from campaigns.automation.happening import Ran, ran
 from campaigns.automation.judging import (
     ANSWERS_WITHIN,
     LOOPS_MAX,
@@ -264,9 +265,16 @@ class RuleRunner:
         asked.did = asked.did or outcome not in ("did_not_fit", "no_conversation", "own_effect", "answered")
 
     async def _fitted(self, asked: Asked, rule: Document, place: int) -> None:
+        steps = asked.row["results"][place]["steps"]
+        left = [{"type": each["type"], "why": each["why"]} for each in steps if each["why"]]
+        did = [each["type"] for each in steps if not each["why"]]
+        run = Ran("rule", rule["_id"], rule["name"], asked.row["_id"], did, left, rule["_id"], "campaign")
+        told = [ran(run, asked.talk, self._clock())] if asked.talk else []
+
         async def work(session: Session) -> None:
             await self._noted(asked.row, {"$set": {f"results.{place}.outcome": "fitted"}}, session)
             await self._rules.count(rule["_id"], "ran", session)
+            await self._events.record(told, session)
 
         await self._database.in_transaction(work)
         asked.row["results"][place]["outcome"] = "fitted"
@@ -303,7 +311,7 @@ class RuleRunner:
             )
         if not noted:
             await self._noted(row, change(outcome))
-        row["results"][place]["steps"].append({"type": action.type})
+        row["results"][place]["steps"].append({"type": action.type, "why": outcome.why})
         asked.talk = await self._conversations.row(talk["_id"]) or talk
 
     async def _objection(self, asked: Asked, rule: Document, action: AnyAction, place: int) -> str | None:

@@ -21,7 +21,7 @@ from desk.api.macros import one_macro, runner_of
 from desk.api.messages import actor_of
 from desk.api.shapes import Body, ConversationId, Time, View
 from inbox.acts import Change
-from inbox.bulk import IDS_MAX, MACRO, MACROS, Order
+from inbox.bulk import IDS_MAX, MACRO, Order
 from inbox.heads import THREADS_MAX
 from inbox.models import Conversation
 from inbox.view_filter import ViewFilter
@@ -141,10 +141,9 @@ async def get_conversation_act(call: Call) -> Any:
 async def undo_conversation_act(call: Call) -> Any:
     """Take a change of many back, also while it is under way. What others have changed since is left, and named."""
     act = await _seen_act(call)
-    if act["kind"] not in ("change", MACRO, MACROS):
+    if act["kind"] not in ("change", MACRO):
         raise not_there()
-    undoing = call.runtime.macros if act["kind"] == MACRO else call.runtime.bulk
-    after = await undoing.undo(act["_id"], actor_of(call.principal))
+    after = await call.runtime.bulk.undo(act["_id"], actor_of(call.principal))
     return Reply(act_view(after), status=202 if after["state"] == "undoing" else 200)
 
 

@@ -73,7 +73,7 @@ class MacroRunView(View):
 
     act_id: str
     state: Literal["running", "done", "undoing", "undone"]
-    changed: int = Field(description="1: the conversation itself was changed.")
+    changed: int = Field(description="1: something was done.")
     did: list[str] = Field(description="Types of the other actions that were done.")
     left: list[MacroLeftView]
 

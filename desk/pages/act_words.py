@@ -17,7 +17,7 @@ from desk.keys import runtime_of
 from desk.pages.action_titles import TITLES, left_words
 from desk.pages.inbox_rows import PRIORITIES
 from desk.render import formats_of
-from inbox.bulk import MACRO, MACROS
+from inbox.bulk import MACRO
 from profiles.models import SHUT_OUT
 
 SHUT = N_("Shut out: what they write comes in without a sound, and nothing is sent to them")
@@ -68,10 +68,10 @@ def did_of(act: Document, names: Mapping[str, str], formats: Formats, *, talk_id
     _ = formats.text
     if act["kind"] == "merge":
         return _merge_did(act, formats, talk_id)
-    if act["kind"] == MACRO:
+    if act["kind"] == MACRO and "did" in act["told"]:
         return _macro_did(act, names, formats)
     shut = act["kind"] == SHUT_OUT
-    macro = _(N_("Macro %(name)s"), name=act["told"]["name"]) if act["kind"] == MACROS else ""
+    macro = _(N_("Macro %(name)s"), name=act["told"]["name"]) if act["kind"] == MACRO else ""
     what = _(SHUT) if shut else macro or " · ".join(change_words(act["change"], names, formats))
     undo_href = f"/inbox/acts/{act['_id']}/undo" if not shut else f"/inbox/{talk_id}/shut-out" if talk_id else ""
     is_back = act["state"] in ("undoing", "undone")
@@ -105,10 +105,12 @@ def _macro_did(act: Document, names: Mapping[str, str], formats: Formats) -> Did
     left = _(N_("Left: %(what)s"), what=", ".join(said)) if said and not is_back else ""
     if is_back:
         what = _(N_("Taken back: %(what)s"), what=_(N_("Macro %(name)s"), name=told["name"]))
-        stays = ", ".join(_(TITLES[each]) for each in told.get("stays", ()))
-        left = " · ".join(filter(None, [_(N_("Stays: %(what)s"), what=stays) if stays else "", _left(act, formats)]))
-    elif act["left"]:
-        left = " · ".join(filter(None, [left, _left(act, formats)]))
+        stays = ", ".join(_(TITLES[each["type"]]) for each in act["left_out"] if "type" in each)
+        left = _(N_("Stays: %(what)s"), what=stays) if stays else ""
+    whole = [each for each in act["left_out"] if "type" not in each]
+    if whole:
+        rest = _left({**act, "left_out": whole, "left": 1, "partly": 0}, formats)
+        left = " · ".join(filter(None, [left, rest]))
     return Did(act["_id"], what, act["state"], "", left, ",".join(act["ids"]), f"/inbox/acts/{act['_id']}/undo")
 
 

@@ -23,7 +23,7 @@ from desk.pages.act_words import did_in, may_see_act
 from desk.pages.inbox import actor_of, after_act, asked_for, conversation_for, instant_in
 from desk.render import formats_of, page
 from inbox.acts import Change
-from inbox.bulk import IDS_MAX, MACRO, Assignee, Order
+from inbox.bulk import IDS_MAX, Assignee, Order
 from inbox.view_filter import ViewFilter
 from profiles.models import SHUT_OUT
 
@@ -73,8 +73,7 @@ async def undo(request: web.Request) -> web.StreamResponse:
     """Take it back; what others have changed since is left, and said."""
     found, form = await _act_for(request), await read_form(request)
     refuse_shut_out(found)
-    undoing = runtime_of(request).macros if found["kind"] == MACRO else runtime_of(request).bulk
-    after = await undoing.undo(found["_id"], actor_of(principal_of(request)))
+    after = await runtime_of(request).bulk.undo(found["_id"], actor_of(principal_of(request)))
     if is_script(request):
         return await page(request, "inbox/did.html", {"did": await did_in(request, after), "back": ""})
     back = local_path(str(form.get("back", "")) or "/inbox")

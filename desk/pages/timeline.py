@@ -42,6 +42,9 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "message.opened": (N_("Opened a mail"), "envelope-open"),
     "message.bounced": (N_("A mail bounced"), "exclamation-circle"),
     "message.complained": (N_("Marked a mail as spam"), "no-symbol"),
+    "message.reacted": (N_("We reacted to a message: %(emoji)s"), "face-smile"),
+    "message.forwarded": (N_("We forwarded a mail"), "arrow-uturn-right"),
+    "automation.ran": (N_("Automation ran: %(name)s"), "bolt"),
     "conversation.created": (N_("A conversation began"), "chat-bubble-left-right"),
     "conversation.assigned": (N_("The conversation went to %(to_name)s"), "user-plus"),
     "conversation.status_changed": (N_("The conversation is %(to)s now"), "check-circle"),
@@ -102,6 +105,10 @@ TONES = {
     "order.delivered": "good",
     "profile.created": "good",
 }
+#: Which automatic reply it was.
+ANSWERS = {
+    "greeting": N_("greeting"), "out_of_office": N_("out of office"), "keyword": N_("answer to a keyword"),
+}  # fmt: skip
 STATUS_WORDS = {
     "open": N_("open"),
     "pending": N_("pending"),
@@ -244,6 +251,8 @@ def by_words(by: str | None, known: Known, formats: Formats) -> str:
         return ""
     if by.startswith("journey:"):
         return formats.text(N_("A journey"))
+    if by.startswith("arl_"):
+        return formats.text(N_("A rule"))
     if by.startswith("rule:"):
         return formats.text(N_("A rule of the stages"))
     return known.names.get(by) or (formats.text(N_("A former colleague")) if by.startswith("usr_") else by)
@@ -308,6 +317,10 @@ def _title(entry: Entry, known: Known, formats: Formats) -> str:
     if other and entry.name in _MERGES:
         return formats.text(_MERGES[entry.name], other=other)
     shown = {key: str(value) for key, value in entry.properties.items() if isinstance(value, str | int | float)}
+    if entry.name == "message.reacted" and not shown.get("emoji"):
+        return formats.text(N_("We took our reaction back"))
+    if entry.name == "automation.ran" and shown.get("kind") == "reply":
+        shown["name"] = formats.text(ANSWERS.get(shown["name"], shown["name"]))
     if entry.name == "conversation.status_changed" and shown.get("to") in STATUS_WORDS:
         shown["to"] = formats.text(STATUS_WORDS[shown["to"]])
     if "purpose" in shown:

@@ -34,7 +34,7 @@ MISSING = N_("There is no such endpoint.")
 FAMILY_LABELS = {
     "message": N_("Messages"), "conversation": N_("Conversations"), "profile": N_("Customers"), "order": N_("Orders"),
     "checkout": N_("Checkouts"), "consent": N_("Consent"), "contact": N_("Reachability"), "address": N_("Addresses"),
-    "segment": N_("Segments"),
+    "segment": N_("Segments"), "automation": N_("Automation"),
     "task": N_("Tasks"), "note": N_("Notes"), "call": N_("Calls"), "meeting": N_("Meetings"), "visit": N_("Visits"),
     "follow_up": N_("Follow-ups"), "file": N_("Files"), "csat": N_("Satisfaction"), "nps": N_("Recommendation"),
     "sla": N_("Response times"),

@@ -116,3 +116,6 @@ async def test_what_was_forwarded_is_the_customers_and_dies_whole(
     assert len(children) == len(sends) == 15 and {each["profile_id"] for each in sends} == {talk.profile_id}
     told = [each for each in (await house.inbox.messages.page(talk.id)).data if each.direction == "system"]
     assert len(told) == 15
+    events = await house.events.find(talk.profile_id, ["message.forwarded"])
+    assert {each.properties["forward_conversation_id"] for each in events} == {each["_id"] for each in children}
+    assert len(events) == 15 and {each.properties["message_id"] for each in events} == {message_id}

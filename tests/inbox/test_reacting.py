@@ -52,6 +52,7 @@ async def test_a_reaction_is_sent_once_and_taken_back(house: House) -> None:
     assert fresh.waiting_since == talk.waiting_since and not adapter.calls
     names = await house.event_names()
     assert not {"message.sent", "message.failed"} & set(names)
+    assert names["message.reacted"] == 4
     assert len((await house.inbox.messages.page(talk.id)).data) == 1
 
 
@@ -99,4 +100,4 @@ async def test_dying_anywhere_a_reaction_is_whole_or_not_there(house: House, mon
             assert await _shown(house, message_id) == (emoji, "sent")
             assert adapter.standing == {"first-anna": emoji}
     rows = await house.inbox.sends.raw({})
-    assert len({row["send_key"] for row in rows}) == len(rows)
+    assert len({row["send_key"] for row in rows}) == len(rows) == (await house.event_names())["message.reacted"]

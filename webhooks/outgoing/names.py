@@ -16,7 +16,9 @@ TEST = "webhook.test"
 FAMILIES: Mapping[str, tuple[str, ...]] = {
     "message": (
         "received", "sent", "delivered", "read", "failed", "clicked", "opened", "bounced", "complained", "noted",
+        "reacted", "forwarded",
     ),
+    "automation": ("ran",),
     "conversation": (
         "created", "assigned", "status_changed", "labelled", "prioritised", "participants_changed", "merged",
         "unmerged", "split",

@@ -15,6 +15,7 @@ from base.errors import Conflict, NotFound, Refused
 from base.ids import new_id, unique_key
 from base.mongo import Document, OperationFailure, Session
 from base.queue import Doorbell
+from campaigns.automation.happening import Ran, ran
 from campaigns.automation.replies.book import ChannelReplyBook, Closed, TeamNames
 from campaigns.automation.replies.choosing import Answer, Heard, Said, Standing, chosen, is_to_be_answered
 from campaigns.automation.replies.store import KEPT, AutomaticReplyStore, SaidAlready
@@ -28,7 +29,7 @@ from inbox.owning import has_bot
 from inbox.policy import window_objection
 from inbox.sources import written
 from inbox.store import ConversationStore, MessageStore
-from profiles.events import Event
+from profiles.events import Event, EventStore
 from profiles.store import ProfileStore
 
 #: `source.kind` of what is sent here.
@@ -48,7 +49,7 @@ class AutomaticReplies:
     def __init__(
         self, book: ChannelReplyBook, rows: AutomaticReplyStore, words: ReplyWords, teams: TeamNames,
         conversations: ConversationStore, messages: MessageStore, profiles: ProfileStore, outbox: Outbox,
-        actions: ConversationActions, doorbell: Doorbell, clock: Clock,
+        actions: ConversationActions, events: EventStore, doorbell: Doorbell, clock: Clock,
     ) -> None:  # fmt: skip
         self._book = book
         self._rows = rows
@@ -59,6 +60,7 @@ class AutomaticReplies:
         self._profiles = profiles
         self._outbox = outbox
         self._actions = actions
+        self._events = events
         self._doorbell = doorbell
         self._clock = clock
 
@@ -149,10 +151,17 @@ class AutomaticReplies:
         elif isinstance(request, str):
             done["why"] = request
 
+        parts = {"reply": sends, "labels": answer.labels, "team": answer.team_id}
+        did = [each for each, given in parts.items() if given]
+        left = [] if sends or not isinstance(request, str) else [{"type": "reply", "why": request}]
+        run = Ran("reply", duty["_id"], answer.kind, duty["_id"], did, left, None, "system")
+        told = ran(run, talk, self._clock())
+
         async def within(session: Session, _row: Document, _acts: Sequence[Act]) -> None:
             if not await self._rows.settle(duty, done, session):
                 raise _NotOurs
             await self._outbox.request(sends, session)
+            await self._events.record([told], session)
 
         try:
             await self._actions.change(talk["_id"], await self._plans(answer), SYSTEM, within)

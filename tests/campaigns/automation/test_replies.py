@@ -97,7 +97,7 @@ def machine_of(house: House, renderer: Renderer) -> Machine:
     inbox.delivery.register(KIND, WrittenByHand())
     replies = AutomaticReplies(
         book, rows, words, inbox.teams, inbox.conversations, inbox.messages, house.profiles, inbox.outbox,
-        inbox.actions, house.doorbell, house.clock,
+        inbox.actions, house.events, house.doorbell, house.clock,
     )  # fmt: skip
     return Machine(house, book, replies)
 
@@ -301,6 +301,8 @@ async def test_it_dies_anywhere_and_answers_once(machine: Machine, monkeypatch: 
             assert (len(sends), now["labels"], now["team_id"]) == (1, ["hours"], team_id), (at, after)
             told = await house.events.find(talk.profile_id, ["conversation.labelled"])
             assert len(told) == 1, (at, after)
+            (ran,) = await house.events.find(talk.profile_id, ["automation.ran"])
+            assert ran.properties["name"] == "keyword" and ran.properties["did"] == ["reply", "labels", "team"]
         if not died:
             return
     raise AssertionError("answering writes more often than that")

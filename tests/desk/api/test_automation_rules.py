@@ -169,6 +169,15 @@ async def test_two_rules_that_undo_each_other_stop(own_world: World, monkeypatch
         assert (on_again["active"], on_again["paused_why"]) == (True, "")
 
 
+async def test_a_rule_that_waits_for_runs_hears_of_others_and_not_of_itself(own_world: World) -> None:
+    hearing = await rule(own_world, "Hearing", VIP, on={"type": "event", "event": "automation.ran"})
+    other = await rule(own_world, "Heard", VIP, on={"type": "event", "event": "message.received"})
+    await says(own_world, "Hello")
+    await settled(own_world)
+    assert [each for each, _ in await outcomes(own_world, other)] == ["fitted"]
+    assert sorted(each for each, _ in await outcomes(own_world, hearing)) == ["fitted", "own_effect"]
+
+
 async def test_circles_by_way_of_the_person_are_seen_too(own_world: World) -> None:
     tagged = {"type": "event", "event": "profile.tag_added"}
     gone = {"type": "event", "event": "profile.tag_removed"}
@@ -196,6 +205,7 @@ async def test_a_rule_killed_between_actions_does_each_once(own_world: World, mo
             await rows["tasks"].count_documents({"text": "Do it once"}),
             await rows["webhook_calls"].count_documents({"url": "https://hooks.example.org/once"}),
             (await rows["automation_rules"].find_one({"_id": made}))["ran"],
+            await rows["events"].count_documents({"name": "automation.ran", "properties.automation_id": made}),
         ]  # fmt: skip
 
     dying, at, died = Dying(monkeypatch), 1, True
@@ -210,7 +220,7 @@ async def test_a_rule_killed_between_actions_does_each_once(own_world: World, mo
             await rows["rule_runs"].update_many({"state": "due"}, {"$set": {"due_at": past}})
             await runtime.rule_runner.drain(100)
         more = [last - first for first, last in zip(before, await count(), strict=True)]
-        assert more == [1, 1, 1, 1, 1], at
+        assert more == [1, 1, 1, 1, 1, 1], at
         at += 1
     assert at > 10
 

@@ -70,8 +70,11 @@ async def test_everything_is_done_and_taken_back(own_world: World) -> None:
         assert "refunded" not in (await runtime.profiles.get(ours.profile)).tags
         tasks = (await ask(client, "GET", "/tasks", params={"profile": ours.profile, "status": "open"}))["data"]
         assert "Has it arrived?" not in [each["text"] for each in tasks]
-        act = await runtime.bulk.find(did["act_id"])
-        assert act["told"]["stays"] == ["note"]
+        stays = [(each["type"], each["why"]) for each in back["left_out"]]
+        assert stays == [("note", "stays")] and (back["undone"], back["changed"]) == (1, 1)
+        (ran,) = await runtime.events.find(ours.profile, ["automation.ran"])
+        assert ran.properties["did"] == [each["type"] for each in ACTIONS] and ran.conversation_id == ours.conversation
+        assert (ran.properties["kind"], ran.properties["name"], ran.properties["left"]) == ("macro", "Refund", [])
         assert (await ask(client, "GET", f"/macros/{macro['id']}"))["uses"] == 1
 
 
