@@ -74,6 +74,11 @@ def unpacked_id(prefix: Prefix, raw: bytes) -> str:
     return f"{prefix}_{''.join([_PAIRS[bits >> place & 1023] for place in _PLACES])}"
 
 
+def id_of(prefix: Prefix, *parts: object) -> str:
+    """The one id of what these parts name, in every process, for ever. It sorts by no time."""
+    return unpacked_id(prefix, bytes.fromhex(unique_key(*parts))[:16])
+
+
 def unique_key(*parts: object) -> str:
     """A short stable key for an effect: the same parts give the same key, in every process, for ever."""
     joined = "\x1f".join(str(part) for part in parts)

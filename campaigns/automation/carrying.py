@@ -47,7 +47,7 @@ from campaigns.live import LiveJourney, LiveJourneys
 from campaigns.store.calls import CallStore
 from campaigns.tasks import TaskPatch, Tasks
 from channels.store import ChannelStore
-from inbox.acts import Change, checked, plans_of
+from inbox.acts import LABELS_MAX, Change, checked, plans_of
 from inbox.canned import CannedReplies, unfilled
 from inbox.conversations import ConversationActions, Within
 from inbox.models import Actor, ChosenFile, ReplyInput, conversation_of
@@ -240,7 +240,10 @@ class Carrying:
         elif isinstance(action, LabelAction | FollowAction):
             if isinstance(action, FollowAction):
                 await self._know_colleagues(action.add)
-            given[action.type] = _moved(given.get(action.type), action.add, action.remove)
+            moved = _moved(given.get(action.type), action.add, action.remove)
+            if max(len(moved["add"]), len(moved["remove"])) > LABELS_MAX:
+                raise Left("too_many", f"Not more than {LABELS_MAX} are added or removed at once.")
+            given[action.type] = moved
 
     def _plans(self, wanted: Wanted, doer: Doer, at: datetime) -> Any:
         change = checked(wanted.change, self._clock())

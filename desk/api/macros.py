@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from base.errors import Refused
+from base.ids import id_of
 from base.mongo import Document
 from campaigns.automation.macros import Macro, Runner
 from campaigns.automation.models import Actions, AnyAction, ChannelId, MacroInput, Title, read_actions, written
@@ -205,11 +206,13 @@ async def run_macro(call: Call) -> Any:
     """Run a macro on a conversation: what can be done is done, what cannot is left and named.
 
     `POST /conversations/acts/{act_id}/undo` takes it back: changes as far as nobody has changed them since, an answer
-    as long as it has not gone out, tasks that are open, tags.
+    as long as it has not gone out, tasks that are open, tags. The same `Idempotency-Key` is the same run, also where
+    the first try broke off in the middle.
     """
     talk = await _talk(call, call.body.conversation_id)
-    macro = await one_macro(call, call.path["id"])
-    return run_view(await call.runtime.macros.run(macro.id, talk.id, runner_of(call.principal)))
+    macro, key = await one_macro(call, call.path["id"]), call.idempotency_key
+    run_id = id_of("act", "macro", call.principal.id, key, macro.id, talk.id) if key else None
+    return run_view(await call.runtime.macros.run(macro.id, talk.id, runner_of(call.principal), run_id))
 
 
 async def _talk(call: Call, conversation_id: str) -> Conversation:

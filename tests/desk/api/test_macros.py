@@ -307,3 +307,41 @@ async def test_on_many_killed_anywhere_it_does_each_thing_once_and_all_is_taken_
         assert {(await runtime.conversations.row(each))["status"] for each in ids} == {"open"}, at
         at += 1
     assert at > 20
+
+
+async def test_a_call_that_broke_off_and_comes_again_is_the_same_run(
+    own_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answer went out before it broke off; who asks again with the same key sends no second one."""
+    await reopened(own_world)
+    book, key = own_world.runtime.macros._bulk, {"Idempotency-Key": "broke off"}
+    actions = [{"type": "reply", "text": "Only once"}, {"type": "labels", "add": ["once"]}]
+
+    async def broken(*_: Any) -> Any:
+        raise RuntimeError("the process is taken down")
+
+    async with own_world.client() as client:
+        macro = await ask(client, "POST", "/macros", {"name": "Broken off", "actions": actions}, 201)
+        path, body = f"/api/v1/macros/{macro['id']}/run", {"conversation_id": own_world.ours.conversation}
+        with monkeypatch.context() as patched:
+            patched.setattr(book, "begin", broken)
+            async with client.post(path, json=body, headers=key) as answer:
+                assert answer.status == 500
+        async with client.post(path, json=body, headers=key) as answer:
+            did = await answer.json()
+        assert (answer.status, did["did"], did["changed"]) == (200, ["reply"], 1)
+        assert [each["text"] for each in await lines_of(own_world, client)].count("Only once") == 1
+        async with client.post(path, json=body, headers={"Idempotency-Key": "another"}) as answer:
+            assert (await answer.json())["act_id"] != did["act_id"]
+
+
+async def test_more_labels_than_there_may_be_are_left_and_break_nothing(own_world: World) -> None:
+    await reopened(own_world)
+    many = [[f"{letter}{n}" for n in range(30)] for letter in "ab"]
+    actions = [{"type": "reply", "text": "Labelled"}, *({"type": "labels", "add": each} for each in many)]
+    async with own_world.client() as client:
+        macro = await ask(client, "POST", "/macros", {"name": "Many labels", "actions": actions}, 201)
+        did = await ask(client, "POST", f"/macros/{macro['id']}/run", {"conversation_id": own_world.ours.conversation})
+        assert [(each["type"], each["why"]) for each in did["left"]] == [("labels", "too_many")]
+        talk = await ask(client, "GET", f"/conversations/{own_world.ours.conversation}")
+        assert sorted(talk["labels"]) == sorted(many[0])
