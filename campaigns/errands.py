@@ -120,7 +120,7 @@ class Errands:
             closes = {"conversation_id": talk.id, "closes_with": "conversation"} if talk else {}
             await self._tasks.create_once({**work, **closes})
             if talk is not None:  # resolved while this was written: nobody will be told of it again
-                await self._tasks.close_resolved(talk.id, self._conversations)
+                await self._tasks.close_resolved(talk.id)
 
     async def _note(self, row: Document, todo: Mapping[str, Any], definition: Definition, key: str) -> None:
         step = definition.by_id.get(todo["node"])

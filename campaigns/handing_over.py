@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from campaigns.assigning import Assigning
 from campaigns.store import TaskStore
 from campaigns.tasks import Tasks
-from inbox.store import ConversationStore
 from profiles.events import Event
 
 #: Sources of work that somebody else can do as well; a mention speaks to one person alone.
@@ -22,17 +21,16 @@ PASSED_ON = ("journey", "person", "follow_up")
 class HandingOver:
     """Closes what is done, and gives on what nobody does."""
 
-    def __init__(self, tasks: Tasks, store: TaskStore, assigning: Assigning, conversations: ConversationStore) -> None:
+    def __init__(self, tasks: Tasks, store: TaskStore, assigning: Assigning) -> None:
         self._tasks = tasks
         self._store = store
         self._assigning = assigning
-        self._conversations = conversations
 
     async def hear(self, events: Sequence[Event]) -> None:
         """See to what these events end."""
         for event in events:
             if event.name == "conversation.status_changed" and event.properties.get("to") in ("resolved", "spam"):
-                await self._tasks.close_resolved(str(event.conversation_id), self._conversations)
+                await self._tasks.close_resolved(str(event.conversation_id))
             elif event.name == "task.done":
                 await self._tasks.close_shared(str(event.properties.get("task_id")))
 

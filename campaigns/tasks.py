@@ -54,10 +54,11 @@ class Tasks:
     key?, created_at, done_at, done_by, result, on_time?, handed_from?}`. `on_time`: closed by its due time."""
 
     def __init__(
-        self, database: Database, store: TaskStore, events: EventStore, doorbell: Ringer, clock: Clock,
-        feed: Feed | None = None,
+        self, database: Database, store: TaskStore, events: EventStore, conversations: ConversationStore,
+        doorbell: Ringer, clock: Clock, feed: Feed | None = None,
     ) -> None:  # fmt: skip
         self._feed = feed
+        self._conversations = conversations
         self._database = database
         self._store = store
         self._events = events
@@ -100,9 +101,9 @@ class Tasks:
         """Close it as done. Done twice is done once."""
         return await self.patch(task_id, TaskPatch(state="done", result=result), by)
 
-    async def close_resolved(self, conversation_id: str, conversations: ConversationStore) -> int:
+    async def close_resolved(self, conversation_id: str) -> int:
         """Close what was to be done until this conversation is resolved, if it is; how many. May run twice."""
-        talk = await conversations.row(conversation_id)
+        talk = await self._conversations.row(conversation_id)
         if talk is not None and talk["status"] not in ("resolved", "spam"):
             return 0
         tasks = await self._store.closing_with(conversation_id)
@@ -149,16 +150,23 @@ class Tasks:
         return await self._store.due(assignee_id, until, limit)
 
     async def _created(self, fields: Mapping[str, Any]) -> Document:
+        channel_id = await self._channel_of(fields)
+
         async def work(session: Session) -> Document:
             task = await self._store.add(fields, session)
             by = (task.get("source") or {}).get("by") or _maker(task)
-            await self._events.record([_event("task.created", task, self._clock(), by)], session)
+            await self._events.record([_event("task.created", task, channel_id, self._clock(), by)], session)
             return task
 
         task: Document = await self._database.in_transaction(work)
         await self._doorbell.ring("react")
         await self._show("task.created", task)
         return task
+
+    async def _channel_of(self, task: Mapping[str, Any]) -> str | None:
+        """The channel of the conversation it is about: who does not see that one is not told what there is to do."""
+        talk = await self._conversations.row(task["conversation_id"]) if task.get("conversation_id") else None
+        return talk["channel_id"] if talk else None
 
     async def _show(self, kind: str, task: Document) -> None:
         """Open pages look again."""
@@ -179,11 +187,12 @@ class Tasks:
             return task  # closed before: who did it first stays
         elif state == OPEN and task["state"] in CLOSED:
             fields |= {"done_at": None, "done_by": None, "result": None, "on_time": None}
+        channel_id = await self._channel_of(task) if closes else None
 
         async def work(session: Session) -> Document | None:
             changed = await self._store.change(task["_id"], task["rev"], fields, session)
             if changed is not None and closes:
-                await self._events.record([_event("task.done", changed, now, by)], session)
+                await self._events.record([_event("task.done", changed, channel_id, now, by)], session)
             return changed
 
         found: Document | None = await self._database.in_transaction(work)
@@ -198,13 +207,14 @@ def _maker(task: Document) -> str | None:
     return source.get("id") if source.get("kind") == "person" else None
 
 
-def _event(name: str, task: Document, at: datetime, by: str | None) -> NewEvent:
+def _event(name: str, task: Document, channel_id: str | None, at: datetime, by: str | None) -> NewEvent:
     source = task.get("source") or {}
     return NewEvent(
         name=name,
         dedupe=f"{name}:{task['_id']}:{task['rev']}",
         occurred_at=at,
         profile_id=task.get("profile_id"),
+        channel_id=channel_id,
         conversation_id=task.get("conversation_id"),
         properties={
             "task_id": task["_id"], "text": task["text"], "assignee_id": task.get("assignee_id"),

@@ -177,7 +177,8 @@ def open_campaigns(
         people.profiles, people.events, orders, inbox.conversations, plumbing.channels, plumbing.registry, clock,
         project_zone=zone, segments=people.segment_rows,
     )  # fmt: skip
-    tasks, entrance = Tasks(db, task_rows, people.events, doorbell, clock, plumbing.feed), Entrance(runs, clock)
+    tasks = Tasks(db, task_rows, people.events, inbox.conversations, doorbell, clock, plumbing.feed)
+    entrance = Entrance(runs, clock)
     call_rows, turn_rows, digest_rows = CallStore(db, clock), TurnStore(db, clock), DigestStore(db)
     secrets = CallSecrets(CallSecretStore(db), plumbing.box, clock)
     assigning = Assigning(people.users, turn_rows, people.profiles, routes.agents)
@@ -188,7 +189,7 @@ def open_campaigns(
     effects = Effects(inbox.outbox, errands, people.editor, people.consent, people.profiles)
     winners = Winners(WinnerStore(db), live, people.events, orders, clock, project_zone=zone)
     visits = VisitFacts(Turns(turn_rows, runs, clock), Digests(digest_rows, runs, clock), winners)
-    handing_over = HandingOver(tasks, task_rows, assigning, inbox.conversations)
+    handing_over = HandingOver(tasks, task_rows, assigning)
     offers = Offers(offer_rows, template_rows, snippet_rows, clock, words)
     tracking = _open_tracking(plumbing, people, orders, runs, live)
     writer = MessageWriter(

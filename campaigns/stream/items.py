@@ -128,13 +128,13 @@ def talk_item(row: Document, now: datetime) -> Item | None:
     )  # fmt: skip
 
 
-def task_item(row: Document, now: datetime) -> Item:
-    """An open task. Pure."""
+def task_item(row: Document, now: datetime, channel_id: str | None = None) -> Item:
+    """An open task. `channel_id`: of the conversation it is about. Pure."""
     due = row.get("due_at")
     return Item(
         f"task:{row['_id']}", "task", _when(due, now), due or row["created_at"], profile_id=row.get("profile_id"),
-        conversation_id=row.get("conversation_id"), order_id=row.get("order_id"), assignee_id=row.get("assignee_id"),
-        text=row.get("text"), source=row,
+        conversation_id=row.get("conversation_id"), channel_id=channel_id, order_id=row.get("order_id"),
+        assignee_id=row.get("assignee_id"), text=row.get("text"), source=row,
     )  # fmt: skip
 
 

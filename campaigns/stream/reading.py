@@ -153,8 +153,13 @@ class Stream:
         return _some(talk_item(row, now) for row in rows.values())
 
     async def _work(self, viewer: Viewer, now: datetime) -> list[Item]:
-        rows = await self._tasks.on_list(viewer.owners, now + AHEAD, TASKS)
-        return [task_item(row, now) for row in rows]
+        return await self._as_tasks(await self._tasks.on_list(viewer.owners, now + AHEAD, TASKS), now)
+
+    async def _as_tasks(self, rows: Sequence[Document], now: datetime) -> list[Item]:
+        """With the channels of the conversations they are about: who does not see those does not see them."""
+        talks = await self._conversations.rows(row["conversation_id"] for row in rows if row.get("conversation_id"))
+        places = {key: talk["channel_id"] for key, talk in talks.items()}
+        return [task_item(row, now, places.get(row.get("conversation_id") or "")) for row in rows]
 
     async def _follow_ups(self, viewer: Viewer, now: datetime) -> list[Item]:
         rows = await self._profiles.to_follow_up(viewer.owners, now + AHEAD, FOLLOW_UPS)
@@ -243,7 +248,7 @@ class Stream:
             return _some([talk_item(open_row, now) if open_row else None])
         if key.kind == "task":
             task = await self._tasks.get(key.id)
-            return [task_item(task, now)] if task is not None and task["state"] == OPEN else []
+            return await self._as_tasks([task], now) if task is not None and task["state"] == OPEN else []
         if key.kind == "follow_up":
             profile = await self._profiles.get(key.id)
             return _some([follow_up_item(profile, now) if profile else None])

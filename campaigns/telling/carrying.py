@@ -163,7 +163,7 @@ class Teller:
         if way not in chosen.ways(row["kind"]):
             return "switched_off"
         talk = talks.get(row["conversation_id"] or "")
-        if row["conversation_id"] and row["channel_id"] is not None:
+        if row["conversation_id"] and row["channel_id"] is not None and row["kind"] != "task":
             if talk is None or talk["status"] == SPAM:
                 return "gone"
             waits = talk.get("waiting_since") or talk.get("merged_into")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -129,7 +130,8 @@ class Noticing:
     # -- writing -----------------------------------------------------------------------------------------------
 
     async def _note(self, told: Sequence[Notification], scene: Scene) -> None:
-        seen = [each for each in told if await self._may_see(each, scene)]
+        placed = await self._placed(told)
+        seen = [each for each in placed if await self._may_see(each, scene)]
         if not seen:
             return
         kept, fresh = await self._store.add([(each, scene.chosen[each.user_id].ways(each.kind)) for each in seen])
@@ -140,11 +142,20 @@ class Noticing:
             self._doorbell.soon("tell")
         await self._feed.append([notice_of(row) for row in fresh if row["app"]])
 
+    async def _placed(self, told: Sequence[Notification]) -> list[Notification]:
+        """Tasks with the channel of the conversation they are about."""
+        bare = {each.conversation_id for each in told if each.conversation_id and each.channel_id is None}
+        talks = await self._conversations.rows(bare) if bare else {}
+        places = {key: talk["channel_id"] for key, talk in talks.items()}
+        return [replace(each, channel_id=each.channel_id or places.get(each.conversation_id or "")) for each in told]
+
     async def _may_see(self, told: Notification, scene: Scene) -> bool:
-        """Of what is on no channel: who sees some channels only must see the person."""
+        """Who sees some channels only must see the one it is on; of what is on none, the person."""
         person = scene.people[told.user_id]
-        if person.channels is None or told.channel_id is not None or told.profile_id is None:
+        if person.channels is None:
             return True
+        if told.channel_id is not None or told.profile_id is None:
+            return told.channel_id is None or told.channel_id in person.channels
         return await self._sight.sees(person.id, told.profile_id)
 
 

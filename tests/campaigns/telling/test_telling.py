@@ -296,3 +296,25 @@ async def test_what_is_posted_says_where_it_leads_and_no_more(house: House) -> N
     (kept,) = await house.rows("telling_choices", _id=bo.id)
     assert HOOK not in str(kept)
     assert Notice("x").user_ids is None
+
+
+async def test_a_task_about_a_conversation_that_is_not_seen_is_told_to_nobody(house: House) -> None:
+    """Although its person is seen by another channel: its words are about what was said on that one."""
+    sam = await house.colleague("Sam", [house.other], task=["app", "hook"])
+    talk = await house.writes("Anna", "anna", house.channel)
+    seen = await house.writes("Anna", "anna", house.other)
+    await house.runtime.merger.merge(talk.profile_id, seen.profile_id, by="usr_1")
+    house.runtime.noticing._clock = lambda: now() + timedelta(seconds=1)
+    await house.runtime.noticing.look()
+    for about, text in ((talk, "Refund 99"), (seen, "Call her")):
+        wanted = TaskInput(
+            text=text, assignee_id=sam.id, profile_id=talk.profile_id, conversation_id=about.id, due_at=now()
+        )
+        await house.runtime.tasks.create(wanted, "usr_1")
+    await house.react()
+    await house.runtime.noticing.look()
+    await house.later(seconds=5)
+    rows = await house.rows("notifications", user_id=sam.id)
+    assert {row["conversation_id"] for row in rows} == {seen.id}
+    assert rows and all(row["channel_id"] == house.other for row in rows)
+    assert house.outside.said and "Refund 99" not in str(house.outside.said)

@@ -89,3 +89,20 @@ async def test_rules_of_the_list(own_world: World) -> None:
         kept = await ask(marketer, "PUT", "/stream-rules", json={"idle": {"vip": [5, 9]}, "unpaid_after_h": None})
         assert (kept["idle"], kept["unpaid_after_h"], kept["unnoticed_after_h"]) == ({"vip": [5, 9]}, None, 24)
         await ask(agent, "GET", "/me/calendar", 404)
+
+
+async def test_a_task_about_an_unseen_conversation_of_somebody_seen_is_not_told(own_world: World) -> None:
+    """Boris is on both channels; what is to be done about the one of them is not for who sees the other alone."""
+    world, foreign, words = own_world, own_world.foreign, "Tell Boris of the other channel"
+    both = [f"{foreign.channel}:ext-boris", f"{world.ours.channel}:ext-boris"]
+    async with world.client() as admin, world.client("scoped:agent") as scoped:
+        await ask(admin, "POST", "/profiles", json={"identities": both})
+        body = {"text": words, "profile_id": foreign.profile, "conversation_id": foreign.conversation}
+        task = await ask(admin, "POST", "/tasks", 201, json=body)
+        await ask(admin, "PATCH", f"/tasks/{task['id']}", json={"state": "done"})
+        await ask(admin, "PATCH", f"/tasks/{task['id']}", json={"state": "open"})
+        asked = ("/today", "/tasks", f"/profiles/{foreign.profile}/timeline")
+        for path in asked:
+            assert words in str(await ask(admin, "GET", path)), path
+            assert words not in str(await ask(scoped, "GET", path)), path
+        await ask(scoped, "POST", "/today/acts", 404, json={"key": f"task:{task['id']}", "act": "done"})
