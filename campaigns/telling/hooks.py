@@ -59,7 +59,13 @@ class HookCarrier:
 def posted(url: str, said: Said, telling: Document, base_url: str) -> Mapping[str, Any]:
     """The body: `text` for people, and for others what it is about. Pure."""
     address = f"{base_url}{said.path}"
-    text = "\n".join([*said.lines, address])
     if urlsplit(url).hostname == SLACK:
-        return {"text": text}
+        return {"text": "\n".join([*map(for_slack, said.lines), address])}
+    text = "\n".join([*said.lines, address])
     return {"id": telling["_id"], "text": text, "title": said.title, "url": address, "at": iso(telling["created_at"])}
+
+
+def for_slack(line: str) -> str:
+    """A line as Slack shows it, whatever a customer calls themselves: no link and no call to everybody comes of it
+    (https://api.slack.com/reference/surfaces/formatting#escaping, read 2026-11-29). Pure."""
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -9,6 +9,8 @@ from base.clock import now
 from base.feed import Notice
 from base.http import HttpFailed, HttpReply
 from campaigns.tasks import TaskInput
+from campaigns.telling.carrying import Said
+from campaigns.telling.hooks import posted
 from desk.store import fingerprint, session_id
 from inbox.models import Actor, ReplyInput
 from profiles.events import NewEvent
@@ -318,3 +320,12 @@ async def test_a_task_about_a_conversation_that_is_not_seen_is_told_to_nobody(ho
     assert {row["conversation_id"] for row in rows} == {seen.id}
     assert rows and all(row["channel_id"] == house.other for row in rows)
     assert house.outside.said and "Refund 99" not in str(house.outside.said)
+
+
+def test_what_customers_call_themselves_is_no_call_to_everybody_on_slack() -> None:
+    said = Said("T", ("<!channel> <https://evil.example|Rapport> & Co has written to you",), "/inbox/cnv_1", "cnv_1")
+    (text,) = posted("https://hooks.slack.com/services/T1", said, {"_id": "tel_1"}, "https://desk.example").values()
+    assert text == (
+        "&lt;!channel&gt; &lt;https://evil.example|Rapport&gt; &amp; Co has written to you\n"
+        "https://desk.example/inbox/cnv_1"
+    )
