@@ -7,6 +7,7 @@ due. The question and its row are one transaction, so are the answer and its eve
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from base.clock import Clock
+from base.duty import MAX_CRASHES
 from base.errors import Refused
 from base.feed import Feed, Notice
 from base.ids import new_id, unique_key
-from base.mongo import Database, Document, DuplicateKeyError, OperationFailure, Session
+from base.mongo import UNAVAILABLE, Database, Document, DuplicateKeyError, OperationFailure, Session
 from base.queue import Doorbell
 from channels.vocabulary import Address, Button, OutboundMail, OutboundMessage
 from inbox.conversations import ConversationActions
@@ -32,6 +34,8 @@ from inbox.store import ConversationStore, MessageStore, RatingStore
 from profiles.consent_links import ConsentLink, ConsentLinks
 from profiles.events import Event, EventStore, NewEvent
 from profiles.store import ProfileStore
+
+log = logging.getLogger(__name__)
 
 KIND = "rating"
 RatingKind = Literal["csat", "nps"]
@@ -262,10 +266,20 @@ class Ratings:
         duties = await self._store.duties.claim(["due"], self._clock(), limit=limit)
         for duty in duties:
             try:
-                await self._ask(duty, await self._holding(duty.get("kind", "csat"), duty["channel_id"]))
+                await self._judge(duty)
             except (DuplicateKeyError, OperationFailure):  # somebody else is at it: it comes again when the lease ends
                 continue
+            except UNAVAILABLE:
+                raise
+            except Exception:  # it alone: due again when its lease ends, and set aside at last
+                log.exception("a question could not be asked", extra={"duty": duty["_id"]})
         return len(duties)
+
+    async def _judge(self, duty: Document) -> None:
+        if duty["attempts"] > MAX_CRASHES:
+            await self._store.settle(duty, {"state": "skipped", "why": "crashed"})
+            return
+        await self._ask(duty, await self._holding(duty.get("kind", "csat"), duty["channel_id"]))
 
     async def _ask(self, duty: Document, rules: RatingRules) -> None:
         why, talk = await self._objection(duty, rules)

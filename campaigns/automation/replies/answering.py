@@ -6,14 +6,17 @@ outbox, labels and team, and what was said to whom are one transaction: who dies
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from base.clock import Clock
-from base.errors import Conflict, NotFound, Refused
+from base.duty import MAX_CRASHES
+from base.errors import Conflict, NotFound, Refused, WrongInput
 from base.ids import new_id, unique_key
-from base.mongo import Document, OperationFailure, Session
+from base.mongo import UNAVAILABLE, Document, OperationFailure, Session
 from base.queue import Doorbell
 from campaigns.automation.happening import Ran, ran
 from campaigns.automation.replies.book import ChannelReplyBook, Closed, TeamNames
@@ -21,7 +24,7 @@ from campaigns.automation.replies.choosing import Answer, Heard, Said, Standing,
 from campaigns.automation.replies.store import KEPT, AutomaticReplyStore, SaidAlready
 from campaigns.automation.replies.writing import ReplyWords
 from channels.vocabulary import Address, OutboundMail, OutboundMessage
-from inbox.acts import Act, ListChange, Plan, in_team, labels_changed
+from inbox.acts import LABELS_MAX, Act, ListChange, Plan, in_team, labels_changed
 from inbox.conversations import ConversationActions
 from inbox.models import SYSTEM, SendRequest, Source
 from inbox.outbox import Outbox, Way
@@ -31,6 +34,8 @@ from inbox.sources import written
 from inbox.store import ConversationStore, MessageStore
 from profiles.events import Event, EventStore
 from profiles.store import ProfileStore
+
+log = logging.getLogger(__name__)
 
 #: `source.kind` of what is sent here.
 KIND = "channel_reply"
@@ -78,11 +83,15 @@ class AutomaticReplies:
         duties = await self._rows.duties.claim(["due"], self._clock(), limit=limit)
         for duty in duties:
             try:
-                await self._answer(duty)
+                await (self._skip(duty, "crashed") if duty["attempts"] > MAX_CRASHES else self._answer(duty))
             except SaidAlready:
                 await self._skip(duty, "said_already")
             except (OperationFailure, Conflict, _NotOurs):  # somebody else is at it: it comes again, or is done
                 continue
+            except UNAVAILABLE:
+                raise
+            except Exception:  # it alone: due again when its lease ends, and set aside at last
+                log.exception("a message could not be judged", extra={"duty": duty["_id"]})
         return len(duties)
 
     async def _answer(self, duty: Document) -> None:
@@ -167,6 +176,12 @@ class AutomaticReplies:
             await self._actions.change(talk["_id"], await self._plans(answer), SYSTEM, within)
         except NotFound:
             return "gone"
+        except WrongInput:  # with as many labels as there may be it takes no more; the words go out all the same
+            if not answer.labels:
+                raise
+            if not (sends or answer.team_id):
+                return "too_many_labels"
+            return await self._carry_out(duty, talk, replace(answer, labels=()), text, request)
         if sends:
             await self._doorbell.ring("deliver")
         return None
@@ -174,7 +189,7 @@ class AutomaticReplies:
     async def _plans(self, answer: Answer) -> list[Plan]:
         plans: list[Plan] = []
         if answer.labels:
-            plans.append(labels_changed(ListChange(add=answer.labels), SYSTEM))
+            plans.append(labels_changed(ListChange(add=answer.labels[:LABELS_MAX]), SYSTEM))
         names = await self._teams.standing([answer.team_id]) if answer.team_id else {}
         if answer.team_id in names:
             plans.append(in_team(answer.team_id, SYSTEM, name=names[answer.team_id]))

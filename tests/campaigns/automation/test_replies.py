@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from base.duty import MAX_CRASHES
 from base.errors import Conflict, WrongInput
 from base.ids import new_id
 from campaigns.automation.replies.answering import KIND, AutomaticReplies
@@ -33,6 +34,7 @@ from campaigns.automation.replies.store import AutomaticReplyStore, ChannelReply
 from campaigns.automation.replies.writing import ReplyWords, opens_in_words
 from campaigns.render import Renderer
 from channels.vocabulary import MailParts, Person, Postback
+from inbox.acts import LABELS_MAX
 from inbox.hours.models import HoursInput
 from inbox.models import ReplyInput
 from inbox.routing.models import TeamInput
@@ -418,3 +420,31 @@ async def test_the_name_of_nobody_leaves_no_gap(machine: Machine) -> None:
     channel_id = await speaking(machine, greeting={"texts": {"en": "Hello {{ profile.first_name }}, welcome."}})
     await house.conversation(channel_id, "anna", person=Person())
     assert await machine.answered() == ["Hello, welcome."]
+
+
+async def test_a_conversation_full_of_labels_is_answered_without_one_more(machine: Machine) -> None:
+    """And one that cannot be judged at all keeps nobody else from an answer, and is set aside in the end."""
+    house = machine.house
+    labels = [f"l{n}" for n in range(LABELS_MAX)]
+    channel_id = await speaking(machine, keywords=[{**SHOP, "labels": ["hours"]}, {"words": ["sale"], "labels": ["x"]}])
+    for who, text in (("anna", "Opening hours?"), ("boris", "Is there a sale?")):
+        talk = await house.conversation(channel_id, who, text=text)
+        await house.inbox.actions.set_labels(talk.id, labels, AGENT)
+    assert await machine.answered() == ["Nine to five."]
+    assert sorted(filter(None, await machine.why())) == ["too_many_labels"]
+
+    poison = await house.conversation(channel_id, "cleo", text="Opening hours?")
+    await house.conversation(channel_id, "dora", text="Opening hours?")
+    await machine.heard(twice=False)
+    rows = house.database.collection("automatic_replies")
+    await rows.update_one({"conversation_id": poison.id}, {"$unset": {"heard_at": ""}})
+    await machine.due()
+    assert await machine.replies.drain() == 2
+    await house.all_due()
+    await house.deliver_all()
+    assert len(house.adapter().calls) == 2
+    await rows.update_one({"conversation_id": poison.id}, {"$set": {"attempts": MAX_CRASHES}})
+    await machine.due()
+    await machine.replies.drain()
+    row = await rows.find_one({"conversation_id": poison.id})
+    assert row is not None and (row["state"], row["why"]) == ("skipped", "crashed")
