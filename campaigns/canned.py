@@ -31,7 +31,7 @@ from orders.models import Order
 #: One blank; what stands between braces with a percent sign is a condition or a loop.
 _BLANK = re.compile(r"(\{\{.*?\}\})", re.DOTALL)
 _NAMED = re.compile(r"\{\{-?\s*([A-Za-z_]\w*)")
-#: Of an order what says what it cost, for whom revenue is covered.
+#: Of an order what says what it cost, for whom money is covered.
 _MONEY = ("total", "lines", "refunds")
 
 
@@ -185,7 +185,7 @@ def namespaces_of(
         person["email"] = None
     if "phones" in by.masks:
         person["phone"] = None
-    if "revenue" in by.masks:
+    if "money" in by.masks:
         person["orders"] = {}
         order = {name: value for name, value in order.items() if name not in _MONEY}
     return {

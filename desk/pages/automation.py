@@ -47,6 +47,7 @@ from desk.pages.rules import event_words
 from desk.pages.segment_rows import adopted
 from desk.pages.segments import dated
 from desk.render import formats_of, page
+from desk.team.masking import COVER, covered_json
 from inbox.view_filter import ConversationFilter, ViewFilter
 
 routes = web.RouteTableDef()
@@ -190,8 +191,12 @@ async def try_out(request: web.Request) -> web.StreamResponse:
             raise NotFound("There is no such conversation.")
         row = await runtime.automation_rules.row(rule.id)
         tried = await runtime.rule_runner.try_out(row, talk.id)
+    shown = covered_json(tried.values, principal.masks, str) if tried else {}
+    looked_at = {name: COVER if shown[name] is None and value is not None else value
+                 for name, value in (tried.values if tried else {}).items()}  # fmt: skip
     values = {
         "rule": rule, "talks": [(each.id, name_of(each)) for each in latest.data], "tried": tried, "talk": talk,
+        "looked_at": looked_at,
         "talk_name": name_of(talk) if talk else "",
         "actions": [
             (formats.text(TITLES[kind]), left_words({"why": why, "sentence": words}, formats))

@@ -86,13 +86,14 @@ def _covered_value(name: str, value: str, cover: Cover) -> str:
 
 
 def covered_json(value: Any, masks: frozenset[str], cover: Cover, name: str = "") -> Any:
-    """The same of what programs read. Covered amounts and postal addresses are null."""
-    if name in MONEY and "money" in masks and not isinstance(value, dict):
+    """The same of what programs read. Covered amounts and postal addresses are null, also under a path of names."""
+    covers_money = "money" in masks and not MONEY.isdisjoint(name.split("."))
+    if covers_money and not isinstance(value, dict):
         return None
     if name in PLACES and "addresses" in masks and isinstance(value, dict) and value.keys() & {"street", "from"}:
         return None
     if isinstance(value, dict):
-        if name in MONEY and "money" in masks:
+        if covers_money:
             return {key: None if isinstance(each, int | float) else each for key, each in value.items()}
         return {key: covered_json(each, masks, cover, key) for key, each in value.items()}
     if isinstance(value, list):

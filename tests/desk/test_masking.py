@@ -75,9 +75,10 @@ def test_json_keeps_its_ids_and_loses_amounts() -> None:
         "total": {"amount_minor": 7301, "currency": "EUR"}, "revenue": {"EUR": 7301},
         "address": {"street": "Canary 7", "city": "Leiden"},
         "created_at": "2026-11-28", "properties": {"total": 73.01, "note": "mei@tan.example"},
-        "external_id": "4915112345678",
+        "external_id": "4915112345678", "values": {"order.total.amount_minor": 7301, "order.status": "paid"},
     }  # fmt: skip
     covered = covered_json(row, ALL, COVERS)
+    assert covered["values"] == {"order.total.amount_minor": None, "order.status": "paid"}
     assert covered["id"] == row["id"] and covered["handle"] == f"{COVER}78" and covered["count"] == 3
     assert covered["total"] == {"amount_minor": None, "currency": "EUR"} and covered["revenue"] == {"EUR": None}
     assert covered["address"] is None and covered["properties"] == {"total": None, "note": f"m{COVER}@{COVER}"}

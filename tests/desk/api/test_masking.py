@@ -9,9 +9,12 @@ import pytest
 from aiohttp import ClientSession
 
 from base.ids import new_id
+from campaigns.automation.models import RuleInput
+from campaigns.automation.rules import Maker
 from desk.accounts import new_secret
 from desk.app import PAGES
 from desk.team.masking import COVER, MASKS
+from inbox.canned import CannedInput
 from inbox.models import Actor, ReplyInput
 from orders.models import OrderInput
 from profiles.notes import NoteInput
@@ -112,3 +115,29 @@ async def test_a_masked_person_still_answers(canaries: World) -> None:
                         "/profiles/exports"):  # fmt: skip
             async with masked.get(refused) as answer:
                 assert answer.status == 403, refused
+
+
+async def test_blanks_fill_in_nothing_that_is_covered(canaries: World) -> None:
+    """Neither a canned reply nor a rule that is tried out says what something cost."""
+    ours, runtime = canaries.ours, canaries.runtime
+    words = "{{ order.total.amount_minor }} of {{ order.number }}, {{ profile.email }}, {{ profile.phone }}"
+    canned = await runtime.canned.create(CannedInput(shortcut="cost", text=words), "usr_x")
+    rule = {"name": "Dear", "on": {"type": "event", "event": "never.told"},
+            "when": {"field": "order.total.amount_minor", "op": "gte", "value": 1},
+            "actions": [{"type": "status", "status": "open"}]}  # fmt: skip
+    made = await runtime.automation_rules.create(RuleInput.model_validate(rule), Maker("usr_x"))
+    body, asked = {"conversation_id": ours.conversation}, {}
+    for masks in (MASKS, ()):
+        async with signed_in(canaries, masks) as client:
+            async with client.get(f"/inbox/{ours.conversation}") as answer:
+                page = await answer.text()
+            headers = {"X-CSRF-Token": page.split('name="csrf" content="', 1)[1].split('"', 1)[0]}
+            for path in (f"/canned-replies/{canned.id}/render", f"/automation-rules/{made.id}/try"):
+                async with client.post(f"/api/v1{path}", json=body, headers=headers) as answer:
+                    asked[path, bool(masks)] = await answer.text()
+                    assert answer.status == 200, asked
+            tried = f"/settings/automation/{made.id}/try?conversation={ours.conversation}"
+            async with client.get(tried) as answer:
+                asked[tried, bool(masks)] = await answer.text()
+    assert {path: shown(text) for (path, masked), text in asked.items() if masked and shown(text)} == {}
+    assert all("73019" in text for (_, masked), text in asked.items() if not masked)
