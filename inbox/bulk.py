@@ -141,16 +141,17 @@ class Bulk:
         """An act as it stands; None for one that is not there (any more)."""
         return await self._acts.get(act_id)
 
-    async def undo(self, act_id: str, by: Actor) -> Document:
-        """Take it back, also while it is still under way; what others have changed since is left. The same again
-        changes nothing. Raises `NotFound`."""
+    async def undo(self, act_id: str, by: Actor, channels: Sequence[str] | None = None) -> Document:
+        """Take it back, also while it is still under way; what others have changed since is left, and what is not on
+        `channels` (what the asking person may see today; None: all). The same again changes nothing. Raises
+        `NotFound`."""
         before = await self.get(act_id)
         if before["state"] in ("undoing", "undone"):
             return before
         small = before["changed"] <= self._at_once(before["kind"])
         fields = {
             "state": "undoing", "undone_by": _actor_row(by), "after": None, "left_out": [], "left": 0, "undone": 0,
-            "attempts": 0, **self._begun(small),
+            "attempts": 0, "channels": None if channels is None else list(channels), **self._begun(small),
         }  # fmt: skip
         fields["found_by"] = None
         turned = await self._acts.turn(act_id, ("running", "done"), {"$set": fields})
@@ -339,7 +340,7 @@ class Bulk:
         why = "changed_since"
         for _ in range(ROUNDS):
             row = await self._conversations.row(kept["conversation_id"])
-            if row is None:
+            if row is None or not _in_reach(act, row):
                 why = "not_found"
                 break
             try:
@@ -393,15 +394,18 @@ def _wanted(order: Order) -> ConversationFilter:
 
 def _objection(act: Document, row: Document | None) -> str | None:
     """Why an act may not touch a conversation; None: it may. Pure."""
-    channels, assignee = act["channels"], act["assignee"]
-    offered = act.get("told", {}).get("channel_ids")
-    if row is None or (channels is not None and row["channel_id"] not in channels):
+    assignee, offered = act["assignee"], act.get("told", {}).get("channel_ids")
+    if row is None or not _in_reach(act, row):
         return "not_found"
     if assignee and assignee["channels"] is not None and row["channel_id"] not in assignee["channels"]:
         return "not_their_channel"
     if offered and row["channel_id"] not in offered:
         return "not_offered"
     return None
+
+
+def _in_reach(act: Document, row: Document) -> bool:
+    return act["channels"] is None or row["channel_id"] in act["channels"]
 
 
 def _actor_row(by: Actor) -> Document:

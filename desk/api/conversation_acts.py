@@ -19,6 +19,7 @@ from desk.api.conversations import (
 )
 from desk.api.macros import one_macro, runner_of
 from desk.api.messages import actor_of
+from desk.api.scope import may_see_act
 from desk.api.shapes import Body, ConversationId, Time, View
 from inbox.acts import Change
 from inbox.bulk import IDS_MAX, MACRO, Order
@@ -143,7 +144,10 @@ async def undo_conversation_act(call: Call) -> Any:
     act = await _seen_act(call)
     if act["kind"] not in ("change", MACRO):
         raise not_there()
-    after = await call.runtime.bulk.undo(act["_id"], actor_of(call.principal))
+    scope = call.principal.channels
+    after = await call.runtime.bulk.undo(
+        act["_id"], actor_of(call.principal), None if scope is None else sorted(scope)
+    )
     return Reply(act_view(after), status=202 if after["state"] == "undoing" else 200)
 
 
@@ -216,8 +220,8 @@ async def _seen_other(call: Call, conversation_id: str) -> Conversation:
 
 
 async def _seen_act(call: Call) -> Document:
-    """Who is limited to some channels sees only acts of their own. Raises `NotFound`."""
+    """Raises `NotFound`."""
     act: Document | None = await call.runtime.bulk.find(call.path["id"])
-    if act is None or not (call.principal.channels is None or act["by"]["id"] == call.principal.id):
+    if act is None or not may_see_act(call.principal, act):
         raise NotFound("There is no such change, or it was made too long ago.")
     return act

@@ -53,6 +53,11 @@ def refuse_sharing(asking: Asking) -> None:
         raise Refused("Only who answers on all channels may change what all share.", code="forbidden")
 
 
+def may_see_act(principal: Principal, act: Document) -> bool:
+    """Who is limited to some channels sees only acts on conversations of their own."""
+    return principal.channels is None or act["by"]["id"] == principal.id
+
+
 def shown_identities(asking: Asking, identities: Iterable[Identity]) -> list[Identity]:
     """Those outside the caller's channels left out."""
     return [each for each in identities if asking.principal.may_see(each.channel_id)]

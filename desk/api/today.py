@@ -19,7 +19,7 @@ from campaigns.stream.ladders import StreamRules
 from desk.api.contract import Call, Operations, not_there
 from desk.api.merges import seen_pair
 from desk.api.messages import actor_of
-from desk.api.scope import Asking, Reader, refuse_scoped, seen_ids, seen_tasks
+from desk.api.scope import Asking, Reader, may_see_act, refuse_scoped, seen_ids, seen_tasks
 from desk.api.shapes import Body, PageQuery, Time, UserId, View, When, page
 from desk.auth import Principal, principal_for
 from desk.news import tell_of
@@ -116,7 +116,9 @@ async def must_see_key(asking: Asking, key: str, act_id: str | None) -> None:
     if found.kind == "conversation":
         act: Document | None = await runtime.bulk.find(act_id) if act_id else None
         row = await runtime.conversations.row(found.id)
-        if act is None or row is None or act["ids"] != [found.id] or not asking.principal.may_see(row["channel_id"]):
+        if act is None or row is None or act["kind"] != "change" or act["ids"] != [found.id]:
+            raise not_there()
+        if not may_see_act(asking.principal, act) or not asking.principal.may_see(row["channel_id"]):
             raise not_there()
     elif found.kind == "task":
         if not await seen_tasks(asking, [await runtime.tasks.get(found.id)]):

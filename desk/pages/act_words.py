@@ -11,7 +11,8 @@ from aiohttp import web
 
 from base.ids import is_id
 from base.mongo import Document
-from desk.auth import Principal, principal_of
+from desk.api.scope import may_see_act
+from desk.auth import principal_of
 from desk.i18n import N_, NN_, Formats
 from desk.keys import runtime_of
 from desk.pages.action_titles import TITLES, left_words
@@ -160,11 +161,6 @@ def change_words(change: Mapping[str, Any], names: Mapping[str, str], formats: F
                 shown = [names.get(each, each) if part == "participants" else each for each in moved[key]]
                 words.append(_(sentence, names=", ".join(shown)))
     return words
-
-
-def may_see_act(principal: Principal, act: Document) -> bool:
-    """Who is limited to some channels sees only acts of their own."""
-    return principal.channels is None or act["by"]["id"] == principal.id
 
 
 async def did_in(request: web.Request, act: Document | None = None) -> Did | None:

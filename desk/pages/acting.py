@@ -15,11 +15,11 @@ from base.errors import Conflict, NotFound, WrongInput
 from base.ids import is_id
 from base.mongo import Document
 from desk.api.macros import one_macro, runner_of
-from desk.api.scope import must_see_whole, reading
+from desk.api.scope import may_see_act, must_see_whole, reading
 from desk.auth import is_script, local_path, principal_of, require
 from desk.forms import read_form
 from desk.keys import runtime_of
-from desk.pages.act_words import did_in, may_see_act
+from desk.pages.act_words import did_in
 from desk.pages.inbox import actor_of, after_act, asked_for, conversation_for, instant_in
 from desk.render import formats_of, page
 from inbox.acts import Change
@@ -73,7 +73,9 @@ async def undo(request: web.Request) -> web.StreamResponse:
     """Take it back; what others have changed since is left, and said."""
     found, form = await _act_for(request), await read_form(request)
     refuse_shut_out(found)
-    after = await runtime_of(request).bulk.undo(found["_id"], actor_of(principal_of(request)))
+    principal = principal_of(request)
+    scope = None if principal.channels is None else sorted(principal.channels)
+    after = await runtime_of(request).bulk.undo(found["_id"], actor_of(principal), scope)
     if is_script(request):
         return await page(request, "inbox/did.html", {"did": await did_in(request, after), "back": ""})
     back = local_path(str(form.get("back", "")) or "/inbox")

@@ -79,7 +79,7 @@ class Stretch:
             return {row["_id"]: now for row in rows}
         looks = {}
         for row in rows:
-            if isinstance(leaf, EventCount) and not leaf.where and row["ahead"] is None and _settled(leaf, row["count"]):
+            if isinstance(leaf, EventCount) and not leaf.where and _settled(leaf, row):
                 continue
             span, begins = (leaf.value, row["last"]) if isinstance(leaf, LastEvent) else (within, row["first"])
             ends = passing(span, begins + TICK, now) if isinstance(span, Span) and begins is not None else ()
@@ -144,10 +144,12 @@ def _enough(leaf: EventCount, count: int) -> bool:
     return all(_OPS[op](count, number) for op, number in leaf.counts)
 
 
-def _settled(leaf: EventCount, count: int) -> bool:
+def _settled(leaf: EventCount, row: Document) -> bool:
     """Whether the answer stays although what was counted passes out of the span, one after the other."""
+    count = row["count"]
     steps = {0, *(number + step for _, number in leaf.counts for step in (-1, 0, 1))}
-    return all(_enough(leaf, each) == _enough(leaf, count) for each in steps if 0 <= each < count)
+    stays = all(_enough(leaf, each) == _enough(leaf, count) for each in steps if 0 <= each < count)
+    return row["ahead"] is None and stays
 
 
 def _last(leaf: LastEvent, at: datetime, now: datetime) -> bool:

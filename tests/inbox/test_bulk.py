@@ -227,3 +227,12 @@ async def test_a_filter_on_people_reaches_theirs_alone(house: House) -> None:
     order = Order(Change(priority="high"), AGENT, found_by=ViewFilter(person=PersonFilter(tag=("vip",))))
     act = await house.inbox.bulk.begin(order)
     assert act["changed"] == 1 and (await _now(house, keys[1])).priority == "high"
+
+
+async def test_who_sees_a_channel_no_more_takes_nothing_back_there(house: House) -> None:
+    kept, lost = [await house.conversation(await house.channel(), who) for who in ("anna", "boris")]
+    act = await house.inbox.bulk.begin(Order(Change(priority="high"), AGENT, [kept.id, lost.id]))
+    undone = await house.inbox.bulk.undo(act["_id"], AGENT, [kept.channel_id])
+    assert (undone["state"], undone["undone"]) == ("undone", 1)
+    assert undone["left_out"] == [{"id": lost.id, "why": "not_found"}]
+    assert [(await _now(house, each.id)).priority for each in (kept, lost)] == ["none", "high"]

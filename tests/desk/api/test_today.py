@@ -106,3 +106,18 @@ async def test_a_task_about_an_unseen_conversation_of_somebody_seen_is_not_told(
             assert words in str(await ask(admin, "GET", path)), path
             assert words not in str(await ask(scoped, "GET", path)), path
         await ask(scoped, "POST", "/today/acts", 404, json={"key": f"task:{task['id']}", "act": "done"})
+
+
+async def test_only_a_change_made_here_is_taken_back_here(own_world: World) -> None:
+    """Neither a merge nor a person who was shut out comes undone by the way of Today."""
+    world, talk = own_world, own_world.ours.conversation
+    async with world.client("agent") as agent, world.client("scoped:agent") as scoped:
+        await ask(agent, "POST", f"/profiles/{world.ours.profile}/shut-out", json={"on": True})
+        act_id = (await world.runtime.profiles.get(world.ours.profile)).shut_out.act_id
+        undo = {"key": f"conversation:{talk}", "what": "done", "act_id": act_id}
+        await ask(agent, "POST", "/today/undo", 404, json=undo)
+        assert (await ask(agent, "GET", f"/conversations/{talk}"))["status"] == "spam"
+        await ask(agent, "POST", f"/profiles/{world.ours.profile}/shut-out", json={"on": False})
+        done = await ask(agent, "POST", "/conversations/bulk", json={"ids": [talk], "change": {"status": "resolved"}})
+        await ask(scoped, "POST", "/today/undo", 404, json={**undo, "act_id": done["id"]})
+        await ask(agent, "POST", "/today/undo", 204, json={**undo, "act_id": done["id"]})
