@@ -146,8 +146,13 @@ def has_word(text: str, word: str) -> bool:
 
     Chinese, Japanese and Korean are written without spaces: there a word is found wherever it stands.
     """
-    wanted = folded(word)
-    return bool(wanted) and _pattern(wanted).search(folded(text)) is not None
+    wanted, said = _folded_word(word), _folded_text(text)
+    return bool(wanted) and wanted in said and _pattern(wanted).search(said) is not None
+
+
+def is_word(text: str, word: str) -> bool:
+    """Whether `text` is `word` and nothing else but signs around it, compared in the same way."""
+    return _folded_text(text).strip(_SIGNS) == _folded_word(word)
 
 
 def folded(text: str) -> str:
@@ -155,6 +160,12 @@ def folded(text: str) -> str:
     wide = unicodedata.normalize("NFKD", text)
     plain = "".join(letter for letter in wide if not unicodedata.combining(letter))
     return " ".join(unicodedata.normalize("NFC", plain).casefold().split())
+
+
+_SIGNS = " .,!?;:。，！？；："
+#: One text is looked through for thousands of words: each is folded once.
+_folded_text = lru_cache(maxsize=64)(folded)
+_folded_word = lru_cache(maxsize=10_000)(folded)
 
 
 @lru_cache(maxsize=2000)

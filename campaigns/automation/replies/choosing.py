@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from base.ids import unique_key
 from campaigns.automation.replies.models import ChannelReplies, Keyword
 from campaigns.contents import closest_locale
-from campaigns.matching import folded, has_word
+from campaigns.matching import folded, has_word, is_word
 from profiles.events import Event
 from profiles.opt_words import opt_word
 
@@ -125,8 +125,7 @@ def _names(keyword: Keyword, heard: Heard) -> bool:
         return True
     if keyword.match == "contains":
         return any(has_word(heard.text, word) for word in keyword.words)
-    said = folded(heard.text).strip(" .,!?;:。，！？；：")
-    return any(said == folded(word) for word in keyword.words)
+    return any(is_word(heard.text, word) for word in keyword.words)
 
 
 def _answered(found: Sequence[Keyword], standing: Standing, now: datetime) -> Answer | str:

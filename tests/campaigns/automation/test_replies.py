@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import unicodedata
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -29,7 +30,7 @@ from campaigns.automation.replies.choosing import (
     keywords_in,
     text_for,
 )
-from campaigns.automation.replies.models import ChannelReplies
+from campaigns.automation.replies.models import KEYWORDS_MAX, WORDS_MAX, ChannelReplies
 from campaigns.automation.replies.store import AutomaticReplyStore, ChannelReplyStore
 from campaigns.automation.replies.writing import ReplyWords, opens_in_words
 from campaigns.render import Renderer
@@ -147,6 +148,23 @@ def test_a_keyword_beats_that_nobody_is_there_which_beats_the_greeting(text: str
     standing = Standing(NOON, is_open=not closed, opens_at=NOON + timedelta(hours=3) if closed else None)
     answer = chosen(ALL, Heard(text, NOON), standing, NOON, UTC_ZONE)
     assert (answer.kind if isinstance(answer, Answer) else answer) == kind
+
+
+@pytest.mark.parametrize("match", ["contains", "whole"])
+def test_however_many_words_a_message_is_read_once(monkeypatch: pytest.MonkeyPatch, match: str) -> None:
+    """As many keywords as there may be, on the longest text that is looked at."""
+    words = [[f"{match}{n}x{each}" for each in range(WORDS_MAX)] for n in range(KEYWORDS_MAX)]
+    many = {"keywords": [{"words": each, "match": match, "labels": ["x"]} for each in words]}
+    replies, text, normalize = ChannelReplies.model_validate(many), f"{match} wörds " * 70, unicodedata.normalize
+    read: list[int] = []
+
+    def reading(form: Any, said: str) -> str:
+        read.append(len(said))
+        return normalize(form, said)
+
+    monkeypatch.setattr(unicodedata, "normalize", reading)
+    assert keywords_in(replies, Heard(text, NOON)) == []
+    assert sum(each > 500 for each in read) == 2
 
 
 def _said(kind: Any, ago: timedelta, mark: str, text: str = "") -> Said:
