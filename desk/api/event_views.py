@@ -54,6 +54,10 @@ class EventViews:
         talk = await self._runtime.conversations.get(conversation_id) if is_id(str(conversation_id), "cnv") else None
         if talk is None:
             return None
+        if talk.merged_from and not reader.principal.may_see(talk.channel_id):
+            # it is shown with one of another channel: what happens on its own is told all the same, without that one
+            own = await self._runtime.conversations.row(talk.merged_from)
+            return _nothing(own is not None and reader.principal.may_see(own["channel_id"]))
         return _for(reader.principal.may_see(talk.channel_id), conversation_view(reader, talk))
 
     async def _message(self, reader: Reader, message_id: Any) -> View | None:
@@ -67,6 +71,12 @@ class EventViews:
     async def _task(self, reader: Reader, task_id: Any) -> View | None:
         row = await self._runtime.task_rows.get(task_id) if is_id(str(task_id), "tsk") else None
         return _for(await seen_tasks(reader, [row]), task_view(row)) if row is not None else None
+
+
+def _nothing(seen: bool) -> None:
+    """Left out, for who may see what it is about. Raises `NotFound`."""
+    if not seen:
+        raise not_there()
 
 
 def _for(seen: object, view: View) -> View:

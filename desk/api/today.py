@@ -154,6 +154,8 @@ async def act_on(asking: Asking, item: Item, act: str, until: datetime | None, a
 async def take_back(asking: Asking, undo: Undo) -> None:
     """Raises `NotFound`, `Refused`, `Conflict`."""
     await must_see_key(asking, undo.key, undo.act_id)
+    if undo.was is not None and await asking.runtime.users.user(undo.was) is None:
+        raise not_there()  # what it was handed over from is nobody: no row is given to nobody
     if undo.act_id is not None and not asking.principal.may("agent"):
         raise Refused("Your role does not allow this.", code="forbidden")
     await asking.runtime.day_acts.undo(undo, actor_of(asking.principal))

@@ -121,3 +121,13 @@ async def test_only_a_change_made_here_is_taken_back_here(own_world: World) -> N
         done = await ask(agent, "POST", "/conversations/bulk", json={"ids": [talk], "change": {"status": "resolved"}})
         await ask(scoped, "POST", "/today/undo", 404, json={**undo, "act_id": done["id"]})
         await ask(agent, "POST", "/today/undo", 204, json={**undo, "act_id": done["id"]})
+
+
+async def test_what_is_taken_back_goes_to_nobody_who_is_not_there(own_world: World) -> None:
+    world, nobody = own_world, "usr_" + "0" * 26
+    cleo = next(each for each in await world.runtime.users.users() if each.name == "Cleo").id
+    async with world.client("agent") as agent:
+        key = f"task:{world.ours.task}"
+        given = await ask(agent, "POST", "/today/acts", json={"key": key, "act": "hand_over", "assignee_id": cleo})
+        await ask(agent, "POST", "/today/undo", 404, json={**given["undo"], "was": nobody})
+        assert (await ask(agent, "GET", f"/tasks/{world.ours.task}"))["assignee_id"] == cleo

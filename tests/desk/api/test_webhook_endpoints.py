@@ -5,7 +5,9 @@ from typing import Any
 from aiohttp import ClientSession
 
 from base.ids import new_id
+from desk.api.event_views import EventViews
 from desk.api.webhook_endpoints import post_view
+from profiles.events import Event
 from tests.desk.api.conftest import World, answer_of
 
 NEW = {"url": "https://example.org/in", "events": ["order.paid", "task.*"]}
@@ -114,3 +116,25 @@ async def test_who_is_limited_looks_after_their_own_alone(own_world: World) -> N
         await ask(client, "GET", f"/{ours.endpoint}/deliveries/{foreign.post}", status=404)
         await own_world.runtime.endpoints.remove(foreign.endpoint)
         await ask(client, "POST", f"/{foreign.endpoint}/restore", status=404)
+
+
+async def test_what_happens_on_a_channel_is_told_there_also_when_it_is_shown_with_another(own_world: World) -> None:
+    """Who is told of one channel alone hears of a message on it, and nothing of the conversation it was merged into."""
+    ours, foreign, runtime = own_world.ours, own_world.foreign, own_world.runtime
+    await runtime.merger.merge(foreign.profile, ours.profile, by="usr_x")
+    async with own_world.client() as admin:
+        path = f"/api/v1/conversations/{foreign.conversation}/merge"
+        merged = await answer_of(await admin.post(path, json={"other_ids": [ours.conversation]}))
+        assert merged["parts"] == [ours.conversation], merged
+    said = {"message_id": ours.message, "conversation_id": ours.conversation}
+    views = {}
+    for channel in (ours.channel, foreign.channel):
+        event = Event(
+            id=new_id("evt"), name="message.received", dedupe="m:1", occurred_at=runtime.clock(),
+            received_at=runtime.clock(), profile_id=foreign.profile, channel_id=ours.channel,
+            conversation_id=ours.conversation, properties=said,
+        )  # fmt: skip
+        views[channel] = await EventViews(runtime).of(event, frozenset([channel]))
+    told = views[ours.channel]
+    assert told is not None and told["message"]["id"] == ours.message and "conversation" not in told
+    assert foreign.channel not in str(told["message"]) and views[foreign.channel] is None
