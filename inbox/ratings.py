@@ -305,6 +305,8 @@ class Ratings:
             "state": "asked", "asked_at": now, "send_key": key, "profile_id": talk["profile_id"],
             "agent_id": talk.get("assignee_id") or duty.get("agent_id"), "team_id": talk.get("team_id"),
         }  # fmt: skip
+        if rules.apart_days:
+            asked["mark"] = f"{talk['profile_id']}:{duty.get('kind', 'csat')}:{now:%Y-%m-%dT%H:%M}"
 
         async def work(session: Session) -> bool:
             if not await self._store.settle(duty, asked, session):

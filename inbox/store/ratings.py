@@ -22,6 +22,9 @@ INDEXES: Indexes = {
         IndexModel([("profile_id", ASCENDING), ("asked_at", DESCENDING)], name="by_profile"),
         IndexModel([("conversation_id", ASCENDING)], name="by_conversation"),
         IndexModel(
+            [("mark", ASCENDING)], name="once_asked", unique=True, partialFilterExpression={"mark": {"$exists": True}}
+        ),
+        IndexModel(
             [("answered_at", DESCENDING), ("_id", DESCENDING)], name="answered",
             partialFilterExpression={"answered_at": {"$exists": True}},
         ),
@@ -44,8 +47,9 @@ class RatingFilter:
 
 class RatingStore:
     """`ratings` `{_id rat_, key, kind? "nps", state: due|asked|answered|skipped, due_at?, conversation_id, closed_at,
-    profile_id, identity_id, channel_id, agent_id, team_id, why?, asked_at?, send_key?, score?, comment?, answered_at?,
-    lease…}`; `rating_rules` are two rows `{_id: "chosen" | "nps", …, by}`."""
+    profile_id, identity_id, channel_id, agent_id, team_id, why?, asked_at?, mark?, send_key?, score?, comment?,
+    answered_at?, lease…}`; `mark` says whom, what and when, so that of two who ask one person at once one does;
+    `rating_rules` are two rows `{_id: "chosen" | "nps", …, by}`."""
 
     def __init__(self, database: Database) -> None:
         self._rows = database.collection("ratings")

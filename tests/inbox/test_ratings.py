@@ -76,6 +76,37 @@ async def test_a_closed_conversation_is_asked_about_once_by_two_workers(house: H
     assert now is not None and now.status == "resolved"
 
 
+async def test_two_conversations_of_one_person_closed_at_once_ask_once(
+    house: House, second_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two workers, each with one of them, neither of which has asked when the other looks."""
+    ratings, others = ratings_of(house), ratings_of(second_house)
+    talks = [await closed(house, ratings, who) for who in ("anna", "boris")]
+    for room in ("conversations", "ratings"):
+        await house.database.collection(room).update_many({}, {"$set": {"profile_id": talks[0].profile_id}})
+    await house.database.collection("ratings").update_many({}, {"$set": {"due_at": LONG_AGO}})
+    claimed = await house.inbox.ratings.duties.claim(["due"], house.clock(), limit=2)
+    met = asyncio.Barrier(2)
+    for each, duty in zip((ratings, others), claimed, strict=True):
+        look, store = each._store.asked_since, each._store
+
+        async def looked(*asked: Any, look: Any = look) -> bool:
+            found: bool = await look(*asked)
+            await met.wait()
+            return found
+
+        async def claim(*_: Any, duty: Any = duty, **more: Any) -> list[Any]:
+            return [duty]
+
+        monkeypatch.setattr(store, "asked_since", looked)
+        monkeypatch.setattr(store.duties, "claim", claim)
+    await asyncio.wait_for(asyncio.gather(ratings.drain(), others.drain()), 20)
+    monkeypatch.undo()
+    await house.database.collection("ratings").update_many({"state": "due"}, {"$set": {"due_at": LONG_AGO}})
+    await ratings.drain()
+    assert sorted(await states(house), key=str) == [("asked", None), ("skipped", "asked_lately")]
+
+
 async def test_it_dies_anywhere_and_asks_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     ratings, dying = ratings_of(house), Dying(monkeypatch)
     for at in range(1, 30):
