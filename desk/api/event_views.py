@@ -57,7 +57,9 @@ class EventViews:
         if talk.merged_from and not reader.principal.may_see(talk.channel_id):
             # it is shown with one of another channel: what happens on its own is told all the same, without that one
             own = await self._runtime.conversations.row(talk.merged_from)
-            return _nothing(own is not None and reader.principal.may_see(own["channel_id"]))
+            if own is None or not reader.principal.may_see(own["channel_id"]):
+                raise NotFound("There is no such conversation.")
+            return None
         return _for(reader.principal.may_see(talk.channel_id), conversation_view(reader, talk))
 
     async def _message(self, reader: Reader, message_id: Any) -> View | None:
@@ -71,12 +73,6 @@ class EventViews:
     async def _task(self, reader: Reader, task_id: Any) -> View | None:
         row = await self._runtime.task_rows.get(task_id) if is_id(str(task_id), "tsk") else None
         return _for(await seen_tasks(reader, [row]), task_view(row)) if row is not None else None
-
-
-def _nothing(seen: bool) -> None:
-    """Left out, for who may see what it is about. Raises `NotFound`."""
-    if not seen:
-        raise not_there()
 
 
 def _for(seen: object, view: View) -> View:
