@@ -58,7 +58,7 @@ class EventViews:
             # it is shown with one of another channel: what happens on its own is told all the same, without that one
             own = await self._runtime.conversations.row(talk.merged_from)
             if own is None or not reader.principal.may_see(own["channel_id"]):
-                raise NotFound("There is no such conversation.")
+                raise not_there()
             return None
         return _for(reader.principal.may_see(talk.channel_id), conversation_view(reader, talk))
 
