@@ -106,6 +106,10 @@ class DutyBook:
         )
         return result.modified_count
 
+    def watched(self, row: Document) -> Watched:
+        """The lease of a claimed row during work of many parts; see `Watched`."""
+        return Watched(self, row["_id"], row["lease"])
+
     def held(self, row: Document) -> AbstractAsyncContextManager[None]:
         """Keep the lease of a claimed row while a body runs; see `held`."""
         return held(lambda: self.renew([row["_id"]], row["lease"]), self.lease_s)
@@ -163,6 +167,26 @@ class LeaseLost(Exception):
 
 #: Lengthens the lease; how many rows are still ours.
 Renew = Callable[[], Awaitable[int]]
+
+
+class Watched:
+    """A lease that is looked at between the parts of a work, and lengthened only when a third of it has run out: most
+    parts are over at once, and a write that a majority keeps would take longer than they do."""
+
+    def __init__(self, book: DutyBook, row_id: str, lease: str) -> None:
+        self._book = book
+        self._row_id = row_id
+        self._lease = lease
+        self._lengthened = time.monotonic()
+
+    async def ours(self) -> bool:
+        """Whether nobody else has the row by now."""
+        begun = time.monotonic()
+        if begun - self._lengthened < self._book.lease_s / 3:
+            wanted = {"_id": self._row_id, "lease": self._lease}
+            return await self._book.collection.find_one(wanted, {"_id": 1}) is not None
+        self._lengthened = begun
+        return await self._book.renew([self._row_id], self._lease) == 1
 
 
 @asynccontextmanager

@@ -364,10 +364,10 @@ class Merger:
         forth = row["state"] in STANDING
         joining = Joining(row["_id"], row["other_id"], row["survivor_id"])
         parting = Parting(row["_id"], row["survivor_id"], row["other_id"], row["identity_ids"])
-        changed = 0
+        changed, lease = 0, self._merges.duties.watched(row)
         for mover in self._movers:
             changed += await (mover.move(joining) if forth else mover.bring_back(parting))
-            if not await self._merges.duties.renew([row["_id"]], row["lease"]):
+            if not await lease.ours():
                 return
         first = row["state"] in UNDER_WAY
         if changed or first:

@@ -64,6 +64,23 @@ async def test_renewing_needs_the_lease(book: DutyBook) -> None:
     assert await book.renew(["0"], "somebody else") == 0
 
 
+async def test_a_lease_that_is_watched_is_written_only_when_a_third_of_it_has_run_out(book: DutyBook) -> None:
+    await fill(book, 1)
+    (row,) = await book.claim(["pending"], now(), limit=1)
+    lease, began = book.watched(row), row["due_at"]
+    assert await lease.ours()
+    kept = await book.collection.find_one({"_id": "0"})
+    assert kept is not None and kept["due_at"] == began
+    await asyncio.sleep(0.4)
+    assert await lease.ours()
+    kept = await book.collection.find_one({"_id": "0"})
+    assert kept is not None and kept["due_at"] > began
+    await book.collection.update_one({"_id": "0"}, {"$unset": {"lease": ""}})
+    assert not await lease.ours()
+    await asyncio.sleep(0.4)
+    assert not await lease.ours()
+
+
 async def test_a_row_that_kills_its_workers_takes_nobody_with_it(book: DutyBook) -> None:
     """The batch dies as often as the poison is in it; those beside it are claimed without it soon enough."""
     await fill(book, 20)
