@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, time, timedelta
 from email.utils import parseaddr
@@ -32,6 +33,8 @@ HINT_WAIT = N_("The customer has to write first. A note to colleagues is always 
 
 #: What one reacts with most.
 REACTIONS = ("👍", "❤️", "😁", "🎉", "🙏", "👏", "👀", "😢")
+#: How many of the latest mails say who has read along.
+MAILS_MAX = 200
 #: How much of a quoted or planned line is shown.
 WORDS_MAX = 140
 #: Codes of a refusal that `send_anyway` passes over.
@@ -123,6 +126,9 @@ class ComposerView:
     is_mail: bool = False
     #: Who else the last mail went to: may be put into the copy, and is never put there by itself.
     others: tuple[str, ...] = ()
+    #: Who has read along in this conversation, and who of the copy has not.
+    acquainted: tuple[str, ...] = ()
+    newcomers: tuple[str, ...] = ()
     #: Of what was merged: the threads in which it can go out, the first where they wrote last.
     ways: tuple[tuple[str, str], ...] = ()
     takes_files: tuple[Limit, ...] = ()
@@ -135,6 +141,11 @@ class ComposerView:
     def drafts(self) -> str:
         """Both drafts, for the script of the page."""
         return orjson.dumps({"reply": asdict(self.reply), "note": asdict(self.note)}).decode()
+
+    @property
+    def known(self) -> str:
+        """Who has read along, for the script of the page."""
+        return orjson.dumps(self.acquainted).decode()
 
     @property
     def limits(self) -> str:
@@ -185,12 +196,14 @@ async def furnished(
     planned = await runtime.afterthoughts.later(found.threads)
     reply, note = await asyncio.gather(*(_begun(runtime, found, each, formats) for each in drafts))
     is_mail = _is_mail(runtime, found)
+    acquainted = await _acquainted(runtime, found) if is_mail else ()
     media = capabilities.media if capabilities else ()
     there = formats.now.astimezone(formats.zone) + timedelta(minutes=5)
     return replace(
         composer, seen_seq=found.seq, reply=reply, note=note, fault=fault, is_mail=is_mail,
         planned=tuple(_planned(each, formats) for each in planned),
-        others=await _others(runtime, found) if is_mail else (),
+        others=await _others(runtime, found) if is_mail else (), acquainted=acquainted,
+        newcomers=newcomers_in(drafts[0].written.cc, acquainted) if is_mail else (),
         takes_files=tuple(Limit(each.kind.value, each.max_bytes) for each in media),
         times=later_times(formats, composer.window_until), earliest=there.strftime("%Y-%m-%dT%H:%M"),
     )  # fmt: skip
@@ -240,6 +253,17 @@ async def _others(runtime: Any, found: Conversation) -> tuple[str, ...]:
     known |= await runtime.outbox.addresses_of(parent) if parent else set()
     named = [_plain(each) for each in (*mail.get("to", ()), *mail.get("cc", ()))]
     return tuple(dict.fromkeys(each for each in named if each and each not in known))[:20]
+
+
+async def _acquainted(runtime: Any, found: Conversation) -> tuple[str, ...]:
+    """The addresses of the mails in this conversation, and the customer's."""
+    named = [_plain(each) for each in await runtime.messages.readers(found.threads, MAILS_MAX)]
+    return tuple(dict.fromkeys(each for each in (found.address.external_id.lower(), *named) if each))
+
+
+def newcomers_in(cc: Sequence[str], acquainted: Collection[str]) -> tuple[str, ...]:
+    """Who of a copy has not read along yet. Pure."""
+    return tuple(dict.fromkeys(each for each in map(_plain, cc) if each and each not in acquainted))
 
 
 def _plain(address: str) -> str:

@@ -216,6 +216,13 @@ class MessageStore:
         order = [("provider_at", step), ("seq", step), ("_id", step)]
         return await self._rows.find_one(wanted, sort=order, session=session)
 
+    async def readers(self, threads: Sequence[str], limit: int) -> list[str]:
+        """To whom the latest mails of these threads went, ours and theirs, as they were written there."""
+        wanted = {"conversation_id": {"$in": list(threads)}, "direction": {"$in": ["in", "out"]}}
+        found = self._rows.find(wanted, {"mail.to": 1, "mail.cc": 1}).sort("provider_at", DESCENDING).limit(limit)
+        mails = [row.get("mail") or {} for row in await found.hint("thread").to_list(None)]
+        return [each for mail in mails for name in ("to", "cc") for each in mail.get(name) or ()]
+
     async def touched_at(self, threads: Sequence[str], since: datetime) -> datetime | None:
         """When one of us did something in these threads from then on (a word, a note, a change); None: never."""
         wanted = {

@@ -9,6 +9,7 @@ from playwright.async_api import Page, expect
 from inbox.answering import AnsweringRules
 from tests.browser.conftest import Colleagues, Talk
 from tests.browser.windows import Windows, live
+from tests.desk.world import channel, wrote
 from tests.journeys.outside import eventually
 from tests.journeys.world import World
 
@@ -212,3 +213,24 @@ async def test_a_reaction_and_a_first_message_by_keyboard_alone(
     await bo.get_by_test_id("begin").press("Enter")
     await bo.wait_for_url(f"**{talk.path}")
     await expect(line(bo, "And one more thing")).to_be_visible()
+
+
+async def test_who_is_new_in_the_copy_stands_below_it_while_it_is_written(
+    windows: Windows, colleagues: Colleagues, world: World
+) -> None:
+    account = await channel(world.runtime, "email", "Copies")
+    mail = {"message_id": "<copies@x>", "subject": "Order", "to": ["boss@corp.example"]}
+    talk = await wrote(world.runtime, account, "kim@corp.example", mail=mail)
+    page = await windows.open(colleagues.bo)
+    await page.goto(f"/inbox/{talk.id}?view=all")
+    await live(page)
+    await page.get_by_test_id("copies").locator("summary").click()
+    told = page.get_by_test_id("copy-newcomers")
+    await page.get_by_test_id("cc").fill("Boss <BOSS@corp.example>, kim@corp.example, ne")
+    await expect(told).to_be_hidden()
+    await page.get_by_test_id("cc").press_sequentially("w@x.org，Two@x.org")
+    await expect(told).to_have_text("New in this conversation: new@x.org, two@x.org")
+    await page.get_by_test_id("copies").locator("[data-copy-to]").first.click()
+    await expect(told).to_contain_text("new@x.org, two@x.org")
+    await page.get_by_test_id("cc").fill("")
+    await expect(told).to_be_hidden()

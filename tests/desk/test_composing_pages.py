@@ -182,7 +182,11 @@ async def test_a_mail_has_a_copy_and_nobody_is_put_there_by_itself(desk):
     page = await person.page(f"/inbox/{talk.id}")
     assert re.findall(r'data-copy-to="([^"]+)"', page) == ["boss@corp.example", "carl@corp.example"]
     assert 'name="cc" value=""' in page
+    assert re.search(r'data-newcomers data-known="[^"]*carl@corp.example[^"]*" hidden', page)
     page = await person.post(f"/inbox/{talk.id}/reply", 422, text="Hi", client_key="c1", mode="reply", cc="carl")
+    copy = {"mode": "reply", "rev": "0", "text": "Hi", "cc": "CARL@corp.example, new@x.org"}
+    await person.post(f"/inbox/{talk.id}/draft", 200, **copy)
+    assert "New in this conversation: <b>new@x.org</b>" in await person.page(f"/inbox/{talk.id}")
     await person.post(
         f"/inbox/{talk.id}/reply", text="Hi", client_key="c2", mode="reply", cc="carl@corp.example; b@x.org",
         subject="New",

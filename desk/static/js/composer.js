@@ -80,7 +80,19 @@ function fill() {
     form.elements.cc.value = draft.cc;
     form.elements.subject.value = draft.subject;
   }
+  introduce();
   measure();
+}
+
+/** Who of the copy has not read along yet stands below it, while it is written. */
+function introduce() {
+  const place = composer()?.querySelector("[data-newcomers]");
+  if (!place) return;
+  const known = new Set(JSON.parse(place.dataset.known));
+  const named = (composer().elements.cc.value.toLowerCase().match(/[^\s<>,;，；、"]+@[^\s<>,;，；、"]+\.[^\s<>,;，；、"]+/g) ?? []);
+  const fresh = [...new Set(named)].filter((each) => !known.has(each));
+  place.hidden = !fresh.length;
+  place.querySelector("b").textContent = fresh.join(", ");
 }
 
 function measure() {
@@ -97,6 +109,7 @@ function measure() {
 let timer = 0;
 function touched() {
   gather();
+  introduce();
   state.dirty[state.mode] = true;
   state.touchedAt = Date.now();
   clearTimeout(timer);
