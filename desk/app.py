@@ -102,6 +102,7 @@ from desk.pages import (
 )
 from desk.pages.errors import error_page
 from desk.render import RENDERER, UNREAD, Renderer, Unread
+from desk.today_figure import TODAY_FIGURES, TodayFigures
 from desk.tracking import door as tracking_door
 from desk.whispers import WHISPERS, Whispers, whispering
 from desk.widget import door
@@ -140,6 +141,7 @@ def equip(app: web.Application, runtime: Any) -> None:
     app[live.SEEN] = runtime.agents.seen
     unread: Unread = partial(unread_by, runtime)
     app[UNREAD] = unread
+    app[TODAY_FIGURES] = TodayFigures()
     app[WHISPERS] = Whispers(runtime.bus)
     app[WHISPERS].listeners.add(app[live.TAIL].whisper)
     app.on_response_prepare.append(harden)

@@ -82,10 +82,6 @@ class FollowUps:
         """There is nothing to be done after all. Raises `NotFound` for the person alone."""
         return await self._changed(profile_id, _only(None, None, "follow_up.cleared"), by)
 
-    async def due(self, assignee_id: str, until: datetime, limit: int = 50) -> list[Profile]:
-        """People one is to get back to by then, the longest due first: one's own, and those nobody has taken."""
-        return [as_profile(row) for row in await self._profiles.to_follow_up([assignee_id, None], until, limit)]
-
     async def _changed(self, profile_id: str, plan: Any, by: str) -> Profile:
         async def work(session: Session) -> Document:
             row = await self._profiles.locked(profile_id, session)

@@ -12,7 +12,7 @@ from base.errors import NotFound, WrongInput
 from campaigns.reminders import MENTION
 from campaigns.stream.acting import Undo
 from campaigns.stream.items import Item
-from desk.api.scope import reading, seen_ids, seen_tasks
+from desk.api.scope import reading
 from desk.api.today import act_on, list_of, part_of, seen_item, take_back
 from desk.auth import local_path, principal_of, require
 from desk.forms import read_form
@@ -23,6 +23,7 @@ from desk.pages.moments import read_local
 from desk.pages.reads import people, together
 from desk.pages.stream_words import TABS, Known, stream_row, tab_kinds
 from desk.render import arriving_of, formats_of, page
+from desk.today_figure import TODAY_FIGURES
 from inbox.counting import BUILT_IN
 
 routes = web.RouteTableDef()
@@ -40,6 +41,7 @@ async def today(request: web.Request) -> web.StreamResponse:
     formats, tab = formats_of(request, principal), request.query.get("show", "")
     found = await together(items=list_of(reading(request), principal), people=people(runtime))
     items: list[Item] = found["items"]
+    request.config_dict[TODAY_FIGURES].know(principal.id, runtime.clock(), len(items))
     kinds = tab_kinds(tab)
     wanted = [each for each in items if not kinds or each.kind in kinds]
     shown, following = part_of(wanted, PER_PAGE, request.query.get("cursor") or None)
@@ -75,6 +77,7 @@ async def act(request: web.Request) -> web.StreamResponse:
             raise web.HTTPSeeOther(back) from None
         raise
     undo = await act_on(asking, item, what, until, str(form.get("assignee") or "") or None)
+    request.config_dict[TODAY_FIGURES].forget(principal_of(request).id)
     raise web.HTTPSeeOther(_with(back, undo=undo.model_dump_json(exclude_none=True)))
 
 
@@ -87,21 +90,24 @@ async def undo(request: web.Request) -> web.StreamResponse:
     if wanted is None:
         raise NotFound("There is nothing to take back.")
     await take_back(reading(request), wanted)
+    request.config_dict[TODAY_FIGURES].forget(principal_of(request).id)
     raise web.HTTPSeeOther(local_path(str(form.get("back") or HERE)))
 
 
 @routes.get("/counts")
 @require("viewer")
 async def counts(request: web.Request) -> web.StreamResponse:
-    """The figures on the rail: conversations of one's own in which a customer waits, and what is due."""
+    """The figures on the rail: conversations of one's own in which a customer waits, and the rows of Today, these as
+    they were up to half a minute ago."""
     principal, runtime = principal_of(request), runtime_of(request)
-    now = runtime.clock()
     scope = None if principal.channels is None else sorted(principal.channels)
     waiting = await runtime.counting.counts({"waiting": BUILT_IN["waiting"]}, principal.id, scope)
-    due = await seen_tasks(reading(request), await runtime.tasks.due(principal.id, now, 100))
-    follow_ups = await runtime.follow_ups.due(principal.id, now, 100)
-    seen = await seen_ids(reading(request), {each.id for each in follow_ups})
-    figures = {"inbox": waiting.get("waiting", 0), "today": len(due) + len(seen), "arriving": arriving_of(request)}
+
+    async def read() -> int:
+        return len(await list_of(reading(request), principal))
+
+    today = await request.config_dict[TODAY_FIGURES].of(principal.id, runtime.clock(), read)
+    figures = {"inbox": waiting.get("waiting", 0), "today": today, "arriving": arriving_of(request)}
     return web.json_response(figures)
 
 

@@ -34,6 +34,10 @@ async def test_the_list_is_worked_off_by_keys_alone(
     await expect(row).to_have_count(0)
     await page.keyboard.press("z")
     await expect(row).to_be_visible()
+    await page.keyboard.press("?")
+    await expect(page.locator("#shortcuts")).to_contain_text("Later, or somebody else")
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#shortcuts")).to_be_hidden()
     # later, by the menu
     for _ in range(60):
         await page.keyboard.press("j")

@@ -1,4 +1,7 @@
-// A list of duties by keyboard: J and K move, E does, S opens the menu, Z takes back. Every key has its button.
+// A list of duties by keyboard: J and K move, E does, S opens the menu, Z takes back. Every key has its button, and
+// stands in the list behind the question mark.
+import { shortcuts } from "./desk.js";
+
 const list = document.querySelector("[data-rows]");
 
 function rows() {
@@ -24,7 +27,7 @@ function act(what) {
 
 const KEYS = {
   j: () => move(1), k: () => move(-1), e: () => act("done"), s: () => act("menu"),
-  z: () => document.querySelector("[data-undo]")?.click(),
+  z: () => document.querySelector("[data-undo]")?.click(), "?": shortcuts,
 };
 
 document.addEventListener("keydown", (event) => {
