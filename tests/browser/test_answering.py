@@ -183,6 +183,36 @@ async def test_a_slash_finds_canned_replies_and_no_blank_goes_out(
     assert reply["uses"] == 1
 
 
+async def test_a_note_calls_a_colleague_by_the_first_letters_of_a_name(
+    windows: Windows, colleagues: Colleagues, begun: Begin
+) -> None:
+    talk = await begun("Call Me", "Is this tea or coffee?")
+    page = await at(windows, colleagues.bo, talk)
+    text, found = page.get_by_test_id("composer-text"), page.get_by_test_id("calling")
+    await page.keyboard.press("r")
+    await page.keyboard.type("write to me@cl")
+    await expect(found).to_have_count(0)
+    await text.fill("")
+    await page.get_by_test_id("mode-note").check(force=True)
+    await text.press_sequentially("mail me@cleo, 请问@CLEO A")
+    await expect(found.get_by_role("option")).to_have_text([re.compile("Cleo Agent")])
+    await page.keyboard.press("Enter")
+    await expect(text).to_have_value("mail me@cleo, 请问@Cleo Agent ")
+    await expect(found).to_have_count(0)
+    await page.keyboard.type("what is it?")
+    await page.keyboard.press("Control+Enter")
+    await expect(line(page, "what is it?")).to_be_visible()
+    cleo = await windows.open(colleagues.cleo)
+    await cleo.goto("/inbox?view=mentions")
+    await expect(cleo.get_by_test_id("conversation-list")).to_contain_text("Call Me")
+    pane = page.locator("#pane-note-text")
+    await pane.press_sequentially("@age")
+    await expect(found.get_by_role("option")).to_have_count(2)
+    await page.keyboard.press("ArrowDown")
+    await page.keyboard.press("Tab")
+    await expect(pane).to_have_value("@Cleo Agent ")
+
+
 async def test_a_reaction_and_a_first_message_by_keyboard_alone(
     windows: Windows, colleagues: Colleagues, world: World, begun: Begin
 ) -> None:

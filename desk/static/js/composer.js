@@ -1,6 +1,8 @@
 // What an agent writes: drafts kept on the server, files, quotes, other times, undo; news is not passed over unseen.
 import { Refusal, ask, part, toast } from "./ask.js";
+import * as calling from "./calling.js";
 import * as canned from "./canned.js";
+import { close } from "./offer.js";
 import { span, word } from "./words.js";
 
 const SAVE_AFTER_MS = 800;
@@ -168,10 +170,9 @@ document.addEventListener("input", (event) => {
   touched();
   if (event.target === field()) {
     sayTyping();
-    canned.look(field(), state.id, putIn);
+    if (!canned.look(field(), state.id, putIn)) isNote() ? calling.look(field()) : close();
   }
 });
-document.addEventListener("focusout", (event) => { if (event.target === field()) canned.close(field()); });
 document.addEventListener("change", (event) => {
   if (event.target.name === "mode" && event.target.closest("[data-composer]")) {
     const chosen = isNote() ? "note" : "reply";
@@ -341,9 +342,6 @@ document.addEventListener("touchend", (event) => {
   if (swipe && Math.abs(touch.clientX - swipe.x) > 64 && Math.abs(touch.clientY - swipe.y) < 32) quote(swipe.line);
   swipe = null;
 }, { passive: true });
-
-// Before anybody else: keys move in the list of canned replies while it is open.
-document.addEventListener("keydown", (event) => { if (event.target === field()) canned.key(field(), event); }, true);
 
 // -- sending -----------------------------------------------------------------------------------------------------------
 

@@ -145,7 +145,7 @@ if (zone) zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const MODULES = [
   ["[data-inbox]", "./inbox.js"], ["[data-live-page]", "./watch.js"], ["[data-board]", "./board.js"],
   ["[data-journey]", "./builder.js"], ["[data-builder]", "./segments.js"], ["[data-key-of]", "./keys.js"], ["[data-push]", "./push.js"],
-  ["[data-rows]", "./rows.js"],
+  ["[data-rows]", "./rows.js"], ["[data-calls]", "./calling.js"],
 ];
 const wanted = MODULES.filter(([mark]) => document.querySelector(mark));
 // Said when the page's own keys work; who looks at the page by a program waits for it.
