@@ -56,7 +56,7 @@ REFUSED_WORDS: Mapping[str, str] = {
 #: Prefix of an id → where it is looked at, and what it is called.
 PLACES: Mapping[str, tuple[str, str]] = {
     "prf": ("/profiles/", N_("Profile")), "cnv": ("/inbox/", N_("Conversation")), "ord": ("/orders/", N_("Order")),
-    "usr": ("/settings/people/", N_("Person")), "chn": ("/settings/channels/", N_("Channel")),
+    "usr": ("/settings/people/", N_("Colleague")), "chn": ("/settings/channels/", N_("Channel")),
     "brd": ("/broadcasts/", N_("Broadcast")), "jrn": ("/journeys/", N_("Journey")),
     "seg": ("/segments/", N_("Segment")), "tpl": ("/templates/", N_("Template")),
     "enr": ("/journeys/runs/", N_("Run")), "snp": ("/snippets/", N_("Snippet")), "ofr": ("/offers/", N_("Offer")),

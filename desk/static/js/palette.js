@@ -14,11 +14,12 @@ let at = 0;
 const plain = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
 const said = (each) => (each.getAttribute("aria-label") || words(each) || each.title || "").trim();
 
-/** The words of an element without its keys and figures. */
+/** The words of an element without its keys and figures; what stands apart on the page stays apart. */
 function words(each) {
   const copy = each.cloneNode(true);
   for (const part of copy.querySelectorAll("kbd, .num, .count, [aria-hidden=true]")) part.remove();
-  return copy.textContent.replace(/\s+/g, " ");
+  for (const part of copy.querySelectorAll(".end")) part.before(" · ");
+  return copy.textContent.replace(/\s+/g, " ").replace(/( ·)+ $/, "");
 }
 
 /** Of something in a menu the menu's own name goes before. */
