@@ -18,7 +18,7 @@ from base.mongo import Document
 from channels.vocabulary import Instant
 from inbox.models import PRIORITY_RANK, Actor, Priority, Status
 from inbox.owning import FIELDS as OWNER
-from inbox.owning import freed
+from inbox.owning import LEFT, freed, given_to, has_bot, unfit
 
 LABELS_MAX, LABEL_MAX = 40, 60
 PARTICIPANTS_MAX = 50
@@ -87,6 +87,8 @@ class Change(BaseModel):
     labels: ListChange | None = None
     priority: Priority | None = None
     participants: ListChange | None = None
+    #: To the bot of its channel.
+    hand_to_bot: bool = False
 
     @property
     def parts(self) -> list[Part]:
@@ -95,7 +97,7 @@ class Change(BaseModel):
             ("assignee", "assignee_id" in self.model_fields_set), ("team", "team_id" in self.model_fields_set),
             ("labels", self.labels is not None),
             ("participants", self.participants is not None), ("priority", self.priority is not None),
-            ("status", self.status is not None),
+            ("status", self.status is not None or self.hand_to_bot),
         ]  # fmt: skip
         return [part for part, is_given in given if is_given]
 
@@ -109,6 +111,9 @@ def checked(change: Change, now: datetime) -> Change:
         raise WrongInput("Only a snoozed conversation has a time.", [fault])
     if change.status == "snoozed":
         require_future(change.snoozed_until, now)
+    if change.hand_to_bot and (change.status is not None or change.assignee_id is not None):
+        fault = FieldError("change.hand_to_bot", "goes neither with a status nor with an assignee")
+        raise WrongInput("What a bot has is pending and nobody's.", [fault])
     if change.labels is None:
         return change
     labels = ListChange(
@@ -118,9 +123,10 @@ def checked(change: Change, now: datetime) -> Change:
 
 
 def plans_of(
-    change: Change, by: Actor, now: datetime, *, assignee_name: str | None = None, team_name: str | None = None
+    change: Change, by: Actor, now: datetime, *, assignee_name: str | None = None, team_name: str | None = None,
+    bots: Mapping[str, str] | None = None,
 ) -> list[Plan]:  # fmt: skip
-    """One plan for each part of a change that was checked."""
+    """One plan for each part of a change that was checked. `bots`: channel → its bot."""
     plans: list[Plan] = []
     if "assignee" in change.parts:
         plans.append(assigned(change.assignee_id, by, now, name=assignee_name))
@@ -134,6 +140,8 @@ def plans_of(
         plans.append(prioritised(change.priority, by))
     if change.status is not None:
         plans.append(status_set(change.status, by, now, snoozed_until=change.snoozed_until))
+    if change.hand_to_bot:
+        plans.append(handed_to_bot(bots or {}, by, now))
     return plans
 
 
@@ -261,7 +269,7 @@ def status_act(row: Document, status: Status, snoozed_until: datetime | None, by
     change: Document = {**taken, "status": status}
     gone = ["snoozed_until", *OWNER]
     if status == "resolved":
-        gone += ["open", "waiting_since"]
+        gone += ["open", "waiting_since", LEFT]
         change |= {"resolved_at": now, "unread": 0}
     else:
         gone.append("resolved_at")
@@ -280,6 +288,37 @@ def status_act(row: Document, status: Status, snoozed_until: datetime | None, by
     code = "woken" if by.type == "system" and row["status"] == "snoozed" else "status_changed"
     unset = tuple(name for name in gone if name in row)
     return Act(change, unset, code, params, "conversation.status_changed")
+
+
+def handed_to_bot(bots: Mapping[str, str], by: Actor, now: datetime) -> Plan:
+    """The bot of its channel has it from now on, and is told so. `bots`: channel → its bot.
+
+    Raises `Conflict` where there is none, for what is nothing for a bot, and for a rule whose bot has lost it already:
+    that would go round.
+    """
+
+    def plan(row: Document) -> Act | None:
+        if has_bot(row):
+            return None
+        if row["channel_id"] not in bots:
+            raise Conflict("No bot answers on this channel.", code="no_bot")
+        if unfit(row) or row["status"] == "spam":
+            raise Conflict("A bot takes no groups, no spam and nothing that was merged or split off.", code="unfit")
+        if by.type != "agent" and row.get(LEFT):
+            raise Conflict("The bot has lost this conversation to people.", code="bot_lost_it")
+        return bot_act(row, bots[row["channel_id"]], by, now)
+
+    return plan
+
+
+def bot_act(row: Document, bot_id: str, by: Actor, now: datetime) -> Act:
+    """A bot has it, and nobody else waits for it."""
+    act = status_act(row, "pending", None, by, now)
+    gone = [name for name in act.unset if name not in OWNER]
+    gone += [name for name in ("waiting_since", LEFT) if name in row]
+    params = {**(act.params or {}), "bot_id": bot_id, "bot_seq": row["seq"], "waits": bool(row.get("waiting_since"))}
+    change = {**act.set, **given_to(bot_id, row), "assignee_id": None}
+    return Act(change, tuple(gone), "given_to_bot", params, "conversation.status_changed")
 
 
 def holds_slot(row: Mapping[str, Any]) -> Document:
@@ -344,20 +383,30 @@ def _undone_list(row: Document, part: Part, before: list[str], after: list[str],
 def _undone_status(
     row: Document, before: Mapping[str, Any], after: Mapping[str, Any], by: Actor, waits_since: datetime | None
 ) -> Act | None:
-    if any(row.get(name) != after.get(name) for name in ("status", "snoozed_until", "resolved_at")):
+    if any(row.get(name) != after.get(name) for name in ("status", "snoozed_until", "resolved_at", "bot_id")):
         return None
     status: Status = before["status"]
     change: Document = {"status": status}
-    gone = ["snoozed_until", "resolved_at"]
-    for name in ("snoozed_until", "resolved_at"):
+    gone = ["snoozed_until", "resolved_at", *OWNER, LEFT]
+    for name in ("snoozed_until", "resolved_at", *OWNER, LEFT):
         if name in before:
             gone.remove(name)
             change[name] = before[name]
+    if "assignee_id" in after and row.get("assignee_id") == after["assignee_id"]:
+        change["assignee_id"] = before.get("assignee_id")
+    of_bot = has_bot(before)
+    change |= given_to(before["bot_id"], row) if of_bot else {}
+    if status == "resolved" or of_bot:
+        gone.append("waiting_since")
     if status == "resolved":
-        gone += ["open", "waiting_since"]
+        gone.append("open")
     else:
-        change |= {**holds_slot(row), **_clock_again(row, before, waits_since)}
+        clock = _clock_again(row, before, waits_since)
+        change |= {**holds_slot(row), **({} if of_bot else clock)}
     params = {"from": row["status"], "to": status, "taken_back": True, **_signed(by)}
+    if of_bot:
+        waits = bool(row.get("waiting_since") or waits_since)
+        params |= {"bot_id": before["bot_id"], "bot_seq": row["seq"], "waits": waits}
     if "snoozed_until" in change:
         params["until"] = change["snoozed_until"]
     unset = tuple(name for name in gone if name in row)

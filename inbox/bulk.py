@@ -22,6 +22,7 @@ from inbox.acts import Act, Change, Plan, checked, plans_of, trace, undone_act
 from inbox.conversations import ConversationActions, Within
 from inbox.finding import Finding
 from inbox.models import Actor
+from inbox.owning import BotsOn
 from inbox.store import ActStore, ConversationStore, MessageStore
 from inbox.store.acts import KEPT, LEASE_S
 from inbox.view_filter import ConversationFilter, ViewFilter
@@ -109,8 +110,10 @@ class Bulk:
 
     def __init__(
         self, acts: ActStore, actions: ConversationActions, conversations: ConversationStore, messages: MessageStore,
-        finding: Finding, clock: Clock,
+        finding: Finding, clock: Clock, *, bots: BotsOn | None = None,
     ) -> None:  # fmt: skip
+        """`bots`: who has the conversations of a channel first."""
+        self._bots = bots
         self._acts = acts
         self._actions = actions
         self._conversations = conversations
@@ -244,7 +247,7 @@ class Bulk:
         try:
             if objection is None:
                 ahead = await self._ahead(act, conversation_id)
-                await self._written(act, conversation_id, self._plans(act, ahead), ahead)
+                await self._written(act, conversation_id, await self._plans(act, ahead, row), ahead)
                 return
         except (NotFound, Conflict, WrongInput) as error:
             objection = error.code
@@ -269,13 +272,14 @@ class Bulk:
         await self._noted(act, {"doing": conversation_id}, {})
         return await companion.ahead(act, conversation_id)
 
-    def _plans(self, act: Document, ahead: Ahead) -> list[Plan]:
+    async def _plans(self, act: Document, ahead: Ahead, row: Document | None) -> list[Plan]:
         names = {"assignee_name": ahead.assignee_name, "team_name": ahead.team_name}
+        bots = await self._bots([row["channel_id"]]) if ahead.change.hand_to_bot and self._bots and row else {}
         at = act["at"]
         if act["kind"] in self._companions and ahead.change.parts:
             at = self._clock()  # its turn comes later, and what it comes to was reckoned then
-            return plans_of(checked(ahead.change, at), _actor(act["by"]), at, **names)
-        return plans_of(ahead.change, _actor(act["by"]), at, **names)
+            return plans_of(checked(ahead.change, at), _actor(act["by"]), at, **names, bots=bots)
+        return plans_of(ahead.change, _actor(act["by"]), at, **names, bots=bots)
 
     async def _written(self, act: Document, conversation_id: str, plans: Sequence[Plan], ahead: Ahead) -> None:
         noting = self._noting(act, conversation_id, ahead)

@@ -32,6 +32,7 @@ from inbox.acts import (
 from inbox.incoming import system_row
 from inbox.models import SYSTEM, Actor, Conversation, Message, Priority, ReplyInput, Status, conversation_of
 from inbox.outbox import Outbox
+from inbox.owning import belongs_to
 from inbox.sla.clocks import SlaClocks, clocks_of, with_clocks
 from inbox.store import ConversationStore, MessageStore, TeamStore
 from profiles.events import EventStore, NewEvent
@@ -142,6 +143,8 @@ class ConversationActions:
             row = await self._conversations.head(conversation_id)
             if row is None:
                 raise NotFound("There is no such conversation.")
+            if by.type == "bot" and not belongs_to(row, by.id or ""):
+                raise Conflict("People have this conversation now.", code="not_yours")
             acts = [await self._named(act) for plan in plans if (act := plan(row)) is not None]
             if not acts and within is None:
                 return conversation_of(row)

@@ -12,6 +12,8 @@ from typing import Any
 
 from base.mongo import Document
 from inbox.models import PRIORITY_RANK
+from inbox.owning import FIELDS as OWNER
+from inbox.owning import has_bot
 
 #: Threads that make one: the head and its parts.
 THREADS_MAX = 20
@@ -53,9 +55,11 @@ def head_change(head: Document, others: Sequence[Document], members: Sequence[st
     change |= {"priority": urgent, "priority_rank": PRIORITY_RANK[urgent]}
     owner = next((row["assignee_id"] for row in all_of_them if row.get("assignee_id")), None)
     change["assignee_id"] = owner
-    if head["status"] in ASLEEP and any(row["status"] == "open" for row in others):
+    if head["status"] in ASLEEP and any(row["status"] == "open" or has_bot(row) for row in all_of_them):
         change |= {"status": "open", "resolved_at": None, "snoozed_until": None}
         change |= {} if head.get("branch") else {"open": True}
+    if any(has_bot(row) for row in all_of_them):
+        change |= {name: None for name in OWNER if name in head}
     if head["status"] == "resolved" and "status" not in change:
         change |= {"waiting_since": None, "unread": 0}
     return change
@@ -84,13 +88,14 @@ def on_channel(row: Mapping[str, Any], head: Mapping[str, Any]) -> Document:
 def member_before(row: Document) -> Document:
     """What a merge takes from a part, to be given back."""
     names = ("status", "snoozed_until", "resolved_at", "merged_into", "parts", "open")
-    return {"id": row["_id"], **{name: row[name] for name in names if name in row}}
+    given_up = {"status": "open"} if has_bot(row) else {}
+    return {"id": row["_id"], **{name: row[name] for name in names if name in row}, **given_up}
 
 
 def member_update(row: Document, head_id: str, *, takes_slot: bool) -> Document:
     """A conversation becomes a part. With its slot it goes on to receive what comes on its channel."""
     change: Document = {"status": "merged", "merged_into": head_id, **({"open": True} if takes_slot else {})}
-    gone = [name for name in ("snoozed_until", "resolved_at", "parts") if name in row]
+    gone = [name for name in ("snoozed_until", "resolved_at", "parts", *OWNER) if name in row]
     return {"$set": change, **({"$unset": dict.fromkeys(gone, "")} if gone else {})}
 
 

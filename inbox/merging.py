@@ -32,6 +32,7 @@ from inbox.heads import (
 )
 from inbox.incoming import system_row
 from inbox.models import Actor, Conversation, conversation_of
+from inbox.owning import has_bot
 from inbox.placing import Slot, preview, slot_of
 from inbox.sla.clocks import SlaClocks, clocks_of, with_clocks
 from inbox.store import ActStore, ConversationStore, MessageStore
@@ -161,6 +162,8 @@ class Merging:
         now, act_id = self._clock(), new_id("act")
         members = [*others, *parts]
         change = head_change(head, others, [row["_id"] for row in members])
+        if any(has_bot(row) for row in (head, *others)) and change["last_inbound_at"]:
+            change["waiting_since"] = change["waiting_since"] or now
         update = as_update({**change, "updated_at": now, "seq": head["seq"] + 1}, head)
         line = self._line(head, "merged", {"count": len(members), "merge_id": act_id}, by, now)
         kept = {

@@ -43,6 +43,8 @@ from profiles.store import ProfileStore
 
 #: How often a reply is written anew because the conversation changed meanwhile.
 ROUNDS = 12
+#: What a bot may say in a conversation until the customer writes again.
+BOT_SAYS_MAX = 10
 _REFERENCES_KEPT = 20
 
 
@@ -216,7 +218,17 @@ class Outbox:
             raise NewerMessages("There are newer messages in this conversation. Read them, or send anyway.", newer)
         if agent.type == "bot" and not reply.note and not belongs_to(talk.head, agent.id or ""):
             raise Conflict("People have this conversation now.", code="not_yours")
+        if agent.type == "bot":
+            await self._must_let_answer(talk)
         await self._answering.check(talk.head, agent, reply)
+
+    async def _must_let_answer(self, talk: Talk) -> None:
+        """A bot that goes on and on is stopped until the customer writes again."""
+        heard = await self._messages.latest(talk.row["_id"], ["in"])
+        since = {"provider_at": {"$gt": heard["provider_at"]}} if heard else {}
+        wanted = {"conversation_id": talk.row["_id"], **since, "author.type": "bot", "direction": "out"}
+        if await self._messages.count(wanted) >= BOT_SAYS_MAX:
+            raise Conflict("The bot has said enough until the customer writes again.", code="said_enough")
 
     async def _written(
         self, talk: Talk, agent: Actor, reply: ReplyInput, client_key: str, undo_s: int, clears_draft: bool,
@@ -283,8 +295,9 @@ class Outbox:
             content=written(message), conversation_id=row["_id"], message_id=line["_id"], due_at=due_at,
         )  # fmt: skip
         send = send_row(request, now)
-        if talk.head.get("waiting_since"):
-            send["waited_since"] = talk.head["waiting_since"]
+        taken = freed(talk.head, now) if line["author"]["type"] == "agent" else {}
+        if waits := talk.head.get("waiting_since") or taken.get("waiting_since"):
+            send["waited_since"] = waits
         if reply.send_at is not None and reply.send_at > now:
             send["scheduled"] = True
         if row.get("group_id"):
@@ -481,14 +494,18 @@ def _effect(row: Document, line: Document, now: datetime, *, later: bool) -> Doc
     answers takes it from a bot."""
     change: Document = {"updated_at": now}
     update: Document = {"$inc": {"seq": 1, "message_count": 1}, "$set": change}
+    answers = line["direction"] == "out" and line["author"]["type"] == "agent"
+    taken = freed(row, now) if answers else {}
+    change |= taken
+    if taken:
+        update["$unset"] = dict.fromkeys(OWNER, "")
     if later:
         return update
     change |= {"last_message": preview(line), "last_activity_at": max(now, row["last_activity_at"])}
-    if line["direction"] == "out" and line["author"]["type"] == "agent":
-        taken = freed(row, now)
-        change |= {name: value for name, value in taken.items() if name != "waiting_since"}
+    if answers:
+        change.pop("waiting_since", None)
         change |= {"last_reply_id": line["_id"], "last_reply_at": now}
-        update["$unset"] = {"waiting_since": "", **(dict.fromkeys(OWNER, "") if taken else {})}
+        update["$unset"] = {"waiting_since": "", **update.get("$unset", {})}
         if not row.get("first_reply_at"):
             change |= {"first_reply_at": now, "first_reply_id": line["_id"]}
     return update

@@ -5,14 +5,20 @@ A bot has what is pending and says so; whatever else becomes of a conversation t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from base.mongo import Document
 
+#: Channel → the bot that has its conversations first, of these channels.
+BotsOn = Callable[[Iterable[str]], Awaitable[Mapping[str, str]]]
 #: What says that a bot has it.
-FIELDS = ("owner", "bot_id")
+FIELDS = ("owner", "bot_id", "bot_seq")
+#: When a bot lost it last; gone once it is resolved, or a person gives it to the bot again.
+LEFT = "bot_left_at"
+#: What makes a conversation nothing for a bot.
+UNFIT = frozenset({"group_id", "parts", "split_from", "merged_into"})
 
 
 def has_bot(row: Mapping[str, Any]) -> bool:
@@ -25,9 +31,10 @@ def belongs_to(row: Mapping[str, Any], bot_id: str) -> bool:
     return has_bot(row) and row.get("bot_id") == bot_id
 
 
-def given_to(bot_id: str) -> Document:
-    """The fields of a conversation that a bot has; it waits for nobody else."""
-    return {"status": "pending", "owner": "bot", "bot_id": bot_id}
+def given_to(bot_id: str, row: Mapping[str, Any]) -> Document:
+    """The fields of a conversation that a bot has; it waits for nobody else. Lines after `bot_seq` are the bot's to
+    hear; what came before is told when it is given."""
+    return {"status": "pending", "owner": "bot", "bot_id": bot_id, "bot_seq": row["seq"]}
 
 
 def freed(row: Mapping[str, Any], now: datetime) -> Document:
@@ -35,4 +42,10 @@ def freed(row: Mapping[str, Any], now: datetime) -> Document:
     Empty where no bot has it."""
     if not has_bot(row):
         return {}
-    return {"status": "open", "reopened_at": now, **({"waiting_since": now} if row.get("last_inbound_at") else {})}
+    waits = {"waiting_since": now} if row.get("last_inbound_at") else {}
+    return {"status": "open", "reopened_at": now, LEFT: now, **waits}
+
+
+def unfit(row: Mapping[str, Any]) -> bool:
+    """Whether it is nothing for a bot: a group, a thread of several conversations, or one that was split off."""
+    return any(row.get(name) for name in UNFIT)

@@ -18,7 +18,7 @@ from inbox.acts import holds_slot
 from inbox.heads import applied, as_update, head_in, is_part
 from inbox.incoming import Line, received_event, system_row, thread_key
 from inbox.owning import FIELDS as OWNER
-from inbox.owning import freed, given_to, has_bot
+from inbox.owning import LEFT, freed, given_to, has_bot, unfit
 from inbox.store.conversations import THREAD_KEYS_KEPT, tokens_of
 from profiles.models import NewEvent
 
@@ -113,7 +113,8 @@ def carry_out(
     placement.lines.sort(key=lambda line: (line.at, line.position))
     bot_id = _bot_for(placement, bots or {})
     if placement.created:
-        placement.row = _new_conversation(placement, now) | (given_to(bot_id) if bot_id else {})
+        placement.row = _new_conversation(placement, now)
+        placement.row |= given_to(bot_id, placement.row) if bot_id else {}
     row, before = placement.row, dict(placement.row)
     woken = _woken(placement, now, bot_id) | _strayed(row, heads or {}) | _taken_in_app(placement, now)
     seq = row["seq"]
@@ -240,7 +241,8 @@ def _bot_for(placement: Placement, bots: Mapping[str, str]) -> str | None:
     by_machine = any(mail is not None and mail.automatic for mail in mails)
     if bot_id is None or slot[2] or not begins or by_machine or any(_is_echo(line) for line in lines):
         return None
-    return bot_id if any(line.heard for line in lines) and not placement.row.get("branch") else None
+    fits = placement.created or not unfit(placement.row)
+    return bot_id if fits and any(line.heard for line in lines) else None
 
 
 def _taken_in_app(placement: Placement, now: datetime) -> Document:
@@ -263,7 +265,8 @@ def _woken(placement: Placement, now: datetime, bot_id: str | None = None) -> Do
     params = {"from": row["status"], "to": "pending" if bot_id else "open", "by": "customer"}
     dedupe = f"system:{row['_id']}:{row['rev'] + 1}"
     placement.system.append(system_row(row, code, params, at=now, seq=0, author=author, dedupe=dedupe))
-    owned = given_to(bot_id) if bot_id else {"status": "open"}
+    owned = given_to(bot_id, row) if bot_id else {"status": "open"}
+    owned |= {LEFT: None} if LEFT in row else {}
     return {**owned, **holds_slot(row), "resolved_at": None, "snoozed_until": None, "reopened_at": now}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -37,6 +37,7 @@ from inbox.changes import Changes
 from inbox.clashes import CLASHES, Contended, is_clash, rest_after
 from inbox.heads import head_in, is_part, threads_of
 from inbox.incoming import Arrival, Line, believable, cleaned, dedupe_of, mail_ids, message_row, short_id, thread_key
+from inbox.owning import BotsOn
 from inbox.placing import Found, HeadEffect, Placement, carried_to_heads, carry_out, new_row, placed, slot_of
 from inbox.receipts import Receipts
 from inbox.reopening import WITHIN_DAYS, Reopening, earliest, is_over
@@ -109,8 +110,6 @@ class Plan:
     given_up: Sequence[Document] = ()
 
 
-#: Channel → the bot that has its conversations first, of these channels.
-BotsOn = Callable[[Iterable[str]], Awaitable[Mapping[str, str]]]
 _Numbered = Sequence[tuple[int, Arrival]]
 _Take = Callable[[_Numbered], Awaitable[dict[int, Outcome]]]
 

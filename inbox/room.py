@@ -33,12 +33,13 @@ from inbox.handover import CALL_TIMEOUT_S, IN_FLIGHT, Handover
 from inbox.hours.book import BusinessHours
 from inbox.merging import Merging
 from inbox.outbox import Outbox
+from inbox.owning import BotsOn
 from inbox.presence import Presence
 from inbox.profile_files import ProfileFiles
 from inbox.reacting import KIND as REACTION
 from inbox.reacting import Reactions
 from inbox.receipts import Receipts
-from inbox.receive import REOPEN_WITHIN, BotsOn, Receiver
+from inbox.receive import REOPEN_WITHIN, Receiver
 from inbox.recovery import Recovery
 from inbox.searching import Searching
 from inbox.shutting_out import ShuttingOut
@@ -173,7 +174,7 @@ def open_inbox(
     )  # fmt: skip
     acts = ActStore(database)
     finding = Finding(conversations, profiles, clock)
-    bulk = Bulk(acts, actions, conversations, messages, finding, clock)
+    bulk = Bulk(acts, actions, conversations, messages, finding, clock, bots=bots)
     return Inbox(
         conversations, messages, sends, receiver, receipts, outbox, delivery, actions, files, continuity, presence,
         ProfileFiles(messages.files, messages, profiles, events, clock), drafts,

@@ -21,6 +21,7 @@ from inbox.heads import as_update, is_part
 from inbox.incoming import system_row, thread_key
 from inbox.merging import own_clocks
 from inbox.models import Actor, Conversation, conversation_of
+from inbox.owning import has_bot
 from inbox.sla.clocks import SlaClocks, clocks_of, with_clocks
 from inbox.store import ConversationStore, MessageStore, SendStore
 from inbox.store.words import WordStore
@@ -94,7 +95,7 @@ class Splitting:
         await self._messages.rehome(ids, new["_id"], row["_id"], session)
         await self._sends.rehome([each["send_id"] for each in moved if each.get("send_id")], new["_id"], session)
         await self._words.want(ids, now, session)
-        new |= await self._clocks({**row, "_id": new["_id"]}, session)
+        new |= await self._clocks({**row, "_id": new["_id"], **({"status": "open"} if has_bot(row) else {})}, session)
         old = {**await self._clocks(row, session), "thread_keys": _keys_left(row, new), "seq": row["seq"] + 1}
         terms = await self._sla.terms()
         update = with_clocks(as_update({**old, "updated_at": now}, row), row, terms, now)
@@ -113,6 +114,8 @@ class Splitting:
         clocks = await own_clocks(self._messages, {**row, "waiting_since": row["created_at"]}, session)
         if row["status"] in ("resolved", "spam"):
             clocks |= {"waiting_since": None, "unread": 0}
+        if has_bot(row):
+            clocks["waiting_since"] = None
         return clocks | {"unread": min(clocks["unread"], row.get("unread", 0))}
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from base.ids import unique_key
 from base.mongo import Document
+from campaigns.automation.bots.store import BotStore
 from campaigns.automation.carrying import Carrying
 from campaigns.automation.checking import Checking
 from campaigns.automation.listening import RuleEars
@@ -53,7 +54,7 @@ def open_ears(plumbing: Plumbing) -> Ears:
 
 
 def open_automation(
-    plumbing: Plumbing, people: People, inbox: Inbox, campaigns: Campaigns, ratings: Ratings, ears: Ears
+    plumbing: Plumbing, people: People, inbox: Inbox, campaigns: Campaigns, ratings: Ratings, bots: BotStore, ears: Ears
 ) -> Automation:  # fmt: skip
     """Nothing is read or written here."""
     db, clock, doorbell = plumbing.db, plumbing.clock, plumbing.doorbell
@@ -61,7 +62,7 @@ def open_automation(
     carrying = Carrying(
         inbox.conversations, inbox.actions, inbox.outbox, inbox.teams, inbox.canned, words, plumbing.channels,
         campaigns.facts, people.editor, campaigns.tasks, campaigns.assigning, campaigns.call_rows, campaigns.entrance,
-        campaigns.live, ratings, doorbell, clock, zone=plumbing.settings.time_zone,
+        campaigns.live, ratings, bots.on_channels, doorbell, clock, zone=plumbing.settings.time_zone,
     )  # fmt: skip
     checking = Checking(
         campaigns.assigning, inbox.teams, inbox.canned, words, campaigns.live, people.terms, plumbing.channels

@@ -522,7 +522,7 @@ async def open_runtime(settings: Settings) -> Runtime:
         journal, plumbing.registry, plumbing.channels, hands, plumbing.feed, plumbing.clock, want_poll=polls.want,
         want_templates=plumbing.approved.want_now, note_request=privacy.requests.note,
     )  # fmt: skip
-    automation = open_automation(plumbing, people, inbox, campaigns, ratings, ears)
+    automation = open_automation(plumbing, people, inbox, campaigns, ratings, bot_rows, ears)
     merger = open_merger(
         plumbing, people, orders, order_store, inbox, campaigns, hooks, automation.runs, telling, said, watch,
         bot_room,

@@ -25,6 +25,7 @@ from campaigns.automation.models import (
     AnyAction,
     AssignAction,
     FollowAction,
+    HandToBotAction,
     JourneyAction,
     LabelAction,
     NoteAction,
@@ -52,6 +53,7 @@ from inbox.canned import CannedReplies, unfilled
 from inbox.conversations import ConversationActions, Within
 from inbox.models import Actor, ChosenFile, ReplyInput, conversation_of
 from inbox.outbox import Outbox
+from inbox.owning import BotsOn
 from inbox.routing.models import may_answer
 from inbox.store import ConversationStore, TeamStore
 from profiles.edit import ProfileEditor, ProfilePatch
@@ -113,6 +115,8 @@ class Wanted:
     change: Change
     assignee_name: str | None = None
     team_name: str | None = None
+    #: Channel → its bot, where one is to have it.
+    bots: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -129,8 +133,9 @@ class Carrying:
         self, conversations: ConversationStore, actions: ConversationActions, outbox: Outbox, teams: TeamStore,
         canned: CannedReplies, words: CannedWords, channels: ChannelStore, facts: FactReader, editor: ProfileEditor,
         tasks: Tasks, assigning: Assigning, calls: CallStore, entrance: Entrance, live: LiveJourneys,
-        ratings: AsksRatings, doorbell: Ringer, clock: Clock, *, zone: str,
+        ratings: AsksRatings, bots: BotsOn, doorbell: Ringer, clock: Clock, *, zone: str,
     ) -> None:  # fmt: skip
+        self._bots = bots
         self._conversations = conversations
         self._actions = actions
         self._outbox = outbox
@@ -221,20 +226,28 @@ class Carrying:
                 if left is None:
                     raise
                 left.append((action, reason.outcome))
-        return Wanted(Change.model_validate(found.given), found.assignee_name, found.team_name)
+        bots = await self._bots([talk["channel_id"]]) if found.given.get("hand_to_bot") else {}
+        return Wanted(Change.model_validate(found.given), found.assignee_name, found.team_name, bots)
 
     async def _gather(self, found: _Gathered, action: AnyAction, talk: Document, key: str, at: datetime) -> None:
         given = found.given
         if isinstance(action, AssignAction):
             given["assignee_id"], found.assignee_name = await self._whom(action, talk, key)
+            given.pop("hand_to_bot", None)
         elif isinstance(action, TeamAction):
             given["team_id"], found.team_name = await self._team(action)
         elif isinstance(action, StatusAction):
             given["status"] = action.status
-            given.pop("snoozed_until", None)
+            for name in ("snoozed_until", "hand_to_bot"):
+                given.pop(name, None)
+        elif isinstance(action, HandToBotAction):
+            for name in ("status", "snoozed_until", "assignee_id"):
+                given.pop(name, None)
+            given["hand_to_bot"] = True
         elif isinstance(action, SnoozeAction):
             until = action.span.after(at, self._zone) if action.span else None
             given |= {"status": "snoozed", "snoozed_until": until}
+            given.pop("hand_to_bot", None)
         elif isinstance(action, PriorityAction):
             given["priority"] = action.priority
         elif isinstance(action, LabelAction | FollowAction):
@@ -248,7 +261,8 @@ class Carrying:
     def _plans(self, wanted: Wanted, doer: Doer, at: datetime) -> Any:
         change = checked(wanted.change, self._clock())
         return plans_of(
-            change, doer.actor, at, assignee_name=wanted.assignee_name, team_name=wanted.team_name
+            change, doer.actor, at, assignee_name=wanted.assignee_name, team_name=wanted.team_name,
+            bots=wanted.bots,
         )  # fmt: skip
 
     async def take_back(self, action_type: str, about: Mapping[str, str], person_id: str, by: Actor, key: str) -> bool:

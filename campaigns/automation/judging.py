@@ -9,6 +9,7 @@ from typing import Any
 from base.mongo import Document
 from campaigns.conditions import Condition, Group, Leaf, Scope, holds
 from campaigns.facts import order_view
+from inbox.owning import has_bot
 from orders.models import Order
 from profiles.events import Event
 
@@ -36,7 +37,7 @@ def conversation_view(row: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         "waiting_s": _since(waiting, now), "idle_s": _since(row.get("last_activity_at"), now),
         "unread": row.get("unread") or 0, "message_count": row.get("message_count") or 0,
         "answered": row.get("first_reply_at") is not None, "text": last.get("text"),
-        "group": bool(row.get("group_id")),
+        "group": bool(row.get("group_id")), "owner": "bot" if has_bot(row) else "agents",
     }  # fmt: skip
 
 

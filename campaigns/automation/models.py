@@ -39,7 +39,7 @@ SOONEST, LATEST = timedelta(seconds=1), timedelta(days=90)
 #: What rules may ask of a conversation, as `conversation.<name>`; times are seconds that have gone by.
 CONVERSATION_FIELDS: tuple[str, ...] = (
     "id", "status", "channel_id", "provider", "team_id", "assignee_id", "labels", "priority", "subject", "open",
-    "waiting", "waiting_s", "idle_s", "unread", "message_count", "answered", "text", "group",
+    "waiting", "waiting_s", "idle_s", "unread", "message_count", "answered", "text", "group", "owner",
 )  # fmt: skip
 
 Title = Annotated[str, StringConstraints(min_length=1, max_length=120, strip_whitespace=True)]
@@ -75,6 +75,12 @@ class StatusAction(_Part):
 
     type: Literal["status"]
     status: Literal["open", "pending", "resolved", "spam"]
+
+
+class HandToBotAction(_Part):
+    """Give it to the bot of its channel. A rule leaves it where the bot has lost it already."""
+
+    type: Literal["hand_to_bot"]
 
 
 class SnoozeAction(_Part):
@@ -190,9 +196,9 @@ class RatingAction(_Part):
 
 
 AnyAction = (
-    AssignAction | TeamAction | StatusAction | SnoozeAction | PriorityAction | LabelAction | FollowAction
-    | ReplyAction | NoteAction | TaskAction | TagAction | StageAction | NotifyAction | WebhookAction | JourneyAction
-    | RatingAction
+    AssignAction | TeamAction | HandToBotAction | StatusAction | SnoozeAction | PriorityAction | LabelAction
+    | FollowAction | ReplyAction | NoteAction | TaskAction | TagAction | StageAction | NotifyAction | WebhookAction
+    | JourneyAction | RatingAction
 )  # fmt: skip
 
 
@@ -222,7 +228,7 @@ ACTIONS: dict[str, type[BaseModel]] = {
     get_args(model.model_fields["type"].annotation)[0]: model for model in get_args(AnyAction)
 }
 #: What only changes the conversation, and can be taken back as one act.
-ON_CONVERSATION = frozenset({"assign", "team", "status", "snooze", "priority", "labels", "participants"})
+ON_CONVERSATION = frozenset({"assign", "team", "hand_to_bot", "status", "snooze", "priority", "labels", "participants"})
 _ACTIONS: TypeAdapter[tuple[AnyAction, ...]] = TypeAdapter(Actions)
 
 

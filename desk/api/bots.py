@@ -65,9 +65,10 @@ class BotTokenView(View):
 
 
 class HandOverInput(Body):
-    """To whom: all people of the channel, or a team. `reason`: in the bot's own words, for the line that says so."""
+    """To whom: all people of the channel, a team, or the bot of its channel. `reason`: in the bot's own words, for the
+    line that says so."""
 
-    to: Literal["agents", "team"] = "agents"
+    to: Literal["agents", "team", "bot"] = "agents"
     team_id: TeamId | None = None
     reason: str | None = Field(None, max_length=300)
 
@@ -158,13 +159,16 @@ async def exchange_bot_token(call: Call) -> Any:
     "POST", "/conversations/{id:cnv}/hand-over", roles=["agent"], body=HandOverInput, returns=ConversationView
 )  # fmt: skip
 async def hand_over_conversation(call: Call) -> Any:
-    """Give a conversation from its bot to people, or to a team of them.
+    """Give a conversation from its bot to people or a team of them, or (`to` `bot`) from people to the bot.
 
     By the bot itself (409 `not_yours` once people have it), or by a person, who leaves it to colleagues. Where people
-    have it already, only the team changes.
+    have it already, only the team changes. `bot`: the one of its channel, which is told so and answers from then on;
+    409 `no_bot` where there is none, `unfit` for groups and what was merged or split off.
     """
     wanted: HandOverInput = call.body
     found = await seen_talk(call)
+    if wanted.to == "bot":
+        return conversation_view(call, await call.runtime.handing.give(found.id, actor_of(call.principal)))
     team_id = wanted.team_id if wanted.to == "team" else None
     await team_or_refuse(call, wanted.team_id)
     by = actor_of(call.principal)

@@ -35,6 +35,7 @@ DONE_STATUS: Mapping[str, str] = {
 WHY: Mapping[str, str] = {
     "not_found": N_("not there, or not on your channels"), "not_their_channel": N_("on a channel they do not answer"),
     "other_open": N_("another conversation of the same person is open"), "changed_since": N_("changed since"),
+    "no_bot": N_("no bot answers on its channel"), "unfit": N_("it is nothing for a bot"),
     "contended": N_("being changed just then"), "failed": N_("could not be changed"),
     "not_offered": N_("on a channel the macro is not for"), "stays": N_("it cannot be taken back"),
 }  # fmt: skip
@@ -143,6 +144,8 @@ def change_words(change: Mapping[str, Any], names: Mapping[str, str], formats: F
         when = formats.moment(datetime.fromisoformat(until)) if until else ""
         snoozed = _(N_("Snoozed until %(when)s"), when=when) if when else ""
         words.append(snoozed or _(DONE_STATUS[change["status"]]))
+    if change.get("hand_to_bot"):
+        words.append(_(N_("Given to the bot")))
     if "assignee_id" in change:
         to = names.get(change["assignee_id"] or "")
         words.append(_(N_("Given to %(name)s"), name=to) if to else _(N_("Given back to everybody")))

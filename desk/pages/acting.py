@@ -185,6 +185,10 @@ def _raise_left(act: Document) -> None:
             raise Conflict(sentence, code="other_open")
         if each["why"] == "not_their_channel":
             raise WrongInput("This colleague does not answer on this channel.")
+        if each["why"] == "no_bot":
+            raise Conflict("No bot answers on this channel.", code="no_bot")
+        if each["why"] == "unfit":
+            raise Conflict("A bot takes no groups, no spam and nothing that was merged or split off.", code="unfit")
         raise Conflict("This conversation could not be changed just now. Try again.", code=each["why"])
 
 
@@ -194,6 +198,8 @@ def change_in(form: Mapping[str, Any], zone: tzinfo | None) -> Change:
     status, priority = _text(form, "status"), _text(form, "priority")
     if status:
         given["status"] = status
+    if form.get("hand_to_bot"):
+        given["hand_to_bot"] = True
     if status == "snoozed":
         until = _text(form, "until") or (_text(form, "until_on") if form.get("own_time") else "")
         if form.get("own_time") and not until:

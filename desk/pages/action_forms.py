@@ -23,6 +23,7 @@ from desk.pages.segments import DEEDS
 ACTIONS = f"{ROOT}/actions"
 SYMBOLS: Mapping[str, str] = {
     "reply": "paper-airplane", "note": "lock-closed", "assign": "user-plus", "team": "user-group", "status": "check",
+    "hand_to_bot": "command-line",
     "snooze": "bell-snooze", "priority": "flag", "labels": "tag", "participants": "eye",
     "task": "clipboard-document-check", "notify": "bell-alert", "tags": "tag", "stage": "map", "journey": "map",
     "ask_rating": "star", "webhook": "bolt",
@@ -42,6 +43,7 @@ FORMS: Mapping[str, tuple[Field, ...]] = {
     "note": (Field("text", "area", N_("Text")),),
     "assign": (Field("to", "pick", N_("To whom"), source="whom"),),
     "team": (Field("team_id", "pick", N_("Team"), N_("empty: out of its team"), source="teams"),),
+    "hand_to_bot": (),
     "status": (Field("status", "choice", N_("State"), options=STATUSES),),
     "snooze": (Field("span", "span", N_("For"), N_("empty: until the customer answers")),),
     "priority": (Field("priority", "choice", N_("Priority"), options=tuple(PRIORITIES.items())),),

@@ -12,7 +12,7 @@ TITLES: Mapping[str, str] = {
     "priority": N_("Set its priority"), "labels": N_("Change labels"), "participants": N_("Change who follows"),
     "task": N_("Make a task"), "notify": N_("Tell a colleague"), "tags": N_("Change tags of the customer"),
     "stage": N_("Move the customer to a stage"), "journey": N_("Start a journey"),
-    "ask_rating": N_("Ask for a rating"), "webhook": N_("Call a webhook"),
+    "hand_to_bot": N_("Give it to the bot"), "ask_rating": N_("Ask for a rating"), "webhook": N_("Call a webhook"),
 }  # fmt: skip
 #: Why an action was left.
 WHY: Mapping[str, str] = {
@@ -29,6 +29,9 @@ WHY: Mapping[str, str] = {
         "another conversation of the same person is open"
     ), "automatic": N_("a program wrote, and programs are not answered"), "group": N_("it is a group"),
     "too_often": N_("it has answered too often in a short time"), "not_found": N_("something is gone"),
+    "no_bot": N_("no bot answers on its channel"), "unfit": N_("it is nothing for a bot"),
+    "bot_lost_it": N_("the bot has lost it to people"), "not_yours": N_("people have it"),
+    "said_enough": N_("the bot has said enough for now"),
     "order_changed": N_("the order is another one by now"), "failed": N_("it could not be done"),
 }  # fmt: skip
 

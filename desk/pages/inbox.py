@@ -46,6 +46,7 @@ from inbox.bulk import COUNT_MAX
 from inbox.counting import BUILT_IN as COUNTED
 from inbox.heads import THREADS_MAX
 from inbox.models import Actor, Conversation, Message, conversation_of
+from inbox.owning import UNFIT, unfit
 from inbox.views import SavedView
 
 ROWS, LINES = 40, 60
@@ -271,6 +272,7 @@ async def _list_part(request: web.Request, asked: Asked | None = None) -> dict[s
         "list_did": await did_in(request), "list_back": f"/inbox?{asked.query()}", "snoozes": snoozes(formats),
         "bulk_people": known.colleagues, "bulk_teams": known.teams, "macro_run": new_id("act"),
         "bulk_macros": await seen_macros(reading(request)) if selecting else [],
+        "bots_here": selecting and await runtime.bot_rows.any(),
         "may_take_next": may_take_next, "nothing_waits": "nothing" in request.query,
     }  # fmt: skip
 
@@ -365,17 +367,32 @@ async def _head_part(request: web.Request, found: Conversation, fault: Fault | N
     view = replace(open_view(found, await asked_for(request), faces, names, formats, crews), clock=clock)
     if parent is not None and principal.may_see(parent.channel_id):
         view = replace(view, parent_id=parent.id, parent_name=name_of(parent))
+    bot = await _bot_of(request, found)
     if found.owner == "bot":
-        bot = await runtime.bot_rows.known(found.bot_id or "")
-        view = replace(view, bot=bot["name"] if bot else formats.text(N_("A bot")))
+        view = replace(view, bot=bot or formats.text(N_("A bot")))
     if person is not None and person.shut_out:
         view, composer = replace(view, shut_out=True), shut_composer(composer, formats)
     return {
         "open": view, "composer": composer, "colleagues": colleagues, "may_answer": principal.may("agent"),
         "snoozes": snoozes(formats), "did": await did_in(request), "priorities": PRIORITIES,
         "back": f"/inbox/{found.id}", "has_others": bool(others), "whole": _whole(request),
+        "to_bot": bot if _fits_bot(found) else "",
         "stands": known["stands"], "teams": teams, "macros": known["macros"], "macro_run": new_id("act"),
     }  # fmt: skip
+
+
+def _fits_bot(found: Conversation) -> bool:
+    """Whether it can be given to one."""
+    is_fit = not unfit({name: getattr(found, name, None) for name in UNFIT})
+    return found.owner != "bot" and found.status != "spam" and is_fit
+
+
+async def _bot_of(request: web.Request, found: Conversation) -> str:
+    """The name of the bot that has it, else of the one on its channel; empty where there is none."""
+    rows = runtime_of(request).bot_rows
+    bot_id = found.bot_id or (await rows.on_channels([found.channel_id])).get(found.channel_id)
+    bot = await rows.known(bot_id) if bot_id else None
+    return str(bot["name"]) if bot else ""
 
 
 async def _ways(

@@ -88,6 +88,10 @@ SYSTEM_LINES: Mapping[str, str] = {
     "handed_over_off": N_("%(bot)s is off, so people have this now"),
     "handed_over_asked": N_("They asked for a person, so %(bot)s has this no longer"),
     "handed_over_taken": N_("%(by)s took this over from %(bot)s"),
+    "handed_over_undelivered": N_("The answer of %(bot)s did not go out, so people have this now"),
+    "handed_over_circles": N_("%(bot)s and the other side answered each other too often, so people have this now"),
+    "given_to_bot": N_("%(by)s gave this to the bot"),
+    "bot_back": N_("%(by)s gave this back to the bot"),
     "reopened_bot": N_("Opened again by a new message; the bot has it"),
     "unrecognised": N_("Something arrived that we can not show: %(topic)s"),
 }
@@ -536,6 +540,8 @@ def _system_key(code: str, params: Mapping[str, Any], status: str) -> str:
     if code == "rated":
         said = "recommends" if params.get("kind") == "nps" else "rated"
         return f"{said}_why" if params.get("comment") else said
+    if params.get("taken_back") and params.get("bot_id"):
+        return "bot_back"
     if params.get("taken_back") and code in BACK:
         return BACK[code] if code != "team_assigned" or params.get("to_name") else "team_left_back"
     if code == "assigned" and params.get("to") == params.get("by"):

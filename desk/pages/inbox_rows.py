@@ -57,6 +57,8 @@ class Row:
     labels_more: int = 0
     priority: str = "none"
     priority_label: str = ""
+    #: A bot has it.
+    bot: bool = False
     #: What was promised and is due first.
     clock: DueClock | None = None
 
@@ -175,6 +177,7 @@ def row_of(
         labels_more=max(0, len(conversation.labels) - LABELS_SHOWN),
         priority=conversation.priority,
         priority_label="" if conversation.priority == "none" else formats.text(PRIORITIES[conversation.priority]),
+        bot=conversation.owner == "bot",
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from base.ids import unique_key
 from base.mongo import Document
+from inbox.owning import has_bot
 
 Kind = Literal[
     "created", "reopened", "closed", "first_response", "next_response", "resolution", "received", "sent", "assigned",
@@ -32,6 +33,8 @@ OPEN = frozenset({"open", "pending", "snoozed"})
 #: Outgoing lines that went out.
 WENT_OUT = frozenset({"accepted", "sent", "delivered", "read"})
 _STATUS_CODES = frozenset({"status_changed", "woken", "reopened"})
+#: A bot has lost it, so the customer waits for people from then on; or it was given to one, which is no wait of ours.
+_BOT_CODES = frozenset({"handed_over", "given_to_bot"})
 _OWNER_CODES = frozenset({"assigned", "unassigned", "routed", "released"})
 _TEAM_CODES = frozenset({"team_assigned", "team_left"})
 
@@ -192,6 +195,9 @@ class _Fold:
         code, params = system.get("code"), system.get("params") or {}
         if code in _STATUS_CODES:
             self._turned(at, params, line.get("author") or {})
+        elif code in _BOT_CODES:
+            self._turned(at, params, line.get("author") or {})
+            self.waiting = at if code == "handed_over" else None
         elif code in _OWNER_CODES:
             self._given(at, params, line)
         elif code in _TEAM_CODES:
@@ -261,6 +267,8 @@ class _Fold:
             self._closes(max(at, self.cycle.opened_at), resolved=left_at is None, author={"type": "system"})
         elif is_open and self.status not in OPEN:
             self._opens("reopened", max(row.get("reopened_at") or row["updated_at"], self.cycle.opened_at))
+        if has_bot(row):
+            self.waiting = None
         if is_open:
             self.cycle.agent_id, self.cycle.team_id = row.get("assignee_id"), row.get("team_id")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal
@@ -332,6 +332,11 @@ class ConversationStore:
         ]  # fmt: skip
         found = await self._database.aggregate(self._rows, steps, hint="by_profile")
         return {row["_id"]: row["user"] for row in found}
+
+    async def of_bot(self, bot_id: str) -> AsyncIterator[Document]:
+        """Conversations that a bot has; reads what is pending."""
+        async for row in self._rows.find({"status": "pending", "bot_id": bot_id}, hint="by_status"):
+            yield row
 
     async def due_snoozes(self, now: datetime, limit: int) -> list[Document]:
         """Snoozed conversations whose time has come."""

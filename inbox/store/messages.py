@@ -232,12 +232,12 @@ class MessageStore:
         row = await self._rows.find_one(wanted, {"provider_at": 1}, hint="thread")
         return row["provider_at"] if row else None
     async def spoken_by(self, author_type: str, conversation_id: str, since: datetime) -> bool:
-        """Whether somebody of this kind has written in a thread since then."""
+        """Whether somebody of this kind has written in a thread since then, and it was not seen to fail."""
         wanted = {
             "conversation_id": conversation_id, "direction": "out", "author.type": author_type,
-            "provider_at": {"$gt": since},
+            "provider_at": {"$gt": since}, "status": {"$nin": ["cancelled", "failed", "skipped"]},
         }  # fmt: skip
-        return await self._rows.find_one(wanted, {"_id": 1}) is not None
+        return await self._rows.find_one(wanted, {"_id": 1}, hint="thread") is not None
 
     async def first(self, conversation_id: str, direction: str, session: Session | None = None) -> Document | None:
         """The earliest line of this direction."""

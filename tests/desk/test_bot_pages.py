@@ -51,3 +51,15 @@ async def test_a_conversation_says_who_has_it_and_is_taken_over(desk: Desk) -> N
     assert (after.owner, after.status, after.assignee_id is not None) == ("agents", "open", True)
     page = await agent.page(f"/inbox/{talk.id}")
     assert 'data-testid="bot-banner"' not in page and "Bo Agent took this over from Tilly" in page
+    assert 'data-testid="to-bot"' in page and "Give it to Tilly, the bot" in page
+    given = await agent.post(f"/inbox/{talk.id}/change", 303, hand_to_bot="1")
+    page = await agent.page(given)
+    assert 'data-testid="bot-banner"' in page and "Given to the bot" in page and 'data-testid="row-bot"' in page
+    assert "Bo Agent gave this to the bot" in page and 'data-testid="to-bot"' not in page
+    (undo,) = set(re.findall(r'action="(/inbox/acts/act_[0-9a-z]{26}/undo)"', page))
+    await agent.post(undo, 303)
+    after = await desk.runtime.conversations.get(talk.id)
+    assert (after.owner, after.status, after.assignee_id is not None) == ("agents", "open", True)
+    await agent.post("/inbox/bulk", 303, hand_to_bot="1", id=talk.id)
+    assert (await desk.runtime.conversations.get(talk.id)).owner == "bot"
+    assert 'data-testid="bulk-bot"' in await agent.page("/inbox?select=1")

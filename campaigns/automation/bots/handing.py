@@ -9,14 +9,15 @@ from base.clock import Clock
 from base.errors import Conflict
 from base.mongo import Document
 from campaigns.automation.bots.store import BotStore
-from inbox.acts import Act, Plan, in_team
+from inbox.acts import Act, Plan, handed_to_bot, in_team
 from inbox.conversations import ConversationActions
 from inbox.models import SYSTEM, Actor, Conversation
 from inbox.owning import FIELDS, belongs_to, freed
 from inbox.store import ConversationStore, TeamStore
 
-#: Why a bot has lost it: it said so, was silent, failed, is off, somebody asked for a person, or a person took it.
-Reason = Literal["bot", "silent", "error", "off", "asked", "taken"]
+#: Why a bot has lost it: it said so, was silent, failed, its answer did not arrive, it talked in circles, is off,
+#: somebody asked for a person, or a person took it.
+Reason = Literal["bot", "silent", "error", "undelivered", "circles", "off", "asked", "taken"]
 
 
 class HandOver:
@@ -44,6 +45,13 @@ class HandOver:
         if team_id is not None:
             plans.append(in_team(team_id, by, name=(await self._teams.standing([team_id])).get(team_id)))
         return await self._actions.change(conversation_id, plans, by)
+
+    async def give(self, conversation_id: str, by: Actor) -> Conversation:
+        """The bot of its channel has it, and is told. Raises `NotFound`, and `Conflict` as
+        `inbox.acts.handed_to_bot`."""
+        found = await self._conversations.head(conversation_id)
+        bots = await self._bots.on_channels([found["channel_id"]]) if found else {}
+        return await self._actions.change(conversation_id, [handed_to_bot(bots, by, self._clock())], by)
 
 
 def handed_over(

@@ -2,7 +2,7 @@
 
 A listener that only writes posts, each under its event; a drain of its own calls out, side by side. What is posted is
 read anew at every try, under the id of the event. A bot that has taken a message has so long to speak; then people have
-the conversation.
+the conversation. Two programs that answer each other are stopped by how often a bot is told of one conversation.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from campaigns.automation.bots.handing import HandOver, Reason
 from campaigns.automation.bots.models import asks_for_person, says_quiet
 from campaigns.automation.bots.store import DONE, FAILED, SKIPPED, WAITING, BotPostStore, BotStore
 from campaigns.automation.replies.choosing import is_to_be_answered
-from inbox.owning import belongs_to
+from inbox.owning import belongs_to, has_bot
 from inbox.store import ConversationStore, MessageStore
 from profiles.events import Event, EventStore
 
@@ -33,8 +33,10 @@ TIMEOUT_S, READ_MAX = 10.0, 100_000
 TRIES, BACKOFF = 3, (timedelta(seconds=1), timedelta(seconds=4))
 #: Answers that may be others in a moment.
 TEMPORARY = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
-#: What a post says it is.
-TOLD = "message.received"
+#: What a post says it is: a message of the customer, or that somebody gave the conversation to the bot.
+TOLD = {"message": "message.received", "given": "conversation.given"}
+#: Told more often of one conversation within this time, it talks in circles.
+CIRCLES = ((timedelta(minutes=10), 40), (timedelta(hours=24), 300))
 
 
 class Views(Protocol):
@@ -65,17 +67,23 @@ class BotPoster:
         self._calls = SideBySide(posts, self._post, self._worn_out)
 
     async def hear(self, events: Sequence[Event]) -> None:
-        """Told of what happens: plans a post for each message in a conversation that a bot has. May be told twice."""
-        heard = [each for each in events if is_to_be_answered(each)]
-        if not heard or not await self._store.on_channels({each.channel_id for each in heard if each.channel_id}):
+        """Told of what happens: plans a post for each message in a conversation that a bot has, and when one is given
+        to it. May be told twice."""
+        heard = [(each, kind) for each in events if (kind := _kind(each)) is not None]
+        if not heard or not await self._store.any():
             return
-        talks = await self._conversations.rows(each.conversation_id for each in heard if each.conversation_id)
+        talks = await self._conversations.rows(each.conversation_id for each, _ in heard if each.conversation_id)
+        held = [
+            (each, kind, talk) for each, kind in heard
+            if (talk := talks.get(each.conversation_id or "")) is not None and has_bot(talk)
+        ]  # fmt: skip
+        lines = await self._messages.many(str(each.properties.get("message_id")) for each, _, _ in held)
         posts = []
-        for each in heard:
-            talk = talks.get(each.conversation_id or "")
-            bot = await self._store.known(talk["bot_id"]) if talk and talk.get("owner") == "bot" else None
-            if bot is not None:
-                posts.append(_planned(each, bot))
+        for each, kind, talk in held:
+            bot = await self._store.known(talk["bot_id"])
+            line = lines.get(str(each.properties.get("message_id")))
+            if bot is not None and _concerns(kind, each, line, talk):
+                posts.append(_planned(each, bot, kind))
         await self._posts.plan(posts)
 
     async def drain(self, limit: int = 50) -> int:
@@ -99,19 +107,38 @@ class BotPoster:
         bot, talk = await self._store.get(row["bot_id"]), await self._conversations.row(row["conversation_id"])
         if talk is None or not belongs_to(talk, row["bot_id"]):
             await self._posts.settle(row, SKIPPED, "not_its_own")
-            return
-        if bot is None or not bot["active"] or row["channel_id"] not in bot["channel_ids"]:
+        elif bot is None or not bot["active"] or row["channel_id"] not in bot["channel_ids"]:
             await self._lost(row, "off", "switched_off")
-            return
+        elif row["kind"] == "undelivered":
+            await self._lost(row, "undelivered", "undelivered", DONE)
+        elif await self._in_circles(row):
+            await self._lost(row, "circles", "circles")
+        else:
+            await self._tell(row, bot)
+
+    async def _in_circles(self, row: Document) -> bool:
+        for span, most in CIRCLES:
+            if await self._posts.told_since(row["conversation_id"], self._clock() - span) > most:
+                return True
+        return False
+
+    async def _tell(self, row: Document, bot: Document) -> None:
         event = await self._events.get(row["event_id"])
+        if event is not None and row["kind"] == "given":
+            event = await self._with_last_words(event)
         views = await self._views.of(event, frozenset(bot["channel_ids"])) if event is not None else None
-        if event is None or views is None or "message" not in views:
+        if event is None or views is None or (row["kind"] == "message" and "message" not in views):
             await self._posts.settle(row, SKIPPED, "gone")
-            return
-        if asks_for_person(str(event.properties.get("text") or ""), bot["person_words"]):
+        elif row["kind"] == "message" and asks_for_person(str(event.properties.get("text") or ""), bot["person_words"]):
             await self._lost(row, "asked", "asked_for_person", DONE)
-            return
-        await self._posted(row, bot, written(event, bot, views))
+        else:
+            await self._posted(row, bot, written(event, bot, views, row["kind"]))
+
+    async def _with_last_words(self, event: Event) -> Event:
+        """With what the customer said last, for a bot that is given a conversation."""
+        line = await self._messages.latest(event.conversation_id or "", ["in"])
+        told = {**event.properties, "message_id": line["_id"] if line else None}
+        return event.model_copy(update={"properties": told})
 
     async def _posted(self, row: Document, bot: Document, body: bytes) -> None:
         headers = {"Content-Type": "application/json", **self._signed(bot, row["event_id"], body)}
@@ -128,6 +155,8 @@ class BotPoster:
         await self._store.note_failure(bot["_id"], None)
         if says_quiet(_said(reply)):
             await self._posts.settle(row, DONE, "quiet")
+        elif not row["waits"]:
+            await self._posts.settle(row, DONE, "taken")
         else:
             until = self._clock() + timedelta(seconds=bot["silent_s"])
             await self._posts.put_off(row, until, "taken", WAITING)
@@ -162,8 +191,10 @@ class BotPoster:
             talk = await self._conversations.row(row["conversation_id"])
             if talk is None or not belongs_to(talk, row["bot_id"]):
                 await self._posts.settle(row, DONE, "not_its_own")
-            elif await self._messages.spoken_by("bot", row["conversation_id"], row["heard_at"]):
+            elif await self._messages.spoken_by("bot", row["conversation_id"], row["created_at"]):
                 await self._posts.settle(row, DONE, "answered")
+            elif await self._posts.given_since(row):
+                await self._posts.settle(row, DONE, "given_again")
             else:
                 await self._lost(row, "silent", "silent")
         return len(rows)
@@ -173,31 +204,53 @@ class BotPoster:
         moved = 0
         for bot in await self._store.leaving():
             kept = bot["channel_ids"] if bot["stands"] and bot["active"] else ()
-            for conversation_id in await self._posts.talks_of(bot["_id"]):
-                talk = await self._conversations.row(conversation_id)
-                if talk is not None and belongs_to(talk, bot["_id"]) and talk["channel_id"] not in kept:
-                    await self._handing.hand_over(conversation_id, "off")
+            async for talk in self._conversations.of_bot(bot["_id"]):
+                if talk["channel_id"] not in kept:
+                    await self._handing.hand_over(talk["_id"], "off")
                     moved += 1
             await self._store.left(bot)
         return moved
 
 
-def _planned(event: Event, bot: Document) -> Document:
+def _kind(event: Event) -> str | None:
+    """What an event is to a bot that has its conversation; None: nothing."""
+    if event.conversation_id is None or event.profile_id is None:
+        return None
+    if event.name == "conversation.status_changed":
+        return "given" if event.properties.get("to") == "pending" and event.properties.get("bot_id") else None
+    if event.name == "message.failed":
+        return "undelivered"
+    return "message" if is_to_be_answered(event) else None
+
+
+def _concerns(kind: str, event: Event, line: Document | None, talk: Document) -> bool:
+    """Whether a bot that has this conversation is told: of what came since it has it, and of its own that
+    failed; not of a time when it had it before."""
+    if kind == "given":
+        return bool(event.properties.get("bot_seq") == talk["bot_seq"])
+    if line is None:
+        return False
+    return bool(line["seq"] > talk["bot_seq"]) if kind == "message" else bool(line["author"]["type"] == "bot")
+
+
+def _planned(event: Event, bot: Document, kind: str) -> Document:
     return {
         "key": f"{bot['_id']}:{event.id}", "bot_id": bot["_id"], "event_id": event.id, "host": bot["host"],
         "message_id": event.properties.get("message_id"), "conversation_id": event.conversation_id,
         "channel_id": event.channel_id, "profile_id": event.profile_id, "identity_id": event.identity_id,
-        "heard_at": event.occurred_at,
+        "kind": kind, "waits": kind != "given" or bool(event.properties.get("waits")),
     }  # fmt: skip
 
 
-def written(event: Event, bot: Document, views: Mapping[str, Any]) -> bytes:
-    """What a bot is told of a message."""
+def written(event: Event, bot: Document, views: Mapping[str, Any], kind: str) -> bytes:
+    """What a bot is told of a message, or of a conversation that was given to it."""
+    told = event.properties
+    more = {"payload": told.get("payload")} if kind == "message" else {"waits": bool(told.get("waits"))}
     data = {
         "id": event.id, "bot_id": bot["_id"], "conversation_id": event.conversation_id, "profile_id": event.profile_id,
-        "payload": event.properties.get("payload"), **views,
+        "message": None, **more, **views,
     }  # fmt: skip
-    return orjson.dumps({"type": TOLD, "timestamp": iso(event.occurred_at), "data": data})
+    return orjson.dumps({"type": TOLD[kind], "timestamp": iso(event.occurred_at), "data": data})
 
 
 def _said(reply: HttpReply) -> Any:

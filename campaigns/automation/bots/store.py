@@ -37,6 +37,7 @@ INDEXES: Indexes = {
         IndexModel([("state", ASCENDING), ("host", ASCENDING), ("due_at", ASCENDING)], name="due"),
         IndexModel([("bot_id", ASCENDING), ("_id", DESCENDING)], name="log"),
         IndexModel([("profile_id", ASCENDING)], name="by_profile"),
+        IndexModel([("conversation_id", ASCENDING), ("_id", DESCENDING)], name="by_conversation"),
         IndexModel([("settled_at", ASCENDING)], name="expiry", expireAfterSeconds=int(KEPT.total_seconds())),
     ],
 }  # fmt: skip
@@ -52,6 +53,12 @@ class BotStore:
         self._clock = clock
         self._known: dict[str, str] = {}
         self._known_until = 0.0
+        self._any = False
+
+    async def any(self) -> bool:
+        """Whether there has ever been one."""
+        self._any = self._any or await self._rows.find_one({}, {"_id": 1}) is not None
+        return self._any
 
     async def add(self, fields: Mapping[str, Any]) -> Document:
         """A new one. Raises `DuplicateKeyError` for a channel that has a bot."""
@@ -117,7 +124,8 @@ class BotStore:
 
 class BotPostStore:
     """`bot_posts` `{_id bpo_, key, bot_id, event_id, message_id, conversation_id, channel_id, profile_id, identity_id,
-    host, heard_at, state: planned|waiting|done|failed|skipped, due_at?, tries, said?, settled_at?, created_at}`.
+    host, kind: message|given|undelivered, waits, state: planned|waiting|done|failed|skipped, due_at?, tries, said?,
+    settled_at?, created_at}`.
     `waiting`: the bot has it, and has until `due_at` to speak."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -171,7 +179,12 @@ class BotPostStore:
         """What a bot was told, the latest first."""
         return await whole(self._rows.find({"bot_id": bot_id}).hint("log").sort("_id", DESCENDING).limit(limit))
 
-    async def talks_of(self, bot_id: str) -> list[str]:
-        """Conversations of which it was told."""
-        found: list[str] = await self._rows.distinct("conversation_id", {"bot_id": bot_id})
-        return found
+    async def given_since(self, row: Document) -> bool:
+        """Whether the conversation was given to the bot again after this post."""
+        wanted = {"conversation_id": row["conversation_id"], "kind": "given", "_id": {"$gt": row["_id"]}}
+        return await self._rows.find_one(wanted, {"_id": 1}, hint="by_conversation") is not None
+
+    async def told_since(self, conversation_id: str, since: datetime) -> int:
+        """How often a bot was told of a conversation from then on."""
+        wanted = {"conversation_id": conversation_id, "created_at": {"$gte": since}}
+        return await self._rows.count_documents(wanted, hint="by_conversation")

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -14,16 +14,23 @@ import pytest
 from aiohttp import ClientSession
 
 from base.clock import now
+from base.errors import Conflict
 from base.http import HttpFailed, HttpReply
 from base.signing import verify_standard
+from campaigns.automation.bots import posting
 from campaigns.automation.bots.book import MadeBot
 from campaigns.automation.bots.models import BotInput, asks_for_person
 from campaigns.automation.bots.posting import BotPoster
+from campaigns.automation.carrying import Doer
+from campaigns.automation.models import read_actions
+from campaigns.canned import Answering
 from channels.vocabulary import Address, MailParts, MessageReceived, Person
+from inbox.acts import Change
+from inbox.bulk import Order
 from inbox.incoming import Arrival
 from inbox.models import Actor, ReplyInput
 from inbox.sla.models import PolicyInput
-from profiles.events import Event
+from profiles.events import Event, NewEvent
 from tests.conftest import LocalServer
 from tests.desk.api.conftest import CANARY, World, answer_of, opened
 from tests.dying import Dying
@@ -76,15 +83,15 @@ class Stage:
             address=Address(channel_id=self.channel, external_id=who), **more,
         )  # fmt: skip
         (outcome,) = (await self.runtime.receiver.receive([Arrival(self.channel, "generic", event, "dlv_x")])).outcomes
-        await self.told()
+        await self.told(outcome.conversation_id)
         return await self.talk(outcome.conversation_id)
 
     async def talk(self, conversation_id: str) -> Any:
         return await self.runtime.conversations.get(conversation_id)
 
-    async def told(self) -> None:
-        """All that has happened is told, twice."""
-        rows = await self.runtime.db.collection("events").find({"channel_id": self.channel}).to_list(None)
+    async def told(self, conversation_id: str) -> None:
+        """All that has happened in a conversation is told, twice."""
+        rows = await self.runtime.db.collection("events").find({"conversation_id": conversation_id}).to_list(None)
         events = [Event.model_validate(row) for row in rows]
         for each in reversed([*events, *events]):
             await self.poster.hear([each])
@@ -345,6 +352,189 @@ async def test_a_bot_and_a_person_at_once_leave_one_owner(stage: Stage) -> None:
     lines = await stage.runtime.messages.raw({"conversation_id": talk.id, "direction": "out"})
     order = [row["author"]["type"] for row in sorted(lines, key=lambda row: row["seq"])]
     assert order in (["bot", "agent"], ["agent"]), done
+
+
+def act_of(stage: Stage, talk: Any, by: Actor = ANNA) -> Any:
+    return stage.runtime.bulk.begin(Order(Change(hand_to_bot=True), by, [talk.id]))
+
+
+async def test_people_give_it_back_to_the_bot_and_think_better_of_it(stage: Stage) -> None:
+    talk, actions = await stage.writes("Hello"), stage.runtime.desk_actions
+    await actions.assign(talk.id, ANNA.id, ANNA)
+    before = await stage.writes("Are you there?")
+    assert before.owner == "agents" and before.waiting_since is not None
+    act = await act_of(stage, talk)
+    given = await stage.talk(talk.id)
+    assert (given.owner, given.status, given.assignee_id, given.waiting_since) == ("bot", "pending", None, None)
+    await stage.runtime.bulk.undo(act["_id"], ANNA)
+    after = await stage.talk(talk.id)
+    assert (after.owner, after.bot_id, after.status) == ("agents", None, "open")
+    assert (after.assignee_id, after.waiting_since) == (ANNA.id, before.waiting_since)
+    await stage.told(talk.id)
+    await stage.posts()
+    assert stage.phone.posted == [], "nothing is told of what is taken back"
+    async with stage.world.client("agent") as client:
+        answer = await client.post(f"/api/v1/conversations/{talk.id}/hand-over", json={"to": "bot"})
+        assert (await answer_of(answer))["owner"] == "bot"
+    await stage.told(talk.id)
+    await stage.posts()
+    (told,) = [orjson.loads(body) for _, body in stage.phone.posted]
+    assert (told["type"], told["data"]["waits"]) == ("conversation.given", True)
+    assert told["data"]["message"]["text"] == "Are you there?"
+    await stage.said("I am here", talk.id)
+    await stage.soon("waiting")
+    await stage.poster.look_after_silent()
+    assert (await stage.talk(talk.id)).owner == "bot"
+
+
+async def test_undoing_what_took_it_gives_it_back_and_the_bot_is_told_again(stage: Stage) -> None:
+    talk = await stage.writes("Hello")
+    act = await stage.runtime.bulk.begin(Order(Change(status="resolved"), ANNA, [talk.id]))
+    await stage.runtime.bulk.undo(act["_id"], ANNA)
+    back = await stage.talk(talk.id)
+    assert (back.owner, back.status, back.waiting_since) == ("bot", "pending", None)
+    await stage.told(talk.id)
+    await stage.posts()
+    assert {orjson.loads(body)["type"] for _, body in stage.phone.posted} == {"message.received", "conversation.given"}
+
+
+async def test_rules_give_it_to_the_bot_once_and_not_where_there_is_none(stage: Stage) -> None:
+    other = await stage.world.runtime.channels.add("generic", "No bot", {"secret": CANARY})
+    talk, carrying = await stage.writes("Hello"), stage.runtime.carrying
+    rule = Doer(Actor("arl_x", "A rule", "campaign"), "rule", Answering(""))
+    action = read_actions([{"type": "hand_to_bot"}])[0]
+
+    async def tried(conversation_id: str) -> str:
+        row = await stage.runtime.conversations.row(conversation_id)
+        return str((await carrying.carry_out(action, row, rule, "k", now())).why)
+
+    assert await tried(talk.id) == ""
+    assert (await stage.talk(talk.id)).owner == "bot"
+    await stage.runtime.handing.hand_over(talk.id, "silent")
+    assert await tried(talk.id) == "bot_lost_it", "that would go round"
+    await stage.runtime.desk_actions.set_status(talk.id, "resolved", ANNA)
+    assert await tried(talk.id) == "" and (await stage.talk(talk.id)).owner == "bot"
+    elsewhere = replace(stage, channel=other.id)
+    assert await tried((await elsewhere.writes("Hello", "otto")).id) == "no_bot"
+    assert await tried((await stage.writes("Hi all", "gina", group_id="g1")).id) == "unfit"
+
+
+async def test_two_programs_that_answer_each_other_are_stopped(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(posting, "CIRCLES", ((timedelta(minutes=10), 3),))
+    stage.phone.answer = HttpReply(200, {}, b'{"quiet": true}')
+    for number in range(3):
+        talk = await stage.writes(f"Beep {number}")
+        await stage.posts()
+        assert talk.owner == "bot"
+    for number in range(10):
+        await stage.said(f"Boop {number}", talk.id)
+    assert (await stage.said("Boop", talk.id, 409))["code"] == "said_enough"
+    await stage.writes("Beep")
+    await stage.posts()
+    assert (await stage.line(talk.id))["reason"] == "circles"
+    told = [orjson.loads(body)["data"]["conversation_id"] for _, body in stage.phone.posted]
+    assert told.count(talk.id) == 3
+
+
+async def test_an_answer_that_does_not_go_out_brings_people(stage: Stage) -> None:
+    talk = await stage.writes("Hello")
+    await stage.posts()
+    said = await stage.said("Hello to you", talk.id)
+    failed = NewEvent(
+        "message.failed", f"message.failed:{said['id']}", now(), profile_id=talk.profile_id,
+        identity_id=talk.identity_id, channel_id=stage.channel, conversation_id=talk.id,
+        properties={"message_id": said["id"], "source": "reply"},
+    )  # fmt: skip
+    await stage.runtime.events.record([failed])
+    await stage.told(talk.id)
+    await stage.posts()
+    assert (await stage.line(talk.id))["reason"] == "undelivered"
+
+
+async def test_a_bot_touches_nothing_that_people_have(stage: Stage) -> None:
+    talk = await stage.writes("Hello")
+    await stage.runtime.desk_actions.assign(talk.id, ANNA.id, ANNA)
+    async with stage.world.client(stage.made.key) as client:
+        for change in ({"status": "resolved"}, {"labels": ["x"]}, {"priority": "high"}):
+            answer = await client.patch(f"/api/v1/conversations/{talk.id}", json=change)
+            assert (await answer_of(answer))["code"] == "not_yours"
+        answer = await client.post(f"/api/v1/conversations/{talk.id}/hand-over", json={"to": "bot"})
+        assert (await answer_of(answer))["code"] == "not_yours"
+
+
+async def test_what_a_colleague_takes_back_leaves_the_customer_waiting(stage: Stage) -> None:
+    talk = await stage.writes("Hello")
+    reply = ReplyInput(text="I am Anna")
+    line = await stage.runtime.outbox.reply(talk.id, ANNA, reply, f"k-{talk.id}", undo_s=60)
+    await stage.runtime.afterthoughts.undo(line.id, ANNA)
+    after = await stage.talk(talk.id)
+    assert (after.owner, after.status) == ("agents", "open") and after.waiting_since is not None
+    talk = await stage.writes("Hello", "later")
+    await stage.runtime.outbox.reply(
+        talk.id, ANNA, ReplyInput(text="Tomorrow", send_at=now() + timedelta(days=1)), f"k-{talk.id}"
+    )  # fmt: skip
+    after = await stage.talk(talk.id)
+    assert after.owner == "agents" and after.waiting_since is not None
+
+
+async def test_splitting_leaves_the_bot_its_part_and_merging_gives_all_to_people(stage: Stage) -> None:
+    await stage.writes("One")
+    talk = await stage.writes("Two")
+    lines = await stage.runtime.messages.raw({"conversation_id": talk.id, "direction": "in"})
+    second = max(lines, key=lambda row: row["seq"])
+    new = await stage.runtime.splitting.split(talk.id, second["_id"], ANNA)
+    old = await stage.talk(talk.id)
+    assert (old.owner, old.status, old.waiting_since) == ("bot", "pending", None)
+    assert (new.owner, new.status) == ("agents", "open") and new.waiting_since is not None
+    for head, other in ((old, new), (new, old)):
+        merge = await stage.runtime.merging.merge(head.id, [other.id], ANNA)
+        whole = await stage.talk(head.id)
+        assert (whole.owner, whole.status) == ("agents", "open") and whole.waiting_since is not None
+        assert (await stage.writes("Three")).owner == "agents"
+        with pytest.raises(Conflict, match="takes no groups"):
+            await stage.runtime.handing.give(head.id, ANNA)
+        await stage.runtime.merging.unmerge(merge.act_id, ANNA)
+        for each in (old, new):
+            assert (await stage.talk(each.id)).owner == "agents"
+        assert (await stage.talk(old.id)).status == "open"
+        await stage.runtime.handing.give(old.id, ANNA)
+
+
+async def test_hearing_telling_and_giving_die_anywhere_and_nothing_is_lost_or_doubled(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At every write: the bot is told under one id and has it, or people have it with one line that says so."""
+    dying = Dying(monkeypatch)
+    stage.phone.answer = HttpReply(200, {}, b'{"quiet": true}')
+
+    async def work() -> None:
+        await act_of(stage, talk)
+        await stage.told(talk.id)
+        for row in await stage.runtime.bot_posts.claim(10, ()):
+            await stage.poster._post(row)
+
+    for at in range(1, 40):
+        died = False
+        for after in (False, True):
+            talk = await stage.writes("Hello", f"g{at}{after}")
+            await stage.runtime.desk_actions.assign(talk.id, ANNA.id, ANNA)
+            await stage.writes("More", f"g{at}{after}")
+            await stage.posts()
+            stage.phone.posted.clear()
+            died = await dying.on(at, after, work)
+            if (await stage.talk(talk.id)).owner != "bot":
+                await act_of(stage, talk)  # whoever asked saw no answer, and asks again
+            await stage.told(talk.id)
+            await stage.runtime.db.collection("bot_posts").update_many({}, {"$unset": {"lease": ""}})
+            await stage.posts()
+            assert (await stage.talk(talk.id)).owner == "bot", (at, after)
+            rows = await stage.runtime.messages.raw({"conversation_id": talk.id, "direction": "system"})
+            assert [row["system"]["code"] for row in rows].count("given_to_bot") == 1, (at, after)
+            told = {(head["webhook-id"], orjson.loads(body)["type"]) for head, body in stage.phone.posted}
+            assert [kind for _, kind in told] == ["conversation.given"], (at, after, told)
+        if not died:
+            return
+    raise AssertionError("giving writes more often than that")
 
 
 def test_addresses_and_words_are_checked() -> None:
