@@ -57,7 +57,9 @@ class TimedRules:
     # -- reckoning ---------------------------------------------------------------------------------------------
 
     async def _begin(self) -> int:
-        """A rule has begun to hold: a stretch of the conversations that are there is to be reckoned."""
+        """A rule has begun to hold, or its hours were changed: a stretch of the conversations that are there is to be
+        reckoned."""
+        await self._by_other_hours()
         rule = await self._rules.beginning()
         if rule is None:
             return 0
@@ -66,6 +68,19 @@ class TimedRules:
         last = rows[-1]["identity_id"] if len(rows) >= STRETCH else None
         await self._rules.begun(rule, last)
         return len(rows) + 1
+
+    async def _by_other_hours(self) -> None:
+        """Rules whose business hours have changed begin anew, so that what stands already is moved too."""
+        rules = [each for each in await self._rules.all() if each["active"] and each["on"].get("hours_id")]
+        if not rules:
+            return
+        calendars = await self._hours.calendars({each["on"]["hours_id"] for each in rules})
+        for rule in rules:
+            kept = calendars.get(rule["on"]["hours_id"])
+            rev = kept[0] if kept else None
+            if "hours_rev" not in rule or rule["hours_rev"] != rev:
+                await self._timers.look_again(rule["_id"], self._clock())
+                await self._rules.begin_anew(rule, rev)
 
     async def _reckon(self, limit: int) -> int:
         looks = await self._timers.looks.claim(["due"], self._clock(), limit=limit)

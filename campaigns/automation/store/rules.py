@@ -23,10 +23,11 @@ INDEXES: Indexes = {
 
 class RuleStore:
     """Rows are `{_id: arl_, place, name, folded, on, when, channel_ids, actions, stop, active, active_since, made_by,
-    reach, ran, ran_at, loops, paused_why?, begins_after?, stands, removed_at?, rev, created_at, updated_at}`. `place`:
-    the lowest is asked first; `reach`: the channels whoever saved it last could see, null: all; `ran`, `loops`:
-    counted, not part of a revision; `begins_after`: up to which identity a timed rule has looked at what was there
-    when it began."""
+    reach, ran, ran_at, loops, paused_why?, begins_after?, hours_rev?, stands, removed_at?, rev, created_at,
+    updated_at}`. `place`: the lowest is asked first; `reach`: the channels whoever saved it last could see, null: all;
+    `ran`, `loops`: counted, not part of a revision; `begins_after`: up to which identity a timed rule has looked at
+    what was there when it began; `hours_rev`: by which revision of its business hours it has reckoned, null: there
+    were none."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._rows = database.collection("automation_rules")
@@ -95,6 +96,11 @@ class RuleStore:
         here = {"_id": rule["_id"], "begins_after": rule["begins_after"]}
         change: Document = {"$unset": {"begins_after": ""}} if last is None else {"$set": {"begins_after": last}}
         await self._rows.update_one(here, change)
+
+    async def begin_anew(self, rule: Document, hours_rev: int | None) -> None:
+        """Its business hours are others than those it has reckoned by: all that is there is looked at again."""
+        here = {"_id": rule["_id"], "hours_rev": rule.get("hours_rev", {"$exists": False})}
+        await self._rows.update_one(here, {"$set": {"hours_rev": hours_rev, "begins_after": ""}})
 
     async def count(self, rule_id: str, name: str, session: Session | None = None) -> int:
         """One more of `ran` or `loops`; how many there are."""

@@ -11,6 +11,8 @@ from pymongo import ASCENDING, IndexModel
 from base.duty import DutyBook, due_index, settled
 from base.mongo import Database, DeleteOne, Document, Indexes, UpdateOne, whole
 
+#: Conversations that are made due in one write.
+STRETCH = 500
 INDEXES: Indexes = {
     "rule_looks": [due_index()],
     "rule_timers": [
@@ -39,6 +41,17 @@ class TimerStore:
         changes = [UpdateOne({"_id": each}, fresh, upsert=True) for each in sorted(set(conversation_ids))]
         if changes:
             await self._looks.bulk_write(changes, ordered=False)
+
+    async def look_again(self, rule_id: str, at: datetime) -> None:
+        """Reckon all anew in which this rule waits."""
+        waiting = self._timers.find({"rule_id": rule_id, "state": "due"}, {"conversation_id": 1}).hint("by_rule")
+        found: list[str] = []
+        async for row in waiting:
+            found.append(row["conversation_id"])
+            if len(found) == STRETCH:
+                await self.look(found, at)
+                found = []
+        await self.look(found, at)
 
     async def looked(self, rows: Sequence[Document]) -> None:
         """They are reckoned; what has happened meanwhile is another look."""

@@ -223,6 +223,46 @@ async def test_only_open_time_counts(own_world: World) -> None:
     assert await timed_rules.due_at(rule, friday) == AT + timedelta(days=7, hours=2)
 
 
+async def test_hours_that_change_move_what_waits_already(
+    own_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opened earlier, a holiday added, taken away altogether: also where a worker dies in between."""
+    runtime, rows = own_world.runtime, own_world.runtime.db.handle
+    hours = await runtime.business_hours.create(HoursInput(name="Never", zone="UTC"))
+    never = await timed(own_world, "waiting", "PT2H", hours_id=hours.id)
+    plain = await timed(own_world, "waiting", "PT3H", name="Always")
+    await says(own_world, "Anybody?")
+    await told(own_world)
+    since = (await talk_of(own_world))["waiting_since"]
+
+    async def timers() -> dict[str, datetime]:
+        return {row["rule_id"]: row["due_at"] async for row in rows["rule_timers"].find({"state": "due"})}
+
+    always = {plain: since + timedelta(hours=3)}
+    assert await timers() == always
+    dying = Dying(monkeypatch)
+    every_day = {day: [["00:00", "24:00"]] for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")}
+    closed = [{"date": (since + timedelta(days=n)).date().isoformat(), "spans": [], "name": "Fair"} for n in range(3)]
+    for at, (change, due_at) in enumerate([
+        ({"week": every_day}, since + timedelta(hours=2)),
+        ({"special": closed}, datetime.combine(since.date() + timedelta(days=3), datetime.min.time(), UTC)
+         + timedelta(hours=2)),
+        ({"special": []}, since + timedelta(hours=2)),
+        ({"week": {}}, None),
+        ({"week": every_day}, since + timedelta(hours=2)),
+    ], 1):  # fmt: skip
+        await runtime.business_hours.change(hours.id, change)
+        await dying.on(at, at % 2 == 0, lambda: runtime.rule_runner.drain(100))
+        for _ in range(2):
+            past = now() - timedelta(seconds=1)
+            await rows["rule_looks"].update_many({"lease": {"$type": "string"}}, {"$set": {"due_at": past}})
+            await runtime.rule_runner.drain(100)
+        assert await timers() == {**always, **({never: due_at} if due_at else {})}, at
+    await runtime.business_hours.remove(hours.id)
+    await runtime.rule_runner.drain(100)
+    assert await timers() == {**always, never: since + timedelta(hours=2)}
+
+
 @pytest.mark.parametrize(("what", "change", "stands"), [
     ("waiting", {}, "waiting_since"), ("waiting", {"status": "pending"}, None),
     ("waiting", {"waiting_since": None}, None), ("waiting", {"status": "resolved"}, None),

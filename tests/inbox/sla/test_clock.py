@@ -26,6 +26,7 @@ WEEKS: tuple[dict[str, Any], ...] = (
     {day: [["09:00", "12:30"], ["13:30", "18:00"]] for day in ("mon", "tue", "wed", "thu", "fri")},
     {"sat": [["22:00", "24:00"]], "sun": [["00:00", "06:00"]]},
 )
+HOURS_ID = "hrs_" + "0" * 26
 MINUTES = st.integers(0, 12 * 24 * 60)
 
 
@@ -48,6 +49,32 @@ def awake(hours: Calendar, start: datetime, end: datetime, sleeps: Sequence[Slee
     """Open time between two instants outside of all sleeps: written apart from what is tested."""
     asleep = [(max(each.since, start), min(each.until or end, end)) for each in sleeps]
     return hours.worked(start, end) - sum((hours.worked(a, b) for a, b in asleep if a < b), timedelta())
+
+
+@given(st.sampled_from(NIGHTS), st.lists(st.sampled_from(WEEKS), min_size=2, max_size=4), MINUTES, st.data())
+@settings(max_examples=100)
+def test_hours_that_change_move_what_runs_as_if_they_had_always_been_so(
+    night: Any, weeks: list[dict[str, Any]], since_min: int, data: st.DataObject
+) -> None:
+    """Opened earlier or later, a day closed or opened: whatever was reckoned before, the last hours alone count."""
+    zone, at = night
+    since = at - timedelta(days=4) + timedelta(minutes=since_min // 3)
+    row = {"status": "open", "created_at": since, "waiting_since": since, "priority": "none", "channel_id": "chn_x"}
+    wanted = PolicyInput.model_validate(
+        {"name": "x", "hours_id": HOURS_ID, "lengths": {"first_response_min": 90, "resolution_min": 900}}
+    )
+    days = [(since + timedelta(days=n)).date().isoformat() for n in range(6)]
+    sla: dict[str, Any] | None = None
+    for week in weeks:
+        spans = st.sampled_from(([], [["07:00", "20:00"]]))
+        chosen = data.draw(st.lists(st.sampled_from(days), unique=True))
+        special = [{"date": day, "spans": data.draw(spans)} for day in chosen]
+        terms = Terms((Policy("slp_x", wanted, LONG_AGO),), {HOURS_ID: calendar(zone, week, special=special)}, "m")
+        held = {**row, "sla": sla} if sla else row
+        sla = reckoned(held, row, terms, since)
+    assert sla is not None and sla == reckoned(row, row, terms, since)
+    for each, minutes in zip(sla["clocks"], (90, 900), strict=True):
+        assert terms.calendars[HOURS_ID].worked(since, each["due_at"]) == timedelta(minutes=minutes)
 
 
 @given(cases())
