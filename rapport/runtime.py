@@ -350,7 +350,7 @@ class Runtime:
         self.noticing: Noticing = telling.noticing
         self.browsers: Browsers = telling.browsers
         self.push_keys: PushKeys = telling.push_keys
-        self.teller: Teller = open_teller(plumbing, telling, people, inbox, self)
+        self.teller: Teller = open_teller(plumbing, telling, people, inbox, routes, self)
 
     def drains(self) -> Drains:
         """The kinds of work a worker does."""

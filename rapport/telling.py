@@ -71,7 +71,9 @@ def open_telling(plumbing: Plumbing, people: People, inbox: Inbox, routes: Route
     )  # fmt: skip
 
 
-def open_teller(plumbing: Plumbing, telling: Telling, people: People, inbox: Inbox, runtime: Any) -> Teller:
+def open_teller(
+    plumbing: Plumbing, telling: Telling, people: People, inbox: Inbox, routes: Routes, runtime: Any
+) -> Teller:  # fmt: skip
     """What goes out. `runtime`: everything that names are read from."""
     settings, clock, http = plumbing.settings, plumbing.clock, plumbing.http
     base_url, zone = settings.base_url, settings.time_zone
@@ -83,5 +85,5 @@ def open_teller(plumbing: Plumbing, telling: Telling, people: People, inbox: Inb
     }  # fmt: skip
     return Teller(
         telling.notifications, telling.tellings, telling.choices, people.users, telling.sight, inbox.conversations,
-        NoticeWording(runtime, clock, time_zone=zone), carriers, clock, time_zone=zone,
+        routes.agents, NoticeWording(runtime, clock, time_zone=zone), carriers, clock, time_zone=zone,
     )  # fmt: skip

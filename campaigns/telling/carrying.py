@@ -11,15 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
+from zoneinfo import ZoneInfo
 
 from base.clock import Clock
 from base.mongo import Document
 from base.side_by_side import SideBySide
 from campaigns.telling.addressees import SPAM
 from campaigns.telling.choosing import Choices
-from campaigns.telling.models import Chosen, Kind, Reader, Readers, Way
+from campaigns.telling.models import Chosen, Kind, Nearness, Reader, Readers, Way
 from campaigns.telling.noticing import FRESH_S, Sight
-from campaigns.telling.quiet import quiet_until
+from campaigns.telling.quiet import look_again, quiet_until, rests
 from campaigns.telling.store import NotificationStore, TellingStore
 from campaigns.telling.store.tellings import DONE, FAILED, SKIPPED
 from campaigns.wallclock import zone_or
@@ -70,12 +71,21 @@ class Carrier(Protocol):
         ...
 
 
+class Presence(Protocol):
+    """Knows where colleagues are."""
+
+    async def nearness(self, user_id: str) -> Nearness:
+        """As what somebody counts just now."""
+        ...
+
+
 class Teller:
     """Drains due tellings."""
 
     def __init__(
         self, store: NotificationStore, tellings: TellingStore, choices: Choices, readers: Readers, sight: Sight,
-        conversations: ConversationStore, wording: Wording, carriers: Mapping[Way, Carrier], clock: Clock, *,
+        conversations: ConversationStore, presence: Presence, wording: Wording, carriers: Mapping[Way, Carrier],
+        clock: Clock, *,
         time_zone: str,
     ) -> None:  # fmt: skip
         """`time_zone`: of whoever has said none."""
@@ -85,6 +95,7 @@ class Teller:
         self._readers = readers
         self._sight = sight
         self._conversations = conversations
+        self._presence = presence
         self._wording = wording
         self._carriers = carriers
         self._clock = clock
@@ -115,7 +126,7 @@ class Teller:
             return
         chosen = await self._choices.of(person.id)
         zone, _ = zone_or(person.time_zone, self._time_zone)
-        if (until := quiet_until(chosen.choice, zone, self._clock())) is not None:
+        if (until := await self._quiet_until(row, chosen, zone)) is not None:
             await self._tellings.put_off(row, until)
             return
         gathered = await self._tellings.gather(row) if row["way"] == "mail" else [row]
@@ -127,6 +138,15 @@ class Teller:
             return
         said = await self._wording.said(person, rows)
         await self._ended(row, await self._carriers[row["way"]].carry(person, said, row))
+
+    async def _quiet_until(self, row: Document, chosen: Chosen, zone: ZoneInfo) -> datetime | None:
+        """When it is looked at again, because the person is not to be disturbed now; None: it may be told."""
+        now = self._clock()
+        until = quiet_until(chosen.choice, zone, now)
+        if until is None and chosen.choice.quiet.presence is not None:
+            nearness = await self._presence.nearness(row["user_id"])
+            return look_again(row["created_at"], now) if rests(chosen.choice, nearness) else None
+        return until
 
     async def _ended(self, row: Document, outcome: Outcome) -> None:
         if outcome.state != "again":

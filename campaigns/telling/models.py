@@ -55,12 +55,18 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
+#: As what somebody counts just now: here, without a window though they say that they are here, away as they say.
+Nearness = Literal["here", "gone", "away"]
+
+
 class Quiet(_Part):
-    """When nothing but the desk itself tells: each day between two times, and on whole days."""
+    """When nothing but the desk itself tells: each day between two times, on whole days, and (`while`) as long as one
+    says that one is away, or (`gone`) also while one has no window open."""
 
     start: ClockText | None = Field(None, alias="from")
     end: ClockText | None = Field(None, alias="to")
     days: Annotated[list[Weekday], Field(max_length=7), AfterValidator(_each_once)] = Field(default_factory=list)
+    presence: Literal["away", "gone"] | None = Field(None, alias="while")
 
     @model_validator(mode="after")
     def _ends(self) -> Quiet:

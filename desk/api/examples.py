@@ -59,7 +59,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "replace_notification_settings": {
         "kinds": {"message": ["app", "push"], "sla_breached": ["app", "mail", "push", "hook"]},
         "mail_after_min": 15,
-        "quiet": {"from": "19:00", "to": "08:00", "days": ["sat", "sun"]},
+        "quiet": {"from": "19:00", "to": "08:00", "days": ["sat", "sun"], "while": "away"},
         "hook_url": "https://hooks.slack.com/services/T000/B000/XXXX",
     },
     "add_my_browser": {

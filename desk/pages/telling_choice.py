@@ -19,6 +19,11 @@ _FAULTS = {
     "quiet": N_("Write both times such as 20:00 and 08:00, or none. One day of the week at least is not quiet."),
     "paused_until": N_("Write a day and a time such as 2026-12-01 09:30."),
 }
+#: When it is quiet besides, by where somebody is.
+PRESENCE = {
+    "": N_("never because of that"), "away": N_("while I say that I am away"),
+    "gone": N_("while I am away or have no window open"),
+}  # fmt: skip
 HOOK_FAULT = N_("Write a web address such as https://hooks.slack.com/services/…; none inside the house.")
 
 
@@ -37,6 +42,7 @@ def choice_in(form: Any, formats: Formats) -> tuple[TellingChoice | None, dict[s
         "quiet": {
             "from": str(form.get("quiet_from", "")).strip() or None,
             "to": str(form.get("quiet_to", "")).strip() or None, "days": form.getall("quiet_day", []),
+            "while": str(form.get("quiet_while", "")) or None,
         },
         "paused_until": paused,
     }  # fmt: skip
@@ -59,12 +65,14 @@ def choice_values(
     texts = {
         "mail_after_min": str(choice.mail_after_min), "quiet_from": choice.quiet.start or "",
         "quiet_to": choice.quiet.end or "", "paused_until": until, "hook_url": "",
+        "quiet_while": choice.quiet.presence or "",
     }  # fmt: skip
     days: list[str] = list(choice.quiet.days)
     if form is not None:
         texts |= {name: str(form.get(name, "")) for name in texts}
         days = [str(each) for each in form.getall("quiet_day", [])]
     return {
+        "presence": PRESENCE,
         "kinds": [(kind, *KIND_LABELS[kind], ticked[kind]) for kind in KINDS], "ways": WAY_LABELS,
         "texts": texts, "days": DAYS, "quiet_days": days, "hook_host": chosen.hook_host, "after_most": MAIL_AFTER_MOST,
         "browsers": [(each["_id"], browser_words(each["agent"]), each["session_id"] == this) for each in browsers],

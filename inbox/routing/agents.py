@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from base.clock import Clock
 from base.errors import FieldError, NotFound, WrongInput
 from base.feed import Feed, Notice
 from base.queue import Doorbell
 from inbox.routing.models import Ability, Agent, PresenceRules, Staff
-from inbox.routing.standing import SEEN_FOR, Present, all_standing, is_on_leave, standing
+from inbox.routing.standing import SEEN_FOR, Present, all_standing, is_on_leave, said_state, standing
 from inbox.store import AgentStore, PresenceRuleStore
 
 #: Seconds for which the rules read before are good enough.
@@ -117,6 +117,13 @@ class Agents:
     async def here(self, user_id: str) -> bool:
         """Whether they would answer now."""
         return standing(await self.row(user_id), await self.rules(), self._clock()).here
+
+    async def nearness(self, user_id: str) -> Literal["here", "gone", "away"]:
+        """Whether they are here, without an open window, or away as they say themselves."""
+        agent, rules, now = await self.row(user_id), await self.rules(), self._clock()
+        if standing(agent, rules, now).here:
+            return "here"
+        return "gone" if said_state(agent, rules, now)[0].counts_as_here else "away"
 
     async def on_leave(self) -> frozenset[str]:
         """Those who have said that they are away for a day or longer."""

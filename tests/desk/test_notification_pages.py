@@ -101,12 +101,15 @@ async def test_somebody_chooses_what_they_are_told(desk: Desk) -> None:
     page = await bo.page("/account")
     assert page.count('type="checkbox" name="assigned"') == 4 and 'name="assigned" value="app" checked' in page
     form = {"mail_after_min": "5", "quiet_from": "20:00", "quiet_to": "08:00", "quiet_day": "sun", "assigned": "app",
-            "paused_until": "", "hook_url": "https://hooks.slack.com/services/T/B/secret"}  # fmt: skip
+            "quiet_while": "gone", "paused_until": "",
+            "hook_url": "https://hooks.slack.com/services/T/B/secret"}  # fmt: skip
     assert await bo.post("/account/telling", **form) == "/account?done=telling#telling"
     chosen = await desk.runtime.telling_choices.of(bo.user_id)
     assert chosen.choice.ways("assigned") == ("app",) and chosen.choice.ways("message") == ()
     assert (chosen.choice.quiet.start, chosen.choice.quiet.days, chosen.choice.mail_after_min) == ("20:00", ["sun"], 5)
+    assert chosen.choice.quiet.presence == "gone"
     page = await bo.page("/account")
+    assert '<option value="gone" selected>' in page
     assert "secret" not in page and "https://hooks.slack.com/…" in page
     assert 'name="message" value="app" checked' not in page
     await bo.post("/account/telling", **{**form, "hook_url": ""})
@@ -114,7 +117,7 @@ async def test_somebody_chooses_what_they_are_told(desk: Desk) -> None:
     for wrong, mark in (
         ({"hook_url": "https://127.0.0.1/x"}, "fault-hook"), ({"hook_url": "slack"}, "fault-hook"),
         ({"quiet_to": ""}, "fault-quiet"), ({"mail_after_min": "soon"}, "Write minutes"),
-        ({"paused_until": "soon"}, "Write a day and a time"),
+        ({"paused_until": "soon"}, "Write a day and a time"), ({"quiet_while": "asleep"}, "fault-quiet"),
     ):  # fmt: skip
         page = await bo.post("/account/telling", 422, **{**form, **wrong})
         assert mark in page, (wrong, mark)

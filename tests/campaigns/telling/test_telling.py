@@ -180,6 +180,30 @@ async def test_quiet_is_quiet_until_morning(house: House) -> None:
     assert (await house.runtime.telling_choices.of(str(bo.id))).choice.paused_until is not None
 
 
+async def test_who_is_away_is_told_when_they_are_back(house: House) -> None:
+    bo, ada, agents = await house.colleague("Bo"), Actor("usr_1", "Ada"), house.runtime.agents
+    for presence, states in (("away", ["away"]), ("gone", ["online", "away"])):
+        await house.choose(str(bo.id), kinds={"assigned": ["hook"]}, quiet={"while": presence})
+        for state in states:
+            said = len(house.outside.said)
+            await agents.say(str(bo.id), state)
+            talk = await house.writes(who=f"+3161234560{len(presence + state)}{said}")
+            await house.runtime.desk_actions.assign(talk.id, bo.id, ada)
+            await house.react()
+            await house.tell()
+            await house.later(minutes=5)
+            assert len(house.outside.said) == said, (presence, state)
+            await agents.say(str(bo.id), "online", on_phone=presence == "gone")
+            await house.later(minutes=2)
+            assert len(house.outside.said) == said + 1, (presence, state)
+    await house.choose(str(bo.id), kinds={"assigned": ["hook"]})
+    await agents.say(str(bo.id), "away")
+    await house.runtime.desk_actions.assign((await house.writes(who="+31612349999")).id, bo.id, ada)
+    await house.react()
+    await house.tell()
+    assert len(house.outside.said) == said + 2, "who has not chosen it is told wherever they are"
+
+
 async def test_a_browser_is_pushed_to_until_it_is_signed_out(house: House) -> None:
     bo = await house.colleague("Bo", assigned=["app", "push"])
     first, second = await house.browser(str(bo.id)), await house.browser(str(bo.id), "two")
