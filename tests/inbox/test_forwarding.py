@@ -11,6 +11,8 @@ from channels.failures import Failure, SendFailed
 from channels.vocabulary import Attachment, AttachmentKind, MailParts
 from inbox.forwarding import ForwardInput
 from inbox.models import ReplyInput
+from inbox.store import ConversationRoom, MessageRoom
+from profiles.holdings import Traces
 from tests.dying import Dying
 from tests.inbox.conftest import AGENT, House
 
@@ -119,3 +121,44 @@ async def test_what_was_forwarded_is_the_customers_and_dies_whole(
     events = await house.events.find(talk.profile_id, ["message.forwarded"])
     assert {each.properties["forward_conversation_id"] for each in events} == {each["_id"] for each in children}
     assert len(events) == 15 and {each.properties["message_id"] for each in events} == {message_id}
+
+
+async def test_who_is_erased_is_quoted_nowhere_in_what_was_forwarded(house: House) -> None:
+    """The subject, what the supplier's mails quote, and those that name them; the supplier's other words stay."""
+    canary = "xq7vkz2mwp"
+    channel_id = await house.channel("mail")
+    mail = MailParts(message_id="<m1@shop>", subject=f"Pot {canary}", to=("help@shop.example",))
+    talk = await house.conversation(channel_id, ANNA, "mail", text=f"It has not come {canary}", mail=mail)
+    (line,) = (await house.inbox.messages.page(talk.id)).data
+    forward = await house.inbox.forwarding.forward(line.id, TO, AGENT, "k")
+    await house.deliver_all()
+    (sent,) = house.adapter("mail").calls
+    for number, text in enumerate(("Tomorrow at nine", f"Tell {ANNA} that it is late")):
+        parts = MailParts(
+            message_id=f"<a{number}@x>", subject=f"Re: Fwd: Pot {canary}", in_reply_to=(sent.mail.message_id,),
+            reply_token=sent.mail.reply_token, full_text=f"{text}\n> {canary}", html=f"<p>{text}<q>{canary}</q></p>",
+        )  # fmt: skip
+        arrival = house.arrival(channel_id, SUPPLIER, f"a{number}", text, provider="mail", mail=parts)
+        await house.inbox.receiver.receive([arrival])
+    child_id = forward.conversation_id or ""
+
+    async def held(what: str) -> set[str]:
+        """Collections in which something about the child says this."""
+        found = set()
+        for name in ("conversations", "messages", "message_words", "events"):
+            wanted = {"$or": [{"_id": child_id}, {"conversation_id": child_id}]}
+            rows = await house.database.collection(name).find(wanted).to_list(None)
+            found |= {name} if what in str(rows) else set()
+        return found
+
+    assert await held(canary) == {"conversations", "messages"}
+    assert await held(ANNA) == {"conversations", "messages", "events"}
+    traces = Traces((talk.profile_id,), words=(ANNA,))
+    rooms = (MessageRoom(house.database, house.clock), ConversationRoom(house.database, house.inbox.conversations))
+    for room in (*rooms, *rooms):
+        await room.erase(traces)
+    assert await held(canary) == set() and await held(ANNA) == set()
+    child = await house.inbox.conversations.get(child_id)
+    assert child is not None and child.subject is None and child.last_message is not None
+    kept = [each for each in (await house.inbox.messages.page(child_id)).data if each.direction == "in"]
+    assert {(each.text, each.deleted_at is not None) for each in kept} == {("Tomorrow at nine", False), (None, True)}
