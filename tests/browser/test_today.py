@@ -49,3 +49,25 @@ async def test_the_list_is_worked_off_by_keys_alone(
     await expect(row).to_have_count(0)
     await page.keyboard.press("z")
     await expect(row).to_be_visible()
+
+
+async def test_an_open_menu_covers_the_buttons_of_the_rows_below_it(
+    windows: Windows, colleagues: Colleagues, begun: Begin
+) -> None:
+    for name in ("Mena Over", "Mena Under", "Mena Deep"):
+        await begun(name, "Anybody there?")
+    page = await windows.open(colleagues.bo)
+    await page.goto("/today?show=inbox")
+    await live(page)
+    rows = page.get_by_test_id("stream-row").filter(has=page.get_by_test_id("more"))
+    await rows.first.get_by_test_id("more").click()
+    items = rows.first.locator(".sheet .item")
+    await expect(items.first).to_be_visible()
+    hidden = await items.evaluate_all(
+        """items => items.filter(item => {
+          const box = item.getBoundingClientRect();
+          const at = part => document.elementFromPoint(box.left + box.width * part, box.top + box.height / 2);
+          return box.bottom < innerHeight && ![0.05, 0.5, 0.95].every(part => item.contains(at(part)));
+        }).map(item => item.textContent)"""
+    )
+    assert hidden == []
