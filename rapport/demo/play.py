@@ -11,6 +11,7 @@ from pathlib import Path
 from base.settings import Settings
 from rapport import arriving
 from rapport.demo import cast, stage
+from rapport.demo.house import prepare_house
 from rapport.demo.page import shop_page
 from rapport.demo.past import load_past
 from rapport.demo.posting import Posting
@@ -140,5 +141,7 @@ async def _perform(
         await load_past(runtime, held, _progress(runtime.settings.data, say))
         held.past_loaded = True
         stage.save(runtime.settings.data, held)
+    await prepare_house(runtime, held)
+    stage.save(runtime.settings.data, held)
     await prepare_broadcasts(runtime, held)
     await acts[0].run()

@@ -38,6 +38,14 @@ class Delivered:
 Handler = Callable[[Delivered], None]
 
 
+#: What WhatsApp lets the shop say after the window: name, language, words.
+APPROVED = (
+    ("order_update", "en", "Hi {{1}}, there is news about your order {{2}}. Answer here if you have questions."),
+    ("order_update", "zh_CN", "{{1}}，您的订单{{2}}有新消息。有问题请直接回复。"),
+    ("back_to_you", "en", "Hi {{1}}, we have an answer to your question. Shall we go on here?"),
+)
+
+
 class PretendedProviders:
     """WhatsApp Cloud API, Telegram Bot API, a generic receiver, an SMTP host and a shop's page on loopback ports."""
 
@@ -55,6 +63,7 @@ class PretendedProviders:
         app.router.add_get("/", self._shop)
         app.router.add_post("/graph/{version}/{phone}/messages", self._whatsapp)
         app.router.add_get("/graph/{version}/{phone}", self._whatsapp_number)
+        app.router.add_get("/graph/{version}/{account}/message_templates", self._whatsapp_templates)
         app.router.add_post("/telegram/{bot}/{method}", self._telegram)
         app.router.add_get("/telegram/{bot}/{method}", self._telegram)
         app.router.add_post("/generic", self._generic)
@@ -99,6 +108,9 @@ class PretendedProviders:
         return web.json_response({"id": request.match_info["phone"], "display_phone_number": "+31 20 555 0142",
                                   "verified_name": "Harbour Tea", "quality_rating": "GREEN"})  # fmt: skip
 
+    async def _whatsapp_templates(self, request: web.Request) -> web.Response:
+        return web.json_response({"data": [_approved(*each) for each in APPROVED]})
+
     async def _telegram(self, request: web.Request) -> web.Response:
         method, raw = request.match_info["method"], await request.read()
         body: dict[str, Any] = orjson.loads(raw) if raw.startswith(b"{") else dict(await request.post() or {})
@@ -139,6 +151,13 @@ class PretendedProviders:
                           references=f"{mail.get('References', '')} {sent_id}".strip())
             )  # fmt: skip
         return "250 OK"
+
+
+def _approved(name: str, language: str, body: str) -> dict[str, Any]:
+    return {
+        "name": name, "language": language, "status": "APPROVED", "category": "UTILITY",
+        "components": [{"type": "BODY", "text": body}],
+    }  # fmt: skip
 
 
 def _whatsapp_text(body: dict[str, Any]) -> str:

@@ -25,6 +25,7 @@ class Stage:
     http_port: int = 0
     smtp_port: int = 0
     past_loaded: bool = False
+    house_built: bool = False
     channels: dict[Channel, str] = field(default_factory=dict)
     #: The chat on the demo's shop page; its visitors are whoever opens that page.
     webchat: str = ""
