@@ -17,7 +17,7 @@ from channels.capabilities import Capabilities
 from channels.registry import Registry
 from channels.store import Channel, ChannelStore
 from channels.vocabulary import Address
-from inbox.clashes import Contended, rest_after
+from inbox.clashes import rest_after
 from inbox.heads import head_in, is_part
 from inbox.models import Actor, Message, Reason, ReplyInput, message_of
 from inbox.opening import created_event, with_line
@@ -228,8 +228,8 @@ class Beginning:
         event = created_event(row, agent, now)
 
         async def opening(update: Document, session: Session) -> None:
-            if held is not None and not await self._conversations.change([(held, {"$unset": {"open": ""}})], session):
-                raise Contended
+            if held is not None:
+                await self._conversations.change([(held, {"$unset": {"open": ""}})], session)
             await self._conversations.insert([with_line(row, update)], session)
             await self._messages.adopt({identity.id: (row["channel_id"], row["_id"])}, session)
             await self._events.record([event], session)

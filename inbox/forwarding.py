@@ -19,7 +19,7 @@ from base.mongo import Document, Session
 from channels.registry import Registry
 from channels.store import ChannelStore
 from channels.vocabulary import Address
-from inbox.clashes import Contended, rest_after
+from inbox.clashes import rest_after
 from inbox.incoming import system_row
 from inbox.models import Actor, ChosenFile, Message, ReplyInput, message_of
 from inbox.opening import created_event, with_line
@@ -152,8 +152,7 @@ class Forwarding:
                 parent, "forwarded", params, at=now, seq=parent["seq"] + 1, author=agent.as_author(), dedupe=dedupe
             )
             change: Document = {"$set": {"seq": parent["seq"] + 1, "updated_at": now}}
-            if not await self._conversations.change([(parent, change)], session):
-                raise Contended
+            await self._conversations.change([(parent, change)], session)
             await self._conversations.insert([_without_original(with_line(row, update), text)], session)
             await self._messages.insert([told], session)
             await self._events.record([event, _event(line, parent, row, agent, now, dedupe)], session)

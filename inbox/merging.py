@@ -255,8 +255,7 @@ class Merging:
         return [(row, with_clocks(update, row, terms, now)) for row, update in changes]
 
     async def _changed(self, changes: Sequence[Change], session: Session) -> None:
-        if not await self._conversations.change(changes, session):
-            raise Contended("Somebody changed these conversations in between.")
+        await self._conversations.change(changes, session)
         await self._sla.watch([(row, clocks_of(update, row)) for row, update in changes], session)
 
     # -- telling -----------------------------------------------------------------------------------------------

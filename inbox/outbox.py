@@ -254,11 +254,11 @@ class Outbox:
         changes = [(each, with_clocks(update, each, terms, now)) for each, update in changes]
         draft = DraftKey(head["_id"], agent.id or "", "note" if reply.note else "reply")
 
-        async def work(session: Session) -> bool:
+        async def work(session: Session) -> None:
             if talk.opening is not None:
                 await talk.opening(changes[0][1], session)
-            elif not await self._conversations.change(changes, session):
-                return False
+            else:
+                await self._conversations.change(changes, session)
             await self._sla.watch([(each, clocks_of(update, each)) for each, update in changes], session)
             await self._messages.insert([line], session, files)
             await self._sends.add([send] if send else [], session)
@@ -269,12 +269,12 @@ class Outbox:
             if retry_of:
                 repeated: Document = {"$set": {"retried_by": line["_id"]}, "$inc": {"retries": 1}}
                 await self._messages.change(retry_of, repeated, session)
-            return True
 
         try:
-            return line if await self._database.in_transaction(work) else None
+            await self._database.in_transaction(work)
         except (DuplicateKeyError, BlobGone, Contended):
             return None
+        return line
 
     async def _send_row(
         self, talk: Talk, line: Document, reply: ReplyInput, client_key: str, now: datetime, undo_s: int

@@ -34,7 +34,7 @@ from channels.vocabulary import (
 )  # fmt: skip
 from inbox.answering import Answering
 from inbox.changes import Changes
-from inbox.clashes import CLASHES, Contended, is_clash, rest_after
+from inbox.clashes import CLASHES, is_clash, rest_after
 from inbox.heads import head_in, is_part, threads_of
 from inbox.incoming import Arrival, Line, believable, cleaned, dedupe_of, mail_ids, message_row, short_id, thread_key
 from inbox.owning import BotsOn
@@ -414,8 +414,7 @@ class Receiver:
         changed = [(each.row, each.update) for each in placements if not each.created and each.update]
         changed += [(head.row, head.update) for head in plan.heads]
         changed += [(row, {"$unset": {"open": ""}}) for row in plan.given_up]
-        if not await self._conversations.change(changed, session):
-            raise Contended
+        await self._conversations.change(changed, session)
         created = [placement for placement in placements if placement.created]
         await self._conversations.insert([new_row(placement) for placement in created], session)
         await self._sla.watch([_clocks_of(each) for each in placements if each.created or each.update], session)

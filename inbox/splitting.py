@@ -101,8 +101,7 @@ class Splitting:
         update = with_clocks(as_update({**old, "updated_at": now}, row), row, terms, now)
         new |= with_clocks({}, new, terms, now).get("$set", {})
         new = {name: value for name, value in new.items() if value is not None or name in ("assignee_id", "team_id")}
-        if not await self._conversations.change([(row, update)], session):
-            raise Contended("Somebody changed this conversation in between.")
+        await self._conversations.change([(row, update)], session)
         await self._conversations.insert([new], session)
         await self._sla.watch([(row, clocks_of(update, row)), ({"_id": new["_id"]}, new.get("sla"))], session)
         lines = [_line(row, "split_off", new, by, now), _line(new, "split_from", row, by, now)]

@@ -12,6 +12,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from base.clock import Clock
 from base.mongo import BY_ID, Database, Document, DuplicateKeyError, Indexes, Session, UpdateOne, whole
 from base.pages import Page, bounded, cut, read_cursor, write_cursor
+from inbox.clashes import Contended
 from inbox.heads import head_in, is_part
 from inbox.models import Conversation, conversation_of
 from inbox.signs import mark_of, sign_after, sign_of, touches
@@ -360,16 +361,16 @@ class ConversationStore:
         await insert_all(self._rows, rows, session)
         await self._marks.add([mark_of(None, sign_of(row)) for row in rows], session)
 
-    async def change(self, changes: Sequence[tuple[Document, Document]], session: Session) -> bool:
-        """Apply (row as read, update) pairs; False when one of the rows is no longer as it was read."""
+    async def change(self, changes: Sequence[tuple[Document, Document]], session: Session) -> None:
+        """Apply (row as read, update) pairs. Raises `Contended` when one of the rows is no longer as it was read: the
+        others are changed by then, so the transaction has to be given up."""
         if not changes:
-            return True
+            return
         writes = [UpdateOne({"_id": row["_id"], "rev": row["rev"]}, counted(update)) for row, update in changes]
         result = await self._rows.bulk_write(writes, ordered=False, session=session)
         if result.matched_count < len(changes):
-            return False
+            raise Contended("Somebody changed these conversations in between.")
         await self._marks.add([_mark(row, update) for row, update in changes], session)
-        return True
 
     async def change_one(self, row: Document, update: Document, session: Session) -> Document | None:
         """Apply `update` to a row as read; the row afterwards, or None when somebody was quicker."""

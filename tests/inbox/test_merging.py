@@ -1,6 +1,7 @@
 """Conversations shown as one, and apart again: no line in two threads, none in none, no channel lost."""
 
 import asyncio
+import random
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -221,6 +222,29 @@ async def test_a_merge_killed_at_every_await(house: House, monkeypatch: pytest.M
     raise AssertionError("a merge writes more often than that")
 
 
+async def test_who_comes_too_late_for_the_head_leaves_nothing_on_the_part(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer to a part while somebody changes what it is shown with: it is written anew, and once."""
+    _, keys = await _anna(house, 2)
+    await house.inbox.merging.merge(keys[0], keys[1:], AGENT)
+    before, outbox, guard = await house.inbox.conversations.row(keys[1]), house.inbox.outbox, house.inbox.outbox._guard
+    told: list[str] = []
+
+    async def meanwhile(*asked: Any) -> None:
+        await guard(*asked)
+        if not told:
+            told.append("priority")
+            await house.inbox.actions.set_priority(keys[0], "high", BO)
+
+    monkeypatch.setattr(outbox, "_guard", meanwhile)
+    await outbox.reply(keys[1], AGENT, ReplyInput(text="x"), "k")
+    after = await house.inbox.conversations.row(keys[1])
+    assert before is not None and after is not None and told
+    assert (after["seq"], after["rev"]) == (before["seq"] + 1, before["rev"] + 1)
+    await _consistent(house, keys)
+
+
 async def _consistent(house: House, keys: Sequence[str]) -> None:
     """Parts and heads name each other, each line is in exactly one thread, and each slot has one open holder."""
     rows = {row["_id"]: row for row in await house.inbox.conversations.raw({})}
@@ -290,3 +314,48 @@ async def _walk(house: House, steps: list[Any]) -> None:
         await _consistent(house, keys)
     received = sum(what == "in" for what, _, _ in steps) + 3
     assert await house.inbox.messages.count({"direction": "in"}) == received
+
+
+async def test_four_who_merge_split_and_answer_at_once_lose_and_double_nothing(
+    house: House, second_house: House
+) -> None:
+    """In two processes; each answer is asked for in both at once."""
+    channels, keys = await _anna(house, 3)
+    seed = random.randrange(10**6)
+    chance, acts, talks, heard, said = random.Random(seed), list[str](), list(keys), 3, 0
+
+    async def one(here: House, who: int) -> None:
+        nonlocal heard, said
+        for number in range(8):
+            key, other, mark = chance.choice(talks), chance.choice(talks), f"{who}-{number}"
+            what = chance.choice(("in", "in", "merge", "unmerge", "reply", "reply", "note", "split", "status"))
+            try:
+                if what == "in":
+                    await _says(here, channels, chance.randrange(3), mark)
+                    heard += 1
+                elif what == "merge":
+                    acts.append((await here.inbox.merging.merge(key, [other], AGENT)).act_id or "act_")
+                elif what == "unmerge" and acts:
+                    await here.inbox.merging.unmerge(chance.choice(acts), BO)
+                elif what == "reply":
+                    answer = ReplyInput(text=mark)
+                    both = [each.inbox.outbox.reply(key, AGENT, answer, mark) for each in (house, second_house)]
+                    lines = await asyncio.gather(*both, return_exceptions=True)
+                    ids = {each.id for each in lines if not isinstance(each, BaseException)}
+                    assert len(ids) <= 1, (seed, mark)
+                    said += len(ids)
+                elif what == "note":
+                    await here.inbox.actions.note(key, BO, mark, mark)
+                elif what == "status":
+                    await here.inbox.actions.set_status(key, chance.choice(("open", "resolved")), BO)
+                elif what == "split":
+                    (line, *_) = await here.inbox.messages.raw({"conversation_id": key, "direction": "in"}) or [{}]
+                    talks.append((await here.inbox.splitting.split(key, line.get("_id", ""), BO)).id)
+            except (Conflict, NotFound, WrongInput):
+                pass
+
+    await asyncio.gather(*(one(each, who) for who, each in enumerate((house, second_house, house, second_house))))
+    await _consistent(house, keys)
+    count = house.inbox.messages.count
+    assert (await count({"direction": "in"}), await count({"direction": "out"})) == (heard, said), seed
+    assert len(await house.inbox.sends.raw({})) == said, seed
