@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from base.errors import NotFound
+from base.ids import id_of
 from base.mongo import Document
 from desk.api.contract import Call, Operations, Reply, not_there
 from desk.api.conversations import (
@@ -110,13 +111,17 @@ async def change_conversations(call: Call) -> Any:
     """Change many conversations at once, up to 200 while the caller waits, more in the background (202).
 
     Each leaves its line and events. Those that cannot be changed are left out and named; what is on channels out of
-    the caller's scope is `not_found`. With a macro more than 20 are in the background.
+    the caller's scope is `not_found`. With a macro more than 20 are in the background; the same `Idempotency-Key` is
+    the same run, also where the first try broke off in the middle.
     """
     wanted: BulkBody = call.body
     if wanted.macro_id is not None:
         macro = await one_macro(call, wanted.macro_id)
-        runner = runner_of(call.principal)
-        act = await call.runtime.macros.run_on_many(macro.id, runner, ids=wanted.ids or (), found_by=wanted.filter)
+        runner, key = runner_of(call.principal), call.idempotency_key
+        run_id = id_of("act", "macros", call.principal.id, key, wanted.model_dump_json()) if key else None
+        act = await call.runtime.macros.run_on_many(
+            macro.id, runner, ids=wanted.ids or (), found_by=wanted.filter, run_id=run_id
+        )
     else:
         act = await call.runtime.bulk.begin(await _order(call, wanted, wanted.change or Change()))
     return Reply(act_view(act), status=202 if act["state"] == "running" else 200)

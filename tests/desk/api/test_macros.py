@@ -345,3 +345,30 @@ async def test_more_labels_than_there_may_be_are_left_and_break_nothing(own_worl
         assert [(each["type"], each["why"]) for each in did["left"]] == [("labels", "too_many")]
         talk = await ask(client, "GET", f"/conversations/{own_world.ours.conversation}")
         assert sorted(talk["labels"]) == sorted(many[0])
+
+
+async def test_many_that_broke_off_and_come_again_are_the_same_run(
+    own_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await reopened(own_world)
+    runtime, key = own_world.runtime, {"Idempotency-Key": "many broke off"}
+    answer_all = [{"type": "reply", "text": "Many, once"}]
+    ours = own_world.ours.conversation
+
+    async def broken(*_: Any) -> Any:
+        raise RuntimeError("the process is taken down")
+
+    async with own_world.client() as client:
+        macro = await ask(client, "POST", "/macros", {"name": "Many broken off", "actions": answer_all}, 201)
+        path, body = "/api/v1/conversations/bulk", {"ids": [ours], "macro_id": macro["id"]}
+        with monkeypatch.context() as patched:
+            patched.setattr(runtime.bulk, "_carried_on", broken)
+            async with client.post(path, json=body, headers=key) as answer:
+                assert answer.status == 500
+        async with client.post(path, json=body, headers=key) as answer:
+            act = await answer.json()
+            assert answer.status == 202, act
+        due = {"$set": {"due_at": runtime.clock()}}
+        await runtime.db.handle["conversation_acts"].update_one({"_id": act["id"]}, due)
+        await runtime.bulk.drain()
+        assert [each["text"] for each in await lines_of(own_world, client)].count("Many, once") == 1
