@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote_plus, urlsplit
 
 from aiohttp import web
 
@@ -20,7 +20,7 @@ from desk.forms import read_form
 from desk.i18n import N_
 from desk.keys import ACCOUNTS, RUNTIME, base_url_of, runtime_of
 from desk.store import Role, User
-from desk.team.masking import COVER, refusal
+from desk.team.masking import COVER, looked_for, refusal
 
 __all__ = [
     "ACCOUNTS", "PRINCIPAL", "RUNTIME", "Principal", "address_of", "authenticate", "csrf_of", "is_api", "is_script",
@@ -248,7 +248,16 @@ async def _heed_masks(request: web.Request, principal: Principal) -> None:
     if sentence is not None:
         raise Refused(sentence, code="masked")
     if request.content_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
-        refuse_covered(str(value) for value in (await read_form(request)).values())
+        form = await read_form(request)
+        refuse_covered(str(value) for value in form.values())
+        refuse_looking([str(form.get("q", "")), unquote_plus(str(form.get("where", "")))], principal.masks)
+
+
+def refuse_looking(words: Iterable[str], masks: frozenset[str]) -> None:
+    """Raise `Refused` where somebody looks for what is covered for them: finding it would tell what it is."""
+    sentence = looked_for(words, masks)
+    if sentence is not None:
+        raise Refused(sentence, code="masked")
 
 
 def refuse_covered(texts: Iterable[str]) -> None:

@@ -23,10 +23,11 @@ from desk.accounts import Accounts
 from desk.api.once import HEADER, once
 from desk.api.reading import read_body, read_bytes, read_query, refuse_body, refuse_query
 from desk.api.shapes import plain
-from desk.auth import STANDS_FOR, Principal, principal_of, refuse_covered, require
+from desk.auth import STANDS_FOR, Principal, principal_of, refuse_covered, refuse_looking, require
 from desk.forms import FIELDS
 from desk.keys import ACCOUNTS, runtime_of
 from desk.store import Role
+from desk.team.masking import words_in
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 BASE = "/api/v1"
@@ -191,7 +192,9 @@ async def _carry_out(operation: Operation, request: web.Request, raw: bytes) -> 
     )
     if operation.body:
         if call.principal.masks:
-            refuse_covered([str(call.body.model_dump())])
+            told = call.body.model_dump()
+            refuse_covered([str(told)])
+            refuse_looking(words_in(told), call.principal.masks)
         request[FIELDS] = tuple(call.body.model_fields_set)
     answer = await operation.carry(call)
     if isinstance(answer, web.StreamResponse):

@@ -6,7 +6,7 @@ Covering each view by itself would leave a hole with each new one (docs/decision
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Literal, get_args
 
@@ -110,7 +110,20 @@ def refusal(method: str, path: str, query: Mapping[str, str], masks: frozenset[s
         return N_("Who may not see everything of customers takes no lists in or out.")
     if "addresses" in masks and method == "POST" and plain.endswith("/edit") and plain.startswith("/profiles/"):
         return N_("You see this person in part, so you cannot replace what is covered.")
-    said = " ".join(query.get(name, "") for name in ("q", "identity", "value", "relate", "as"))
+    return looked_for([query.get(name, "") for name in ("q", "identity", "value", "relate", "as")], masks)
+
+
+def looked_for(words: Iterable[str], masks: frozenset[str]) -> str | None:
+    """Why somebody with these masks may not look for that; None: they may. Pure."""
+    said = " ".join(words)
     if masks & {"emails", "phones"} and ("@" in said or _NUMBER.search(said)):
         return N_("You may not look for people by their address or number. Look for a name.")
     return None
+
+
+def words_in(body: Any) -> list[str]:
+    """What a body looks for: each `q` in it, as a view and a change of many have one. Pure."""
+    if isinstance(body, dict):
+        own = [body["q"]] if isinstance(body.get("q"), str) else []
+        return own + [word for each in body.values() for word in words_in(each)]
+    return [word for each in body for word in words_in(each)] if isinstance(body, list | tuple) else []

@@ -115,6 +115,14 @@ async def test_a_masked_person_still_answers(canaries: World) -> None:
                         "/profiles/exports"):  # fmt: skip
             async with masked.get(refused) as answer:
                 assert answer.status == 403, refused
+        looking = {"q": MAIL}
+        for path, body in (("/views", {"name": "Who is it", "filter": looking}),
+                           ("/conversations/bulk", {"filter": looking, "change": {"priority": "high"}})):  # fmt: skip
+            async with masked.post(f"/api/v1{path}", json=body, headers=headers) as answer:
+                assert (answer.status, (await answer.json())["code"]) == (403, "masked"), path
+        chosen = {"csrf": headers["X-CSRF-Token"], "all": "1", "where": f"q=%2B{PHONE}", "priority": "high"}
+        async with masked.post("/inbox/bulk", data=chosen) as answer:
+            assert answer.status == 403
 
 
 async def test_blanks_fill_in_nothing_that_is_covered(canaries: World) -> None:
