@@ -397,8 +397,20 @@ async def replies(world: World, channel_id: str) -> dict[str, str]:
         ],
     })  # fmt: skip
     here, bots = f"/settings/replies/{channel_id}", "/settings/bots"
-    bot = await world.api.post("/bots", {"name": "Tilly", "url": "https://bot.example.com/in"})
+    settings = {"send_url": "https://chat.example.com/in", "secret": "whsec_" + "QUJD" * 11}
+    own = await world.channel("generic", "Shop chat", settings)
+    bot = await world.api.post(
+        "/bots", {"name": "Tilly", "url": "https://bot.example.com/in", "channel_ids": [own["id"]]}
+    )  # fmt: skip
+    arrival = Arrival(own["id"], "generic", MessageReceived(
+        event_id="bot1", message_id="bot1", occurred_at=now(), text="What are your opening hours? 几点开门？",
+        address=Address(channel_id=own["id"], external_id="bess"), person=Sender(name="Bess Bot"),
+    ), "dlv_bot")
+    talk_id = (await world.runtime.receiver.receive([arrival])).outcomes[0].conversation_id
+    await world.api.post(f"/conversations/{talk_id}/hand-over", {"to": "agents"})
+    await world.api.post(f"/conversations/{talk_id}/hand-over", {"to": "bot"})
     return {"bots": bots, "bot": f"{bots}/{bot['id']}", "new-bot": f"{bots}/new",
+            "bots-conversation": f"/inbox/{talk_id}?view=all&status=pending",
             "all-replies": "/settings/replies", "replies": here, "replies-tried": f"{here}?try=营业时间&language=zh"}
 
 

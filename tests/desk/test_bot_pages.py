@@ -54,7 +54,8 @@ async def test_a_conversation_says_who_has_it_and_is_taken_over(desk: Desk) -> N
     assert 'data-testid="to-bot"' in page and "Give it to Tilly, the bot" in page
     given = await agent.post(f"/inbox/{talk.id}/change", 303, hand_to_bot="1")
     page = await agent.page(given)
-    assert 'data-testid="bot-banner"' in page and "Given to the bot" in page and 'data-testid="row-bot"' in page
+    assert 'data-testid="bot-banner"' in page and "Given to the bot" in page
+    assert 'data-testid="row-bot"' in await agent.page("/inbox?view=all&status=pending")
     assert "Bo Agent gave this to the bot" in page and 'data-testid="to-bot"' not in page
     (undo,) = set(re.findall(r'action="(/inbox/acts/act_[0-9a-z]{26}/undo)"', page))
     await agent.post(undo, 303)
