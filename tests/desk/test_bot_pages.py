@@ -3,6 +3,7 @@
 import re
 
 from campaigns.automation.bots.models import BotInput
+from profiles.events import Event
 from tests.desk.conftest import Desk
 from tests.desk.world import channel, wrote
 
@@ -39,7 +40,8 @@ async def test_a_bot_is_made_once_changed_and_taken_away(desk: Desk) -> None:
 
 async def test_a_conversation_says_who_has_it_and_is_taken_over(desk: Desk) -> None:
     shop = await channel(desk.runtime, name="Shop with a bot")
-    await desk.runtime.bots.create(BotInput(name="Tilly", url="https://bot.example/in", channel_ids=[shop.id]), "usr_x")
+    wanted = BotInput(name="Tilly", url="https://bot.example/in", channel_ids=[shop.id])
+    made = await desk.runtime.bots.create(wanted, "usr_x")
     desk.runtime.bot_rows._known_until = 0.0
     talk = await wrote(desk.runtime, shop, "mei")
     agent = await desk.person("agent", name="Bo Agent")
@@ -62,5 +64,11 @@ async def test_a_conversation_says_who_has_it_and_is_taken_over(desk: Desk) -> N
     after = await desk.runtime.conversations.get(talk.id)
     assert (after.owner, after.status, after.assignee_id is not None) == ("agents", "open", True)
     await agent.post("/inbox/bulk", 303, hand_to_bot="1", id=talk.id)
+    rows = await desk.runtime.db.collection("events").find({"conversation_id": talk.id}).to_list(None)
+    await desk.runtime.bot_poster.hear([Event.model_validate(row) for row in rows])
+    (post,) = await desk.runtime.bot_posts.claim(10, ())
+    await desk.runtime.bot_posts.settle(post, "failed", "status_404")
+    admin = await desk.person("admin", name="Ada Admin")
+    assert "404" in await admin.page(f"{HERE}/{made.row['_id']}")
     assert (await desk.runtime.conversations.get(talk.id)).owner == "bot"
     assert 'data-testid="bulk-bot"' in await agent.page("/inbox?select=1")
