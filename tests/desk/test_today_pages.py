@@ -12,6 +12,7 @@ from orders.models import OrderInput
 from profiles.follow_up import FollowUpInput
 from profiles.models import Dispute
 from tests.desk.world import channel, wrote
+from tests.dying import WRITES, Dying
 
 #: What can be done twice, with a way back each time.
 MARKED = ("order", "failed", "pair")
@@ -271,3 +272,50 @@ async def test_the_rules_are_written_and_taken_back(desk):
     assert await runtime.watching.look_back() == 1 and await runtime.watching.look_back() in (0, 1)
     viewer = await desk.person("agent", name="Vera Only")
     await viewer.post("/settings/today", 403, unpaid_after_h="1")
+
+
+async def test_a_look_at_people_that_dies_anywhere_is_made_up_for(desk, monkeypatch):
+    """Killed at every write, before and after: whoever looks again leaves what one look would have left, and a contact
+    in between is not lost."""
+    runtime, account = desk.runtime, await channel(desk.runtime)
+    dying = Dying(monkeypatch, (*WRITES, "delete_many"))
+    watching, rows = runtime.watching, runtime.db.handle["stream_people"]
+    names = ("hot", "idle", "none")
+    talks = {name: await wrote(runtime, account, f"3169{n}", name=name) for n, name in enumerate(names)}
+    ids = {name: talk.profile_id for name, talk in talks.items()}
+    long_ago = now() - timedelta(days=40)
+    hot = await watching._threshold()
+    await settle(runtime)
+
+    async def look():
+        """As the appraisal does: with people as they were read."""
+        people = await runtime.db.handle["profiles"].find({"_id": {"$in": list(ids.values())}}).to_list(None)
+        owned = {"owner_id": "usr_1", "created_at": long_ago, "tier": None, "next_follow_up": None}
+        scores = {ids["hot"]: hot, ids["idle"]: 0}
+        await watching.seen([each | (owned | {"score": scores[each["_id"]]} if each["_id"] in scores else
+                                     {"owner_id": None, "tier": None, "score": 0}) for each in people])  # fmt: skip
+
+    async def standing():
+        found = {row["_id"]: row async for row in rows.find({"_id": {"$in": list(ids.values())}})}
+        return {name: {k: v for k, v in found[each].items() if k != "hot_since"} if each in found else None
+                for name, each in ids.items()}  # fmt: skip
+
+    contact, deaths, at, died = {ids["idle"]: now()}, 0, 1, True
+    while died:
+        for after in (False, True):
+            await rows.delete_many({"_id": {"$in": [ids["hot"], ids["idle"]]}})
+            await rows.update_one({"_id": ids["none"]}, {"$set": {"owner_id": "usr_1", "score": 0}}, upsert=True)
+            died = await dying.on(at, after, look)
+            deaths += died
+            await look()
+            found = await standing()
+            assert found["hot"]["hot"] is True and found["none"] is None, (at, after)
+            assert found["idle"]["contact_at"] == found["hot"]["contact_at"], (at, after)
+            assert (now() - found["idle"]["contact_at"]).days == 40 and found["idle"]["idle_at"] < now(), (at, after)
+            await watching._store.touched(contact, {"": 1})
+            await dying.on(at, after, look)
+            await look()
+            kept = (await standing())["idle"]["contact_at"]
+            assert abs(kept - contact[ids["idle"]]) < timedelta(milliseconds=1), (at, after)
+        at += 1
+    assert deaths >= 4
