@@ -1,8 +1,10 @@
 """The queue: one owner each, nobody over what they can take, nothing forgotten, whoever dies."""
 
 import asyncio
+import sys
 from collections import Counter
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,8 @@ from profiles.events import EventStore
 from tests.dying import WRITES, Dying
 from tests.inbox.conftest import AGENT, House
 from tests.inbox.routing.conftest import Floor, Mate, Staffed, opened, usr
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 async def test_a_new_conversation_goes_to_the_team_of_its_channel_and_to_somebody(floor: Floor) -> None:
@@ -64,6 +68,44 @@ async def test_fifty_conversations_ten_routers_one_owner_each(floor: Floor, mong
     assert (await floor.owners())[None] in (1, 2)  # whose was resolved may have been nobody's
     for each in databases:
         each.close()
+
+
+async def test_fifty_conversations_and_routers_that_are_processes(
+    floor: Floor, mongo_url: str, redis_url: str, redis_prefix: str
+) -> None:
+    """The same with nothing in common but the database, and a router killed in the middle."""
+    house = floor.house
+    channel = await house.channel()
+    mates = [await floor.mate(name, total=12) for name in ("anna", "bo", "cem", "dia")]
+    team = await floor.team("Support", mates, [channel])
+    for number in range(50):
+        await house.conversation(channel, f"kim-{number}")
+    await floor.routing._place(await floor.routing._scene(), 100, None)  # type: ignore[arg-type]
+    command = [
+        sys.executable, "-m", "tests.inbox.routing.router", mongo_url, redis_url, redis_prefix,
+        house.database.handle.name, *mates,
+    ]  # fmt: skip
+    pipe = asyncio.subprocess.PIPE
+    routers = [
+        await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, cwd=ROOT) for _ in range(5)
+    ]  # fmt: skip
+    for each in routers:
+        assert each.stdout is not None and await each.stdout.readline() == b"ready\n"
+    for each in routers:
+        assert each.stdin is not None
+        each.stdin.write(b"go\n")
+    while None not in (await floor.owners()) or (await floor.owners())[None] == 50:
+        await asyncio.sleep(0.005)
+    routers[0].kill()
+    assert [await each.wait() for each in routers[1:]] == [0] * 4
+    await floor.settle()
+    assert await floor.owners() == {**dict.fromkeys(mates, 12), None: 2}
+    assigned = Counter[str]()
+    async for row in house.database.collection("messages").find({"system.code": "routed"}):
+        assigned[row["conversation_id"]] += 1
+    assert set(assigned.values()) == {1} and len(assigned) == 48
+    rows = await floor.rows.all()
+    assert {rows[each]["turns"][team.id] > 0 for each in mates} == {True}
 
 
 def _as(house: House, database: Database) -> House:
