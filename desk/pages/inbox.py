@@ -29,7 +29,7 @@ from desk.pages.consent import consent_brief
 from desk.pages.customer import customer_view, owner_name
 from desk.pages.effects import tier_names
 from desk.pages.faces import Faces
-from desk.pages.inbox_address import BUILT_IN, Asked
+from desk.pages.inbox_address import BUILT_IN, Asked, beside
 from desk.pages.inbox_head import Known, Tallies, ViewTools, list_view, orders_of, saved_of, tabs_of
 from desk.pages.inbox_lines import Scene, is_planned, lines_of
 from desk.pages.inbox_rows import PRIORITIES, STATUS_LABELS, name_of, open_view, row_of
@@ -210,10 +210,15 @@ async def change_status(request: web.Request, found: Conversation, status: str, 
 async def after_act(request: web.Request, found: Conversation, act: Document | None = None) -> web.StreamResponse:
     """Scripts get the thread anew; a plain form goes back to its page. `act`: what can be taken back."""
     if not is_script(request):
-        raise web.HTTPSeeOther(f"/inbox/{found.id}" + (f"?did={act['_id']}" if act else ""))
+        raise web.HTTPSeeOther(address_of(request, found.id, **({"did": act["_id"]} if act else {})))
     again = await runtime_of(request).conversations.get(found.id) or found
     values = {**await _thread_part(request, again, None), **await _head_part(request, again)}
     return await page(request, "inbox/thread.html", {**values, "did": await did_in(request, act)})
+
+
+def address_of(request: web.Request, conversation_id: str, **more: str) -> str:
+    """Of a conversation in the list that stood beside the form that was sent."""
+    return beside(conversation_id, request.headers.get("Referer", ""), **more)
 
 
 # -- gathering -----------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pydantic import BaseModel, ValidationError
 
@@ -28,6 +28,8 @@ _YES_NO = ("unread", "waiting")
 #: Stands in an address that names everything: what it leaves out is not taken from the view.
 WHOLE = "whole"
 VALUE_MAX = 200
+#: What in an address says which list stands beside.
+LISTING = frozenset({*NAMES, "view", "order", WHOLE})
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,13 @@ class Asked:
     def query(self, **changes: str | Iterable[str] | None) -> str:
         """The part of an address after `?`; see `pairs`."""
         return urlencode(self.pairs(**changes))
+
+
+def beside(conversation_id: str, came_from: str, **more: str) -> str:
+    """The address of a conversation in the list that stood beside it on the page somebody came from."""
+    kept = [(name, each) for name, each in parse_qsl(urlsplit(came_from).query) if name in LISTING]
+    query = urlencode([*kept, *more.items()])
+    return f"/inbox/{conversation_id}" + (f"?{query}" if query else "")
 
 
 def _usual(view: str) -> ViewFilter:

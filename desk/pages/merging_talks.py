@@ -15,7 +15,7 @@ from desk.auth import principal_of, require
 from desk.forms import read_form
 from desk.keys import runtime_of
 from desk.pages.faces import Face, Faces
-from desk.pages.inbox import actor_of, after_act, conversation_for
+from desk.pages.inbox import actor_of, address_of, after_act, conversation_for
 from desk.pages.inbox_rows import STATUS_LABELS, name_of
 from desk.pages.reads import faces_of
 from desk.render import formats_of, page
@@ -58,7 +58,7 @@ async def merge(request: web.Request) -> web.StreamResponse:
         made = await runtime.merging.merge(found.id, chosen, actor_of(principal_of(request)))
     except (WrongInput, Conflict) as error:
         return await _choosing(request, found, str(error), status=422)
-    raise web.HTTPSeeOther(f"/inbox/{found.id}" + (f"?did={made.act_id}" if made.act_id else ""))
+    raise web.HTTPSeeOther(address_of(request, found.id, **({"did": made.act_id} if made.act_id else {})))
 
 
 @routes.post("/inbox/{conversation_id}/unmerge")
@@ -85,7 +85,7 @@ async def split(request: web.Request) -> web.StreamResponse:
     if not is_id(message_id, "msg"):
         raise WrongInput("Choose a message.")
     new = await runtime_of(request).splitting.split(found.id, message_id, actor_of(principal_of(request)))
-    raise web.HTTPSeeOther(f"/inbox/{new.id}")
+    raise web.HTTPSeeOther(address_of(request, new.id))
 
 
 @routes.post("/inbox/{conversation_id}/unsplit")
@@ -97,7 +97,7 @@ async def unsplit(request: web.Request) -> web.StreamResponse:
     if origin is None or not principal_of(request).may_see(origin.channel_id):
         raise WrongInput("What it was split from is gone.")
     await runtime.merging.merge(origin.id, [found.id], actor_of(principal_of(request)))
-    raise web.HTTPSeeOther(f"/inbox/{origin.id}")
+    raise web.HTTPSeeOther(address_of(request, origin.id))
 
 
 async def _choosing(request: web.Request, found: Conversation, fault: str, status: int = 200) -> web.Response:

@@ -60,6 +60,8 @@ class StreamRow:
     assignee_id: str
     whose: str = ""
     may_act: bool = True
+    #: Where it is answered: what is done about it first.
+    answer_href: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ def stream_row(item: Item, known: Known, formats: Formats, *, everybody: bool = 
         formats.text(DONE.get(item.kind, N_("Done"))), item.assignee_id or "",
         _name_of(item, known) if everybody else _whose(item, known, formats),
         item.kind != "conversation" or known.may_answer,
+        f"{href}#text" if item.kind == "conversation" else "",
     )  # fmt: skip
 
 

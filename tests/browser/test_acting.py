@@ -123,6 +123,7 @@ async def test_a_conversation_is_split_at_a_message_on_a_phone(
     await expect(page.get_by_test_id("messages")).to_contain_text("The third matter")
     await second.get_by_test_id("split").click(timeout=5000)
     await expect(page.get_by_test_id("messages")).not_to_contain_text("The first matter")
+    assert "view=all" in page.url  # the list that stood beside stays
     await _shot(page, "split")
     assert await page.evaluate(CUT_OFF) <= 0
     await page.get_by_test_id("unsplit").click()

@@ -71,3 +71,19 @@ async def test_an_open_menu_covers_the_buttons_of_the_rows_below_it(
         }).map(item => item.textContent)"""
     )
     assert hidden == []
+
+
+async def test_who_waits_is_answered_from_the_list(windows: Windows, colleagues: Colleagues, begun: Begin) -> None:
+    """One click, and the words can be typed; closing it is in the menu."""
+    talk = await begun("Willa Waits", "Do you open on Sunday?")
+    page = await windows.open(colleagues.bo)
+    await page.goto("/today?show=inbox")
+    row = page.locator(f'[data-key="conversation:{talk.row["id"]}"]')
+    while not await row.count():
+        await page.locator(".more a").click()
+    await row.get_by_test_id("answer").click()
+    await expect(page.get_by_test_id("composer-text")).to_be_focused()
+    await page.go_back()
+    await row.get_by_test_id("more").click()
+    await row.get_by_test_id("done").click()
+    await expect(row).to_have_count(0)

@@ -19,7 +19,7 @@ from channels.vocabulary import Address
 from desk.i18n import Formats
 from desk.pages.composer import composer_of, later_times, snoozes
 from desk.pages.faces import Faces, hue_step
-from desk.pages.inbox_address import OPEN, Asked, filter_of, said_in
+from desk.pages.inbox_address import OPEN, Asked, beside, filter_of, said_in
 from desk.pages.inbox_head import Known as Choices
 from desk.pages.inbox_head import Tallies, list_view
 from desk.pages.inbox_lines import Scene, file_size, file_view, lines_of, quoted_part
@@ -615,3 +615,10 @@ def test_values_are_called_as_the_deployment_calls_them():
     assert said == ["First order", "Old one", "Large", "x"]
     assert (names.label("size"), names.label("home_town")) == ("Shoe size", "Home town")
     assert ValueNames().value("stage", "customer") == "customer"
+
+
+def test_after_an_act_the_list_beside_is_the_one_that_was_there():
+    came = "https://desk.example/inbox/cnv_1?view=all&label=refund&label=late&did=act_1&quote=msg_1"
+    assert beside("cnv_2", came) == "/inbox/cnv_2?view=all&label=refund&label=late"
+    assert beside("cnv_2", came, did="act_2").endswith("&did=act_2")
+    assert beside("cnv_2", "") == "/inbox/cnv_2"

@@ -433,4 +433,5 @@ document.addEventListener("keydown", (event) => {
 
 serve({ open, lines, apply, freshThread });
 ready();
+if (location.hash === "#text") document.getElementById("text")?.focus();
 looking(open());
