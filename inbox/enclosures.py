@@ -55,7 +55,7 @@ class Enclosures:
     ) -> list[tuple[Attachment, Document | None]]:
         kept = await self._store.rows([each.file_id for each in attachments if isinstance(each, ChosenFile)])
         of_teams = any(is_id(str(row.get("owner_id")), "tea") for row in kept.values())
-        teams = await self._teams.of_member(agent.id) if of_teams and agent.id else []
+        teams = await self._teams.of_member(agent.user_id) if of_teams and agent.user_id else []
         pairs: list[tuple[Attachment, Document | None]] = []
         faults: list[FieldError] = []
         for position, each in enumerate(attachments):
@@ -119,6 +119,6 @@ def _file_id(file: Attachment) -> str | None:
 def _may_choose(row: Document, channel_id: str, agent: Actor, team_ids: Sequence[str]) -> bool:
     if row["state"] != "stored":
         return False
-    brought = row["source"] == "upload" and agent.id is not None and row.get("created_by") == agent.id
-    canned = row["source"] == "canned" and row["owner_id"] in (None, agent.id, *team_ids)
+    brought = row["source"] == "upload" and agent.user_id is not None and row.get("created_by") == agent.user_id
+    canned = row["source"] == "canned" and row["owner_id"] in (None, agent.user_id, *team_ids)
     return brought or canned or row.get("channel_id") == channel_id

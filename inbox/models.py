@@ -307,11 +307,17 @@ def message_of(row: Document) -> Message:
 
 @dataclass(frozen=True)
 class Actor:
-    """The person or rule that does something at the desk."""
+    """The person or rule that does something at the desk. `for_user`: whose rule it is, who may use what is theirs."""
 
     id: str | None
     name: str | None = None
     type: Literal["agent", "bot", "system", "campaign"] = "agent"
+    for_user: str | None = None
+
+    @property
+    def user_id(self) -> str | None:
+        """Whose files and canned replies it uses."""
+        return self.for_user or self.id
 
     def as_author(self) -> Document:
         """As it stands in a message."""

@@ -7,7 +7,7 @@ it changes of a conversation is one transaction with whatever its caller notes t
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -331,7 +331,8 @@ class Carrying:
     ) -> Mapping[str, str]:
         await self._may_answer_in(talk, doer)
         reply = await self._words_of(action, talk, doer)
-        line = await self._outbox.reply(talk["_id"], doer.actor, reply, unique_key("automation", key), undo_s=undo_s)
+        by = replace(doer.actor, for_user=doer.user_id or None)
+        line = await self._outbox.reply(talk["_id"], by, reply, unique_key("automation", key), undo_s=undo_s)
         return {"message_id": line.id}
 
     async def _words_of(self, action: ReplyAction, talk: Document, doer: Doer) -> ReplyInput:

@@ -1,6 +1,7 @@
 """Canned replies: whose they are, their files, what is found, how uses are counted."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -193,6 +194,10 @@ async def test_a_teams_replies_are_its_members_alone(house: House) -> None:
         await house.inbox.outbox.reply(talk.id, BY_BO, file, "k1")
     await house.inbox.outbox.reply(talk.id, BY_ANNA, file, "k2")
     assert (await canned.get(made.id, ANNA)).uses == 1
+    rule = Actor("arl_" + "4" * 26, "A rule", "system")  # whose it is may send it, through it as well
+    with pytest.raises(WrongInput):
+        await house.inbox.outbox.reply(talk.id, replace(rule, for_user=BO), file, "k3")
+    await house.inbox.outbox.reply(talk.id, replace(rule, for_user=ANNA), file, "k4")
     for change, scope in (({"scope": "everybody"}, "everybody"), ({"scope": "me"}, "me")):
         assert (await canned.change(made.id, ANNA, {**change, "shortcut": "now"})).scope == scope
 
