@@ -287,7 +287,7 @@ async def _form(
         "when": drawing.views([WHEN], names)[0], "actions": views_of(names, drawing, formats),
         "kinds": [(key, TITLES[key]) for key in FORMS], "channels": dict(sources["accounts"]), "sources": sources,
         "tags": choices.tags, "may_change": principal.may_everywhere("admin"), "saved": "saved" in request.query,
-        "words": _sentences(names, sources, choices, formats),
+        "words": _sentences(names, sources, choices, formats), "rule_about": "conversation",
     }  # fmt: skip
     return await page(request, "settings/automation_form.html", values, status=422 if faults or strict else 200)
 

@@ -103,6 +103,7 @@ async def test_a_rule_is_written_ordered_switched_tried_and_taken_away(desk: Des
     assert "No rules yet" in await person.page(RULES)
     page = await person.page(f"{RULES}/new")
     assert "When a customer writes" in page
+    assert "Conversations for which" in page and "People for whom" not in page
     page = await person.post(f"{RULES}/new", 200, **{"name": "Timed", "f/on:type": "timed"}, act="preview")
     assert 'name="f/on/after:n" value="15"' in page
     page = await person.post(f"{RULES}/new", 200, **{"name": "x", "f/on:type": "event"}, act="add:f/when~r")
