@@ -87,8 +87,8 @@ def shown_line(message: Message, link: Link) -> Shown | None:
         "text": message.text or (message.postback or {}).get("title"),
         "files": [_file(each, link) for each in message.attachments if not each.get("inline")],
         "buttons": [button for each in message.buttons if (button := _button(each))],
-        "mail": message.mail is not None,
-    }
+        "mail": message.mail is not None, "reaction": _reaction(message),
+    }  # fmt: skip
     return line | {name: value for name, value in extras.items() if value}
 
 
@@ -103,6 +103,12 @@ def _key_of(message: Message) -> str:
     """The key the browser made; empty for what came by mail."""
     visitor, _, key = (message.provider_message_id or "").partition(":")
     return key if visitor[:2] in ("v_", "u_") else ""
+
+
+def _reaction(message: Message) -> str:
+    """Our emoji on the visitor's message, once it has gone out."""
+    ours = message.reacted or {}
+    return str(ours.get("emoji") or "") if ours.get("state") == "sent" else ""
 
 
 def _button(button: Mapping[str, Any]) -> Shown | None:

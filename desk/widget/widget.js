@@ -14,7 +14,7 @@
       open: "Open chat", close: "Close chat", chat: "Chat", messages: "Messages", write: "Write a message…", send: "Send message",
       attach: "Attach a file", hello: "Hello! How can we help?", sending: "Sending…", sent: "Sent", seen: "Seen", waiting: "Waiting for the connection…",
       offline: "No connection. What you write is sent as soon as it is back.", typing: "# is typing…", someone: "Somebody", earlier: "Earlier messages",
-      today: "Today", yesterday: "Yesterday", gone: "This message was removed.", name: "Name", email: "E-mail address", optional: "optional",
+      today: "Today", yesterday: "Yesterday", gone: "This message was removed.", reacted: "Answered with #", name: "Name", email: "E-mail address", optional: "optional",
       begin: "Start the chat", before: "Before we begin, please tell us who you are.", mail: "Leave your e-mail address, so that our answer reaches you when you have left.",
       mailLost: "Leave your e-mail address, so that we know how to reach you.", save: "Save", no: "No, thanks", thanks: "Thank you, we answer to #.", nameFault: "Please enter your name.",
       mailFault: "This does not look like an e-mail address.", large: "The file is larger than # MB.", kind: "Files of this kind are not taken.",
@@ -25,7 +25,7 @@
       open: "打开聊天", close: "关闭聊天", chat: "在线客服", messages: "消息", write: "输入消息…", send: "发送消息",
       attach: "添加文件", hello: "您好！请问有什么可以帮您？", sending: "发送中…", sent: "已发送", seen: "已读", waiting: "等待网络连接…",
       offline: "网络已断开，恢复后会自动发送您的消息。", typing: "#正在输入…", someone: "对方", earlier: "更早的消息",
-      today: "今天", yesterday: "昨天", gone: "此消息已删除。", name: "姓名", email: "邮箱地址", optional: "选填",
+      today: "今天", yesterday: "昨天", gone: "此消息已删除。", reacted: "回应：#", name: "姓名", email: "邮箱地址", optional: "选填",
       begin: "开始聊天", before: "开始之前，请告诉我们您是谁。", mail: "请留下邮箱地址，您离开后我们的回复会发送到您的邮箱。",
       mailLost: "请留下邮箱地址，方便我们与您联系。", save: "保存", no: "不用了", thanks: "谢谢，我们会回复到 #。", nameFault: "请输入您的姓名。",
       mailFault: "邮箱地址格式不正确。", large: "文件不能超过 # MB。", kind: "不支持此类文件。",
@@ -546,7 +546,7 @@
       const foot = footOf(line, line === lastMine);
       // By what is seen: a line that the server has now is still the same one. Links of files are taken anew twice a day.
       const files = line.files?.map(({ name, kind, size }) => [name, kind, size, Math.floor(now() / 432e5)]);
-      const print = JSON.stringify([line.text || line.press?.title, files, line.buttons, line.gone, line.name, first]);
+      const print = JSON.stringify([line.text || line.press?.title, files, line.buttons, line.gone, line.name, first, line.reaction]);
       fresh.push([line.key || line.id, print, () => bubbleLine(line, first), foot && [foot, line.upload?.fault].join(), () => footLine(line, foot), foot]);
       before = line;
     }
@@ -606,6 +606,7 @@
     else {
       for (const each of files) row.append(el(`div.bubble${each.matches(".pic, audio") ? ".bare" : ""}`, {}, each));
       if (words) row.append(el("div.bubble", { dir: "auto" }, ...linked(words)));
+      if (line.reaction) row.append(el("span.reaction", { role: "img", "aria-label": say("reacted", line.reaction), "data-testid": "reaction" }, line.reaction));
     }
     if (line.buttons?.length && !line.gone) {
       row.append(el("div.press", { role: "group" }, ...line.buttons.map((each) => (each.url

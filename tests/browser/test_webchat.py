@@ -137,6 +137,15 @@ async def test_a_visitor_and_an_agent_talk(windows: Windows, colleagues: Colleag
     answer = bo.get_by_test_id("message").filter(has_text="Yes, since this morning.")
     await expect(answer).to_have_attribute("data-status", "read")
 
+    # What the agent thinks of a message stands on it, here and there, also after a reload.
+    asked = bo.get_by_test_id("message").filter(has_text="glass teapot")
+    await asked.hover()
+    await asked.get_by_test_id("react").click()
+    await asked.get_by_test_id("react-with").first.click()
+    await expect(mine.get_by_test_id("reaction")).to_have_text("👍")
+    await visitor.reload()
+    await expect(bubble(visitor, "Is the glass teapot back?").get_by_test_id("reaction")).to_be_visible()
+
     # A note stays inside; a closed chat counts what is new; opened again it is read.
     await visitor.keyboard.press("Escape")
     await expect(visitor.get_by_role("dialog")).to_be_hidden()

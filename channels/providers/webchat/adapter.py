@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from channels.adapter import Account, Adapter, Card, Delivery, SetupStep, Unverified
-from channels.capabilities import Capabilities, Idempotency, MediaLimit
+from channels.capabilities import Capabilities, Idempotency, MediaLimit, Reacting
 from channels.failures import Failure, SendFailed
 from channels.providers.webchat.envelope import WIDGET, key_of
 from channels.providers.webchat.parse import parse_delivery, visitor_of
@@ -74,6 +74,7 @@ class WebchatAdapter(Adapter):
         delivery_receipts=True,
         read_receipts=True,
         typing=True,
+        reacting=Reacting(),
         sources=("our own widget: desk/widget/",),
     )
     max_body_bytes: ClassVar[int] = 11_000_000
@@ -104,6 +105,13 @@ class WebchatAdapter(Adapter):
         if not _VISITOR.fullmatch(message.to.external_id):
             raise SendFailed(Failure.RECIPIENT_UNREACHABLE, "This is no visitor of a web chat.")
         return SendReceipt(message_ids=(message.key,))
+
+    async def react(self, account: Account, message: OutboundMessage) -> SendReceipt:
+        """The same: what stands on the line is shown as soon as it counts as sent."""
+        objection = self.capabilities.objection(message)
+        if objection is not None:
+            raise SendFailed(Failure.NOT_SUPPORTED, objection)
+        return SendReceipt(message_ids=())
 
     async def check(self, account: Account) -> str:
         """Whether any page may show it, and whether customers can be known."""

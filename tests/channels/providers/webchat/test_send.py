@@ -15,7 +15,7 @@ from channels.providers.webchat.adapter import FILE_MAX_BYTES, WebchatAdapter
 from channels.providers.webchat.envelope import WIDGET, opened, sealed
 from channels.providers.webchat.parse import handle_of
 from channels.providers.webchat.settings import WebchatSettings
-from channels.vocabulary import Address, Attachment, AttachmentKind, Button, Location, OutboundMessage
+from channels.vocabulary import Address, Attachment, AttachmentKind, Button, Location, OutboundMessage, OutboundReaction
 from tests.channels.contract import NOW
 
 ADAPTER = WebchatAdapter(HttpClient(AddressGuard()))
@@ -36,6 +36,12 @@ async def test_being_sent_is_all_there_is_and_a_repeat_is_the_same_line() -> Non
     )
     first, again = await ADAPTER.send(account(), sent), await ADAPTER.send(account(), sent)
     assert first == again and first.message_ids == ("k1",)
+
+
+async def test_a_reaction_stands_on_the_line_and_needs_nothing_more() -> None:
+    for emoji in ("👍", None):
+        reacted = message(reaction=OutboundReaction(message_id="v_1:k", emoji=emoji))
+        assert (await ADAPTER.react(account(), reacted)).message_ids == ()
 
 
 @pytest.mark.parametrize(
