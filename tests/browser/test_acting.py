@@ -94,7 +94,7 @@ async def test_conversations_of_one_person_are_read_and_merged_as_one(
         await page.goto(path)
         assert await page.evaluate(CUT_OFF) <= 0, path
         await _shot(page, f"{kind}-{'merge' if path.endswith('merge') else 'all'}")
-        assert not await findings(page, path)
+        assert not await findings(page), path
     await page.get_by_test_id("merge-choice").check()
     await page.get_by_test_id("merge").click()
     await expect(page.get_by_test_id("messages")).to_contain_text("Second thing")
