@@ -96,6 +96,7 @@ async def _marked(world: World, raw: Document) -> float:
 async def _second_look(world: World, ids: list[str]) -> Figure:
     """All of them were changed: half enter a segment, half leave it. Until none of them is due any more."""
     rows, ours, floors = world.runtime.db.collection("profiles"), [], []
+    await world.runtime.db.client.admin.command({"fsync": 1})  # what the builds wrote is not on its way any more
     for turn in range(3):
         plan = ("pro", "free")[turn % 2]
         await _nobody_due(world)
