@@ -6,9 +6,9 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Protocol
 
-from base.duty import MAX_CRASHES
+from base.clock import Clock
+from base.duty import MAX_CRASHES, DutyBook, settled
 from base.mongo import UNAVAILABLE, Document
 
 log = logging.getLogger(__name__)
@@ -19,23 +19,33 @@ PER_HOST, IN_ALL = 8, 64
 LOOK_S = 0.5
 
 
-class Claims(Protocol):
-    """Where the duties are kept; each row names the `host` it asks."""
+class ByHost:
+    """Claims of one collection whose rows wait in `state` and each name the `host` they ask."""
+
+    def __init__(self, duties: DutyBook, clock: Clock, state: str = "planned") -> None:
+        self._duties = duties
+        self._clock = clock
+        self._state = state
 
     async def claim(self, limit: int, busy_hosts: Iterable[str]) -> list[Document]:
-        """Lease due rows, but none to hosts that are busy."""
-        ...
+        """Lease due rows, but none to hosts that are busy: what waits for these is not even read."""
+        hosts = await self._duties.collection.distinct("host", {"state": self._state})
+        free = sorted(set(hosts) - set(busy_hosts))
+        if not free:
+            return []
+        return await self._duties.claim((self._state,), self._clock(), limit=limit, where={"host": {"$in": free}})
 
     async def give_back(self, rows: Sequence[Document]) -> None:
         """These were claimed and not called: due again at once, as if nobody had."""
-        ...
+        change = {"$set": {"due_at": self._clock()}, "$unset": {"lease": ""}, "$inc": {"attempts": -1}}
+        await self._duties.settle([settled(row, change) for row in rows])
 
 
 class SideBySide:
     """Drains such duties. `call` does one; `worn_out` ends one that has taken its worker along too often."""
 
     def __init__(
-        self, claims: Claims, call: Callable[[Document], Awaitable[None]],
+        self, claims: ByHost, call: Callable[[Document], Awaitable[None]],
         worn_out: Callable[[Document], Awaitable[object]],
     ) -> None:  # fmt: skip
         self._claims = claims

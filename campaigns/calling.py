@@ -71,7 +71,7 @@ class Caller:
         self._secrets = secrets
         self._doorbell = doorbell
         self._clock = clock
-        self._calls = SideBySide(store, self._called, self._worn_out)
+        self._calls = SideBySide(store.by_host, self._called, self._worn_out)
 
     async def drain(self, limit: int) -> int:
         """Begin as many due calls as there is room for; how many. Does not wait for slow answers."""

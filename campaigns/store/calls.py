@@ -12,6 +12,7 @@ from base.clock import Clock
 from base.duty import DutyBook, settled
 from base.ids import new_id
 from base.mongo import Database, Document, Indexes, inserted_apart_from_duplicates
+from base.side_by_side import ByHost
 from profiles.store.belongings import Belongings
 
 PLANNED = "planned"
@@ -38,6 +39,7 @@ class CallStore:
         self._rows = database.collection("webhook_calls")
         self._clock = clock
         self.duties = DutyBook(self._rows, lease_s=LEASE_S, index="due_by_host")
+        self.by_host = ByHost(self.duties, clock)
         self.belongings = Belongings("webhook_calls", self._rows, "whc", by_identity="never")
 
     async def plan(self, calls: Sequence[Mapping[str, Any]]) -> None:
@@ -57,22 +59,9 @@ class CallStore:
         found = self._rows.find({"key": {"$in": list(set(keys))}})
         return {row["key"]: row async for row in found}
 
-    async def claim(self, limit: int, busy_hosts: Iterable[str]) -> list[Document]:
-        """Lease due calls, but none to hosts that are busy: what waits for these is not even read."""
-        free = sorted(set(await self._rows.distinct("host", {"state": PLANNED})) - set(busy_hosts))
-        if not free:
-            return []
-        return await self.duties.claim((PLANNED,), self._clock(), limit=limit, where={"host": {"$in": free}})
-
     async def hold(self, row: Document, fields: Mapping[str, Any]) -> bool:
         """Note something in a claimed row; False when it is no longer ours."""
         return await self.duties.settle([settled(row, {"$set": dict(fields)})]) == 1
-
-    async def give_back(self, rows: Sequence[Document]) -> None:
-        """These were claimed and not called: due again at once, as if nobody had."""
-        now = self._clock()
-        change = {"$set": {"due_at": now}, "$unset": {"lease": ""}, "$inc": {"attempts": -1}}
-        await self.duties.settle([settled(row, change) for row in rows])
 
     async def put_off(self, row: Document, until: datetime, fields: Mapping[str, Any]) -> bool:
         """Try again later; False when it is no longer ours."""

@@ -102,7 +102,7 @@ class Teller:
         self._time_zone = time_zone
         self._people: dict[str, Reader] = {}
         self._until = 0.0
-        self._calls = SideBySide(tellings, self._tell, self._worn_out)
+        self._calls = SideBySide(tellings.by_host, self._tell, self._worn_out)
 
     async def drain(self, limit: int) -> int:
         """Begin as many due tellings as there is room for; how many. Does not wait for slow answers."""

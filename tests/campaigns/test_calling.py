@@ -187,7 +187,7 @@ async def test_what_waits_for_a_dead_address_is_not_even_read(world: World) -> N
     await store.plan([call(number, "dead.example") for number in range(300)])
     await store.plan([call(0, "fine.example")])
     await world.db.handle.command("profile", 2)
-    found = await store.claim(50, ["dead.example"])
+    found = await store.by_host.claim(50, ["dead.example"])
     await world.db.handle.command("profile", 0)
     assert [row["host"] for row in found] == ["fine.example"]
     read = await world.db.collection("system.profile").find({"ns": {"$regex": r"\.webhook_calls$"}}).to_list(None)

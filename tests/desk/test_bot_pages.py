@@ -66,7 +66,7 @@ async def test_a_conversation_says_who_has_it_and_is_taken_over(desk: Desk) -> N
     await agent.post("/inbox/bulk", 303, hand_to_bot="1", id=talk.id)
     rows = await desk.runtime.db.collection("events").find({"conversation_id": talk.id}).to_list(None)
     await desk.runtime.bot_poster.hear([Event.model_validate(row) for row in rows])
-    (post,) = await desk.runtime.bot_posts.claim(10, ())
+    (post,) = await desk.runtime.bot_posts.by_host.claim(10, ())
     await desk.runtime.bot_posts.settle(post, "failed", "status_404")
     admin = await desk.person("admin", name="Ada Admin")
     assert "404" in await admin.page(f"{HERE}/{made.row['_id']}")

@@ -62,7 +62,7 @@ class Poster:
         self._telling = telling
         self._feed = feed
         self._clock = clock
-        self._calls = SideBySide(posts, self._post, self._worn_out)
+        self._calls = SideBySide(posts.by_host, self._post, self._worn_out)
 
     async def drain(self, limit: int) -> int:
         """Begin as many due posts as there is room for; how many. Does not wait for slow answers."""

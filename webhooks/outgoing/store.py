@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,6 +20,7 @@ from base.mongo import (
     whole,
 )
 from base.pages import Page, newest_first
+from base.side_by_side import ByHost
 from profiles.store.belongings import Belongings
 
 PLANNED, DONE, FAILED, SKIPPED = "planned", "done", "failed", "skipped"
@@ -148,6 +149,7 @@ class PostStore:
         self._rows = database.collection("webhook_posts")
         self._clock = clock
         self.duties = DutyBook(self._rows, lease_s=LEASE_S)
+        self.by_host = ByHost(self.duties, clock)
         self.belongings = Belongings("webhook_posts", self._rows, "whd", by_identity="never")
 
     async def plan(self, posts: Sequence[Mapping[str, Any]]) -> list[Document]:
@@ -163,13 +165,6 @@ class PostStore:
         known = await inserted_apart_from_duplicates(self._rows, rows)
         return [row for place, row in enumerate(rows) if place not in known]
 
-    async def claim(self, limit: int, busy_hosts: Iterable[str]) -> list[Document]:
-        """Lease due posts, but none to hosts that are busy: what waits for these is not even read."""
-        free = sorted(set(await self._rows.distinct("host", {"state": PLANNED})) - set(busy_hosts))
-        if not free:
-            return []
-        return await self.duties.claim((PLANNED,), self._clock(), limit=limit, where={"host": {"$in": free}})
-
     async def oldest_due(self) -> datetime | None:
         """When the post that waits longest is due; None when none waits."""
         hosts = await self._rows.distinct("host", {"state": PLANNED})
@@ -178,11 +173,6 @@ class PostStore:
             for host in hosts
         ]
         return min((row["due_at"] for row in heads if row is not None), default=None)
-
-    async def give_back(self, rows: Sequence[Document]) -> None:
-        """These were claimed and not posted: due again at once, as if nobody had."""
-        change = {"$set": {"due_at": self._clock()}, "$unset": {"lease": ""}, "$inc": {"attempts": -1}}
-        await self.duties.settle([settled(row, change) for row in rows])
 
     async def write(self, row: Document, body: str) -> bool:
         """What every try will say; False when the post is no longer ours."""

@@ -64,7 +64,7 @@ class BotPoster:
         self._views = views
         self._http = http
         self._clock = clock
-        self._calls = SideBySide(posts, self._post, self._worn_out)
+        self._calls = SideBySide(posts.by_host, self._post, self._worn_out)
 
     async def hear(self, events: Sequence[Event]) -> None:
         """Told of what happens: plans a post for each message in a conversation that a bot has, and when one is given

@@ -13,6 +13,7 @@ from base.clock import Clock
 from base.duty import DutyBook, settled
 from base.ids import new_id
 from base.mongo import Database, Document, Indexes, inserted_apart_from_duplicates, whole
+from base.side_by_side import ByHost
 from profiles.store.belongings import Belongings
 
 PLANNED, WAITING, DONE, FAILED, SKIPPED = "planned", "waiting", "done", "failed", "skipped"
@@ -132,6 +133,7 @@ class BotPostStore:
         self._rows = database.collection("bot_posts")
         self._clock = clock
         self.duties = DutyBook(self._rows, lease_s=LEASE_S)
+        self.by_host = ByHost(self.duties, clock)
         self.belongings = Belongings("bot_posts", self._rows, "bpo", by_identity="always")
 
     async def plan(self, posts: Sequence[Mapping[str, Any]]) -> int:
@@ -143,18 +145,6 @@ class BotPostStore:
             for post in posts
         ]  # fmt: skip
         return len(rows) - len(await inserted_apart_from_duplicates(self._rows, rows))
-
-    async def claim(self, limit: int, busy_hosts: Iterable[str]) -> list[Document]:
-        """As `base.side_by_side.Claims`."""
-        free = sorted(set(await self._rows.distinct("host", {"state": PLANNED})) - set(busy_hosts))
-        if not free:
-            return []
-        return await self.duties.claim((PLANNED,), self._clock(), limit=limit, where={"host": {"$in": free}})
-
-    async def give_back(self, rows: Sequence[Document]) -> None:
-        """As `base.side_by_side.Claims`."""
-        change = {"$set": {"due_at": self._clock()}, "$unset": {"lease": ""}, "$inc": {"attempts": -1}}
-        await self.duties.settle([settled(row, change) for row in rows])
 
     async def claim_silent(self, limit: int) -> list[Document]:
         """Those whose bot should have spoken by now."""

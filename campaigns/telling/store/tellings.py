@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +12,7 @@ from base.clock import Clock
 from base.duty import DutyBook, settled
 from base.ids import new_id
 from base.mongo import BY_ID, Database, Document, Indexes, inserted_apart_from_duplicates, whole
+from base.side_by_side import ByHost
 
 PLANNED, DONE, FAILED, SKIPPED, JOINED = "planned", "done", "failed", "skipped", "joined"
 #: Longer than the longest way takes.
@@ -45,6 +46,7 @@ class TellingStore:
         self._rows = database.collection("tellings")
         self._clock = clock
         self.duties = DutyBook(self._rows, lease_s=LEASE_S)
+        self.by_host = ByHost(self.duties, clock)
 
     async def plan(self, wanted: Sequence[Mapping[str, Any]]) -> int:
         """Keep these duties, each once for a notification and way; how many were new."""
@@ -57,18 +59,6 @@ class TellingStore:
             for each in wanted
         ]  # fmt: skip
         return len(rows) - len(await inserted_apart_from_duplicates(self._rows, rows))
-
-    async def claim(self, limit: int, busy_hosts: Iterable[str]) -> list[Document]:
-        """As `base.side_by_side.Claims`."""
-        free = sorted(set(await self._rows.distinct("host", {"state": PLANNED})) - set(busy_hosts))
-        if not free:
-            return []
-        return await self.duties.claim((PLANNED,), self._clock(), limit=limit, where={"host": {"$in": free}})
-
-    async def give_back(self, rows: Sequence[Document]) -> None:
-        """As `base.side_by_side.Claims`."""
-        change = {"$set": {"due_at": self._clock()}, "$unset": {"lease": ""}, "$inc": {"attempts": -1}}
-        await self.duties.settle([settled(row, change) for row in rows])
 
     async def gather(self, lead: Document) -> list[Document] | None:
         """What else waits to be told to this person this way goes with this one; all of them, itself first. None: an

@@ -321,7 +321,7 @@ async def test_it_dies_anywhere_and_people_get_it_once(stage: Stage, monkeypatch
     dying = Dying(monkeypatch)
 
     async def work() -> None:
-        (row,) = await stage.runtime.bot_posts.claim(1, ())
+        (row,) = await stage.runtime.bot_posts.by_host.claim(1, ())
         await stage.poster._post(row)
 
     for at in range(1, 30):
@@ -510,7 +510,7 @@ async def test_hearing_telling_and_giving_die_anywhere_and_nothing_is_lost_or_do
     async def work() -> None:
         await act_of(stage, talk)
         await stage.told(talk.id)
-        for row in await stage.runtime.bot_posts.claim(10, ()):
+        for row in await stage.runtime.bot_posts.by_host.claim(10, ()):
             await stage.poster._post(row)
 
     for at in range(1, 40):

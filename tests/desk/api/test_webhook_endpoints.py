@@ -44,13 +44,13 @@ async def test_what_was_told_can_be_looked_at_and_told_again(own_world: World) -
         tried = await ask(client, "POST", f"{path}/test", status=202)
         assert (tried["event"], tried["state"], tried["tries"]) == ("webhook.test", "waiting", [])
         posts = own_world.runtime.poster._posts
-        (row,) = [each for each in await posts.claim(50, []) if each["_id"] == tried["id"]]
+        (row,) = [each for each in await posts.by_host.claim(50, []) if each["_id"] == tried["id"]]
         await posts.settle(row, "failed", {"at": row["created_at"], "ms": 12, "error": "timeout"})
         assert await ask(client, "POST", f"{path}/redeliver", {}, 202) == {"count": 0}  # a test is nobody's loss
         happened = {"key": made["id"], "endpoint_id": made["id"], "event_id": new_id("evt"), "event": "order.paid",
                     "profile_id": None, "channel_id": None, "host": "example.org"}  # fmt: skip
         tried = post_view((await posts.plan([happened]))[0]).model_dump()
-        (row,) = [each for each in await posts.claim(50, []) if each["_id"] == tried["id"]]
+        (row,) = [each for each in await posts.by_host.claim(50, []) if each["_id"] == tried["id"]]
         await posts.settle(row, "failed", {"at": row["created_at"], "ms": 12, "status": 500, "answer": "no"})
         listed, _ = (await ask(client, "GET", f"{path}/deliveries?state=failed"))["data"]
         assert listed["tries"][0]["status"] == 500 and listed["reason"] is None and listed["settled_at"]
@@ -59,7 +59,7 @@ async def test_what_was_told_can_be_looked_at_and_told_again(own_world: World) -
         assert whole["body"] is None and whole["webhook_id"] == tried["webhook_id"]
         again = await ask(client, "POST", f"{path}/deliveries/{tried['id']}/redeliver", status=202)
         assert again["state"] == "waiting" and again["next_try_at"] and len(again["tries"]) == 1
-        (row,) = [each for each in await posts.claim(50, []) if each["_id"] == tried["id"]]
+        (row,) = [each for each in await posts.by_host.claim(50, []) if each["_id"] == tried["id"]]
         await posts.settle(row, "failed", {"at": row["created_at"], "error": "crashed"}, tried=False)
         assert (await ask(client, "GET", f"{path}/deliveries"))["data"][0]["reason"] == "crashed"
         assert await ask(client, "POST", f"{path}/redeliver", {}, 202) == {"count": 1}

@@ -175,7 +175,7 @@ async def test_what_waits_for_a_slow_host_is_not_read_again_and_again(house: Hou
     row = {"endpoint_id": "whk_x", "event_id": "evt_x", "event": "x", "host": "slow.example"}
     rows = [{**row, "key": f"k{n}"} for n in range(3000)]
     await posts.plan([*rows, {**row, "key": "fast", "host": "fast.example"}])
-    (claimed,) = await posts.claim(64, ["slow.example"])
+    (claimed,) = await posts.by_host.claim(64, ["slow.example"])
     assert claimed["key"] == "fast"
     where = {"state": "planned", "host": {"$in": ["a.example", "fast.example"]}, "due_at": {"$lte": now()}}
     looks: list[Any] = [
