@@ -46,6 +46,11 @@ class HttpFailed(RapportError):
         self.reason = reason
         self.sent = sent
 
+    @property
+    def is_passing(self) -> bool:
+        """Whether another try may not meet it."""
+        return self.reason in ("connect", "timeout", "cut")
+
 
 class AddressRefused(OSError):
     """The address dialled is private and not on the list."""

@@ -12,6 +12,7 @@ import binascii
 import hmac
 import math
 import re
+import secrets as chance
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal
@@ -79,6 +80,18 @@ def sign_standard(secret: str, message_id: str, timestamp_s: int, body: bytes) -
             code="bad_secret",
         )
     return f"v1,{hmac_b64(key, _signed(message_id, str(timestamp_s), body))}"
+
+
+def standard_headers(secrets: Iterable[str], message_id: str, at: datetime, body: bytes) -> dict[str, str]:
+    """The three headers of a post that is signed with each of these secrets. Raises as `sign_standard`."""
+    stamp = int(at.timestamp())
+    signatures = [sign_standard(each, message_id, stamp, body) for each in secrets]
+    return {"webhook-id": message_id, "webhook-timestamp": str(stamp), "webhook-signature": " ".join(signatures)}
+
+
+def new_standard_secret() -> str:
+    """A fresh secret of 32 bytes."""
+    return SECRET_PREFIX + base64.b64encode(chance.token_bytes(32)).decode()
 
 
 def verify_standard(

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import secrets
 import time
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from base.clock import Clock
 from base.mongo import Document
 from base.secret_box import SecretBox
-from base.signing import SECRET_PREFIX
+from base.signing import new_standard_secret
+from base.signing_secrets import BOTH_FOR
 from campaigns.store.call_secrets import CallSecretStore
 
-#: For so long after an exchange the former secret signs too, so that receivers can follow.
-BOTH_FOR = timedelta(hours=24)
 #: Seconds for which what was read is good enough.
 FRESH_S = 10.0
 _CONTEXT = "journeys:webhook_secret"
@@ -75,8 +72,7 @@ class CallSecrets:
         return await self._store.take_back(row["secret"], self._clock())
 
     def _sealed(self) -> str:
-        made = SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
-        return self._box.seal(made, _CONTEXT)
+        return self._box.seal(new_standard_secret(), _CONTEXT)
 
     def _opened(self, row: Document) -> list[str]:
         found = [self._box.open(row["secret"], _CONTEXT)]

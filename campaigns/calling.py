@@ -22,7 +22,7 @@ from base.clock import Clock
 from base.http import HttpClient, HttpFailed, HttpReply
 from base.mongo import Document
 from base.side_by_side import SideBySide
-from base.signing import sign_standard
+from base.signing import standard_headers
 from campaigns.bells import Ringer
 from campaigns.facts import Ask, FactReader
 from campaigns.filling import NothingToFill, filled, filled_address, has_names, lone_name
@@ -128,8 +128,7 @@ class Caller:
                 "POST", address, headers=headers, data=body, timeout_s=timeout_s, max_bytes=READ_MAX
             )
         except HttpFailed as failed:
-            passing = failed.reason in ("connect", "timeout", "cut")
-            await self._failed(row, {"code": failed.reason, "detail": str(failed)[:300]}, passing, None)
+            await self._failed(row, {"code": failed.reason, "detail": str(failed)[:300]}, failed.is_passing, None)
             return
         if 200 <= reply.status < 300:
             await self._settle(row, "done", *answer_of(reply))
@@ -138,11 +137,8 @@ class Caller:
             await self._failed(row, said, reply.status in TEMPORARY, reply.asks_again_at(self._clock()))
 
     async def _signed(self, key: str, body: bytes) -> dict[str, str]:
-        stamp = int(self._clock().timestamp())
-        signatures = [sign_standard(secret, key, stamp, body) for secret in await self._secrets.signing()]
         return {
-            "Idempotency-Key": key, "webhook-id": key, "webhook-timestamp": str(stamp),
-            "webhook-signature": " ".join(signatures),
+            "Idempotency-Key": key, **standard_headers(await self._secrets.signing(), key, self._clock(), body),
         }  # fmt: skip
 
     async def _failed(self, row: Document, said: Mapping[str, Any], passing: bool, not_before: datetime | None) -> None:

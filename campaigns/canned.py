@@ -19,7 +19,7 @@ import orjson
 from base.clock import Clock, iso
 from base.errors import FieldError, WrongInput
 from base.http import HttpClient, HttpFailed, HttpReply
-from base.signing import sign_standard
+from base.signing import standard_headers
 from campaigns.calling import Secrets
 from campaigns.facts import order_view
 from campaigns.namespaces import plain, profile_view
@@ -104,11 +104,10 @@ class CannedWords:
         namespaces, of `namespaces_of`."""
         key, now = f"{reply_id}:{chance.token_hex(8)}", self._clock()
         said = {"type": "canned_reply.asked", "timestamp": iso(now), "data": {"canned_reply_id": reply_id, **about}}
-        body, stamp = orjson.dumps(said, default=str), int(now.timestamp())
-        signatures = [sign_standard(secret, key, stamp, body) for secret in await self._secrets.signing()]
+        body = orjson.dumps(said, default=str)
         headers = {
-            "Content-Type": "application/json", "Accept": "application/json", "webhook-id": key,
-            "webhook-timestamp": str(stamp), "webhook-signature": " ".join(signatures),
+            "Content-Type": "application/json", "Accept": "application/json",
+            **standard_headers(await self._secrets.signing(), key, now, body),
         }  # fmt: skip
         try:
             reply = await self._http.request(

@@ -47,8 +47,7 @@ class HookCarrier:
                 "POST", url, headers=headers, data=body, timeout_s=TIMEOUT_S, max_bytes=READ_MAX
             )
         except HttpFailed as failed:
-            passing = failed.reason in ("connect", "timeout", "cut")
-            return Outcome("again" if passing else "failed", failed.reason)
+            return Outcome("again" if failed.is_passing else "failed", failed.reason)
         if 200 <= reply.status < 300:
             return Outcome("done")
         passing = reply.status >= 500 or reply.status in PASSING

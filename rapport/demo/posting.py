@@ -14,7 +14,8 @@ import aiohttp
 import aiosmtplib
 import orjson
 
-from base.signing import hmac_hex, sign_standard
+from base.clock import now
+from base.signing import hmac_hex, standard_headers
 from rapport.demo.cast import Channel, Person
 from rapport.demo.providers import Delivered
 from rapport.demo.stage import FROM_ADDRESS, NAMES, WHATSAPP_NUMBER, Stage
@@ -103,9 +104,7 @@ class Posting:
             return {"X-Hub-Signature-256": "sha256=" + hmac_hex(self._stage.app_secret, body)}
         if channel == "telegram":
             return {"X-Telegram-Bot-Api-Secret-Token": self._stage.secret_token}
-        message_id, stamp = f"msg_{secrets.token_hex(8)}", int(time.time())
-        signature = sign_standard(self._stage.generic_secret, message_id, stamp, body)
-        return {"webhook-id": message_id, "webhook-timestamp": str(stamp), "webhook-signature": signature}
+        return standard_headers([self._stage.generic_secret], f"msg_{secrets.token_hex(8)}", now(), body)
 
     async def _mail(self, one: Person, text: str, answered: Delivered | None) -> None:
         mail = EmailMessage()

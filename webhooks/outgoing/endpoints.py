@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import secrets
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any, Literal, Protocol
 from urllib.parse import urlsplit
 
@@ -19,12 +17,10 @@ from base.mongo import Document
 from base.pages import Page
 from base.queue import Bell
 from base.secret_box import SecretBox
-from base.signing import SECRET_PREFIX
+from base.signing_secrets import SigningSecrets
 from webhooks.outgoing.names import TEST, fault_in
 from webhooks.outgoing.store import EndpointStore, PostStore
 
-#: For so long after an exchange the former secret signs too, so that receivers can follow.
-BOTH_FOR = timedelta(hours=24)
 #: More are more than anybody looks after; each is asked at every event.
 ENDPOINTS_MAX = 50
 _NEEDS = "is a web address such as https://example.com/hook, without names, passwords or # in it"
@@ -98,7 +94,7 @@ class Endpoints:
     ) -> None:  # fmt: skip
         self._store = store
         self._posts = posts
-        self._box = box
+        self._secrets = SigningSecrets(box, clock)
         self._guard = guard
         self._doorbell = doorbell
         self._clock = clock
@@ -113,9 +109,9 @@ class Endpoints:
         self._refuse_inside(wanted.url)
         if len(await self._store.all()) >= ENDPOINTS_MAX:
             raise Conflict("There are as many endpoints as there may be. Remove one first.", code="too_many")
-        made, secret = endpoint_id or new_id("whk"), _new_secret()
-        fields = {**wanted.model_dump(), "host": host_of(wanted.url), "secret": self._sealed(made, secret),
-                  "created_by": by}  # fmt: skip
+        made = endpoint_id or new_id("whk")
+        secret, sealed = self._secrets.new(made)
+        fields = {**wanted.model_dump(), "host": host_of(wanted.url), "secret": sealed, "created_by": by}
         row = await self._store.add(made, fields)
         if row is None:
             raise Conflict("This endpoint has been made already.", code="exists")
@@ -177,10 +173,8 @@ class Endpoints:
     async def exchange(self, endpoint_id: str) -> str:
         """A new secret from now on, shown this once; for a day the former one signs too. Raises `NotFound`,
         `Conflict` for two at once."""
-        before, secret = await self.get(endpoint_id), _new_secret()
-        fields = {
-            "secret": self._sealed(endpoint_id, secret), "former": before["secret"], "exchanged_at": self._clock(),
-        }  # fmt: skip
+        before = await self.get(endpoint_id)
+        secret, fields = self._secrets.exchanged(before)
         if await self._store.change(endpoint_id, fields, rev=before["rev"]) is None:
             raise Conflict("The endpoint was changed just now. Look at it again.", code="contended")
         return secret
@@ -243,13 +237,7 @@ class Endpoints:
 
     def secrets_of(self, row: Document) -> Sequence[str]:
         """What its posts are signed with: the newest first, for a day after an exchange two."""
-        found = [self._box.open(row["secret"], _context(row["_id"]))]
-        if row.get("former") and self._clock() < row["exchanged_at"] + BOTH_FOR:
-            found.append(self._box.open(row["former"], _context(row["_id"])))
-        return found
-
-    def _sealed(self, endpoint_id: str, secret: str) -> str:
-        return self._box.seal(secret, _context(endpoint_id))
+        return self._secrets.of(row)
 
     def _refuse_inside(self, url: str) -> None:
         """An address by its number is judged at once; what a name leads to is judged at each call."""
@@ -269,11 +257,3 @@ def host_of(url: str) -> str:
 def _is_of_before(post: Document, endpoint: Document) -> bool:
     """Planned while the endpoint was told of other channels: it may say what is not for it now."""
     return "scoped_at" in endpoint and post["created_at"] < endpoint["scoped_at"]
-
-
-def _context(endpoint_id: str) -> str:
-    return f"{endpoint_id}:secret"
-
-
-def _new_secret() -> str:
-    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()

@@ -19,7 +19,7 @@ from base.feed import Feed, Notice
 from base.http import HttpClient, HttpFailed, HttpReply
 from base.mongo import Document
 from base.side_by_side import SideBySide
-from base.signing import sign_standard
+from base.signing import standard_headers
 from profiles.events import Event, EventStore
 from webhooks.outgoing.endpoints import Endpoints
 from webhooks.outgoing.names import TEST
@@ -168,12 +168,7 @@ class Poster:
         await self._feed.append([Notice("webhook_endpoint.updated", {"endpoint_id": endpoint_id})])
 
     def _signed(self, endpoint: Document, message_id: str, body: bytes) -> dict[str, str]:
-        stamp = int(self._clock().timestamp())
-        keys = self._endpoints.secrets_of(endpoint)
-        signatures = [sign_standard(secret, message_id, stamp, body) for secret in keys]
-        return {
-            "webhook-id": message_id, "webhook-timestamp": str(stamp), "webhook-signature": " ".join(signatures),
-        }  # fmt: skip
+        return standard_headers(self._endpoints.secrets_of(endpoint), message_id, self._clock(), body)
 
     def _said(self, **what: Any) -> Document:
         return {"at": self._clock(), **what}

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Protocol
 
 from pydantic import ValidationError
@@ -17,12 +14,10 @@ from base.http import INSIDE, AddressGuard
 from base.ids import new_id
 from base.mongo import Document, DuplicateKeyError
 from base.secret_box import SecretBox
-from base.signing import SECRET_PREFIX
+from base.signing_secrets import SigningSecrets
 from campaigns.automation.bots.models import BotInput, host_of
 from campaigns.automation.bots.store import BotStore
 
-#: For so long after an exchange the former secret signs too, so that the bot can follow.
-BOTH_FOR = timedelta(hours=24)
 #: More are more than anybody looks after.
 BOTS_MAX = 50
 MISSING = "There is no such bot."
@@ -71,7 +66,7 @@ class Bots:
         self._store = store
         self._channels = channels
         self._keys = keys
-        self._box = box
+        self._secrets = SigningSecrets(box, clock)
         self._guard = guard
         self._clock = clock
 
@@ -94,10 +89,11 @@ class Bots:
             raise Conflict("This bot has been made already.", code="exists")
         if len(await self._store.all()) >= BOTS_MAX:
             raise Conflict("There are as many bots as there may be. Take one away first.", code="too_many")
-        bot_id, secret = bot_id or new_id("bot"), _new_secret()
+        bot_id = bot_id or new_id("bot")
+        secret, sealed = self._secrets.new(bot_id)
         key, token_id = await self._keys.make(bot_id, wanted.name, wanted.channel_ids, by)
         fields = {
-            "_id": bot_id, **wanted.model_dump(), "host": host_of(wanted.url), "secret": self._sealed(bot_id, secret),
+            "_id": bot_id, **wanted.model_dump(), "host": host_of(wanted.url), "secret": sealed,
             "token_id": token_id, "created_by": by,
         }  # fmt: skip
         try:
@@ -146,8 +142,8 @@ class Bots:
     async def exchange(self, bot_id: str) -> str:
         """A new secret from now on, shown this once; for a day the former one signs too. Raises `NotFound`,
         `Conflict` for two at once."""
-        before, secret = await self.get(bot_id), _new_secret()
-        fields = {"secret": self._sealed(bot_id, secret), "former": before["secret"], "exchanged_at": self._clock()}
+        before = await self.get(bot_id)
+        secret, fields = self._secrets.exchanged(before)
         if await self._store.change(bot_id, fields, rev=before["rev"]) is None:
             raise Conflict("The bot was changed just now. Look at it again.", code="contended")
         return secret
@@ -164,10 +160,7 @@ class Bots:
 
     def secrets_of(self, row: Document) -> Sequence[str]:
         """What its posts are signed with: the newest first, for a day after an exchange two."""
-        found = [self._box.open(row["secret"], _context(row["_id"]))]
-        if row.get("former") and self._clock() < row["exchanged_at"] + BOTH_FOR:
-            found.append(self._box.open(row["former"], _context(row["_id"])))
-        return found
+        return self._secrets.of(row)
 
     async def _check(self, wanted: BotInput) -> None:
         if self._guard.refuses(host_of(wanted.url)):
@@ -175,9 +168,6 @@ class Bots:
         for each in wanted.channel_ids:
             if await self._channels.get(each) is None:
                 raise WrongInput("There is no such channel.", [FieldError("channel_ids", f"{each} is no channel")])
-
-    def _sealed(self, bot_id: str, secret: str) -> str:
-        return self._box.seal(secret, _context(bot_id))
 
 
 def _read(fields: Mapping[str, Any]) -> BotInput:
@@ -190,11 +180,3 @@ def _read(fields: Mapping[str, Any]) -> BotInput:
 
 def _taken() -> Conflict:
     return Conflict(TAKEN, code="channel_taken")
-
-
-def _context(bot_id: str) -> str:
-    return f"{bot_id}:secret"
-
-
-def _new_secret() -> str:
-    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()

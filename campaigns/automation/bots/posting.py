@@ -17,12 +17,13 @@ from base.clock import Clock, iso
 from base.http import HttpClient, HttpFailed, HttpReply
 from base.mongo import Document
 from base.side_by_side import SideBySide
-from base.signing import sign_standard
+from base.signing import standard_headers
 from campaigns.automation.bots.book import Bots
 from campaigns.automation.bots.handing import HandOver, Reason
 from campaigns.automation.bots.models import asks_for_person, says_quiet
 from campaigns.automation.bots.store import DONE, FAILED, SKIPPED, WAITING, BotPostStore, BotStore
 from campaigns.automation.replies.choosing import is_to_be_answered
+from campaigns.calling import TEMPORARY
 from inbox.owning import belongs_to, has_bot
 from inbox.store import ConversationStore, MessageStore
 from profiles.events import Event, EventStore
@@ -31,8 +32,6 @@ from profiles.events import Event, EventStore
 TIMEOUT_S, READ_MAX = 10.0, 100_000
 #: Tries of one post and the time between them: a customer waits.
 TRIES, BACKOFF = 3, (timedelta(seconds=1), timedelta(seconds=4))
-#: Answers that may be others in a moment.
-TEMPORARY = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 #: What a post says it is: a message of the customer, or that somebody gave the conversation to the bot.
 TOLD = {"message": "message.received", "given": "conversation.given"}
 #: Told more often of one conversation within this time, it talks in circles.
@@ -78,9 +77,10 @@ class BotPoster:
             if (talk := talks.get(each.conversation_id or "")) is not None and has_bot(talk)
         ]  # fmt: skip
         lines = await self._messages.many(str(each.properties.get("message_id")) for each, _, _ in held)
+        bots = {bot_id: await self._store.known(bot_id) for bot_id in {talk["bot_id"] for _, _, talk in held}}
         posts = []
         for each, kind, talk in held:
-            bot = await self._store.known(talk["bot_id"])
+            bot = bots[talk["bot_id"]]
             line = lines.get(str(each.properties.get("message_id")))
             if bot is not None and _concerns(kind, each, line, talk):
                 posts.append(_planned(each, bot, kind))
@@ -147,7 +147,7 @@ class BotPoster:
                 "POST", bot["url"], headers=headers, data=body, timeout_s=TIMEOUT_S, max_bytes=READ_MAX
             )
         except HttpFailed as failed:
-            await self._failed(row, bot, failed.reason, passing=failed.reason in ("connect", "timeout", "cut"))
+            await self._failed(row, bot, failed.reason, passing=failed.is_passing)
             return
         if not 200 <= reply.status < 300:
             await self._failed(row, bot, f"status_{reply.status}", passing=reply.status in TEMPORARY)
@@ -176,11 +176,7 @@ class BotPoster:
         await self._posts.settle(row, state, said)
 
     def _signed(self, bot: Document, message_id: str, body: bytes) -> dict[str, str]:
-        stamp = int(self._clock().timestamp())
-        signatures = [sign_standard(secret, message_id, stamp, body) for secret in self._bots.secrets_of(bot)]
-        return {
-            "webhook-id": message_id, "webhook-timestamp": str(stamp), "webhook-signature": " ".join(signatures),
-        }  # fmt: skip
+        return standard_headers(self._bots.secrets_of(bot), message_id, self._clock(), body)
 
     # -- chores ------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from base.signing import TOLERANCE_S, hmac_hex, same, sign_standard, verify_standard, within
+from base.signing import TOLERANCE_S, hmac_hex, same, standard_headers, verify_standard, within
 from channels.adapter import Delivery
 
 #: One signature per secret in rotation; more would only make us work.
@@ -37,11 +37,11 @@ def is_stripe(delivery: Delivery, secrets: Iterable[str], now: datetime) -> bool
 
 def signed_headers(scheme: str, secret: str, message_id: str, now: datetime, body: bytes) -> dict[str, str]:
     """The headers of an outgoing body. The id and the time stand beside either kind of signature."""
-    stamp = int(now.timestamp())
-    headers = {"webhook-id": message_id, "webhook-timestamp": str(stamp)}
-    if scheme == "stripe":
-        return {**headers, "Stripe-Signature": f"t={stamp},v1={_stripe(secret, str(stamp), body)}"}
-    return {**headers, "webhook-signature": sign_standard(secret, message_id, stamp, body)}
+    if scheme != "stripe":
+        return standard_headers([secret], message_id, now, body)
+    stamp = str(int(now.timestamp()))
+    signature = f"t={stamp},v1={_stripe(secret, stamp, body)}"
+    return {"webhook-id": message_id, "webhook-timestamp": stamp, "Stripe-Signature": signature}
 
 
 def _stripe(secret: str, stamp: str, body: bytes) -> str:

@@ -36,8 +36,7 @@ async def _fetched(http: Http, url: str | None, max_bytes: int) -> bytes:
     try:
         answer = await http.request("GET", url, timeout_s=FETCH_S, max_bytes=max_bytes)
     except HttpFailed as error:
-        passing = error.reason in ("connect", "timeout", "cut")
-        failure = Failure.TEMPORARY if passing else Failure.CONTENT_REJECTED
+        failure = Failure.TEMPORARY if error.is_passing else Failure.CONTENT_REJECTED
         raise SendFailed(failure, f"A file could not be fetched: {error}") from None
     if answer.status != 200:
         failure = Failure.TEMPORARY if answer.status >= 500 else Failure.CONTENT_REJECTED

@@ -12,7 +12,6 @@ import filetype
 from base.http import HttpFailed
 from channels.adapter import Http, HttpAnswer
 from channels.failures import Failure, SendFailed
-from channels.providers.meta.graph import PASSING
 from channels.vocabulary import Attachment
 
 _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(; *[\w.+-]+=[\w.+-]+)*", re.ASCII)
@@ -76,7 +75,7 @@ async def _get(http: Http, url: str, max_bytes: int, timeout_s: float) -> HttpAn
     try:
         return await http.request("GET", url, timeout_s=timeout_s, max_bytes=max_bytes)
     except HttpFailed as error:
-        failure = Failure.TEMPORARY if error.reason in PASSING else Failure.CONTENT_REJECTED
+        failure = Failure.TEMPORARY if error.is_passing else Failure.CONTENT_REJECTED
         raise SendFailed(failure, str(error)) from None
 
 

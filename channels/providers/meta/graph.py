@@ -117,7 +117,7 @@ class Graph:
                 "GET", url, headers=self._authorization, timeout_s=4 * self.timeout_s, max_bytes=max_bytes
             )
         except HttpFailed as error:
-            failure = Failure.TEMPORARY if error.reason in PASSING else Failure.CONTENT_REJECTED
+            failure = Failure.TEMPORARY if error.is_passing else Failure.CONTENT_REJECTED
             raise SendFailed(failure, str(error)) from None
         if answer.status >= 400:
             raise self._refused(answer)
@@ -155,9 +155,6 @@ class Graph:
         )
 
 
-#: Failures of the connection that another try may not meet.
-PASSING = frozenset({"connect", "timeout", "cut"})
-
 #: Meta's pair limit is one message per six seconds; a spam limit lifts after hours, not seconds. (Error codes page.)
 _OWN_WAIT_S: Mapping[int, float] = {131056: 6.0, 131048: 3600.0}
 
@@ -174,7 +171,7 @@ def _unanswered(error: HttpFailed, lost: Failure) -> Failure:
     if error.sent:
         return lost
     # A private or malformed address is a fault of `api_base`: no number of tries mends it.
-    return Failure.TEMPORARY if error.reason in PASSING else Failure.ACCOUNT_PROBLEM
+    return Failure.TEMPORARY if error.is_passing else Failure.ACCOUNT_PROBLEM
 
 
 def _by_status(status: int, *, answered: bool) -> Failure:

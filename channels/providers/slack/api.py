@@ -19,7 +19,6 @@ from channels.reading import Json, items, mapping, number, text
 _DETAIL_LIMIT = 500
 #: Slack's own hosts: the token goes to these alone.
 _HOSTS = ("slack.com", "slack-files.com")
-_PASSING = frozenset({"connect", "timeout", "cut"})
 
 
 class SlackApi:
@@ -64,7 +63,7 @@ class SlackApi:
                 "GET", url, headers=self._authorization, timeout_s=4 * self._timeout_s, max_bytes=max_bytes
             )
         except HttpFailed as failed:
-            lasting = failed.reason not in _PASSING
+            lasting = not failed.is_passing
             raise SendFailed(Failure.CONTENT_REJECTED if lasting else Failure.TEMPORARY, str(failed)) from None
         if answer.status in (404, 410):
             raise SendFailed(Failure.CONTENT_REJECTED, "Slack does not keep this file any more.", provider_code="404")
@@ -137,4 +136,4 @@ def _unanswered(failed: HttpFailed, lost: Failure) -> Failure:
     if failed.sent:
         return lost
     # A private or malformed address is a fault of `api_base`: no number of tries mends it.
-    return Failure.TEMPORARY if failed.reason in _PASSING else Failure.ACCOUNT_PROBLEM
+    return Failure.TEMPORARY if failed.is_passing else Failure.ACCOUNT_PROBLEM

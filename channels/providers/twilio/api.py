@@ -21,8 +21,6 @@ MESSAGING_BASE = "https://messaging.twilio.com"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_HOPS = 4
 _DETAIL_LIMIT = 500
-#: Failures of the connection that another try may not meet.
-_PASSING = frozenset({"connect", "timeout", "cut"})
 
 
 class TwilioApi:
@@ -93,7 +91,7 @@ class TwilioApi:
                 "GET", url, headers=headers, timeout_s=4 * self._timeout_s, max_bytes=max_bytes
             )
         except HttpFailed as failed:
-            lasting = failed.reason not in _PASSING
+            lasting = not failed.is_passing
             raise SendFailed(Failure.CONTENT_REJECTED if lasting else Failure.TEMPORARY, str(failed)) from None
 
     async def _ask(self, method: str, url: str, *, lost: Failure, body: bytes | None = None) -> HttpAnswer:
@@ -143,4 +141,4 @@ def _unanswered(failed: HttpFailed, lost: Failure) -> Failure:
     if failed.sent:
         return lost
     # A private or malformed address is a fault of `api_base`: no number of tries mends it.
-    return Failure.TEMPORARY if failed.reason in _PASSING else Failure.ACCOUNT_PROBLEM
+    return Failure.TEMPORARY if failed.is_passing else Failure.ACCOUNT_PROBLEM
