@@ -19,9 +19,7 @@ Prefix = Literal[
     "evt", "usr", "tsk", "whk", "dlv", "ses", "tok", "sug", "nte", "lck", "fil", "mrg", "cgr", "imp", "exp",
     "stl", "rel", "fld", "tgc", "ers", "dos", "prq", "fup", "whc", "itk", "jmg",
     "stl", "rel", "fld", "tgc", "ers", "dos", "prq", "fup", "whc", "snp", "ofr", "cpn", "tpr", "spr", "aud",
-    "hrs", "viw", "slp", "act", "tea",
-    "hrs", "viw", "slp", "act", "rat",
-    "cnr", "mac", "arl", "arr",
+    "hrs", "viw", "slp", "act", "tea", "rat",
     "ntf", "tel", "psh",
     "cnr", "mac", "arl", "arr", "arp", "bot", "bpo",
 ]  # fmt: skip

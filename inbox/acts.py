@@ -290,6 +290,13 @@ def status_act(row: Document, status: Status, snoozed_until: datetime | None, by
     return Act(change, unset, code, params, "conversation.status_changed")
 
 
+#: Why a conversation is not given to a bot: code → sentence.
+NOT_FOR_BOTS: Mapping[str, str] = {
+    "no_bot": "No bot answers on this channel.",
+    "unfit": "A bot takes no groups, no spam and nothing that was merged or split off.",
+}
+
+
 def handed_to_bot(bots: Mapping[str, str], by: Actor, now: datetime) -> Plan:
     """The bot of its channel has it from now on, and is told so. `bots`: channel → its bot.
 
@@ -301,9 +308,9 @@ def handed_to_bot(bots: Mapping[str, str], by: Actor, now: datetime) -> Plan:
         if has_bot(row):
             return None
         if row["channel_id"] not in bots:
-            raise Conflict("No bot answers on this channel.", code="no_bot")
+            raise Conflict(NOT_FOR_BOTS["no_bot"], code="no_bot")
         if unfit(row) or row["status"] == "spam":
-            raise Conflict("A bot takes no groups, no spam and nothing that was merged or split off.", code="unfit")
+            raise Conflict(NOT_FOR_BOTS["unfit"], code="unfit")
         if by.type != "agent" and row.get(LEFT):
             raise Conflict("The bot has lost this conversation to people.", code="bot_lost_it")
         return bot_act(row, bots[row["channel_id"]], by, now)

@@ -278,12 +278,12 @@ class Bulk:
         at = act["at"]
         if act["kind"] in self._companions and ahead.change.parts:
             at = self._clock()  # its turn comes later, and what it comes to was reckoned then
-            return plans_of(checked(ahead.change, at), _actor(act["by"]), at, **names, bots=bots)
-        return plans_of(ahead.change, _actor(act["by"]), at, **names, bots=bots)
+            return plans_of(checked(ahead.change, at), actor_in(act["by"]), at, **names, bots=bots)
+        return plans_of(ahead.change, actor_in(act["by"]), at, **names, bots=bots)
 
     async def _written(self, act: Document, conversation_id: str, plans: Sequence[Plan], ahead: Ahead) -> None:
         noting = self._noting(act, conversation_id, ahead)
-        await self._actions.change(conversation_id, plans, _actor(act["by"]), noting)
+        await self._actions.change(conversation_id, plans, actor_in(act["by"]), noting)
 
     def _past(self, act: Document, conversation_id: str) -> Document:
         """How far an act is behind this one; taking back goes its own way."""
@@ -360,7 +360,7 @@ class Bulk:
 
     async def _undone(self, act: Document, kept: Document, row: Document) -> bool:
         """Set back what can be; False when that is nothing."""
-        by, waits = _actor(act["undone_by"]), await self._waits_since(kept, row)
+        by, waits = actor_in(act["undone_by"]), await self._waits_since(kept, row)
 
         def plan(fresh: Document, part: Document) -> Act | None:
             if fresh["rev"] != row["rev"]:
@@ -416,5 +416,6 @@ def _actor_row(by: Actor) -> Document:
     return {"id": by.id, "name": by.name, "type": by.type}
 
 
-def _actor(row: Document) -> Actor:
+def actor_in(row: Document) -> Actor:
+    """Who acts, as an act keeps it."""
     return Actor(row["id"], row["name"], row["type"])

@@ -30,7 +30,7 @@ from campaigns.canned import Answering
 from inbox.acts import Change
 from inbox.afterthoughts import Afterthoughts
 from inbox.answering import Answering as AnsweringBook
-from inbox.bulk import MACRO, Ahead, Bulk, Order
+from inbox.bulk import MACRO, Ahead, Bulk, Order, actor_in
 from inbox.models import Actor
 from inbox.store import ConversationStore
 from inbox.view_filter import ViewFilter
@@ -239,18 +239,17 @@ class Macros:
         talk = await self._conversations.head(conversation_id)
         if talk is None:
             raise NotFound("There is no such conversation.")
-        told, by = act["told"], act["by"]
+        told = act["told"]
         called = told["called"]
         answering = Answering(called["name"], called["email"], frozenset(called["masks"]))
-        runner = Runner(Actor(by["id"], by["name"], by["type"]), answering, act["channels"])
+        runner = Runner(actor_in(act["by"]), answering, act["channels"])
         key = unique_key(act["_id"], talk["_id"])
         return await self._done_ahead(read_actions(told["actions"]), talk, runner, key)
 
     async def back(self, act: Document, kept: Document) -> list[str]:
         """See `inbox.bulk.Companion`."""
         talk = await self._conversations.row(kept["conversation_id"])
-        by, key = act["undone_by"], unique_key(act["_id"], kept["conversation_id"])
-        actor = Actor(by["id"], by["name"], by["type"])
+        actor, key = actor_in(act["undone_by"]), unique_key(act["_id"], kept["conversation_id"])
         return [
             each["type"]
             for place, each in enumerate(kept["did"])

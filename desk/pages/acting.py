@@ -22,7 +22,7 @@ from desk.keys import runtime_of
 from desk.pages.act_words import did_in
 from desk.pages.inbox import actor_of, after_act, asked_for, conversation_for, instant_in
 from desk.render import formats_of, page
-from inbox.acts import Change
+from inbox.acts import NOT_FOR_BOTS, Change
 from inbox.bulk import IDS_MAX, Assignee, Order
 from inbox.view_filter import ViewFilter
 from profiles.models import SHUT_OUT
@@ -185,10 +185,8 @@ def _raise_left(act: Document) -> None:
             raise Conflict(sentence, code="other_open")
         if each["why"] == "not_their_channel":
             raise WrongInput("This colleague does not answer on this channel.")
-        if each["why"] == "no_bot":
-            raise Conflict("No bot answers on this channel.", code="no_bot")
-        if each["why"] == "unfit":
-            raise Conflict("A bot takes no groups, no spam and nothing that was merged or split off.", code="unfit")
+        if each["why"] in NOT_FOR_BOTS:
+            raise Conflict(NOT_FOR_BOTS[each["why"]], code=each["why"])
         raise Conflict("This conversation could not be changed just now. Try again.", code=each["why"])
 
 
