@@ -67,6 +67,11 @@ class Principal:
         """The same, for what counts on every channel: not for who is limited to some."""
         return self.channels is None and self.may(*roles)
 
+    @property
+    def reach(self) -> list[str] | None:
+        """The channels in scope, in order, as stores are asked; None: all of them."""
+        return None if self.channels is None else sorted(self.channels)
+
     def may_see(self, channel_id: str | None) -> bool:
         """True when things of this channel account are in scope; what belongs to no channel is everybody's."""
         return self.channels is None or channel_id is None or channel_id in self.channels

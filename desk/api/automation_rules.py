@@ -206,9 +206,9 @@ async def restore_automation_rule(call: Call) -> Any:
 )  # fmt: skip
 async def list_automation_rule_runs(call: Call) -> Any:
     """List when a rule was asked and what became of it, the latest first."""
-    rule, scope = await _seen(call), call.principal.channels
+    rule = await _seen(call)
     found = await call.runtime.rule_runs.page(
-        rule.id, channels=None if scope is None else sorted(scope), limit=call.query.limit, cursor=call.query.cursor
+        rule.id, channels=call.principal.reach, limit=call.query.limit, cursor=call.query.cursor
     )
     return page([run_view(each, rule.id) for each in found.data], found.next_cursor)
 

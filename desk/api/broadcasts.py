@@ -255,9 +255,8 @@ async def _mine(call: Call) -> Document:
 async def list_broadcasts(call: Call) -> Any:
     """List broadcasts, newest first."""
     wanted: BroadcastQuery = call.query
-    scope = call.principal.channels
     found = await call.runtime.broadcasts.page(
-        status=wanted.status, channels=None if scope is None else sorted(scope), limit=wanted.limit,
+        status=wanted.status, channels=call.principal.reach, limit=wanted.limit,
         cursor=wanted.cursor,
     )  # fmt: skip
     return listed(found, [broadcast_view(call, each) for each in found.data])
@@ -372,10 +371,9 @@ async def list_recipients(call: Call) -> Any:
     """
     head = await _seen(call)
     wanted: RecipientQuery = call.query
-    scope = call.principal.channels
     found = await call.runtime.broadcasts.recipients(
         head["_id"], state=wanted.state, reason=wanted.reason, arm=wanted.arm,
-        channels=None if scope is None else sorted(scope), limit=wanted.limit, cursor=wanted.cursor,
+        channels=call.principal.reach, limit=wanted.limit, cursor=wanted.cursor,
     )  # fmt: skip
     seen = await seen_ids(call, {each.profile_id for each in found.data})
     return listed(found, [send_view(each) for each in found.data if each.profile_id in seen])

@@ -128,11 +128,10 @@ async def change_conversations(call: Call) -> Any:
 
 
 async def _order(call: Call, wanted: BulkBody, change: Change) -> Order:
-    scope = call.principal.channels
     await refuse_strangers(call, change.participants.add if change.participants else ())
     return Order(
         change, actor_of(call.principal), wanted.ids or (), wanted.filter,
-        None if scope is None else sorted(scope), await assignee_or_refuse(call, change.assignee_id),
+        call.principal.reach, await assignee_or_refuse(call, change.assignee_id),
         await team_or_refuse(call, change.team_id),
     )  # fmt: skip
 
@@ -149,9 +148,8 @@ async def undo_conversation_act(call: Call) -> Any:
     act = await _seen_act(call)
     if act["kind"] not in ("change", MACRO):
         raise not_there()
-    scope = call.principal.channels
     after = await call.runtime.bulk.undo(
-        act["_id"], actor_of(call.principal), None if scope is None else sorted(scope)
+        act["_id"], actor_of(call.principal), call.principal.reach
     )
     return Reply(act_view(after), status=202 if after["state"] == "undoing" else 200)
 

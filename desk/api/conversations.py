@@ -190,9 +190,8 @@ async def list_conversations(call: Call) -> Any:
     """
     wanted: ConversationQuery = call.query
     saved = (await call.runtime.views.get(wanted.view, call.principal.id)).filter if wanted.view else ViewFilter()
-    scope = call.principal.channels
     narrowed = ConversationFilter(
-        asked_of(wanted, saved), call.principal.id, None if scope is None else sorted(scope),
+        asked_of(wanted, saved), call.principal.id, call.principal.reach,
         await id_today(call, wanted.profile), await mentioning(call) if wanted.mentioned else None,
     )  # fmt: skip
     found = await call.runtime.finding.page(

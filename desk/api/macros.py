@@ -140,7 +140,7 @@ def refuse_beyond(principal: Principal, actions: Iterable[AnyAction]) -> None:
 def runner_of(principal: Principal) -> Runner:
     """Who runs one."""
     by = Answering(principal.name, principal.user.email if principal.user else None, principal.masks)
-    return Runner(actor_of(principal), by, None if principal.channels is None else sorted(principal.channels))
+    return Runner(actor_of(principal), by, principal.reach)
 
 
 def run_view(act: Document) -> MacroRunView:

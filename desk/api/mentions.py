@@ -10,8 +10,7 @@ NOTES_MAX = 500
 
 async def mentioning(asking: Asking) -> list[str]:
     """Those in which a note calls who asks, on the channels they see; a merged one by what it was merged into."""
-    scope, runtime = asking.principal.channels, asking.runtime
-    seen = None if scope is None else sorted(scope)
+    seen, runtime = asking.principal.reach, asking.runtime
     ids = await runtime.messages.mentioning(asking.principal.id, seen, NOTES_MAX)
     rows = await runtime.conversations.rows(ids)
     return list(dict.fromkeys(row.get("merged_into") or row["_id"] for row in rows.values()))

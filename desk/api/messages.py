@@ -115,11 +115,10 @@ def message_view(message: Message) -> MessageView:
 async def list_messages(call: Call) -> Any:
     """List messages of all conversations, newest first."""
     wanted: MessageQuery = call.query
-    scope = call.principal.channels
     found = await call.runtime.messages.all(
         channel_id=wanted.channel, profile_id=await id_today(call, wanted.profile),
         provider_message_id=wanted.provider_message_id, direction=wanted.direction, since=wanted.since,
-        channels=None if scope is None else sorted(scope), limit=wanted.limit, cursor=wanted.cursor,
+        channels=call.principal.reach, limit=wanted.limit, cursor=wanted.cursor,
     )  # fmt: skip
     return listed(found, [message_view(each) for each in found.data])
 

@@ -40,7 +40,7 @@ async def list_person_files(call: Call) -> Any:
     if wanted.of == "profile":
         found = await files.page(profile_id, limit=wanted.limit, cursor=wanted.cursor)
     else:
-        scope = None if call.principal.channels is None else sorted(call.principal.channels)
+        scope = call.principal.reach
         found = await files.of_messages(profile_id, channels=scope, limit=wanted.limit, cursor=wanted.cursor)
     return page([PersonFileView.model_validate(each) for each in found.data], found.next_cursor)
 

@@ -54,11 +54,10 @@ def rating_view(row: Document) -> RatingView:
 async def list_ratings(call: Call) -> Any:
     """List ratings, the latest first."""
     wanted: RatingQuery = call.query
-    scope = call.principal.channels
     narrowed = RatingFilter(
         kind=wanted.kind, score=wanted.score, agent_id=wanted.agent, channel_id=wanted.channel,
         conversation_id=wanted.conversation, profile_id=await id_today(call, wanted.profile),
-        channels=None if scope is None else sorted(scope),
+        channels=call.principal.reach,
     )  # fmt: skip
     found = await call.runtime.rating_rows.page(narrowed, limit=wanted.limit, cursor=wanted.cursor)
     return listed(found, [rating_view(each) for each in found.data])

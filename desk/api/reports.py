@@ -156,8 +156,7 @@ def narrowed_for(
         raise WrongInput(
             "Narrow by one of agent, team and label.", [FieldError(given[1][0], "is one too many")]
         )  # fmt: skip
-    scope = asking.principal.channels
-    channels: list[str] | None = None if scope is None else sorted(scope)
+    channels = asking.principal.reach
     if channel:
         channels = [channel] if channels is None or channel in channels else []
     dimension, value = given[0] if given else ("channel", None)

@@ -78,8 +78,7 @@ async def search(call: Call) -> Any:
 
 async def hits_for(asking: Asking, q: str, limit: int) -> list[Hit]:
     """Messages on the channels that somebody sees."""
-    scope = asking.principal.channels
-    found: list[Hit] = await asking.runtime.searching.messages(q, None if scope is None else sorted(scope), limit)
+    found: list[Hit] = await asking.runtime.searching.messages(q, asking.principal.reach, limit)
     return found
 
 

@@ -84,11 +84,10 @@ async def list_sends(call: Call) -> Any:
     if wanted.journey and wanted.broadcast:
         raise WrongInput("A send has one source.", [FieldError("broadcast", "give either journey or broadcast")])
     kind = "journey" if wanted.journey else "broadcast" if wanted.broadcast else None
-    scope = call.principal.channels
     found = await call.runtime.sends.page(
         profile_id=await id_today(call, wanted.profile), source_kind=kind, source_id=wanted.journey or wanted.broadcast,
         conversation_id=wanted.conversation, state=wanted.status, since=wanted.since,
-        channels=None if scope is None else sorted(scope), limit=wanted.limit, cursor=wanted.cursor,
+        channels=call.principal.reach, limit=wanted.limit, cursor=wanted.cursor,
     )  # fmt: skip
     return listed(found, [send_view(each) for each in found.data])
 

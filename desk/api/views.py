@@ -103,7 +103,7 @@ async def count_views(call: Call) -> Any:
     or for what is known of people has none.
     """
     seen = [each for each in await call.runtime.views.seen_by(call.principal.id) if sees_view(call, each)]
-    scope = None if call.principal.channels is None else sorted(call.principal.channels)
+    scope = call.principal.reach
     views = {**BUILT_IN, **{each.id: each.filter for each in seen}}
     return CountsView(counts=await call.runtime.counting.counts(views, call.principal.id, scope))
 

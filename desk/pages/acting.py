@@ -74,7 +74,7 @@ async def undo(request: web.Request) -> web.StreamResponse:
     found, form = await _act_for(request), await read_form(request)
     refuse_shut_out(found)
     principal = principal_of(request)
-    scope = None if principal.channels is None else sorted(principal.channels)
+    scope = principal.reach
     after = await runtime_of(request).bulk.undo(found["_id"], actor_of(principal), scope)
     if is_script(request):
         return await page(request, "inbox/did.html", {"did": await did_in(request, after), "back": ""})
@@ -123,7 +123,7 @@ async def _begun(
     request: web.Request, wanted: Change, ids: Sequence[str], found_by: ViewFilter | None = None
 ) -> Document:  # fmt: skip
     principal, runtime = principal_of(request), runtime_of(request)
-    scope = None if principal.channels is None else sorted(principal.channels)
+    scope = principal.reach
     await require_colleagues(runtime, wanted)
     assignee = await assignee_for(runtime, wanted)
     order = Order(

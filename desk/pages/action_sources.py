@@ -22,7 +22,7 @@ async def action_sources(request: web.Request) -> tuple[dict[str, Sequence[Optio
     """Name → (value, words) of what fields offer, and what conditions offer."""
     principal, runtime = principal_of(request), runtime_of(request)
     formats = formats_of(request, principal)
-    scope = None if principal.channels is None else sorted(principal.channels)
+    scope = principal.reach
     found = await together(
         canned=seen_canned(reading(request)), labels=runtime.conversations.labels_in_use(scope),
         hours=runtime.business_hours.all(), sources=sources_of(runtime, formats, {}, ""),

@@ -166,7 +166,7 @@ async def runs(request: web.Request) -> web.StreamResponse:
     """When it was asked, and what became of it."""
     rule, principal, runtime = await _rule(request), principal_of(request), runtime_of(request)
     formats = formats_of(request, principal)
-    scope = None if principal.channels is None else sorted(principal.channels)
+    scope = principal.reach
     found = await runtime.rule_runs.page(rule.id, channels=scope, limit=50, cursor=request.query.get("cursor"))
     named = [each["conversation_id"] for each in found.data if each.get("conversation_id")]
     talks = await runtime.conversations.rows(named)
@@ -181,7 +181,7 @@ async def try_out(request: web.Request) -> web.StreamResponse:
     """What it would do on a conversation by now; nothing is done."""
     rule, runtime, principal = await _rule(request), runtime_of(request), principal_of(request)
     formats = formats_of(request, principal)
-    scope = None if principal.channels is None else sorted(principal.channels)
+    scope = principal.reach
     latest = await runtime.conversations.page(ConversationFilter(ViewFilter(), channels=scope), limit=OFFERED)
     asked = _TALK.search(request.query.get("conversation", "") or request.query.get("other", ""))
     tried, talk = None, None

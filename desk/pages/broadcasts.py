@@ -97,7 +97,7 @@ async def broadcasts(request: web.Request) -> web.StreamResponse:
     """Newest first."""
     runtime, formats, principal = runtime_of(request), reader_of(request), principal_of(request)
     status = request.query.get("status") if request.query.get("status") in get_args(Status) else None
-    channels = None if principal.channels is None else sorted(principal.channels)
+    channels = principal.reach
     try:
         found = await runtime.broadcasts.page(
             status=status, channels=channels, limit=PER_PAGE, cursor=request.query.get("cursor")
@@ -311,11 +311,11 @@ def _filter(request: web.Request) -> dict[str, str]:
 async def recipients(request: web.Request) -> web.StreamResponse:
     """The ledger's rows: who got it, who not and why."""
     head, runtime, formats = await head_of(request), runtime_of(request), reader_of(request)
-    wanted, scope = _filter(request), principal_of(request).channels
+    wanted, scope = _filter(request), principal_of(request).reach
     here = f"{HERE}/{head['_id']}/recipients"
     try:
         found = await runtime.broadcasts.recipients(
-            head["_id"], **wanted, channels=None if scope is None else sorted(scope), limit=PER_PAGE,
+            head["_id"], **wanted, channels=scope, limit=PER_PAGE,
             cursor=request.query.get("cursor"),
         )  # fmt: skip
     except WrongInput:

@@ -284,7 +284,7 @@ async def _list_part(request: web.Request, asked: Asked | None = None) -> dict[s
 
 async def _known(request: web.Request, faces: Faces, formats: Formats) -> Known:
     principal, runtime = principal_of(request), runtime_of(request)
-    scope = None if principal.channels is None else sorted(principal.channels)
+    scope = principal.reach
     found = await together(
         people=people(runtime), labels=runtime.conversations.labels_in_use(scope), terms=runtime.terms.now(),
         tiers=tier_names(runtime, formats), teams=runtime.teams.all(),
@@ -311,7 +311,7 @@ def _tools(request: web.Request, asked: Asked) -> ViewTools:
 
 async def _tallies(request: web.Request, saved: list[SavedView]) -> Tallies:
     principal = principal_of(request)
-    scope = None if principal.channels is None else sorted(principal.channels)
+    scope = principal.reach
     views = {**COUNTED, **{each.id: each.filter for each in saved}}
     return Tallies(await runtime_of(request).counting.counts(views, principal.id, scope))
 

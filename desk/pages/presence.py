@@ -118,7 +118,7 @@ async def _here(request: web.Request, given: Mapping[str, Any], faults: Mapping[
     own = await runtime.agents.row(principal.id) if principal.user else None
     everybody = await all_stand(runtime, formats)
     teams = await runtime.teams.all()
-    channels = None if principal.channels is None else sorted(principal.channels)
+    channels = principal.reach
     crew = await colleagues_of(runtime)
     queues = []
     for team in teams:

@@ -59,7 +59,7 @@ def size_words(size_bytes: int, formats: Formats) -> str:
 async def files_tab(opened: Opened) -> dict[str, Any]:
     """Those on the person, then those of their messages."""
     files, who, formats = opened.runtime.profile_files, opened.person.id, opened.formats
-    scope = None if opened.principal.channels is None else sorted(opened.principal.channels)
+    scope = opened.principal.reach
     own = (await files.page(who, limit=PER_PAGE)).data
     sent = (await files.of_messages(who, channels=scope, limit=PER_PAGE)).data
     names = await opened.runtime.users.names([each.created_by for each in own if each.created_by])

@@ -283,12 +283,12 @@ async def order_count(opened: Opened) -> int:
 
 async def journeys_tab(opened: Opened) -> Any:
     """The journeys the person is or was in, and what campaigns sent them."""
-    runtime, formats, scope = opened.runtime, opened.formats, opened.principal.channels
+    runtime, formats, scope = opened.runtime, opened.formats, opened.principal.reach
     runs = await run_briefs(runtime, opened.person.id, formats, limit=RUNS)
     found = await runtime.sends.page(
         profile_id=opened.person.id,
         source_kind="journey",
-        channels=None if scope is None else sorted(scope),
+        channels=scope,
         limit=RUNS,
     )
     return {"runs": runs, "sends": [send_row(each, opened) for each in found.data]}

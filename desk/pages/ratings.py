@@ -138,12 +138,12 @@ async def _page(
     request: web.Request, rules: RatingRules, fault: str, *, nps_fault: str = ""
 ) -> web.StreamResponse:  # fmt: skip
     principal, runtime = principal_of(request), runtime_of(request)
-    formats, scope = formats_of(request, principal), principal.channels
+    formats, scope = formats_of(request, principal), principal.reach
     score = request.query.get("score", "")
     kind = "nps" if request.query.get("kind") == "nps" else "csat"
     scores = NPS_SCORES if kind == "nps" else SCORES
     score_asked = int(score) if score in {str(each) for each in scores} else None
-    all_seen = RatingFilter(kind, channels=None if scope is None else sorted(scope))
+    all_seen = RatingFilter(kind, channels=scope)
     wanted = RatingFilter(kind, score_asked, channels=all_seen.channels)
     found = await runtime.rating_rows.page(wanted, limit=ROWS, cursor=request.query.get("cursor") or None)
     counts = await runtime.rating_rows.counts(all_seen, formats.now - LATELY, scores=scores)

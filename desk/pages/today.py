@@ -100,7 +100,7 @@ async def counts(request: web.Request) -> web.StreamResponse:
     """The figures on the rail: conversations of one's own in which a customer waits, and the rows of Today, these as
     they were up to half a minute ago."""
     principal, runtime = principal_of(request), runtime_of(request)
-    scope = None if principal.channels is None else sorted(principal.channels)
+    scope = principal.reach
     waiting = await runtime.counting.counts({"waiting": BUILT_IN["waiting"]}, principal.id, scope)
 
     async def read() -> int:
