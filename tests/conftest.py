@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 
 from rapport.embedded import EmbeddedServers, Servers
 from tests.databases import Shelf, quick_folder
+from tests.driver import close_cancelled_sockets
 from tests.shifts import Shifts, turn_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,6 +38,8 @@ hypothesis.settings.register_profile("patient", **_PATIENT)
 hypothesis.settings.register_profile("ci", derandomize=True, **_PATIENT)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "patient")
 LocalServer = Callable[[web.Application], Awaitable[str]]
+
+close_cancelled_sockets()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
