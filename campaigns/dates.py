@@ -78,11 +78,25 @@ def read_date(value: Any, zone: ZoneInfo, *, days: bool = True) -> Told | None:
         value = _from_text(value.strip()[:40])
     if isinstance(value, Told):
         return value
+    value = as_meant(value) if days else value
     if isinstance(value, datetime):
-        return _from_time(value, zone, days)
+        return _from_time(value, zone)
     if isinstance(value, date):
         return _of_day(value)
     return None
+
+
+def as_meant(value: Any) -> Any:
+    """Attributes as people mean them: midnight UTC is the day that is kept so, wherever the person lives. Inside of
+    mappings and lists too; everything else stays."""
+    if isinstance(value, datetime):
+        if value.tzinfo is None or not FIRST_YEAR <= value.year <= LAST_YEAR:
+            return value
+        at = value.astimezone(UTC)
+        return at.date() if at.time() == time() else value
+    if isinstance(value, Mapping):
+        return {name: as_meant(inside) for name, inside in value.items()}
+    return [as_meant(inside) for inside in value] if isinstance(value, list) else value
 
 
 def _from_text(text: str) -> Any:
@@ -96,13 +110,11 @@ def _from_text(text: str) -> Any:
         return None
 
 
-def _from_time(value: datetime, zone: ZoneInfo, days: bool) -> Told | None:
+def _from_time(value: datetime, zone: ZoneInfo) -> Told | None:
     if value.tzinfo is not None:
         if not FIRST_YEAR <= value.year <= LAST_YEAR:
             return None
         at = value.astimezone(UTC)
-        if days and at.time() == time():
-            return _of_day(at.date())
         local, text = at.astimezone(zone), at.isoformat(timespec="milliseconds")
         return Told(local.month, local.day, local.year, local.time(), at, text)
     if not FIRST_YEAR <= value.year <= LAST_YEAR:

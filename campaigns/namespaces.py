@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
+from campaigns.dates import as_meant
 from campaigns.models import Definition
 from campaigns.run import Facts, RunState
 
@@ -47,7 +48,7 @@ def profile_view(profile: Mapping[str, Any]) -> dict[str, Any]:
         "id": profile.get("_id"), "name": name, "first_name": first_name(name), "email": _primary(emails),
         "phone": _primary(phones), "tags": profile.get("tags") or [], "stage": profile.get("stage"),
         "tier": profile.get("tier"), "score": profile.get("score"), "locale": profile.get("locale"),
-        "time_zone": profile.get("time_zone"), "attributes": profile.get("attributes") or {},
+        "time_zone": profile.get("time_zone"), "attributes": as_meant(profile.get("attributes") or {}),
         "orders": profile.get("orders") or {}, "created_at": profile.get("created_at"),
         "last_seen_at": profile.get("last_seen_at"),
     }  # fmt: skip

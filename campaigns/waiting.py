@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from campaigns.conditions import Happened, Scope, carried, look_up
+from campaigns.dates import as_meant
 from campaigns.models import WaitEventStep, WaitStep
 from campaigns.run import Action, Facts, Finish, Move, RunState, Stay, Wait
 from campaigns.wallclock import Duration, at_clock, instant, next_clock, next_open, zone_or
@@ -58,7 +59,8 @@ def _date_of(step: WaitStep, run: RunState, facts: Facts) -> tuple[datetime | No
     namespaces = {**facts.profile, **facts.values, "event": run.data.get("event", {}), "journey": run.data}
     zone, unknown = _zone(spec.zone, facts)
     params = {"field": spec.field, "zone": zone.key, **_doubt(unknown, facts)}
-    at = as_instant(look_up(namespaces, spec.field), zone)
+    value = look_up(namespaces, spec.field)
+    at = as_instant(as_meant(value) if spec.field.startswith("attributes.") else value, zone)
     if at is None:
         return None, params
     if spec.offset is not None:

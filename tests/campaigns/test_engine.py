@@ -237,6 +237,29 @@ def test_parcelvoy_a_date_wait_does_not_pass_when_its_date_is_in_the_future_and_
     assert walk(leaving, run_in(leaving), past, NOW).ended == "date_passed"
 
 
+@pytest.mark.parametrize(
+    ("spec", "due"),
+    [
+        ({"time": "09:00"}, datetime(2026, 12, 24, 14, tzinfo=UTC)),
+        ({}, datetime(2026, 12, 24, 5, tzinfo=UTC)),
+        ({"offset": "-P1D", "time": "09:00"}, datetime(2026, 12, 23, 14, tzinfo=UTC)),
+    ],
+)
+def test_a_day_of_a_person_is_that_day_where_they_live(spec: dict[str, str], due: datetime) -> None:
+    """Days are kept as midnight UTC, which is the evening before in New York."""
+    definition = wait(until_date={"field": "attributes.renewal", **spec})
+    known = facts(
+        profile={"attributes": {"renewal": datetime(2026, 12, 24, tzinfo=UTC)}, "time_zone": "America/New_York"}
+    )
+    walked = walk(definition, run_in(definition), known, NOW)
+    assert walked.run.wait is not None and walked.run.wait.until == due
+    told = facts(
+        profile={"attributes": {"renewal": datetime(2026, 12, 24, 17, tzinfo=UTC)}, "time_zone": "America/New_York"}
+    )
+    moment = walk(wait(until_date={"field": "attributes.renewal"}), run_in(definition), told, NOW).run.wait
+    assert moment is not None and moment.until == datetime(2026, 12, 24, 17, tzinfo=UTC)  # a time is a time
+
+
 def test_a_changed_zone_or_date_moves_the_wait() -> None:
     definition = wait(until={"time": "09:00"})
     run = walk(definition, run_in(definition), facts(), NOW).run

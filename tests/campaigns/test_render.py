@@ -4,6 +4,7 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from base.errors import WrongInput
 from campaigns import render_child
 from campaigns.contents import InlineContent, TemplateInput, chat_message, closest_locale, mail_message, plain_text
+from campaigns.namespaces import profile_view
 from campaigns.render import Renderer, RenderFailed, RenderItem
 from campaigns.sandbox import Language
 from channels.capabilities import Capabilities
@@ -73,6 +75,19 @@ async def test_money_and_dates_speak_the_language_of_the_person(renderer: Render
     source = "{{ order.total | money }} {{ order.placed_at | date('long') }}"
     assert await text_of(renderer, source, locale="zh_CN", zone="Asia/Shanghai") == "€1,234.50 2026年1月5日"
     assert await text_of(renderer, source, locale="de") == "1.234,50\xa0€ 5. Januar 2026"
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Shanghai", "Pacific/Kiritimati"])
+async def test_a_day_of_a_person_is_the_same_day_in_every_zone(renderer: Renderer, zone: str) -> None:
+    """Days of own fields are kept as midnight UTC: "your contract ends on" named the day before in America."""
+    kept = {"renewal": datetime(2026, 12, 24, tzinfo=UTC), "all": [datetime(2026, 12, 24, tzinfo=UTC)],
+            "met": datetime(2026, 12, 24, 12, tzinfo=UTC)}  # fmt: skip
+    view = profile_view({"_id": "prf_1", "attributes": kept})
+    source = "{{ profile.attributes.renewal | date('long') }} {{ profile.attributes['all'][0] | date }}"
+    content = InlineContent(body=source).model_dump()
+    made = await renderer.render(RenderItem(content, {**CONTEXT, "profile": view}, locale="en", zone=zone))
+    assert made.text == "December 24, 2026 Dec 24, 2026"
+    assert view["attributes"]["met"] == "2026-12-24T12:00:00+00:00"
 
 
 async def test_html_escapes_values_and_text_does_not(renderer: Renderer) -> None:
