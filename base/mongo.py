@@ -89,6 +89,8 @@ UNAVAILABLE = (
 
 #: The server's code for a collection that is there.
 _THERE_ALREADY = 48
+#: The server's code while an index of the collection is new: there is no moment yet at which it could be read.
+_NO_SNAPSHOT = 246
 
 __all__ = [
     "ASCENDING", "BY_ID", "DESCENDING", "DUTY", "LOOK_MS", "UNAVAILABLE", "WAIT_MS", "Bucket", "BulkWriteError",
@@ -168,13 +170,22 @@ class Database:
 
     async def aggregate(
         self, collection: Collection, pipeline: Sequence[Mapping[str, Any]], *, time_ms: int | None = None,
-        **options: Any,
+        at_one_moment: bool = False, **options: Any,
     ) -> list[Document]:  # fmt: skip
         """All results of a pipeline. Keep them few: the pipeline should end in a limit or a group.
 
         The server gives up after `time_ms` (`ExecutionTimeout`), and always before we stop waiting for it.
+        `at_one_moment`: each row as it stood when it began. Otherwise one that is written meanwhile and moves along the
+        index may be met twice or not at all.
         """
         limited = {"maxTimeMS": WAIT_MS if time_ms is None else min(time_ms, WAIT_MS), **options}
+        if at_one_moment:
+            try:
+                still = collection.with_options(read_concern=ReadConcern("snapshot"))
+                return await still.aggregate(list(pipeline), **limited).to_list(None)
+            except OperationFailure as error:
+                if error.code != _NO_SNAPSHOT:
+                    raise
         return await collection.aggregate(list(pipeline), **limited).to_list(None)
 
     async def ensure_indexes(self, indexes: Indexes) -> None:

@@ -320,12 +320,12 @@ class EnrolmentStore:
     # -- counting ----------------------------------------------------------------------------------------------
 
     async def places(self, journey_id: str) -> list[Document]:
-        """`{version, state, node, n}` of every place where somebody is or ended. Reads the index alone."""
+        """`{version, state, node, n}` of every place where somebody is or ended, at one moment. Reads the index alone."""
         steps: list[Mapping[str, Any]] = [
             {"$match": {"journey_id": journey_id}},
             {"$group": {"_id": {"version": "$version", "state": "$state", "node": "$node"}, "n": {"$sum": 1}}},
         ]
-        rows = await self._database.aggregate(self._rows, steps, hint="place")
+        rows = await self._database.aggregate(self._rows, steps, hint="place", at_one_moment=True)
         return [{**row["_id"], "n": row["n"]} for row in rows]
 
     async def count_up(self, lines: Sequence[Document]) -> None:

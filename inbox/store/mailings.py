@@ -50,7 +50,8 @@ class MailingStore:
     # -- counting ----------------------------------------------------------------------------------------------
 
     async def tally(self, broadcast_id: str) -> list[Tally]:
-        """All of it, read from the index alone: exact at the moment it is asked."""
+        """All of it, read from the index alone, as it stood at one moment: nobody is counted twice or left out while
+        their row goes from one state to the next."""
 
         def did(name: str) -> Document:
             return {"$sum": {"$cond": [{"$gt": [f"${name}", None]}, 1, 0]}}
@@ -61,7 +62,7 @@ class MailingStore:
             {"$group": {"_id": key, "n": {"$sum": 1}, "opened": did("opened_at"), "clicked": did("clicked_at"),
                         "left": did("left_at")}},
         ]  # fmt: skip
-        rows = await self._database.aggregate(self._rows, steps, hint=_INDEX)
+        rows = await self._database.aggregate(self._rows, steps, hint=_INDEX, at_one_moment=True)
         return [
             Tally(
                 row["_id"]["state"], row["_id"].get("reason"), row["_id"].get("arm"), bool(row["_id"].get("again")),

@@ -1,6 +1,7 @@
 """From a draft to a ledger that adds up: who gets it, who not and why, pause, cancel, another attempt, newcomers."""
 
 import asyncio
+import itertools
 from datetime import timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from base.clock import now
 from base.errors import Conflict, WrongInput
+from base.ids import new_id
 from campaigns.broadcasts.figures import adds_up
 from campaigns.broadcasts.naming import BroadcastUses
 from channels.failures import Failure, SendFailed
@@ -78,6 +80,31 @@ async def test_the_figures_are_read_in_the_index_alone(post: Post) -> None:
     assert sum(each.count for each in tallies) == 20
     assert {(each.state, each.reason) for each in tallies} == {("planned", None), ("skipped", "holdout")}
     assert isinstance(tallies[0], Tally)
+
+
+async def test_figures_count_everybody_once_while_rows_go_from_state_to_state(post: Post) -> None:
+    """Without one moment for all of them, somebody whose row moves along the index was counted twice or not at all, and
+    the number of people on the page went up and down."""
+    broadcast, count, rows = new_id("brd"), 6000, post.world.db.collection("sends")
+    source = {"kind": "broadcast", "id": broadcast}
+    made = [{"_id": new_id("snd"), "send_key": new_id("evt"), "source": source, "state": "planned", "n": n}
+            for n in range(count)]  # fmt: skip
+    await rows.insert_many(made)
+    moving = True
+
+    async def move() -> None:
+        for state in itertools.cycle(("accepted", "planned", "skipped", "claimed")):
+            for share in range(6):
+                if not moving:
+                    return
+                await rows.update_many({"source.id": broadcast, "n": {"$mod": [6, share]}}, {"$set": {"state": state}})
+
+    movers = [asyncio.create_task(move()) for _ in range(3)]
+    sums = [sum(each.count for each in await post.mailings.tally(broadcast)) for _ in range(15)]
+    moving = False
+    await asyncio.gather(*movers)
+    await rows.delete_many({"source.id": broadcast})
+    assert set(sums) == {count}
 
 
 async def test_a_review_counts_who_and_why_before_anything_is_sent(post: Post) -> None:
