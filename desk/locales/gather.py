@@ -17,6 +17,7 @@ from channels.adapter import settings_schema
 from channels.failures import CONSEQUENCES
 from channels.registry import adapter_classes
 from desk.i18n import LANGUAGES, SOURCE
+from inbox.acts import NOT_FOR_BOTS
 from profiles.joining import OBJECTIONS
 
 DESK = Path(__file__).resolve().parent.parent
@@ -44,11 +45,12 @@ def from_desk() -> Iterator[Found]:
 
 
 def from_domain() -> Iterator[Found]:
-    """(message, place) of sentences that stand in tables below the desk: failures, objections to a merge, the
-    providers' cards."""
+    """(message, place) of sentences that stand in tables below the desk: failures, objections to a merge, why a bot
+    takes nothing, the providers' cards."""
     for consequence in CONSEQUENCES.values():
         yield consequence.sentence, "channels/failures.py"
     yield from ((sentence, "profiles/joining.py") for sentence in OBJECTIONS.values())
+    yield from ((sentence, "inbox/acts.py") for sentence in NOT_FOR_BOTS.values())
     for name, adapter in adapter_classes().items():
         card, place = adapter.card, f"channels/providers/{name}"
         yield from ((text, place) for text in (card.label, card.summary, *(step.text for step in card.steps)))
