@@ -21,6 +21,7 @@ from base.ids import is_id
 from base.mongo import UNAVAILABLE
 from channels.adapter import Account, Unreadable
 from channels.origins import is_allowed
+from channels.providers.webchat.adapter import VISITORS_REACTIONS
 from channels.providers.webchat.settings import WebchatSettings
 from channels.reading import Json, mapping, read_json, text
 from desk import live
@@ -164,7 +165,7 @@ async def looks(request: web.Request, account: Account) -> web.StreamResponse:
     told |= {
         "title": settings.title or account.name,
         "file_max_bytes": settings.file_max_bytes if settings.files else 0,
-        "by_mail": bool(settings.continuity_channel),
+        "by_mail": bool(settings.continuity_channel), "reactions": VISITORS_REACTIONS,
     }
     return _json(told, headers=_of(request))
 

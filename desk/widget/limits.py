@@ -25,6 +25,7 @@ class Pace:
 #: What is asked → for one visitor, and for one address (a whole office may stand behind it).
 PACES: dict[str, tuple[Pace, Pace]] = {
     "say": (Pace(10, 0.5), Pace(60, 3.0)),
+    "react": (Pace(10, 0.5), Pace(60, 3.0)),
     "file": (Pace(5, 0.1), Pace(20, 0.5)),
     "note": (Pace(60, 5.0), Pace(400, 40.0)),  # receipts, typing, earlier lines
     "hello": (Pace(30, 0.5), Pace(120, 4.0)),

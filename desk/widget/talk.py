@@ -14,7 +14,7 @@ from base.errors import Unavailable, WrongInput
 from base.mongo import UNAVAILABLE, Document
 from channels.adapter import Account, Delivery
 from channels.identity import Proved, proved
-from channels.providers.webchat.adapter import TEXT_MAX
+from channels.providers.webchat.adapter import TEXT_MAX, VISITORS_REACTIONS
 from channels.providers.webchat.envelope import WIDGET, key_of, sealed
 from channels.reading import Json, identifier, instant, items, mapping, storable, text
 from channels.vocabulary import DeliveryStatus
@@ -170,8 +170,9 @@ class Talk:
         return part, bool(found) and not any(row.get("unread") for row in found)
 
     async def _refresh(self) -> list[str]:
-        """The conversations, looked up again where none was known."""
-        if not self.conversations and self.visitor is not None:
+        """The conversations, looked up again where none was known, or the window has heard of another one."""
+        heard_of = self.window.conversations if self.window is not None else set()
+        if self.visitor is not None and not (self.conversations and heard_of <= set(self.conversations)):
             rows = await self._identities(self.visitor.ids)
             found = await self.room.threads.of([row["_id"] for row in rows.values()], self.account.channel_id)
             self.conversations = [row["_id"] for row in found]
@@ -199,6 +200,30 @@ class Talk:
         self._learn(frame)
         await self._keep(head | await self._about())
         return [{"t": "ack", "key": key}]
+
+    async def react(self, frame: Json) -> list[Shown]:
+        """An emoji on a line of ours, another one, or (none) no more: acknowledged once a majority has it."""
+        key, line_id, emoji = text(frame.get("key")) or "", text(frame.get("id")), frame.get("emoji") or None
+        if not KEY.fullmatch(key) or not line_id or (emoji is not None and emoji not in VISITORS_REACTIONS):
+            return [_refused(frame, "wrong")]
+        wait = self._wait("react")
+        if wait:
+            return [_refused(frame, "slow", wait)]
+        line = (await self.room.messages.many([line_id])).get(line_id)
+        if line is None or not await self._takes_reactions(line):
+            return [_refused(frame, "wrong")]
+        head: dict[str, Any] = {"kind": "reaction", "key": key, "emoji": emoji}
+        head["message_id"] = line["provider_message_ids"][0]
+        # Whoever reacted before they signed in changes that reaction, and makes no second one.
+        former = next((each["by"] for each in line.get("reactions", ())), None)
+        await self._keep(head | ({"visitor": former} if former else {}))
+        return [{"t": "ack", "key": key}]
+
+    async def _takes_reactions(self, line: Document) -> bool:
+        """Whether it is a line of ours that this visitor sees."""
+        is_shown = line["direction"] == "out" and line.get("status") in GONE_OUT and not line.get("deleted_at")
+        is_here = line["channel_id"] == self.account.channel_id and bool(line.get("provider_message_ids"))
+        return is_shown and is_here and line.get("conversation_id") in await self._refresh()
 
     async def bring(self, about: Json, name: str, media_type: str, content: bytes) -> None:
         """A message that is a file. Returns once a majority has it. Raises `Unavailable`."""
@@ -296,7 +321,7 @@ class Talk:
 _Handler = Callable[[Talk, Json], Awaitable[list[Shown]]]
 _HANDLERS: dict[str, _Handler] = {
     "hello": Talk.hello, "say": Talk.say, "got": Talk.got, "read": Talk.read, "typing": Talk.typing,
-    "earlier": Talk.earlier,
+    "earlier": Talk.earlier, "react": Talk.react,
 }  # fmt: skip
 
 

@@ -106,7 +106,9 @@ def _key_of(message: Message) -> str:
 
 
 def _reaction(message: Message) -> str:
-    """Our emoji on the visitor's message, once it has gone out."""
+    """The emoji of the other side: ours on the visitor's message, once it has gone out; theirs on one of ours."""
+    if message.direction == "out":
+        return str(message.reactions[-1]["emoji"]) if message.reactions else ""
     ours = message.reacted or {}
     return str(ours.get("emoji") or "") if ours.get("state") == "sent" else ""
 

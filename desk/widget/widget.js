@@ -19,7 +19,8 @@
       mailLost: "Leave your e-mail address, so that we know how to reach you.", save: "Save", no: "No, thanks", thanks: "Thank you, we answer to #.", nameFault: "Please enter your name.",
       mailFault: "This does not look like an e-mail address.", large: "The file is larger than # MB.", kind: "Files of this kind are not taken.",
       failed: "Not sent.", again: "Try again", coming: "on its way", missing: "could not be kept", news: "New message from #", you: "You", byMail: "by e-mail",
-      soundOn: "Turn sound on", soundOff: "Turn sound off", unread: "# unread", long: "This message is too long.",
+      soundOn: "Turn sound on", soundOff: "Turn sound off", unread: "# unread", long: "This message is too long.", react: "React to this message", reactWith: "React with #",
+      takeBack: "Your reaction: #. Take it back",
     },
     zh: {
       open: "打开聊天", close: "关闭聊天", chat: "在线客服", messages: "消息", write: "输入消息…", send: "发送消息",
@@ -30,7 +31,8 @@
       mailLost: "请留下邮箱地址，方便我们与您联系。", save: "保存", no: "不用了", thanks: "谢谢，我们会回复到 #。", nameFault: "请输入您的姓名。",
       mailFault: "邮箱地址格式不正确。", large: "文件不能超过 # MB。", kind: "不支持此类文件。",
       failed: "未发送。", again: "重试", coming: "正在上传", missing: "文件未能保存", news: "#发来新消息", you: "您", byMail: "通过邮件",
-      soundOn: "开启提示音", soundOff: "关闭提示音", unread: "#条未读", long: "消息太长了。",
+      soundOn: "开启提示音", soundOff: "关闭提示音", unread: "#条未读", long: "消息太长了。", react: "回应这条消息", reactWith: "用 # 回应",
+      takeBack: "您的回应：#。点按可撤回",
     },
   };
   const ICONS = {
@@ -41,6 +43,7 @@
     send: '<path d="M4 12 3.5 4.5 21 12 3.5 19.5 4 12Zm0 0h8"/>',
     file: '<path d="M14 3H7a2 2 0 0 0-2 2v14a2 2 0 0 0 2 2h10a2 2 0 0 0 2-2V8l-5-5Zm0 0v5h5"/>',
     bell: '<path d="M6 16V11a6 6 0 1 1 12 0v5l1.5 2h-15L6 16Zm4 4.5h4"/>',
+    smile: '<path d="M12 3.500a8.500 8.500 0 1 0 0 17 8.500 8.500 0 0 0 0-17ZM8.500 14.500a4.200 4.200 0 0 0 7 0M9 9.800v.01M15 9.800v.01"/>',
     mute: '<path d="M8 6.5A6 6 0 0 1 18 11v4M6 11v5l-1.500 2H16m-6 2.500h4M4 3l17 18"/>',
   };
 
@@ -50,7 +53,7 @@
   let words = WORDS.en;
   const say = (name, value) => (value === undefined ? words[name] : words[name].replace("#", value));
   const now = () => Date.now();
-  const newKey = () => `w-${[...crypto.getRandomValues(new Uint8Array(12))].map((each) => each.toString(36).padStart(2, "0")).join("")}`;
+  const newKey = (what = "w") => `${what}-${[...crypto.getRandomValues(new Uint8Array(12))].map((each) => each.toString(36).padStart(2, "0")).join("")}`;
 
   /** An element: `el("p.name", {hidden: true}, child, "text")`. Text is always text. */
   function el(what, about = {}, ...children) {
@@ -87,6 +90,8 @@
     try { localStorage.setItem(where, JSON.stringify(whole)); } catch { /* storage is closed: as long as this page lives */ }
   }
   const queue = () => kept().queue || [];
+  /** What the visitor wishes to stand on a line of ours waits in the same queue, the last of each line alone. */
+  const wished = (id) => queue().find((each) => each.react === id);
   const dequeue = (key) => keep({ queue: queue().filter((each) => each.key !== key) });
 
   // -- state ----------------------------------------------------------------------------------------------------------
@@ -267,6 +272,7 @@
     },
     ack(frame) {
       flying.delete(frame.key);
+      if (frame.key.startsWith("r-")) return settle(frame.key);
       acknowledged.add(frame.key);
       const entry = queue().find((each) => each.key === frame.key);
       if (entry) local.set(frame.key, { ...entry, at: entry.at || new Date().toISOString() });
@@ -278,6 +284,12 @@
       flush();
     },
     refused(frame) {
+      if (frame.of === "react") {
+        flying.delete(frame.key);
+        if (frame.retry_after_s) return void setTimeout(flush, frame.retry_after_s * 1000);
+        dequeue(frame.key);
+        return drawLines();
+      }
       if (frame.of === "say") {
         flying.delete(frame.key);
         if (frame.retry_after_s) return void setTimeout(flush, frame.retry_after_s * 1000);
@@ -308,6 +320,7 @@
     for (const line of given || []) {
       const before = lines.get(line.id);
       lines.set(line.id, line);
+      if ((line.reaction || "") === settled.get(line.id)?.emoji) settled.delete(line.id);
       if (line.key) { local.delete(line.key); acknowledged.delete(line.key); uploads.delete(line.key); dequeue(line.key); }
       if (line.mine && !before) seenByShop = quiet ? seenByShop : false;
       if (!line.mine && line.st === "sent") got.push(line.id);
@@ -361,7 +374,7 @@
 
   // -- what goes ------------------------------------------------------------------------------------------------------
 
-  const asFrame = ({ key, text, press, reply_to }) => ({ t: "say", key, text, press, reply_to, ...about() });
+  const asFrame = ({ key, text, press, reply_to, react, emoji }) => (react ? { t: "react", key, id: react, emoji } : { t: "say", key, text, press, reply_to, ...about() });
   /** Written down first, then sent; sent again after each cut until the server says that it has it. */
   function put(entry) {
     keep({ queue: [...queue(), { key: newKey(), at: new Date().toISOString(), ...entry }] });
@@ -377,6 +390,30 @@
       if (!send(asFrame(entry))) return;
       flying.set(entry.key, now());
     }
+  }
+  /** Line → the reaction that the server has taken, until the line itself comes with it. */
+  const settled = new Map();
+  const SETTLED_MS = 30000;
+  function settle(key) {
+    const wish = queue().find((each) => each.key === key);
+    if (wish) settled.set(wish.react, { emoji: wish.emoji, until: now() + SETTLED_MS });
+    dequeue(key);
+    drawLines();
+    flush();
+  }
+  /** The visitor's reaction on a line of ours: as wished, as taken, as it stands. */
+  function reactionOn(line) {
+    const taken = settled.get(line.id);
+    return (wished(line.id) || (taken?.until > now() ? taken : { emoji: line.reaction })).emoji || "";
+  }
+  /** The same again takes it back. */
+  function react(id, emoji) {
+    const next = reactionOn(lines.get(id)) === emoji ? "" : emoji;
+    keep({ queue: [...queue().filter((each) => each.react !== id), { key: newKey("r"), react: id, emoji: next }] });
+    choosing = "";
+    drawLines(false);
+    connect();
+    flush();
   }
   let saidTyping = 0;
   function typing() {
@@ -450,6 +487,7 @@
     parts.title = el("h2", { id: "title" });
     parts.head = el("header.head", {}, el("div.who", {}, parts.title, parts.hours), parts.bell, shut);
     parts.panel = el("div.panel", { id: "panel", role: "dialog", "aria-labelledby": "title", hidden: true, "data-testid": "panel", onkeydown: trap }, parts.head, parts.state, parts.scroll, parts.write);
+    parts.panel.addEventListener("pointerdown", (event) => { if (choosing && !event.target.closest(".reacts")) unchoose(); });
     parts.panel.addEventListener("paste", (event) => { if (event.clipboardData?.files.length && looks.file_max_bytes) { event.preventDefault(); pick(event.clipboardData.files); } });
     parts.panel.addEventListener("dragover", (event) => { if (looks.file_max_bytes) { event.preventDefault(); parts.panel.classList.add("dropping"); } });
     parts.panel.addEventListener("dragleave", () => parts.panel.classList.remove("dropping"));
@@ -524,16 +562,17 @@
     const all = [...lines.values()].sort((a, b) => (a.at === b.at ? a.seq - b.seq : a.at < b.at ? -1 : 1));
     const here = new Set(all.map((each) => each.key).filter(Boolean));
     const mine = [...local.values()].map((each) => ({ ...each, id: each.key, mine: true, state: each.fault ? "" : "sent" }));
-    mine.push(...queue().map((each) => ({ ...each, id: each.key, mine: true, state: "sending" })));
+    mine.push(...queue().filter((each) => !each.react).map((each) => ({ ...each, id: each.key, mine: true, state: "sending" })));
     mine.push(...[...uploads.values()].map((each) => ({ ...each, id: each.key, mine: true, files: [{ name: each.name, kind: "coming" }], state: each.done ? "sent" : "sending", upload: each })));
     mine.sort((a, b) => (a.at < b.at ? -1 : 1));
     return [...all, ...mine.filter((each) => !here.has(each.key))];
   }
 
-  function drawLines(down = false) {
+  /** `down`: to the end, or (false) not; else where one is at the end one stays there. */
+  function drawLines(down) {
     if (!parts.list) return;
     const box = parts.scroll;
-    const atEnd = down || box.scrollHeight - box.scrollTop - box.clientHeight < 80;
+    const atEnd = down ?? box.scrollHeight - box.scrollTop - box.clientHeight < 80;
     const shown = thread();
     const fresh = [];
     if (!more) fresh.push(["hello", "g", () => bubbleLine({ text: looks.greeting || say("hello"), name: looks.title }, true)]);
@@ -546,14 +585,16 @@
       const foot = footOf(line, line === lastMine);
       // By what is seen: a line that the server has now is still the same one. Links of files are taken anew twice a day.
       const files = line.files?.map(({ name, kind, size }) => [name, kind, size, Math.floor(now() / 432e5)]);
-      const print = JSON.stringify([line.text || line.press?.title, files, line.buttons, line.gone, line.name, first, line.reaction]);
-      fresh.push([line.key || line.id, print, () => bubbleLine(line, first), foot && [foot, line.upload?.fault].join(), () => footLine(line, foot), foot]);
+      const print = JSON.stringify([line.text || line.press?.title, files, line.buttons, line.gone, line.name, first, line.mine && line.reaction]);
+      const takes = takesReactions(line) ? [reactionOn(line), choosing === line.id].join() : "";
+      fresh.push([line.key || line.id, print, () => bubbleLine(line, first), foot && [foot, line.upload?.fault].join(), () => footLine(line, foot), foot, takes, () => reactLine(line)]);
       before = line;
     }
     if (looks.away_text && before?.mine && before.id.startsWith("msg_") && !shown.some((each) => !each.mine && each.at > before.at)) {
       fresh.push(["away", looks.away_text, () => el("li.away", {}, looks.away_text)]);
     }
     patch(parts.list, fresh);
+    rove();
     parts.more.hidden = !more;
     drawAsk(shown);
     if (atEnd) box.scrollTop = box.scrollHeight;
@@ -562,7 +603,7 @@
   function patch(list, fresh) {
     const old = new Map([...list.children].map((each) => [each.dataset.id, each]));
     let at = list.firstElementChild;
-    for (const [id, print, make, footPrint = "", makeFoot, state] of fresh) {
+    for (const [id, print, make, footPrint = "", makeFoot, state, takes = "", makeTakes] of fresh) {
       let node = old.get(id);
       if (!node || node.print !== print) {
         const made = make();
@@ -576,6 +617,14 @@
         if (footPrint) node.append(makeFoot());
         node.footPrint = footPrint;
         node.dataset.state = state || "";
+      }
+      if ((node.takes || "") !== takes) {
+        const gone = node.querySelector(":scope > .reacts");
+        const held = gone?.contains(parts.host.shadowRoot.activeElement);
+        gone?.remove();
+        if (takes) node.insertBefore(makeTakes(), node.querySelector(":scope > .foot"));
+        if (held) node.querySelector(".toggle")?.focus({ preventScroll: true });
+        node.takes = takes;
       }
       old.delete(id);
       if (node === at) at = at.nextElementSibling;
@@ -606,7 +655,7 @@
     else {
       for (const each of files) row.append(el(`div.bubble${each.matches(".pic, audio") ? ".bare" : ""}`, {}, each));
       if (words) row.append(el("div.bubble", { dir: "auto" }, ...linked(words)));
-      if (line.reaction) row.append(el("span.reaction", { role: "img", "aria-label": say("reacted", line.reaction), "data-testid": "reaction" }, line.reaction));
+      if (line.mine && line.reaction) row.append(el("span.reaction", { role: "img", "aria-label": say("reacted", line.reaction), "data-testid": "reaction" }, line.reaction));
     }
     if (line.buttons?.length && !line.gone) {
       row.append(el("div.press", { role: "group" }, ...line.buttons.map((each) => (each.url
@@ -614,6 +663,57 @@
         : el("button", { type: "button", onclick: () => put({ press: { payload: each.payload, title: each.title }, reply_to: line.id }) }, each.title)))));
     }
     return row;
+  }
+
+  // -- what the visitor thinks of a line -------------------------------------------------------------------------------
+
+  /** The line for which an emoji is being chosen. */
+  let choosing = "";
+  const takesReactions = (line) => looks.reactions?.length && !line.mine && !line.gone && line.id?.startsWith("msg_");
+  function choose(id) {
+    choosing = id;
+    drawLines(false);
+    const row = parts.list.querySelector(".emojis");
+    if (!row) return;
+    (row.querySelector("[aria-pressed=true]") || row.firstElementChild).focus({ preventScroll: true });
+    row.scrollIntoView({ block: "nearest" });
+  }
+  function unchoose() {
+    choosing = "";
+    drawLines(false);
+  }
+  /** The reaction that stands, the button beside the bubble, and, once that is pressed, what to choose from. */
+  function reactLine(line) {
+    const chosen = reactionOn(line);
+    const open_ = choosing === line.id;
+    return el("div.reacts", { "aria-live": "off", onkeydown: (event) => walk(event, line) },
+      chosen && el("button.reaction", { type: "button", "aria-label": say("takeBack", chosen), title: say("takeBack", chosen), "data-testid": "my-reaction", onclick: () => react(line.id, chosen) }, chosen),
+      el("button.toggle", { type: "button", "aria-label": say("react"), title: say("react"), "aria-expanded": String(open_), "data-testid": "react", onclick: () => (open_ ? unchoose() : choose(line.id)) }, icon("smile", 20)),
+      open_ ? el("div.emojis", { role: "group", "aria-label": say("react") }, ...looks.reactions.map((each) => el("button", {
+        type: "button", "aria-label": say("reactWith", each), "aria-pressed": String(each === chosen), "data-testid": "react-with", onclick: () => react(line.id, each),
+      }, each))) : null);
+  }
+  /** Left and right go through the emojis, up and down from message to message; Escape closes what is open, not the chat. */
+  function walk(event, line) {
+    const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
+    if (event.key === "Escape" && choosing === line.id) unchoose();
+    else if (step && event.target.matches(".emojis > *")) go(event.target.parentElement.children, event.target, step);
+    else if (step && event.target.matches(".toggle") && /Up|Down/.test(event.key)) go(parts.list.querySelectorAll(".toggle"), event.target, step);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+  function go(all, from, step) {
+    const next = all[[...all].indexOf(from) + step];
+    next?.focus();
+    if (next?.matches(".toggle")) rove();
+  }
+  /** One stop for Tab among all these buttons: where one is, or at the last message. */
+  function rove() {
+    const all = [...parts.list.querySelectorAll(".toggle")];
+    const active = parts.host.shadowRoot.activeElement;
+    const stop = all.includes(active) ? active : all[all.length - 1];
+    for (const each of all) each.tabIndex = each === stop ? 0 : -1;
   }
   function fileOf(file) {
     const href = file.href && (file.href.startsWith("http") ? file.href : `${base}/${file.href}`);
@@ -788,6 +888,8 @@
     local.clear();
     read.clear();
     uploads.clear();
+    settled.clear();
+    choosing = "";
     more = null;
     seenByShop = known = false;
     token = "";

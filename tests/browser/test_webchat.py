@@ -169,6 +169,111 @@ async def test_a_visitor_and_an_agent_talk(windows: Windows, colleagues: Colleag
     assert await never_reloaded(bo)
 
 
+async def test_a_visitor_reacts_by_mouse_and_by_keys_and_takes_it_back(
+    windows: Windows, colleagues: Colleagues, site: Site
+) -> None:
+    visitor = await windows.open()
+    await opened(visitor, site.at())
+    await write(visitor, "Is the iron pot back?")
+    talk = await site.talk("Is the iron pot back?")
+    for text in ("It is, since this morning.", "Shall I keep one for you?"):
+        await site.world.api.post(f"/conversations/{talk}/messages", {"text": text})
+    bo = await windows.open(colleagues.bo)
+    await bo.goto(f"/inbox/{talk}?view=all")
+    await live(bo)
+    line, last = bubble(visitor, "since this morning"), bubble(visitor, "keep one for you")
+    there = bo.get_by_test_id("message").filter(has_text="since this morning").get_by_test_id("reactions")
+    await line.evaluate("line => { line.isTheSame = true; }")
+
+    # By the mouse: the button shows beside the bubble, and what is chosen stands below it, at both ends, live.
+    await expect(line.get_by_test_id("react")).to_have_css("opacity", "0")
+    await line.hover()
+    await line.get_by_role("button", name="React to this message").click()
+    await line.get_by_role("button", name="React with 👍").click()
+    await expect(line.get_by_test_id("react-with")).to_have_count(0)
+    await expect(line.get_by_test_id("my-reaction")).to_have_text("👍")
+    await expect(there).to_have_text("👍")
+    await visitor.reload()
+    await expect(line.get_by_test_id("my-reaction")).to_have_text("👍")
+    await line.evaluate("line => { line.isTheSame = true; }")
+
+    # By keys: one stop for Tab, at the last message; up and down go on from there. Escape closes it and not the chat.
+    await visitor.get_by_test_id("text").focus()
+    for _ in range(12):
+        await visitor.keyboard.press("Shift+Tab")
+        if await last.get_by_test_id("react").evaluate("each => each.matches(':focus')"):
+            break
+    await expect(last.get_by_test_id("react")).to_be_focused()
+    await visitor.keyboard.press("ArrowUp")
+    await expect(line.get_by_test_id("react")).to_be_focused()
+    await visitor.keyboard.press("Enter")
+    await expect(line.get_by_role("button", name="React with 👍")).to_be_focused()
+    await visitor.keyboard.press("Escape")
+    await expect(line.get_by_test_id("react")).to_be_focused()
+    await expect(visitor.get_by_role("dialog")).to_be_visible()
+    await visitor.keyboard.press("Enter")
+    await visitor.keyboard.press("ArrowRight")
+    await visitor.keyboard.press("Enter")
+    await expect(line.get_by_test_id("react")).to_be_focused()
+    await expect(line.get_by_test_id("my-reaction")).to_have_text("❤️")
+    await expect(there).to_have_text("❤️")
+
+    # The same again takes it back, in the row as on the message itself.
+    await visitor.keyboard.press("Enter")
+    await expect(line.locator("[aria-pressed=true]")).to_be_focused()
+    await visitor.keyboard.press("Enter")
+    await expect(line.get_by_test_id("my-reaction")).to_have_count(0)
+    await expect(there).to_have_count(0)
+    assert await line.evaluate("line => line.isTheSame === true")  # or a screen reader would read it again
+
+    # Without a network it waits, the last wish alone, also over a reload of the page.
+    await visitor.context.set_offline(True)
+    for emoji in ("🎉", "🙏"):
+        await line.hover()
+        await line.get_by_test_id("react").click()
+        await line.get_by_role("button", name=f"React with {emoji}").click()
+    await expect(line.get_by_test_id("my-reaction")).to_have_text("🙏")
+    page = await visitor.context.new_page()
+    await visitor.close()
+    await page.context.set_offline(False)
+    await page.goto(site.at())
+    await expect(there).to_have_text("🙏")
+    await expect(bubble(page, "since this morning").get_by_test_id("my-reaction")).to_have_text("🙏")
+    await bubble(page, "since this morning").get_by_role("button", name="Your reaction: 🙏. Take it back").click()
+    await expect(there).to_have_count(0)
+    assert await never_reloaded(bo)
+
+
+async def test_on_a_phone_in_chinese_one_taps_to_react(windows: Windows, colleagues: Colleagues, site: Site) -> None:
+    page = await windows.open(size=NARROW, locale="zh-CN", has_touch=True, is_mobile=True)
+    await page.goto(site.at(lang="zh-CN"))
+    await page.get_by_role("button", name="打开聊天").tap()
+    await write(page, "铁壶到货了吗？")
+    talk = await site.talk("铁壶到货了吗？")
+    await site.world.api.post(f"/conversations/{talk}/messages", {"text": "今天早上刚到货。"})
+    line = bubble(page, "今天早上刚到货。")
+    button = line.get_by_role("button", name="回应这条消息")
+    await expect(button).to_have_css("opacity", "1")
+    box = await button.bounding_box()
+    assert box is not None and min(box["width"], box["height"]) >= 36 and box["x"] + box["width"] <= NARROW[0]
+    await button.tap()
+    await line.get_by_role("button", name="用 🎉 回应").tap()
+    await expect(line.get_by_role("button", name="您的回应：🎉。点按可撤回")).to_be_visible()
+
+    async def kept() -> list[str]:
+        rows = await site.world.api.rows(f"/conversations/{talk}/messages")
+        return [each["emoji"] for row in rows for each in row["reactions"]]
+
+    assert await eventually(kept, "a reaction") == ["🎉"]
+    await line.get_by_test_id("my-reaction").tap()
+    await expect(line.get_by_test_id("my-reaction")).to_have_count(0)
+    await page.get_by_test_id("text").tap()
+    await button.tap()
+    await expect(line.get_by_test_id("react-with")).to_have_count(6)
+    await page.get_by_test_id("text").tap()
+    await expect(line.get_by_test_id("react-with")).to_have_count(0)
+
+
 async def test_nothing_is_lost_or_doubled_when_the_network_is_cut(
     windows: Windows, colleagues: Colleagues, site: Site
 ) -> None:
@@ -348,14 +453,22 @@ async def test_the_chat_stands_in_nobodys_way(windows: Windows, site: Site, them
     axe = pytest.importorskip("axe_playwright_python.async_playwright")
     page = await windows.open(color_scheme=theme, reduced_motion="reduce")
     await page.goto(site.at(colour=colour))
+    text = f"Can everybody read this, {colour} {theme}? https://shop.example"
     await expect(page.get_by_test_id("launcher")).to_be_visible()
-    for step in ("closed", "open", "written"):
+    for step in ("closed", "open", "written", "reacting"):
         if step == "open":
             await page.get_by_test_id("launcher").click()
         if step == "written":
-            await write(page, "Can everybody read this? https://shop.example")
+            await write(page, text)
             await expect(page.get_by_test_id("ask")).to_be_visible()
             await page.wait_for_timeout(300)
+        if step == "reacting":
+            talk = await site.talk(text)
+            await site.world.api.post(f"/conversations/{talk}/messages", {"text": "Everybody can."})
+            await bubble(page, "Everybody can.").hover()
+            await page.get_by_test_id("react").click()
+            await page.get_by_test_id("react-with").first.click()
+            await page.get_by_test_id("react").click()
         found = (await axe.Axe().run(page, context="#rapport-chat")).response["violations"]
         grave = [
             (each["id"], each["nodes"][0]["failureSummary"])
@@ -391,6 +504,14 @@ async def test_pictures_of_the_chat(
     await page.get_by_test_id("file").set_input_files({"name": "pot.png", "mimeType": "image/png", "buffer": PNG})
     await page.wait_for_timeout(1500)
     await page.screenshot(path=folder / f"{name}-talk.png")
+    line = bubble(page, "Shall I put one aside")
+    for step in ("reacting", "reacted"):
+        await line.hover()
+        await line.get_by_test_id("react").click()
+        await page.screenshot(path=folder / f"{name}-{step}.png")
+        await line.get_by_test_id("react-with").first.click()
+        await page.screenshot(path=folder / f"{name}-{step}-after.png")
+        await page.wait_for_timeout(800)
     desk = await windows.open(colleagues.ada, size=size, color_scheme=theme, locale=lang)
     await desk.goto(f"/inbox/{talk}?view=all")
     await live(desk)

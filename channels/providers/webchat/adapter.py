@@ -23,6 +23,8 @@ from channels.providers.webchat.settings import WebchatSettings
 from channels.vocabulary import AnyEvent, AttachmentKind, OutboundMessage, SendReceipt
 
 TEXT_MAX = 4000
+#: What visitors may react with, as the widget offers it.
+VISITORS_REACTIONS = ("👍", "❤️", "😁", "🎉", "🙏", "😢")
 #: Files of agents. What visitors may send is a setting of the account.
 FILE_MAX_BYTES = 25_000_000
 NO_PAGE = (
@@ -74,6 +76,7 @@ class WebchatAdapter(Adapter):
         delivery_receipts=True,
         read_receipts=True,
         typing=True,
+        reactions=True,
         reacting=Reacting(),
         sources=("our own widget: desk/widget/",),
     )

@@ -1,6 +1,6 @@
 """What the widget's door puts into the journal: one line of JSON, and behind it the bytes of a file. Pure.
 
-Kinds: `message` (also a pressed button), `receipt`, `seen` (a visitor has proved who they are).
+Kinds: `message` (also a pressed button), `reaction`, `receipt`, `seen` (a visitor has proved who they are).
 """
 
 from __future__ import annotations

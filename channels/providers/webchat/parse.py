@@ -22,6 +22,7 @@ from channels.vocabulary import (
     Person,
     Postback,
     ProfileSeen,
+    Reaction,
     Referral,
     Unrecognised,
 )
@@ -108,6 +109,18 @@ def _same_browser(said: _Said) -> list[AnyEvent]:
     return [Identified(event_id=event_id, occurred_at=said.at, address=said.address, anonymous_id=anonymous)]
 
 
+def _reaction(said: _Said) -> list[AnyEvent]:
+    key, message_id = identifier(said.head.get("key")), identifier(said.head.get("message_id"))
+    if key is None or message_id is None:
+        return [_odd(said, "a reaction to nothing")]
+    return [
+        Reaction(
+            event_id=f"{said.visitor}:{key}", occurred_at=said.at, address=said.address, message_id=message_id,
+            emoji=text(said.head.get("emoji")), raw=said.head,
+        )
+    ]  # fmt: skip
+
+
 def _receipt(said: _Said) -> list[AnyEvent]:
     status = _STATUSES.get(text(said.head.get("status")) or "")
     if status is None:
@@ -134,7 +147,9 @@ def _seen(said: _Said) -> list[AnyEvent]:
     ]  # fmt: skip
 
 
-_KINDS: dict[str, Callable[[_Said], list[AnyEvent]]] = {"message": _message, "receipt": _receipt, "seen": _seen}
+_KINDS: dict[str, Callable[[_Said], list[AnyEvent]]] = {
+    "message": _message, "reaction": _reaction, "receipt": _receipt, "seen": _seen,
+}  # fmt: skip
 
 
 def _odd(said: _Said, reason: str) -> Unrecognised:

@@ -151,6 +151,9 @@ class Chat:
         await self.work()
         return message
 
+    def forget_limits(self) -> None:
+        self.desk.app[ROOM].limits.forget()
+
     async def close(self) -> None:
         for ws in self._open:
             await ws.close()
