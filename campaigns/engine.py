@@ -63,10 +63,10 @@ from campaigns.waiting import after_entry, deadline_of, decide_wait, decide_wait
 #: A lost call from the outbox costs a run at most this long.
 SEND_RECHECK = timedelta(seconds=60)
 SEND_RECHECK_MOST = timedelta(hours=1)
+#: So many journeys may lead to one another; the next one is not started, and the log says so.
+JOURNEYS_MAX = 10
 #: How long a run waits for its message to arrive where its author named no time.
 DELIVERY_PATIENCE = timedelta(days=3)
-#: So many journeys may start each other in a chain; the next one is not started, and the log says so.
-CHAIN_MAX = 10
 QUEUE_RECHECK = timedelta(minutes=1)
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 #: Steps taken in one go before others get their turn.
@@ -365,13 +365,13 @@ def _webhook(step: WebhookStep, run: RunState, facts: Facts, now: datetime) -> A
 
 def _start_journey(step: StartJourneyStep, run: RunState, facts: Facts, now: datetime) -> Action:
     params = {"journey_id": step.journey_id}
-    if links_before(run) >= CHAIN_MAX:
-        return Move(step.next, "start_journey.too_deep", {**params, "chain": CHAIN_MAX}, "skipped")
+    if links_before(run) >= JOURNEYS_MAX:
+        return Move(step.next, "start_journey.too_deep", {**params, "chain": JOURNEYS_MAX}, "skipped")
     return Move(step.next, "start_journey.asked", params, effects=(Errand("start", run.node, run.visit),))
 
 
 def links_before(run: RunState) -> int:
-    """How many journeys started each other before this run came about."""
+    """How many journeys led to one another before this run came about."""
     chain = look_up(run.data, "event.chain")
     return chain if isinstance(chain, int) else 0
 

@@ -11,12 +11,13 @@ from typing import Any
 from base.clock import Clock
 from base.ids import new_id
 from base.mongo import Document
-from campaigns.engine import QUEUE_RECHECK, new_run
+from campaigns.causes import Chain, journeys_in
+from campaigns.engine import JOURNEYS_MAX, QUEUE_RECHECK, new_run
 from campaigns.gates import Enter, Ignore, RunBrief, entry
 from campaigns.interest import wakes
 from campaigns.live import LiveJourney
 from campaigns.run import Wait
-from campaigns.store.enrolments import EnrolmentStore, new_row
+from campaigns.store.enrolments import EnrolmentStore, new_row, stopped_row
 
 #: Statuses of a journey that takes people in. Into a paused one they come and are held behind the door.
 OPEN = frozenset({"live", "paused"})
@@ -36,6 +37,13 @@ class Entrant:
     key: str | None = None
     #: `event`: the view of the event; more keys are the run's own data.
     data: Mapping[str, Any] = field(default_factory=dict)
+    #: The rules and journeys that led here; empty: a person.
+    chain: Chain = ()
+
+    @property
+    def goes_round(self) -> bool:
+        """Whether journeys have led to one another too often for it to begin."""
+        return journeys_in(self.chain) > JOURNEYS_MAX
 
 
 @dataclass(frozen=True)
@@ -80,11 +88,12 @@ class Entrance:
             if isinstance(decision, Ignore):
                 admissions[place] = Admission(decision.run_id, False, decision.reason)
                 continue
-            for run_id in decision.ends:
+            ends = () if entrant.goes_round else decision.ends
+            for run_id in ends:
                 await self._store.end_now(run_id, "restarted", now, replaced_by=entrant.cause)
-            runs[:] = [replace(run, live=False) if run.id in decision.ends else run for run in runs]
+            runs[:] = [replace(run, live=False) if run.id in ends else run for run in runs]
             row = _row(entrant, decision, now)
-            runs.append(RunBrief(row["_id"], row["entry_key"], entrant.cause, True, now))
+            runs.append(RunBrief(row["_id"], row["entry_key"], entrant.cause, not entrant.goes_round, now))
             entering.append((place, entrant, row))
         taken = await self._store.add([row for _, _, row in entering])
         again = []
@@ -92,7 +101,9 @@ class Entrance:
             if position in taken:
                 again.append((place, entrant))
             else:
-                admissions[place] = Admission(row["_id"], True)
+                admissions[place] = Admission(
+                    row["_id"], not entrant.goes_round, "loop" if entrant.goes_round else None
+                )
         return again
 
     async def _known(self, entrants: Sequence[Entrant]) -> dict[tuple[str, str], list[RunBrief]]:
@@ -111,7 +122,7 @@ def _row(entrant: Entrant, decision: Enter, now: datetime) -> Document:
     wait = Wait("queue", now + QUEUE_RECHECK, ref=decision.behind) if decision.behind else None
     run = new_run(
         journey.definition, id=new_id("enr"), journey_id=journey.id, profile_id=entrant.profile_id,
-        since=entrant.since, now=now, data=dict(entrant.data), wait=wait,
+        since=entrant.since, now=now, data=_data(entrant), wait=wait,
     )  # fmt: skip
     more: Document = {
         "version": journey.version, "entry_key": decision.entry_key, "cause": entrant.cause, "started_at": now,
@@ -119,4 +130,14 @@ def _row(entrant: Entrant, decision: Enter, now: datetime) -> Document:
     }  # fmt: skip
     if decision.behind:
         more["behind"] = decision.behind
+    if entrant.chain:
+        more["chain"] = [list(each) for each in entrant.chain]
+    if entrant.goes_round:
+        return stopped_row(run, "loop", {"journeys": JOURNEYS_MAX}, now, **more)
     return new_row(run, **more, **({"state": "held"} if journey.status == "paused" else {}))
+
+
+def _data(entrant: Entrant) -> dict[str, Any]:
+    """What a run begins with; its event says how many journeys led to it."""
+    data, links = dict(entrant.data), journeys_in(entrant.chain)
+    return {**data, "event": {**(data.get("event") or {}), "chain": links}} if links else data

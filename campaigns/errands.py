@@ -16,7 +16,7 @@ from base.ids import unique_key
 from base.mongo import Document
 from campaigns.assigning import Assigning
 from campaigns.bells import Ringer
-from campaigns.engine import links_before
+from campaigns.causes import chain_of
 from campaigns.entering import Entrance, Entrant
 from campaigns.facts import Ask, FactReader
 from campaigns.filling import filled, has_names
@@ -177,13 +177,14 @@ class Errands:
             return
         cause = f"journey:{row['_id']}:{todo['node']}:{todo['visit']}"
         data = storable(filled(step.data, await self._names(row, definition))) if has_names(step.data) else step.data
-        run, now = run_of(row), self._clock()
+        now = self._clock()
         event = {
-            "id": cause, "name": "journey.started", "occurred_at": now, "chain": links_before(run) + 1,
+            "id": cause, "name": "journey.started", "occurred_at": now,
             "conversation_id": (row["data"].get("event") or {}).get("conversation_id"),
             "properties": {**data, "from_journey_id": row["journey_id"], "from_enrolment_id": row["_id"]},
         }  # fmt: skip
-        entrant = Entrant(journey, row["profile_id"], cause, now, cause, {**data, "event": event})
+        led = chain_of(row["journey_id"], row)
+        entrant = Entrant(journey, row["profile_id"], cause, now, cause, {**data, "event": event}, led)
         (admission,) = await self._entrance.admit([entrant])
         if admission.created or admission.reason == "already_entered":
             _say(row, todo, "start_journey.started", {"run": admission.run_id})

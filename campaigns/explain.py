@@ -75,6 +75,7 @@ SENTENCES: Mapping[str, str] = {
     "end.date_passed": "Ended: the date had passed.",
     "end.step_missing": "Ended: the step is not there any more.",
     "end.too_many_visits": "Ended: it came to the same step too often.",
+    "end.loop": "Loop stopped: %(journeys)s journeys had led to one another already.",
     "end.restarted": "Ended: the person began anew.",
     "end.exited": "Ended by a person.",
     "end.merged": "Ended: two people turned out to be one, and the run that had come further goes on.",
@@ -182,7 +183,7 @@ def _shown(value: Any) -> str:
 def _why(row: Mapping[str, Any]) -> tuple[Statement, datetime | None]:
     if not is_live(row):
         end = row.get("end") or (row.get("next") or {}).get("end") or {"reason": "completed"}
-        detail = {name: end[name] for name in ("detail", "by") if end.get(name)}
+        detail = {name: end[name] for name in ("detail", "by", "journeys") if end.get(name)}
         return _statement(f"end.{end['reason']}", detail, end.get("at")), None
     wait = row.get("wait")
     if row["state"] == "held":

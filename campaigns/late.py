@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from base.clock import Clock
 from base.mongo import Document
+from campaigns.causes import Causes
 from campaigns.entering import Entrance
 from campaigns.facts import FactReader
 from campaigns.live import LiveJourneys
@@ -34,7 +35,7 @@ class LateEntries:
 
     def __init__(
         self, store: PlannedStore, events: EventStore, live: LiveJourneys, qualifying: Qualifying, entrance: Entrance,
-        facts: FactReader, clock: Clock,
+        facts: FactReader, causes: Causes, clock: Clock,
     ) -> None:  # fmt: skip
         self._store = store
         self._events = events
@@ -42,6 +43,7 @@ class LateEntries:
         self._qualifying = qualifying
         self._entrance = entrance
         self._facts = facts
+        self._causes = causes
         self._clock = clock
 
     async def wait(self, matches: Sequence[Match]) -> int:
@@ -76,7 +78,8 @@ class LateEntries:
         pairs = list(found.items())
         answers = await self._qualifying.let_in(callers_of([match for _, match in pairs]))
         entering = [(key, match) for (key, match), answer in zip(pairs, answers, strict=True) if answer]
-        admissions = await self._entrance.admit([match.entrant() for _, match in entering])
+        led = await self._causes.of([events[key] for key in {match.event_id for _, match in entering}])
+        admissions = await self._entrance.admit([match.entrant(led.get(match.event_id, ())) for _, match in entering])
         waiting = {key for (key, _), answer in zip(pairs, answers, strict=True) if answer is False}
         over = [row for row in rows if row["_id"] not in waiting or now >= row["until"]]
         gone = {row["_id"] for row in over}

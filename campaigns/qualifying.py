@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from base.clock import Clock
+from campaigns.causes import Chain
 from campaigns.conditions import Happened, Scope, carried, holds
 from campaigns.entering import Entrant
 from campaigns.facts import FactReader, happened
@@ -29,12 +30,13 @@ class Match:
     profile_id: str
     journey: LiveJourney
 
-    def entrant(self) -> Entrant:
-        """At the door."""
+    def entrant(self, chain: Chain = ()) -> Entrant:
+        """At the door; `chain`: what led to the event."""
         trigger = self.journey.definition.trigger
         return Entrant(
             journey=self.journey, profile_id=self.profile_id, cause=cause_of(trigger, self.event),
             since=self.event.occurred_at, key=key_of(trigger, self.event), data={"event": carried(self.event)},
+            chain=chain,
         )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from base.clock import Clock
 from base.duty import MAX_CRASHES, settled
 from base.mongo import UNAVAILABLE, Document
 from campaigns.bells import Ringer
+from campaigns.causes import Causes
 from campaigns.entering import Entrance
 from campaigns.facts import FactReader, happened, in_order_of_time
 from campaigns.late import LateEntries
@@ -33,7 +34,7 @@ class Reactor:
 
     def __init__(
         self, events: EventStore, store: EnrolmentStore, live: LiveJourneys, entrance: Entrance, facts: FactReader,
-        qualifying: Qualifying, late: LateEntries, doorbell: Ringer, clock: Clock, *,
+        qualifying: Qualifying, late: LateEntries, causes: Causes, doorbell: Ringer, clock: Clock, *,
         listeners: Sequence[Listener] = (),
     ) -> None:  # fmt: skip
         self._events = events
@@ -43,6 +44,7 @@ class Reactor:
         self._facts = facts
         self._qualifying = qualifying
         self._late = late
+        self._causes = causes
         self._doorbell = doorbell
         self._clock = clock
         self._listeners = tuple(listeners)
@@ -86,7 +88,9 @@ class Reactor:
         concerned = [event for event in events if event.profile_id]
         owners = await self._facts.current({event.profile_id for event in concerned if event.profile_id})
         matches = await self._matched(concerned, owners, reasons)
-        admissions = await self._entrance.admit([match.entrant() for match in matches])
+        begun = {match.event_id for match in matches}
+        led = await self._causes.of([event for event in concerned if event.id in begun])
+        admissions = await self._entrance.admit([match.entrant(led.get(match.event_id, ())) for match in matches])
         await self._late.changed({owners[str(each.profile_id)] for each in concerned if _changes(each)})
         woken = await self._wake(concerned, owners)
         return woken > 0 or any(admission.created for admission in admissions)

@@ -77,7 +77,7 @@ def open_automation(
     )  # fmt: skip
     runner = RuleRunner(
         db, ears.rules, ears.runs, people.events, inbox.conversations, campaigns.facts, carrying, campaigns.assigning,
-        timed, ToldByTasks(campaigns.tasks, people.users), clock,
+        timed, campaigns.causes, ToldByTasks(campaigns.tasks, people.users), clock,
     )  # fmt: skip
     rules = AutomationRules(ears.rules, checking, inbox.business_hours)
     return Automation(macros, carrying, rules, runner, ears.runs)
@@ -99,7 +99,7 @@ class ToldByTasks:
             await self._tasks.create_once(
                 {
                     "key": unique_key(cause, user.id), "shared_key": cause,
-                    "text": f"The rule “{rule['name']}” ran in circles with other rules and is switched off. Look at "
+                    "text": f"The rule “{rule['name']}” ran in circles and is switched off. Look at "
                     "its runs, then switch it on again.",
                     "assignee_id": user.id, "due_at": rule["updated_at"], "profile_id": None, "conversation_id": None,
                     "order_id": None,

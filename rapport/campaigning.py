@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from campaigns.assigning import Assigning
+from campaigns.automation.store import RunStore
 from campaigns.backfill import Backfills
 from campaigns.broadcasts.book import Broadcasts
 from campaigns.broadcasts.hearing import Hearing
@@ -19,6 +20,7 @@ from campaigns.broadcasts.store import BroadcastStore, PaceStore, TesterStore, W
 from campaigns.broadcasts.trying_out import TestSends
 from campaigns.call_secrets import CallSecrets
 from campaigns.calling import Caller
+from campaigns.causes import Causes
 from campaigns.digests import Digests
 from campaigns.effects import Effects
 from campaigns.entering import Entrance
@@ -154,6 +156,7 @@ class Campaigns:
     sent_mails: SentMails
     migrations: Migrations
     assigning: Assigning
+    causes: Causes
     entrance: Entrance
     live: LiveJourneys
     facts: FactReader
@@ -204,7 +207,8 @@ def open_campaigns(
     )
     planned, intake_rows = PlannedStore(db, clock), IntakeStore(db, clock)
     qualifying = Qualifying(facts, Replies(inbox.sends), clock)
-    late = LateEntries(planned, people.events, live, qualifying, entrance, facts, clock)
+    causes = Causes(people.events, runs, RunStore(db, clock))
+    late = LateEntries(planned, people.events, live, qualifying, entrance, facts, causes, clock)
     planner = DatePlanner(planned, live, people.profiles, facts, qualifying, entrance, late, doorbell, clock)
     people.appraisal.join(planner)
     migrations = Migrations(MigrationStore(db, clock), heads, runs, live, facts, doorbell, clock)
@@ -228,6 +232,7 @@ def open_campaigns(
         ),
         migrations=migrations,
         assigning=assigning,
+        causes=causes,
         entrance=entrance,
         live=live,
         facts=facts,
@@ -239,7 +244,7 @@ def open_campaigns(
         proofs=Proofs(templates, plumbing.channels, plumbing.registry, inbox.outbox),
         tasks=tasks,
         reactor=Reactor(
-            people.events, runs, live, entrance, facts, qualifying, late, doorbell, clock, listeners=heard_by
+            people.events, runs, live, entrance, facts, qualifying, late, causes, doorbell, clock, listeners=heard_by
         ),
         walker=Walker(runs, live, facts, inbox.sends, task_rows, call_rows, visits, effects, doorbell, clock),
         enrolments=runs,

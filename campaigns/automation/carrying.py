@@ -42,6 +42,7 @@ from campaigns.automation.models import (
 )
 from campaigns.bells import Ringer
 from campaigns.canned import Answering, CannedWords, namespaces_of
+from campaigns.causes import Chain
 from campaigns.entering import Entrance, Entrant
 from campaigns.facts import FactReader
 from campaigns.live import LiveJourney, LiveJourneys
@@ -84,6 +85,8 @@ class Doer:
     user_id: str = ""
     #: What brought it about, for who is told outside.
     cause: Mapping[str, Any] = field(default_factory=dict)
+    #: The rules and journeys that led here, the one that acts last; empty: a person.
+    chain: Chain = ()
 
     def reaches(self, channel_id: str | None) -> bool:
         """Whether something on this channel is within reach."""
@@ -459,7 +462,7 @@ class Carrying:
             "id": cause, "name": "journey.started", "occurred_at": at, "conversation_id": talk["_id"],
             "channel_id": talk["channel_id"], "properties": {"by": doer.actor.id},
         }  # fmt: skip
-        entrant = Entrant(journey, talk["profile_id"], cause, at, cause, {"event": event})
+        entrant = Entrant(journey, talk["profile_id"], cause, at, cause, {"event": event}, doer.chain)
         (admission,) = await self._entrance.admit([entrant])
         if not admission.created and admission.reason != "already_entered":
             raise Left("not_admitted", f"The journey did not take the person in: {admission.reason}.")

@@ -7,13 +7,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from base.mongo import Document
+from campaigns.causes import Chain, rules_in
 from campaigns.conditions import Condition, Group, Leaf, Scope, holds
 from campaigns.facts import order_view
 from inbox.owning import has_bot
 from orders.models import Order
 from profiles.events import Event
 
-#: Runs that may follow from one another.
+#: Runs of rules that may follow from one another.
 CHAIN_MAX = 5
 #: A rule that would have run in circles so often is switched off.
 LOOPS_MAX = 20
@@ -85,28 +86,12 @@ def judged(
     return walk(condition.root), verdicts
 
 
-def caused_by(event: Event | None) -> str | None:
-    """The rule that has brought an event about, if one has."""
-    told = event.properties if event is not None else {}
-    by = told.get("by") or told.get("source_id")
-    return by if isinstance(by, str) and by.startswith("arl_") else None
-
-
-def chain_of(by: str, before: Mapping[str, Any] | None) -> list[list[str]]:
-    """The rules that led to an event, by the run in which `by` has caused it: of each run those that had acted by then,
-    the first run first."""
-    if before is None:
-        return [[by]]
-    acted = [each["rule_id"] for each in before["results"] if each["outcome"] in ("acting", "fitted")]
-    return [*before["chain"], acted[: acted.index(by) + 1] if by in acted else [by]]
-
-
-def loop_in(rule_id: str, chain: Sequence[Sequence[str]]) -> str | None:
-    """What speaks against a rule that fits: it would act upon its own doing (`own_effect`), or run in circles by
-    others (`loop`). Pure."""
+def loop_in(rule_id: str, chain: Chain) -> str | None:
+    """What speaks against a rule that fits: it would act upon its own doing (`own_effect`), or run in circles by way
+    of other rules or of journeys (`loop`). Pure."""
     if chain and chain[-1][-1] == rule_id:
         return "own_effect"
-    return "loop" if len(chain) >= CHAIN_MAX or any(rule_id in each for each in chain) else None
+    return "loop" if rules_in(chain) >= CHAIN_MAX or any(rule_id in each for each in chain) else None
 
 
 def answer_objection(talk: Mapping[str, Any], event: Event | None, answered: int) -> str | None:

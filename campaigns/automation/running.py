@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -26,8 +26,6 @@ from campaigns.automation.judging import (
     LOOPS_MAX,
     OPEN,
     answer_objection,
-    caused_by,
-    chain_of,
     conversation_view,
     event_view,
     is_for,
@@ -41,6 +39,7 @@ from campaigns.automation.store.rules import RuleStore
 from campaigns.automation.store.runs import RunStore
 from campaigns.automation.timed import TimedRules
 from campaigns.canned import Answering
+from campaigns.causes import Causes, chain_of
 from campaigns.conditions import Scope
 from campaigns.facts import FactReader
 from inbox.acts import Act
@@ -93,7 +92,7 @@ class RuleRunner:
     def __init__(
         self, database: Database, rules: RuleStore, runs: RunStore, events: EventStore,
         conversations: ConversationStore, facts: FactReader, carrying: Carrying, assigning: Assigning,
-        timed: TimedRules, telling: TellsAdmins, clock: Clock,
+        timed: TimedRules, causes: Causes, telling: TellsAdmins, clock: Clock,
     ) -> None:  # fmt: skip
         self._database = database
         self._rules = rules
@@ -104,6 +103,7 @@ class RuleRunner:
         self._carrying = carrying
         self._assigning = assigning
         self._timed = timed
+        self._causes = causes
         self._telling = telling
         self._clock = clock
 
@@ -144,9 +144,8 @@ class RuleRunner:
         event = await self._events.get(row["event_id"]) if row.get("event_id") else None
         talk = await self._talk(row)
         chain: list[list[str]] = list(row["chain"])
-        by = caused_by(event)
-        if by is not None and not chain:
-            chain = chain_of(by, await self._runs.latest_of(by, row["profile_id"]))
+        if event is not None and not chain and (led := (await self._causes.of([event])).get(event.id)):
+            chain = led
             await self._noted(row, {"$set": {"chain": chain}})
             row["chain"] = chain
         return Asked(row, event, talk, chain, any(each["outcome"] == "fitted" for each in row["results"]))
@@ -305,7 +304,8 @@ class RuleRunner:
         if objection is not None:
             outcome = Outcome(objection)
         else:
-            doer, key = await self._doer(rule, asked), unique_key(row["_id"], rule["_id"], number)
+            doer = replace(await self._doer(rule, asked), chain=chain_of(rule["_id"], row))
+            key = unique_key(row["_id"], rule["_id"], number)
             outcome = await self._carrying.carry_out(
                 action, talk, doer, key, row["at"], within=within if action.type in ON_CONVERSATION else None
             )

@@ -15,6 +15,7 @@ Until 3 the run stays leased, so it is due again within the lease; a claim that 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -103,6 +104,12 @@ class EnrolmentStore:
                              (row.get("end") or {}).get("replaced_by"))  # fmt: skip
             found.setdefault(row["profile_id"], []).append(brief)
         return found
+
+    async def latest_chains(self, journey_id: str, profile_ids: Iterable[str]) -> dict[str, Document]:
+        """Profile → `{chain?}` of its last run in this journey."""
+        wanted = {"journey_id": journey_id, "profile_id": {"$in": list(profile_ids)}}
+        found = self._rows.find(wanted, {"profile_id": 1, "chain": 1}, hint="once").sort("_id", ASCENDING)
+        return {row["profile_id"]: row for row in await whole(found)}
 
     # -- walking -----------------------------------------------------------------------------------------------
 
@@ -396,6 +403,14 @@ def new_row(run: RunState, **more: Any) -> Document:
         "lease": None, "fence": 0, "attempts": 0, "since": run.since, "end": None, **place_of(run), **more,
     }  # fmt: skip
     return {name: value for name, value in row.items() if not (name == "wake" and not value)}
+
+
+def stopped_row(run: RunState, reason: str, params: Mapping[str, Any], now: datetime, **more: Any) -> Document:
+    """A run that is over before its first step, kept so that somebody can see why."""
+    apart = ("due_at", "wake", "behind")
+    row = new_row(replace(run, wait=None), **{name: value for name, value in more.items() if name not in apart})
+    line = line_row(row, 1, LogLine(run.node, run.visit, f"end.{reason}", params), now)
+    return {**row, "state": "ended", "rev": 1, "end": {"reason": reason, "at": now, **params}, "tail": [line]}
 
 
 def place_of(run: RunState) -> Document:

@@ -28,6 +28,7 @@ ENDS = {
     "step_removed": N_("Ended, because its step was taken out of the journey and nothing follows it"),
     "step_missing": N_("Stopped: its step is no longer there"),
     "too_many_visits": N_("Stopped: it went in circles"),
+    "loop": N_("Loop stopped: too many journeys had led to one another"),
     "restarted": N_("Ended, because the person began anew"),
     "exited": N_("Taken out by a colleague"),
     "merged": N_("Ended, because two people turned out to be one and the other run had come further"),

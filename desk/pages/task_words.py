@@ -33,7 +33,7 @@ CODES: Mapping[str, str] = {
         "that is wrong."
     ),
     RULE_PAUSED: N_(
-        "The rule “%(name)s” ran in circles with other rules and is switched off. Look at its runs, then switch it on "
+        "The rule “%(name)s” ran in circles and is switched off. Look at its runs, then switch it on "
         "again."
     ),
 }

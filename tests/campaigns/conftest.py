@@ -21,9 +21,11 @@ from base.ids import new_id
 from base.mongo import Database, Document
 from base.secret_box import SecretBox
 from campaigns.assigning import Assigning
+from campaigns.automation.store import RunStore
 from campaigns.backfill import Backfills
 from campaigns.call_secrets import CallSecrets
 from campaigns.calling import Caller
+from campaigns.causes import Causes
 from campaigns.digests import Digests
 from campaigns.effects import Effects
 from campaigns.entering import Entrance
@@ -492,7 +494,8 @@ def opened_world(db: Database) -> World:
         rules = HouseRules(policy_rows, slots, inbox.sends, people, channels, project_zone="Europe/Berlin")
         breaker = StepBreaker(StopStore(db), inbox.sends, rules.policies, tasks, feed, bell, now)
         source = JourneySource(heads, runs, live, facts, template_rows, people, writer, bell, now, rules, breaker)
-        late = LateEntries(planned, happened, live, qualifying, entrance, facts, now)
+        causes = Causes(happened, runs, RunStore(db, now))
+        late = LateEntries(planned, happened, live, qualifying, entrance, facts, causes, now)
         planner = DatePlanner(planned, live, people, facts, qualifying, entrance, late, bell, now)
         appraisal = Appraisal(db, people, happened, now, [SegmentAppraiser(segment_rows, TagStore(db))])
         appraisal.join(planner)
@@ -500,7 +503,7 @@ def opened_world(db: Database) -> World:
         return Worker(
             live,
             Reactor(
-                happened, runs, live, entrance, facts, qualifying, late, bell, now,
+                happened, runs, live, entrance, facts, qualifying, late, causes, bell, now,
                 listeners=[appraisal.hear, handing_over.hear],
             ),
             Walker(runs, live, facts, inbox.sends, task_rows, calls, visits, effects, bell, now),
