@@ -69,7 +69,7 @@ def open_automation(
     )  # fmt: skip
     macros = Macros(
         MacroStore(db, clock), checking, carrying, inbox.conversations, inbox.bulk, inbox.afterthoughts,
-        inbox.answering, people.events, clock,
+        inbox.answering, people.events, campaigns.assigning, clock,
     )  # fmt: skip
     timed = TimedRules(
         ears.rules, ears.runs, ears.timers, inbox.conversations, inbox.messages, inbox.business_hours, doorbell, clock,

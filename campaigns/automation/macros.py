@@ -9,8 +9,8 @@ that a click sent twice runs it once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -20,10 +20,19 @@ from base.clock import Clock
 from base.errors import Conflict, NotFound, WrongInput
 from base.ids import is_id, new_id, unique_key
 from base.mongo import UNAVAILABLE, Document, DuplicateKeyError, Session
+from campaigns.assigning import Assigning
 from campaigns.automation.carrying import Carrying, Doer, Outcome
 from campaigns.automation.checking import Checking
 from campaigns.automation.happening import Ran, ran
-from campaigns.automation.models import ON_CONVERSATION, AnyAction, MacroInput, faults_of, read_actions, written
+from campaigns.automation.models import (
+    ON_CONVERSATION,
+    AnyAction,
+    MacroInput,
+    faults_of,
+    may_write,
+    read_actions,
+    written,
+)
 from campaigns.automation.store.macros import MacroStore
 from campaigns.automation.store.rules import fold
 from campaigns.canned import Answering
@@ -43,6 +52,8 @@ ROUNDS = 5
 #: As many as a list can show, of one person and of all.
 OWN_MAX, SHARED_MAX = 100, 200
 MISSING = "There is no such macro."
+#: What becomes of an action of one's own macro for which one's role is not enough any more.
+BARRED = Outcome("not_allowed", "The role of who runs this is not enough for it.")
 
 
 @dataclass(frozen=True)
@@ -74,6 +85,11 @@ class Runner:
     by: Actor
     called: Answering
     channels: Sequence[str] | None = None
+    role: str = "agent"
+
+    def may_have_done(self, action_type: str) -> bool:
+        """Whether what they are is enough for such an action; see `models.WRITTEN_BY`."""
+        return may_write(action_type, self.role, self.channels)
 
 
 class Macros:
@@ -81,7 +97,7 @@ class Macros:
 
     def __init__(
         self, store: MacroStore, checking: Checking, carrying: Carrying, conversations: ConversationStore, bulk: Bulk,
-        afterthoughts: Afterthoughts, answering: AnsweringBook, events: EventStore, clock: Clock,
+        afterthoughts: Afterthoughts, answering: AnsweringBook, events: EventStore, assigning: Assigning, clock: Clock,
     ) -> None:  # fmt: skip
         self._store = store
         self._checking = checking
@@ -91,6 +107,7 @@ class Macros:
         self._afterthoughts = afterthoughts
         self._answering = answering
         self._events = events
+        self._assigning = assigning
         self._clock = clock
         bulk.accompany(MACRO, self)
 
@@ -186,7 +203,7 @@ class Macros:
         called = {"name": runner.called.name, "email": runner.called.email, "masks": sorted(runner.called.masks)}
         told = {
             "macro_id": macro.id, "name": macro.name, "actions": written(macro.actions), "called": called,
-            "channel_ids": list(macro.channel_ids),
+            "channel_ids": list(macro.channel_ids), "own": macro.owner_id is not None, "role": runner.role,
         }  # fmt: skip
         order = Order(
             Change(), runner.by, ids, found_by, runner.channels, kind=MACRO, act_id=run_id or new_id("act"), told=told,
@@ -198,7 +215,9 @@ class Macros:
         await self._store.count_use(macro.id)
         return act
 
-    async def _done_ahead(self, actions: Sequence[AnyAction], talk: Document, runner: Runner, run_id: str) -> Ahead:
+    async def _done_ahead(
+        self, actions: Sequence[AnyAction], talk: Document, runner: Runner, run_id: str, barred: Collection[str]
+    ) -> Ahead:
         at, undo_s = self._clock(), (await self._answering.rules()).undo_s
         doer = Doer(runner.by, "macro", runner.called, runner.channels, runner.by.id or "")
         unable: list[tuple[AnyAction, Outcome]] = []
@@ -210,7 +229,7 @@ class Macros:
             if action.type in ON_CONVERSATION:
                 continue
             key = unique_key(run_id, place)
-            outcome = await self._outcome(action, talk, doer, key, at, undo_s)
+            outcome = BARRED if action.type in barred else await self._outcome(action, talk, doer, key, at, undo_s)
             if outcome.why:
                 left.append(_left(action, outcome))
             else:
@@ -242,9 +261,28 @@ class Macros:
         told = act["told"]
         called = told["called"]
         answering = Answering(called["name"], called["email"], frozenset(called["masks"]))
-        runner = Runner(actor_in(act["by"]), answering, act["channels"])
-        key = unique_key(act["_id"], talk["_id"])
-        return await self._done_ahead(read_actions(told["actions"]), talk, runner, key)
+        role, channels = await self._rights(act)
+        if channels is not None and talk["channel_id"] not in channels:
+            raise NotFound("There is no such conversation.")
+        runner = Runner(actor_in(act["by"]), answering, channels, role)
+        actions, key = read_actions(told["actions"]), unique_key(act["_id"], talk["_id"])
+        asked = replace(runner, channels=act["channels"], role=told.get("role", "agent"))
+        able = {each.type for each in actions if runner.may_have_done(each.type) and asked.may_have_done(each.type)}
+        barred = {each.type for each in actions} - able if told.get("own") else set()
+        return await self._done_ahead(actions, talk, runner, key, barred)
+
+    async def _rights(self, act: Document) -> tuple[str, Sequence[str] | None]:
+        """Role and channels of who runs it: of a colleague as they are by now, also when it has been under way for
+        long. Raises `Conflict` for one who does not answer any more."""
+        role, channels, by_id = act["told"].get("role", "agent"), act["channels"], act["by"]["id"]
+        if not is_id(by_id, "usr"):  # a program: as it was when it asked
+            return role, channels
+        colleague = (await self._assigning.active()).get(by_id)
+        if colleague is None or colleague.role not in ("admin", "agent"):
+            raise Conflict("Who runs this answers nobody any more.", code="not_allowed")
+        if colleague.channels is not None:
+            channels = sorted(colleague.channels if channels is None else colleague.channels & set(channels))
+        return colleague.role, channels
 
     async def back(self, act: Document, kept: Document) -> list[str]:
         """See `inbox.bulk.Companion`."""

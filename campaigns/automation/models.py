@@ -6,6 +6,7 @@ Shapes as in the public contract. What an action needs to be there (a colleague,
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args
 
@@ -229,7 +230,15 @@ ACTIONS: dict[str, type[BaseModel]] = {
 }
 #: What only changes the conversation, and can be taken back as one act.
 ON_CONVERSATION = frozenset({"assign", "team", "hand_to_bot", "status", "snooze", "priority", "labels", "participants"})
+#: Who may write such an action down, or have it done by a macro of their own: it reaches further than answering does.
+WRITTEN_BY: dict[str, tuple[str, ...]] = {"webhook": ("admin",), "journey": ("admin", "marketer")}
 _ACTIONS: TypeAdapter[tuple[AnyAction, ...]] = TypeAdapter(Actions)
+
+
+def may_write(action_type: str, role: str, channels: Collection[str] | None) -> bool:
+    """Whether somebody of this role may; `channels` None: on all of them, as such actions ask for. Pure."""
+    wanted = WRITTEN_BY.get(action_type)
+    return wanted is None or (channels is None and role in wanted)
 
 
 def read_actions(raw: object) -> tuple[AnyAction, ...]:

@@ -11,7 +11,17 @@ from base.errors import Refused
 from base.ids import id_of
 from base.mongo import Document
 from campaigns.automation.macros import Macro, Runner
-from campaigns.automation.models import Actions, AnyAction, ChannelId, MacroInput, Title, read_actions, written
+from campaigns.automation.models import (
+    WRITTEN_BY,
+    Actions,
+    AnyAction,
+    ChannelId,
+    MacroInput,
+    Title,
+    may_write,
+    read_actions,
+    written,
+)
 from campaigns.canned import Answering
 from desk.api.contract import Call, Operations, not_there
 from desk.api.messages import actor_of
@@ -21,9 +31,6 @@ from desk.auth import Principal
 from inbox.models import Conversation
 
 operations = Operations("macros")
-
-#: What somebody must be to write such an action down: it reaches further than answering does.
-WRITTEN_BY = {"webhook": "admin", "journey": "marketer"}
 
 
 class MacroQuery(PageQuery):
@@ -118,21 +125,25 @@ async def macro_to_change(asking: Asking, macro_id: str, *, removed: bool = Fals
     return found
 
 
-def check_macro(asking: Asking, given: dict[str, Any]) -> None:
+def check_macro(asking: Asking, given: dict[str, Any], known: Macro | None = None) -> None:
     """Raise `NotFound` for channels that may not be seen, `Refused` for who may not share, or not write such an
-    action."""
+    action. What stands in a macro of one's own (`known`) is judged anew whenever it is saved; what an administrator
+    has shared stays, whoever gives it another name."""
     if not all(asking.principal.may_see(each) for each in given.get("channel_ids", ())):
         raise not_there()
     if given.get("scope") == "everybody":
         refuse_sharing(asking)
-    refuse_beyond(asking.principal, read_actions(given["actions"]) if given.get("actions") else ())
+    actions = read_actions(given["actions"]) if given.get("actions") else ()
+    if known is not None and not actions and (known.owner_id is not None or given.get("scope") == "me"):
+        actions = known.actions
+    refuse_beyond(asking.principal, actions)
 
 
 def refuse_beyond(principal: Principal, actions: Iterable[AnyAction]) -> None:
     """Raise `Refused` for an action that reaches further than this person may."""
     for each in actions:
-        wanted = WRITTEN_BY.get(each.type)
-        if wanted is not None and not principal.may_everywhere(wanted):
+        if not may_write(each.type, principal.role, principal.channels):
+            wanted = WRITTEN_BY[each.type][-1]
             sentence = f"Only who is {wanted} on all channels may write down an action of the type {each.type}."
             raise Refused(sentence, code="forbidden")
 
@@ -140,7 +151,7 @@ def refuse_beyond(principal: Principal, actions: Iterable[AnyAction]) -> None:
 def runner_of(principal: Principal) -> Runner:
     """Who runs one."""
     by = Answering(principal.name, principal.user.email if principal.user else None, principal.masks)
-    return Runner(actor_of(principal), by, principal.reach)
+    return Runner(actor_of(principal), by, principal.reach, principal.role)
 
 
 def run_view(act: Document) -> MacroRunView:
@@ -183,7 +194,7 @@ async def change_macro(call: Call) -> Any:
     """Replace parts of a macro."""
     known = await macro_to_change(call, call.path["id"])
     given = call.body.model_dump(mode="json", include=call.body.model_fields_set)
-    check_macro(call, given)
+    check_macro(call, given, known)
     return macro_view(call, await call.runtime.macros.change(known.id, call.principal.id, given))
 
 

@@ -38,6 +38,7 @@ WHY: Mapping[str, str] = {
     "no_bot": N_("no bot answers on its channel"), "unfit": N_("it is nothing for a bot"),
     "contended": N_("being changed just then"), "failed": N_("could not be changed"),
     "not_offered": N_("on a channel the macro is not for"), "stays": N_("it cannot be taken back"),
+    "not_allowed": N_("whoever runs it may not do so any more"),
 }  # fmt: skip
 
 

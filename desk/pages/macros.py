@@ -119,7 +119,7 @@ async def _saved(request: web.Request, macro: Macro | None) -> web.StreamRespons
     macros, by = runtime_of(request).macros, principal_of(request).id
     try:
         read_macro(wanted)
-        check_macro(reading(request), wanted)
+        check_macro(reading(request), wanted, macro)
         wanted["channel_ids"] = [*given["channel_ids"], *hidden]
         made = await (macros.change(macro.id, by, wanted) if macro else macros.create(read_macro(wanted), by))
     except (Conflict, Refused, WrongInput) as error:

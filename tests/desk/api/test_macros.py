@@ -372,3 +372,102 @@ async def test_many_that_broke_off_and_come_again_are_the_same_run(
         await runtime.db.handle["conversation_acts"].update_one({"_id": act["id"]}, due)
         await runtime.bulk.drain()
         assert [each["text"] for each in await lines_of(own_world, client)].count("Many, once") == 1
+
+
+# -- rights that were lost -----------------------------------------------------------------------------------------
+
+FAR: list[dict[str, Any]] = [
+    {"type": "webhook", "url": "https://x.example/in"}, {"type": "labels", "add": ["far"]},
+    {"type": "note", "text": "From afar"},
+]  # fmt: skip
+
+
+async def colleague(world: World, role: str, **more: Any) -> tuple[str, Runner]:
+    """Somebody of this role, and as who runs macros."""
+    user = await world.runtime.users.add_user(f"{new_id('key')}@example.org", "Cleo", role, **more)
+    world.runtime.macros._assigning.forget()
+    return user.id, Runner(Actor(user.id, "Cleo"), Answering("Cleo"), None, role)
+
+
+async def becomes(world: World, user_id: str, **fields: Any) -> None:
+    """Their rights are others now."""
+    await world.runtime.db.handle["users"].update_one({"_id": user_id}, {"$set": fields})
+    world.runtime.macros._assigning.forget()
+
+
+async def calls(world: World) -> int:
+    """How many calls of webhooks there are."""
+    return await world.runtime.db.handle["webhook_calls"].count_documents({"url": FAR[0]["url"]})
+
+
+async def test_ones_own_macro_does_no_more_than_one_may_by_now(own_world: World) -> None:
+    await reopened(own_world)
+    ours, runtime = own_world.ours, own_world.runtime
+    cleo, admin = await colleague(own_world, "admin")
+    body = MacroInput.model_validate({"name": "Far", "scope": "me", "actions": FAR})
+    own = await runtime.macros.create(body, cleo)
+    act = await runtime.macros.run(own.id, ours.conversation, admin)
+    assert (act["told"]["left"], await calls(own_world)) == ([], 1)
+    await becomes(own_world, cleo, role="agent")
+    act = await runtime.macros.run(own.id, ours.conversation, Runner(admin.by, admin.called, None, "agent"))
+    assert [(each["type"], each["why"]) for each in act["told"]["left"]] == [("webhook", "not_allowed")]
+    assert [each["type"] for each in act["told"]["did"]] == ["note"] and await calls(own_world) == 1
+
+    await becomes(own_world, cleo, role="admin", channels=[ours.channel])  # no more on all channels
+    act = await runtime.macros.run(own.id, ours.conversation, Runner(admin.by, admin.called, [ours.channel], "admin"))
+    assert [each["why"] for each in act["told"]["left"]] == ["not_allowed"] and await calls(own_world) == 1
+
+
+async def test_rights_lost_while_it_runs_on_many_are_lost_at_once(own_world: World) -> None:
+    await reopened(own_world)
+    ours, foreign, runtime = own_world.ours, own_world.foreign, own_world.runtime
+    cleo, admin = await colleague(own_world, "admin")
+    own = await runtime.macros.create(MacroInput.model_validate({"name": "Far", "scope": "me", "actions": FAR}), cleo)
+    many = [ours.conversation, foreign.conversation, *(new_id("cnv") for _ in range(20))]
+    before = await calls(own_world)
+
+    async def run_on(role: str = "admin", **fields: Any) -> dict[str, Any]:
+        await becomes(own_world, cleo, role="admin", active=True, channels=None)
+        act = await runtime.macros.run_on_many(own.id, admin, ids=many)
+        assert act["state"] == "running", "more than twenty wait for the background"
+        await becomes(own_world, cleo, role=role, **fields)
+        while await runtime.bulk.drain():
+            pass
+        done = await runtime.bulk.get(act["_id"])
+        assert done["state"] == "done"
+        return {each["id"]: each["why"] for each in done["left_out"] if each["id"] in many[:2]}
+
+    assert await run_on() == {} and await calls(own_world) == before + 2
+    lowered = await run_on("agent")
+    assert set(lowered.values()) == {"not_allowed"} and await calls(own_world) == before + 2
+    narrowed = await run_on("agent", channels=[ours.channel])
+    assert narrowed == {ours.conversation: "not_allowed", foreign.conversation: "not_found"}
+    notes = {"conversation_id": foreign.conversation, "text": "From afar"}
+    noted = await runtime.db.handle["messages"].count_documents(notes)
+    for gone in ({"role": "viewer"}, {"active": False}):
+        assert set((await run_on(**gone)).values()) == {"not_allowed"}
+    assert await runtime.db.handle["messages"].count_documents(notes) == noted, "who is no agent says nothing any more"
+
+
+async def test_what_is_shared_lends_its_rights_and_ones_own_is_saved_by_ones_own(own_world: World) -> None:
+    await reopened(own_world)
+    ours, runtime = own_world.ours, own_world.runtime
+    async with own_world.client() as admin, own_world.client("agent") as bo:
+        shared = await ask(admin, "POST", "/macros", {"name": "Lent", "actions": FAR}, 201)
+        before = await calls(own_world)
+        did = await ask(bo, "POST", f"/macros/{shared['id']}/run", {"conversation_id": ours.conversation})
+        assert did["left"] == [] and await calls(own_world) == before + 1
+        assert (await ask(bo, "PATCH", f"/macros/{shared['id']}", {"name": "Lent still"}))["name"] == "Lent still"
+        refused = await ask(bo, "PATCH", f"/macros/{shared['id']}", {"scope": "me"}, 403)
+        assert refused["code"] == "forbidden"
+
+        token = (await runtime.db.handle["tokens"].find_one({"role": "agent", "channels": None}))["_id"]
+        own = MacroInput.model_validate({"name": "Mine from before", "scope": "me", "actions": FAR})
+        mine = await runtime.macros.create(own, token)
+        did = await ask(bo, "POST", f"/macros/{mine.id}/run", {"conversation_id": ours.conversation})
+        assert [each["why"] for each in did["left"]] == ["not_allowed"] and await calls(own_world) == before + 1
+        many = {"ids": [ours.conversation], "macro_id": mine.id}
+        act = await ask(bo, "POST", "/conversations/bulk", many)
+        assert [each["why"] for each in act["left_out"]] == ["not_allowed"] and await calls(own_world) == before + 1
+        for change in ({"scope": "everybody"}, {"name": "Other"}):
+            assert (await ask(bo, "PATCH", f"/macros/{mine.id}", change, 403))["code"] == "forbidden"
