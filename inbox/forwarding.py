@@ -6,7 +6,7 @@ customer is never among its readers, and what it says of the customer is the cus
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -75,9 +75,10 @@ class Forwarding:
 
     async def forward(
         self, message_id: str, wanted: ForwardInput, agent: Actor, client_key: str, *, owner_id: str | None = None,
-        language: str = "en", undo_s: int = 0,
+        channels: Collection[str] | None = None, language: str = "en", undo_s: int = 0,
     ) -> Message:  # fmt: skip
         """Forward a mail; the line that was written, in its own conversation. The same key again is the same line.
+        `channels`: what who forwards may see, None: all; an address of a customer on others is a stranger's to them.
 
         Raises `NotFound`, `WrongInput` for what is no mail and for an address of the customer's, and whatever speaks
         against an answer.
@@ -97,7 +98,7 @@ class Forwarding:
             earlier = await self._earlier(dedupe, client_key)
             if earlier is not None:
                 return earlier
-            talk = await self._talk(line, to, reply.subject or "", wanted.text, agent, owner_id, dedupe)
+            talk = await self._talk(line, to, reply.subject or "", wanted.text, agent, owner_id, dedupe, channels)
             message = await self._outbox.begin(talk, agent, reply, client_key, undo_s=undo_s)
             if message is not None:
                 return message
@@ -129,12 +130,13 @@ class Forwarding:
         return message_of(line) if line is not None else None
 
     async def _talk(
-        self, line: Document, to: str, subject: str, text: str, agent: Actor, owner_id: str | None, dedupe: str
+        self, line: Document, to: str, subject: str, text: str, agent: Actor, owner_id: str | None, dedupe: str,
+        channels: Collection[str] | None,
     ) -> Talk:  # fmt: skip
         parent, now = await self._conversations.row(line["conversation_id"]), self._clock()
         if parent is None:
             raise NotFound("There is no such message.")
-        identity = await self._identity(parent, to, agent)
+        identity = await self._identity(parent, to, agent, channels)
         address = Address(channel_id=parent["channel_id"], external_id=to, handle=to).model_dump()
         profile = await self._profiles.get(identity.profile_id)
         slot = (identity.id, parent["channel_id"], None)
@@ -159,11 +161,12 @@ class Forwarding:
 
         return Talk(row, row, opening, about=parent["profile_id"])
 
-    async def _identity(self, parent: Document, to: str, agent: Actor) -> Identity:
+    async def _identity(
+        self, parent: Document, to: str, agent: Actor, channels: Collection[str] | None
+    ) -> Identity:  # fmt: skip
         address = Address(channel_id=parent["channel_id"], external_id=to, handle=to)
-        found = await self._profiles.identity(
-            await self._resolver.introduce(None, address, parent["provider"], agent.id)
-        )
+        known = await self._resolver.introduce(None, address, parent["provider"], agent.id, within=channels)
+        found = await self._profiles.identity(known)
         if found is None:
             raise Conflict("This address has been erased in between; please try again.", code="contended")
         return found

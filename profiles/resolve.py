@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -140,20 +140,33 @@ class Resolver:
         return await self._settle([self._referred(reference, blocked) for reference in references])
 
     async def introduce(
-        self, profile_id: str | None, address: Address, provider: str, by: str | None = None
+        self, profile_id: str | None, address: Address, provider: str, by: str | None = None, *,
+        within: Collection[str] | None = None,
     ) -> str:  # fmt: skip
         """The identity of a mail address or number on one of our channels, for somebody who is to be written to there
         first: the one by which they will answer. It stays with whoever has it already. Without a profile it is whose
-        address it is known to be, else somebody new, for whom nothing begins."""
+        address it is known to be, else somebody new, for whom nothing begins.
+
+        `within`: the channels of who asks, None: all. Of whom they do not see they learn nothing: the address is then
+        somebody new's, who is nobody's pair before they write themselves."""
         mail, number = email_address(address.external_id), number_in(address.external_id)
         key = replace(channel_key(address, provider, mail, number), verified=False)
         if profile_id is None:
             holder = (await self._rows.rows_by_key([key.address_key])).get(key.address_key)
             profile_id = holder["profile_id"] if holder else None
-        said = (ContactFact(mail, False),) if mail and profile_id is None else ()
+        apart = profile_id is not None and not await self._seen_within(profile_id, within)
+        profile_id = None if apart else profile_id
+        said = (ContactFact(mail, False),) if mail and profile_id is None and not apart else ()
         facts = Facts(at=self._clock(), source="person", reaches=_labels([key]), by=by, emails=said, quiet=True)
         found = await self._settle([Appearance(keys=(key,), facts=facts, create=True, known=profile_id)])
         return found[0].identity_id if found[0] is not None else ""
+
+    async def _seen_within(self, profile_id: str, channel_ids: Collection[str] | None) -> bool:
+        """Whether somebody is seen by who sees these channels; who came by no channel is everybody's."""
+        if channel_ids is None:
+            return True
+        on = {each.channel_id for each in await self._store.identities_of(profile_id) if each.channel_id}
+        return not on or not on.isdisjoint(channel_ids)
 
     async def current(self, profile_ids: Iterable[str]) -> dict[str, str]:
         """Id → the id of today, merges followed."""

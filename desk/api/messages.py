@@ -175,15 +175,17 @@ async def forward_message(call: Call) -> Any:
     """Forward a mail with its files to somebody who is not the customer.
 
     It begins a conversation of its own, with the customer's as its `parent_id`: answers come there, and never into the
-    customer's. 422 for an address of the customer's, in `cc` too, also in what is answered there later.
+    customer's. 422 for an address of the customer's, in `cc` too, also in what is answered there later. Who is limited
+    to some channels and forwards to somebody who is known on others alone writes to a stranger, and learns nothing.
     """
     message, body = await _seen(call), call.body
     key = f"api:{call.principal.id}:{call.idempotency_key or new_id('msg')}"
     wanted = ForwardInput.model_validate(body.model_dump(exclude={"undo_s"}))
     owner = call.principal.id if call.principal.user is not None else None
     line = await call.runtime.forwarding.forward(
-        message.id, wanted, actor_of(call.principal), key, owner_id=owner, undo_s=body.undo_s
-    )
+        message.id, wanted, actor_of(call.principal), key, owner_id=owner,
+        channels=call.principal.channels, undo_s=body.undo_s,
+    )  # fmt: skip
     return message_view(line)
 
 

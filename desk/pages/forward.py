@@ -51,7 +51,7 @@ async def forward(request: web.Request) -> web.StreamResponse:
         )  # fmt: skip
         line = await runtime_of(request).forwarding.forward(
             message.id, wanted, actor_of(principal), key, owner_id=owner_of(principal),
-            language=formats_of(request, principal).language,
+            channels=principal.channels, language=formats_of(request, principal).language,
             undo_s=(await runtime_of(request).answering.rules()).undo_s,
         )  # fmt: skip
     except (Refused, Conflict, WrongInput) as error:
