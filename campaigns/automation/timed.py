@@ -43,6 +43,8 @@ class TimedRules:
         self._doorbell = doorbell
         self._clock = clock
         self._zone = ZoneInfo(zone)
+        #: Up to which edition of the business hours all rules have been compared; None: not since the start.
+        self._edition: int | None = None
 
     async def drain(self, limit: int) -> int:
         """Reckon what is due to be reckoned, and ask for runs of what has come; how many rows. Several may do it at
@@ -70,7 +72,14 @@ class TimedRules:
         return len(rows) + 1
 
     async def _by_other_hours(self) -> None:
-        """Rules whose business hours have changed begin anew, so that what stands already is moved too."""
+        """Rules whose business hours have changed begin anew, so that what stands already is moved too. Where no hours
+        have changed since the last look, that is one small read."""
+        edition = await self._hours.edition()  # before all that is compared: what changes meanwhile is another one
+        if edition != self._edition:
+            await self._compare_hours()
+            self._edition = edition
+
+    async def _compare_hours(self) -> None:
         rules = [each for each in await self._rules.all() if each["active"] and each["on"].get("hours_id")]
         if not rules:
             return

@@ -96,6 +96,10 @@ class BusinessHours:
         calendar = await self._calendar(hours_id)
         return at if calendar is None else calendar.opens_at(at)
 
+    async def edition(self) -> int:
+        """A number that grows with every change of any hours: the same number, the same hours."""
+        return await self._store.edition()
+
     async def calendars(self, hours_ids: Collection[str]) -> dict[str, tuple[int, Calendar]]:
         """Those of them that stand, each with its revision."""
         rows = [row for row in await self._store.all() if row["_id"] in hours_ids]

@@ -27,7 +27,7 @@ class RuleStore:
     updated_at}`. `place`: the lowest is asked first; `reach`: the channels whoever saved it last could see, null: all;
     `ran`, `loops`: counted, not part of a revision; `begins_after`: up to which identity a timed rule has looked at
     what was there when it began; `hours_rev`: by which revision of its business hours it has reckoned, null: there
-    were none."""
+    were none; not there since it began to hold: not compared yet."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._rows = database.collection("automation_rules")
@@ -64,9 +64,10 @@ class RuleStore:
         now = self._clock()
         change = {**fields, "folded": fold(fields["name"]), "updated_at": now}
         change |= {"active_since": now, "loops": 0, "begins_after": ""} if anew else {}
+        gone = {"paused_why": "", **({"hours_rev": ""} if anew else {})}
         return await self._rows.find_one_and_update(
             {"_id": rule_id, "rev": rev, "stands": True},
-            {"$set": change, "$inc": {"rev": 1}, "$unset": {"paused_why": ""}}, return_document=ReturnDocument.AFTER,
+            {"$set": change, "$inc": {"rev": 1}, "$unset": gone}, return_document=ReturnDocument.AFTER,
         )  # fmt: skip
 
     async def order(self, ids: Sequence[str]) -> None:
@@ -83,7 +84,7 @@ class RuleStore:
     async def restore(self, rule_id: str) -> bool:
         """Put it back. Raises `DuplicateKeyError` when the name was given away meanwhile."""
         fresh = {"stands": True, "active_since": self._clock(), "begins_after": ""}
-        change: Document = {"$set": fresh, "$unset": {"removed_at": ""}, "$inc": {"rev": 1}}
+        change: Document = {"$set": fresh, "$unset": {"removed_at": "", "hours_rev": ""}, "$inc": {"rev": 1}}
         return (await self._rows.update_one({"_id": rule_id, "stands": False}, change)).modified_count == 1
 
     async def beginning(self) -> Document | None:
@@ -99,7 +100,7 @@ class RuleStore:
 
     async def begin_anew(self, rule: Document, hours_rev: int | None) -> None:
         """Its business hours are others than those it has reckoned by: all that is there is looked at again."""
-        here = {"_id": rule["_id"], "hours_rev": rule.get("hours_rev", {"$exists": False})}
+        here = {"_id": rule["_id"], "on": rule["on"], "hours_rev": rule.get("hours_rev", {"$exists": False})}
         await self._rows.update_one(here, {"$set": {"hours_rev": hours_rev, "begins_after": ""}})
 
     async def count(self, rule_id: str, name: str, session: Session | None = None) -> int:

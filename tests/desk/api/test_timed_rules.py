@@ -9,8 +9,11 @@ import pytest
 from base.clock import now
 from campaigns.automation.judging import since_of
 from campaigns.automation.rules import Maker, read_rule
+from campaigns.automation.timed import TimedRules
+from inbox.hours.book import BusinessHours
 from inbox.hours.models import HoursInput
 from inbox.models import ReplyInput
+from inbox.store import HoursStore
 from orders.models import OrderInput
 from tests.desk.api.conftest import World
 from tests.desk.api.test_automation_rules import ANNA, VIP, answers, outcomes, says, settled, talk_of
@@ -261,6 +264,54 @@ async def test_hours_that_change_move_what_waits_already(
     await runtime.business_hours.remove(hours.id)
     await runtime.rule_runner.drain(100)
     assert await timers() == {**always, never: since + timedelta(hours=2)}
+
+
+async def test_hours_are_compared_when_some_have_changed_and_not_before(
+    own_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Changed by another process, added, put back, named anew by a rule: each is noticed, and nothing is read twice."""
+    runtime, rows = own_world.runtime, own_world.runtime.db.handle
+    elsewhere = BusinessHours(HoursStore(runtime.db, runtime.clock))
+    first = await elsewhere.create(HoursInput(name="First", zone="UTC"))
+    second = await elsewhere.create(HoursInput(name="Second", zone="UTC"))
+    every_day = {day: [["00:00", "24:00"]] for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")}
+    made = await timed(own_world, "waiting", "PT2H", hours_id=first.id)
+    await says(own_world, "Anybody?")
+    await told(own_world)
+    since, compared, plain = (await talk_of(own_world))["waiting_since"], 0, TimedRules._compare_hours
+
+    async def counted(self: TimedRules) -> None:
+        nonlocal compared
+        compared += 1
+        await plain(self)
+
+    monkeypatch.setattr(TimedRules, "_compare_hours", counted)
+
+    async def moved() -> list[datetime]:
+        for _ in range(3):
+            await runtime.rule_runner.drain(100)
+        return [row["due_at"] async for row in rows["rule_timers"].find({"state": "due"})]
+
+    assert (await moved(), compared) == ([], 0), "never open, and nothing has changed"
+    await elsewhere.change(first.id, {"week": every_day})
+    assert (await moved(), compared) == ([since + timedelta(hours=2)], 1)
+    assert (await rows["automation_rules"].find_one({"_id": made}))["hours_rev"] == 2
+    await elsewhere.change(second.id, {"name": "The second"})
+    assert (await moved(), compared) == ([since + timedelta(hours=2)], 2)
+
+    on = {"type": "timed", "what": "waiting", "after": "PT2H", "hours_id": second.id}
+    await runtime.automation_rules.change(made, {"on": on}, Maker("usr_x"))
+    assert (await moved(), compared) == ([], 2), "a rule that names others begins anew by itself"
+    await elsewhere.change(second.id, {"week": every_day})  # the third revision
+    assert (await moved(), compared) == ([since + timedelta(hours=2)], 3)
+    await elsewhere.change(second.id, {"week": {}})
+    assert (await moved(), compared) == ([], 4)
+    await elsewhere.remove(second.id)
+    assert (await moved(), compared) == ([since + timedelta(hours=2)], 5)
+    await elsewhere.restore(second.id)
+    assert (await moved(), compared) == ([], 6)
+    await elsewhere.change(first.id, {"name": "The first"})
+    assert (await moved(), compared) == ([], 7)
 
 
 @pytest.mark.parametrize(("what", "change", "stands"), [
