@@ -20,9 +20,11 @@ from base.queue import Doorbell
 from channels.adapter import Account
 from channels.store import ChannelStore
 from channels.vocabulary import Address, Attachment, AttachmentKind, OutboundMail, OutboundMessage
+from inbox.consent_words import is_stop
 from inbox.incoming import system_row
 from inbox.models import SYSTEM, Send, SendRequest, Source
 from inbox.outbox import Outbox
+from inbox.owning import ASKED_TO_STOP
 from inbox.presence import Presence
 from inbox.reply_token import make_reply_token
 from inbox.sources import Answer, Defer, Prepared, Skip, WrittenByHand, from_content, written
@@ -256,10 +258,19 @@ class Continuity:
 
 
 class Answers(WrittenByHand):
-    """What agents write. Where the channel cannot reach people who have left, it may follow them."""
+    """What agents and bots write. Where the channel cannot reach people who have left, it may follow them."""
 
-    def __init__(self, continuity: Continuity) -> None:
+    def __init__(self, continuity: Continuity, messages: MessageStore) -> None:
         self._continuity = continuity
+        self._messages = messages
+
+    async def last_look(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Skip | Defer]:
+        """What a bot has said and STOP has overtaken stays."""
+        said = [each for each in sends if (each.source.id or "").startswith("bot_") and each.conversation_id]
+        stop = Skip(ASKED_TO_STOP, "The customer has asked to be sent nothing since the bot wrote this.")
+        return {
+            each.id: stop for each in said if is_stop(await self._messages.latest(each.conversation_id or "", ["in"]))
+        }  # fmt: skip
 
     async def settled(self, sends: Sequence[Send]) -> None:
         """They went out, or did not."""

@@ -16,6 +16,7 @@ from base.mongo import Document
 from channels.registry import Registry
 from channels.store import ChannelStore
 from channels.vocabulary import Address, ConsentChange, MessageReceived, OutboundMail, OutboundMessage
+from inbox.consent_words import word_in
 from inbox.models import SendRequest, Source
 from inbox.outbox import Outbox
 from inbox.sources import written
@@ -23,7 +24,7 @@ from profiles.consent import MARKETING, Consent, ConsentAct
 from profiles.consent_groups import ConsentGroup
 from profiles.consent_links import ConsentLink, ConsentLinks
 from profiles.models import Event, Identity
-from profiles.opt_words import OptWord, opt_word
+from profiles.opt_words import OptWord
 from profiles.resolve import Resolver, Sighting
 from profiles.store import ProfileStore
 
@@ -110,7 +111,7 @@ class OptWords:
     async def _taken(self, identity: Identity, heard: Heard, word: OptWord) -> bool:
         """Whether the word stands now: "start" of somebody who never said no is a greeting, and an older word that
         comes late changes nothing."""
-        key = f"word:{heard.channel_id}:{heard.event.message_id}"
+        key = word_key(heard.channel_id, heard.event.message_id)
         if word.granted and not word.explicit and not await self._consent.was_refused(identity.id, MARKETING, key):
             return False
         at, proof = min(heard.event.occurred_at, self._clock()), (heard.event.text or "")[:500]
@@ -179,17 +180,9 @@ class Confirmations:
         return (mail if identity.kind == "email" else None), True
 
 
-def word_in(event: MessageReceived) -> OptWord | None:
-    """What a message says about hearing from us. Not of what we or a machine wrote, nor of what is said in a group."""
-    mail = event.mail
-    if event.echo or event.group_id is not None or event.forwarded or (mail is not None and mail.automatic):
-        return None
-    text = event.text
-    if mail is not None and not (text or "").strip():
-        text = mail.subject
-    if event.postback is not None:
-        return opt_word(event.postback.title or text, pressed=True)
-    return opt_word(text)
+def word_key(channel_id: str, message_id: str) -> str:
+    """Under which a word of this message, by the provider's id of it, stands in the ledger."""
+    return f"word:{channel_id}:{message_id}"
 
 
 def answered_by_provider(events: Sequence[object]) -> frozenset[tuple[str, str]]:

@@ -21,13 +21,14 @@ from channels.vocabulary import Address, Attachment, OutboundMail, OutboundMessa
 from inbox.answering import Answering
 from inbox.canned import unfilled
 from inbox.clashes import Contended
+from inbox.consent_words import is_stop
 from inbox.drafts import DraftKey
 from inbox.enclosures import Enclosures
 from inbox.guard import NewerMessages, must_know, of_others
 from inbox.heads import is_part, on_channel, threads_of
 from inbox.models import Actor, Message, ReplyInput, Send, SendRequest, Source, message_of, send_of
+from inbox.owning import ASKED_TO_STOP, belongs_to, freed
 from inbox.owning import FIELDS as OWNER
-from inbox.owning import belongs_to, freed
 from inbox.placing import preview
 from inbox.policy import window_objection
 from inbox.quota import with_quota
@@ -219,12 +220,14 @@ class Outbox:
         if agent.type == "bot" and not reply.note and not belongs_to(talk.head, agent.id or ""):
             raise Conflict("People have this conversation now.", code="not_yours")
         if agent.type == "bot":
-            await self._must_let_answer(talk)
+            await self._must_let_answer(talk, reply)
         await self._answering.check(talk.head, agent, reply)
 
-    async def _must_let_answer(self, talk: Talk) -> None:
-        """A bot that goes on and on is stopped until the customer writes again."""
+    async def _must_let_answer(self, talk: Talk, reply: ReplyInput) -> None:
+        """A bot that goes on and on, or whose customer has just said STOP, says nothing until they write again."""
         heard = await self._messages.latest(talk.row["_id"], ["in"])
+        if is_stop(heard) and not reply.note:
+            raise Conflict("The customer has asked to be sent nothing; wait until they write.", code=ASKED_TO_STOP)
         since = {"provider_at": {"$gt": heard["provider_at"]}} if heard else {}
         wanted = {"conversation_id": talk.row["_id"], **since, "author.type": "bot", "direction": "out"}
         if await self._messages.count(wanted) >= BOT_SAYS_MAX:

@@ -17,6 +17,8 @@ BotsOn = Callable[[Iterable[str]], Awaitable[Mapping[str, str]]]
 FIELDS = ("owner", "bot_id", "bot_seq")
 #: When a bot lost it last; gone once it is resolved, or a person gives it to the bot again.
 LEFT = "bot_left_at"
+#: Why a bot may say nothing: the last word of the customer was STOP.
+ASKED_TO_STOP = "asked_to_stop"
 #: What makes a conversation nothing for a bot.
 UNFIT = frozenset({"group_id", "parts", "split_from", "merged_into"})
 

@@ -153,7 +153,7 @@ def open_inbox(
     )  # fmt: skip
     reactions = Reactions(database, messages, conversations, sends, outbox, events, feed, doorbell, clock)
     sources: dict[str, SendSource] = {
-        "reply": Answers(continuity), "test": WrittenByHand(), "consent": WrittenByHand(),
+        "reply": Answers(continuity, messages), "test": WrittenByHand(), "consent": WrittenByHand(),
         "rating": WrittenByHand(), KIND: continuity, REACTION: reactions,
     }  # fmt: skip
     handover = Handover(

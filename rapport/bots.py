@@ -60,7 +60,7 @@ class BotRoom:
         """`runtime`: everything that the views of the API read from."""
         self._poster = BotPoster(
             self.bots, self.rows, self.posts, self.handing, self._inbox.conversations, self._inbox.messages,
-            self._people.events, EventViews(runtime), self._plumbing.http, self._plumbing.clock,
+            self._people.consent, self._people.events, EventViews(runtime), self._plumbing.http, self._plumbing.clock,
         )  # fmt: skip
         return self._poster
 

@@ -35,7 +35,8 @@ from channels.vocabulary import (
     Tracked,
     Unrecognised,
 )  # fmt: skip
-from inbox.opting import answered_by_provider, word_in
+from inbox.consent_words import word_in
+from inbox.opting import answered_by_provider
 from webhooks.journal import Journal, as_delivery
 
 log = logging.getLogger(__name__)

@@ -32,6 +32,7 @@ WHY: Mapping[str, str] = {
     "no_bot": N_("no bot answers on its channel"), "unfit": N_("it is nothing for a bot"),
     "bot_lost_it": N_("the bot has lost it to people"), "not_yours": N_("people have it"),
     "said_enough": N_("the bot has said enough for now"),
+    "asked_to_stop": N_("they have said STOP"),
     "not_allowed": N_("whoever runs it may not do so any more"),
     "order_changed": N_("the order is another one by now"), "failed": N_("it could not be done"),
 }  # fmt: skip

@@ -37,6 +37,7 @@ SAID = {
     "taken": N_("It has taken it"), "answered": N_("It has answered"), "quiet": N_("It had nothing to say"),
     "asked_for_person": N_("They asked for a person"), "silent": N_("It was silent"),
     "undelivered": N_("Its answer did not go out"), "circles": N_("It talked in circles"),
+    "asked_to_stop": N_("They had said STOP"), "consent_word": N_("They allowed messages again"),
     "given_again": N_("It was given to it again"),
     "not_its_own": N_("People have it"), "switched_off": N_("It was off"), "gone": N_("The message is gone"),
     "crashed": N_("It was given up after several attempts"), "connect": N_("It could not be reached"),

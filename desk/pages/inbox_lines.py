@@ -89,6 +89,7 @@ SYSTEM_LINES: Mapping[str, str] = {
     "handed_over_asked": N_("They asked for a person, so %(bot)s has this no longer"),
     "handed_over_taken": N_("%(by)s took this over from %(bot)s"),
     "handed_over_undelivered": N_("The answer of %(bot)s did not go out, so people have this now"),
+    "handed_over_stopped": N_("They said STOP before %(bot)s had answered, so people have this now"),
     "handed_over_circles": N_("%(bot)s and the other side answered each other too often, so people have this now"),
     "given_to_bot": N_("%(by)s gave this to the bot"),
     "bot_back": N_("%(by)s gave this back to the bot"),

@@ -16,8 +16,8 @@ from inbox.owning import FIELDS, belongs_to, freed
 from inbox.store import ConversationStore, TeamStore
 
 #: Why a bot has lost it: it said so, was silent, failed, its answer did not arrive, it talked in circles, is off,
-#: somebody asked for a person, or a person took it.
-Reason = Literal["bot", "silent", "error", "undelivered", "circles", "off", "asked", "taken"]
+#: somebody asked for a person, said STOP before it was answered, or a person took it.
+Reason = Literal["bot", "silent", "error", "undelivered", "circles", "off", "asked", "stopped", "taken"]
 
 
 class HandOver:

@@ -22,10 +22,13 @@ from campaigns.automation.bots.book import Bots
 from campaigns.automation.bots.handing import HandOver, Reason
 from campaigns.automation.bots.models import asks_for_person, says_quiet
 from campaigns.automation.bots.store import DONE, FAILED, SKIPPED, WAITING, BotPostStore, BotStore
-from campaigns.automation.replies.choosing import is_to_be_answered
+from campaigns.automation.replies.choosing import is_said_to_us, word_of
 from campaigns.calling import TEMPORARY
-from inbox.owning import belongs_to, has_bot
+from inbox.consent_words import is_stop
+from inbox.opting import word_key
+from inbox.owning import ASKED_TO_STOP, belongs_to, has_bot
 from inbox.store import ConversationStore, MessageStore
+from profiles.consent import MARKETING, Consent
 from profiles.events import Event, EventStore
 
 #: Seconds for one answer, and bytes that are read of it at most.
@@ -51,7 +54,7 @@ class BotPoster:
 
     def __init__(
         self, bots: Bots, store: BotStore, posts: BotPostStore, handing: HandOver, conversations: ConversationStore,
-        messages: MessageStore, events: EventStore, views: Views, http: HttpClient, clock: Clock,
+        messages: MessageStore, consent: Consent, events: EventStore, views: Views, http: HttpClient, clock: Clock,
     ) -> None:  # fmt: skip
         self._bots = bots
         self._store = store
@@ -59,6 +62,7 @@ class BotPoster:
         self._handing = handing
         self._conversations = conversations
         self._messages = messages
+        self._consent = consent
         self._events = events
         self._views = views
         self._http = http
@@ -109,6 +113,8 @@ class BotPoster:
             await self._posts.settle(row, SKIPPED, "not_its_own")
         elif bot is None or not bot["active"] or row["channel_id"] not in bot["channel_ids"]:
             await self._lost(row, "off", "switched_off")
+        elif await self._asked_to_stop(row):
+            await self._lost(row, "stopped", ASKED_TO_STOP, DONE)
         elif row["kind"] == "undelivered":
             await self._lost(row, "undelivered", "undelivered", DONE)
         elif await self._in_circles(row):
@@ -122,6 +128,20 @@ class BotPoster:
                 return True
         return False
 
+    async def _asked_to_stop(self, row: Document) -> bool:
+        """Whether an answer is owed that a bot may not give: the customer has said STOP, and nothing since."""
+        return bool(row["waits"]) and is_stop(await self._messages.latest(row["conversation_id"], ["in"]))
+
+    async def _is_consent(self, event: Event) -> bool:
+        """Whether it is a word by which somebody takes back a no; from anybody else it is a greeting."""
+        word = word_of(event)
+        if word is None or not event.identity_id:
+            return False
+        message_id = str(event.properties.get("message_id"))
+        line = (await self._messages.many([message_id])).get(message_id) or {}
+        key = word_key(str(event.channel_id), str(line.get("provider_message_id")))
+        return await self._consent.was_refused(event.identity_id, MARKETING, key)
+
     async def _tell(self, row: Document, bot: Document) -> None:
         event = await self._events.get(row["event_id"])
         if event is not None and row["kind"] == "given":
@@ -129,6 +149,8 @@ class BotPoster:
         views = await self._views.of(event, frozenset(bot["channel_ids"])) if event is not None else None
         if event is None or views is None or (row["kind"] == "message" and "message" not in views):
             await self._posts.settle(row, SKIPPED, "gone")
+        elif row["kind"] == "message" and await self._is_consent(event):
+            await self._posts.settle(row, SKIPPED, "consent_word")
         elif row["kind"] == "message" and asks_for_person(str(event.properties.get("text") or ""), bot["person_words"]):
             await self._lost(row, "asked", "asked_for_person", DONE)
         else:
@@ -191,6 +213,8 @@ class BotPoster:
                 await self._posts.settle(row, DONE, "answered")
             elif await self._posts.given_since(row):
                 await self._posts.settle(row, DONE, "given_again")
+            elif await self._asked_to_stop(row):
+                await self._lost(row, "stopped", ASKED_TO_STOP, DONE)
             else:
                 await self._lost(row, "silent", "silent")
         return len(rows)
@@ -216,7 +240,10 @@ def _kind(event: Event) -> str | None:
         return "given" if event.properties.get("to") == "pending" and event.properties.get("bot_id") else None
     if event.name == "message.failed":
         return "undelivered"
-    return "message" if is_to_be_answered(event) else None
+    if not is_said_to_us(event):
+        return None
+    word = word_of(event)  # "start" may be a greeting: see `_is_consent`
+    return "message" if word is None or (word.granted and not word.explicit) else None
 
 
 def _concerns(kind: str, event: Event, line: Document | None, talk: Document) -> bool:

@@ -19,7 +19,7 @@ from campaigns.automation.replies.models import ChannelReplies, Keyword
 from campaigns.contents import closest_locale
 from campaigns.matching import folded, has_word, is_word
 from profiles.events import Event
-from profiles.opt_words import opt_word
+from profiles.opt_words import OptWord, opt_word
 
 Kind = Literal["keyword", "out_of_office", "greeting"]
 
@@ -81,13 +81,23 @@ class Answer:
 def is_to_be_answered(event: Event) -> bool:
     """Whether an event is a message to which something may be said by itself: none of a machine, none in a group, no
     word of consent, no mark that was asked for."""
+    return is_said_to_us(event) and word_of(event) is None
+
+
+def word_of(event: Event) -> OptWord | None:
+    """What such a message says about hearing from us."""
+    told = event.properties
+    return opt_word(str(told.get("text") or ""), pressed=bool(told.get("payload")))
+
+
+def is_said_to_us(event: Event) -> bool:
+    """The same, whether it is a word of consent or not."""
     told = event.properties
     if event.name != "message.received" or told.get("automatic") or told.get("group_id"):
         return False
     if event.conversation_id is None or event.profile_id is None or event.identity_id is None:
         return False
-    payload, text = str(told.get("payload") or ""), str(told.get("text") or "")
-    return not payload.startswith("rating:") and opt_word(text, pressed=bool(payload)) is None
+    return not str(told.get("payload") or "").startswith("rating:")
 
 
 def chosen(replies: ChannelReplies, heard: Heard, standing: Standing, now: datetime, zone: ZoneInfo) -> Answer | str:

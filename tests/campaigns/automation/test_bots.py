@@ -34,6 +34,7 @@ from profiles.events import Event, NewEvent
 from tests.conftest import LocalServer
 from tests.desk.api.conftest import CANARY, World, answer_of, opened
 from tests.dying import Dying
+from webhooks.ingest import Item, unheard_words
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 ANNA = Actor("usr_anna", "Anna")
@@ -434,6 +435,135 @@ async def test_two_programs_that_answer_each_other_are_stopped(stage: Stage, mon
     assert (await stage.line(talk.id))["reason"] == "circles"
     told = [orjson.loads(body)["data"]["conversation_id"] for _, body in stage.phone.posted]
     assert told.count(talk.id) == 3
+
+
+async def hears(stage: Stage, text: str, who: str = "mei", **more: Any) -> Any:
+    """A customer writes, by the way of all deliveries: the message, then its word of consent; the conversation."""
+    key = f"{stage.channel}-{next(stage.numbers)}"
+    event = MessageReceived(
+        event_id=key, message_id=key, occurred_at=now(), text=text, person=Person(name=who),
+        address=Address(channel_id=stage.channel, external_id=who), **more,
+    )  # fmt: skip
+    owners, item = stage.runtime.ingest._owners, Item(stage.channel, "generic", event, "dlv_x")
+    for _ in range(2):  # every delivery may be processed again
+        await owners.messages([item])
+        if words := unheard_words([item]):
+            await owners.words(words)
+    line = await stage.runtime.db.collection("messages").find_one({"provider_message_id": key})
+    await stage.told(line["conversation_id"])
+    return await stage.talk(line["conversation_id"])
+
+
+async def consents(stage: Stage, talk: Any) -> tuple[bool | None, int]:
+    """(what stands of hearing from us, how many answers of ours there are to such words)."""
+    ledger = await stage.runtime.consent.ledger(talk.profile_id)  # the newest first
+    sends = stage.runtime.db.collection("sends")
+    wanted = {"identity_id": talk.identity_id, "source.kind": "consent"}
+    return (ledger[0]["granted"] if ledger else None), await sends.count_documents(wanted)
+
+
+def asked_of(stage: Stage) -> list[str]:
+    """What the bot was told, in order."""
+    told = [orjson.loads(body)["data"]["message"] for _, body in stage.phone.posted]
+    return [each["text"] for each in told if each]
+
+
+@pytest.mark.parametrize("word", ["STOP", "please stop messaging me", "退订"])
+async def test_stop_acts_as_everywhere_and_the_bot_is_neither_told_nor_heard(stage: Stage, word: str) -> None:
+    stage.phone.answer = HttpReply(200, {}, b'{"quiet": true}')
+    talk = await hears(stage, "Do you sell pots?")
+    await stage.posts()
+    await stage.said("We do", talk.id)
+    after = await hears(stage, word)
+    await stage.posts()
+    assert (after.id, after.owner) == (talk.id, "bot"), "nobody has to see to it"
+    assert await consents(stage, talk) == (False, 1)
+    assert asked_of(stage) == ["Do you sell pots?"]
+    assert (await stage.said("Are you sure?", talk.id, 409))["code"] == "asked_to_stop"
+    async with stage.world.client(stage.made.key) as client:
+        note = {"text": "They want no mail", "note": True}
+        answer = await client.post(f"/api/v1/conversations/{talk.id}/messages", json=note)
+        assert answer.status == 201, await answer.text()
+    await stage.soon("waiting")
+    await stage.poster.look_after_silent()
+    assert (await stage.talk(talk.id)).owner == "bot"
+
+    await hears(stage, "But where is my parcel?")
+    await stage.posts()
+    assert asked_of(stage) == ["Do you sell pots?", "But where is my parcel?"]
+    await stage.said("On its way", talk.id)  # an answer to who asks is no advertisement
+    assert await consents(stage, talk) == (False, 1)
+
+
+async def test_who_says_stop_before_the_bot_has_answered_waits_for_people(stage: Stage) -> None:
+    talk = await hears(stage, "Do you sell pots?")
+    await stage.posts()
+    await hears(stage, "STOP")
+    assert (await stage.said("We do", talk.id, 409))["code"] == "asked_to_stop"
+    await stage.soon("waiting")
+    await stage.poster.look_after_silent()
+    after = await stage.talk(talk.id)
+    assert (after.owner, after.status) == ("agents", "open") and after.waiting_since is not None
+    assert (await stage.line(talk.id))["reason"] == "stopped"
+    assert await stage.state() == [("done", "asked_to_stop")]
+
+    talk = await hears(stage, "And you?", "late")  # before the bot was told at all
+    await hears(stage, "STOP", "late")
+    await stage.posts()
+    assert asked_of(stage) == ["Do you sell pots?"]
+    assert (await stage.line(talk.id))["reason"] == "stopped" and (await stage.talk(talk.id)).owner == "agents"
+
+
+async def test_what_a_bot_has_written_and_stop_overtakes_does_not_go_out(stage: Stage) -> None:
+    talk = await hears(stage, "Do you sell pots?")
+    await stage.posts()
+    said = await stage.said("We do", talk.id)
+    await hears(stage, "STOP")
+    sends = stage.runtime.db.collection("sends")
+    while await stage.runtime.delivery.deliver(50):
+        await asyncio.sleep(0.01)
+    row = await sends.find_one({"message_id": said["id"]})
+    assert (row["state"], row["reason"]["code"]) == ("skipped", "asked_to_stop")
+    await stage.soon("waiting")
+    await stage.poster.look_after_silent()
+    assert (await stage.line(talk.id))["reason"] == "stopped"
+
+
+async def test_start_takes_back_a_no_and_is_else_a_greeting(stage: Stage) -> None:
+    stage.phone.answer = HttpReply(200, {}, b'{"quiet": true}')
+    for word in ("Start", "开始"):
+        talk = await hears(stage, word, f"new {word}")
+        await stage.posts()
+        assert asked_of(stage)[-1] == word and await consents(stage, talk) == (None, 0)
+    talk = await hears(stage, "Hello")
+    await hears(stage, "STOP")
+    assert await consents(stage, talk) == (False, 1)
+    await hears(stage, "START")
+    await stage.posts()
+    assert await consents(stage, talk) == (True, 2)
+    assert asked_of(stage) == ["Start", "开始", "Hello"]
+    await stage.said("Welcome back", talk.id)
+    await hears(stage, "subscribe")
+    await stage.posts()
+    assert asked_of(stage) == ["Start", "开始", "Hello"] and (await stage.talk(talk.id)).owner == "bot"
+
+
+async def test_a_stop_and_an_answer_at_one_moment_are_put_in_order(stage: Stage) -> None:
+    """Whichever comes first stands, and nothing of the bot stands after the STOP."""
+    for number in range(8):
+        who = f"hurry {number}"
+        talk = await hears(stage, "Hello", who)
+        await stage.posts()
+
+        async def says(text: str, talk: Any = talk) -> None:
+            async with stage.world.client(stage.made.key) as client:
+                answer = await client.post(f"/api/v1/conversations/{talk.id}/messages", json={"text": text})
+                assert answer.status in (201, 409), await answer.text()
+
+        await asyncio.gather(says("One"), hears(stage, "STOP", who), says("Two"), says("Three"))
+        lines = await stage.runtime.messages.raw({"conversation_id": talk.id})
+        (stop,) = [line["seq"] for line in lines if line["text"] == "STOP"]
+        assert all(line["seq"] < stop for line in lines if line["author"]["type"] == "bot"), number
 
 
 async def test_an_answer_that_does_not_go_out_brings_people(stage: Stage) -> None:
