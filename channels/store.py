@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -120,6 +120,11 @@ class ChannelStore:
         """All accounts, oldest first. A deployment has tens of them, not thousands."""
         wanted = {"provider": provider} if provider else {}
         return [_channel(row, self._clock()) async for row in self._rows.find(wanted).sort("_id", ASCENDING).limit(500)]
+
+    async def providers_of(self, channel_ids: Collection[str]) -> dict[str, str]:
+        """Channel id → provider, of those that there are."""
+        rows = self._rows.find({"_id": {"$in": list(channel_ids)}}, {"provider": 1})
+        return {row["_id"]: row["provider"] async for row in rows}
 
     async def account(self, channel_id: str) -> Account | None:
         """The account with its secrets opened, at most two seconds old; None when there is none."""

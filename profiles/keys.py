@@ -121,8 +121,11 @@ def customer_keys(value: str | None) -> tuple[Key, ...]:
     return () if not plain or is_placeholder(plain) else (_plain("customer_id", plain, plain, verified=True),)
 
 
-def key_of(ref: IdentityRef, region: str | None = None, path: str = "identity") -> Key:
-    """The key a caller means. Raises `WrongInput` for a value that cannot name anybody."""
+def key_of(
+    ref: IdentityRef, region: str | None = None, path: str = "identity", provider: str | None = None
+) -> Key:  # fmt: skip
+    """The key a caller means; `provider`: that of the channel it names. Raises `WrongInput` for what cannot name
+    anybody."""
     if ref.kind == "email":
         found = email_key(ref.value, verified=ref.verified)
         return found or _refuse(path, f"{ref.value[:80]!r} is no e-mail address.")
@@ -135,7 +138,7 @@ def key_of(ref: IdentityRef, region: str | None = None, path: str = "identity") 
     if ref.kind == "channel":
         if not ref.channel_id:
             return _refuse(path, "An identity of the kind channel needs its channel_id.")
-        return channel_key(Address(channel_id=ref.channel_id, external_id=value), None)
+        return channel_key(Address(channel_id=ref.channel_id, external_id=value), provider)
     return _plain(ref.kind, value, value, verified=ref.verified)
 
 

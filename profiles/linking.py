@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from profiles.joining import IDENTITIES_MAX
 from profiles.keys import Key
 from profiles.models import Dispute
 from profiles.survivorship import Facts
@@ -197,8 +198,7 @@ class _Decider:
 
     def _attach(self, key: Key, decision: Decision, profile_id: str) -> None:
         kinds = self._kinds.setdefault(profile_id, Counter())
-        limit = LIMITS.get(key.kind)
-        if limit is not None and kinds[key.kind] >= limit and key != decision.appearance.primary:
+        if key != decision.appearance.primary and _is_full(key, kinds):
             return
         kinds[key.kind] += 1
         decision.attach.append(key)
@@ -221,6 +221,14 @@ class _Decider:
         if profile_id != other_id:
             proved = key.strength == "strong" and reason != "unverified"
             self.disputes.append(Dispute(profile_id, other_id, key.kind, key.key, reason, proved, visitor))
+
+
+def _is_full(key: Key, kinds: Counter[str]) -> bool:
+    """Whether who has these has no room for one more. Browsers fill up what is left of a person, and never take room
+    from what proves who somebody is."""
+    if key.kind == "anonymous":
+        return kinds.total() >= IDENTITIES_MAX
+    return kinds[key.kind] >= LIMITS.get(key.kind, IDENTITIES_MAX)
 
 
 def _says_who(key: Key, appearance: Appearance) -> bool:

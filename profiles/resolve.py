@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -102,15 +102,19 @@ class Reference:
     address: Mapping[str, str | None] | None = None
 
 
+#: Ids of channels → the provider of each that there is.
+Providers = Callable[[Collection[str]], Awaitable[Mapping[str, str]]]
+
+
 class Resolver:
     """The only way by which profiles and identities come into being."""
 
     def __init__(
         self, store: ProfileStore, events: EventStore, clock: Clock, *, region: str | None = None,
-        blocking: Blocking | None = None, looked_up: Iterable[str] = (),
+        blocking: Blocking | None = None, looked_up: Iterable[str] = (), providers: Providers | None = None,
     ) -> None:  # fmt: skip
         """`region`: country of numbers written without one. `blocking`: values that join nobody. `looked_up`:
-        providers that can be asked who somebody is.
+        providers that can be asked who somebody is. `providers`: what channels are of, for callers who name one.
         """
         self._store = store
         self._rows = store.identity_rows
@@ -119,6 +123,8 @@ class Resolver:
         self._region = region
         self._blocking = blocking
         self._looked_up = frozenset(looked_up)
+        self._providers = providers
+        self._known_providers: dict[str, str] = {}
 
     async def resolve(self, sightings: Sequence[Sighting]) -> list[Known]:
         """Each sighting's person, in the same order. May run twice for the same sightings."""
@@ -136,8 +142,8 @@ class Resolver:
 
     async def identify(self, references: Sequence[Reference]) -> list[Known | None]:
         """The same for many, each with one or more identities. Raises `WrongInput` before anything is written."""
-        blocked = await self._blocked()
-        return await self._settle([self._referred(reference, blocked) for reference in references])
+        blocked, known = await self._blocked(), await self._providers_of(references)
+        return await self._settle([self._referred(reference, blocked, known) for reference in references])
 
     async def introduce(
         self, profile_id: str | None, address: Address, provider: str, by: str | None = None, *,
@@ -206,8 +212,19 @@ class Resolver:
     def _same(self, sighting: Sighting, external_id: str) -> Key:
         return channel_key(Address(channel_id=sighting.address.channel_id, external_id=external_id), sighting.provider)
 
-    def _referred(self, reference: Reference, blocked: frozenset[str]) -> Appearance:
-        given = [key_of(ref, self._region, f"identities[{i}]") for i, ref in enumerate(reference.refs)]
+    async def _providers_of(self, references: Sequence[Reference]) -> Mapping[str, str]:
+        """Channel → its provider, of the channels that are named. It never changes, so it is asked for once."""
+        named = {ref.channel_id for each in references for ref in each.refs if ref.kind == "channel" and ref.channel_id}
+        strange = named - self._known_providers.keys()
+        if strange and self._providers is not None:
+            self._known_providers |= await self._providers(strange)
+        return self._known_providers
+
+    def _referred(self, reference: Reference, blocked: frozenset[str], providers: Mapping[str, str]) -> Appearance:
+        given = [
+            key_of(ref, self._region, f"identities[{i}]", providers.get(ref.channel_id or ""))
+            for i, ref in enumerate(reference.refs)
+        ]
         keys = without_shared(given, blocked)
         contacts = {
             kind: tuple(ContactFact(k.value, k.verified) for k in keys if k.kind == kind) for kind in ("email", "phone")
@@ -397,7 +414,7 @@ class _Batch:
                 holder = self.plan.holders[key.key]
                 profile_id = self.today(decision.profile_id or "")
                 row = identity_row(holder.identity_id, key, profile_id, touch, by)
-                if key.kind == "channel" and row["provider"] in self.looked_up:
+                if key.kind == "channel" and row["provider"] in self.looked_up and not facts.made_by:
                     row["lookup"] = {"at": touch.at, "tries": 0}
                 if self.profiles.get(profile_id, {}).get("shut_out"):
                     row["suppressed"] = {"reason": SHUT_OUT, "at": touch.at}

@@ -90,7 +90,7 @@ def open_people(plumbing: Plumbing) -> People:
     uses = Uses(SegmentUses(segments), ScoreUses(values), StageUses(terms))
     resolver = Resolver(
         profiles, events, clock, region=plumbing.settings.default_region, blocking=blocking,
-        looked_up=registry.looking_up(),
+        looked_up=registry.looking_up(), providers=plumbing.channels.providers_of,
     )  # fmt: skip
     editor = ProfileEditor(profiles, events, resolver, db, clock, terms)
     return People(

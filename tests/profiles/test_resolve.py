@@ -3,7 +3,8 @@
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from profiles.resolve import Reference, Resolver, Sighting
 from profiles.store import EventStore, ProfileStore
 from tests.profiles.conftest import People
 
+MAIL = IdentityRef(kind="email", value="named@shop.example", verified=True)
 AT = datetime.fromisoformat("2026-03-01T09:00:00+00:00")
 
 
@@ -146,6 +148,37 @@ async def test_beyond_the_limit_nothing_more_is_gathered(people: People) -> None
     assert await held.count_documents({"profile_id": known.profile_id, "kind": "email"}) == 5
     other = await people.resolver.refer("email", "a6@shop.example", create=True)
     assert other is not None and other.profile_id != known.profile_id
+
+
+async def test_browsers_fill_up_what_is_left_of_a_person_and_no_more(people: People) -> None:
+    who = IdentityRef(kind="customer_id", value="43")
+    for n in range(53):
+        (known,) = await people.resolver.identify([Reference([who, IdentityRef(kind="anonymous", value=f"b-{n}")])])
+    assert known is not None
+    held = people.db.collection("identities")
+    assert await held.count_documents({"profile_id": known.profile_id}) == 50
+    mail = IdentityRef(kind="email", value="late@shop.example", verified=True)
+    (again,) = await people.resolver.identify([Reference([who, mail])])
+    assert again is not None and again.profile_id == known.profile_id, "what proves somebody finds its room"
+    assert await held.count_documents({"profile_id": known.profile_id, "kind": "email"}) == 1
+
+
+async def test_who_is_named_by_an_id_on_a_channel_is_reached_there(people: People) -> None:
+    asked: list[set[str]] = []
+
+    async def providers_of(channels: Collection[str]) -> dict[str, str]:
+        asked.append(set(channels))
+        return {"chn_t": "telegram"} if "chn_t" in channels else {}
+
+    resolver = Resolver(people.profiles, people.events, people.clock, providers=providers_of, looked_up=["telegram"])
+    refs = [Reference([IdentityRef(kind="channel", value=each, channel_id="chn_t")]) for each in ("7", "8")]
+    found = await resolver.identify([*refs, replace(refs[0], made_by="imp_1:1", refs=[refs[0].refs[0], MAIL])])
+    (known,) = await resolver.resolve([seen("7", "chn_t", "telegram")])
+    assert found[0] is not None and known.profile_id == found[0].profile_id and asked == [{"chn_t"}]
+    profile = await people.profiles.get(known.profile_id)
+    assert profile is not None and set(profile.reachable_on) == {"telegram", "email"}
+    rows = await people.db.collection("identities").find({"kind": "channel"}).to_list(None)
+    assert [row["provider"] for row in rows] == ["telegram", "telegram"] and all("lookup" in row for row in rows)
 
 
 async def test_a_new_customer_id_never_lands_on_another_customer(people: People) -> None:
