@@ -1,5 +1,6 @@
-"""Whatever order people write, buy, refuse, merge and part in, and whenever a worker dies: the books agree with a model
-of plain sets. No row without its person, nothing counted twice, no consent lost, and merging then parting is nothing.
+"""Whatever order people write, say who they are, buy, refuse, merge and part in, and whenever a worker dies: the books
+agree with a model of plain sets. No row without its person, nothing counted twice, no consent lost, and merging then
+parting is nothing.
 """
 
 from __future__ import annotations
@@ -38,9 +39,15 @@ class Model:
     lines: dict[str, int] = field(default_factory=dict)
     bought: dict[str, list[int]] = field(default_factory=dict)
     said: dict[str, bool] = field(default_factory=dict)
+    #: Name → keys that came with it: its mail address, and its customer number where the person had none yet.
+    proofs: dict[str, set[str]] = field(default_factory=dict)
     acts: int = 0
     #: Standing merges, the latest last: (merge id, survivor, other, `stands` before).
     merges: list[tuple[str, str, str, frozenset[str]]] = field(default_factory=list)
+
+    def numbers(self, members: set[str]) -> int:
+        """How many customer numbers these have."""
+        return sum(key.startswith("customer_id:") for name in members for key in self.proofs.get(name, ()))
 
     def people(self) -> dict[str, set[str]]:
         found: dict[str, set[str]] = {}
@@ -108,6 +115,19 @@ class Merging(RuleBasedStateMachine):
         model.stands.setdefault(name, name)
         model.lines[name] = model.lines.get(name, 0) + 1
         assert profile_id == model.ids[model.stands[name]]
+
+    @precondition(lambda self: self.model.ids)
+    @rule(name=names)
+    def identifies(self, name: str) -> None:
+        model = self.model
+        if name not in model.ids:
+            return
+        head = model.stands[name]
+        assert self.run(self.town.identifies(name)) == model.ids[head]
+        mine = model.proofs.setdefault(name, set())
+        mine.add(f"email:{name}@example.org")
+        if model.numbers(model.people()[head]) in (0, int(f"customer_id:C-{name}" in mine)):
+            mine.add(f"customer_id:C-{name}")
 
     @precondition(lambda self: self.model.ids)
     @rule(name=names, minor=st.integers(1, 900))
@@ -234,8 +254,11 @@ class Merging(RuleBasedStateMachine):
     async def _person(self, row: dict[str, Any], members: set[str]) -> None:
         model, profile_id = self.model, row["_id"]
         ids = {await self.town.identity(name): name for name in members}
-        held = {each["_id"] for each in await self.town.rows("identities", profile_id=profile_id)}
-        assert held == set(ids)
+        held = {each["key"]: each["_id"] for each in await self.town.rows("identities", profile_id=profile_id)}
+        proofs = {key for name in members for key in model.proofs.get(name, ())}
+        assert set(held) == {f"{self.town.channel(name)}:{name}" for name in members} | proofs
+        assert set(ids) <= set(held.values()) and model.numbers(members) <= 1
+        assert {f"email:{each['value']}" for each in row["emails"]} == {key for key in proofs if key[0] == "e"}
         lines = await self.town.rows("messages", profile_id=profile_id, direction="in")
         assert len(lines) == sum(model.lines[name] for name in members)
         amounts = [minor for name in members for minor in model.bought.get(name, [])]
