@@ -198,14 +198,13 @@ def _web_app(message: Json) -> Postback | None:
 
 def _extra(message: Json) -> dict[str, Any]:
     poll, dice = mapping(message.get("poll")), mapping(message.get("dice"))
-    quote, location = mapping(message.get("quote")), mapping(message.get("location"))
+    location = mapping(message.get("location"))
     entities = message.get("entities") or message.get("caption_entities")
     return _some(
         {
             "entities": [each for each in items(entities) if isinstance(each, dict)],
             "album": text(message.get("media_group_id")),
             "thread_id": telegram_id(message.get("message_thread_id")),
-            "quote": text(quote.get("text")),
             "forwarded_from": _origin(mapping(message.get("forward_origin"))),
             "live_period_s": amount(location.get("live_period")),
             "dice": amount(dice.get("value")),
