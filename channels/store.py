@@ -33,6 +33,8 @@ ChannelState = Literal["connected", "paused", "disconnected"]
 
 #: How long an opened account may be used without looking again, seconds.
 FRESH_S = 2.0
+#: The highest rate an owner may set, messages a second.
+RATE_MAX = 10_000.0
 #: How many keys are remembered with their holders.
 HOLDERS_KEPT = 1000
 #: How many replaced secrets `verify` still accepts, and for how long: providers redeliver for up to seven days.
@@ -71,6 +73,7 @@ class Channel:
     last_error: Mapping[str, Any] | None = None
     received: int = 0
     sent: int = 0
+    #: What its owner allows where that is less than (or, by contract, more than) what the provider says.
     rate_per_s: float | None = None
     #: The last 24 hours, oldest first.
     last_day: tuple[Hour, ...] = ()
@@ -167,9 +170,12 @@ class ChannelStore:
 
     async def update(
         self, channel_id: str, *, name: str | None = None, settings: Mapping[str, Any] | None = None,
-        state: ChannelState | None = None,
+        state: ChannelState | None = None, rate_per_s: float | Literal["provider"] | None = None,
     ) -> Channel:  # fmt: skip
-        """Change what is given; secrets left out stay. A replaced secret is accepted by `verify` for a while longer."""
+        """Change what is given; secrets left out stay. A replaced secret is accepted by `verify` for a while longer.
+
+        `rate_per_s`: messages a second over all workers; `provider`: again what the provider says.
+        """
         row = await self._rows.find_one({"_id": channel_id})
         if row is None:
             raise NotFound("There is no such channel.")
@@ -178,6 +184,8 @@ class ChannelStore:
             change["name"] = name
         if state is not None:
             change |= {"state": state, "state_reason": None}
+        if rate_per_s is not None:
+            change["rate_per_s"] = None if rate_per_s == "provider" else rate_per_s
         if settings is not None:
             change |= self._resettled(row, settings)
         after: Document | None = await self._rows.find_one_and_update(
@@ -187,7 +195,7 @@ class ChannelStore:
         )
         self._opened.pop(channel_id, None)
         if after is None:  # somebody was quicker: apply the same change to what they wrote
-            return await self.update(channel_id, name=name, settings=settings, state=state)
+            return await self.update(channel_id, name=name, settings=settings, state=state, rate_per_s=rate_per_s)
         return _channel(after, self._clock())
 
     async def remove(self, channel_id: str) -> bool:

@@ -10,7 +10,7 @@ from base.errors import FieldError, WrongInput
 from channels.adapter import Card, settings_schema
 from channels.failures import SendFailed
 from channels.providers.mail.deliverability import Tone, Topic, judged, read_records, sending_of
-from channels.store import Channel
+from channels.store import RATE_MAX, Channel
 from desk.api.contract import Call, Operations, not_there
 from desk.api.scope import refuse_scoped
 from desk.api.shapes import Body, Name, PageQuery, Patch, Time, View, page, sliced
@@ -32,6 +32,9 @@ class ChannelPatch(Patch):
     name: Name = ""
     settings: dict[str, Any] = Field(default_factory=dict, max_length=50)
     state: Literal["connected", "paused", "disconnected"] = "connected"
+    rate_per_s: float | None = Field(
+        None, gt=0, le=RATE_MAX, description="Messages a second over all workers; null: what the provider says."
+    )
 
 
 class ChannelView(View):
@@ -47,6 +50,8 @@ class ChannelView(View):
     webhook_url: str
     received: int
     sent: int
+    #: What its owner allows; null: what the provider says (`capabilities.rate_per_s` of its card).
+    rate_per_s: float | None
     last_event_at: Time | None
     last_sent_at: Time | None
     last_error: dict[str, Any] | None
@@ -145,12 +150,15 @@ async def get_channel(call: Call) -> Any:
 
 @operations("PATCH", "/channels/{id:chn}", roles=["admin"], body=ChannelPatch, returns=ChannelView)
 async def change_channel(call: Call) -> Any:
-    """Change name, settings or state of a channel account.
+    """Change name, settings, state or sending rate of a channel account.
 
     A replaced secret is still accepted on incoming webhooks for seven days, so that rotation loses nothing.
     """
     await _seen(call)
-    channel = await call.runtime.channels.update(call.path["id"], **call.body.given())
+    given = call.body.given()
+    if "rate_per_s" in given:
+        given["rate_per_s"] = given["rate_per_s"] or "provider"
+    channel = await call.runtime.channels.update(call.path["id"], **given)
     return channel_view(channel, call.runtime.settings.base_url)
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from aiohttp import web
 
-from base.errors import NotFound, WrongInput
+from base.errors import FieldError, NotFound, WrongInput
 from base.ids import is_id, new_id
+from campaigns.facts import RECEIVING_ONLY
 from channels.adapter import Adapter, Card, settings_schema
+from channels.capabilities import Capabilities
 from channels.failures import SendFailed
-from channels.store import Channel
+from channels.store import RATE_MAX, Channel
 from desk.api.scope import reading, refuse_scoped
 from desk.auth import principal_of, require
 from desk.forms import read_form
@@ -37,6 +40,15 @@ GROUPS = (
     (N_("Mail"), ("email",)),
     (N_("Shops and sites"), ("shop", "tracking")),
 )
+
+
+@dataclass(frozen=True)
+class RateField:
+    """How many messages a minute an account sends at most: what its owner wrote, and what the provider says."""
+
+    value: str
+    of_provider: int
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -174,8 +186,8 @@ async def change(request: web.Request) -> web.StreamResponse:
     schema = settings_schema(card)
     given = settings_from(schema, form, new=False) | emptied(schema, form, channel.settings)
     try:
-        name = str(form.get("name", "")).strip()[:120] or channel.name
-        await runtime.channels.update(channel.id, name=name, settings=given)
+        name, rate = str(form.get("name", "")).strip()[:120] or channel.name, _rate_from(form)
+        await runtime.channels.update(channel.id, name=name, settings=given, rate_per_s=rate)
     except WrongInput as error:
         return await _form(request, card, channel, error, form)
     raise web.HTTPSeeOther(f"/settings/channels/{channel.id}?saved=1")
@@ -233,6 +245,29 @@ async def remove(request: web.Request) -> web.StreamResponse:
     raise web.HTTPSeeOther("/settings/channels")
 
 
+def _rate_from(form: Mapping[str, Any]) -> float | Literal["provider"] | None:
+    """Messages a second, of what was written as messages a minute; None: the form has no such field."""
+    text = str(form.get("rate_per_min", "-")).strip()
+    if text == "-":
+        return None
+    if not text:
+        return "provider"
+    if not re.fullmatch(r"[0-9]{1,6}", text) or not 0 < int(text) <= RATE_MAX * 60:
+        told = N_("This is a number of 1 to 600000, or nothing.")
+        raise WrongInput("The rate makes no sense.", [FieldError("rate_per_min", told)])
+    return int(text) / 60
+
+
+def _rate_field(
+    card: Card, channel: Channel | None, form: Mapping[str, Any], able: Capabilities, fault: str
+) -> RateField | None:
+    """For accounts that are there and send messages."""
+    if channel is None or card.kind in RECEIVING_ONLY:
+        return None
+    own = "" if channel.rate_per_s is None else str(max(round(channel.rate_per_s * 60), 1))
+    return RateField(str(form.get("rate_per_min", own))[:10], round(able.rate_per_s * 60), fault)
+
+
 def _card(request: web.Request) -> Card:
     return _card_of(request, request.match_info["provider"])
 
@@ -287,6 +322,7 @@ async def _form(
         "name": str((form or {}).get("name", "")) or (channel.name if channel else card.label),
         "problem": str(error) if error else "", "tested": tested, "saved": "saved" in request.query,
         "is_new": "new" in request.query, "client_key": new_id("msg"),
+        "rate": _rate_field(card, channel, form or {}, adapter.capabilities, faults.get("rate_per_min", "")),
         "proof": await proof_of(runtime_of(request), channel, formats, _message_id(request)) if channel else None,
     }  # fmt: skip
     return await page(request, "settings/channel.html", shown, status=422 if error else 200)

@@ -156,3 +156,22 @@ async def test_a_channel_of_our_own_shows_a_tag_to_copy_and_says_when_it_shows_n
     assert tag in page and 'data-testid="webhook"' not in page and 'data-testid="nowhere"' in page
     await desk.runtime.channels.update(account.id, settings={"allowed_origins": ["https://www.example.com"]})
     assert 'data-testid="nowhere"' not in await admin.page(f"/settings/channels/{account.id}")
+
+
+async def test_an_account_sends_as_many_a_minute_as_its_owner_says(desk):
+    """A mail host that takes 300 an hour is not the provider's rate; by form or by program, and again what it says."""
+    account = await channel(desk.runtime, name="Slow account")
+    admin, here = await desk.person("admin"), f"/settings/channels/{account.id}"
+    assert 'placeholder="4,800"' in await admin.page(here)
+    await admin.post(here, name="Slow account", rate_per_min="30")
+    assert (await desk.runtime.channels.get(account.id)).rate_per_s == 0.5
+    shown = await admin.page(here)
+    assert 'name="rate_per_min" value="30"' in shown and "<details class=\"form-rest\" open>" in shown
+    granted = [await desk.runtime.channels.reserve(account.id, 10, 0.5) for _ in range(3)]
+    assert granted == [1, 0, 0], "over all workers"
+    for wrong in ("0", "fast", "-3", "600001", "1.5"):
+        refused = await admin.post(here, 422, name="x", rate_per_min=wrong)
+        assert "1 to 600000" in refused and f'value="{wrong}"' in refused
+    assert (await desk.runtime.channels.get(account.id)).rate_per_s == 0.5
+    await admin.post(here, name="Slow account", rate_per_min="")
+    assert (await desk.runtime.channels.get(account.id)).rate_per_s is None

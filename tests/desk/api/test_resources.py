@@ -70,6 +70,10 @@ async def test_a_channel(world: World) -> None:
         assert (await ask(client, "POST", f"{path}/test"))["ok"] in (True, False)
         faults = (await ask(client, "PATCH", path, {"settings": {"scheme": "x"}}, 422))["errors"]
         assert [each["path"] for each in faults] == ["settings.scheme"]
+        for rate in (0.25, None):
+            assert (await ask(client, "PATCH", path, {"rate_per_s": rate}))["rate_per_s"] == rate
+        faults = (await ask(client, "PATCH", path, {"rate_per_s": 0}, 422))["errors"]
+        assert [each["path"] for each in faults] == ["rate_per_s"]
         assert (await ask(client, "GET", path))["settings"]["scheme"] == "stripe"
         await ask(client, "DELETE", path, status=204)
         await ask(client, "GET", path, status=404)
