@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal, get_args
@@ -36,6 +36,7 @@ from campaigns.models import (
 from campaigns.recipes import Plan, Recipe, recipe, recipes
 from campaigns.store import EnrolmentStore, JourneyStore, TemplateStore
 from campaigns.store.enrolments import LIVE, is_live
+from campaigns.untracked import untracked
 from campaigns.validate import check_whole, journey_ids, pinned_template_ids, template_ids
 from campaigns.wallclock import Duration
 from inbox.store import SendStore, TeamStore
@@ -103,9 +104,12 @@ class Journeys:
         facts: FactReader, templates: TemplateStore, doorbell: Ringer, clock: Clock, terms: Terms | None = None,
         segments: SegmentStore | None = None, sends: SendStore | None = None, segment_book: Segments | None = None, *,
         migrations: Migrations, refuses_host: Callable[[str], bool] | None = None, teams: TeamStore | None = None,
+        counted: Callable[[], Awaitable[Collection[str]]] | None = None,
     ) -> None:  # fmt: skip
-        """`refuses_host`: whether a call to it would be refused in any case."""
+        """`refuses_host`: whether a call to it would be refused in any case; `counted`: of links followed (`clicked`)
+        and mails opened (`opened`) what is tracked now."""
         self._refuses_host = refuses_host
+        self._counted = counted
         self._migrations = migrations
         self._teams = teams
         self._segment_book = segment_book
@@ -291,8 +295,11 @@ class Journeys:
             added=tuple(sorted(after.keys() - before.keys())),
             removed=tuple(sorted(before.keys() - after.keys())),
             changed=tuple(sorted(each for each in after.keys() & before.keys() if after[each] != before[each])),
-            warnings=tuple(_warnings(definition)),
+            warnings=(*_warnings(definition), *await self._untracked(head["draft"])),
         )
+
+    async def _untracked(self, draft: Mapping[str, Any]) -> list[FieldError]:
+        return untracked(draft, await self._counted()) if self._counted is not None else []
 
     async def migrate(
         self, journey_id: str, nodes: Mapping[str, str | None], by: str | None = None, *, dry_run: bool = False

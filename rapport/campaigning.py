@@ -229,6 +229,7 @@ def open_campaigns(
         journeys=Journeys(
             heads, runs, live, entrance, facts, template_rows, doorbell, clock, people.terms, segments, inbox.sends,
             people.segments, migrations=migrations, refuses_host=plumbing.http.guard.refuses, teams=inbox.teams,
+            counted=tracking.choosing.counted,
         ),
         migrations=migrations,
         assigning=assigning,

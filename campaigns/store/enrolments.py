@@ -327,7 +327,7 @@ class EnrolmentStore:
     # -- counting ----------------------------------------------------------------------------------------------
 
     async def places(self, journey_id: str) -> list[Document]:
-        """`{version, state, node, n}` of every place where somebody is or ended, at one moment. Reads the index alone."""
+        """`{version, state, node, n}` of every place where somebody is or ended, at one moment. The index alone."""
         steps: list[Mapping[str, Any]] = [
             {"$match": {"journey_id": journey_id}},
             {"$group": {"_id": {"version": "$version", "state": "$state", "node": "$node"}, "n": {"$sum": 1}}},

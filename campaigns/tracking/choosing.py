@@ -28,6 +28,10 @@ class Choosing:
         row = await self._store.settings()
         return Choice(settings_of(row), row["rev"] if row else 0)
 
+    async def counted(self) -> frozenset[str]:
+        """Of `clicked` and `opened` what is tracked now."""
+        return (await self.now()).settings.counted
+
     async def choose(self, settings: TrackingSettings, by: str, rev: int | None = None) -> Choice:
         """From now on this. Other windows are applied to all orders, in the background. `rev`: of what was read; left
         out, whatever holds is replaced. Raises `Conflict`."""

@@ -73,6 +73,21 @@ async def test_a_call_into_the_house_is_refused_before_it_is_published(desk: Des
         await desk.runtime.journeys.publish(head["_id"])
 
 
+async def test_what_waits_for_links_that_nobody_tracks_is_said_before_it_is_published(
+    desk: Desk, marketer: Browser
+) -> None:
+    step = {"id": "w", "type": "wait_event", "any": [{"event": "message.clicked"}], "timeout": "P1D"}
+    head = await desk.runtime.journeys.create({"name": "In vain", "trigger": {"type": "api"}, "steps": [step]})
+    path = f"/journeys/{head['_id']}?panel=publish"
+    page = await marketer.page(path)
+    assert "Links are not tracked at the moment" in page and f"/journeys/{head['_id']}?step=w" in page
+    assert "disabled" not in page.split('data-testid="publish-now"')[1][:40], "a provider may tell of clicks"
+    held = (await desk.runtime.tracking_choice.now()).settings
+    await desk.runtime.tracking_choice.choose(held.model_copy(update={"links": True}), "usr_x")
+    assert "Links are not tracked" not in await marketer.page(path)
+    await desk.runtime.tracking_choice.choose(held, "usr_x")
+
+
 async def test_a_send_step_shows_its_links_as_they_will_be(desk: Desk, marketer: Browser) -> None:
     """As the wizard of broadcasts does: with what the house adds, and the step in its place."""
     runtime = desk.runtime
