@@ -95,6 +95,10 @@ class Seen:
     approved: str
 
 
+#: How a fault looks in the place of the letter, on its white ground.
+_TOLD = "margin:16px;font:15px/1.5 system-ui,sans-serif;color:#595959"
+
+
 @routes.post(HERE + "/letter")
 @require("viewer")
 async def letter(request: web.Request) -> web.StreamResponse:
@@ -103,11 +107,12 @@ async def letter(request: web.Request) -> web.StreamResponse:
     draft = read(form.items())
     who = await _who(request, form)
     try:
-        rendered = await _preview(request, draft, who)
+        rendered = await _preview(request, draft, who, any_subject=True)
         markup = rendered.html or ""
     except WrongInput as error:
-        faults = "; ".join(each.message for each in error.errors) or str(error)
-        markup = f"<p>{web_escaped(faults)}</p>"
+        formats = reader_of(request)
+        faults = "; ".join(_words(each.message, formats) for each in error.errors) or formats.text(str(error))
+        markup = f'<p style="{_TOLD}">{web_escaped(faults)}</p>'
     if "dark" in form:
         markup = dark(markup)
     return web.Response(text=markup, content_type="text/html", headers={"Content-Security-Policy": LETTER_POLICY})
@@ -209,15 +214,20 @@ async def _tried(request: web.Request, row: Document | None, draft: TemplateDraf
     return mail
 
 
-def _content(draft: TemplateDraft) -> dict[str, Any]:
+def _content(draft: TemplateDraft, *, any_subject: bool = False) -> dict[str, Any]:
     """What the renderer takes. Raises `WrongInput` for what is no template yet."""
     given = {**draft.input(), "name": draft.name or "…"}
+    if any_subject and draft.kind == "email" and not given.get("subject"):
+        given["subject"] = "…"
     return read_template(given).model_dump(exclude={"name", "kind", "tags"})
 
 
-async def _preview(request: web.Request, draft: TemplateDraft, who: ShownAs) -> Rendered:
-    """The language at hand; the main one as who is chosen gets it, in theirs."""
-    content = _content(draft)
+async def _preview(
+    request: web.Request, draft: TemplateDraft, who: ShownAs, *, any_subject: bool = False
+) -> Rendered:
+    """The language at hand; the main one as who is chosen gets it, in theirs. `any_subject`: one that is still to be
+    written keeps nobody from seeing the letter."""
+    content = _content(draft, any_subject=any_subject)
     if not draft.lang and not who.id:
         content["locales"] = {}
     made: Rendered = await runtime_of(request).templates.preview(content, who.id or None, locale=draft.lang or None)

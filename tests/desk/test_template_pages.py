@@ -102,6 +102,18 @@ async def test_the_letter_is_drawn_where_nothing_runs(marketer: Browser) -> None
     assert "X-Frame-Options" not in answer.headers
 
 
+async def test_a_letter_is_seen_before_it_has_a_subject_and_its_faults_are_told_in_words(desk: Desk) -> None:
+    marketer = await desk.person("marketer", name="Lin")
+    await marketer.post("/preferences", language="zh_CN", back="/templates")
+    fields = inputs(await marketer.page(f"{HERE}/new")) | {"subject": "", "csrf": marketer.csrf}
+    async with marketer.client.post(f"{HERE}/letter", data={**fields, "b:1:text": "Spring"}) as answer:
+        assert "Spring" in await answer.text()
+    bare = {name: value for name, value in fields.items() if not name.startswith("b:")}
+    async with marketer.client.post(f"{HERE}/letter", data=bare) as answer:
+        text = await answer.text()
+    assert "请撰写正文。" in text and "give a text" not in text
+
+
 async def test_faults_are_told_and_keep_what_was_written(marketer: Browser) -> None:
     fields = inputs(await marketer.page(f"{HERE}/new"))
     lacking = fields | {"name": "n", "subject": "", "b:1:text": "kept"}
