@@ -48,7 +48,7 @@ def test_a_token_is_short_and_names_send_and_link():
 
 @given(st.data())
 def test_no_token_can_be_changed(data):
-    token = LINKS.token(TrackedLink(new_id("snd"), "0123456789abcdef"))
+    token = LINKS.token(TrackedLink("snd_01kb6zq3v8x5n2m4c7d9e0f1g2", "0123456789abcdef"))  # the same in every try
     place = data.draw(st.integers(0, len(token) - 1))
     letter = data.draw(st.sampled_from("ABCxyz019-_").filter(lambda each: each != token[place]))
     assert LINKS.read(token[:place] + letter + token[place + 1 :]) is None
