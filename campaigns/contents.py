@@ -218,8 +218,13 @@ def plain_text(markup: str) -> str:
     for node in tree.css("p, div, h1, h2, h3, h4, li, tr, table, ul, ol, blockquote"):
         node.insert_after("\n")
     body = tree.body.text(deep=True) if tree.body is not None else ""
-    lines = [line.strip() for line in re.sub(r"[ \t\xa0]+", " ", body).splitlines()]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+    body = body.replace("\t", " ").replace("\xa0", " ")
+    while "  " in body:
+        body = body.replace("  ", " ")
+    whole = "\n".join([line.strip() for line in body.splitlines()])
+    while "\n\n\n" in whole:
+        whole = whole.replace("\n\n\n", "\n\n")
+    return whole.strip()
 
 
 def as_html(text: str) -> str:

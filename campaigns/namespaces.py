@@ -66,6 +66,8 @@ def plain(value: Any, depth: int = 0) -> Any:
     """JSON and nothing else, bounded in every direction."""
     if depth > DEPTH_MAX:
         return None
+    if value is None or (type(value) is str and len(value) <= TEXT_MAX and value.isascii()):
+        return value  # nearly everything is; to ask what is a mapping takes longer
     if isinstance(value, Mapping):
         return {str(name): plain(inside, depth + 1) for name, inside in list(value.items())[:MEMBERS_MAX]}
     if isinstance(value, str):
@@ -74,7 +76,7 @@ def plain(value: Any, depth: int = 0) -> Any:
         return [plain(inside, depth + 1) for inside in list(value)[:MEMBERS_MAX]]
     if isinstance(value, datetime | date):
         return value.isoformat()
-    if value is None or isinstance(value, bool | int | float):
+    if isinstance(value, bool | int | float):
         return value
     return str(value)[:TEXT_MAX]
 

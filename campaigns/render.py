@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ import orjson
 
 from base.errors import FieldError, RapportError, WrongInput
 from campaigns.contents import Rendered, as_html, closest_locale, looks_like_html, one_line, plain_text, wording_for
+from campaigns.namespaces import LINKS
 from campaigns.wording.blocks import Brand
 from campaigns.wording.letters import escaped, letter
 from campaigns.wording.letters import sources as block_sources
@@ -83,9 +84,19 @@ class _Shared:
     snippets: Mapping[str, Mapping[str, Any]]
 
 
+@dataclass(frozen=True)
+class Personal:
+    """What a content shows that is made for each person alone: codes of these offers, and whether links of theirs."""
+
+    offers: frozenset[str]
+    links: bool
+
+
 @dataclass
 class _Batch:
     templates: dict[str, dict[str, Any]] = field(default_factory=dict)
+    #: (wording, language) → the key of its parts.
+    keys: dict[tuple[int, str], str] = field(default_factory=dict)
     items: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -110,8 +121,9 @@ class Renderer:
 
     async def render_many(self, items: Sequence[RenderItem], *, strict: bool = False) -> list[Rendered | RenderFailed]:
         """One answer per item, in order; an item that fails, hangs or grows harms only itself."""
-        chosen = [wording_for(item.content, item.locale) for item in items]
-        shared = await self._taken([wording for wording, _ in chosen])
+        known = {(id(item.content), item.locale): wording_for(item.content, item.locale) for item in items}
+        chosen = [known[(id(item.content), item.locale)] for item in items]
+        shared = await self._taken([wording for wording, _ in known.values()])
         batch = _Batch()
         for item, (wording, locale) in zip(items, chosen, strict=True):
             batch.items.append(self._asked(batch, item, wording, locale, shared))
@@ -135,18 +147,22 @@ class Renderer:
 
     async def offers_in(self, contents: Sequence[Mapping[str, Any]]) -> list[frozenset[str]]:
         """For each content the keys of the offers whose codes it shows, in its snippets too."""
-        named = [list(texts_of(content)) for content in contents]
-        keys = [snippets_in(*texts) for texts in named]
-        wanted = set().union(*keys) if keys else set()
-        if not wanted:
-            return [frozenset(offers_in(*texts)) for texts in named]
-        snippets = await self._shelf.snippets(wanted)
+        return [each.offers for each in await self.personal_in(contents)]
+
+    async def personal_in(self, contents: Sequence[Mapping[str, Any]]) -> list[Personal]:
+        """For each content what in it is made for each person alone, in its snippets too. The same content is looked
+        through once, however often it is given."""
+        named = {id(content): (content, list(texts_of(content))) for content in contents}
+        keys = {place: snippets_in(*texts) for place, (_, texts) in named.items()}
+        wanted = set().union(*keys.values())
+        snippets = await self._shelf.snippets(wanted) if wanted else {}
         inside = {key: list(texts_of(each)) for key, each in snippets.items()}
-        found = []
-        for texts, own in zip(named, keys, strict=True):
-            reached = reach(own, lambda key: snippets_in(*inside.get(key, ())))
-            found.append(frozenset(offers_in(*texts, *(text for key in reached for text in inside.get(key, ())))))
-        return found
+        found: dict[int, Personal] = {}
+        for place, (content, texts) in named.items():
+            reached = reach(keys[place], lambda key: snippets_in(*inside.get(key, ())))
+            whole = [*texts, *(text for key in reached for text in inside.get(key, ()))]
+            found[place] = Personal(frozenset(offers_in(*whole)), has_blocks(content) or names_links(whole))
+        return [found[id(content)] for content in contents]
 
     async def named_in(self, content: Mapping[str, Any]) -> list[str]:
         """Snippets, those in them too, and offers that a content shows, as they are called among uses."""
@@ -180,12 +196,15 @@ class Renderer:
     def _asked(
         self, batch: _Batch, item: RenderItem, wording: Mapping[str, Any], locale: str | None, shared: _Shared
     ) -> dict[str, Any]:  # fmt: skip
-        parts = _parts(wording, shared, locale or item.locale or self._default_locale)
-        key = hashlib.sha256(orjson.dumps(parts)).hexdigest()
-        batch.templates.setdefault(key, parts)
+        language = locale or item.locale or self._default_locale
+        key = batch.keys.get((id(wording), language))
+        if key is None:
+            parts = _parts(wording, shared, language)
+            key = batch.keys[(id(wording), language)] = hashlib.sha256(orjson.dumps(parts)).hexdigest()
+            batch.templates.setdefault(key, parts)
         return {
-            "template": key, "context": item.context, "locale": locale or item.locale or self._default_locale,
-            "zone": item.zone, "project_zone": self._project_zone,
+            "template": key, "context": item.context, "locale": language, "zone": item.zone,
+            "project_zone": self._project_zone,
         }  # fmt: skip
 
     async def _answers(self, batch: _Batch, strict: bool) -> list[dict[str, Any]]:
@@ -279,6 +298,16 @@ async def _write(child: asyncio.subprocess.Process, line: bytes) -> None:
         await child.stdin.drain()
     except (BrokenPipeError, ConnectionResetError):
         return  # it died; the missing answer says so
+
+
+def has_blocks(content: Mapping[str, Any]) -> bool:
+    """Whether any language of it is made of blocks, whose footer holds links."""
+    return any(each.get("blocks") for each in (content, *(content.get("locales") or {}).values()))
+
+
+def names_links(texts: Iterable[str]) -> bool:
+    """Whether a template may show one of the links that are made for each person."""
+    return any(name in text for text in texts for name in LINKS)
 
 
 def _failure(code: str, message: str) -> dict[str, Any]:

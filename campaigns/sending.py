@@ -9,7 +9,7 @@ rules of the house are asked: quiet hours, caps.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -240,9 +240,10 @@ class JourneySource:
         wanted = {case.step.template_id for case in cases if case.step.template_id}
         templates = await self._templates.many(wanted)
         found: dict[str, Mapping[str, Any] | None] = {}
+        written = {id(case.step): case.step.content.model_dump() for case in _one_of_each(cases) if case.step.content}
         for case in cases:
             if case.step.content is not None:
-                found[case.send.id] = case.step.content.model_dump()
+                found[case.send.id] = written[id(case.step)]
                 continue
             named = case.step.template_id or ""
             row: Mapping[str, Any] | None = templates.get(named)
@@ -250,6 +251,11 @@ class JourneySource:
                 row = (await self._live.wordings(case.run.journey_id, case.version)).get(named, row)
             found[case.send.id] = row["content"] if row else None
         return found
+
+
+def _one_of_each(cases: Sequence[_Case]) -> Iterable[_Case]:
+    """One case for each different step: those of one step say the same."""
+    return {id(case.step): case for case in cases}.values()
 
 
 def _standing(send: Send, row: Document | None, status: str | None, now: datetime) -> Skip | Defer | None:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from campaigns.contents import Rendered, chat_message, mail_message
-from campaigns.render import Renderer, RenderFailed, RenderItem
+from campaigns.render import Personal, Renderer, RenderFailed, RenderItem
 from campaigns.store import Place, UseStore
 from channels.registry import Registry
 from channels.store import ChannelStore
@@ -39,6 +39,10 @@ class Links(Protocol):
         """`unsubscribe_url`, `preferences_url`, `view_in_browser_url`, as far as there are any."""
         ...
 
+    def way_out(self, send: Send) -> str | None:
+        """`unsubscribe_url` alone."""
+        ...
+
 
 class Dress(Protocol):
     """Makes links of rendered messages tracked ones."""
@@ -55,6 +59,10 @@ class NoLinks:
         """None."""
         return {}
 
+    def way_out(self, send: Send) -> str | None:
+        """None."""
+        return None
+
 
 class PersonalLinks:
     """The ways out of the mailing, to the preference centre and to the mail in a browser, for one address."""
@@ -64,14 +72,17 @@ class PersonalLinks:
 
     def for_send(self, send: Send) -> Mapping[str, str]:
         """All name the send, so that the ledger knows which message a no came from."""
-        purpose = str(send.content.get("purpose") or MARKETING)
-        no = ConsentLink("unsubscribe", send.identity_id, purpose, send.id)
         choice = ConsentLink("preferences", send.identity_id, "", send.id)
-        found = {"unsubscribe_url": self._links.url(no), "preferences_url": self._links.url(choice)}
+        found = {"unsubscribe_url": self.way_out(send), "preferences_url": self._links.url(choice)}
         if send.send_class == "marketing":
             view = ConsentLink("view", send.identity_id, "", send.id)
             found["view_in_browser_url"] = self._links.url(view)
         return found
+
+    def way_out(self, send: Send) -> str:
+        """Out of the mailing this send belongs to."""
+        purpose = str(send.content.get("purpose") or MARKETING)
+        return self._links.url(ConsentLink("unsubscribe", send.identity_id, purpose, send.id))
 
 
 class Coupons(Protocol):
@@ -129,8 +140,9 @@ class MessageWriter:
         """Send id → the message, or why there is none."""
         answers: dict[str, Answer] = {}
         items: list[tuple[Letter, RenderItem]] = []
-        codes = await self._codes([letter for letter in letters if letter.content is not None], now)
-        for letter in letters:
+        personal = await self._renderer.personal_in([letter.content or {} for letter in letters])
+        codes = await self._codes(letters, personal, now)
+        for letter, shows in zip(letters, personal, strict=True):
             if letter.content is None:
                 answers[letter.send.id] = Skip("template_gone", "The template of this message is not there any more.")
                 continue
@@ -138,7 +150,8 @@ class MessageWriter:
             if isinstance(given, Skip):
                 answers[letter.send.id] = given
                 continue
-            context = {**letter.context(self._links.for_send(letter.send)), "coupons": given}
+            links = self._links.for_send(letter.send) if shows.links else {}
+            context = {**letter.context(links), "coupons": given}
             items.append((letter, RenderItem(letter.content, context, letter.locale, letter.zone)))
         made = await self._renderer.render_many([item for _, item in items]) if items else []
         for (letter, _), rendered in zip(items, made, strict=True):
@@ -182,9 +195,14 @@ class MessageWriter:
         made = await dresser.dress(ready) if ready else {}
         return answers | {send_id: Prepared(message) for send_id, message in made.items()}
 
-    async def _codes(self, letters: Sequence[Letter], now: datetime) -> Mapping[str, Mapping[str, str] | Skip]:
-        named = await self._renderer.offers_in([letter.content or {} for letter in letters])
-        wanted = {letter.send.id: (letter.send, keys) for letter, keys in zip(letters, named, strict=True) if keys}
+    async def _codes(
+        self, letters: Sequence[Letter], personal: Sequence[Personal], now: datetime
+    ) -> Mapping[str, Mapping[str, str] | Skip]:
+        wanted = {
+            letter.send.id: (letter.send, shows.offers)
+            for letter, shows in zip(letters, personal, strict=True)
+            if shows.offers
+        }
         return await self._coupons.for_sends(wanted, now) if wanted else {}
 
     async def _fitted(self, letter: Letter, rendered: Rendered, now: datetime) -> Answer:
@@ -210,7 +228,7 @@ class MessageWriter:
         """Order notices carry no way out of the mailing list: they are none."""
         if send.send_class != "marketing":
             return None
-        return self._links.for_send(send).get("unsubscribe_url")
+        return self._links.way_out(send)
 
 
 def _list_id(send: Send, settings: Any) -> str | None:

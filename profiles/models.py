@@ -125,6 +125,8 @@ def storable(value: Any, depth: int = 0) -> Any:
     """
     if depth > 8:
         return None
+    if value is None or (type(value) is str and len(value) <= 20_000 and value.isascii()):
+        return value  # nearly everything is; to ask what is a mapping takes longer
     if isinstance(value, Mapping):
         items = list(value.items())[:500]
         return {_storable_key(str(key)[:_KEY_READ]): storable(each, depth + 1) for key, each in items}
@@ -132,7 +134,7 @@ def storable(value: Any, depth: int = 0) -> Any:
         return [storable(each, depth + 1) for each in list(value)[:500]]
     if isinstance(value, str):
         return value[:20_000].encode("utf-8", "replace").decode()
-    if isinstance(value, bool) or value is None:
+    if isinstance(value, bool):
         return value
     if isinstance(value, int):
         return value if -(2**63) <= value < 2**63 else str(value)

@@ -130,6 +130,7 @@ class BroadcastSource:
 
     async def _standing(self, sends: Sequence[Send], now: datetime) -> tuple[dict[str, Objection], list[_Case]]:
         heads = await self._store.many({send.source.id or "" for send in sends})
+        known: dict[str, Broadcast] = {}
         found: dict[str, Objection] = {}
         cases = []
         for send in sends:
@@ -139,7 +140,9 @@ class BroadcastSource:
             elif head["status"] == "paused":
                 found[send.id] = Defer(now + FAR, PAUSED, PAUSED_SENTENCE)
             else:
-                cases.append(_Case(send, head, broadcast_of(head)))
+                broadcast = known.get(head["_id"]) or broadcast_of(head)
+                known[head["_id"]] = broadcast
+                cases.append(_Case(send, head, broadcast))
         return found, cases
 
     async def _there(
@@ -241,15 +244,18 @@ class BroadcastSource:
         templates = await self._templates.many(wanted) if wanted else {}
         identities = await self._profiles.identities({case.send.identity_id for case in cases})
         letters = []
+        contents: dict[tuple[str, str | None], Mapping[str, Any] | None] = {}
         for case in cases:
-            person = people[case.send.profile_id]
-            content = wording_of(case.head, case.broadcast, case.send.source.node_id, templates)
+            person, arm = people[case.send.profile_id], case.send.source.node_id
+            if (case.head["_id"], arm) not in contents:
+                contents[(case.head["_id"], arm)] = wording_of(case.head, case.broadcast, arm, templates)
+            content = contents[(case.head["_id"], arm)]
             context = partial(_context, person, {"name": case.broadcast.name, "id": case.head["_id"]})
             letters.append(
                 Letter(
                     case.send, content, context, person.get("locale"), person.get("time_zone"),
                     identities.get(case.send.identity_id),
-                    template_of(case.head, case.broadcast, case.send.source.node_id),
+                    template_of(case.head, case.broadcast, arm),
                 )
             )  # fmt: skip
         return await self._writer.write(letters, now)

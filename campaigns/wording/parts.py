@@ -34,7 +34,7 @@ def snippets_in(*texts: str) -> set[str]:
 
 def offers_in(*texts: str) -> set[str]:
     """Keys inside `coupon(…)`."""
-    return {one or other for text in texts for one, other in _COUPON.findall(text)}
+    return {one or other for text in texts if "coupon(" in text for one, other in _COUPON.findall(text)}
 
 
 def snippet_use(key: str) -> str:

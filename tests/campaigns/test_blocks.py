@@ -57,6 +57,7 @@ SHELF = Shelf(
     loop={"text": "{% include 'loop' %}", "html": None, "locales": {}},
     wrong={"text": "{{ nobody.knows", "html": None, "locales": {}},
     gift={"text": "{{ coupon('spring') }}", "html": None, "locales": {}},
+    out={"text": "{{ unsubscribe_url }}", "html": None, "locales": {}},
 )  # fmt: skip
 
 
@@ -175,6 +176,16 @@ async def test_codes_are_filled_in_and_found_in_snippets(renderer: Renderer) -> 
     assert await renderer.offers_in([content, {"body": "{% include 'gift' %}"}, {"text": "x"}]) == [
         {"spring", "none"}, {"spring"}, set(),
     ]  # fmt: skip
+
+
+async def test_links_are_made_only_where_they_may_be_shown(renderer: Renderer) -> None:
+    blocks = {"blocks": [{"type": "footer"}]}
+    contents: list[dict[str, Any]] = [
+        {"text": "Hi"}, {"body": "<a href='{{ unsubscribe_url }}'>x</a>"}, {"text": "{% include 'out' %}"}, blocks,
+        {"text": "Hi", "locales": {"de": {"text": "{{preferences_url}}"}}}, {"text": "Hi", "locales": {"de": blocks}},
+    ]  # fmt: skip
+    found = await renderer.personal_in([*contents, contents[0]])
+    assert [each.links for each in found] == [False, True, True, True, True, True, False]
 
 
 def test_names_are_found_and_circles_too() -> None:

@@ -311,6 +311,7 @@ def test_plain_text_of_a_mail() -> None:
         "<p>See <a href='https://a.example/x'>our shop</a><br>now</p></body></html>"
     )
     assert plain_text(markup) == "Hi\nSee our shop (https://a.example/x)\nnow"
+    assert plain_text("<p>a \xa0\t b&nbsp;</p><p> </p><p></p><p> \t</p><p>c</p>") == "a b\n\nc"
 
 
 def rss_kb(pid: str) -> int:

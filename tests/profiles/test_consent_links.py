@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,3 +50,10 @@ def test_links_outlive_a_rotation_of_keys() -> None:
 def test_an_id_is_sixteen_bytes(raw: bytes) -> None:
     assert packed_id(unpacked_id("idn", raw)) == raw
     assert unpacked_id("snd", packed_id(made := new_id("snd"))) == made
+    assert packed_id("") == bytes(16)
+
+
+@pytest.mark.parametrize("tail", ["0il", "0o", "U1", "1_0", " 1", "+1", "é", "٣"])
+def test_what_is_no_id_is_not_packed(tail: str) -> None:
+    with pytest.raises(ValueError):
+        packed_id(f"snd_{tail}")
