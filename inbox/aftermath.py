@@ -100,7 +100,7 @@ class Aftermath:
         learned = await self._name_lines(rows)
         await self._without_doubles(rows)
         await self._consequences.draw([case for row in rows if (case := _failure_of(row))])
-        await self._messages.write([change for row in rows if (change := _line_change(row))])
+        await self._show([row for row in rows if row.get("message_id")])
         await self._conversations.write(await self._conversation_changes(rows))
         moved = [row["conversation_id"] for row in rows if _moves_clocks(row)]
         await self._sla.refresh([*moved, *(await self._conversations.heads_of(moved)).values()] if moved else [])
@@ -122,6 +122,15 @@ class Aftermath:
                 row["conversation_id"] = line["conversation_id"]
                 found[row["_id"]] = {"message_id": message_id, "conversation_id": line["conversation_id"]}
         return found
+
+    async def _show(self, rows: Sequence[Document]) -> None:
+        """The messages show what became of their sends. Nearly always it is the first that is heard of them, and a
+        plain write will do; where one was not as it was put, the full one is written for all, and changes no other."""
+        new = [row for row in rows if row["state"] == "accepted" and not row.get("scheduled")]
+        others = [row for row in rows if row["state"] != "accepted" or row.get("scheduled")]
+        if await self._messages.write([_first_word(row) for row in new]) < len(new):
+            others = list(rows)
+        await self._messages.write([_line_change(row) for row in others])
 
     async def _without_doubles(self, rows: Sequence[Document]) -> None:
         """An echo that came before the provider's answer was taken for a colleague's message: it is this one."""
@@ -181,16 +190,31 @@ def _failure_of(row: Document) -> tuple[Document, Failure, str | None] | None:
     return row, Failure(reason["code"]), reason.get("detail")
 
 
-def _line_change(row: Document) -> UpdateOne | None:
-    """The message shows what became of its send. A receipt that was quicker is not overtaken."""
-    if not row.get("message_id"):
-        return None
-    went_at = row.get("accepted_at")
+def _entry(row: Document) -> Document:
+    """What the message keeps of it: that it went, or why it did not."""
+    went_at: datetime | None = row.get("accepted_at")
     at: datetime = went_at or row["standing_at"]
     shown = "sent" if went_at else SHOWN[row["state"]]
     entry = {"status": shown, "at": at, "key": f"{shown}:{at.timestamp():.3f}"}
-    if not went_at:
-        entry["reason"] = row.get("reason")
+    return entry if went_at else {**entry, "reason": row.get("reason")}
+
+
+def _first_word(row: Document) -> UpdateOne:
+    """What `_line_change` makes of a message of which nothing was heard yet, for such a one alone."""
+    change: Document = {
+        "status": SHOWN[row["state"]], "status_rank": row["rank"], "status_at": row["standing_at"],
+        "reason": row.get("reason"), "status_history": [_entry(row)],
+    }  # fmt: skip
+    ids = row.get("provider_message_ids") or []
+    if ids:
+        change |= {"provider_message_id": ids[0], "provider_message_ids": ids}
+    untouched = {"_id": row["message_id"], "status_rank": 0, "status_history": [], "provider_message_ids": None}
+    return UpdateOne(untouched, {"$set": change, "$unset": {"due_at": "", "waiting": ""}})
+
+
+def _line_change(row: Document) -> UpdateOne:
+    """The message shows what became of its send. A receipt that was quicker is not overtaken."""
+    went_at = row.get("accepted_at")
     rank, standing_at = row["rank"], row["standing_at"]
     known_rank = {"$ifNull": ["$status_rank", 0]}
     same_but_earlier = {"$and": [{"$eq": [known_rank, rank]}, {"$gt": ["$status_at", standing_at]}]}
@@ -199,7 +223,7 @@ def _line_change(row: Document) -> UpdateOne | None:
     change: Document = {
         name: {"$cond": [ahead, {"$literal": value}, {"$ifNull": [f"${name}", None]}]} for name, value in fresh.items()
     }
-    change["status_history"] = _with_entry(entry)
+    change["status_history"] = _with_entry(_entry(row))
     ids = row.get("provider_message_ids") or []
     if ids:
         change["provider_message_id"] = {"$literal": ids[0]}

@@ -362,11 +362,11 @@ class Handover:
     async def _record(self, claim: Claim, outcomes: Iterable[tuple[Ready, Result]]) -> None:
         now = self._clock()
         changes: list[UpdateOne] = []
-        late: list[UpdateOne] = []
+        taken: list[tuple[Document, SendReceipt]] = []
         for ready, result in outcomes:
             if isinstance(result, SendReceipt):
                 changes.append(accepted(ready.row, [], now, result, ready.message))
-                late.append(late_acceptance(ready.row, result, now))
+                taken.append((ready.row, result))
                 claim.results.append(ready.row["_id"])
                 claim.accepted += 1
                 self._faults[claim.channel.id] = 0
@@ -376,7 +376,7 @@ class Handover:
         if await self._written_down(changes) < len(changes):
             # We were paused beyond our lease and another worker judged these rows. Its word stands, except that
             # "nobody knows" gives way to knowledge.
-            await self._sends.write(late)
+            await self._sends.write([late_acceptance(row, receipt, now) for row, receipt in taken])
 
     async def _written_down(self, changes: Sequence[UpdateOne]) -> int:
         """The provider has answered: its word is worth waiting for a store that is away for a moment."""

@@ -328,10 +328,9 @@ class MessageStore:
         if writes:
             await self._rows.bulk_write(writes, ordered=False)
 
-    async def write(self, changes: Sequence[UpdateOne | UpdateMany]) -> None:
-        """Carry out changes that have their own conditions and may run twice."""
-        if changes:
-            await self._rows.bulk_write(list(changes), ordered=False)
+    async def write(self, changes: Sequence[UpdateOne | UpdateMany]) -> int:
+        """Carry out changes that have their own conditions and may run twice; how many rows met theirs."""
+        return (await self._rows.bulk_write(list(changes), ordered=False)).matched_count if changes else 0
 
     async def change(self, message_id: str, update: Any, session: Session | None = None) -> Document | None:
         """Apply an update to one row; the row afterwards."""

@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from channels.vocabulary import Address, DeliveryStatus
+from inbox.aftermath import _first_word, _line_change
 from inbox.models import ReplyInput
-from inbox.standing import STANDING
+from inbox.standing import ACCEPTED_RANK, STANDING
 from tests.inbox.conftest import AGENT, House
 
 
@@ -251,3 +252,27 @@ async def test_any_order_of_receipts_gives_the_same_end(house: House, statuses: 
         detail = (row.get("reason") or {}).get("detail")
         ends.append((row["state"], row["rank"], detail, sorted(received), line["status"], line["status_rank"]))
     assert all(end == ends[0] for end in ends), ends
+
+
+@pytest.mark.parametrize("ids", [[], ["id-1", "id-2"]])
+async def test_the_short_way_writes_what_the_full_one_does(house: House, ids: list[str]) -> None:
+    """And where the message was touched before, it leaves it alone, so that the full one decides."""
+    channel_id, at = await house.channel(), house.clock()
+    lines = [
+        {"_id": f"msg_{n}", "dedupe": f"d{n}", "channel_id": channel_id, "status": "queued", "status_rank": 0,
+         "status_history": [], "waiting": {"code": "resting"}, "due_at": at}
+        for n in range(2)
+    ]  # fmt: skip
+    await house.inbox.messages.put_lines(lines, again=False)
+    send: dict[str, Any] = {
+        "state": "accepted", "rank": ACCEPTED_RANK, "accepted_at": at, "standing_at": at, "reason": None,
+        "provider_message_ids": ids,
+    }  # fmt: skip
+    assert await house.inbox.messages.write([_first_word({**send, "message_id": "msg_0"})]) == 1
+    assert await house.inbox.messages.write([_line_change({**send, "message_id": "msg_1"})]) == 1
+    short, full = await house.inbox.messages.raw({})
+    alike = ("_id", "dedupe")
+    assert {k: v for k, v in short.items() if k not in alike} == {k: v for k, v in full.items() if k not in alike}
+    assert await house.inbox.messages.write([_first_word({**send, "message_id": "msg_1"})]) == 0
+    await house.inbox.messages.write([_line_change({**send, "message_id": "msg_0"})])
+    assert await house.inbox.messages.raw({}) == [short, full]
