@@ -352,12 +352,14 @@ def _part(subtype: str, text: str) -> bytes:
 
 def _fits(data: bytes) -> bool:
     """True when nothing needs encoding: short lines, no control characters, nothing that looks like a boundary."""
-    if b"--=_" in data or b"\nFrom " in data or _CONTROLS.search(data) or data.startswith(b"From "):
+    if len(data) > MAX_LINE and max(map(len, data.split(b"\r\n"))) > MAX_LINE:
         return False
-    return len(data) <= MAX_LINE or max(map(len, data.split(b"\r\n"))) <= MAX_LINE
+    if b"--=_" in data or b"\nFrom " in data or data.startswith(b"From "):
+        return False
+    return len(data.translate(None, _CONTROLS)) == len(data)
 
 
-_CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROLS = bytes((*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F))
 
 
 def _base64(data: bytes) -> bytes:
