@@ -28,6 +28,7 @@ from channels.providers.mail.compose import Letter, Sender, compose
 from channels.providers.mail.email.fetching import EVERY_S, FETCHED, LEFT, Fetching, left_behind
 from channels.providers.mail.email.mailbox import Login
 from channels.providers.mail.email.pool import Pool, hang_up
+from channels.providers.mail.email.talk import Talk
 from channels.providers.mail.email.transmit import COMMAND_S, LostBefore, refusal, transmit
 from channels.providers.mail.files import loaded
 from channels.providers.mail.message import MAX_MAIL, Box, Envelope, read_mail
@@ -238,7 +239,7 @@ class EmailAdapter(Adapter):
         for fresh in (False, True):
             async with pool.line(fresh=fresh) as line:
                 try:
-                    return await transmit(line.smtp, letter)
+                    return await transmit(line.talk, letter)
                 except LostBefore:
                     line.broken = True
                     if fresh or not line.reused:
@@ -246,7 +247,7 @@ class EmailAdapter(Adapter):
                             Failure.TEMPORARY, "The mail server hung up before the mail was sent."
                         ) from None
                 except SendFailed:
-                    line.broken = not await _ready_again(line.smtp)
+                    line.broken = not await _ready_again(line.talk)
                     raise
         raise AssertionError("unreachable")
 
@@ -351,14 +352,9 @@ def _no_connection(settings: EmailSettings, error: Exception) -> SendFailed:
     return SendFailed(Failure.TEMPORARY, f"{where} could not be used: {type(error).__name__}.")
 
 
-async def _ready_again(smtp: aiosmtplib.SMTP) -> bool:
+async def _ready_again(talk: Talk) -> bool:
     """After a refusal: True when the session could be reset, so that the connection may be kept."""
-    if not smtp.is_connected:
-        return False
-    try:
-        return (await smtp.execute_command(b"RSET", timeout=5.0)).code == 250
-    except (aiosmtplib.SMTPException, OSError):
-        return False
+    return [each.code for each in await talk.ask(b"RSET\r\n", 1, 5.0)] == [250]
 
 
 ADAPTER = EmailAdapter

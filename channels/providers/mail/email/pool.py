@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import aiosmtplib
 
 from channels.failures import SendFailed
+from channels.providers.mail.email.talk import Talk
 
 #: Connections of one account at a time, mails over one connection, seconds a connection may lie unused.
 MAX_CONNECTIONS = 10
@@ -22,7 +23,7 @@ IDLE_S = 30.0
 class Line:
     """One open connection."""
 
-    smtp: aiosmtplib.SMTP
+    talk: Talk
     mails: int = 0
     used_at: float = 0.0
     #: Set when the conversation on it is out of step or over; it is then closed instead of kept.
@@ -60,7 +61,7 @@ class Pool:
         async with self._free:
             line = None if fresh else self._take()
             if line is None:
-                line = Line(await self._connect())
+                line = Line(Talk(await self._connect()))
             well = False
             try:
                 yield line
@@ -78,7 +79,7 @@ class Pool:
             self._reaper.cancel()
             self._reaper = None
         while self._kept:
-            hang_up(self._kept.pop().smtp)
+            hang_up(self._kept.pop().talk.smtp)
 
     @property
     def idle(self) -> bool:
@@ -89,17 +90,17 @@ class Pool:
         now = time.monotonic()
         while self._kept:
             line = self._kept.pop()  # the one used last: the others get the chance to grow old
-            if line.smtp.is_connected and now - line.used_at < self._idle_s:
+            if line.talk.is_in_step and now - line.used_at < self._idle_s:
                 return line
-            hang_up(line.smtp)
+            hang_up(line.talk.smtp)
         return None
 
     def _give_back(self, line: Line, well: bool) -> None:
         line.mails += 1
         line.used_at = time.monotonic()
-        usable = well and not line.broken and line.smtp.is_connected and line.mails < self._mails
+        usable = well and not line.broken and line.talk.is_in_step and line.mails < self._mails
         if not usable or self._closed:
-            hang_up(line.smtp)
+            hang_up(line.talk.smtp)
             return
         self._kept.append(line)
         if self._reaper is None:
@@ -107,10 +108,10 @@ class Pool:
 
     def _reap(self) -> None:
         now = time.monotonic()
-        old = [line for line in self._kept if now - line.used_at >= self._idle_s or not line.smtp.is_connected]
+        old = [line for line in self._kept if now - line.used_at >= self._idle_s or not line.talk.is_in_step]
         for line in old:
             self._kept.remove(line)
-            hang_up(line.smtp)
+            hang_up(line.talk.smtp)
         again = self._kept and not self._closed
         self._reaper = asyncio.get_running_loop().call_later(self._idle_s, self._reap) if again else None
 

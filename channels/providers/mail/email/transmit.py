@@ -1,72 +1,100 @@
 """One mail over one SMTP connection, step by step, so that each loss says whether the mail may have left.
 
-RFC 5321, 3.3 and 4.5.4.2 (read 2026-11-22): responsibility passes with the answer to the final dot.
+RFC 5321, 3.3 and 4.5.4.2 (read 2026-11-22): responsibility passes with the answer to the final dot. Where the server
+announces it all that stands before the mail itself goes in one group, RFC 2920 (read 2026-11-29).
 """
 
 from __future__ import annotations
 
 import re
-
-import aiosmtplib
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from channels.failures import Failure, SendFailed
 from channels.providers.mail.answers import Stage, failure_of
 from channels.providers.mail.compose import Letter
+from channels.providers.mail.email.talk import Reply, Talk
 
-#: Seconds for the answer to one command, and to the whole mail (a server may scan it first).
+#: Seconds for the answers to what is said before the mail, and to the whole mail (a server may scan it first).
 COMMAND_S = 30.0
 FINAL_S = 60.0
 
 _LEADING_DOT = re.compile(rb"(?m)^\.")
-_LOST = (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPTimeoutError, ConnectionError, TimeoutError, OSError)
+_CONTROLS = re.compile(rb"[\x00-\x1f\x7f]")
+_GO_ON = 354
 
 
 class LostBefore(Exception):
     """The connection was gone before the server had accepted to take the mail: nothing was sent."""
 
 
-async def transmit(smtp: aiosmtplib.SMTP, letter: Letter) -> str:
+class _Command(NamedTuple):
+    said: bytes
+    stage: Stage
+    #: Whether the mail goes even where the server refuses this one: a copy.
+    may_fail: bool = False
+
+
+async def transmit(talk: Talk, letter: Letter) -> str:
     """Hand over one mail; returns the server's last words.
 
     Raises `LostBefore`, or `SendFailed` with the server's reason; `Failure.UNCERTAIN` when the connection was lost
-    after the mail had been written and before the server answered. Refused before the data: the session is reset.
+    after the mail had been written and before the server answered. After a refusal the session has to be reset; where
+    the server waits for a mail all the same, the connection is closed instead.
     """
-    try:
-        await _begin(smtp, letter)
-    except (*_LOST, aiosmtplib.SMTPResponseException):  # the latter: an answer that is none
-        smtp.close()
-        raise LostBefore from None
-    protocol = smtp.protocol
-    if protocol is None:
-        raise LostBefore
-    try:
-        protocol.write(_LEADING_DOT.sub(b"..", letter.data) + b".\r\n")
-        answer = await protocol.read_response(timeout=FINAL_S)
-    except _LOST:
-        smtp.close()
-        raise SendFailed(
-            Failure.UNCERTAIN, "The mail server hung up before it said whether it had taken the mail."
-        ) from None
-    except aiosmtplib.SMTPResponseException as error:  # an answer that is none: it may have meant yes
-        smtp.close()
-        raise SendFailed(Failure.UNCERTAIN, f"The mail server's answer was unreadable: {error.message[:200]}") from None
+    await _begin(talk, letter)
+    answers = await talk.ask(_dotted(letter.data), 1, FINAL_S)
+    if not answers:
+        talk.hang_up()
+        words = "The mail server hung up before it said whether it had taken the mail."
+        if talk.nonsense is not None:  # it may have meant yes
+            words = f"The mail server's answer was unreadable: {talk.nonsense[:200]}"
+        raise SendFailed(Failure.UNCERTAIN, words)
+    (answer,) = answers
     if answer.code != 250:
-        raise refusal("data", answer.code, answer.message)
-    return f"{answer.code} {answer.message}"[:500]
+        raise refusal("data", answer.code, answer.words)
+    return f"{answer.code} {answer.words}"[:500]
 
 
-async def _begin(smtp: aiosmtplib.SMTP, letter: Letter) -> None:
+async def _begin(talk: Talk, letter: Letter) -> None:
     """MAIL, RCPT for each receiver, DATA. The first receiver must be taken; a refused copy does not stop the mail."""
-    options = _options(smtp, letter)
-    await _say(smtp, "mail", b"MAIL", b"FROM:<%s>" % letter.sender.encode(), *options)
-    first, *copies = letter.recipients
-    await _say(smtp, "rcpt", b"RCPT", b"TO:<%s>" % first.encode())
-    for copy in copies:
-        await smtp.execute_command(b"RCPT", b"TO:<%s>" % copy.encode(), timeout=COMMAND_S)
-    await _say(smtp, "data", b"DATA")
+    commands = _commands(talk, letter)
+    if not talk.is_in_step:
+        talk.hang_up()
+        raise LostBefore
+    for group in [commands] if talk.in_groups else [[command] for command in commands]:
+        answers = await talk.ask(b"".join(each.said for each in group), len(group), COMMAND_S)
+        refused = _refused(group, answers)
+        if len(answers) < len(group) or (refused is not None and answers[-1].code == _GO_ON):
+            talk.hang_up()
+        if refused is not None:
+            raise refused
+        if len(answers) < len(group):
+            raise LostBefore
 
 
-def _options(smtp: aiosmtplib.SMTP, letter: Letter) -> list[bytes]:
+def _refused(group: Sequence[_Command], answers: Sequence[Reply]) -> SendFailed | None:
+    for command, answer in zip(group, answers, strict=False):
+        taken = (_GO_ON,) if command.stage == "data" else (250, 251)
+        if answer.code not in taken and not command.may_fail:
+            return refusal(command.stage, answer.code, answer.words)
+    return None
+
+
+def _commands(talk: Talk, letter: Letter) -> list[_Command]:
+    options = _options(talk, letter)
+    sender, *receivers = (each.encode() for each in (letter.sender, *letter.recipients))
+    if any(_CONTROLS.search(each) for each in (sender, *receivers)):
+        raise SendFailed(Failure.CONTENT_REJECTED, "An address holds a control character.")
+    return [
+        _Command(b" ".join([b"MAIL FROM:<%s>" % sender, *options]) + b"\r\n", "mail"),
+        *(_Command(b"RCPT TO:<%s>\r\n" % each, "rcpt", place > 0) for place, each in enumerate(receivers)),
+        _Command(b"DATA\r\n", "data"),
+    ]
+
+
+def _options(talk: Talk, letter: Letter) -> list[bytes]:
+    smtp = talk.smtp
     limit = smtp.esmtp_extensions.get("size", "")
     if limit.isdecimal() and 0 < int(limit) < len(letter.data):
         raise SendFailed(Failure.CONTENT_REJECTED, f"The mail has {len(letter.data)} bytes; the server takes {limit}.")
@@ -78,10 +106,11 @@ def _options(smtp: aiosmtplib.SMTP, letter: Letter) -> list[bytes]:
     return [*options, b"SMTPUTF8", b"BODY=8BITMIME"]
 
 
-async def _say(smtp: aiosmtplib.SMTP, stage: Stage, *command: bytes) -> None:
-    answer = await smtp.execute_command(*command, timeout=COMMAND_S)
-    if answer.code not in ((354,) if command == (b"DATA",) else (250, 251)):
-        raise refusal(stage, answer.code, answer.message)
+def _dotted(data: bytes) -> bytes:
+    """The mail as it is written: a dot at the beginning of a line is doubled, a lone one is the end."""
+    if b"\n." in data or data.startswith(b"."):
+        data = _LEADING_DOT.sub(b"..", data)
+    return data + b".\r\n"
 
 
 def refusal(stage: Stage, code: int, words: str) -> SendFailed:

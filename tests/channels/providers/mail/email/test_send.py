@@ -26,6 +26,8 @@ from tests.channels.peer import Peer, answer, loopback_client
 from tests.channels.providers.mail.email.sink import real_sink, scripted
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
+#: A server that wants commands one by one, and one that takes them in groups.
+EHLOS = ("250-scripted\r\n250 SIZE 1000000", "250-scripted\r\n250-PIPELINING\r\n250 SIZE 1000000")
 
 
 @pytest.fixture
@@ -230,11 +232,13 @@ async def test_no_sign_in_over_a_line_that_could_not_be_encrypted(adapter: Email
         ("FINAL", "452 4.3.1 disk full", Failure.TEMPORARY),
     ],
 )
-async def test_refusals(adapter: EmailAdapter, command: str, words: str, failure: Failure) -> None:
-    async with scripted({command: words}) as script:
+@pytest.mark.parametrize("ehlo", EHLOS)
+async def test_refusals(adapter: EmailAdapter, command: str, words: str, failure: Failure, ehlo: str) -> None:
+    async with scripted({"EHLO": ehlo, command: words}) as script:
         error = await refused(adapter, account(script.port))
         await adapter.close()
     assert error.failure is failure and error.provider_code == words[:3] and words[4:] in error.detail
+    assert len(script.mails) == (command == "FINAL")
 
 
 async def test_a_refusal_leaves_the_connection_usable(adapter: EmailAdapter) -> None:
@@ -245,11 +249,58 @@ async def test_a_refusal_leaves_the_connection_usable(adapter: EmailAdapter) -> 
     assert script.connections == 1 and "RSET" in script.seen and len(script.mails) == 1
 
 
-async def test_a_refused_copy_does_not_stop_the_mail(adapter: EmailAdapter) -> None:
-    async with scripted({"RCPT": ["250 ok", "550 5.1.1 no"]}) as script:
+@pytest.mark.parametrize("ehlo", EHLOS)
+async def test_a_refused_copy_does_not_stop_the_mail(adapter: EmailAdapter, ehlo: str) -> None:
+    async with scripted({"EHLO": ehlo, "RCPT": ["250 ok", "550 5.1.1 no"]}) as script:
         await adapter.send(account(script.port), message(cc=("gone@example.net",)))
         await adapter.close()
     assert len(script.mails) == 1
+
+
+async def test_a_server_that_takes_groups_is_asked_once(adapter: EmailAdapter) -> None:
+    """It answers nothing before it has heard all three."""
+    async with scripted({"EHLO": EHLOS[1], "MAIL": "", "RCPT": "", "DATA": "250 a\r\n250 b\r\n354 c"}) as script:
+        script.waits_for_all = True
+        await adapter.send(account(script.port), message())
+        await adapter.close()
+    assert len(script.mails) == 1 and [line[:4] for line in script.seen[1:4]] == ["MAIL", "RCPT", "DATA"]
+
+
+async def test_a_copy_alone_gets_no_mail(adapter: EmailAdapter) -> None:
+    """The receiver was refused, the copy was not, and the server waits for the mail: the line is cut instead."""
+    async with scripted({"EHLO": EHLOS[1], "RCPT": ["550 5.1.1 no", "250 ok"]}) as script:
+        error = await refused(adapter, account(script.port), message(cc=("copy@example.net",)))
+        assert error.failure is Failure.RECIPIENT_UNREACHABLE and not script.mails and "RSET" not in script.seen
+        await adapter.send(account(script.port), message("k2"))
+        await adapter.close()
+    assert script.connections == 2 and len(script.mails) == 1
+
+
+async def test_after_a_refusal_in_a_group_the_connection_is_kept(adapter: EmailAdapter) -> None:
+    answers = {"EHLO": EHLOS[1], "RCPT": ["550 5.1.1 no", "250 ok"], "DATA": ["554 no valid recipients", "354 go on"]}
+    async with scripted(answers) as script:
+        await refused(adapter, account(script.port))
+        await adapter.send(account(script.port), message())
+        await adapter.close()
+    assert script.connections == 1 and "RSET" in script.seen and len(script.mails) == 1
+
+
+async def test_what_nobody_asked_for_ends_the_connection(adapter: EmailAdapter) -> None:
+    """A word after the answer to a mail would be taken for the answer to the next one."""
+    async with scripted({"FINAL": ["250 ok\r\n421 4.4.2 good night", "250 ok"]}) as script:
+        await adapter.send(account(script.port), message("k1"))
+        await asyncio.sleep(0.05)
+        await adapter.send(account(script.port), message("k2"))
+        await adapter.close()
+    assert script.connections == 2 and len(script.mails) == 2
+
+
+async def test_an_endless_answer_is_not_heard_out(adapter: EmailAdapter) -> None:
+    endless = "\r\n".join(f"250-{number} {'x' * 500}" for number in range(200))
+    async with scripted({"FINAL": endless}) as script:
+        error = await refused(adapter, account(script.port))
+        await adapter.close()
+    assert error.failure is Failure.UNCERTAIN
 
 
 async def test_a_mail_too_large_is_not_offered(adapter: EmailAdapter) -> None:
@@ -262,16 +313,18 @@ async def test_a_mail_too_large_is_not_offered(adapter: EmailAdapter) -> None:
 # -- losses ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("ehlo", EHLOS)
 @pytest.mark.parametrize("command", ["GREETING", "EHLO", "MAIL", "RCPT", "DATA"])
-async def test_lost_before_the_data_is_temporary(adapter: EmailAdapter, command: str) -> None:
-    async with scripted({command: "cut"}) as script:
+async def test_lost_before_the_data_is_temporary(adapter: EmailAdapter, command: str, ehlo: str) -> None:
+    async with scripted({"EHLO": ehlo, command: "cut"}) as script:
         error = await refused(adapter, account(script.port))
         await adapter.close()
     assert error.failure is Failure.TEMPORARY and not script.mails
 
 
-async def test_lost_after_the_final_dot_is_uncertain(adapter: EmailAdapter) -> None:
-    async with scripted({"FINAL": "cut"}) as script:
+@pytest.mark.parametrize("ehlo", EHLOS)
+async def test_lost_after_the_final_dot_is_uncertain(adapter: EmailAdapter, ehlo: str) -> None:
+    async with scripted({"EHLO": ehlo, "FINAL": "cut"}) as script:
         error = await refused(adapter, account(script.port))
         await adapter.close()
     assert error.failure is Failure.UNCERTAIN and len(script.mails) == 1, "and it was not sent again"
