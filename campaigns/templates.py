@@ -17,6 +17,7 @@ from campaigns.namespaces import named
 from campaigns.render import Renderer, RenderFailed, RenderItem
 from campaigns.store import OfferStore, SnippetStore, TemplateStore
 from campaigns.wording.parts import offers_in, snippets_in, texts_of
+from profiles.terms import Terms
 
 #: How often a change is tried again because somebody else saved at the same moment.
 ROUNDS = 5
@@ -31,8 +32,11 @@ class Templates:
     """The use cases. Rows: `{_id, name, kind, content: {subject, body, text, buttons, whatsapp, locales}, rev, …}`."""
 
     def __init__(
-        self, store: TemplateStore, renderer: Renderer, facts: FactReader, snippets: SnippetStore, offers: OfferStore
+        self, store: TemplateStore, renderer: Renderer, facts: FactReader, snippets: SnippetStore, offers: OfferStore,
+        terms: Terms | None = None,
     ) -> None:  # fmt: skip
+        """`terms`: the fields a deployment has of its own."""
+        self._terms = terms
         self._snippets = snippets
         self._offers = offers
         self._store = store
@@ -181,12 +185,16 @@ class Templates:
         return content
 
     async def _profile(self, profile_id: str | None) -> Mapping[str, Any]:
-        if profile_id is None:
-            return {}
-        found = (await self._facts.profiles([profile_id])).get(profile_id)
+        """The person, nobody where none is named. Fields of the deployment's own are there for everybody, empty or not:
+        a name that exists is no fault of a template."""
+        found: Mapping[str, Any] | None = {}
+        if profile_id is not None:
+            found = (await self._facts.profiles([profile_id])).get(profile_id)
         if found is None:
             raise NotFound("There is no such profile.")
-        return found
+        fields = (await self._terms.now()).fields if self._terms is not None else ()
+        own = {**dict.fromkeys(each.key for each in fields), **(found.get("attributes") or {})}
+        return {**found, "attributes": own}
 
 
 def read_template(raw: Mapping[str, Any]) -> TemplateInput:

@@ -219,7 +219,7 @@ def open_campaigns(
     )
     lifecycle = Lifecycle(people.terms, people.editor, people.profiles, tasks, plumbing.feed)
     reminders = Reminders(tasks, people.merges)
-    templates = Templates(template_rows, renderer, facts, snippet_rows, offer_rows)
+    templates = Templates(template_rows, renderer, facts, snippet_rows, offer_rows, people.terms)
     mailing = _open_broadcasts(plumbing, people, inbox, facts, template_rows, templates, tasks, writer, rules)
     heard_by = [
         people.appraisal.hear, confirmations.ask, lifecycle.hear, reminders.tell, handing_over.hear,

@@ -23,6 +23,7 @@ from desk.keys import base_url_of, runtime_of
 from desk.pages.link_preview import added_to, links_as_sent
 from desk.pages.reads import faces_of
 from desk.pages.shown_as import ShownAs, SpokenWords, shown_as, spoken_words
+from desk.pages.template_words import template_words
 from desk.render import reader_of
 
 
@@ -83,7 +84,7 @@ async def message_of(
         made = await rendered(request, head, said, who, locale)
     except (WrongInput, NotFound) as error:
         told = [each.message for each in getattr(error, "errors", ()) or ()]
-        fault = " ".join(formats.text(each) for each in told[:2]) or formats.text(str(error))
+        fault = " ".join(template_words(each, formats) for each in told[:2]) or formats.text(str(error))
         return Shown(fault=fault, arm=arm)
     spoken = await spoken_words(request, said, made, who, locale, formats)
     return _shown(made, formats, spoken, await _links(request, head, made, arm, utm), arm)

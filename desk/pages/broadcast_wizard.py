@@ -66,6 +66,7 @@ from desk.pages.segment_choices import choices_of
 from desk.pages.segment_rows import Choices, adopted, rows_view
 from desk.pages.segments import DEEDS, Seen, all_segments, dated, faults_at, seen_of, unfinished_in
 from desk.pages.sentences import rule_words
+from desk.pages.template_form import own_variables
 from desk.render import page, reader_of
 from profiles.membership import Preview
 from profiles.segments import parse, todays
@@ -423,8 +424,12 @@ async def _content_page(
     has_mail, has_other = await _kinds(runtime, head)
     values = {
         "fields": fields, "templates": templates, "who": who, "locale": locale,
-        "locales": LOCALES, "languages_known": LANGUAGES, "variables": VARIABLES, "has_mail": has_mail,
+        "locales": LOCALES, "languages_known": LANGUAGES, "has_mail": has_mail,
         "has_other": has_other, "utm": (await house_utm(request)).model_dump(),
+        "variables": [
+            *((code, formats.text(words)) for code, words in VARIABLES),
+            *((code, words) for words, code in own_variables((await runtime.terms.now()).fields, formats.language)),
+        ],
         "is_marketing": head["body"].get("class", "marketing") == "marketing",
         "shown": await _shown(request, head, fields, who.id, locale, formats),
     }  # fmt: skip

@@ -17,7 +17,7 @@ from desk.auth import principal_of, require
 from desk.i18n import N_, Formats
 from desk.keys import runtime_of
 from desk.pages.definition_forms import id_in
-from desk.pages.template_editor import LETTER_POLICY, web_escaped
+from desk.pages.template_editor import LETTER_POLICY, letter_fault, web_escaped
 from desk.pages.wording_diff import WordingChange, parts_changed, whole_words, wording_changes
 from desk.render import page, reader_of
 
@@ -123,7 +123,7 @@ async def letter(request: web.Request) -> web.StreamResponse:
         rendered = await runtime_of(request).templates.preview(row["content"], None)
         markup = rendered.html or f"<pre style='white-space:pre-wrap'>{web_escaped(rendered.text)}</pre>"
     except WrongInput as error:
-        markup = f"<p>{web_escaped('; '.join(each.message for each in error.errors) or str(error))}</p>"
+        markup = letter_fault(error, reader_of(request))
     return web.Response(text=markup, content_type="text/html", headers={"Content-Security-Policy": LETTER_POLICY})
 
 

@@ -23,7 +23,8 @@ from desk.pages.broadcast_form import LANGUAGES_MOST, wrong
 from desk.pages.broadcast_wizard import LOCALES
 from desk.pages.definition_forms import checked, id_in, made_with_key, put_back_of, removed_id
 from desk.pages.shown_as import ShownAs, SpokenWords, shown_as, spoken_words
-from desk.pages.template_editor import LETTER_POLICY, web_escaped
+from desk.pages.template_editor import LETTER_POLICY, letter_fault
+from desk.pages.template_words import template_words
 from desk.pages.templates import worked_by_key
 from desk.render import page, reader_of
 
@@ -151,7 +152,7 @@ async def letter(request: web.Request) -> web.StreamResponse:
         rendered = await _rendered(request, words.content(), who.id, str(form.get("in") or ""))
         markup = rendered.html or ""
     except WrongInput as error:
-        markup = f"<p>{web_escaped('; '.join(each.message for each in error.errors) or str(error))}</p>"
+        markup = letter_fault(error, reader_of(request))
     return web.Response(text=markup, content_type="text/html", headers={"Content-Security-Policy": LETTER_POLICY})
 
 
@@ -242,7 +243,8 @@ def _said(error: WrongInput | Conflict, formats: Formats) -> dict[str, str]:
     for each in error.errors:
         name = each.path.removeprefix("#")
         place = name if name in ("name", "key") or name.startswith("w.") else "w.0"
-        found[place] = " · ".join(part for part in (found.get(place, ""), formats.text(each.message)) if part)
+        words = template_words(each.message, formats)
+        found[place] = " · ".join(part for part in (found.get(place, ""), words) if part)
     return found or {"": formats.text(str(error))}
 
 

@@ -34,11 +34,13 @@ from desk.pages.template_form import (
     act,
     draft_of,
     fresh,
+    own_variables,
     packed,
     packed_block,
     read,
     without_language,
 )
+from desk.pages.template_words import template_words
 from desk.pages.templates import HERE, KINDS, MISSING
 from desk.render import page, reader_of
 
@@ -110,9 +112,7 @@ async def letter(request: web.Request) -> web.StreamResponse:
         rendered = await _preview(request, draft, who, any_subject=True)
         markup = rendered.html or ""
     except WrongInput as error:
-        formats = reader_of(request)
-        faults = "; ".join(_words(each.message, formats) for each in error.errors) or formats.text(str(error))
-        markup = f'<p style="{_TOLD}">{web_escaped(faults)}</p>'
+        markup = letter_fault(error, reader_of(request))
     if "dark" in form:
         markup = dark(markup)
     return web.Response(text=markup, content_type="text/html", headers={"Content-Security-Policy": LETTER_POLICY})
@@ -153,6 +153,12 @@ async def change(request: web.Request) -> web.StreamResponse:
 def dark(markup: str) -> str:
     """As a mail program in dark colours shows it."""
     return markup.replace("(prefers-color-scheme:dark)", "all").replace("color-scheme:light dark", "color-scheme:dark")
+
+
+def letter_fault(error: WrongInput, formats: Formats) -> str:
+    """What stands in the frame in place of a letter that cannot be drawn."""
+    faults = "; ".join(template_words(each.message, formats) for each in error.errors) or formats.text(str(error))
+    return f'<p style="{_TOLD}">{web_escaped(faults)}</p>'
 
 
 def web_escaped(text: str) -> str:
@@ -264,6 +270,7 @@ async def _drawn(
         "more_languages": [each for each in LANGUAGES if each not in draft.languages],
         "variables": [
             *((formats.text(label), source) for label, source in VARIABLES),
+            *own_variables((await runtime_of(request).terms.now()).fields, formats.language),
             *((each["name"], f"{{% include '{each['key']}' %}}") for each in snippets),
             *((each["name"], f"{{{{ coupon('{each['key']}') }}}}") for each in offers),
         ],
@@ -340,27 +347,16 @@ def filled(body: str, values: Sequence[str]) -> str:
 
 def _finding(each: Finding, formats: Formats) -> FindingView:
     place = f"{each.part}" + (f":{each.line}" if each.line else "")
-    return FindingView(TONES[each.level], formats.text(each.message, **each.values), place)
-
-
-#: What the model says of a content that is not finished → what people read.
-_LACKS = {
-    "give a text": N_("Write a text."), "an e-mail needs a subject": N_("An e-mail needs a subject."),
-    "give either blocks or a body, not both": N_("Either blocks or a body, not both."),
-    "blocks are for e-mails; give a text": N_("Blocks are for e-mails: write a text."),
-    "name the approved WhatsApp template": N_("Name the approved template."),
-}  # fmt: skip
-
-
-def _words(message: str, formats: Formats) -> str:
-    return formats.text(_LACKS.get(message, message))
+    told = each.values.get("fault")
+    words = formats.text(each.message, **each.values) if told is None else template_words(str(told), formats)
+    return FindingView(TONES[each.level], words, place)
 
 
 def _unfinished(error: WrongInput, formats: Formats) -> list[FindingView]:
-    return [FindingView("danger", _words(each.message, formats), each.path) for each in error.errors]
+    return [FindingView("danger", template_words(each.message, formats), each.path) for each in error.errors]
 
 
 def _said(error: WrongInput | Conflict, formats: Formats) -> str:
-    faults = [f"{each.path}: {_words(each.message, formats)}" if each.path else _words(each.message, formats)
-              for each in getattr(error, "errors", ())]  # fmt: skip
+    told = [(each.path, template_words(each.message, formats)) for each in getattr(error, "errors", ())]
+    faults = [f"{path}: {words}" if path else words for path, words in told]
     return " · ".join([formats.text(str(error)), *faults])

@@ -13,6 +13,7 @@ import orjson
 
 from campaigns.wording.blocks import KINDS
 from desk.i18n import N_
+from profiles.custom_fields import CustomField
 
 #: Type of a block → what it is called.
 BLOCKS: Mapping[str, str] = {
@@ -47,6 +48,18 @@ VARIABLES: tuple[tuple[str, str], ...] = (
     (N_("Preferences"), "{{ preferences_url }}"),
 )  # fmt: skip
 BUTTONS_SHOWN = 3
+
+
+def own_variables(fields: Iterable[CustomField], language: str) -> list[tuple[str, str]]:
+    """(label, what is written) for the fields a deployment has of its own."""
+    found = []
+    for each in fields:
+        name = f".{each.key}" if each.key.isidentifier() else f"[{each.key!r}]"
+        shown = "date" if each.type == "date" else "default('')"
+        found.append((each.said(language), f"{{{{ profile.attributes{name} | {shown} }}}}"))
+    return found
+
+
 PARTS = ("subject", "body", "blocks", "text", "buttons", "whatsapp")
 Block = dict[str, Any]
 

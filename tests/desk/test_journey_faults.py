@@ -16,6 +16,8 @@ from desk.pages.journey_faults import fault_words
 HOUSE = Path(campaigns.__file__).parent
 #: Where the sentences about a definition come from.
 SPEAKERS = ("models.py", "recurrence.py", "wallclock.py", "untracked.py", "validate.py", "journeys.py")
+#: What carries a sentence as its first word.
+RAISED = ("ValueError", "UndefinedError", "Forbidden", "TooMuch")
 #: Sentences of the API about a call and not about a journey.
 OF_CALLS = ("is one of", "is larger than")
 
@@ -30,11 +32,11 @@ def said(node: ast.expr) -> str:
 
 
 def sentences(file: str) -> set[str]:
-    """Texts given to `ValueError` and `FieldError`, and those that are kept under a name."""
+    """Texts given to `FieldError` and to what is raised."""
     found = set()
     for node in ast.walk(ast.parse((HOUSE / file).read_text())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            place = {"ValueError": 0, "FieldError": 1}.get(node.func.id)
+            place = {"FieldError": 1, **dict.fromkeys(RAISED, 0)}.get(node.func.id)
             if place is not None and len(node.args) > place:
                 found.add(said(node.args[place]))
     return found - {""}

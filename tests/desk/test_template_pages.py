@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from profiles.custom_fields import FieldInput
 from profiles.edit import ProfilePatch
 from profiles.models import IdentityRef
 from profiles.resolve import Reference
@@ -114,6 +115,29 @@ async def test_a_letter_is_seen_before_it_has_a_subject_and_its_faults_are_told_
     assert "请撰写正文。" in text and "give a text" not in text
 
 
+async def test_fields_of_ones_own_are_offered_and_are_no_fault_where_they_are_empty(
+    marketer: Browser, desk: Desk
+) -> None:
+    """A field that is defined exists, whoever is looked at: only a slip of the keyboard is a fault."""
+    day = {"key": "renewal", "labels": {"en": "Renewal", "zh_CN": "续约日"}, "type": "date"}
+    odd = {"key": "tea-size", "labels": {"en": "Size of tea"}}
+    for each in (day, odd):
+        await desk.runtime.fields.create(FieldInput.model_validate(each))
+    path = f"{HERE}/new?kind=chat"
+    page = await marketer.page(path)
+    date, size = "{{ profile.attributes.renewal | date }}", "{{ profile.attributes['tea-size'] | default('') }}"
+    assert f">{date}<" in unescape(page) and f">{size}<" in unescape(page)
+    fields = inputs(page) | {"name": "Renewal", "body": f"Until {date} {size}!"}
+    for more in ({}, {"as": "anna@tpl.example"}):
+        page = await press(marketer, f"{HERE}/new", "preview", **(fields | more))
+        assert "There is nothing called" not in page and "Until" in page
+    page = await press(marketer, f"{HERE}/new", "preview", **(fields | {"body": "a\n{{ profile.attributes.renwal }}"}))
+    assert "Line 2: There is nothing called “renwal”." in page
+    reader = await desk.person("marketer", name="Lin")
+    await reader.post("/preferences", language="zh_CN", back="/templates")
+    assert "续约日" in await reader.page(path)
+
+
 async def test_faults_are_told_and_keep_what_was_written(marketer: Browser) -> None:
     fields = inputs(await marketer.page(f"{HERE}/new"))
     lacking = fields | {"name": "n", "subject": "", "b:1:text": "kept"}
@@ -121,7 +145,7 @@ async def test_faults_are_told_and_keep_what_was_written(marketer: Browser) -> N
     assert "An e-mail needs a subject." in page and inputs(page)["b:1:text"] == "kept"
     broken = fields | {"name": "n", "subject": "s", "b:1:text": "one\n{{ profile.nick }}"}
     page = await press(marketer, f"{HERE}/new", "preview", **broken)
-    assert "there is nothing called" in page and "line 2" in page and "blocks[1]" in page
+    assert "Line 2: There is nothing called “nick”." in page and "blocks[1]" in page
 
 
 async def test_a_test_goes_to_oneself(marketer: Browser, desk: Desk) -> None:
