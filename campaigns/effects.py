@@ -132,6 +132,7 @@ def _request(row: Document, todo: Mapping[str, Any], definition: Definition) -> 
         content |= {"template_id": step.template_id} if step.template_id else {}
         content |= {"purpose": step.group} if step.group else {}
         content |= {"if_quiet": step.if_quiet, "if_capped": step.if_capped}
+        content |= {"if_unknown": step.if_unknown} if step.if_unknown else {}
         content |= {"utm": step.utm.model_dump(exclude_none=True)} if step.utm else {}
     return SendRequest(
         send_key=send_key(row["_id"], node, visit, todo["channel_id"]),

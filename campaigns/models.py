@@ -387,6 +387,9 @@ class SendStep(Step):
     #: What becomes of the message in quiet hours, and when the person has had enough of them.
     if_quiet: OnHold = "defer"
     if_capped: OnHold = "defer"
+    #: What becomes of one that may have gone out or not, where the provider cannot say. Empty: a mailing is left at
+    #: that, a notice or an answer is sent again.
+    if_unknown: Literal["repeat", "leave"] | None = None
     #: What is added to links for the shop's statistics, in place of what the workspace says.
     utm: UtmChoice | None = None
     next: StepId | None = None

@@ -430,6 +430,7 @@ def attempt_of(row: Document, failed: SendFailed, adapter: Adapter | None) -> po
         handed_at=row["handed_at"],
         retry_after_s=failed.retry_after_s,
         was_uncertain=bool(row.get("uncertain")),
+        if_unknown=row["content"].get("if_unknown"),
     )
 
 

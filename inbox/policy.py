@@ -124,10 +124,18 @@ class Attempt:
     retry_after_s: float | None = None
     #: An earlier hand-over of the same send had no known outcome.
     was_uncertain: bool = False
+    #: What its author wants of one that may have gone out; empty: mailings are left at that, all else is repeated.
+    if_unknown: Literal["repeat", "leave"] | None = None
+
+    @property
+    def at_most_once(self) -> bool:
+        """Whether twice would be worse than never."""
+        return self.if_unknown == "leave" if self.if_unknown else self.send_class == "marketing"
 
 
 def after(attempt: Attempt, now: datetime, rng: random.Random) -> Next:
-    """What follows a failed, or broken, hand-over. A marketing send is never repeated when it may have gone out."""
+    """What follows a failed, or broken, hand-over. A marketing send is never repeated when it may have gone out, unless
+    its author wants that."""
     if attempt.failure is Failure.UNCERTAIN:
         return _after_uncertain(attempt, now, rng)
     over: End = End("unknown" if attempt.was_uncertain else "failed")
@@ -140,7 +148,7 @@ def after(attempt: Attempt, now: datetime, rng: random.Random) -> Next:
 def _after_uncertain(attempt: Attempt, now: datetime, rng: random.Random) -> Next:
     if attempt.idempotency is Idempotency.ECHO and now < attempt.handed_at + ECHO_WAIT:
         return AwaitEcho(attempt.handed_at + ECHO_WAIT)
-    if attempt.idempotency is not Idempotency.KEY and attempt.send_class == "marketing":
+    if attempt.idempotency is not Idempotency.KEY and attempt.at_most_once:
         return End("unknown")
     at = next_attempt(attempt, now, rng)
     return End("unknown") if at is None else Retry(at)

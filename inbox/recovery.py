@@ -1,7 +1,8 @@
 """Hand-overs whose worker died: nobody wrote down what the provider said. Judged by proof, by class, by the channel.
 
 A receipt that came back proves that it went. Where the provider honours our key it goes again. Where it echoes our key
-one is waited for. Then a marketing send is `unknown` and never repeated; an order notice or a reply goes again.
+one is waited for. Then a marketing send is `unknown` and not repeated; an order notice or a reply goes again. Who wrote
+a step may want it the other way round (`if_unknown`).
 """
 
 from __future__ import annotations

@@ -21,6 +21,9 @@ THEN = Field("next", "target", N_("Then"))
 LATE = Field("timeout_next", "target", N_("Then, when the time is up"))
 ON_MISS = (("continue", N_("goes on")), ("exit", N_("leaves the journey")))
 ON_HOLD = (("defer", N_("sent later")), ("skip", N_("left out")))
+ON_UNKNOWN = (
+    ("", N_("sent again, but mailings are not")), ("leave", N_("not sent again")), ("repeat", N_("sent again")),
+)  # fmt: skip
 ZONE = Field("zone", "suggest", N_("Time zone"), N_("empty: the person's own"), source="zones", default="profile")
 WHERE = Field("where", "where", N_("Only when"))
 EVENT = Field("event", "named", N_("What happens"), source="events")
@@ -77,6 +80,8 @@ STEP_FORMS: Mapping[str, tuple[Field, ...]] = {
         Field("if_failed", "choice", N_("If it fails, the person"), options=ON_MISS, default="continue", more=True),
         Field("if_quiet", "choice", N_("In quiet hours it is"), options=ON_HOLD, default="defer", more=True),
         Field("if_capped", "choice", N_("When they had enough messages, it is"), options=ON_HOLD, default="defer",
+              more=True),
+        Field("if_unknown", "choice", N_("When nobody can say whether it went out, it is"), options=ON_UNKNOWN,
               more=True),
         UTM, THEN,
     ),

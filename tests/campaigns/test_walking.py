@@ -1,6 +1,7 @@
 """Runs on the real database: they begin, walk, wait, are woken and end."""
 # ruff: noqa: E501 - steps of a journey read best in one line
 
+import itertools
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -696,6 +697,30 @@ def test_novu_12334_nothing_that_can_still_fire_expires() -> None:
 
     for models in INDEXES.values():
         assert not [model for model in models if "expireAfterSeconds" in model.document]
+
+
+@pytest.mark.parametrize(
+    ("kind", "wish", "sent"),
+    [
+        ("marketing", None, 1), ("marketing", "repeat", 2), ("transactional", None, 2), ("transactional", "leave", 1),
+    ],
+)  # fmt: skip
+async def test_what_becomes_of_a_message_that_may_have_gone_out_is_its_authors_choice(
+    world: World, kind: str, wish: str | None, sent: int
+) -> None:
+    """By default a mailing is never sent twice and a notice never lost; the author of the step may want otherwise."""
+    calls = itertools.count()
+    world.provider().script = lambda message: SendFailed(Failure.UNCERTAIN) if next(calls) == 0 else None
+    step = {**HELLO, "next": None, **({"if_unknown": wish} if wish else {})}
+    await world.journey(step, trigger={"type": "event", "event": "x"}, **{"class": kind})
+    person = await world.person()
+    await world.happens("x", person)
+    await world.settle()
+    await world.travel(minutes=10)
+    await world.settle()
+    (send,) = await world.inbox.sends.raw({"source.kind": "journey"})
+    assert next(calls) == sent and send["state"] == ("accepted" if sent == 2 else "unknown")
+    assert (await world.run())["state"] == "ended"
 
 
 async def test_a_wait_of_many_years_is_kept(world: World) -> None:

@@ -3,6 +3,7 @@
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -85,17 +86,24 @@ def test_a_person_may_answer_longer_than_a_machine() -> None:
 failures = st.sampled_from(list(Failure))
 classes: st.SearchStrategy[SendClass] = st.sampled_from(["marketing", "transactional", "service"])
 kinds = st.sampled_from(list(Idempotency))
+wishes: st.SearchStrategy[Literal["repeat", "leave"] | None] = st.sampled_from([None, "repeat", "leave"])
 
 
-@given(failures, classes, kinds, st.integers(1, 9), st.integers(0, 30 * 3600), st.booleans(), st.integers(0, 999))
+@given(
+    failures, classes, kinds, st.integers(1, 9), st.integers(0, 30 * 3600), st.booleans(), st.integers(0, 999), wishes
+)
 def test_what_follows(
-    failure: Failure, send_class: SendClass, kind: Idempotency, tries: int, age_s: int, uncertain: bool, seed: int
-) -> None:
+    failure: Failure, send_class: SendClass, kind: Idempotency, tries: int, age_s: int, uncertain: bool, seed: int,
+    wish: Literal["repeat", "leave"] | None,
+) -> None:  # fmt: skip
     first = NOW - timedelta(seconds=age_s)
-    attempt = Attempt(failure, send_class, kind, tries, first, NOW, None, uncertain)
+    attempt = Attempt(failure, send_class, kind, tries, first, NOW, None, uncertain, wish)
     step = after(attempt, NOW, random.Random(seed))
-    if failure is Failure.UNCERTAIN and send_class == "marketing" and kind is not Idempotency.KEY:
+    once = wish == "leave" or (wish is None and send_class == "marketing")
+    if failure is Failure.UNCERTAIN and once and kind is not Idempotency.KEY:
         assert not isinstance(step, Retry), "a marketing send that may have gone out is never repeated"
+    if failure is Failure.UNCERTAIN and wish == "repeat" and kind is not Idempotency.ECHO and isinstance(step, End):
+        assert tries >= MAX_TRIES or age_s > 20 * 3600, "its author would rather have it twice than never"
     if isinstance(step, Retry):
         assert NOW < step.at <= first + TRIES_WITHIN
         assert failure is Failure.RATE_LIMITED or tries < MAX_TRIES
