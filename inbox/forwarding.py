@@ -25,6 +25,7 @@ from inbox.models import Actor, ChosenFile, Message, ReplyInput, message_of
 from inbox.opening import created_event, with_line
 from inbox.outbox import Outbox, Talk, bare_address
 from inbox.placing import PREVIEW, blank_row
+from inbox.quotes import HEADS
 from inbox.store import ConversationStore, MessageStore
 from profiles.events import EventStore, NewEvent
 from profiles.models import Identity
@@ -37,8 +38,8 @@ ROUNDS = 12
 FILES_MAX, ORIGINAL_MAX = 20, 100_000
 #: Language of who forwards → what stands above the original.
 WORDS: Mapping[str, Mapping[str, str]] = {
-    "en": {"head": "---------- Forwarded message ----------", "from": "From", "at": "Date", "subject": "Subject"},
-    "zh": {"head": "---------- 转发的邮件 ----------", "from": "发件人", "at": "日期", "subject": "主题"},
+    "en": {"head": HEADS["en"], "from": "From", "at": "Date", "subject": "Subject"},
+    "zh": {"head": HEADS["zh"], "from": "发件人", "at": "日期", "subject": "主题"},
 }
 
 

@@ -46,6 +46,10 @@ class Line:
     at: datetime
     #: Conversations that the mail's headers or its signed address name, the best evidence first.
     threads: tuple[str, ...] = ()
+    #: Its signed address names a conversation that is no more: whose it was has been erased.
+    of_gone: bool = False
+    #: Something of it was left out, because it repeats somebody who was erased.
+    forgets: bool = False
     #: Its writer is shut out: it is kept, and nothing follows from it.
     shut_out: bool = False
     row: Document = field(default_factory=dict)

@@ -19,6 +19,7 @@ from inbox.heads import applied, as_update, head_in, is_part
 from inbox.incoming import Line, received_event, system_row, thread_key
 from inbox.owning import FIELDS as OWNER
 from inbox.owning import LEFT, freed, given_to, has_bot, unfit
+from inbox.quotes import ALL, Forgotten, forget
 from inbox.store.conversations import THREAD_KEYS_KEPT, tokens_of
 from profiles.models import NewEvent
 
@@ -111,7 +112,7 @@ def carry_out(
 ) -> None:  # fmt: skip
     """Fill in the placement's rows: number its lines, and work out what they do to the conversation."""
     placement.lines.sort(key=lambda line: (line.at, line.position))
-    bot_id = _bot_for(placement, bots or {})
+    bot_id, forgets = _bot_for(placement, bots or {}), _forgotten(placement)
     if placement.created:
         placement.row = _new_conversation(placement, now)
         placement.row |= given_to(bot_id, placement.row) if bot_id else {}
@@ -123,6 +124,7 @@ def carry_out(
         line.row |= {"conversation_id": row["_id"], "seq": seq}
     change = _counters(placement) | _clocks(placement, has_bot({**row, **woken})) | woken
     change |= {"seq": seq + len(placement.system), "updated_at": now} | _naming(placement)
+    change |= {"forgets": forgets} if forgets else {}
     for number, line_row in enumerate(placement.system):
         line_row["seq"] = seq + 1 + number
     _events(placement, before, known)
@@ -130,6 +132,16 @@ def carry_out(
         placement.row = _without_none(row | change)
     else:
         placement.update = _as_update(change, row, placement)
+
+
+def _forgotten(placement: Placement) -> list[Forgotten]:
+    """What the conversation forgets of its mails, taken out of these lines. A mail in answer to a conversation that is
+    no more, because its person has been erased, repeats what was said there, and so will those that follow it."""
+    known = placement.row.get("forgets") or ()
+    forgets = [*ALL] if any(line.of_gone for line in placement.lines) else [*known]
+    for line in placement.lines:
+        line.forgets = forget(line.row, forgets)
+    return forgets
 
 
 @dataclass
@@ -211,7 +223,7 @@ def _new_conversation(placement: Placement, now: datetime) -> Document:
     line = placement.lines[0]
     address = line.event.address
     silent = all(each.shut_out for each in placement.lines)
-    subject = line.event.mail.subject if isinstance(line.event, MessageReceived) and line.event.mail else None
+    subject = (line.row.get("mail") or {}).get("subject")
     return blank_row(
         placement.slot, line.profile_id, line.arrival.provider, address.model_dump() if address else {},
         line.display_name, subject, now, status="spam" if silent else "open",

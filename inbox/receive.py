@@ -61,12 +61,14 @@ OutcomeState = Literal["created", "duplicate", "applied", "kept", "ignored", "fa
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one arrival. `kept`: it speaks of a message that is not here yet."""
+    """What became of one arrival. `kept`: it speaks of a message that is not here yet. `forgets`: a part of it is not
+    to be kept anywhere."""
 
     state: OutcomeState
     message_id: str | None = None
     conversation_id: str | None = None
     error: Exception | None = field(default=None, repr=False)
+    forgets: bool = False
 
 
 @dataclass(frozen=True)
@@ -264,7 +266,7 @@ class Receiver:
         await self._caught_up(placements, seen)
         await self._announce(plan, seen)
         outcomes = {
-            line.position: Outcome("created", line.row["_id"], line.row["conversation_id"])
+            line.position: Outcome("created", line.row["_id"], line.row["conversation_id"], forgets=line.forgets)
             for placement in placements
             for line in placement.lines
         }
@@ -403,6 +405,7 @@ class Receiver:
             ]
             token = tokens[line.position]
             line.threads = tuple(dict.fromkeys(([token] if token else []) + by_header))
+            line.of_gone = token is not None and token not in named
         return named | {row["_id"]: row for row in rows}
 
     def _token_of(self, line: Line) -> str | None:

@@ -11,7 +11,7 @@ from base.mongo import Database, Document
 from campaigns.store import CouponRoom
 from desk.store import AnswerRoom, AnswerTextRoom, DeskStore
 from desk.team.store import AuditRoom
-from inbox.store import ConversationRoom, ConversationStore, FactRoom, FileRoom, FileStore, MessageRoom
+from inbox.store import ConversationRoom, ConversationStore, FactRoom, FileStore, MessageRoom, PassedFileRoom
 from inbox.store.early import early_of
 from orders.store import OrderStore
 from profiles.holdings import Holdings, Room, Traces
@@ -193,12 +193,12 @@ def all_holdings(database: Database, orders: OrderStore, desk: DeskStore, mentio
         Held(database, "stream_marks"),
         Held(database, "stream_people", _slots),
         CouponRoom(database),
-        FileRoom(FileStore(database)),  # found by the messages
+        PassedFileRoom(database, FileStore(database), now),  # found by the messages
         Held(database, "drafts"),
         Held(database, "ratings"),
         Held(database, "automatic_replies"),
         Held(database, "bot_posts"),
-        MessageRoom(database, now),
+        MessageRoom(database, now, mentions.forget),
         Held(database, "message_words"),  # after them: words are kept only of what is there
         ConversationRoom(database, ConversationStore(database, now)),
         FactRoom(database, now),  # after them: no facts are made of what is gone

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -37,7 +37,7 @@ from channels.vocabulary import (
 )  # fmt: skip
 from inbox.consent_words import word_in
 from inbox.opting import answered_by_provider
-from webhooks.journal import Journal, as_delivery
+from webhooks.journal import Journal, as_delivery, forgotten
 
 log = logging.getLogger(__name__)
 
@@ -63,10 +63,13 @@ class Outcome:
     items: list[Item] = field(default_factory=list)
     state: str = "done"
     reason: str | None = None
+    #: What it said is not to be kept.
+    forget: bool = False
 
 
-#: Takes items of its family; raises when the batch as a whole could not be carried out.
-Owner = Callable[[Sequence[Item]], Awaitable[None]]
+#: Takes items of its family; raises when the batch as a whole could not be carried out. Deliveries whose words are not
+#: to be kept may be named.
+Owner = Callable[[Sequence[Item]], Awaitable[Collection[str] | None]]
 
 #: Asks for a poll of an account soon: (channel id, what the provider gave for it).
 WantPoll = Callable[[str, str | None], Awaitable[None]]
@@ -216,7 +219,8 @@ class Ingest:
     async def _halved(self, owner: Owner, items: Sequence[Item], by_row: dict[str, Outcome]) -> None:
         """Give `items` to their owner; when that fails, halve until the bad one stands alone, and end only that one."""
         try:
-            await owner(items)
+            for delivery_id in await owner(items) or ():
+                by_row[delivery_id].forget = True
         except UNAVAILABLE:
             raise  # nobody's fault: leases run out and the batch comes again
         except Exception as error:
@@ -253,16 +257,18 @@ class Ingest:
 
     async def _close(self, outcomes: Sequence[Outcome]) -> None:
         """Most deliveries end alike, and those are written as one; the others one by one."""
-        alike: dict[tuple[str, str | None, int], list[Document]] = {}
+        alike: dict[tuple[str, str | None, int, bool], list[Document]] = {}
         single: list[UpdateOne] = []
         for outcome in outcomes:
             if outcome.state == "retry" and outcome.row["attempts"] < MAX_CRASHES:
                 single.append(self._again(outcome))
             else:
                 state = "dead" if outcome.state == "retry" else outcome.state
-                alike.setdefault((state, outcome.reason, len(outcome.items)), []).append(outcome.row)
-        for (state, reason, events), rows in alike.items():
-            change = {"$set": {"state": state, "reason": reason, "events": events}, "$unset": {"lease": ""}}
+                told = (state, outcome.reason, len(outcome.items), outcome.forget and state == "done")
+                alike.setdefault(told, []).append(outcome.row)
+        for (state, reason, events, forget), rows in alike.items():
+            gone = forgotten(self._clock()) if forget else {}
+            change = {"$set": {**gone, "state": state, "reason": reason, "events": events}, "$unset": {"lease": ""}}
             if len(rows) > 1:
                 await self._journal.duties.close(rows, change)
             else:

@@ -106,6 +106,11 @@ class GroupCommit:
             await asyncio.wait([self._writing])
 
 
+def forgotten(at: datetime) -> Document:
+    """What stays of a delivery whose words are taken away."""
+    return {"body": b"", "bytes": 0, "headers": {}, "query": [], "reason": None, "erased_at": at}
+
+
 def _fail(batch: list[_Waiting], error: Exception) -> None:
     told = error
     if isinstance(error, (*UNAVAILABLE, OperationFailure)):  # the latter: no majority in time, a full disk
@@ -217,9 +222,8 @@ class Journal:
         """Take away what these deliveries said; how many. Those that still wait keep it."""
         if not ids:
             return 0
-        gone = {"body": b"", "bytes": 0, "headers": {}, "query": [], "reason": None, "erased_at": self._clock()}
         wanted = {"_id": {"$in": list(ids)}, "state": {"$ne": "pending"}, "erased_at": None}
-        return (await self._rows.update_many(wanted, {"$set": gone}, hint=BY_ID)).modified_count
+        return (await self._rows.update_many(wanted, {"$set": forgotten(self._clock())}, hint=BY_ID)).modified_count
 
     async def forget_key(self, delivery_id: str, key: str) -> None:
         """A provider's key that names somebody. The same delivery, coming again, would not be known by it."""

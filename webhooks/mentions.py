@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import logging
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -75,6 +75,10 @@ class Mentions:
             if len(ids) >= BATCH:
                 erased, ids = erased + await self._journal.forget(ids), []
         return erased + await self._journal.forget(ids)
+
+    async def forget(self, ids: Sequence[str]) -> int:
+        """Take away what these deliveries said, whether or not they name anybody; how many."""
+        return await self._journal.forget(ids)
 
     async def waits(self, traces: Traces, asked_at: datetime) -> str | None:
         """Whether something that came before the person was to be erased and speaks of them is still to be worked off:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -43,8 +43,9 @@ def owners(
 ) -> Owners:  # fmt: skip
     """The owners of all families."""
 
-    async def messages(items: Sequence[Item]) -> None:
-        await receiver.receive([Arrival(i.channel_id, i.provider, i.event, i.delivery_id) for i in items])
+    async def messages(items: Sequence[Item]) -> Collection[str]:
+        result = await receiver.receive([Arrival(i.channel_id, i.provider, i.event, i.delivery_id) for i in items])
+        return {item.delivery_id for item, each in zip(items, result.outcomes, strict=True) if each.forgets}
 
     async def words(items: Sequence[Item]) -> None:
         heard = [(i, i.event) for i in items if isinstance(i.event, MessageReceived)]

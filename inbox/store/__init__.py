@@ -33,6 +33,7 @@ from inbox.store.files import FileRoom, FileStore
 from inbox.store.hours import HoursStore
 from inbox.store.mailings import MailingStore
 from inbox.store.messages import MessageStore
+from inbox.store.passed_files import PassedFileRoom
 from inbox.store.passed_on import MessageRoom
 from inbox.store.ratings import RatingFilter, RatingStore
 from inbox.store.sends import SendStore
@@ -51,6 +52,6 @@ INDEXES: Indexes = {
 __all__ = [
     "INDEXES", "ActStore", "AgentStore", "AnsweringStore", "CannedStore", "ConversationRoom", "ConversationStore",
     "DraftStore", "EarlyStore", "FactRoom", "FigureStore", "FileRoom", "FileStore", "HoursStore", "MailingStore",
-    "MarkStore", "MessageRoom", "MessageStore", "PolicyStore", "PresenceRuleStore", "RatingFilter", "RatingStore",
-    "SendStore", "TeamStore", "ViewStore", "ViewTallyStore", "WatchStore", "WordStore",
+    "MarkStore", "MessageRoom", "MessageStore", "PassedFileRoom", "PolicyStore", "PresenceRuleStore", "RatingFilter",
+    "RatingStore", "SendStore", "TeamStore", "ViewStore", "ViewTallyStore", "WatchStore", "WordStore",
 ]  # fmt: skip

@@ -43,6 +43,7 @@ INDEXES: Indexes = {
             partialFilterExpression={"profile_id": {"$exists": True}},
         ),
         IndexModel([("removed_at", ASCENDING)], name="removed", sparse=True),
+        IndexModel([("copied_from", ASCENDING)], name="copies", sparse=True),
     ],
     "blobs.files": [
         IndexModel([("uploadDate", ASCENDING)], name="loose", partialFilterExpression={"metadata.loose": True}),
@@ -233,6 +234,27 @@ class FileStore:
                 yield found
         async for ids in _in_parts(self._rows, wanted):
             yield await self._rows.find({"_id": {"$in": ids}}, {"content": 0}).to_list(None)
+
+    async def copies_of(self, file_ids: Sequence[str]) -> list[Document]:
+        """Rows made by sending these files on, over as many hands as it went: {_id, message_id}."""
+        found: dict[str, Document] = {}
+        edge = list(file_ids)
+        while edge:
+            rows = self._rows.find({"copied_from": {"$in": edge}}, {"message_id": 1})
+            fresh = {row["_id"]: row for row in await rows.to_list(None) if row["_id"] not in found}
+            found |= fresh
+            edge = list(fresh)
+        return list(found.values())
+
+    async def of_messages(self, message_ids: Sequence[str]) -> list[Document]:
+        """The files of these messages: {_id, message_id}."""
+        return await self._rows.find({"message_id": {"$in": list(message_ids)}}, {"message_id": 1}).to_list(None)
+
+    async def with_bytes_of(self, file_ids: Sequence[str], message_ids: Sequence[str]) -> list[Document]:
+        """Files of these messages that hold the same bytes as one of these files: {_id, message_id}."""
+        held = await self._rows.distinct("grid_id", {"_id": {"$in": list(file_ids)}, "grid_id": {"$exists": True}})
+        wanted = {"message_id": {"$in": list(message_ids)}, "grid_id": {"$in": held}}
+        return await self._rows.find(wanted, {"message_id": 1}).to_list(None) if held and message_ids else []
 
     async def drop(self, file_ids: Sequence[str]) -> int:
         """Erase these files with all that is left of their rows; how many rows went."""

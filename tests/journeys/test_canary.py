@@ -10,6 +10,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from email.message import EmailMessage
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 #: Lower case, because addresses are folded.
 CANARY = "".join(secrets.choice("bcdfghjkmnpqrstvwxz23456789") for _ in range(24))
 OTHER = "".join(secrets.choice("bcdfghjkmnpqrstvwxz23456789") for _ in range(24))
+SUPPLIER = "pots@supplier.example"
 MAIL, SECOND = f"{CANARY}@people.example", f"{CANARY}-2@people.example"
 
 
@@ -55,7 +57,8 @@ async def test_the_canary_is_nowhere(tree: Tree, outside: Outside) -> None:
     async with aiohttp.ClientSession(tree.url, timeout=aiohttp.ClientTimeout(total=60)) as session:
         api = Api(session, token)
         shop = await connected(api, outside)
-        profile_id = await lived(tree, api, shop)
+        profile_id = await lived(tree, api, shop, outside)
+        supplier = await passed_on(tree, api, outside, profile_id)
         stayed = await who_stays(api, shop)
         assert await rows_with(tree, CANARY) >= {
             "profiles", "identities", "conversations", "messages", "events", "deliveries", "orders", "sends", "merges",
@@ -78,6 +81,11 @@ async def test_the_canary_is_nowhere(tree: Tree, outside: Outside) -> None:
         assert await rows_with(tree, CANARY) <= {"deliveries"}  # the receipt itself, which names whom it went to
         (again,) = [row["_id"] for row in await rows(tree, "deliveries") if CANARY.encode() in bytes(row["body"])]
         await forget_the_receipt(tree, again)
+        # Nor does the supplier's next answer bring back what it quotes.
+        await answered(tree, supplier, "At nine", quoting=f"I am {CANARY} still")
+        said = await eventually(lambda: line_saying(api, "At nine"), "the answer after the erasure")
+        assert said["text"] == "At nine"
+        await eventually(lambda: taken_in(tree), "the mail to be worked off")
         assert await rows_with(tree, CANARY) == set()
         assert not await redis_with(tree, CANARY)
     assert CANARY not in tree.log.read_text(errors="replace")
@@ -110,7 +118,7 @@ async def connected(api: Api, outside: Outside) -> OwnSystem:
     return OwnSystem(api.session, made["id"], f"/webhooks/generic/{made['id']}", "app", SECRET)
 
 
-async def lived(tree: Tree, api: Api, shop: OwnSystem) -> str:
+async def lived(tree: Tree, api: Api, shop: OwnSystem, outside: Outside) -> str:
     """The canary's life: written in and out, by mail with a file, bought, tracked, merged, exported."""
     person = {"id": f"app-{CANARY}", "name": CANARY, "email": MAIL, "verified": True}
     await shop.tells("message.received", id="in-1", text=f"I am {CANARY}", **{"from": person})
@@ -136,18 +144,11 @@ async def lived(tree: Tree, api: Api, shop: OwnSystem) -> str:
     await api.post("/events", {"event": "wish", "profile_id": profile_id, "properties": {"for": CANARY}})
     await rendered(api, shop, profile_id)
     await tracked(api)
-    await mailed(tree, api)
+    await mailed(tree, api, outside)
     other = await api.post("/profiles", {"identities": [f"email:{SECOND}"], "name": CANARY}, key="canary-once")
     await api.post(f"/profiles/{profile_id}/merge", {"other_id": other["id"]})
 
-    async def worked_off() -> bool:
-        merges = await rows(tree, "merges")
-        waiting = [row for row in await rows(tree, "deliveries") if row["state"] == "pending"]
-        sends = [row for row in await rows(tree, "sends") if row["state"] in ("planned", "handed")]
-        files = [row for row in await rows(tree, "files") if row["state"] == "stored"]
-        return bool(files) and not waiting and not sends and all(row["state"] != "moving" for row in merges)
-
-    await eventually(worked_off, "everything to be worked off", within_s=90)
+    await eventually(lambda: worked_off(tree), "everything to be worked off", within_s=90)
     made = await api.post(f"/profiles/{profile_id}/export", {"language": "zh_CN"}, status=202)
 
     async def ready() -> bool:
@@ -156,6 +157,53 @@ async def lived(tree: Tree, api: Api, shop: OwnSystem) -> str:
 
     await eventually(ready, "the export", within_s=60)
     return str(profile_id)
+
+
+async def taken_in(tree: Tree) -> bool:
+    return all(row["state"] != "pending" for row in await rows(tree, "deliveries"))
+
+
+async def worked_off(tree: Tree) -> bool:
+    merges = await rows(tree, "merges")
+    sends = [row for row in await rows(tree, "sends") if row["state"] in ("planned", "handed")]
+    files = [row for row in await rows(tree, "files") if row["state"] == "stored"]
+    return bool(files) and await taken_in(tree) and not sends and all(row["state"] != "moving" for row in merges)
+
+
+async def passed_on(tree: Tree, api: Api, outside: Outside, profile_id: str) -> EmailMessage:
+    """Their mail is forwarded to a supplier, who answers with a quote and the file; the mail the supplier got."""
+    (line,) = [row for row in await rows(tree, "messages") if row.get("mail") and row["profile_id"] == profile_id]
+    path = f"/messages/{line['_id']}/forward"
+    await api.post(path, {"to": SUPPLIER, "text": "Is it on its way?"}, status=201)
+    got = (await eventually(lambda: outside.mails_to(SUPPLIER), "the forwarded mail"))[0]
+    assert CANARY in str(got.as_string())
+    assert [each.get_filename() for each in got.iter_attachments()] == [f"{CANARY}.txt"]
+    await answered(tree, got, "Tomorrow", quoting=f"Please find {CANARY} inside.", file=f"file of {CANARY}")
+    await eventually(lambda: line_saying(api, "Tomorrow"), "the supplier's answer")
+    await eventually(lambda: worked_off(tree), "the answer to be worked off")
+    held = [row for row in await rows(tree, "files") if row.get("name") == f"{CANARY}.txt"]
+    assert len(held) == 3, "theirs, the forwarded one, and the one that came back"
+    return got
+
+
+async def answered(tree: Tree, got: EmailMessage, text: str, *, quoting: str, file: str = "") -> None:
+    """The supplier answers a mail of ours, as programs do."""
+    mail = EmailMessage()
+    mail["From"], mail["To"] = SUPPLIER, got["Reply-To"]
+    mail["Message-ID"], mail["Subject"] = f"<{secrets.token_hex(8)}@supplier.example>", f"Re: {got['Subject']}"
+    mail["In-Reply-To"] = mail["References"] = got["Message-ID"]
+    mail.set_content(f"{text}\n\nOn Mon, 23 Nov 2026 at 10:00, Care wrote:\n> {quoting}\n")
+    if file:
+        mail.add_attachment(file.encode(), maintype="text", subtype="plain", filename=f"{CANARY}.txt")
+    to = parseaddr(got["Reply-To"])[1]
+    await aiosmtplib.send(mail, hostname="127.0.0.1", port=tree.mail_port, sender=SUPPLIER, recipients=[to],
+                          start_tls=False, timeout=60)  # fmt: skip
+
+
+async def line_saying(api: Api, text: str) -> dict[str, Any] | None:
+    talks = [talk["id"] for talk in await api.rows("/conversations")]
+    lines = [line for each in talks for line in await api.rows(f"/conversations/{each}/messages")]
+    return next((line for line in lines if line["text"] == text), None)
 
 
 async def rendered(api: Api, shop: OwnSystem, profile_id: str) -> None:
@@ -182,12 +230,12 @@ async def tracked(api: Api) -> None:
         assert answer.status == 200, await answer.text()
 
 
-async def mailed(tree: Tree, api: Api) -> None:
+async def mailed(tree: Tree, api: Api, outside: Outside) -> None:
     """A mail with a file, whose bytes hold the canary as well."""
     settings = {
         "from_address": "care@harbour-tea.example",
         "smtp_host": "127.0.0.1",
-        "smtp_port": 9,
+        "smtp_port": outside.sink.port,
         "smtp_tls": "none",
     }
     await api.post("/channels", {"provider": "email", "name": "Care", "settings": settings}, status=201)
