@@ -13,7 +13,7 @@ from typing import Any
 from base.mongo import Document
 from inbox.models import PRIORITY_RANK
 from inbox.owning import FIELDS as OWNER
-from inbox.owning import has_bot
+from inbox.owning import freed, has_bot
 
 #: Threads that make one: the head and its parts.
 THREADS_MAX = 20
@@ -92,9 +92,11 @@ def member_before(row: Document) -> Document:
     return {"id": row["_id"], **{name: row[name] for name in names if name in row}, **given_up}
 
 
-def member_update(row: Document, head_id: str, *, takes_slot: bool) -> Document:
-    """A conversation becomes a part. With its slot it goes on to receive what comes on its channel."""
-    change: Document = {"status": "merged", "merged_into": head_id, **({"open": True} if takes_slot else {})}
+def member_update(row: Document, head_id: str, now: datetime, *, takes_slot: bool) -> Document:
+    """A conversation becomes a part. With its slot it goes on to receive what comes on its channel. Who wrote to a bot
+    waits for a person from then on, also when it is taken apart again."""
+    change: Document = {**freed(row, now), "status": "merged", "merged_into": head_id}
+    change |= {"open": True} if takes_slot else {}
     gone = [name for name in ("snoozed_until", "resolved_at", "parts", *OWNER) if name in row]
     return {"$set": change, **({"$unset": dict.fromkeys(gone, "")} if gone else {})}
 

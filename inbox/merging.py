@@ -32,7 +32,7 @@ from inbox.heads import (
 )
 from inbox.incoming import system_row
 from inbox.models import Actor, Conversation, conversation_of
-from inbox.owning import has_bot
+from inbox.owning import LEFT, has_bot
 from inbox.placing import Slot, preview, slot_of
 from inbox.sla.clocks import SlaClocks, clocks_of, with_clocks
 from inbox.store import ActStore, ConversationStore, MessageStore
@@ -164,6 +164,7 @@ class Merging:
         change = head_change(head, others, [row["_id"] for row in members])
         if any(has_bot(row) for row in (head, *others)) and change["last_inbound_at"]:
             change["waiting_since"] = change["waiting_since"] or now
+        change |= {LEFT: now} if has_bot(head) else {}
         update = as_update({**change, "updated_at": now, "seq": head["seq"] + 1}, head)
         line = self._line(head, "merged", {"count": len(members), "merge_id": act_id}, by, now)
         kept = {
@@ -172,7 +173,7 @@ class Merging:
             "parts": _traces(head, change),
         }  # fmt: skip
         event = self._event("conversation.merged", act_id, head, by, other_ids=[row["_id"] for row in members])
-        joining = [(row, member_update(row, head["_id"], takes_slot=row["_id"] in free)) for row in members]
+        joining = [(row, member_update(row, head["_id"], now, takes_slot=row["_id"] in free)) for row in members]
         owned = {row["_id"]: await own_clocks(self._messages, row) for row in members if row.get("parts")}
         joining = [(row, together(each, as_update(owned.get(row["_id"], {}), row))) for row, each in joining]
         changes = await self._with_clocks([*joining, (head, update)])
