@@ -155,3 +155,23 @@ async def test_a_journey_that_starts_a_journey_that_tags(own_world: World) -> No
     await begins_with(own_world, add_tags=["loop"])
     found = await ends(own_world, first, second, third)
     assert found == ["completed"] * (JOURNEYS_MAX + 1) + ["loop"]
+
+
+async def test_a_rule_and_a_run_that_wake_each_other_end_with_the_visits_of_the_run(own_world: World) -> None:
+    """Nothing begins, so no chain grows: what a run may come to again is bounded by itself."""
+    steps: list[dict[str, Any]] = [
+        {"id": "off", "type": "update", "remove_tags": ["loop"], "next": "wait"},
+        {"id": "wait", "type": "wait_event", "any": [{"event": "profile.tag_added", "next": "again"}],
+         "timeout": "P1D", "timeout_next": None},
+        {"id": "again", "type": "jump", "to": "off"},
+    ]  # fmt: skip
+    head = await own_world.runtime.journeys.create(
+        {"name": "Waits", "trigger": LOOP_ON, "steps": steps, "max_visits": 6, "reentry": {"mode": "after_exit"}}
+    )
+    await own_world.runtime.journeys.publish(head["_id"])
+    own_world.runtime.walker._live.forget()
+    on = await rule(own_world, "On", [{"type": "tags", "add": ["loop"]}], on=GONE)
+    await begins_with(own_world, add_tags=["loop"])
+    found = await ends(own_world, head["_id"])
+    assert found[0] == "too_many_visits" and len(found) <= 2, found
+    assert len(await outcomes(own_world, on)) <= 8
