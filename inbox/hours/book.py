@@ -65,8 +65,9 @@ class BusinessHours:
         for _ in range(ROUNDS):
             known = await self.get(hours_id)
             wanted = _checked({**known.written.model_dump(mode="json"), **fields})
+            anew = wanted.model_copy(update={"name": ""}) != known.written.model_copy(update={"name": ""})
             try:
-                row = await self._store.change(hours_id, known.rev, wanted.model_dump(mode="json"))
+                row = await self._store.change(hours_id, known.rev, wanted.model_dump(mode="json"), holds_anew=anew)
             except DuplicateKeyError:
                 raise _taken() from None
             if row is not None:
@@ -104,6 +105,10 @@ class BusinessHours:
         """Those of them that stand, each with its revision."""
         rows = [row for row in await self._store.all() if row["_id"] in hours_ids]
         return {row["_id"]: (row["rev"], self._read(row)) for row in rows}
+
+    async def held_since(self, hours_ids: Collection[str]) -> dict[str, datetime]:
+        """Since when each is open as it is now, or counts as always open; missing where that is not known."""
+        return await self._store.held_since(hours_ids)
 
     async def _calendar(self, hours_id: str) -> Calendar | None:
         row = await self._store.get(hours_id)

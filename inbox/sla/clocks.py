@@ -48,10 +48,14 @@ class SlaClocks:
         standing = [each for each in await self._policies.all() if each.written.active]
         named = {each.written.hours_id for each in standing if each.written.hours_id}
         calendars = await self._hours.calendars(named) if named else {}
+        since = await self._hours.held_since(named) if named else {}
         parts = [f"{each.id} {each.rev}" for each in standing]
         parts += [f"{each} {rev}" for each, (rev, _) in sorted(calendars.items())]
         self._known = Terms(
-            tuple(Policy(each.id, each.written, each.holds_since) for each in standing),
+            tuple(
+                Policy(each.id, each.written, max(each.holds_since, since.get(each.written.hours_id, each.holds_since)))
+                for each in standing
+            ),
             {each: calendar for each, (_, calendar) in calendars.items()}, unique_key(*parts),
         )  # fmt: skip
         self._known_until = time.monotonic() + BELIEVED_S

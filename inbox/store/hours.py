@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from pymongo import ASCENDING, IndexModel, ReturnDocument
@@ -22,9 +23,10 @@ INDEXES: Indexes = {
 
 
 class HoursStore:
-    """Rows are `{_id: hrs_, name, folded, zone, week, holidays, special, stands, removed_at?, rev, created_at,
-    updated_at}`; what stands between is `inbox.hours.models.HoursInput` as JSON. One more, `{_id: "edition", number}`,
-    counts all changes of any of them, each in its own transaction: who has seen a number has missed nothing before."""
+    """Rows are `{_id: hrs_, name, folded, zone, week, holidays, special, stands, removed_at?, holds_since?, rev,
+    created_at, updated_at}`; what stands between is `inbox.hours.models.HoursInput` as JSON. `holds_since`: when it
+    last became another time that is open; missing before that was kept. One more, `{_id: "edition", number}`, counts
+    all changes of any of them, each in its own transaction: who has seen a number has missed nothing before."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -36,7 +38,7 @@ class HoursStore:
         now = self._clock()
         row = {
             "_id": hours_id, **fields, "folded": _folded(fields["name"]), "stands": True, "rev": 1,
-            "created_at": now, "updated_at": now,
+            "holds_since": now, "created_at": now, "updated_at": now,
         }  # fmt: skip
 
         async def work(session: Session) -> Document:
@@ -60,19 +62,30 @@ class HoursStore:
         """One that stands."""
         return await self._rows.find_one({"_id": hours_id, "stands": True})
 
-    async def change(self, hours_id: str, rev: int, fields: Mapping[str, Any]) -> Document | None:
+    async def held_since(self, hours_ids: Iterable[str]) -> dict[str, datetime]:
+        """Since when they are open as they are; for those that were taken away, since when they are that."""
+        rows = await whole(self._rows.find({"_id": {"$in": list(hours_ids)}}, {"holds_since": 1}))
+        return {row["_id"]: row["holds_since"] for row in rows if "holds_since" in row}
+
+    async def change(
+        self, hours_id: str, rev: int, fields: Mapping[str, Any], *, holds_anew: bool
+    ) -> Document | None:  # fmt: skip
         """Replace them where they still have this revision. Raises `DuplicateKeyError` when the name is taken."""
-        change = {**fields, "folded": _folded(fields["name"]), "updated_at": self._clock()}
+        now = self._clock()
+        change = {**fields, "folded": _folded(fields["name"]), "updated_at": now}
+        change |= {"holds_since": now} if holds_anew else {}
         return await self._changed({"_id": hours_id, "rev": rev, "stands": True}, {"$set": change})
 
     async def remove(self, hours_id: str) -> bool:
         """Take them away; for `KEPT_S` they can be put back."""
-        change: Document = {"$set": {"stands": False, "removed_at": self._clock()}}
+        now = self._clock()
+        change: Document = {"$set": {"stands": False, "removed_at": now, "holds_since": now}}
         return await self._changed({"_id": hours_id, "stands": True}, change) is not None
 
     async def restore(self, hours_id: str) -> bool:
         """Put them back. Raises `DuplicateKeyError` when the name was given away meanwhile."""
-        change: Document = {"$set": {"stands": True}, "$unset": {"removed_at": ""}}
+        put_back = {"stands": True, "holds_since": self._clock()}
+        change: Document = {"$set": put_back, "$unset": {"removed_at": ""}}
         return await self._changed({"_id": hours_id, "stands": False}, change) is not None
 
     async def _changed(self, wanted: Document, change: Document) -> Document | None:

@@ -313,6 +313,35 @@ async def test_changed_promises_and_hours_are_reckoned_for_open_conversations(
     assert await watch.reckon() == 0
 
 
+async def test_other_hours_raise_no_alarm_for_what_is_late_by_them_alone(house: House) -> None:
+    book = house.inbox.business_hours
+    hours = await book.create(HoursInput(name="Never", zone="UTC"))
+    await promise(house, hours_id=hours.id)
+    talk = await house.conversation(await house.channel(), "anna", at=house.clock() - timedelta(hours=3))
+    before = await book.held_since([hours.id])
+    await book.change(hours.id, {"name": "Ours"})
+    assert await book.held_since([hours.id]) == before
+    always = {day: [["00:00", "24:00"]] for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")}
+    await book.change(hours.id, {"week": always})
+    await house.inbox.sla_watch.renew()
+    assert (await due(house, talk.id))["first_response"] < house.clock()
+    house.clock.ahead = timedelta(minutes=1)
+    await time_comes(house)
+    await house.inbox.sla_watch.drain()
+    assert await told(house) == {}
+    late = await house.conversation(await house.channel(), "ben")  # what becomes late from now on is told
+    house.clock.ahead = timedelta(minutes=62)
+    await time_comes(house)
+    await house.inbox.sla_watch.drain()
+    assert (await told(house))[("sla.breached", "first_response")] == 1 and late.id
+    house.clock.ahead = timedelta()
+    await book.remove(hours.id)
+    taken = await book.held_since([hours.id])
+    assert taken[hours.id] > before[hours.id]
+    await book.restore(hours.id)
+    assert (await book.held_since([hours.id]))[hours.id] > taken[hours.id]
+
+
 async def test_reckoning_anew_goes_on_where_a_worker_died(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     channel_id, dying = await house.channel(), Dying(monkeypatch)
     monkeypatch.setattr("inbox.sla.watching.STRETCH", 2)
