@@ -13,7 +13,7 @@ from base.ids import unique_key
 from base.mongo import Database, Document, Session
 from inbox.hours.book import BusinessHours
 from inbox.sla.clock import Policy, Terms, reckoned
-from inbox.sla.policies import SlaPolicies
+from inbox.sla.policies import SlaPolicies, StandingPolicy
 from inbox.store import ConversationStore, WatchStore
 
 #: So long promises are believed without looking. What was reckoned by older ones comes again (`inbox.sla.watching`).
@@ -52,10 +52,7 @@ class SlaClocks:
         parts = [f"{each.id} {each.rev}" for each in standing]
         parts += [f"{each} {rev}" for each, (rev, _) in sorted(calendars.items())]
         self._known = Terms(
-            tuple(
-                Policy(each.id, each.written, max(each.holds_since, since.get(each.written.hours_id, each.holds_since)))
-                for each in standing
-            ),
+            tuple(Policy(each.id, each.written, _held_since(each, since)) for each in standing),
             {each: calendar for each, (_, calendar) in calendars.items()}, unique_key(*parts),
         )  # fmt: skip
         self._known_until = time.monotonic() + BELIEVED_S
@@ -127,3 +124,8 @@ def clocks_of(update: Mapping[str, Any], row: Mapping[str, Any]) -> Document | N
         return None
     found: Document | None = update.get("$set", {}).get("sla", row.get("sla"))
     return found
+
+
+def _held_since(policy: StandingPolicy, hours: Mapping[str, datetime]) -> datetime:
+    """Since when it is promised as it is, by hours that are as they are."""
+    return max(policy.holds_since, hours.get(policy.written.hours_id or "", policy.holds_since))
