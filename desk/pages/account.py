@@ -108,7 +108,8 @@ async def two_factor(request: web.Request) -> web.StreamResponse:
 async def _begin(accounts: Accounts, user: User, password: str) -> None:
     if await accounts.factors.of(user.id) is not None:
         raise Conflict(N_("You have a second factor already."))
-    await accounts.check_password(user, password)
+    if user.has_password:  # who comes in by the provider alone has none to show
+        await accounts.check_password(user, password)
     await accounts.factors.begin(user)
 
 

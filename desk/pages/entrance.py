@@ -100,7 +100,8 @@ async def _come_in(request: web.Request, secret: str, user: User, following: str
 async def oidc(request: web.Request) -> web.StreamResponse:
     """To the provider; the cookie remembers what was begun in this browser."""
     try:
-        where, held = await runtime_of(request).oidc.begin(local_path(request.query.get("next", "/")))
+        following, zone = local_path(request.query.get("next", "/")), request.query.get("zone", "")[:60]
+        where, held = await runtime_of(request).oidc.begin(following, zone)
     except Refused as error:
         return await _sign_in_page(request, str(error), 403)
     response = web.Response(status=303, headers={"Location": where})
@@ -123,7 +124,7 @@ async def oidc_back(request: web.Request) -> web.StreamResponse:
     except Refused as error:
         answer: web.StreamResponse = await _sign_in_page(request, str(error), 403)
     else:
-        answer = await _come_in(request, secret, user, local_path(vouched.following), "")
+        answer = await _come_in(request, secret, user, local_path(vouched.following), vouched.zone)
     answer.del_cookie(OIDC_COOKIE, path="/sign-in")
     return answer
 

@@ -40,8 +40,9 @@ Form = MultiDictProxy[str | bytes | bytearray | web.FileField]
 
 
 def state_of(user: User) -> str:
-    """`off`, `invited` (has no password yet) or `here`. Pure."""
-    return "off" if not user.active else "here" if user.has_password else "invited"
+    """`off`, `invited` (was never in, and has no password yet) or `here`. Pure."""
+    came = user.has_password or user.last_seen_at is not None
+    return "off" if not user.active else "here" if came else "invited"
 
 
 @routes.get(HERE)

@@ -37,6 +37,7 @@ BACK = "/sign-in/oidc/back"
 NOT_HERE = N_("Signing in by a provider is not set up here.")
 STALE = N_("This took too long, or was begun in another browser. Begin again.")
 UNBELIEVED = N_("What the provider answered cannot be believed. Begin again, or sign in with your password.")
+DECLINED = N_("The provider did not let you through. Begin again, or sign in with your password.")
 AWAY = N_("The provider does not answer. Try again, or sign in with your password.")
 UNVERIFIED = N_("The provider does not vouch for your mail address.")
 STRANGER = N_("Nobody here has this mail address. Ask an administrator to invite you.")
@@ -61,6 +62,8 @@ class Vouched:
     email: str
     name: str
     following: str
+    #: The time zone of the browser that went there; empty where it said none.
+    zone: str = ""
 
 
 def checked(token: str, keys: Mapping[str, Any], provider: Provider, nonce: str, now_s: float) -> Mapping[str, Any]:
@@ -142,8 +145,11 @@ class Oidc:
         """No provider any more."""
         await self._rules.choose({"oidc": None})
 
-    async def begin(self, following: str) -> tuple[str, str]:
-        """(where the browser goes, what its cookie holds). Raises `Refused` without a provider, or when it is away."""
+    async def begin(self, following: str, zone: str = "") -> tuple[str, str]:
+        """(where the browser goes, what its cookie holds). `zone`: what comes back as such.
+
+        Raises `Refused` without a provider, or when it is away.
+        """
         provider = await self.provider()
         if provider is None:
             raise Refused(NOT_HERE, code="oidc_off")
@@ -155,7 +161,8 @@ class Oidc:
             "scope": "openid email profile", "state": state, "nonce": nonce, "code_challenge": challenge,
             "code_challenge_method": "S256",
         }  # fmt: skip
-        held = {"s": state, "n": nonce, "v": verifier, "f": following, "i": provider.issuer, "t": self._now()}
+        held = {"s": state, "n": nonce, "v": verifier, "f": following, "z": zone, "i": provider.issuer,
+                "t": self._now()}  # fmt: skip
         join = "&" if "?" in where else "?"
         return f"{where}{join}{urlencode(asked)}", self._box.seal(json.dumps(held), CONTEXT)
 
@@ -167,16 +174,18 @@ class Oidc:
         same = hmac.compare_digest(query.get("state", "").encode(), str(held["s"]).encode())
         if not same or held["i"] != provider.issuer or self._now() - held["t"] > AWAY_S:
             raise Refused(STALE, code="oidc_state")
+        if query.get("error"):
+            raise Refused(DECLINED, code="oidc_declined")
         if query.get("iss", provider.issuer) != provider.issuer or not query.get("code"):
             raise Refused(UNBELIEVED, code="oidc_answer")
         papers = await self._discovered(provider)
         token = await self._exchanged(provider, str(papers["token_endpoint"]), query["code"], str(held["v"]))
         claims = checked(token, await self._keys(papers, token), provider, str(held["n"]), self._now())
         email = str(claims.get("email", ""))
-        if claims.get("email_verified") is not True or "@" not in email:
+        if not vouches(claims) or "@" not in email:
             raise Refused(UNVERIFIED, code="oidc_unverified")
         key = f"{provider.issuer}|{claims['sub']}"
-        return Vouched(key, email, str(claims.get("name") or "")[:120], str(held["f"]))
+        return Vouched(key, email, str(claims.get("name") or "")[:120], str(held["f"]), str(held.get("z", "")))
 
     async def _exchanged(self, provider: Provider, where: str, code: str, verifier: str) -> str:
         row = (await self._rules.rules()).get("oidc") or {}
@@ -243,6 +252,16 @@ def _by_id(papers: Mapping[str, Any]) -> dict[str, Any]:
         rows, list
     ) else []  # fmt: skip
     return {str(each.get("kid", "")): each for each in keys if each.get("use", "sig") == "sig"}
+
+
+def vouches(claims: Mapping[str, Any]) -> bool:
+    """Whether the provider says that the mail address is theirs. Microsoft Entra never says
+    `email_verified`; it says in `xms_edov`, where asked to, that the owner of the domain has proven it:
+    https://learn.microsoft.com/entra/identity-platform/optional-claims-reference (read 2026-11-29)."""
+    if "email_verified" in claims:
+        return claims["email_verified"] is True
+    by_entra = str(claims.get("iss", "")).startswith("https://login.microsoftonline.com/")
+    return by_entra and claims.get("xms_edov") in (True, "1", "true")
 
 
 def _is_safe(address: str) -> bool:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -16,7 +17,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from base.clock import now
 from base.http import AddressGuard, HttpClient
-from desk.team.oidc import Oidc
+from desk.team.oidc import Oidc, vouches
 from desk.team.store import RuleStore
 from tests.desk.conftest import Desk
 
@@ -202,6 +203,41 @@ async def test_what_was_begun_elsewhere_is_not_ended_here(desk: Desk, issuer: Is
     await other.client.close()
     assert (await visitor.back())[0] == 303
     assert (await visitor.back())[0] == 403  # a second time
+
+
+async def test_who_turns_back_at_the_provider_is_told_so(visitor: Visitor) -> None:
+    await visitor.begin()
+    status, page = await visitor.back(error="access_denied", code="")
+    assert status == 403 and "The provider did not let you through." in page
+
+
+@pytest.mark.parametrize(
+    ("claims", "said"),
+    [({"email_verified": True}, True), ({}, False), ({"xms_edov": True}, True), ({"xms_edov": "1"}, True),
+     ({"xms_edov": False}, False), ({"xms_edov": True, "email_verified": False}, False),
+     ({"xms_edov": True, "iss": "https://login.microsoftonline.com.evil.example/t/v2.0"}, False),
+     ({"xms_edov": True, "iss": "https://elsewhere.example"}, False)],
+)  # fmt: skip
+def test_entra_vouches_in_a_claim_of_its_own(claims: dict[str, Any], said: bool) -> None:
+    assert vouches({"iss": "https://login.microsoftonline.com/tenant/v2.0", **claims}) is said
+
+
+async def test_who_has_no_password_is_asked_for_none(desk: Desk, issuer: Issuer, visitor: Visitor) -> None:
+    admin = await desk.person("admin", name="Ada Admin")
+    await visitor.begin("/account&zone=Asia/Shanghai")
+    assert await visitor.back() == (303, "/account")
+    async with visitor.client.get("/account") as answer:
+        page = await answer.text()
+    assert 'value="Asia/Shanghai"' in page and "you come in by your provider" in page
+    assert 'name="old"' not in page and 'name="password"' not in page
+    csrf = re.search(r'name="csrf" value="([^"]+)"', page)
+    assert csrf is not None
+    fields = {"csrf": csrf[1], "act": "begin"}
+    async with visitor.client.post("/account/two-factor", data=fields) as answer:
+        assert answer.status == 200 and "<svg" in await answer.text()
+    (user,) = [each for each in await desk.runtime.users.users() if each.email == issuer.email]
+    person = await admin.page(f"/settings/people/{user.id}")
+    assert 'data-testid="state">Active<' in person
 
 
 async def test_no_way_leads_to_another_site(visitor: Visitor) -> None:

@@ -1,2 +1,4 @@
 // The door knows one thing of the visitor: the time zone, so that times are theirs from the first page.
-for (const field of document.querySelectorAll("input[data-zone]")) field.value = Intl.DateTimeFormat().resolvedOptions().timeZone;
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+for (const field of document.querySelectorAll("input[data-zone]")) field.value = zone;
+for (const link of document.querySelectorAll("a[data-zone]")) link.href += `&zone=${encodeURIComponent(zone)}`;
