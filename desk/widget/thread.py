@@ -87,9 +87,15 @@ def shown_line(message: Message, link: Link) -> Shown | None:
         "text": message.text or (message.postback or {}).get("title"),
         "files": [_file(each, link) for each in message.attachments if not each.get("inline")],
         "buttons": [button for each in message.buttons if (button := _button(each))],
-        "mail": message.mail is not None, "reaction": _reaction(message),
+        "mail": message.mail is not None, "reaction": _reaction(message), "pressed": _pressed(message),
     }  # fmt: skip
     return line | {name: value for name, value in extras.items() if value}
+
+
+def _pressed(message: Message) -> dict[str, str] | None:
+    """Of which line a button was pressed, and what it stands for: that line's buttons have done their work."""
+    payload = (message.postback or {}).get("payload")
+    return {"of": message.reply_to, "payload": payload} if payload and message.reply_to else None
 
 
 def public_name(author: Author) -> str:

@@ -578,6 +578,8 @@
     if (!more) fresh.push(["hello", "g", () => bubbleLine({ text: looks.greeting || say("hello"), name: looks.title }, true)]);
     let before = null;
     const lastMine = shown.filter((each) => each.mine).pop();
+    // Of the buttons of a line one is pressed, once: line → what it stood for.
+    const pressed = new Map(shown.filter((each) => each.pressed || each.press).map((each) => (each.pressed ? [each.pressed.of, each.pressed.payload] : [each.reply_to, each.press.payload])).reverse());
     for (const line of shown) {
       const today = new Date(line.at).toDateString();
       if (!before || new Date(before.at).toDateString() !== today) fresh.push([`day-${today}`, day(line.at), () => el("li.day", {}, day(line.at))]);
@@ -585,9 +587,9 @@
       const foot = footOf(line, line === lastMine);
       // By what is seen: a line that the server has now is still the same one. Links of files are taken anew twice a day.
       const files = line.files?.map(({ name, kind, size }) => [name, kind, size, Math.floor(now() / 432e5)]);
-      const print = JSON.stringify([line.text || line.press?.title, files, line.buttons, line.gone, line.name, first, line.mine && line.reaction]);
+      const print = JSON.stringify([line.text || line.press?.title, files, line.buttons, line.gone, line.name, first, line.mine && line.reaction, pressed.get(line.id)]);
       const takes = takesReactions(line) ? [reactionOn(line), choosing === line.id].join() : "";
-      fresh.push([line.key || line.id, print, () => bubbleLine(line, first), foot && [foot, line.upload?.fault].join(), () => footLine(line, foot), foot, takes, () => reactLine(line)]);
+      fresh.push([line.key || line.id, print, () => bubbleLine(line, first, pressed.get(line.id)), foot && [foot, line.upload?.fault].join(), () => footLine(line, foot), foot, takes, () => reactLine(line)]);
       before = line;
     }
     if (looks.away_text && before?.mine && before.id.startsWith("msg_") && !shown.some((each) => !each.mine && each.at > before.at)) {
@@ -645,7 +647,7 @@
     const again = line.upload ? () => { if (line.upload.file.size <= looks.file_max_bytes) upload(line.upload); } : () => { local.delete(line.key); put({ text: line.text }); };
     return el("p.foot.bad", { role: "alert" }, line.upload ? line.upload.fault : say(line.fault), " ", el("button", { type: "button", onclick: again }, say("again")));
   }
-  function bubbleLine(line, first) {
+  function bubbleLine(line, first, pressed) {
     const row = el(`li.line${line.mine ? ".mine" : ""}${first ? ".first" : ""}`, { "data-testid": "line" });
     if (first && !line.mine) row.append(el("p.name", {}, line.name || looks.title));
     row.append(el("span.unseen", {}, `${line.mine ? say("you") : line.name || looks.title}: `));
@@ -660,7 +662,7 @@
     if (line.buttons?.length && !line.gone) {
       row.append(el("div.press", { role: "group" }, ...line.buttons.map((each) => (each.url
         ? el("a", { href: each.url, target: "_blank", rel: "noopener noreferrer" }, each.title)
-        : el("button", { type: "button", onclick: () => put({ press: { payload: each.payload, title: each.title }, reply_to: line.id }) }, each.title)))));
+        : el("button", { type: "button", disabled: pressed !== undefined, "aria-pressed": pressed === undefined ? null : String(pressed === each.payload), onclick: () => put({ press: { payload: each.payload, title: each.title }, reply_to: line.id }) }, each.title)))));
     }
     return row;
   }

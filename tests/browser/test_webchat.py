@@ -18,6 +18,8 @@ from aiohttp import web
 from playwright.async_api import Locator, Page, expect
 
 from base.signing import hmac_hex
+from channels.vocabulary import Button
+from inbox.models import Actor, ReplyInput
 from tests.browser.conftest import Colleagues
 from tests.browser.shop import Shop
 from tests.browser.windows import NARROW, Windows, live, never_reloaded
@@ -104,6 +106,24 @@ async def opened(page: Page, address: str) -> None:
 async def write(page: Page, text: str) -> None:
     await page.get_by_test_id("text").fill(text)
     await page.keyboard.press("Enter")
+
+
+async def test_of_the_buttons_of_a_line_one_is_pressed_and_once(windows: Windows, site: Site) -> None:
+    visitor = await windows.open()
+    await opened(visitor, site.at())
+    await write(visitor, "How large is the small one?")
+    talk = await site.talk("How large is the small one?")
+    asked = ReplyInput(text="Which one?", buttons=[Button(title="Pot", payload="p"), Button(title="Cup", payload="c")])
+    await site.world.runtime.outbox.reply(talk, Actor("usr_x", "Ada"), asked, "which-one")
+    line = bubble(visitor, "Which one?")
+    await line.get_by_role("button", name="Cup").click()
+    for _ in range(2):
+        await expect(line.get_by_role("button", name="Cup")).to_have_attribute("aria-pressed", "true")
+        await expect(line.get_by_role("button", name="Pot")).to_be_disabled()
+        await expect(visitor.get_by_test_id("line").filter(has_text="Cup").last).to_have_attribute("data-state", "sent")
+        await visitor.reload()  # afterwards it is the server that says so
+        if not await visitor.get_by_role("dialog").is_visible():
+            await visitor.get_by_test_id("launcher").click()
 
 
 async def test_a_visitor_and_an_agent_talk(windows: Windows, colleagues: Colleagues, site: Site) -> None:

@@ -48,6 +48,7 @@ async def test_a_visitor_writes_and_an_agents_answer_appears_at_once(chat: Chat)
     pressed = (await chat.desk.runtime.messages.raw({"conversation_id": talk["_id"], "direction": "in"}))[-1]
     assert pressed["postback"] == {"payload": "buy", "title": "Buy"}
     first = (await chat.desk.runtime.messages.raw({"conversation_id": talk["_id"]}))[0]
+    assert (await visitor.line("Buy"))["pressed"] == {"of": line["id"], "payload": "buy"}
     assert first["referral"]["url"] == "https://shop.example.com/pots" and "referral" not in pressed
 
 
