@@ -19,6 +19,7 @@ from desk.auth import principal_of
 from desk.i18n import N_, Formats
 from desk.keys import runtime_of
 from desk.pages.inbox_lines import file_size
+from desk.pages.own_mail import is_own, own_addresses
 from desk.render import formats_of
 from inbox.drafts import Draft, DraftInput, DraftKey
 from inbox.models import Conversation, Message
@@ -246,13 +247,12 @@ async def _others(runtime: Any, found: Conversation) -> tuple[str, ...]:
     """The other readers of the customer's last mail, without the customer and without us."""
     last = await runtime.messages.latest(found.threads, ["in"])
     mail = (last or {}).get("mail") or {}
-    channel = await runtime.channels.get(found.channel_id)
-    ours = {str(value).lower() for value in (channel.settings.values() if channel else ()) if "@" in str(value)}
-    known = ours | {found.address.external_id.lower()}
+    own = await own_addresses(runtime, found.channel_id)
+    known = {found.address.external_id.lower()}
     parent = await runtime.conversations.row(found.parent_id) if found.parent_id else None
     known |= await runtime.outbox.addresses_of(parent) if parent else set()
     named = [_plain(each) for each in (*mail.get("to", ()), *mail.get("cc", ()))]
-    return tuple(dict.fromkeys(each for each in named if each and each not in known))[:20]
+    return tuple(dict.fromkeys(each for each in named if each and each not in known and not is_own(each, own)))[:20]
 
 
 async def _acquainted(runtime: Any, found: Conversation) -> tuple[str, ...]:

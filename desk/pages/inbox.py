@@ -34,6 +34,7 @@ from desk.pages.inbox_head import Known, Tallies, ViewTools, list_view, orders_o
 from desk.pages.inbox_lines import Scene, is_planned, lines_of
 from desk.pages.inbox_rows import PRIORITIES, STATUS_LABELS, name_of, open_view, row_of
 from desk.pages.mails import mail_response
+from desk.pages.own_mail import own_addresses
 from desk.pages.panels import Opened
 from desk.pages.profile_follow_up import follow_up_panel
 from desk.pages.profile_notes import pinned_panel
@@ -428,6 +429,7 @@ async def _thread_part(request: web.Request, found: Conversation, cursor: str | 
     card = {each.provider: each for each in runtime.registry.cards()}.get(found.provider)
     is_mail = card is not None and card.kind == "email"
     scene = Scene(found, name_of(found), formats, names, may_answer=may_answer, faces=shown_on, is_mail=is_mail,
+                  own=await own_addresses(runtime, found.channel_id) if is_mail else (),
                   emojis=emojis_of(capabilities_of(runtime, found, None)) if may_answer else ())  # fmt: skip
     shown = [each for each in reversed(part.data) if not (may_answer and is_planned(each))]
     query = (await asked_for(request)).query(cursor=part.next_cursor) + ("&all=1" if _whole(request) else "")

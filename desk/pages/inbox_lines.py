@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from email.utils import parseaddr
@@ -12,6 +12,7 @@ from urllib.parse import quote
 from desk.i18n import N_, Formats
 from desk.pages.faces import Face
 from desk.pages.inbox_rows import PRIORITIES
+from desk.pages.own_mail import is_own
 from inbox.file_types import SHOWN
 from inbox.guard import IN_A_MOMENT
 from inbox.models import Conversation, Message
@@ -232,6 +233,8 @@ class Scene:
     may_answer: bool = False
     faces: Mapping[str, Face] = field(default_factory=dict)
     is_mail: bool = False
+    #: Our own mail addresses on its channel.
+    own: Collection[str] = ()
     #: What may be reacted with on its channel; none: nothing.
     emojis: tuple[str, ...] = ()
 
@@ -241,7 +244,7 @@ def lines_of(messages: Sequence[Message], scene: Scene) -> list[Line]:
     formats = scene.formats
     by_id = {each.id: each for each in messages}
     by_provider = {each.provider_message_id: each for each in messages if each.provider_message_id}
-    newcomers = newcomers_of(messages, scene.conversation.address.external_id)
+    newcomers = newcomers_of(messages, scene.conversation.address.external_id, scene.own)
     lines: list[Line] = []
     before: Message | None = None
     for i, message in enumerate(messages):
@@ -259,15 +262,17 @@ def lines_of(messages: Sequence[Message], scene: Scene) -> list[Line]:
     return lines
 
 
-def newcomers_of(messages: Sequence[Message], customer: str) -> dict[str, tuple[str, ...]]:
-    """Mail → the addresses in it that no mail before it had. Of the first nothing can be said. Pure."""
+def newcomers_of(
+    messages: Sequence[Message], customer: str, own: Collection[str] = ()
+) -> dict[str, tuple[str, ...]]:  # fmt: skip
+    """Mail → the addresses in it that no mail before it had, without ours. Of the first nothing can be said. Pure."""
     known: set[str] = set()
     found = {}
     for message in messages:
         if not message.mail or message.direction not in ("in", "out"):
             continue
         named = [parseaddr(str(each))[1].lower() for each in (*message.mail.get("to", ()), *message.mail.get("cc", ()))]
-        new = tuple(dict.fromkeys(each for each in named if each and each not in known))
+        new = tuple(dict.fromkeys(each for each in named if each and each not in known and not is_own(each, own)))
         if known and new:
             found[message.id] = new
         known |= {*new, customer.lower()}

@@ -111,3 +111,15 @@ async def test_the_api_keeps_it_from_them_too(desk: Desk) -> None:
         async with client.get(f"/api/v1/conversations/{said['conversation_id']}", headers=headers) as answer:
             shown = await answer.text()
     assert unseen.profile_id not in shown and "Hal Hidden" not in shown
+
+
+async def test_our_own_address_is_nobody_new_and_is_put_into_no_copy(desk: Desk) -> None:
+    post = await channel(desk.runtime, "email", "Post")
+    mail = {"subject": "Pot", "message_id": "<n1@x>", "to": ("boss@tea.example",)}
+    await wrote(desk.runtime, post, "ann@tea.example", "Where is it?", name="Ann Tea", mail=mail)
+    ours = ("Shop <Hello@shop.example>", "hello+cnv-tag1@shop.example", "reply+tag2@shop.example")
+    again = {**mail, "message_id": "<n2@x>", "in_reply_to": ("<n1@x>",), "to": (*ours, "new@tea.example")}
+    talk = await wrote(desk.runtime, post, "ann@tea.example", "Well?", minutes_ago=0, name="Ann Tea", mail=again)
+    page = await (await desk.person()).page(f"/inbox/{talk.id}")
+    assert "New in this mail: new@tea.example" in page
+    assert re.findall(r'data-copy-to="([^"]+)"', page) == ["new@tea.example"]

@@ -1,0 +1,20 @@
+"""Which mail addresses are ours: those of a channel, also with the tag that leads an answer back."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from channels.providers.mail.threading import is_ours
+
+
+async def own_addresses(runtime: Any, channel_id: str) -> frozenset[str]:
+    """The mail addresses that stand in the settings of a channel, folded; none for a channel that is gone."""
+    channel = await runtime.channels.get(channel_id)
+    written = [str(value).lower() for value in (channel.settings.values() if channel else ())]
+    return frozenset(each for each in written if "@" in each)
+
+
+def is_own(address: str, own: Collection[str]) -> bool:
+    """Whether mail to it comes to us. `own`: as `own_addresses` gives them. Pure."""
+    return any(is_ours(address, each) for each in own)
