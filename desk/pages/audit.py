@@ -39,7 +39,8 @@ async def audit(request: web.Request) -> web.StreamResponse:
         found = await runtime.audit.page(**wanted, cursor=request.query.get("cursor"))
     except WrongInput:  # a cursor of another list
         raise web.HTTPSeeOther(HERE) from None
-    names = await runtime.users.names(sorted({row["by"] for row in found.data if row["by"]}))
+    colleagues = {each for row in found.data for each in row["about"] if each[:3] == "usr"}
+    names = await runtime.users.names(sorted(colleagues | {row["by"] for row in found.data if row["by"]}))
     people = await runtime.profiles.many({each for row in found.data for each in row["about"] if each[:3] == "prf"})
     shown = {name: value for name, value in texts.items() if value}
     values = {
@@ -98,7 +99,8 @@ def _row(row: Document, names: Mapping[str, str], people: Mapping[str, Any], for
     about = []
     for each in row["about"]:
         path, word = PLACES.get(each[:3], ("", ""))
-        label = people[each].display_name if each in people else formats.text(word)
+        known = people[each].display_name if each in people else names.get(each, "") if each[:3] == "usr" else ""
+        label = known or formats.text(word)
         about.append({"href": path + each if path else "", "label": label or each[:3], "id": each})
     return {
         "at": row["at"], "sentence": sentence_of(row), "refused": row["outcome"] >= 400, "outcome": row["outcome"],

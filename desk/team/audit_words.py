@@ -60,6 +60,11 @@ PLACES: Mapping[str, tuple[str, str]] = {
     "brd": ("/broadcasts/", N_("Broadcast")), "jrn": ("/journeys/", N_("Journey")),
     "seg": ("/segments/", N_("Segment")), "tpl": ("/templates/", N_("Template")),
     "enr": ("/journeys/runs/", N_("Run")), "snp": ("/snippets/", N_("Snippet")), "ofr": ("/offers/", N_("Offer")),
+    "hrs": ("/settings/hours/", N_("Business hours")), "slp": ("/settings/sla/", N_("SLA")),
+    "tea": ("/settings/teams/", N_("Team")), "whk": ("/settings/webhooks/", N_("Webhooks")),
+    "bot": ("/settings/bots/", N_("Bot")), "cnr": ("", N_("Canned reply")), "mac": ("", N_("Macro")),
+    "arl": ("", N_("Rule")), "viw": ("", N_("View")), "tsk": ("", N_("Task")), "msg": ("", N_("Message")),
+    "fil": ("", N_("File")), "exp": ("", N_("Export")), "idn": ("", N_("Address")), "nte": ("", N_("Note")),
 }  # fmt: skip
 COLUMNS = ("at", "kind", "what", "by", "name", "by_kind", "session", "address", "outcome", "about", "changed")
 
