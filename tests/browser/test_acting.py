@@ -56,6 +56,44 @@ async def test_a_conversation_is_labelled_put_off_and_brought_back_without_leavi
     assert await never_reloaded(page)
 
 
+async def test_one_key_takes_it_another_answers_and_resolves_and_letters_can_be_switched_off(
+    windows: Windows, colleagues: Colleagues, begun: Begin
+) -> None:
+    talk = await begun("Keyed Kim", "May I keep it?")
+    page = await windows.open(colleagues.bo)
+    await page.goto(f"{talk.path}?view=all&q=Keyed")
+    await live(page)
+    await page.keyboard.press("a")
+    await expect(page.get_by_test_id("assign-me")).to_be_focused()
+    await page.keyboard.press("a")
+    await expect(page.get_by_test_id("assign")).to_contain_text("Bo Agent")
+    await page.keyboard.press("Control+k")
+    await expect(page.get_by_role("option").filter(has_text="Snooze:")).not_to_have_count(0)
+    await expect(page.get_by_role("option", name="Snooze: Snooze")).to_have_count(0)
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("r")
+    await page.keyboard.type("Of course.")
+    await page.keyboard.press("Control+Shift+Enter")
+    await expect(page.get_by_test_id("status")).to_have_text("Resolved")
+    await expect(page.get_by_test_id("message").filter(has_text="Of course.")).to_have_count(1)
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("?")
+    await _shot(page, "keys")
+    await page.get_by_test_id("letters").uncheck()
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("n")
+    await page.keyboard.press("?")
+    await expect(page.get_by_test_id("mode-note")).not_to_be_checked()
+    await expect(page.get_by_test_id("letters")).to_be_hidden()
+    await page.get_by_test_id("user-menu").click()
+    await page.get_by_role("button", name="Keyboard shortcuts").click()
+    await page.get_by_test_id("letters").check()
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("n")
+    await expect(page.get_by_test_id("mode-note")).to_be_checked()
+    assert await never_reloaded(page)
+
+
 async def test_many_are_chosen_and_the_bar_says_what_it_did(
     windows: Windows, colleagues: Colleagues, world: World, begun: Begin
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import Colleagues, Talk
-from tests.browser.windows import Windows, live, never_reloaded
+from tests.browser.windows import PASSWORD, Windows, live, never_reloaded, signed_in
 from tests.journeys.outside import eventually
 from tests.journeys.world import World
 
@@ -164,6 +164,44 @@ async def _is_resolved(world: World, conversation_id: str) -> bool:
 
 async def _is_found(world: World, words: str) -> bool:
     return bool((await world.api.get(f"/search?q={words}"))["messages"])
+
+
+async def test_a_view_keeps_what_is_ticked_before_it_was_shown(windows: Windows, colleagues: Colleagues) -> None:
+    page = await windows.open(colleagues.bo)
+    await page.goto("/inbox?view=all")
+    await live(page)
+    await page.get_by_test_id("filters").click()
+    await page.get_by_label("Urgent").check()
+    await page.get_by_label("Save as a view").fill("Urgent and said at length")
+    await page.get_by_test_id("save-view").click()
+    await page.wait_for_url("**/inbox?view=viw_*")
+    await page.get_by_test_id("filters").click()
+    await expect(page.get_by_label("Urgent")).to_be_checked()
+    await page.keyboard.press("Escape")
+    name, tab = page.get_by_test_id("status-filter"), page.get_by_test_id("view-mine")
+    ends = await name.evaluate("each => each.getBoundingClientRect().right")
+    assert ends <= await tab.evaluate("each => each.getBoundingClientRect().left")
+
+
+async def test_a_session_that_ended_leads_back_to_the_page_and_not_to_a_part_of_it(
+    windows: Windows, world: World, begun: Begin
+) -> None:
+    state = await signed_in(windows, "Eve Agent", "agent")
+    page = await windows.open(state)
+    talk = await begun("Ended Edna", "Hello?")
+    await page.goto(f"{talk.path}?view=all")
+    await live(page)
+    (eve,) = [each for each in await world.runtime.users.users() if each.name == "Eve Agent"]
+    await world.runtime.users.close_sessions_of(eve.id)
+    await begun("Ended Edda", "And me?")
+    await page.keyboard.press("j")
+    await page.wait_for_url("**/sign-in?next=*")
+    windows.forgive(r"\b401\b")
+    await page.get_by_label("Mail address").fill(eve.email)
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Sign in").click()
+    await page.wait_for_url("**/inbox/cnv_*")
+    await expect(page.get_by_test_id("composer-text")).to_be_visible()
 
 
 async def test_an_agent_answers_without_any_script(

@@ -15,7 +15,8 @@ export async function ask(url, { method = "GET", body, headers = {}, ...rest } =
   if (method !== "GET") extra["X-CSRF-Token"] = csrf;
   const answer = await fetch(url, { method, body, headers: extra, credentials: "same-origin", ...rest });
   if (answer.redirected && new URL(answer.url).pathname === "/sign-in") {
-    location.assign(answer.url);
+    // The answer names what was asked for, which may be a part of a page: back they come to the page itself.
+    location.assign(`/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`);
     throw new Refusal(401, "");
   }
   if (!answer.ok) {

@@ -348,7 +348,9 @@ document.addEventListener("touchend", (event) => {
 document.addEventListener("keydown", (event) => {
   if (event.target === field() && event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
-    event.target.form.requestSubmit(event.target.form.querySelector("[data-send]"));
+    const { form } = event.target;
+    if (event.shiftKey && !isNote()) form.elements.resolve.checked = true;
+    form.requestSubmit(form.querySelector("[data-send]"));
   }
 });
 document.addEventListener("submit", (event) => {

@@ -71,10 +71,21 @@ document.addEventListener("click", (event) => {
   if (choice) document.documentElement.dataset.theme = choice.value;
 });
 
-// The shortcuts' list.
+// The shortcuts' list, and whether keys of one letter do something: who speaks to the machine, or strikes keys by
+// mistake, switches them off for this browser (WCAG 2.2, 2.1.4).
+const LETTERS = "rapport-keys-off";
+export const lettersWork = () => localStorage.getItem(LETTERS) === null;
 export function shortcuts() {
-  document.getElementById("shortcuts")?.showModal();
+  const list = document.getElementById("shortcuts");
+  if (!list) return;
+  list.querySelector("[data-letters]").checked = lettersWork();
+  list.showModal();
 }
+document.addEventListener("change", (event) => {
+  if (!event.target.matches?.("[data-letters]")) return;
+  if (event.target.checked) localStorage.removeItem(LETTERS);
+  else localStorage.setItem(LETTERS, "1");
+});
 document.addEventListener("click", (event) => {
   if (event.target.closest?.("[data-shortcuts]")) shortcuts();
   if (event.target.matches?.("dialog[open]")) event.target.close();

@@ -1,7 +1,7 @@
 // The inbox: opens conversations without leaving the page, follows the stream, sends at once, knows the keys.
 import { Refusal, part, toast } from "./ask.js";
 import { adopt, keepDraft, noteSeen, quote, ready, serve } from "./composer.js";
-import { shortcuts } from "./desk.js";
+import { lettersWork, shortcuts } from "./desk.js";
 import { on } from "./live.js";
 import { looking } from "./viewing.js";
 import { offer } from "./acts.js";
@@ -346,6 +346,12 @@ function reread(ids) {
   rowTimer ||= setTimeout(freshRows, 20);
 }
 
+// A view keeps what is ticked, also what was not shown yet.
+document.addEventListener("submit", (event) => {
+  const ticked = event.target.matches("[data-keeps-filter]") && document.querySelector("[data-filter]");
+  if (ticked) event.target.elements.query.value = new URLSearchParams(new FormData(ticked));
+});
+
 // -- typing ----------------------------------------------------------------------------------------------------------
 
 /** Who is typing in the open conversation → until when it is believed. */
@@ -415,7 +421,8 @@ const KEYS = {
   q: () => quote([...lines().querySelectorAll(".line-in")].at(-1)),
   l: () => { menu("more"); document.getElementById("add-label")?.focus(); },
   z: () => (document.querySelector(".toast-undo") ?? document.querySelector("[data-did] button") ?? [...lines().querySelectorAll("[data-takes-back] button")].at(-1))?.click(),
-  a: () => menu("assign"),
+  a: () => { if (document.querySelector('[data-menu="assign"][open]')) press("[data-testid=assign-me]"); else menu("assign"); },
+  m: () => menu("macros"),
   s: () => menu("snooze"),
   f: () => { const found = document.querySelector('[data-menu="filter"]'); if (found) { found.open = !found.open; found.querySelector("input:not([type=hidden])")?.focus(); } },
   "/": () => document.querySelector(".queue-search input")?.focus(),
@@ -424,7 +431,7 @@ const KEYS = {
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest?.("input:not([type=radio],[type=checkbox]), textarea, select, [contenteditable], dialog");
   if (event.key === "Escape" && typing) return event.target.blur();
-  if (typing || event.ctrlKey || event.metaKey || event.altKey || event.repeat && !["j", "k"].includes(event.key)) return;
+  if (typing || !lettersWork() || event.ctrlKey || event.metaKey || event.altKey || event.repeat && !["j", "k"].includes(event.key)) return;
   const action = KEYS[event.key.toLowerCase()];
   if (!action) return;
   event.preventDefault();

@@ -34,7 +34,7 @@ function gather() {
   const found = new Map();
   for (const place of PLACES.split(", ").flatMap((each) => [...document.querySelectorAll(each)])) {
     for (const each of place.querySelectorAll("a[href], button:not([disabled])")) {
-      if (each.closest("dialog, .filters, form[role=search]") || each.matches("[aria-current=page]")) continue;
+      if (each.closest("dialog, .filters, .own-time, form[role=search]") || each.matches("[aria-current=page]")) continue;
       const called = name(each);
       if (called && !found.has(called)) found.set(called, each);
     }

@@ -1,6 +1,6 @@
 // A list of duties by keyboard: J and K move, E does, S opens the menu, Z takes back. Every key has its button, and
 // stands in the list behind the question mark.
-import { shortcuts } from "./desk.js";
+import { lettersWork, shortcuts } from "./desk.js";
 
 const list = document.querySelector("[data-rows]");
 
@@ -32,7 +32,7 @@ const KEYS = {
 
 document.addEventListener("keydown", (event) => {
   const busy = event.target.closest?.("input, textarea, select, [contenteditable], dialog[open]");
-  if (busy || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (busy || !lettersWork() || event.ctrlKey || event.metaKey || event.altKey) return;
   const does = KEYS[event.key.toLowerCase()];
   if (!does) return;
   event.preventDefault();
