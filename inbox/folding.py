@@ -20,8 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from base.clock import Clock
 from base.metrics import FIGURES_OFF
 from base.mongo import Database, Document, DuplicateKeyError, Session
-from inbox.figures.cells import EVER, Place, begins, changes_of
-from inbox.figures.facts import TIMED, Promises, Talk, Wait, Worked, documents, facts_of, judged
+from inbox.figures.cells import COMBINED, EVER, Place, begins, changes_of, combined, still_to_add
+from inbox.figures.facts import KINDS, TIMED, Promises, Talk, Wait, Worked, documents, facts_of, judged
 from inbox.hours.book import BusinessHours
 from inbox.hours.calendar import Calendar
 from inbox.sla.clock import ALWAYS_OPEN, Policy, Terms
@@ -135,9 +135,37 @@ class Figures:
             return 0
         return len(ids)
 
+    async def combine_past(self) -> int:
+        """Make cells of combinations of one day that was counted before there were any (decision 54); how many cells
+        were touched. After the last one all conversations are read once more, because messages have got teams since.
+        A chore that goes on where it was."""
+        state = await self._store.combined()
+        if state["done"]:
+            return 0
+        day = await self._store.next_day(state["after"])
+        touched = sum([await self._combined(day, kind) for kind in KINDS]) if day else 0
+        if not day and state["after"]:
+            await self._store.begin_anew()
+        await self._store.combined_to(day or state["after"], done=not day)
+        return touched
+
+    async def _combined(self, day: str, kind: str) -> int:
+        since = begins(day, 0)
+
+        async def work(session: Session) -> int:
+            facts = await self._store.facts_of_day(since, since + timedelta(days=1), session, [kind])
+            cells = await self._store.cells_of_day(day, session, [kind], COMBINED)
+            kept = {_place_of(cell): _flat(cell) for cell in cells}
+            changes = still_to_add(combined(changes_of([], facts)), kept)
+            await self._store.add(changes, session)
+            return len(changes)
+
+        touched: int = await self._database.in_transaction(work)
+        return touched
+
     async def is_up_to_date(self) -> bool:
-        """Whether all conversations of before are counted."""
-        return bool((await self._store.past())["done"])
+        """Whether all conversations of before are counted, in every way."""
+        return bool((await self._store.past())["done"]) and bool((await self._store.combined())["done"])
 
     async def compare(self) -> int:
         """Add up the facts of the last days once a night and set cells right that are off, which would be a fault of

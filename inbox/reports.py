@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from base.errors import FieldError, NotFound, WrongInput
 from base.mongo import Document
 from base.pages import Page
-from inbox.figures.cells import DIMENSIONS
+from inbox.figures.cells import FIELDS, dimension_for
 from inbox.figures.facts import OPENS
 from inbox.figures.periods import Span, Steps, by_day, by_hour, by_hour_of_week
 from inbox.figures.tables import (
@@ -24,6 +24,7 @@ from inbox.figures.tables import (
     Table,
     added,
     folded,
+    key_field,
     opened_of,
     table,
 )
@@ -33,6 +34,9 @@ from profiles.sheets.cells import guarded
 
 _CLOCK_OF = ("closed", *OPENS)
 _FAR = "9999-12-31"
+_DAY = timedelta(days=1)
+#: From so many days on the server adds up.
+_WORTH_DAYS = 3
 
 
 @dataclass(frozen=True)
@@ -58,27 +62,43 @@ class Reports:
         definition, by = self._checked(asked)
         steps = steps_of(by, asked)
         dimension = _dimension(by, asked.narrowed)
-        days = asked.span.since.date().isoformat(), asked.span.until.date().isoformat()
-        cells = await self._store.cells(
-            definition.kinds, dimension, days, asked.narrowed, times=definition.timed
-        )  # fmt: skip
-        groups = folded(cells, asked.span, by, steps)
+        groups = folded(await self._cells(definition, by, dimension, asked, steps), asked.span, by, steps)
         whole = added(groups.values())
-        several = dimension == "label" and asked.narrowed.value is None  # one of two labels counts under both
+        several = by == "label" and asked.narrowed.label is None  # one of two labels counts under both
+        once = _dimension("channel", asked.narrowed)
         if several:
-            every = await self._store.cells(definition.kinds, "channel", days, asked.narrowed, times=definition.timed)
+            every = await self._cells(definition, "channel", once, asked, None)
             whole = added(folded(every, asked.span, "channel", None).values())
         opened, left = None, None
         if any(each.open for each in definition.columns):
-            opened = await self._opened(asked, by, dimension)
-            all_of_them = await self._opened(asked, "channel", "channel") if several else opened
+            since = asked.span.since if steps else asked.span.until
+            opened = await self._opened(asked, by, dimension, since)
+            all_of_them = await self._opened(asked, "channel", once, since) if several else opened
             left = all_of_them.at(asked.span.until)
         return table(
             definition, by, asked.span, groups, whole, steps, opened, business=asked.business, open_in_all=left
         )  # fmt: skip
 
-    async def _opened(self, asked: Asked, by: By, dimension: str) -> Opened:
-        days = asked.span.since.date().isoformat(), _FAR
+    async def _cells(
+        self, definition: Definition, by: By, dimension: str, asked: Asked, steps: Steps | None
+    ) -> list[Document]:  # fmt: skip
+        """Those of the time. Where only numbers of a dimension are asked for, the server adds up whole days."""
+        kinds, narrowed = definition.kinds, asked.narrowed
+        first, last = asked.span.since.date(), asked.span.until.date()
+        if steps is not None or not definition.is_counted or (last - first).days < _WORTH_DAYS:
+            days = first.isoformat(), last.isoformat()
+            return await self._store.cells(kinds, dimension, days, narrowed, times=definition.timed)
+        edges = [
+            await self._store.cells(kinds, dimension, (day.isoformat(), day.isoformat()), narrowed, times=False)
+            for day in (first, last)
+        ]
+        between = (first + _DAY).isoformat(), (last - _DAY).isoformat()
+        sums = await self._store.sums(kinds, dimension, between, narrowed, key_field(dimension, by))
+        return [*edges[0], *sums, *edges[1]]
+
+    async def _opened(self, asked: Asked, by: By, dimension: str, since: datetime) -> Opened:
+        """What is open, from now back to an instant."""
+        days = since.date().isoformat(), _FAR
         later = await self._store.cells(_CLOCK_OF, dimension, days, asked.narrowed, times=False)
         return opened_of(later, await self._store.ever(_CLOCK_OF, dimension, asked.narrowed), by)
 
@@ -113,10 +133,6 @@ class Reports:
             raise WrongInput(
                 "This report is not read that way.", [FieldError("by", f"is one of {' '.join(definition.by)}")]
             )
-        narrowed = asked.narrowed
-        if narrowed.value is not None and by in ("team", "agent", "label") and by != narrowed.dimension:
-            sentence = f"Narrowed by {narrowed.dimension} it is read by time, channel or {narrowed.dimension}."
-            raise WrongInput(sentence, [FieldError("by", f"is not {by} here")])
         return definition, by
 
     def _place(self, asked: Asked, by: By, of: str | None) -> tuple[Sequence[Span], Narrowed]:
@@ -130,9 +146,10 @@ class Reports:
             return step.spans, asked.narrowed
         if by == "channel":
             seen = asked.narrowed.channels
-            channels = [of] if seen is None or of in seen else []
-            return (asked.span,), Narrowed(channels, asked.narrowed.dimension, asked.narrowed.value)
-        return (asked.span,), Narrowed(asked.narrowed.channels, by, of)
+            return (asked.span,), replace(asked.narrowed, channels=[of] if seen is None or of in seen else [])
+        if asked.narrowed.values.get(by, of) != of:
+            return (asked.span,), Narrowed([])
+        return (asked.span,), replace(asked.narrowed, **{by: of})
 
 
 def steps_of(by: By, asked: Asked) -> Steps | None:
@@ -144,9 +161,8 @@ def steps_of(by: By, asked: Asked) -> Steps | None:
 
 
 def _dimension(by: By, narrowed: Narrowed) -> str:
-    if narrowed.value is not None:
-        return narrowed.dimension
-    return by if by in DIMENSIONS else "channel"
+    """The cells that answer it."""
+    return dimension_for({*narrowed.values, *({by} & FIELDS.keys())})
 
 
 def as_csv(found: Table, names: Mapping[str, str]) -> str:

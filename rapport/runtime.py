@@ -384,6 +384,7 @@ class Runtime:
             Chore("tell colleagues of what is due", 5, self.noticing.look),
             Chore("keep the figures of reports", 1, self.figures.keep),
             Chore("count conversations of before", 1, self.figures.read_past),
+            Chore("count combinations of before", 1, self.figures.combine_past),
             Chore("compare the figures of reports", 600, self.figures.compare),
             Chore("say what channels say by themselves", 0.5, self.automatic_replies.drain),
             Chore("tell bots of messages", 0.5, self.bot_poster.drain),

@@ -44,7 +44,7 @@ class _Time(Query):
 
 
 class InboxReportQuery(_Time):
-    """What is asked of a report. At most one of `agent`, `team` and `label` narrows it."""
+    """What is asked of a report. `channel`, `agent`, `team` and `label` narrow it, any of them together."""
 
 
 class ReportRowsQuery(_Time, PageQuery):
@@ -150,17 +150,15 @@ def span_of(since: str | None, until: str | None, zone: ZoneInfo, by: str | None
 def narrowed_for(
     asking: Asking, *, channel: str | None, agent: str | None = None, team: str | None = None, label: str | None = None
 ) -> Narrowed:  # fmt: skip
-    """What is asked for within what one may see. Raises `WrongInput` for more than one of agent, team and label."""
-    given = [(name, value) for name, value in (("agent", agent), ("team", team), ("label", label)) if value]
-    if len(given) > 1:
-        raise WrongInput(
-            "Narrow by one of agent, team and label.", [FieldError(given[1][0], "is one too many")]
-        )  # fmt: skip
+    """What is asked for within what one may see."""
     channels = asking.principal.reach
     if channel:
         channels = [channel] if channels is None or channel in channels else []
-    dimension, value = given[0] if given else ("channel", None)
-    return Narrowed(channels, dimension, "" if value == "none" and dimension != "label" else value)
+    return Narrowed(channels, _or_nobody(agent), _or_nobody(team), label or None)
+
+
+def _or_nobody(value: str | None) -> str | None:
+    return "" if value == "none" else value or None
 
 
 async def names_in(runtime: Any, by: By, keys: Collection[str]) -> dict[str, str]:

@@ -52,7 +52,6 @@ DAYS_WORDS = NN_("%(num)s day", "%(num)s days")
 PEOPLE = NN_("of %(num)s person", "of %(num)s people")
 NO_TIME = N_("Choose a time whose end lies after its beginning: at most %(days)s days, by hours %(hours)s.")
 NO_ZONE = N_("There is no such time zone. One is Europe/Amsterdam, another Asia/Shanghai.")
-OTHER = N_("Narrowed by colleague, team or label, a report is read by time, by channel or by the same.")
 SLOW = N_("There is too much in this time; choose a shorter one, or one channel.")
 GONE = N_("These hours are gone; choose others.")
 
@@ -134,8 +133,8 @@ async def rows(request: web.Request) -> web.StreamResponse:
         )  # fmt: skip
         found, place = got.data, {"column": column.key, **({"of": of} if of is not None else {})}
         more = f"?{wanted.query(**place, cursor=got.next_cursor)}" if got.next_cursor else ""
-    except WrongInput as error:
-        fault = fault or _said(error)
+    except WrongInput:
+        fault = fault or NO_TIME
     except TooSlow:
         fault = SLOW
     names = await names_in(runtime, wanted.by, {of} if of else ())
@@ -181,8 +180,8 @@ async def _shown(request: web.Request, name: str, fault: str = "") -> web.Stream
     names: Mapping[str, str] = {}
     try:
         found, names = await _read(request, wanted)
-    except WrongInput as error:
-        fault = fault or _said(error)
+    except WrongInput:
+        fault = fault or NO_TIME
     except TooSlow:
         fault = SLOW
     values: dict[str, Any] = {
@@ -294,11 +293,6 @@ def _quick(wanted: Wanted, formats: Formats) -> list[tuple[str, str, bool]]:
         query = wanted.query(**{"from": first.isoformat(), "to": today.isoformat()})
         found.append((formats.plural(*DAYS_WORDS, days), f"?{query}", current))
     return found
-
-
-def _said(error: WrongInput) -> str:
-    paths = {each.path for each in error.errors}
-    return OTHER if paths & {"by", "agent", "team", "label"} else NO_TIME
 
 
 def _told(fault: str, formats: Formats) -> str:

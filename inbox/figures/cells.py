@@ -1,15 +1,15 @@
 """Facts folded into cells: what happened in a quarter of an hour, by channel and by who did it. Pure.
 
-A cell is one day (UTC) of one kind, channel and dimension; in it a slot per quarter of an hour in which something
-happened, so that days of any time zone can be put together from slots. Adding is the same in whatever order; a fact
-that is gone is taken out again.
+A cell is one day (UTC) of one kind, channel and value of a dimension, or of a combination of dimensions (decision 54);
+in it a slot per quarter of an hour in which something happened, so that days of any time zone can be put together from
+slots. Adding is the same in whatever order; a fact that is gone is taken out again.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -17,8 +17,12 @@ from typing import Any, Literal
 from base.mongo import Document
 from inbox.figures.facts import GRAIN_MIN, OPENS
 
-Dimension = Literal["channel", "agent", "team", "label"]
-DIMENSIONS: tuple[Dimension, ...] = ("channel", "agent", "team", "label")
+Dimension = Literal["channel", "agent", "team", "label", "agent+team", "agent+team+label"]
+DIMENSIONS: tuple[Dimension, ...] = ("channel", "agent", "team", "label", "agent+team", "agent+team+label")
+#: Of these there is a cell per combination that occurs; what it is of stands in fields of its own.
+COMBINED: tuple[Dimension, ...] = ("agent+team", "agent+team+label")
+#: By what facts can be told apart besides their channel → the field of a combined cell.
+FIELDS: Mapping[str, str] = {"agent": "agent_id", "team": "team_id", "label": "label"}
 #: Buckets of a histogram per doubling of a time: a percentile is off by less than a twentieth.
 PER_DOUBLING = 8
 #: The day of cells that hold all days together.
@@ -99,11 +103,29 @@ def grained(at: datetime) -> datetime:
 
 def values_of(fact: Mapping[str, Any]) -> Iterator[tuple[Dimension, str]]:
     """Under what a fact is counted: `""` is nobody's. One of several labels is counted under each of them."""
+    agent, team = fact.get("agent_id") or "", fact.get("team_id") or ""
     yield "channel", ""
-    yield "agent", fact.get("agent_id") or ""
-    yield "team", fact.get("team_id") or ""
+    yield "agent", agent
+    yield "team", team
+    yield "agent+team", f"{agent}|{team}"
     for label in fact["labels"]:
         yield "label", label
+        yield "agent+team+label", f"{agent}|{team}|{label}"
+
+
+def dimension_for(told_apart: Collection[str]) -> Dimension:
+    """The coarsest cells that tell all of these of `FIELDS` apart."""
+    if len(told_apart) > 1:
+        return "agent+team+label" if "label" in told_apart else "agent+team"
+    return next((each for each in DIMENSIONS if each in told_apart), "channel")
+
+
+def fields_in(dimension: str, value: str) -> dict[str, str]:
+    """What a combined cell is of, by field; nothing for others. A label may hold whatever divides the rest."""
+    if dimension not in COMBINED:
+        return {}
+    names = dimension.split("+")
+    return dict(zip((FIELDS[each] for each in names), value.split("|", len(names) - 1), strict=True))
 
 
 def changes_of(gone: Iterable[Mapping[str, Any]], new: Iterable[Mapping[str, Any]]) -> Changes:
@@ -117,6 +139,26 @@ def changes_of(gone: Iterable[Mapping[str, Any]], new: Iterable[Mapping[str, Any
 
 def _not_zero(counter: Mapping[str, int]) -> dict[str, int]:
     return {name: by for name, by in counter.items() if by}
+
+
+def combined(changes: Changes) -> Changes:
+    """Those of cells of combinations, and of a day."""
+    return {place: fields for place, fields in changes.items() if place[1] in COMBINED and place[4] != EVER}
+
+
+def still_to_add(wanted: Changes, kept: Changes) -> Changes:
+    """What makes kept cells of a day the wanted ones; sums of all days get as much more."""
+    changes: Changes = {}
+    for place in wanted.keys() | kept.keys():
+        fields = Counter(wanted.get(place, {}))
+        fields.subtract(kept.get(place, {}))
+        if not (more := Counter(_not_zero(fields))):
+            continue
+        changes[place] = more
+        if place[0] in SUMMED:
+            counted = sum(by for path, by in more.items() if path.endswith(".n"))
+            changes.setdefault((*place[:4], EVER), Counter()).update({"n": counted})
+    return changes
 
 
 def _count(changes: Changes, fact: Mapping[str, Any], sign: int) -> None:

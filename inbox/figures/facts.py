@@ -8,9 +8,9 @@ opened, until it is closed, is a *cycle*; a first response belongs to the conver
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from base.ids import unique_key
 from base.mongo import Document
@@ -20,6 +20,7 @@ Kind = Literal[
     "created", "reopened", "closed", "first_response", "next_response", "resolution", "received", "sent", "assigned",
     "csat_asked", "csat", "nps_asked", "nps", "kept", "missed",
 ]  # fmt: skip
+KINDS: tuple[Kind, ...] = get_args(Kind)
 #: Facts that say how long something took.
 TIMED: frozenset[Kind] = frozenset({"first_response", "next_response", "resolution"})
 #: What opens a cycle.
@@ -345,23 +346,39 @@ def _cycles(cycles: Sequence[_Cycle]) -> list[Fact]:
 
 
 def _said(lines: Sequence[Mapping[str, Any]]) -> list[Fact]:
-    """Messages in and out, those of a quarter of an hour and one person as one."""
-    counts: dict[tuple[Kind, str | None, int], int] = {}
-    firsts: dict[tuple[Kind, str | None, int], datetime] = {}
+    """Messages in and out, those of a quarter of an hour and one author as one. What comes in counts under who had the
+    conversation then, what goes out under who wrote it, both under the team that had it."""
+    found: dict[tuple[Kind, str], Fact] = {}
+    agent_id: str | None = None
+    team_id: str | None = None
     for line in lines:
-        kind: Kind | None = "received" if line["direction"] == "in" else None
-        if line["direction"] == "out" and _is_answer(line):
-            kind = "sent"
-        if kind is None:
-            continue
-        at = line["provider_at"]
-        place = kind, line["author"].get("id") if kind == "sent" else None, _ms(at) // (GRAIN_MIN * 60_000)
-        counts[place] = counts.get(place, 0) + 1
-        firsts.setdefault(place, at)
-    return [
-        Fact(kind, f"{agent_id or ''} {slot}", firsts[kind, agent_id, slot], agent_id, n=n)
-        for (kind, agent_id, slot), n in counts.items()
-    ]
+        kind = _way(line)
+        if kind is not None:
+            author = line["author"].get("id") if kind == "sent" else None
+            key = f"{author or ''} {_ms(line['provider_at']) // (GRAIN_MIN * 60_000)}"
+            first = found.get((kind, key))
+            whose = author if kind == "sent" else agent_id
+            found[kind, key] = replace(first, n=first.n + 1) if first else Fact(
+                kind, key, line["provider_at"], whose, team_id
+            )  # fmt: skip
+        agent_id, team_id = _holders(line, agent_id, team_id)
+    return list(found.values())
+
+
+def _way(line: Mapping[str, Any]) -> Kind | None:
+    if line["direction"] == "in":
+        return "received"
+    return "sent" if line["direction"] == "out" and _is_answer(line) else None
+
+
+def _holders(
+    line: Mapping[str, Any], agent_id: str | None, team_id: str | None
+) -> tuple[str | None, str | None]:  # fmt: skip
+    """Who has the conversation after a line."""
+    system = line.get("system") or {}
+    code, params = system.get("code"), system.get("params") or {}
+    return (params.get("to") if code in _OWNER_CODES else agent_id,
+            params.get("to") if code in _TEAM_CODES else team_id)  # fmt: skip
 
 
 def _rated(rows: Iterable[Mapping[str, Any]]) -> list[Fact]:

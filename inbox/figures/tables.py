@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from base.mongo import Document
-from inbox.figures.cells import Sum, slots_in
+from inbox.figures.cells import COMBINED, FIELDS, Sum, slots_in
 from inbox.figures.facts import OPENS, Kind
 from inbox.figures.periods import Span, Step, Steps
 
@@ -49,6 +49,11 @@ class Definition:
     def kinds(self) -> tuple[str, ...]:
         """All facts it is made of."""
         return tuple(dict.fromkeys(kind for each in self.columns for kind in each.kinds))
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it only says how often: no times, no marks."""
+        return not self.timed and all(each.unit in ("count", "share") and each.scores is None for each in self.columns)
 
     def column(self, key: str) -> Column | None:
         """The one of this name."""
@@ -234,20 +239,23 @@ class Opened:
         return base - sum(n for when, own, n in self.later if when >= moment and key in (None, own))
 
 
-def key_in(cell: Mapping[str, str], by: By) -> str:
-    """Under which row of a report by dimension a cell counts."""
-    return cell["channel_id"] if by == "channel" else cell["value"]
+def key_field(dimension: str, by: By) -> str:
+    """What of a cell says under which row of a report by dimension it counts."""
+    if by == "channel":
+        return "channel_id"
+    return FIELDS.get(by, "value") if dimension in COMBINED else "value"
 
 
 def folded(cells: Iterable[Document], span: Span, by: By, steps: Steps | None) -> dict[str, dict[str, Sum]]:
     """Key of a row → kind → what happened in the time."""
     found: dict[str, dict[str, Sum]] = {}
     for cell in cells:
+        own = cell[key_field(cell["dimension"], by)]
         for begins_at, slot in slots_in(cell):
             if not span.since <= begins_at < span.until:
                 continue
             if steps is None:
-                key = key_in(cell, by)
+                key = own
             else:
                 number = steps.of(begins_at)
                 if number is None:
@@ -270,10 +278,10 @@ def opened_of(cells: Iterable[Document], ever: Iterable[Document], by: By) -> Op
     """What is open, from cells of opening and closing and their sums of all days."""
     sums: dict[str, int] = {}
     for cell in ever:
-        key = key_in(cell, by)
+        key = cell[key_field(cell["dimension"], by)]
         sums[key] = sums.get(key, 0) + _sign(cell["kind"]) * cell.get("n", 0)
     later = [
-        (begins_at, key_in(cell, by), _sign(cell["kind"]) * slot.get("n", 0))
+        (begins_at, cell[key_field(cell["dimension"], by)], _sign(cell["kind"]) * slot.get("n", 0))
         for cell in cells for begins_at, slot in slots_in(cell)
     ]  # fmt: skip
     return Opened(sums, later)

@@ -15,8 +15,8 @@ from base.duty import DutyBook, due_index
 from base.ids import unique_key
 from base.mongo import BY_ID, LOOK_MS, Database, DeleteOne, Document, Indexes, Session, UpdateOne, in_time, whole
 from base.pages import Page, cut, read_cursor, write_cursor
-from inbox.figures.cells import DIMENSIONS, EVER, Changes, Place, changes_of, id_of
-from inbox.figures.facts import NO_END, OPENS
+from inbox.figures.cells import COMBINED, DIMENSIONS, EVER, FIELDS, Changes, Place, changes_of, fields_in, id_of
+from inbox.figures.facts import KINDS, NO_END, OPENS
 from inbox.figures.periods import Span
 from profiles.holdings import Traces
 from profiles.store.belongings import Belongings
@@ -42,6 +42,13 @@ def _by(name: str, *fields: str) -> IndexModel:
     return IndexModel(keys, name=name)
 
 
+def _of(name: str, first: str, *others: str) -> IndexModel:
+    """Of combined cells alone. Days after what is fixed; what else it is of is compared without reading the cell."""
+    fields = ("kind", "dimension", first, "day", "channel_id", *others)
+    return IndexModel([(each, ASCENDING) for each in fields], name=name,
+                      partialFilterExpression={first: {"$exists": True}})  # fmt: skip
+
+
 INDEXES: Indexes = {
     "inbox_facts": [
         _by("by_time"), _by("by_channel", "channel_id"), _by("by_agent", "agent_id"), _by("by_team", "team_id"),
@@ -56,6 +63,8 @@ INDEXES: Indexes = {
             [("kind", ASCENDING), ("dimension", ASCENDING), ("day", ASCENDING), ("channel_id", ASCENDING),
              ("value", ASCENDING)], name="by_day",
         ),
+        _of("of_agent", "agent_id", "team_id", "label"), _of("of_team", "team_id", "agent_id", "label"),
+        _of("of_label", "label", "agent_id", "team_id"),
     ],
     "inbox_facts_due": [due_index()],
 }  # fmt: skip
@@ -63,17 +72,32 @@ INDEXES: Indexes = {
 
 @dataclass(frozen=True)
 class Narrowed:
-    """Of which facts: these channels (None: all), and one value of a dimension (`""`: nobody's; None: whoever's)."""
+    """Of which facts: these channels (None: all), and any of a colleague, a team and a label (`""`: nobody's; None:
+    whoever's)."""
 
     channels: Sequence[str] | None = None
-    dimension: str = "channel"
-    value: str | None = None
+    agent: str | None = None
+    team: str | None = None
+    label: str | None = None
+
+    @property
+    def values(self) -> dict[str, str]:
+        """What was said of colleague, team and label."""
+        told = (("agent", self.agent), ("team", self.team), ("label", self.label))
+        return {name: value for name, value in told if value is not None}
+
+    @property
+    def first(self) -> str | None:
+        """By which of them facts are found: the one of which there are fewest as a rule."""
+        names = [each for each in ("agent", "label", "team") if each in self.values]
+        return next((each for each in names if self.values[each]), names[0] if names else None)
 
 
 class FigureStore:
     """`inbox_facts` `{_id, conversation_id, profile_id, identity_id, channel_id, kind, key, at, agent_id, team_id,
     labels, n, ms?, business_ms?, score?, until?, target?}` (see `inbox.figures.facts`); `inbox_days` `{_id, kind,
-    dimension, value, channel_id, day, q: {slot: {n, ms, b, h, bh, s}}}`, or `{…, day: "ever", n}`; `inbox_facts_due`
+    dimension, value, agent_id?, team_id?, label?, channel_id, day, q: {slot: {n, ms, b, h, bh, s}}}`, or `{…, day:
+    "ever", n}` (see `inbox.figures.cells`); `inbox_facts_due`
     `{_id: cnv_, state: "due", due_at, lease?, fence, attempts}`: conversations to be read anew; `inbox_facts_past`
     one row, how far the past was read."""
 
@@ -202,21 +226,45 @@ class FigureStore:
     async def cells(
         self, kinds: Sequence[str], dimension: str, days: tuple[str, str], narrowed: Narrowed, *, times: bool
     ) -> list[Document]:  # fmt: skip
-        """Cells of these kinds, between two days with both. `times`: with what percentiles are made of."""
+        """Cells of these kinds, between two days with both; of a dimension that tells all apart that is narrowed.
+        `times`: with what percentiles are made of."""
         wanted: Document = {
             "kind": {"$in": list(kinds)}, "dimension": dimension, "day": {"$gte": days[0], "$lte": days[1]},
         }  # fmt: skip
-        found = self._cells.find(_narrow_cells(wanted, narrowed, dimension)).hint("by_day").max_time_ms(LOOK_MS)
+        found = self._cells.find(_narrow_cells(wanted, narrowed, dimension), {"_id": 0})
+        found = found.hint(_cells_by(narrowed, dimension)).max_time_ms(LOOK_MS)
         with in_time(_TOO_SLOW):
             rows = await whole(found)
         if times:
             return rows
         return [{**row, "q": {slot: _plain(value) for slot, value in row.get("q", {}).items()}} for row in rows]
 
+    async def sums(
+        self, kinds: Sequence[str], dimension: str, days: tuple[str, str], narrowed: Narrowed, field: str
+    ) -> list[Document]:  # fmt: skip
+        """How often it was in all on whole days (with both), added up by the server: as if cells of the first day, one
+        per kind and value of a field."""
+        wanted: Document = {
+            "kind": {"$in": list(kinds)}, "dimension": dimension, "day": {"$gte": days[0], "$lte": days[1]},
+        }  # fmt: skip
+        counted = {"$sum": {"$map": {"input": {"$objectToArray": "$q"}, "in": "$$this.v.n"}}}
+        steps: list[Document] = [
+            {"$match": _narrow_cells(wanted, narrowed, dimension)},
+            {"$group": {"_id": {"kind": "$kind", "key": f"${field}"}, "n": {"$sum": counted}}},
+        ]
+        found = self._cells.aggregate(steps, hint=_cells_by(narrowed, dimension), maxTimeMS=LOOK_MS)
+        with in_time(_TOO_SLOW):
+            rows = await found.to_list(None)
+        return [
+            {"kind": row["_id"]["kind"], "dimension": dimension, field: row["_id"]["key"], "day": days[0],
+             "q": {"0": {"n": row["n"]}}} for row in rows
+        ]  # fmt: skip
+
     async def ever(self, kinds: Sequence[str], dimension: str, narrowed: Narrowed) -> list[Document]:
         """What cells of these kinds come to from the beginning: {kind, channel_id, value, n}."""
         wanted: Document = {"kind": {"$in": list(kinds)}, "dimension": dimension, "day": EVER}
-        return await whole(self._cells.find(_narrow_cells(wanted, narrowed, dimension)).hint("by_day"))
+        found = self._cells.find(_narrow_cells(wanted, narrowed, dimension)).hint(_cells_by(narrowed, dimension))
+        return await whole(found)
 
     async def rows(
         self, kinds: Sequence[str], spans: Sequence[Span], narrowed: Narrowed, *, limit: int, cursor: str | None,
@@ -269,23 +317,25 @@ class FigureStore:
     async def people(self, kind: str, span: Span, narrowed: Narrowed) -> int | None:
         """Of how many people there are facts of a kind; None where there are too many to be told apart."""
         condition = _narrow_facts({"kind": kind, "at": {"$gte": span.since, "$lt": span.until}}, narrowed)
-        rows = self._facts.find(condition, {"profile_id": 1}).limit(PEOPLE_MAX + 1).max_time_ms(LOOK_MS)
+        rows = self._facts.find(condition, {"profile_id": 1}).limit(PEOPLE_MAX + 1).hint(_index_for(narrowed))
         with in_time(_TOO_SLOW):
-            found = await whole(rows)
+            found = await whole(rows.max_time_ms(LOOK_MS))
         return None if len(found) > PEOPLE_MAX else len({row.get("profile_id") for row in found})
 
     # -- comparing ---------------------------------------------------------------------------------------------
 
-    async def facts_of_day(self, since: datetime, until: datetime, session: Session) -> list[Document]:
-        """All facts of a time."""
-        kinds = await self._facts.distinct("kind", session=session)
-        wanted = {"kind": {"$in": kinds}, "at": {"$gte": since, "$lt": until}}
+    async def facts_of_day(
+        self, since: datetime, until: datetime, session: Session, kinds: Sequence[str] = KINDS
+    ) -> list[Document]:  # fmt: skip
+        """All facts of a time, or those of some kinds."""
+        wanted = {"kind": {"$in": list(kinds)}, "at": {"$gte": since, "$lt": until}}
         return await whole(self._facts.find(wanted, session=session).hint("by_time"))
 
-    async def cells_of_day(self, day: str, session: Session) -> list[Document]:
-        """All cells of a day."""
-        kinds = await self._cells.distinct("kind", session=session)
-        wanted = {"kind": {"$in": kinds}, "dimension": {"$in": list(DIMENSIONS)}, "day": day}
+    async def cells_of_day(
+        self, day: str, session: Session, kinds: Sequence[str] = KINDS, dimensions: Sequence[str] = DIMENSIONS
+    ) -> list[Document]:  # fmt: skip
+        """All cells of a day, or those of some kinds and dimensions."""
+        wanted = {"kind": {"$in": list(kinds)}, "dimension": {"$in": list(dimensions)}, "day": day}
         return await whole(self._cells.find(wanted, session=session).hint("by_day"))
 
     async def set_cells(self, cells: Iterable[tuple[Place, Document]], session: Session) -> None:
@@ -308,6 +358,20 @@ class FigureStore:
     async def past(self) -> Document:
         """How far reading what was there before has come: {after, done, turn}."""
         return await self._past.find_one({"_id": "past"}) or {"after": "", "done": False, "turn": 0}
+
+    async def combined(self) -> Document:
+        """How far cells of combinations were made of what was counted before there were any: {after, done}."""
+        return await self._past.find_one({"_id": "combined"}) or {"after": "", "done": False}
+
+    async def next_day(self, after: str) -> str | None:
+        """The first day after one on which something was counted."""
+        wanted = {"kind": {"$in": list(KINDS)}, "dimension": "channel", "day": {"$gt": after, "$lt": EVER}}
+        found = self._cells.find(wanted, {"day": 1}).sort("day", ASCENDING).limit(1).hint("by_day")
+        return next((row["day"] for row in await whole(found)), None)
+
+    async def combined_to(self, day: str, *, done: bool) -> None:
+        """Note how far. Two may do the same; who is behind does some of it once more, which changes nothing."""
+        await self._past.update_one({"_id": "combined"}, {"$set": {"after": day, "done": done}}, upsert=True)
 
     async def next_talks(self, after: str, limit: int) -> list[str]:
         """Ids of conversations after one."""
@@ -340,14 +404,15 @@ def _wanted_facts(kinds: Sequence[str], span: Span, narrowed: Narrowed) -> Docum
 
 
 def _index_for(narrowed: Narrowed) -> str:
-    if narrowed.value is not None:
-        return f"by_{narrowed.dimension}"
+    if narrowed.first is not None:
+        return f"by_{narrowed.first}"
     return "by_time" if narrowed.channels is None else "by_channel"
 
 
 def _place_fields(place: Place) -> Document:
     kind, dimension, value, channel_id, day = place
-    return {"kind": kind, "dimension": dimension, "value": value, "channel_id": channel_id, "day": day}
+    place_fields = {"kind": kind, "dimension": dimension, "value": value, "channel_id": channel_id, "day": day}
+    return place_fields | fields_in(dimension, value)
 
 
 def _plain(slot: Document) -> Document:
@@ -357,18 +422,23 @@ def _plain(slot: Document) -> Document:
 def _narrow_cells(wanted: Document, narrowed: Narrowed, dimension: str) -> Document:
     if narrowed.channels is not None:
         wanted["channel_id"] = {"$in": list(narrowed.channels)}
-    if narrowed.value is not None and dimension == narrowed.dimension:
-        wanted["value"] = narrowed.value
+    for name, value in narrowed.values.items():
+        wanted[FIELDS[name] if dimension in COMBINED else "value"] = value
     return wanted
+
+
+def _cells_by(narrowed: Narrowed, dimension: str) -> str:
+    return f"of_{narrowed.first}" if dimension in COMBINED else "by_day"
 
 
 def _narrow_facts(wanted: Document, narrowed: Narrowed) -> Document:
     if narrowed.channels is not None:
         wanted["channel_id"] = {"$in": list(narrowed.channels)}
-    if narrowed.value is not None and narrowed.dimension in ("agent", "team"):
-        wanted[f"{narrowed.dimension}_id"] = narrowed.value or None
-    if narrowed.value is not None and narrowed.dimension == "label":
-        wanted["labels"] = narrowed.value
+    for name, value in narrowed.values.items():
+        if name == "label":
+            wanted["labels"] = value
+        else:
+            wanted[FIELDS[name]] = value or None
     return wanted
 
 

@@ -48,13 +48,37 @@ async def test_a_report_and_the_rows_behind_it(world: World) -> None:
             assert (await answer_of(answer))["data"] == [], query
 
 
+async def test_narrowed_by_all_at_once_file_and_rows_agree(world: World) -> None:
+    """Of the furnished conversations, whatever they carry: each combination that there is, and no other."""
+    async with world.client("viewer") as client:
+        facts = await answer_of(await client.get(f"{API}/volume/rows", params={"column": "created"}))
+        assert len(facts["data"]) == 2
+        for fact in facts["data"]:
+            told = {"agent": fact["agent_id"] or "none", "team": fact["team_id"] or "none"}
+            told |= {"channel": fact["channel_id"], **({"label": fact["labels"][0]} if fact["labels"] else {})}
+            for by in ("day", "agent", "label"):
+                found = await answer_of(await client.get(f"{API}/volume", params={**told, "by": by}))
+                assert found["total"]["created"] == 1 and sum(row["values"]["created"] for row in found["rows"]) >= 1
+                answer = await client.get(f"{API}/volume", params={**told, "by": by}, headers={"Accept": "text/csv"})
+                assert (await answer.text()).splitlines()[-1].split(",")[2] == "1"
+            behind = await answer_of(await client.get(f"{API}/volume/rows", params={**told, "column": "created"}))
+            assert behind["data"] == [fact]
+            none = await answer_of(await client.get(f"{API}/volume", params={**told, "label": "another"}))
+            assert none["total"]["created"] == 0
+    async with world.client("scoped:viewer") as client:
+        for fact in facts["data"]:
+            told = {"agent": fact["agent_id"] or "none", "team": fact["team_id"] or "none", "by": "label"}
+            found = await answer_of(await client.get(f"{API}/volume", params={**told, "channel": fact["channel_id"]}))
+            assert found["total"]["created"] == int(fact["channel_id"] == world.ours.channel), fact
+
+
 @pytest.mark.parametrize(
     ("path", "query", "place"),
     [
         ("/volume", {"from": "yesterday"}, "from"), ("/volume", {"zone": "Nowhere"}, "zone"),
         ("/volume", {"from": "2026-01-02", "to": "2026-01-02"}, "to"), ("/volume", {"by": "week_hour"}, "by"),
         ("/volume", {"by": "hour", "from": "2026-01-01", "to": "2026-03-01"}, "from"),
-        ("/volume", {"agent": "none", "label": "x"}, "label"), ("/volume", {"agent": "none", "by": "team"}, "by"),
+        ("/volume", {"agent": "none", "team": "x"}, "team"), ("/agent-load", {"agent": "none", "by": "team"}, "by"),
         ("/volume/rows", {"column": "nothing"}, "column"),
         ("/volume/rows", {"column": "sent", "of": "2020-01-01"}, "of"),
     ],

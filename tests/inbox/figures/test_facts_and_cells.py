@@ -136,6 +136,19 @@ def test_a_cycle_is_counted_under_who_had_it_at_its_end() -> None:
     assert next(each for each in still if each.kind == "created").until == NO_END
 
 
+def test_messages_count_under_who_had_the_conversation_then() -> None:
+    team = line(5, "system", system={"code": "team_assigned", "params": {"from": None, "to": "tea_1"}})
+    left = line(40, "system", system={"code": "team_left", "params": {"from": "tea_1", "to": None}})
+    said = [line(0, "in"), line(7, "in"), line(18, "in"), line(19, "out", "usr_b"), line(33, "in"), line(62, "in")]
+    facts, _ = facts_of(talk(*said, team, given_to(16, "usr_a"), given_to(30, None, "usr_a"), left), wall)
+    told = [((each.at - T0) // MINUTE, each.kind, each.agent_id, each.team_id, each.n) for each in facts
+            if each.kind in ("received", "sent")]  # fmt: skip
+    assert sorted(told) == [
+        (0, "received", None, None, 2), (18, "received", "usr_a", "tea_1", 1), (19, "sent", "usr_b", "tea_1", 1),
+        (33, "received", None, "tea_1", 1), (62, "received", None, None, 1),
+    ]  # fmt: skip
+
+
 def test_promises_are_judged_once() -> None:
     one = talk(line(0, "in"), line(10, "out", "usr_a"), line(20, "in"))
     facts, waits = facts_of(one, wall)
