@@ -53,6 +53,8 @@ class Sum:
         self.n += slot.get("n", 0)
         self.ms += slot.get("ms", 0)
         self.business_ms += slot.get("b", 0)
+        if len(slot) == 1:
+            return
         for name, counter in (("h", self.times), ("bh", self.business), ("s", self.scores)):
             for bucket, count in slot.get(name, {}).items():
                 counter[int(bucket)] += count

@@ -237,7 +237,9 @@ class FigureStore:
             rows = await whole(found)
         if times:
             return rows
-        return [{**row, "q": {slot: _plain(value) for slot, value in row.get("q", {}).items()}} for row in rows]
+        for row in rows:
+            row["q"] = {slot: _plain(value) for slot, value in row.get("q", {}).items()}
+        return rows
 
     async def sums(
         self, kinds: Sequence[str], dimension: str, days: tuple[str, str], narrowed: Narrowed, field: str
@@ -416,6 +418,9 @@ def _place_fields(place: Place) -> Document:
 
 
 def _plain(slot: Document) -> Document:
+    """Without what percentiles are made of."""
+    if "h" not in slot:
+        return slot
     return {name: value for name, value in slot.items() if name not in ("h", "bh")}
 
 
