@@ -35,8 +35,16 @@ class House:
     team: str
     mates: list[str]
 
+    async def here(self) -> None:
+        """Both have a window open, however long all of this takes."""
+        agents = self.stage.runtime.agents
+        agents._noted.clear()
+        for each in self.mates:
+            await agents.seen(each)
+
     async def routed(self) -> None:
         """Until nothing moves any more."""
+        await self.here()
         for _ in range(50):
             if not await self.stage.runtime.routing.drain(250):
                 return
@@ -82,14 +90,15 @@ async def staffed(stage: Stage) -> House:
     for name in ("Ada", "Bo"):
         user = await runtime.users.add_user(f"{new_id('key')}@example.org", name, "agent")
         await runtime.agents.enable(user.id, {"capacity": {"total": 1000}})
-        await runtime.agents.seen(user.id)
         mates.append(user.id)
     wanted = {
         "name": f"Team {stage.channel}", "members": [{"user_id": each} for each in mates],
         "channel_ids": [stage.channel], "routing": {"mode": "round_robin"},
     }  # fmt: skip
     team = await runtime.teams.create(TeamInput.model_validate(wanted))
-    return House(stage, team.id, mates)
+    house = House(stage, team.id, mates)
+    await house.here()
+    return house
 
 
 def arrival(channel_id: str, who: str, key: str, text: str = "Hello") -> Arrival:
