@@ -18,7 +18,7 @@ from base.mongo import Document
 from channels.vocabulary import Instant
 from inbox.models import PRIORITY_RANK, Actor, Priority, Status
 from inbox.owning import FIELDS as OWNER
-from inbox.owning import LEFT, freed, given_to, has_bot, unfit
+from inbox.owning import LEFT, Reason, belongs_to, freed, given_to, has_bot, unfit
 
 LABELS_MAX, LABEL_MAX = 40, 60
 PARTICIPANTS_MAX = 50
@@ -89,6 +89,8 @@ class Change(BaseModel):
     participants: ListChange | None = None
     #: To the bot of its channel.
     hand_to_bot: bool = False
+    #: From its bot, to whoever asks. What no bot has stays as it is.
+    take_over: bool = False
 
     @property
     def parts(self) -> list[Part]:
@@ -97,7 +99,7 @@ class Change(BaseModel):
             ("assignee", "assignee_id" in self.model_fields_set), ("team", "team_id" in self.model_fields_set),
             ("labels", self.labels is not None),
             ("participants", self.participants is not None), ("priority", self.priority is not None),
-            ("status", self.status is not None or self.hand_to_bot),
+            ("status", self.status is not None or self.hand_to_bot or self.take_over),
         ]  # fmt: skip
         return [part for part, is_given in given if is_given]
 
@@ -114,6 +116,9 @@ def checked(change: Change, now: datetime) -> Change:
     if change.hand_to_bot and (change.status is not None or change.assignee_id is not None):
         fault = FieldError("change.hand_to_bot", "goes neither with a status nor with an assignee")
         raise WrongInput("What a bot has is pending and nobody's.", [fault])
+    if change.take_over and (change.hand_to_bot or not {"status", "assignee_id"}.isdisjoint(change.model_fields_set)):
+        fault = FieldError("change.take_over", "goes with no status, no assignee and not with hand_to_bot")
+        raise WrongInput("What is taken over is open and yours.", [fault])
     if change.labels is None:
         return change
     labels = ListChange(
@@ -124,9 +129,9 @@ def checked(change: Change, now: datetime) -> Change:
 
 def plans_of(
     change: Change, by: Actor, now: datetime, *, assignee_name: str | None = None, team_name: str | None = None,
-    bots: Mapping[str, str] | None = None,
+    bots: Mapping[str, str] | None = None, bot_name: str | None = None,
 ) -> list[Plan]:  # fmt: skip
-    """One plan for each part of a change that was checked. `bots`: channel → its bot."""
+    """One plan for each part of a change that was checked. `bots`: channel → its bot; `bot_name`: who has it now."""
     plans: list[Plan] = []
     if "assignee" in change.parts:
         plans.append(assigned(change.assignee_id, by, now, name=assignee_name))
@@ -142,6 +147,8 @@ def plans_of(
         plans.append(status_set(change.status, by, now, snoozed_until=change.snoozed_until))
     if change.hand_to_bot:
         plans.append(handed_to_bot(bots or {}, by, now))
+    if change.take_over:
+        plans.append(handed_over(by, "taken", now, bot_name=bot_name, to=by if _is_person(by) else None))
     return plans
 
 
@@ -318,6 +325,30 @@ def handed_to_bot(bots: Mapping[str, str], by: Actor, now: datetime) -> Plan:
     return plan
 
 
+def handed_over(
+    by: Actor, reason: Reason, now: datetime, *, bot_name: str | None = None, said: str | None = None,
+    to: Actor | None = None,
+) -> Plan:  # fmt: skip
+    """People have it. Where they have it already nothing is done, but a bot that does not have it is told so
+    (`Conflict`)."""
+
+    def plan(row: Document) -> Act | None:
+        if by.type == "bot" and not belongs_to(row, by.id or ""):
+            raise Conflict("People have this conversation now.", code="not_yours")
+        change = freed(row, now)
+        if not change:
+            return None
+        change |= {"assignee_id": to.id, "assigned_at": now} if to else {}
+        told = {
+            "from": row["status"], "to": "open", "by": by.id, "by_name": by.name, "bot_id": row.get("bot_id"),
+            "bot_name": bot_name, "reason": reason, "said": said,
+        }  # fmt: skip
+        params = {name: value for name, value in told.items() if value is not None}
+        return Act(change, OWNER, "handed_over", params, "conversation.status_changed")
+
+    return plan
+
+
 def bot_act(row: Document, bot_id: str, by: Actor, now: datetime) -> Act:
     """A bot has it, and nobody else waits for it."""
     act = status_act(row, "pending", None, by, now)
@@ -452,6 +483,10 @@ def require_future(until: datetime | None, now: datetime) -> None:
 
 def _moved(before: Sequence[str], after: Sequence[str]) -> dict[str, list[str]]:
     return {"added": [x for x in after if x not in before], "removed": [x for x in before if x not in after]}
+
+
+def _is_person(by: Actor) -> bool:
+    return (by.id or "").startswith("usr_")
 
 
 def _signed(by: Actor) -> Document:

@@ -22,7 +22,7 @@ from inbox.acts import Act, Change, Plan, checked, plans_of, trace, undone_act
 from inbox.conversations import ConversationActions, Within
 from inbox.finding import Finding
 from inbox.models import Actor
-from inbox.owning import BotsOn
+from inbox.owning import BotNames, BotsOn
 from inbox.store import ActStore, ConversationStore, MessageStore
 from inbox.store.acts import KEPT, LEASE_S
 from inbox.view_filter import ConversationFilter, ViewFilter
@@ -110,10 +110,11 @@ class Bulk:
 
     def __init__(
         self, acts: ActStore, actions: ConversationActions, conversations: ConversationStore, messages: MessageStore,
-        finding: Finding, clock: Clock, *, bots: BotsOn | None = None,
+        finding: Finding, clock: Clock, *, bots: BotsOn | None = None, bot_names: BotNames | None = None,
     ) -> None:  # fmt: skip
-        """`bots`: who has the conversations of a channel first."""
+        """`bots`: who has the conversations of a channel first; `bot_names`: how they are called."""
         self._bots = bots
+        self._bot_names = bot_names
         self._acts = acts
         self._actions = actions
         self._conversations = conversations
@@ -274,6 +275,9 @@ class Bulk:
 
     async def _plans(self, act: Document, ahead: Ahead, row: Document | None) -> list[Plan]:
         names = {"assignee_name": ahead.assignee_name, "team_name": ahead.team_name}
+        bot_id = (row or {}).get("bot_id")
+        if ahead.change.take_over and self._bot_names and bot_id:
+            names["bot_name"] = (await self._bot_names([bot_id])).get(bot_id)
         bots = await self._bots([row["channel_id"]]) if ahead.change.hand_to_bot and self._bots and row else {}
         at = act["at"]
         if act["kind"] in self._companions and ahead.change.parts:

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from base.mongo import Document
 
 #: Channel → the bot that has its conversations first, of these channels.
 BotsOn = Callable[[Iterable[str]], Awaitable[Mapping[str, str]]]
+#: Bots → what they are called, also of those that were taken away.
+BotNames = Callable[[Iterable[str]], Awaitable[Mapping[str, str]]]
+#: Why a bot has lost it: it said so, was silent, failed, its answer did not arrive, it talked in circles, is off,
+#: somebody asked for a person, said STOP before it was answered, or a person took it.
+Reason = Literal["bot", "silent", "error", "undelivered", "circles", "off", "asked", "stopped", "taken"]
 #: What says that a bot has it.
 FIELDS = ("owner", "bot_id", "bot_seq")
 #: When a bot lost it last; gone once it is resolved, or a person gives it to the bot again.

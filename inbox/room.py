@@ -33,7 +33,7 @@ from inbox.handover import CALL_TIMEOUT_S, IN_FLIGHT, Handover
 from inbox.hours.book import BusinessHours
 from inbox.merging import Merging
 from inbox.outbox import Outbox
-from inbox.owning import BotsOn
+from inbox.owning import BotNames, BotsOn
 from inbox.presence import Presence
 from inbox.profile_files import ProfileFiles
 from inbox.reacting import KIND as REACTION
@@ -120,7 +120,7 @@ def open_inbox(
     consent: Consent, events: EventStore, feed: Feed, doorbell: Doorbell, clock: Clock,
     reply_keys: Sequence[str | bytes] = (), reopen_within: timedelta = REOPEN_WITHIN, lease_s: int = LEASE_S,
     in_flight: int = IN_FLIGHT, call_timeout_s: float = CALL_TIMEOUT_S, bus: Bus | None = None,
-    time_zone: str = "UTC", bots: BotsOn | None = None,
+    time_zone: str = "UTC", bots: BotsOn | None = None, bot_names: BotNames | None = None,
 ) -> Inbox:  # fmt: skip
     """`reply_keys` sign reply addresses of mails and links to files, newest first. Nothing is read or written here."""
     conversations, messages = ConversationStore(database, clock), MessageStore(database)
@@ -174,7 +174,7 @@ def open_inbox(
     )  # fmt: skip
     acts = ActStore(database)
     finding = Finding(conversations, profiles, clock)
-    bulk = Bulk(acts, actions, conversations, messages, finding, clock, bots=bots)
+    bulk = Bulk(acts, actions, conversations, messages, finding, clock, bots=bots, bot_names=bot_names)
     return Inbox(
         conversations, messages, sends, receiver, receipts, outbox, delivery, actions, files, continuity, presence,
         ProfileFiles(messages.files, messages, profiles, events, clock), drafts,

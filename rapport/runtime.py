@@ -487,6 +487,7 @@ async def open_runtime(settings: Settings) -> Runtime:
         resolver=people.resolver, consent=people.consent, events=people.events, feed=plumbing.feed,
         doorbell=plumbing.doorbell, clock=plumbing.clock, reply_keys=[plumbing.box.signing_key],
         bus=plumbing.bus, time_zone=plumbing.settings.time_zone, bots=bot_rows.on_channels,
+        bot_names=bot_rows.names,
     )  # fmt: skip
     people.timeline.join("message_id", MESSAGES_WITH_TEXT, inbox.messages.words)
     people.timeline.join("file_id", FILES_WITH_NAME, inbox.profile_files.words)

@@ -147,6 +147,8 @@ def change_words(change: Mapping[str, Any], names: Mapping[str, str], formats: F
         words.append(snoozed or _(DONE_STATUS[change["status"]]))
     if change.get("hand_to_bot"):
         words.append(_(N_("Given to the bot")))
+    if change.get("take_over"):
+        words.append(_(N_("Taken over from the bot")))
     if "assignee_id" in change:
         to = names.get(change["assignee_id"] or "")
         words.append(_(N_("Given to %(name)s"), name=to) if to else _(N_("Given back to everybody")))

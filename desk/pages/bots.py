@@ -20,6 +20,8 @@ from desk.keys import runtime_of
 from desk.pages.definition_forms import checked, id_in
 from desk.pages.inbox import actor_of, after_act, conversation_for
 from desk.render import page
+from inbox.acts import Change
+from inbox.bulk import Order
 
 routes = web.RouteTableDef()
 HERE = "/settings/bots"
@@ -143,10 +145,11 @@ async def restore(request: web.Request) -> web.StreamResponse:
 @routes.post("/inbox/{conversation_id}/take-over")
 @require("agent")
 async def take_over(request: web.Request) -> web.StreamResponse:
-    """The bot has it no longer: it is the reader's."""
-    found, by = await conversation_for(request), actor_of(principal_of(request))
-    await runtime_of(request).handing.hand_over(found.id, "taken", by, to=by)
-    return await after_act(request, found)
+    """The bot has it no longer: it is the reader's, with a way back. Where people have it already nothing is done."""
+    found, reader = await conversation_for(request), principal_of(request)
+    order = Order(Change(take_over=True), actor_of(reader), [found.id], channels=reader.reach)
+    act = await runtime_of(request).bulk.begin(order)
+    return await after_act(request, found, act if act["changed"] else None)
 
 
 # -- the form ------------------------------------------------------------------------------------------------------

@@ -166,3 +166,31 @@ async def test_a_conversation_is_split_at_a_message_on_a_phone(
     assert await page.evaluate(CUT_OFF) <= 0
     await page.get_by_test_id("unsplit").click()
     await expect(page.get_by_test_id("messages")).to_contain_text("The first matter")
+
+
+async def test_what_was_taken_over_from_a_bot_goes_back_with_one_key(
+    windows: Windows, colleagues: Colleagues, world: World, begun: Begin
+) -> None:
+    talk = await begun("Botted Ben", "What are your opening hours?")
+    # It takes what it is told and has much time to answer: while one looks, nothing but a person takes it.
+    bot = await world.api.post("/bots", {
+        "name": "Tilly", "url": f"{world.outside.url}/own/tilly", "channel_ids": [talk.channel.id], "silent_s": 600,
+    })  # fmt: skip
+    try:
+        await world.api.post(f"/conversations/{talk.row['id']}/hand-over", {"to": "bot"})
+        page = await windows.open(colleagues.bo)
+        await page.goto(f"{talk.path}?view=all")
+        await live(page)
+        for undo in ("z", "click"):
+            await page.get_by_test_id("take-over").click()
+            await expect(page.get_by_test_id("bot-banner")).to_have_count(0)
+            await expect(page.locator(".toast")).to_contain_text("Taken over from the bot")
+            await _shot(page, "taken-over")
+            await (page.keyboard.press("z") if undo == "z" else page.locator(".toast-undo").click())
+            await expect(page.get_by_test_id("bot-banner")).to_contain_text("Tilly has this conversation")
+            await expect(page.locator(".toast")).to_contain_text("Taken back: Taken over from the bot")
+        row = await world.api.get(f"/conversations/{talk.row['id']}")
+        assert (row["owner"], row["assignee_id"]) == ("bot", None)
+        assert await never_reloaded(page)
+    finally:
+        await world.api.call("DELETE", f"/bots/{bot['id']}")

@@ -48,7 +48,17 @@ async def test_a_conversation_says_who_has_it_and_is_taken_over(desk: Desk) -> N
     page = await agent.page(f"/inbox/{talk.id}")
     assert 'data-testid="bot-banner"' in page and "Tilly" in page
     assert 'data-testid="take-over"' not in await (await desk.person("viewer", name="Vi")).page(f"/inbox/{talk.id}")
+    viewer = await desk.person("viewer", name="Vy")
+    await viewer.post(f"/inbox/{talk.id}/take-over", 403)
+    taken = await agent.page(await agent.post(f"/inbox/{talk.id}/take-over", 303))
+    assert "Taken over from the bot" in taken
+    (undo,) = re.findall(r'action="(/inbox/acts/act_[0-9a-z]{26}/undo)"', taken)
+    back = await agent.page(await agent.post(undo, 303, back=f"/inbox/{talk.id}"))
+    assert 'data-testid="bot-banner"' in back and "Bo Agent gave this back to the bot" in back
+    assert (await desk.runtime.conversations.get(talk.id)).owner == "bot"
     await agent.post(f"/inbox/{talk.id}/take-over", 303)
+    again = await agent.post(f"/inbox/{talk.id}/take-over", 303)
+    assert "did=" not in again, "what people have is not taken over"
     after = await desk.runtime.conversations.get(talk.id)
     assert (after.owner, after.status, after.assignee_id is not None) == ("agents", "open", True)
     page = await agent.page(f"/inbox/{talk.id}")

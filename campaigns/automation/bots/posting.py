@@ -19,14 +19,14 @@ from base.mongo import Document
 from base.side_by_side import SideBySide
 from base.signing import standard_headers
 from campaigns.automation.bots.book import Bots
-from campaigns.automation.bots.handing import HandOver, Reason
+from campaigns.automation.bots.handing import HandOver
 from campaigns.automation.bots.models import asks_for_person, says_quiet
 from campaigns.automation.bots.store import DONE, FAILED, SKIPPED, WAITING, BotPostStore, BotStore
 from campaigns.automation.replies.choosing import is_said_to_us, word_of
 from campaigns.calling import TEMPORARY
 from inbox.consent_words import is_stop
 from inbox.opting import word_key
-from inbox.owning import ASKED_TO_STOP, belongs_to, has_bot
+from inbox.owning import ASKED_TO_STOP, Reason, belongs_to, has_bot
 from inbox.store import ConversationStore, MessageStore
 from profiles.consent import MARKETING, Consent
 from profiles.events import Event, EventStore

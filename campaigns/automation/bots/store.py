@@ -80,6 +80,11 @@ class BotStore:
         """One, also if it was taken away."""
         return await self._rows.find_one({"_id": bot_id})
 
+    async def names(self, bot_ids: Iterable[str]) -> dict[str, str]:
+        """Bot → its name, also of those that were taken away."""
+        rows = await whole(self._rows.find({"_id": {"$in": list(bot_ids)}}, {"name": 1}))
+        return {row["_id"]: row["name"] for row in rows}
+
     async def on_channels(self, channel_ids: Iterable[str]) -> dict[str, str]:
         """Channel → its active bot, at most a second old."""
         if time.monotonic() >= self._known_until:

@@ -260,7 +260,7 @@ async def test_other_ways_to_take_it(stage: Stage, how: str) -> None:
     if how == "app":
         await stage.writes("From my phone", echo=True)
     if how == "taken":
-        await stage.runtime.handing.hand_over(talk.id, "taken", ANNA, to=ANNA)
+        await stage.runtime.bulk.begin(Order(Change(take_over=True), ANNA, [talk.id]))
     after = await stage.talk(talk.id)
     assert (after.owner, after.bot_id, after.status) == ("agents", None, "open")
     assert after.assignee_id == (ANNA.id if how in ("assigned", "taken") else None)
@@ -386,6 +386,46 @@ async def test_people_give_it_back_to_the_bot_and_think_better_of_it(stage: Stag
     await stage.soon("waiting")
     await stage.poster.look_after_silent()
     assert (await stage.talk(talk.id)).owner == "bot"
+
+
+async def test_what_was_taken_over_goes_back_with_one_click_and_only_as_it_was_left(stage: Stage) -> None:
+    talk, bulk = await stage.writes("Hello"), stage.runtime.bulk
+    act = await bulk.begin(Order(Change(take_over=True), ANNA, [talk.id]))
+    taken = await stage.talk(talk.id)
+    assert (taken.owner, taken.status, taken.assignee_id) == ("agents", "open", ANNA.id)
+    rows = await stage.runtime.messages.raw({"conversation_id": talk.id, "direction": "system"})
+    (said,) = [row["system"]["params"] for row in rows if row["system"]["code"] == "handed_over"]
+    assert (said["bot_name"], said["reason"], said["by"]) == (stage.made.row["name"], "taken", ANNA.id)
+    # What people have is not taken over once more, so there is nothing to take back.
+    again = await bulk.begin(Order(Change(take_over=True), Actor("usr_bo", "Bo"), [talk.id]))
+    assert (again["changed"], (await stage.talk(talk.id)).assignee_id) == (0, ANNA.id)
+    await bulk.undo(act["_id"], ANNA)
+    back = await stage.talk(talk.id)
+    assert (back.owner, back.bot_id, back.status) == ("bot", talk.bot_id, "pending")
+    assert (back.assignee_id, back.waiting_since) == (None, None)
+    await stage.told(talk.id)
+    await stage.posts()
+    assert {orjson.loads(body)["type"] for _, body in stage.phone.posted} == {"message.received", "conversation.given"}
+
+    # Somebody has closed it since: it stays so.
+    act = await bulk.begin(Order(Change(take_over=True), ANNA, [talk.id]))
+    await stage.runtime.desk_actions.set_status(talk.id, "resolved", ANNA)
+    undone = await bulk.undo(act["_id"], ANNA)
+    assert [each["why"] for each in undone["left_out"]] == ["changed_since"]
+    assert (await stage.talk(talk.id)).status == "resolved"
+
+
+@pytest.mark.parametrize("other", [{"status": "open"}, {"assignee_id": None}, {"hand_to_bot": True}])
+async def test_taking_over_goes_with_nothing_that_says_otherwise(stage: Stage, other: Any) -> None:
+    talk = await stage.writes("Hello")
+    async with stage.world.client("agent") as client:
+        body = {"ids": [talk.id], "change": {"take_over": True, **other}}
+        assert (await client.post("/api/v1/conversations/bulk", json=body)).status == 422
+        body = {"ids": [talk.id], "change": {"take_over": True}}
+        act = await answer_of(await client.post("/api/v1/conversations/bulk", json=body))
+    after = await stage.talk(talk.id)
+    assert (act["changed"], after.owner) == (1, "agents")
+    assert after.assignee_id is None, "a program takes over for whoever comes"
 
 
 async def test_undoing_what_took_it_gives_it_back_and_the_bot_is_told_again(stage: Stage) -> None:
