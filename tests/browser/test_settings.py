@@ -93,3 +93,21 @@ async def test_a_website_gets_its_lines_to_copy(windows: Windows, colleagues: Co
     key = await card.get_by_label("Write key").input_value()
     await expect(card.get_by_label("Lines for the website")).to_contain_text(f"/t/{key}.js")
     assert (await page.request.get(f"/t/{key}.js")).status == 200
+
+
+async def test_who_ticks_a_channel_means_these_alone(windows: Windows, colleagues: Colleagues, world: World) -> None:
+    await world.channel("generic", "Harbour chat", {"send_url": f"{world.outside.url}/own/reach", "secret": SECRET})
+    page = await windows.open(colleagues.ada)
+    await page.goto("/settings/people")
+    form = page.locator("form", has=page.locator("[name=reach]")).first
+    await form.evaluate("form => form.closest('details')?.setAttribute('open', '')")
+    everything, these = form.locator("[name=reach][value=all]"), form.locator("[name=reach][value=some]")
+    await expect(everything).to_be_checked()
+    await form.get_by_label("Harbour chat").check()
+    await expect(these).to_be_checked()
+    await everything.check()
+    await form.get_by_label("Harbour chat").uncheck()  # that alone says nothing
+    await expect(everything).to_be_checked()
+    await form.get_by_label("Harbour chat").focus()
+    await page.keyboard.press("Space")
+    await expect(these).to_be_checked()

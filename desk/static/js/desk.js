@@ -71,6 +71,12 @@ document.addEventListener("click", (event) => {
   if (choice) document.documentElement.dataset.theme = choice.value;
 });
 
+// Who ticks one of several says "these alone" with it.
+document.addEventListener("change", (event) => {
+  const these = event.target.matches?.("[type=checkbox]:checked") && event.target.closest("fieldset")?.querySelector("[data-these]");
+  if (these) these.checked = true;
+});
+
 // The shortcuts' list, and whether keys of one letter do something: who speaks to the machine, or strikes keys by
 // mistake, switches them off for this browser (WCAG 2.2, 2.1.4).
 const LETTERS = "rapport-keys-off";
