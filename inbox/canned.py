@@ -40,7 +40,8 @@ _FILE_FIELDS = ("name", "media_type", "size_bytes", "sha256", "grid_id")
 MISSING = "There is no such canned reply."
 
 Scope = Literal["everybody", "team", "me"]
-Shortcut = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[^\s/]+$")]
+SHORTCUT_MAX = 40
+Shortcut = Annotated[str, StringConstraints(min_length=1, max_length=SHORTCUT_MAX, pattern=r"^[^\s/]+$")]
 
 
 class CannedInput(BaseModel):

@@ -34,7 +34,7 @@ from desk.pages.inbox import conversation_for
 from desk.pages.inbox_lines import file_size
 from desk.pages.with_files import carrying_files
 from desk.render import formats_of, page
-from inbox.canned import MISSING, CannedInput, CannedReply
+from inbox.canned import MISSING, SHORTCUT_MAX, CannedInput, CannedReply
 from inbox.drafts import FILES_MAX, TEXT_MAX, DraftInput, DraftKey, joined
 from inbox.models import Conversation
 
@@ -108,9 +108,10 @@ async def all_replies(request: web.Request) -> web.StreamResponse:
 @routes.get(HERE + "/new")
 @require("agent")
 async def new(request: web.Request) -> web.StreamResponse:
-    """An empty form."""
+    """An empty form; `shortcut`: what was looked for and not found."""
     scope = "everybody" if principal_of(request).may_everywhere("agent") else "me"
-    empty = {"shortcut": "", "title": "", "text": "", "scope": scope, "channel_ids": (), "file_ids": (),
+    shortcut = request.query.get("shortcut", "").strip().lstrip("/")[:SHORTCUT_MAX]
+    empty = {"shortcut": shortcut, "title": "", "text": "", "scope": scope, "channel_ids": (), "file_ids": (),
              "url": None, "team_id": None}  # fmt: skip
     return await _form(request, None, empty, {})
 

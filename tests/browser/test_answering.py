@@ -183,6 +183,35 @@ async def test_a_slash_finds_canned_replies_and_no_blank_goes_out(
     assert reply["uses"] == 1
 
 
+async def test_a_slash_that_finds_nothing_says_so_and_where_to_make_one(
+    windows: Windows, colleagues: Colleagues, begun: Begin
+) -> None:
+    talk = await begun("Nothing Nan", "Do you repair lids?")
+    page = await at(windows, colleagues.bo, talk)
+    text, nothing = page.get_by_test_id("composer-text"), page.get_by_test_id("canned-none")
+    await text.press_sequentially("Hi /lid-repair")
+    await expect(nothing).to_contain_text("No canned reply has these words.")
+    await expect(nothing).to_have_attribute("role", "status")
+    await page.keyboard.press("Enter")  # no key of the text is taken away
+    await expect(text).to_have_value("Hi /lid-repair\n")
+    await expect(nothing).to_have_count(0)
+    await page.keyboard.press("Backspace")
+    await expect(nothing).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(nothing).to_have_count(0)
+    await expect(text).to_be_focused()
+    await page.keyboard.type("s ")
+    await page.keyboard.type("/lid-repair")
+    await expect(nothing).to_be_visible()
+    await page.keyboard.press("Shift+Tab")
+    await expect(nothing.get_by_role("link", name="Make one")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/settings/canned/new?shortcut=lid-repair")
+    await expect(page.get_by_label("Shortcut")).to_have_value("lid-repair")
+    await page.go_back()
+    await expect(text).to_have_value("Hi /lid-repairs /lid-repair")
+
+
 async def test_a_note_calls_a_colleague_by_the_first_letters_of_a_name(
     windows: Windows, colleagues: Colleagues, begun: Begin
 ) -> None:

@@ -25,6 +25,15 @@ async def write(person, path: str, expected: int = 303, files: tuple[str, ...] =
         return answer.headers["Location"].partition("?")[0] if expected == 303 else text
 
 
+async def test_what_was_looked_for_in_vain_stands_in_the_form_of_a_new_one(desk: Desk) -> None:
+    person = await desk.person()
+    assert 'value="lid-repair"' in await person.page(f"{HERE}/new?shortcut=/lid-repair")
+    odd = await person.page(f"{HERE}/new?shortcut=%22%3E%3Cb%3E" + "x" * 60)
+    assert '"><b>x' not in odd and 'value="&#34;&gt;&lt;b&gt;' + "x" * 35 + '"' in odd
+    viewer = await desk.person("viewer", name="Vi")
+    await viewer.page(f"{HERE}/new?shortcut=x", 403)
+
+
 async def test_a_reply_is_written_changed_taken_away_and_put_back(desk: Desk) -> None:
     person = await desk.person()
     assert "No canned replies yet" in await person.page(HERE)

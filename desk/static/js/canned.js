@@ -1,6 +1,6 @@
 // Canned replies while one writes: a slash and a few letters, a list above the text, the one that is chosen filled in.
 import { ask, toast } from "./ask.js";
-import { close, offer } from "./offer.js";
+import { close, offer, tell } from "./offer.js";
 import { word } from "./words.js";
 
 const WAIT_MS = 120;
@@ -23,9 +23,11 @@ export function look(field, talk, use) {
 async function show(field, talk, words, use) {
   const turn = asked;
   const query = new URLSearchParams({ conversation: talk, limit: SHOWN, ...(words && { q: words }) });
-  let rows;
-  try { rows = (await (await ask(`/api/v1/canned-replies?${query}`)).json()).data; } catch { rows = []; }
+  let rows = null;
+  try { rows = (await (await ask(`/api/v1/canned-replies?${query}`)).json()).data; } catch { /* nothing is offered, and nothing said of it */ }
   if (turn !== asked || !field.isConnected || document.activeElement !== field) return;
+  if (!rows) return close();
+  if (!rows.length) return tell(field, "canned-none", word(words ? "canned_no_match" : "canned_none"), word("canned_make"), `/settings/canned/new?${new URLSearchParams(words && { shortcut: words })}`);
   const from = field.selectionStart - words.length - 1;
   const said = (row) => [row.title, row.url ? new URL(row.url).host : row.text.replace(/\s+/g, " ")].filter(Boolean).join(" · ");
   offer(field, "canned", word("canned"), rows.map((row) => ({ name: `/${row.shortcut}`, rest: said(row), take: () => choose(field, talk, row.id, from, use) })));

@@ -1,5 +1,6 @@
 // A list above a text while one writes: what fits the letters before the caret, gone through by keys, one of it taken.
 let list = null;
+let note = null;
 let field = null;
 
 /** Offer `rows` of `{ name, rest, take }` to who writes in `text`; none close what is open. `id` is the list's and a test's. */
@@ -25,11 +26,25 @@ export function offer(text, id, label, rows) {
   point(0);
 }
 
+/** Say that nothing fits, and (`label`, `href`) where that is changed. What says so already stays: it is read once. */
+export function tell(text, id, sentence, label, href) {
+  const link = Object.assign(document.createElement("a"), { href, textContent: label });
+  if (note?.dataset.testid === id && note.firstChild.textContent === `${sentence} `) return note.querySelector("a").replaceWith(link);
+  close();
+  field = text;
+  note = Object.assign(document.createElement("p"), { className: "offers offers-none" });
+  note.setAttribute("role", "status");
+  note.dataset.testid = id;
+  field.before(note);
+  note.append(`${sentence} `, link);
+}
+
 export function close() {
   list?.remove();
+  note?.remove();
   field?.removeAttribute("aria-activedescendant");
   field?.removeAttribute("aria-controls");
-  list = field = null;
+  list = note = field = null;
 }
 
 function point(place) {
@@ -42,6 +57,13 @@ function point(place) {
 
 // Before anybody else: while the list is open some keys of the text are for it.
 document.addEventListener("keydown", (event) => {
+  if (note && event.key === "Escape" && (event.target === field || note.contains(event.target))) {
+    field.focus();
+    close();
+    event.preventDefault();
+    event.stopPropagation();
+    return;
+  }
   if (!list || event.target !== field || event.ctrlKey || event.metaKey || event.isComposing) return;
   const at = [...list.children].findIndex((each) => each.getAttribute("aria-selected") === "true");
   if (event.key === "ArrowDown" || event.key === "ArrowUp") point(at + (event.key === "ArrowDown" ? 1 : -1));
@@ -51,4 +73,7 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   event.stopPropagation();
 }, true);
-document.addEventListener("focusout", (event) => { if (event.target === field) close(); });
+document.addEventListener("focusout", (event) => {
+  const stays = note && [field, note].some((each) => each.contains(event.relatedTarget));
+  if (!stays && (event.target === field || note?.contains(event.target))) close();
+});
