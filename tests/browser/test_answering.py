@@ -128,6 +128,88 @@ async def test_news_that_came_while_one_wrote_is_asked_about(
     windows.forgive("ERR_INTERNET_DISCONNECTED|409|ERR_NETWORK_CHANGED")
 
 
+async def stopped(page: Page, talk: Talk, text: str, news: str) -> None:
+    """Write and send while something comes in unseen."""
+    await page.get_by_test_id("composer-text").fill(text)
+    await page.context.set_offline(True)  # what comes now is not seen
+    await talk.channel.says(talk.one, news)
+    await page.keyboard.press("Control+Enter")
+    await page.context.set_offline(False)
+    await expect(line(page, text).get_by_test_id("send-anyway")).to_be_visible()
+
+
+async def test_what_was_stopped_outlives_a_reload_with_what_was_begun_since(
+    windows: Windows, colleagues: Colleagues, world: World, begun: Begin
+) -> None:
+    talk = await begun("Stopped Sue", "One please")
+    page = await at(windows, colleagues.bo, talk)
+    text = page.get_by_test_id("composer-text")
+    drafts = world.runtime.db.collection("drafts")
+
+    async def kept(words: str) -> None:
+        async def look() -> bool:
+            found = await drafts.count_documents({"conversation_id": talk.row["id"], "text": words})
+            return found == 1
+
+        await eventually(look, f"a draft that says {words}")
+
+    await stopped(page, talk, "One is on its way.", "Make that two")
+    await kept("One is on its way.")
+    await text.fill("And the lid?")
+    await kept("One is on its way.\n\nAnd the lid?")
+    await page.reload()
+    await live(page)
+    await expect(line(page, "One is on its way.")).to_have_count(0)
+    await expect(text).to_have_value("One is on its way.\n\nAnd the lid?")
+
+    # Sent anyway, what was begun since stays a draft of its own.
+    await page.wait_for_timeout(2000)  # long enough to have read it
+    await stopped(page, talk, "Two are on their way.", "Or three")
+    await text.fill("And three lids?")
+    await kept("Two are on their way.\n\nAnd three lids?")
+    await page.keyboard.press("Control+Alt+Enter")
+    await expect(line(page, "Two are on their way.")).to_have_attribute("data-status", "sent")
+    await kept("And three lids?")
+    await expect(text).to_have_value("And three lids?")
+    await page.reload()
+    await expect(text).to_have_value("And three lids?")
+    calls = world.outside.of(talk.channel.account, talk.one.phone)
+    assert [call.text for call in calls] == ["Two are on their way."]
+    windows.forgive("ERR_INTERNET_DISCONNECTED|409|ERR_NETWORK_CHANGED")
+
+
+async def test_what_was_stopped_is_sent_anyway_by_a_key_and_is_there_after_a_look_elsewhere(
+    windows: Windows, colleagues: Colleagues, world: World, begun: Begin
+) -> None:
+    other, talk = await begun("Other Ole", "Hello"), await begun("Keyed Kai", "One please")
+    page = await at(windows, colleagues.bo, talk)
+    text = page.get_by_test_id("composer-text")
+    await stopped(page, talk, "One is on its way.", "Make that two")
+    button = line(page, "One is on its way.").get_by_test_id("send-anyway")
+    await expect(button).to_have_attribute("aria-keyshortcuts", "Control+Alt+Enter")
+    await page.get_by_test_id("conversation-row").filter(has_text="Other Ole").get_by_role("link").click()
+    await expect(text).to_have_value("")
+    await page.get_by_test_id("conversation-row").filter(has_text="Keyed Kai").get_by_role("link").click()
+    await expect(text).to_have_value("One is on its way.")
+    await page.wait_for_timeout(2000)  # long enough to have read it
+    await stopped(page, talk, "Two, then.", "No, three")
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("?")
+    await expect(page.locator("#shortcuts div").filter(has_text="Send anyway").locator("kbd")).to_have_text(
+        ["Ctrl", "Alt", "Enter"]
+    )
+    await page.keyboard.press("Control+Alt+Enter")  # the list of keys is open: nothing goes out
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#shortcuts")).to_be_hidden()
+    assert world.outside.of(talk.channel.account, talk.one.phone) == []
+    await page.keyboard.press("Control+Alt+Enter")
+    await expect(line(page, "Two, then.")).to_have_attribute("data-status", "sent")
+    await page.reload()
+    await expect(text).to_have_value("")
+    windows.forgive("ERR_INTERNET_DISCONNECTED|409|ERR_NETWORK_CHANGED")
+    assert world.outside.of(other.channel.account, other.one.phone) == []
+
+
 async def test_who_looks_and_who_writes_is_seen_by_colleagues(
     windows: Windows, colleagues: Colleagues, begun: Begin
 ) -> None:

@@ -21,7 +21,9 @@ export function serve(given) { inbox = given; }
 const composer = () => document.querySelector("[data-composer]");
 const field = () => document.getElementById("text");
 const isNote = () => Boolean(composer()?.querySelector("[value=note]:checked"));
-let state = { id: "", mode: "reply", drafts: { reply: EMPTY, note: EMPTY }, dirty: {}, touchedAt: 0 };
+/** `stopped`: what was sent and refused, whose lines stand there unsent; drafts are kept with it. */
+const begun = (id, drafts) => ({ id, mode: "reply", drafts, dirty: {}, touchedAt: 0, stopped: { reply: [], note: [] } });
+let state = begun("", { reply: EMPTY, note: EMPTY });
 let seen = 0;
 let uploads = 0;
 
@@ -34,9 +36,12 @@ export function ready() {
     const drafts = JSON.parse(form.dataset.drafts);
     const id = form.dataset.draft;
     if (state.id !== id) {
-      state = { id, mode: "reply", drafts, dirty: {}, touchedAt: 0 };
+      state = begun(id, drafts);
       seen = Number(form.elements.seen_seq.value);
-    } else for (const mode of ["reply", "note"]) if (!state.dirty[mode]) state.drafts[mode] = drafts[mode];
+    } else for (const mode of ["reply", "note"]) {
+      if (!state.dirty[mode] && !state.stopped[mode].length) state.drafts[mode] = drafts[mode];
+      for (const job of state.stopped[mode].filter(({ line }) => !line.isConnected)) regain(job);
+    }
     if (!drafts.reply.text && !drafts.reply.files.length && drafts.note.text) form.querySelector("[value=note]").checked = true;
     state.mode = isNote() ? "note" : "reply";
     fill();
@@ -51,8 +56,11 @@ export function adopt(slot, force = false) {
   if (!fresh || fresh.dataset.draft !== state.id) return;
   const idle = Date.now() - state.touchedAt > IDLE_MS;
   const drafts = JSON.parse(fresh.dataset.drafts);
-  const news = ["reply", "note"].filter((mode) => force || (drafts[mode].rev !== state.drafts[mode].rev && idle && !state.dirty[mode]));
-  for (const mode of news) state.drafts[mode] = drafts[mode];
+  const news = ["reply", "note"].filter((mode) => force || (drafts[mode].rev !== state.drafts[mode].rev && idle && !state.dirty[mode] && !state.stopped[mode].length));
+  for (const mode of news) {
+    state.drafts[mode] = drafts[mode];
+    for (const job of state.stopped[mode].splice(0)) job.line.remove(); // it is in the draft
+  }
   if (force && drafts.reply.text && state.mode === "note") composer().querySelector("[value=reply]").click();
   if (news.length) fill();
 }
@@ -132,7 +140,7 @@ export function keepDraft() {
 }
 
 async function save(kept, mode) {
-  const draft = kept.drafts[mode];
+  const draft = whole(kept, mode);
   const body = new URLSearchParams({ mode, rev: draft.rev, text: draft.text, reply_to: draft.reply_to, subject: draft.subject, cc: draft.cc });
   for (const file of draft.files) body.append("file", file.id);
   for (const each of draft.canned) body.append("canned", each);
@@ -156,7 +164,7 @@ async function meet(kept, mode) {
   if (kept === state && mode === state.mode) gather();
   const ours = kept.drafts[mode];
   ours.rev = theirs.rev;
-  if (theirs.text.trim() && !ours.text.includes(theirs.text.trim())) {
+  if (theirs.text.trim() && !whole(kept, mode).text.includes(theirs.text.trim())) {
     ours.text = ours.text.trim() ? `${ours.text}\n\n${theirs.text}` : theirs.text;
     if (kept === state) { fill(); toast(word("draft_elsewhere")); }
   }
@@ -346,12 +354,15 @@ document.addEventListener("touchend", (event) => {
 // -- sending -----------------------------------------------------------------------------------------------------------
 
 document.addEventListener("keydown", (event) => {
-  if (event.target === field() && event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
-    event.preventDefault();
+  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || event.repeat) return;
+  const stopped = event.altKey && !event.target.closest?.("dialog") && document.querySelector("[data-anyway]");
+  if (stopped) stopped.click();
+  else if (event.target === field()) {
     const { form } = event.target;
     if (event.shiftKey && !isNote()) form.elements.resolve.checked = true;
     form.requestSubmit(form.querySelector("[data-send]"));
-  }
+  } else return;
+  event.preventDefault();
 });
 document.addEventListener("submit", (event) => {
   const form = event.target;
@@ -396,12 +407,15 @@ async function send(form, submitter) {
 
 async function deliver(job) {
   const { url, data, line, id, mode, kept } = job;
+  kept.stopped[mode] = kept.stopped[mode].filter((each) => each !== job);
   line?.classList.remove("is-unsent");
   line?.classList.add("is-sending");
   for (let attempt = 0; ; attempt++) {
     try {
       const fresh = await part(url, { method: "POST", body: new URLSearchParams(data) });
-      kept.drafts[mode].rev = 0; // with the answer its draft is gone
+      kept.drafts[mode].rev = 0; // with the answer its draft is gone, and what was begun since is kept anew
+      const rest = whole(kept, mode);
+      if (rest.text.trim() || rest.files.length) keepNow(kept, mode);
       if (id === inbox.open()) inbox.apply(fresh, id);
       else line?.remove();
       return;
@@ -443,24 +457,34 @@ function optimistic(draft, mode, key) {
 /** Say why, and offer what can be done: again, all the same, or writing on. */
 function unsent(job, error) {
   const why = error.message || word("failed");
-  if (!job.line) {
+  const { line, kept, mode } = job;
+  if (!line || (kept === state && !line.isConnected)) {
     back(job);
     return toast(why);
   }
-  const { line } = job;
+  kept.stopped[mode].push(job);
+  keepNow(kept, mode);
+  if (kept !== state) return toast(why); // its line is gone with its conversation; the draft has its words
   line.classList.remove("is-sending");
   line.classList.add("is-unsent");
   line.dataset.status = "failed";
   const foot = line.querySelector(".line-foot");
   foot.className = "line-foot line-fault";
+  foot.setAttribute("role", "alert");
   const strong = document.createElement("b");
   strong.textContent = `${word("not_sent")}. `;
   const asks = ["newer_messages", "ask_first"].includes(error.code);
   const again = act(word(asks ? "send_anyway" : "retry"), asks ? "send-anyway" : "try-again", () => {
     if (asks) job.data.set("send_anyway", "1");
+    foot.removeAttribute("role");
     foot.textContent = `${word("sending")}…`;
-    deliver(job);
+    saving.then(() => deliver(job));
   });
+  if (asks) {
+    again.dataset.anyway = "";
+    again.title = `${word("send_anyway")} (Ctrl + Shift + Enter)`;
+    again.setAttribute("aria-keyshortcuts", "Control+Alt+Enter");
+  }
   const edit = act(word("edit"), "edit-unsent", () => { line.remove(); back(job); });
   foot.replaceChildren(strong, why, " ", again, " ", edit);
   if (error.code === "newer_messages") inbox.freshThread();
@@ -473,14 +497,35 @@ function act(label, name, does) {
   return button;
 }
 
-/** What was not sent stands in its composer again, before what was begun since. */
-function back({ draft, mode, kept }) {
+/** Two texts as one draft: what was not sent stands before what was begun since. */
+function joined(first, since) {
+  const quote = first.reply_to ? first : since;
+  return {
+    text: [first.text, since.text].filter((each) => each.trim()).join("\n\n"), rev: since.rev, files: [...first.files, ...since.files].slice(0, 20),
+    reply_to: quote.reply_to, quote_author: quote.quote_author, quote_text: quote.quote_text,
+    subject: first.subject || since.subject, cc: first.cc || since.cc, canned: [...new Set([...first.canned, ...since.canned])].slice(-20),
+  };
+}
+/** A draft with all that stands unsent before it, as it is kept. */
+const whole = (kept, mode) => kept.stopped[mode].reduceRight((since, job) => joined(job.draft, since), kept.drafts[mode]);
+function keepNow(kept, mode) {
   if (kept === state && mode === state.mode) gather();
-  const since = kept.drafts[mode];
-  const text = since.text.trim() ? `${draft.text}\n\n${since.text}` : draft.text;
-  kept.drafts[mode] = { ...draft, text, rev: since.rev, files: [...draft.files, ...since.files], canned: [...draft.canned, ...since.canned] };
+  kept.dirty[mode] = false;
+  saving = saving.then(() => save(kept, mode));
+}
+
+function regain(job) {
+  const { draft, mode, kept } = job;
+  kept.stopped[mode] = kept.stopped[mode].filter((each) => each !== job);
+  kept.drafts[mode] = joined(draft, kept.drafts[mode]);
   kept.dirty[mode] = true;
-  if (kept !== state) return;
+}
+/** What was not sent stands in its composer again. */
+function back(job) {
+  const { mode, kept } = job;
+  if (kept === state && mode === state.mode) gather();
+  regain(job);
+  if (kept !== state) return void keepNow(kept, mode);
   if (mode !== state.mode) composer()?.querySelector(`[value=${mode}]`).click();
   fill();
   touched();
