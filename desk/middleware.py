@@ -105,7 +105,7 @@ async def answer(request: web.Request, problem: Problem) -> web.StreamResponse:
     page = request.config_dict.get(ERROR_PAGE)
     accept = request.headers.get("Accept", "*/*")
     wants_page = "text/html" in accept or "*/*" in accept
-    if page is None or is_api(request) or is_script(request) or not wants_page:
+    if page is None or is_api(request) or not (wants_page or is_script(request)):
         return problem_response(problem, request.get(REQUEST_ID, ""))
     return await page(request, problem)
 

@@ -125,7 +125,10 @@ async def test_news_is_not_passed_over_and_the_words_are_kept(desk, shop):
     page = await person.post(f"/inbox/{talk.id}/reply", 409, client_key="g1", **fields)
     assert "Wait, no!" in page and ">\nIt is sent</textarea>" in page and 'data-testid="send-anyway"' in page
     problem = await person.post(f"/inbox/{talk.id}/reply", 409, True, client_key="g2", **fields)
-    assert '"code": "newer_messages"' in problem
+    assert '"code": "newer_messages"' in problem and "There are newer messages" in problem
+    person.client.headers["Accept-Language"] = "zh-CN"
+    problem = await person.post(f"/inbox/{talk.id}/reply", 409, True, client_key="g2", **fields)
+    assert '"code": "newer_messages"' in problem and "此会话中有更新的消息" in problem and '"since": ["msg_' in problem
     await person.post(f"/inbox/{talk.id}/reply", client_key="g3", send_anyway="1", **fields)
     assert [each["text"] for each in await lines(desk, talk)] == ["It is sent"]
     assert await desk.runtime.drafts.get(DraftKey(talk.id, person.user_id)) is None

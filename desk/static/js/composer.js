@@ -472,7 +472,7 @@ function unsent(job, error) {
   foot.className = "line-foot line-fault";
   foot.setAttribute("role", "alert");
   const strong = document.createElement("b");
-  strong.textContent = `${word("not_sent")}. `;
+  strong.textContent = `${word("not_sent")} `;
   const asks = ["newer_messages", "ask_first"].includes(error.code);
   const again = act(word(asks ? "send_anyway" : "retry"), asks ? "send-anyway" : "try-again", () => {
     if (asks) job.data.set("send_anyway", "1");
