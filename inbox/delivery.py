@@ -26,8 +26,11 @@ from inbox.store.sends import Lane
 
 log = logging.getLogger(__name__)
 
-#: Rows of one claim.
-BATCH = 200
+#: Rows of one claim, and how many times as many for an account that takes them within a second: a claim is paid for
+#: once, however many rows it has.
+BATCH, MOST_TIMES, QUICK_S = 200, 2.5, 1.0
+#: An account that is served for so long gets the rest in its next turn.
+TURN_S = 10.0
 #: How often other accounts are looked at while one is being served.
 LOOK_S = 0.25
 #: An account that takes longer holds up nobody: others are then served again beside it.
@@ -53,6 +56,8 @@ class Delivery:
         self._sources = sources
         self._clock = clock
         self._batch = batch
+        #: Lane → rows of its next claim, where that is not the usual number.
+        self._sizes: dict[str, int] = {}
         self._serving: dict[str, asyncio.Task[int]] = {}
 
     def register(self, kind: str, source: SendSource) -> None:
@@ -112,9 +117,11 @@ class Delivery:
             return 0  # mailings and notices simply stay due; for a reply the gate lets the agent see why it waits
         handled, tokens, sent, error = 0, 0, 0, None
         drawing: asyncio.Task[None] | None = None
+        end = time.monotonic() + TURN_S
         try:
-            while handled < limit:
-                wanted = await self._turn(lane, min(self._batch, limit - handled))
+            while handled < limit and time.monotonic() < end:
+                size = self._sizes.get(lane.name, self._batch)
+                wanted = await self._turn(lane, min(size, limit - handled))
                 if tokens < wanted:
                     rate = opened[0].rate_per_s or adapter.capabilities.rate_per_s
                     tokens += await self._channels.reserve(lane.channel_id, wanted - tokens, rate)
@@ -126,6 +133,7 @@ class Delivery:
                     await self._handover.carry(claim)
                 finally:
                     sent, error = sent + claim.accepted, claim.last_error or error
+                self._sizes[lane.name] = next_size(self._batch, size, len(rows), time.monotonic() - claim.begun)
                 drawing = await self._drawing(claim, drawing)
                 handled += len(rows)
                 tokens -= claim.calls
@@ -181,3 +189,11 @@ class Delivery:
             return self._registry.get(provider)
         except NotFound:
             return None
+
+
+def next_size(usual: int, size: int, rows: int, took_s: float) -> int:
+    """Rows of an account's next claim, after one of `rows` where `size` might have been: more when it was a large one
+    and over at once, the usual number after a slow one."""
+    if took_s > QUICK_S:
+        return usual
+    return min(2 * size, int(usual * MOST_TIMES)) if rows >= usual else size

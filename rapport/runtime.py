@@ -358,7 +358,7 @@ class Runtime:
             "ingest": told(self.ingest.drain, self.feed, "channel.updated"),
             "react": self.reactor.react,
             "advance": told(self.walker.advance, self.feed, "enrolment.updated"),
-            "deliver": told(self.delivery.deliver, self.feed, "channel.updated"),
+            "deliver": told(lambda limit: self.delivery.deliver(2 * limit), self.feed, "channel.updated"),  # see TURN_S
             "fetch": self.files.fetch,
             "poll": self.polling.drain,
             "appraise": lambda limit: self.appraisal.drain(4 * limit),  # some are looked at as others are written

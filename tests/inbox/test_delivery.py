@@ -12,6 +12,7 @@ from base.errors import Refused
 from base.mongo import UNAVAILABLE
 from channels.failures import CONSEQUENCES, Failure, SendFailed
 from channels.vocabulary import OutboundMessage, TemplateCall
+from inbox.delivery import next_size
 from inbox.handover import IN_FLIGHT
 from inbox.models import ReplyInput
 from inbox.sources import Defer, Prepared, Skip
@@ -563,3 +564,10 @@ async def test_one_send_whose_consequences_fail_holds_up_nobody(house: House) ->
     await house.deliver_all()
     assert ("key-2", "accepted") in house.planner.settled_with
     assert await house.inbox.sends.raw({"unsettled": True}) == []
+
+
+def test_claims_grow_for_a_quick_account_alone() -> None:
+    assert next_size(200, 200, 200, 0.2) == 400 and next_size(200, 400, 400, 0.9) == 500
+    assert next_size(200, 500, 500, 0.9) == 500 and next_size(200, 500, 120, 0.1) == 500, "there were no more"
+    assert next_size(200, 200, 199, 0.1) == 200, "the rate left no more"
+    assert next_size(200, 500, 500, 1.2) == 200
