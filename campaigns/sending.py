@@ -116,7 +116,7 @@ class JourneySource:
 
     async def last_look(self, sends: Sequence[Send], now: datetime) -> Mapping[str, Skip | Defer]:
         """An order paid, an answer, a pause since `prepare`: writing the message and the calls before it take time."""
-        answers, going = await self._judged(sends, now)
+        answers, going = await self._judged(sends, now, to_write=False)
         return answers | await self._rules.taken(_wished(going), now)
 
     async def written_again(self, send: Send, now: datetime) -> OutboundMessage | None:
@@ -162,8 +162,11 @@ class JourneySource:
 
     # -- judging -----------------------------------------------------------------------------------------------
 
-    async def _judged(self, sends: Sequence[Send], now: datetime) -> tuple[dict[str, Skip | Defer], list[_Case]]:
-        """Those that must not go, with the reason, and those that may."""
+    async def _judged(
+        self, sends: Sequence[Send], now: datetime, *, to_write: bool = True
+    ) -> tuple[dict[str, Skip | Defer], list[_Case]]:
+        """Those that must not go, with the reason, and those that may. `to_write` False: what is known of the person
+        is read where a goal or an exit condition looks at it, else only whether there is one."""
         runs = await self._store.many(send.source.enrolment_id or "" for send in sends)
         statuses = await self._journeys.statuses(send.source.id or "" for send in sends)
         stopped = await self._breaker.stopped(sends)
@@ -179,7 +182,7 @@ class JourneySource:
             else:
                 answers[send.id] = answer or Skip("run_over", _OVER)
         going = []
-        for case in await self._cases(standing, answers):
+        for case in await self._cases(standing, answers, to_write=to_write):
             gate = self._gate(case, now)
             if gate is not None:
                 answers[case.send.id] = gate
@@ -188,10 +191,12 @@ class JourneySource:
         return answers, going
 
     async def _cases(
-        self, standing: Sequence[tuple[Send, Document]], answers: dict[str, Skip | Defer]
+        self, standing: Sequence[tuple[Send, Document]], answers: dict[str, Skip | Defer], *, to_write: bool
     ) -> list[_Case]:  # fmt: skip
         definitions = await self._live.definitions({(row["journey_id"], row["version"]) for _, row in standing})
-        asks, known = [], []
+        asks: list[Ask] = []
+        alone: list[RunState] = []
+        known = []
         for send, row in standing:
             definition = definitions[(row["journey_id"], row["version"])]
             step = definition.by_id.get(row["node"]) if definition else None
@@ -199,9 +204,15 @@ class JourneySource:
                 answers[send.id] = Skip("step_gone", "The step this message belongs to can no longer be read.")
                 continue
             run = run_of(row)
-            asks.append(Ask(run, definition, _needs(definition, run)))
+            if to_write or definition.goal is not None or definition.exit_when is not None:
+                asks.append(Ask(run, definition, _needs(definition, run)))
+            else:
+                alone.append(run)
             known.append((send, run, definition, step, row["version"]))
-        facts = await self._facts.read(asks)
+        facts = await self._facts.read(asks) if asks else {}
+        there = await self._profiles.there(run.profile_id for run in alone) if alone else set()
+        for run in alone:
+            facts[run.id] = Facts(profile={"_id": run.profile_id} if run.profile_id in there else {})
         return [
             _Case(send, run, definition, step, facts[run.id], version) for send, run, definition, step, version in known
         ]

@@ -167,7 +167,7 @@ class Walker:
                 for trip, wait in waits if wait.kind == "send" and wait.tried}  # fmt: skip
         tasks, calls = _errand_keys(waits, "task"), _errand_keys(waits, "call")
         ahead = {trip.run.id: wait.ref for trip, wait in waits if wait.kind == "queue" and wait.ref}
-        found_sends = await self._sends.by_keys(list(keys.values())) if keys else {}
+        found_sends = await self._sends.progress(list(keys.values())) if keys else {}
         found_tasks = await self._tasks.of_visits(tasks.values()) if tasks else {}
         found_calls = await self._calls.by_keys(calls.values()) if calls else {}
         still_ahead = await self._store.live_ids(ahead.values()) if ahead else set()

@@ -158,6 +158,11 @@ class SendStore:
         found = self._rows.find({"send_key": {"$in": list(keys)}}, session=session)
         return {row["send_key"]: row for row in await whole(found)}
 
+    async def progress(self, keys: Sequence[str]) -> dict[str, Document]:
+        """How far these have come, by send key: `state`, `due_at`, `reason.code`."""
+        shown = {"send_key": 1, "state": 1, "due_at": 1, "reason.code": 1}
+        return {row["send_key"]: row for row in await whole(self._rows.find({"send_key": {"$in": list(keys)}}, shown))}
+
     async def get(self, send_id: str) -> Send | None:
         """One send."""
         row = await self._rows.find_one({"_id": send_id})

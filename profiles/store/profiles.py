@@ -120,6 +120,14 @@ class ProfileStore:
             rows |= survivors
         return {asked_id: row for asked_id, row in rows.items() if not row["merged_into"]}
 
+    async def there(self, profile_ids: Iterable[str]) -> set[str]:
+        """Those of these ids behind which somebody is, merges followed."""
+        asked = {"_id": {"$in": list(set(profile_ids))}}
+        rows = await whole(self._rows.find(asked, {"merged_into": 1}).hint(BY_ID))
+        merged = [row["_id"] for row in rows if row.get("merged_into")]
+        here = {row["_id"] for row in rows if not row.get("merged_into")}
+        return here | set(await self.documents(merged)) if merged else here
+
     async def current(self, profile_ids: Iterable[str]) -> dict[str, str]:
         """Asked id → the id of today. An id nobody holds answers with itself."""
         asked = list(dict.fromkeys(profile_ids))

@@ -378,6 +378,9 @@ async def test_an_old_id_answers_with_the_survivor(people: People, mongo_url: st
         **dict.fromkeys(ids, ids[2]),
         "prf_unknown": "prf_unknown",
     }
+    assert await people.profiles.there([*ids, "prf_unknown"]) == set(ids)
+    await rows.delete_one({"_id": ids[2]})
+    assert await people.profiles.there(ids) == set()
 
 
 async def test_five_hundred_sightings_within_a_second(people: People, capsys: pytest.CaptureFixture[str]) -> None:
