@@ -76,3 +76,72 @@ async def test_from_the_audience_to_a_finished_broadcast(
     await expect(page.get_by_test_id("recipient")).to_contain_text("Cleo Cats")
     await page.goto("/broadcasts")
     await expect(page.get_by_test_id("broadcast-row").first).to_contain_text("Spring teas")
+
+
+async def test_a_broadcast_is_written_sent_and_taken_back_by_keyboard_alone(
+    windows: Windows, colleagues: Colleagues, world: World, whatsapp: Any
+) -> None:
+    one = Person.number(world.number(), "Kit Keys")
+    await whatsapp.says(one, "Tell me more")
+    await world.conversation(whatsapp.id, one)
+    name = (await world.api.get(f"/channels/{whatsapp.id}"))["name"]
+    page = await windows.open(colleagues.ada)
+    keys = page.keyboard
+
+    async def to(selector: str) -> None:
+        """Walk by Tab until the focus is there."""
+        for _ in range(120):
+            if await page.evaluate("selector => !!document.activeElement?.matches(selector)", selector):
+                return
+            await keys.press("Tab")
+        raise AssertionError(f"{selector} is not reached by Tab")
+
+    await page.goto("/broadcasts")
+    await to('[data-testid="new-broadcast"]')
+    await keys.press("Enter")
+    await page.wait_for_url("**/broadcasts/new*")
+
+    # Audience: a channel, and everybody.
+    await to('[name="name"]')
+    await keys.type("By keys")
+    channel = page.get_by_role("checkbox", name=name)
+    await to(f'[name="{await channel.get_attribute("name")}"][value="{await channel.get_attribute("value")}"]')
+    if not await channel.is_checked():  # where there is one alone it is chosen already
+        await keys.press("Space")
+    await to('input[type="radio"]')
+    await keys.press("ArrowDown")
+    await expect(page.get_by_test_id("seen-count")).to_contain_text(re.compile(r"\d"))
+    await to('[data-testid="save"]')
+    await keys.press("Enter")
+
+    # Content and schedule: where each person lives.
+    await page.wait_for_url("**/content")
+    await to("textarea")
+    await keys.type("Hello {{ profile.first_name }}")
+    await expect(page.get_by_test_id("letter")).to_contain_text("Hello")
+    await to('[data-testid="save"]')
+    await keys.press("Enter")
+    await page.wait_for_url("**/schedule")
+    await to('[name="type"][value="now"]')
+    await keys.press("ArrowDown")
+    await keys.press("ArrowDown")
+    await to('[name="date"]')
+    await keys.type("11112090")  # in whichever order the browser asks for day and month
+    await to('[name="time"]')
+    await keys.type("1111AM")
+    await to('[data-testid="save"]')
+    await keys.press("Enter")
+
+    # Reviewed, sent, taken back.
+    await page.wait_for_url("**/review")
+    await expect(page.get_by_test_id("gets")).to_have_text(re.compile(r"\d"))
+    await to('[data-testid="send"]')
+    await keys.press("Enter")
+    await expect(page.get_by_test_id("undo-notice")).to_be_visible()
+    draft = await world.api.get(f"/broadcasts/{page.url.rsplit('/', 1)[1].partition('?')[0]}")
+    told = draft["definition"]["schedule"]
+    assert (told["type"], told["date"], told["time"]) == ("local", "2090-11-11", "11:11")
+    await to('[data-testid="undo-notice"] button')
+    await keys.press("Enter")
+    await page.wait_for_url("**/review*")
+    assert (await world.api.get(f"/broadcasts/{draft['id']}"))["status"] == "draft"
