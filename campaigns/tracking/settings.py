@@ -26,11 +26,14 @@ class Windows(_Part):
     click: int = Field(120, ge=0, le=HOURS_MAX)
     open: int = Field(0, ge=0, le=HOURS_MAX)
     chat_delivery: int = Field(24, ge=0, le=HOURS_MAX)
+    #: Of a click in a chat; None: as of any click.
+    chat_click: int | None = Field(None, ge=0, le=HOURS_MAX)
 
     def after(self, kind: TouchKind, channel_kind: str) -> timedelta:
         """How long a touch of this kind on such a channel counts."""
         if kind == "clicked":
-            return timedelta(hours=self.click)
+            own = None if channel_kind == "email" else self.chat_click
+            return timedelta(hours=self.click if own is None else own)
         if kind == "opened":
             return timedelta(hours=self.open)
         return timedelta(hours=0 if channel_kind == "email" else self.chat_delivery)
@@ -38,7 +41,7 @@ class Windows(_Part):
     @property
     def longest(self) -> timedelta:
         """No touch counts for longer."""
-        return timedelta(hours=max(self.click, self.open, self.chat_delivery))
+        return timedelta(hours=max(self.click, self.open, self.chat_delivery, self.chat_click or 0))
 
 
 class TrackingSettings(_Part):

@@ -131,6 +131,7 @@ class WindowsBody(Body):
     click: int = 120
     open: int = 0
     chat_delivery: int = 24
+    chat_click: int | None = Field(None, description="Of a click in a chat; null: as of any click.")
 
 
 class TrackingBody(Body):
@@ -149,7 +150,7 @@ class TrackingView(View):
     links: bool
     opens: bool
     utm: dict[str, str]
-    windows: dict[str, int]
+    windows: dict[str, int | None]
     rev: int
 
 

@@ -21,8 +21,8 @@ routes = web.RouteTableDef()
 HERE = "/settings/links"
 UTM = ("source", "medium", "campaign", "term", "content")
 WINDOWS = {
-    "click": N_("After a click"), "open": N_("After an opened message"),
-    "chat_delivery": N_("After a message in a chat"),
+    "click": N_("After a click"), "chat_click": N_("After a click in a chat (empty: as after any)"),
+    "open": N_("After an opened message"), "chat_delivery": N_("After a message in a chat"),
 }  # fmt: skip
 _UTM_FAULT = N_("may name {campaign}, {channel}, {step} and {id}, in at most 200 characters")
 _HOURS_FAULT = N_("takes a whole number of hours from 0 to 2160")
@@ -58,6 +58,8 @@ async def save(request: web.Request) -> web.StreamResponse:
 def written(texts: Mapping[str, str]) -> tuple[TrackingSettings | None, dict[str, str]]:
     """(what the form says, or None; field → what is wrong). Pure."""
     hours = {name: texts.get(f"window_{name}", "") for name in WINDOWS}
+    if not hours["chat_click"]:
+        del hours["chat_click"]
     raw = {
         "links": texts.get("links") == "on", "opens": texts.get("opens") == "on",
         "utm": {name: texts.get(f"utm_{name}", "") for name in UTM},
@@ -77,7 +79,9 @@ def written(texts: Mapping[str, str]) -> tuple[TrackingSettings | None, dict[str
 def texts_of(settings: TrackingSettings) -> dict[str, str]:
     """The form as it would be sent with these settings."""
     utm = {f"utm_{name}": value for name, value in settings.utm.model_dump().items()}
-    windows = {f"window_{name}": str(value) for name, value in settings.windows.model_dump().items()}
+    windows = {
+        f"window_{name}": "" if value is None else str(value) for name, value in settings.windows.model_dump().items()
+    }
     switches = {name: "on" for name in ("links", "opens") if getattr(settings, name)}
     return {**switches, **utm, **windows}
 

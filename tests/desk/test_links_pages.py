@@ -131,6 +131,22 @@ async def test_tracking_is_chosen_and_undone(desk):
     await lena.post("/settings/links", 403, **fields)
 
 
+async def test_clicks_in_chats_may_have_a_window_of_their_own(desk):
+    ada = await desk.person("admin", name="Ada Admin")
+    before = await desk.runtime.tracking_choice.now()
+    fields = {"window_click": "120", "window_open": "0", "window_chat_delivery": "24", "rev": str(before.rev)}
+    wrong = await ada.post("/settings/links", 422, **fields, window_chat_click="no")
+    assert 'data-testid="fault-window_chat_click"' in wrong
+    await ada.post("/settings/links", **fields, window_chat_click="24")
+    held = await desk.runtime.tracking_choice.now()
+    assert held.settings.windows.chat_click == 24
+    assert re.search(r'name="window_chat_click" value="24"', await ada.page("/settings/links"))
+    await ada.post("/settings/links", **{**fields, "rev": str(held.rev)}, window_chat_click="")
+    held = await desk.runtime.tracking_choice.now()
+    assert held.settings.windows.chat_click is None
+    await desk.runtime.tracking_choice.choose(before.settings, "usr_x")
+
+
 async def test_results_are_said_in_words(desk):
     from campaigns.results import Day, Measured, Outcome, Part, Taking
     from campaigns.tracking.lift import Group, lift_of

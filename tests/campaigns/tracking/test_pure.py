@@ -16,7 +16,7 @@ from campaigns.tracking.attribution import Touch, last_touch
 from campaigns.tracking.lift import Group, lift_of, proportions, t_quantile, welch, wilson
 from campaigns.tracking.machines import Caller, Hit, at_the_door, by_neighbours
 from campaigns.tracking.rewriting import addresses_in, is_trackable, rewritten, with_utm
-from campaigns.tracking.settings import TrackingSettings, Windows
+from campaigns.tracking.settings import TrackingSettings, Windows, settings_of
 from campaigns.tracking.tokens import HONEYPOT, PIXEL, TrackedLink, TrackedLinks, link_id_of
 from campaigns.utm import Utm, UtmChoice
 from channels.vocabulary import Address, Button, OutboundMail, OutboundMessage
@@ -187,15 +187,19 @@ touches = st.lists(
 )
 
 
-@given(touches, st.integers(0, 12_000), st.integers(0, 130), st.integers(0, 30), st.integers(0, 30), st.randoms())
-def test_last_touch_is_what_walking_through_all_of_them_finds(listed, minute, click, opened, chat, chance):
-    at, windows = AT + timedelta(minutes=minute), Windows(click=click, open=opened, chat_delivery=chat)
+@given(
+    touches, st.integers(0, 12_000), st.integers(0, 130), st.integers(0, 30), st.integers(0, 30),
+    st.one_of(st.none(), st.integers(0, 130)), st.randoms(),
+)  # fmt: skip
+def test_last_touch_is_what_walking_through_all_of_them_finds(listed, minute, click, opened, chat, in_chat, chance):
+    at = AT + timedelta(minutes=minute)
+    windows = Windows(click=click, open=opened, chat_delivery=chat, chat_click=in_chat)
     order = {"delivered": 0, "opened": 1, "clicked": 2}
     best = None
     for touch in sorted(listed, key=lambda each: (each.at, order[each.kind], each.send_id)):
-        hours = {"clicked": click, "opened": opened, "delivered": 0 if touch.channel_kind == "email" else chat}[
-            touch.kind
-        ]
+        mail = touch.channel_kind == "email"
+        clicked = click if mail or in_chat is None else in_chat
+        hours = {"clicked": clicked, "opened": opened, "delivered": 0 if mail else chat}[touch.kind]
         if hours > 0 and touch.at <= at <= touch.at + timedelta(hours=hours):
             best = touch
     chance.shuffle(listed)
@@ -203,6 +207,20 @@ def test_last_touch_is_what_walking_through_all_of_them_finds(listed, minute, cl
     assert (found is None) == (best is None)
     if found is not None and best is not None:
         assert (found.at, found.kind, found.send_id) == (best.at, best.kind, best.send_id)
+
+
+def test_each_channel_has_its_own_window():
+    """A click in a mail counts for five days, one in a chat for one, if its owner says so."""
+    def touch(channel: str) -> Touch:
+        return Touch("snd_1", "clicked", AT, "chn", channel, "journey", "jrn")
+
+    later = AT + timedelta(hours=30)
+    split = Windows(click=120, chat_click=24)
+    assert last_touch([touch("email")], later, split) is not None and last_touch([touch("chat")], later, split) is None
+    assert last_touch([touch("sms")], later, Windows(click=120)) is not None
+    assert last_touch([touch("chat")], later, Windows(click=0, chat_click=48)) is not None
+    kept = {"links": True, "windows": {"click": 48, "open": 0, "chat_delivery": 24}}  # before chats had their own
+    assert settings_of({"chosen": kept}).windows.after("clicked", "chat") == timedelta(hours=48)
 
 
 # -- statistics --------------------------------------------------------------------------------------------------------
