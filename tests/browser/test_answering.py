@@ -375,3 +375,8 @@ async def test_who_is_new_in_the_copy_stands_below_it_while_it_is_written(
     await expect(told).to_contain_text("new@x.org, two@x.org")
     await page.get_by_test_id("cc").fill("")
     await expect(told).to_be_hidden()
+    await page.get_by_test_id("composer-text").fill("Copied, too.")
+    await page.get_by_test_id("cc").fill("new@x.org")
+    await page.get_by_test_id("cc").press("Control+Enter")  # from wherever one is in the composer
+    await expect(line(page, "Copied, too.")).to_have_count(1)
+    await expect(page.get_by_test_id("composer-text")).to_have_value("")

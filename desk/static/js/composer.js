@@ -356,9 +356,9 @@ document.addEventListener("touchend", (event) => {
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || event.repeat) return;
   const stopped = event.altKey && !event.target.closest?.("dialog") && document.querySelector("[data-anyway]");
+  const form = event.target.closest?.("[data-composer]");
   if (stopped) stopped.click();
-  else if (event.target === field()) {
-    const { form } = event.target;
+  else if (form && !event.target.closest("details.menu")) {
     if (event.shiftKey && !isNote()) form.elements.resolve.checked = true;
     form.requestSubmit(form.querySelector("[data-send]"));
   } else return;
