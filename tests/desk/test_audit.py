@@ -15,6 +15,7 @@ from desk.app import PAGES
 from desk.team.audit import BROUGHT_BY_PROGRAMS, CHANGES_NOTHING, SIGN_INS, area_of, ids_in, kind_of
 from desk.team.audit_words import area_words, as_csv
 from desk.team.store import AuditRoom
+from inbox.hours.models import HoursInput
 from profiles.holdings import Traces
 from tests.desk.conftest import PASSWORD, Desk
 from tests.desk.world import channel, wrote
@@ -166,6 +167,17 @@ async def test_the_page_is_narrowed_and_taken_out(desk: Desk) -> None:
         await admin.page(f"/settings/audit?{fault}", 422)
     rows = list(csv.reader(io.StringIO(await admin.page(f"/settings/audit.csv?by={anna.user_id}"))))
     assert len(rows) >= 3 and rows[1][4] == "Xenia Agent"
+
+
+async def test_what_a_change_was_about_is_said_in_words(desk: Desk) -> None:
+    admin, anna = await desk.person("admin", name="Ada Admin"), await desk.person("agent", name="Xenia Agent")
+    hours = await desk.runtime.business_hours.create(HoursInput(name="Shop", zone="UTC"))
+    await admin.post(f"/settings/people/{anna.user_id}", name="Xenia Agent", role="viewer", reach="all")
+    await admin.post(f"/settings/hours/{hours.id}/remove")
+    await desk.runtime.audit.idle()
+    shown = await admin.page(f"/settings/audit?by={admin.user_id}&kind=change")
+    assert f'<a href="/settings/people/{anna.user_id}">Xenia Agent</a>' in shown
+    assert f'<a href="/settings/hours/{hours.id}">Business hours</a>' in shown and ">hrs<" not in shown
 
 
 @pytest.mark.parametrize("path", ["/settings/audit", "/settings/audit.csv", "/api/v1/audit"])
