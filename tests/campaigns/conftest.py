@@ -433,20 +433,27 @@ def _back(path: str, ms: int) -> dict[str, Any]:
     return {"$dateSubtract": {"startDate": path, "unit": "millisecond", "amount": ms}}
 
 
+@pytest.fixture(scope="session")
+async def shared_renderer() -> AsyncIterator[Renderer]:
+    """It keeps nothing of what it has rendered, and its child takes longer to start than most tests do."""
+    made = Renderer(project_zone="Europe/Berlin")
+    yield made
+    await made.close()
+
+
 @pytest.fixture
-async def world(mongo_url: str, shelf: Shelf, shaped_database: str) -> AsyncIterator[World]:
+async def world(mongo_url: str, shelf: Shelf, shaped_database: str, shared_renderer: Renderer) -> AsyncIterator[World]:
     await shelf.empty(shaped_database)
     db = Database(mongo_url, shaped_database)
-    made = opened_world(db)
+    made = opened_world(db, shared_renderer)
     for name in ADAPTERS:
         made.ids[name] = (await made.channels.add(name, name.title(), {})).id
     yield made
     await made.inbox.delivery.close()
-    await made.renderer.close()
     db.close()
 
 
-def opened_world(db: Database) -> World:
+def opened_world(db: Database, renderer: Renderer) -> World:
     """Everything on this database, which has its indexes."""
     bell: Any = SilentBell()
     registry = Registry(None, ADAPTERS)  # type: ignore[arg-type]
@@ -466,7 +473,6 @@ def opened_world(db: Database) -> World:
     facts = FactReader(
         people, happened, order_rows, inbox.conversations, channels, registry, now, project_zone="Europe/Berlin"
     )
-    renderer = Renderer(project_zone="Europe/Berlin")
     dresser = Dresser(TrackingStore(db, now), TRACKED, consent)
     uses = UseStore(db, now)
     writer = MessageWriter(renderer, channels, registry, PersonalLinks(LINKS), dresser=dresser, uses=uses)

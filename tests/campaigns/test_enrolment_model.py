@@ -24,6 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from base.clock import now
 from base.http import HttpReply
 from base.mongo import Database
+from campaigns.render import Renderer
 from profiles.consent import ConsentAct
 from tests.campaigns.conftest import ADAPTERS, Mate, World, opened_world
 from tests.campaigns.policies.test_gate import rule as rule_of_house
@@ -314,7 +315,7 @@ class Enrolments(RuleBasedStateMachine):
 
 
 async def _opened(mongo_url: str, name: str) -> World:
-    world = opened_world(Database(mongo_url, name))
+    world = opened_world(Database(mongo_url, name), Renderer(project_zone="Europe/Berlin"))
     for each in await world.db.handle.list_collection_names():
         await world.db.collection(each).delete_many({})
     for each in ADAPTERS:

@@ -105,7 +105,7 @@ def machine_of(house: House, renderer: Renderer) -> Machine:
     return Machine(house, book, replies)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def renderer() -> AsyncIterator[Renderer]:
     made = Renderer()
     yield made
