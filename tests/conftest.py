@@ -119,7 +119,7 @@ async def shaped_database(shelf: Shelf) -> AsyncIterator[str]:
     """
     name = await shelf.take()
     yield name
-    await shelf.put_back(name)
+    shelf.put_back(name)
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ async def fresh_shaped_database(shelf: Shelf) -> AsyncIterator[str]:
     """The same for one test alone."""
     name = await shelf.take()
     yield name
-    await shelf.put_back(name)
+    shelf.put_back(name)
 
 
 @pytest.fixture

@@ -71,12 +71,11 @@ class Shelf:
         if not self._free:
             return await self._new()
         name = self._free.pop()
-        await self.empty(name)  # what its last user had sent off may have arrived after it was put back
+        await self.empty(name)  # now, and not when it is put back: what its last user had sent off may arrive later
         return name
 
-    async def put_back(self, name: str) -> None:
-        """It goes to the next one, empty."""
-        await self.empty(name)
+    def put_back(self, name: str) -> None:
+        """It goes to the next one, who gets it empty."""
         self._free.append(name)
 
     async def empty(self, name: str) -> None:
