@@ -10,6 +10,7 @@ from base.ids import new_id, unique_key
 from base.mongo import Document
 from channels.vocabulary import AnyEvent, MessageReceived, Unrecognised
 from inbox.attached import Home, inbound
+from inbox.models import Actor
 from profiles.models import NewEvent, storable
 
 TEXT_MAX, HTML_MAX, EVENT_TEXT_MAX = 150_000, 2_000_000, 1000
@@ -24,12 +25,14 @@ STATUS_RANK = {
 
 @dataclass(frozen=True)
 class Arrival:
-    """One event of one delivery, with the account it came to."""
+    """One event of one delivery, with the account it came to. `writer`: who of us wrote what is an echo, where who
+    brings it knows."""
 
     channel_id: str
     provider: str
     event: AnyEvent
     delivery_id: str
+    writer: Actor | None = None
 
 
 @dataclass
@@ -150,7 +153,8 @@ def _placeholder(line: Line, event: Unrecognised) -> Document:
 
 def _author(line: Line, event: MessageReceived) -> Document:
     if event.echo:
-        return {"type": "colleague", "id": None, "name": None}
+        writer = line.arrival.writer
+        return writer.as_author() if writer else {"type": "colleague", "id": None, "name": None}
     return {"type": "customer", "id": line.profile_id, "name": line.display_name}
 
 

@@ -45,10 +45,9 @@ class Plumbing:
         self.db.close()
 
 
-def open_plumbing(settings: Settings) -> Plumbing:
+def open_plumbing(settings: Settings, clock: Clock = base_clock.now) -> Plumbing:
     if settings.mongo_url is None or settings.redis_url is None:
         raise Misconfigured("RAPPORT_MONGO_URL and RAPPORT_REDIS_URL are needed here.")
-    clock = base_clock.now
     db = Database(settings.mongo_url.get_secret_value(), settings.database)
     redis_url = settings.redis_url.get_secret_value()
     bus, doorbell = Bus(redis_url, prefix=settings.queue_prefix), Doorbell(redis_url, prefix=settings.queue_prefix)

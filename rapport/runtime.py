@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import partial
 
 from base.bus import Bus
-from base.clock import Clock
+from base.clock import Clock, now
 from base.feed import Feed
 from base.http import HttpClient
 from base.metrics import OLDEST_DUE
@@ -472,9 +472,9 @@ class Runtime:
         await self._plumbing.close()
 
 
-async def open_runtime(settings: Settings) -> Runtime:
+async def open_runtime(settings: Settings, clock: Clock = now) -> Runtime:
     """Open and connect. Raises `Misconfigured` when a key or address is missing; the servers need not answer yet."""
-    plumbing = open_plumbing(settings)
+    plumbing = open_plumbing(settings, clock)
     people = open_people(plumbing)
     order_store = OrderStore(plumbing.db)
     orders = OrderBook(

@@ -275,10 +275,9 @@ class _Fold:
 
 
 def _began(talk: Talk) -> datetime:
-    """What was split off began with its first line, which is older than the split."""
+    """With its first line, which is older than the row where it came late or was split off."""
     created_at: datetime = talk.row["created_at"]
-    first = talk.lines[0]["provider_at"] if talk.row.get("split_from") and talk.lines else created_at
-    return min(created_at, first)
+    return min(created_at, talk.lines[0]["provider_at"]) if talk.lines else created_at
 
 
 def _stood(lines: Iterable[Mapping[str, Any]], at: datetime) -> tuple[str, datetime | None]:

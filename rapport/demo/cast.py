@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -38,28 +39,32 @@ PRODUCTS = (
     ("POT-001", "Glass teapot, 0.6 l", 3490), ("CUP-002", "Two porcelain cups", 2290),
     ("SET-007", "Tasting set of seven teas", 2990), ("HRB-080", "Lemon verbena, 80 g", 990),
 )  # fmt: skip
+#: What people ask, what they are told, and what such a question is filed under.
 _LINES = {
     "en": (
-        ("Hi! Is the glass teapot dishwasher safe?", "Yes, without the lid. The lid is best washed by hand."),
-        ("My parcel hasn't moved since Tuesday, can you check?", "It left the hub this morning and arrives tomorrow."),
-        ("Do you ship to Norway?", "We do, 3 to 5 days. Duties are included in the price."),
-        ("The oolong is wonderful, which one would you try next?", "The white peony: softer, a little like melon."),
-        ("I'd like to change the delivery address of my order", "Of course. What is the new address?"),
-        ("Can I still add two cups to order?", "Done, both go out together."),
-        ("One of the cups arrived broken", "I am sorry! A new one is on its way, no need to send it back."),
-        ("How long should I brew the Longjing?", "Two minutes at 80 °C, and again with the same leaves."),
-        ("Is there caffeine in the verbena?", "None at all, it is a herbal infusion."),
-        ("Thank you, that was quick!", "Any time. Enjoy your tea!"),
+        ("Hi! Is the glass teapot dishwasher safe?", "Yes, without the lid. The lid is best washed by hand.",
+         "product"),
+        ("My parcel hasn't moved since Tuesday, can you check?", "It left the hub this morning and arrives tomorrow.",
+         "parcel"),
+        ("Do you ship to Norway?", "We do, 3 to 5 days. Duties are included in the price.", "parcel"),
+        ("The oolong is wonderful, which one would you try next?", "The white peony: softer, a little like melon.",
+         "product"),
+        ("I'd like to change the delivery address of my order", "Of course. What is the new address?", "order"),
+        ("Can I still add two cups to order?", "Done, both go out together.", "order"),
+        ("One of the cups arrived broken", "I am sorry! A new one is on its way, no need to send it back.", "damage"),
+        ("How long should I brew the Longjing?", "Two minutes at 80 °C, and again with the same leaves.", "product"),
+        ("Is there caffeine in the verbena?", "None at all, it is a herbal infusion.", "product"),
+        ("Thank you, that was quick!", "Any time. Enjoy your tea!", ""),
     ),
     "zh": (
-        ("你好，玻璃茶壶可以放洗碗机吗？", "可以的，壶盖建议手洗。"),
-        ("我的快递三天没更新了，帮忙查一下？", "今天早上已经出库，明天送到。"),
-        ("龙井用多少度的水泡？", "80 度左右，两分钟，可以续水两三次。"),
-        ("想换一下收货地址可以吗？", "可以的，请发新地址给我。"),
-        ("收到的杯子碎了一个", "非常抱歉！马上给您补发一个，不用退回。"),
-        ("铁观音很好喝，下次推荐哪一款？", "可以试试白牡丹，口感更柔和。"),
-        ("有没有新人优惠？", "有的，首单立减，已经发到您的账户。"),
-        ("谢谢，处理得真快！", "不客气，祝您喝茶愉快！"),
+        ("你好，玻璃茶壶可以放洗碗机吗？", "可以的，壶盖建议手洗。", "product"),
+        ("我的快递三天没更新了，帮忙查一下？", "今天早上已经出库，明天送到。", "parcel"),
+        ("龙井用多少度的水泡？", "80 度左右，两分钟，可以续水两三次。", "product"),
+        ("想换一下收货地址可以吗？", "可以的，请发新地址给我。", "order"),
+        ("收到的杯子碎了一个", "非常抱歉！马上给您补发一个，不用退回。", "damage"),
+        ("铁观音很好喝，下次推荐哪一款？", "可以试试白牡丹，口感更柔和。", "product"),
+        ("有没有新人优惠？", "有的，首单立减，已经发到您的账户。", ""),
+        ("谢谢，处理得真快！", "不客气，祝您喝茶愉快！", ""),
     ),
 }
 _THANKS = {"en": ("Great, thank you!", "Perfect 👍", "Thanks, that helps.", "Super, danke!", "Lovely, thanks 🙏"),
@@ -81,18 +86,6 @@ class Person:
     channels: tuple[Channel, ...]
     telegram_id: str
     tags: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """What somebody asked and what a colleague answered."""
-
-    channel: Channel
-    asked_at: datetime
-    question: str
-    answered_at: datetime | None
-    answer: str
-    thanks: str | None
 
 
 @dataclass(frozen=True)
@@ -128,24 +121,6 @@ def person(number: int) -> Person:
                   tuple(dict.fromkeys(channels)), str(500_000_000 + number), tuple(tags))  # fmt: skip
 
 
-def exchanges(one: Person, now: datetime) -> list[Exchange]:
-    """The person's past conversations, oldest first; some are still unanswered when they are recent."""
-    dice = random.Random(one.number * 7 + 1)
-    found = []
-    for _ in range(dice.choice((1, 1, 1, 2, 2, 3))):
-        age = timedelta(minutes=dice.expovariate(1 / (60 * 24 * 25)) + 5)
-        question, answer = dice.choice(_LINES[one.language])
-        asked = now - age
-        answered = asked + timedelta(minutes=dice.uniform(1, 90))
-        thanks = dice.choice(_THANKS[one.language]) if dice.random() < 0.5 else None
-        open_still = age < timedelta(hours=20) and dice.random() < 0.6
-        found.append(
-            Exchange(dice.choice(one.channels), asked, question, None if open_still else answered, answer,
-                     None if open_still else thanks)
-        )  # fmt: skip
-    return sorted(found, key=lambda each: each.asked_at)
-
-
 def purchases(one: Person, now: datetime) -> list[Purchase]:
     """The person's orders, oldest first. Three in five have bought, some of them often."""
     dice = random.Random(one.number * 11 + 3)
@@ -170,6 +145,11 @@ def _standing(dice: random.Random, age_days: int) -> tuple[Standing, timedelta]:
     if age_days > 2:
         return ("fulfilled", timedelta(days=1, hours=12))
     return ("paid", timedelta(minutes=3)) if dice.random() < 0.75 else ("pending", timedelta())
+
+
+def lines_of(one: Person) -> Sequence[tuple[str, str, str]]:
+    """What somebody of this language asks: question, answer, and what it is filed under (or nothing)."""
+    return _LINES[one.language]
 
 
 def question(one: Person, dice: random.Random) -> str:

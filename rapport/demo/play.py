@@ -11,11 +11,12 @@ from pathlib import Path
 from base.settings import Settings
 from rapport import arriving
 from rapport.demo import cast, stage
-from rapport.demo.house import prepare_house
+from rapport.demo.house import prepare_house, prepare_terms
 from rapport.demo.page import shop_page
 from rapport.demo.past import load_past
 from rapport.demo.posting import Posting
 from rapport.demo.providers import Delivered, PretendedProviders
+from rapport.demo.remembering import remembered
 from rapport.demo.setting import prepare_broadcasts, prepare_stage
 from rapport.demo.shop import Shop
 from rapport.runtime import Runtime, open_runtime
@@ -97,7 +98,7 @@ def _progress(folder: Path, say: Callable[[str], None]) -> Callable[[int], None]
 async def play(settings: Settings, *, parent: int | None = None, say: Callable[[str], None] = log.info) -> None:
     """Set the stage (once), load the past (once), then play until told to stop. `say`: a line for who waits."""
     stop = stop_event(parent)
-    runtime = await open_runtime(settings)
+    runtime = await open_runtime(settings, remembered)
     held = stage.load(settings.data, settings.database)
     waiting: list[Delivered] = []
     acts: list[Play] = []
@@ -138,6 +139,7 @@ async def _perform(
     for message in waiting:
         acts[0].delivered(message)
     if not held.past_loaded:
+        await prepare_terms(runtime, held)
         await load_past(runtime, held, _progress(runtime.settings.data, say))
         held.past_loaded = True
         stage.save(runtime.settings.data, held)

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from pydantic import SecretStr
 
-from base.clock import now
+from base.clock import Clock, now
 from base.secret_box import SecretBox
 from base.settings import Settings
 from channels.vocabulary import Address, MessageReceived, Person
@@ -132,14 +132,14 @@ def _bare(row: dict[str, Any]) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def opened(mongo_url: str, redis_url: str, name: str) -> AsyncIterator[Town]:
+async def opened(mongo_url: str, redis_url: str, name: str, clock: Clock = now) -> AsyncIterator[Town]:
     """A town on a database in shape."""
     prefix = f"test_town_{uuid4().hex[:12]}"
     settings = Settings(
         mongo_url=SecretStr(mongo_url), redis_url=SecretStr(redis_url), database=name, queue_prefix=prefix,
         base_url="http://rapport.test", secret_keys=(SecretStr(SecretBox.new_key()),), _env_file=None,
     )  # fmt: skip
-    runtime = await open_runtime(settings)
+    runtime = await open_runtime(settings, clock)
     secret = {"secret": "whsec_" + "QUFB" * 8, "send_url": "https://receiver.example.org/in"}
     channels = [(await runtime.channels.add("generic", f"Shop {n}", secret)).id for n in range(3)]
     steps = [
