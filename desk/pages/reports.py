@@ -29,6 +29,7 @@ from desk.pages.report_chart import (
     COLUMNS,
     KINDS,
     NAMES,
+    NOBODY,
     NOTHING,
     cells_of,
     chart_of,
@@ -140,7 +141,10 @@ async def rows(request: web.Request) -> web.StreamResponse:
     names = await names_in(runtime, wanted.by, {of} if of else ())
     values = {
         "report": NAMES[wanted.name][0], "column": COLUMNS[column.key], "fault": _told(fault, formats),
-        "of": row_name(wanted.by, of, names, formats, wanted.zone) if of is not None and not fault else "",
+        "narrowed": [] if fault else [
+            *([row_name(wanted.by, of, names, formats, wanted.zone)] if of is not None else []),
+            *_narrowing(wanted, await _choices(request), formats, wanted.by if of is not None else ""),
+        ],
         "rows": await _fact_rows(runtime, found, formats), "total": sum(row["n"] for row in found), "more": more,
         "counts": column.unit == "count", "back": f"{HERE}/{wanted.name}?{wanted.query()}",
         "paged": "cursor" in request.query,
@@ -225,6 +229,19 @@ async def _choices(request: web.Request) -> dict[str, Any]:
     agents = {each.id: each.name for each in await people(runtime)}
     teams = {each.id: each.written.name for each in await runtime.teams.all()}
     return {"channels": channels, "agents": agents, "teams": teams}
+
+
+def _narrowing(wanted: Wanted, choices: Mapping[str, Any], formats: Formats, told: str) -> list[str]:
+    """By what it is narrowed, in words; without what is `told` already."""
+    found = []
+    for name, value in wanted.filters.items():
+        if name == told:
+            continue
+        if value == "none" and name in ("agent", "team"):
+            found.append(formats.text(NOBODY["agent" if name == "agent" else "team"]))
+        else:
+            found.append(choices.get(f"{name}s", {}).get(value, NOTHING if name != "label" else value))
+    return found
 
 
 def _asked(request: web.Request, wanted: Wanted) -> Asked:

@@ -86,6 +86,7 @@ async def numbers(person: Any, query: str) -> tuple[int, int, int, int]:
     async with person.client.get(f"{HERE}/volume/csv?{query}") as answer:
         lines = [line.split(",") for line in (await answer.text()).splitlines()]
     rows = await person.page(f"{HERE}/volume/rows?column=created&{query}")
+    assert "<b>refund</b> · " in rows and "<b>Support</b> · " in rows
     behind = re.search(r"(\d+) in all", rows)
     assert behind is not None, rows[-3000:]
     return int(told[1]), int(lines[-1][2]), int(behind[1]), sum(int(line[2]) for line in lines[1:-1])
