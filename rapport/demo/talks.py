@@ -90,7 +90,9 @@ def _talk(dice: random.Random, one: cast.Person, channel: cast.Channel, now: dat
     closed = found[-1].last_at + timedelta(minutes=dice.lognormvariate(math.log(240), 1.2))
     if now - found[-1].asked_at <= FRESH:
         return Talk(channel, tuple(found), colleague, label, None)
-    closed = min(closed, now - timedelta(minutes=dice.uniform(5, 300)))
+    # What would be closed tomorrow was closed some time since yesterday: nothing old is left open.
+    some_time = max(found[-1].last_at + timedelta(minutes=2), now - timedelta(minutes=dice.uniform(5, 1200)))
+    closed = closed if closed < now else some_time
     mark = _mark(dice, colleague, closed, now) if dice.random() < 0.27 else None
     return Talk(channel, tuple(found), colleague, label, closed, mark, _again(dice, one, colleague, closed, now))
 
