@@ -1,6 +1,7 @@
 """Acting on conversations with a mouse, by keys and on a phone: menus, many at once, shutting out, merging, undo."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from playwright.async_api import expect
 from tests.browser.conftest import Colleagues, Talk
 from tests.browser.test_every_page import CUT_OFF, SHOTS, findings
 from tests.browser.windows import NARROW, Windows, live, never_reloaded
+from tests.journeys.outside import eventually
 from tests.journeys.world import World
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -176,8 +178,14 @@ async def test_what_was_taken_over_from_a_bot_goes_back_with_one_key(
     bot = await world.api.post("/bots", {
         "name": "Tilly", "url": f"{world.outside.url}/own/tilly", "channel_ids": [talk.channel.id], "silent_s": 600,
     })  # fmt: skip
+
+    async def given() -> bool:
+        with suppress(AssertionError):
+            return bool(await world.api.post(f"/conversations/{talk.row['id']}/hand-over", {"to": "bot"}))
+        return False
+
     try:
-        await world.api.post(f"/conversations/{talk.row['id']}/hand-over", {"to": "bot"})
+        await eventually(given, "the bot on its channel")  # each process knows of it within a second
         page = await windows.open(colleagues.bo)
         await page.goto(f"{talk.path}?view=all")
         await live(page)
