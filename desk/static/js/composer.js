@@ -482,7 +482,7 @@ function unsent(job, error) {
   });
   if (asks) {
     again.dataset.anyway = "";
-    again.title = `${word("send_anyway")} (Ctrl + Shift + Enter)`;
+    again.title = `${word("send_anyway")} (Ctrl + Alt + Enter)`;
     again.setAttribute("aria-keyshortcuts", "Control+Alt+Enter");
   }
   const edit = act(word("edit"), "edit-unsent", () => { line.remove(); back(job); });

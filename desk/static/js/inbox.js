@@ -26,14 +26,15 @@ let opening = null;
 
 /** Show a conversation in the stage. The address follows, so that Back and Reload work. */
 async function show(href, { push = true, focus = false } = {}) {
-  keepDraft();
+  const drafts = keepDraft();
   opening?.abort();
-  opening = new AbortController();
+  const { signal } = opening = new AbortController();
   const url = new URL(href, location.href);
   mark(url.pathname.split("/").pop());
   const slow = setTimeout(() => stage.classList.add("is-loading"), 200);
   try {
-    const fresh = await part(url, { headers: { "HX-Target": "stage" }, signal: opening.signal });
+    await Promise.race([drafts, new Promise((soon) => { setTimeout(soon, 1000); })]); // it may be its own draft
+    const fresh = await part(url, { headers: { "HX-Target": "stage" }, signal });
     stage.replaceChildren(fresh);
     typists.clear();
   } catch (error) {
