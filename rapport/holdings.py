@@ -105,6 +105,7 @@ IMPERSONAL = {
     "teams": "who answers together, and how conversations are given out",
     "telling_choices": "what colleagues want to be told, and how",
     "telling_past": "up to when colleagues were told of what is due",
+    "telling_turns": "which of many promises a colleague is pushed next, by its id",
     "tellings": "which notifications go out which way, by their ids",
     "templates": "texts before anybody's name is put in",
     "term_lists": "names of stages, roles, relations and reasons",

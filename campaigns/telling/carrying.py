@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 from zoneinfo import ZoneInfo
@@ -18,7 +18,7 @@ from base.mongo import Document
 from base.side_by_side import SideBySide
 from campaigns.telling.addressees import SPAM
 from campaigns.telling.choosing import Choices
-from campaigns.telling.models import Chosen, Kind, Nearness, Reader, Readers, Way
+from campaigns.telling.models import OF_PROMISES, Chosen, Kind, Nearness, Reader, Readers, Way
 from campaigns.telling.noticing import FRESH_S, Sight
 from campaigns.telling.quiet import look_again, quiet_until, rests
 from campaigns.telling.store import NotificationStore, TellingStore
@@ -30,14 +30,12 @@ from inbox.store import ConversationStore
 WAITS = (timedelta(seconds=20), timedelta(minutes=2), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=3))
 #: Kinds that say that a customer waits: once that is over there is nothing to tell.
 OF_WAITING: frozenset[Kind] = frozenset({"message", "waiting"})
-#: The same of what was promised, and the end of a conversation.
-OF_PROMISES: frozenset[Kind] = frozenset({"sla_soon", "sla_breached"})
 
 
 @dataclass(frozen=True)
 class Said:
     """What is told, in the words of whoever is told. `path` leads there; `tag`: what is about the same thing replaces
-    each other. `lines` has one for each notification."""
+    each other, and what tells of several replaces itself alone. `lines` has one for each notification."""
 
     title: str
     lines: tuple[str, ...]
@@ -58,8 +56,9 @@ class Outcome:
 class Wording(Protocol):
     """Says notifications in somebody's language."""
 
-    async def said(self, person: Reader, rows: Sequence[Document]) -> Said:
-        """Never with an address or a number of a customer: it is read on other people's servers."""
+    async def said(self, person: Reader, rows: Sequence[Document], *, more: bool = False) -> Said:
+        """Never with an address or a number of a customer: it is read on other people's servers. `more`: they have just
+        been told of others like these."""
         ...
 
 
@@ -129,15 +128,31 @@ class Teller:
         if (until := await self._quiet_until(row, chosen, zone)) is not None:
             await self._tellings.put_off(row, until)
             return
-        gathered = await self._tellings.gather(row) if row["way"] == "mail" else [row]
+        gathered = await self._gathered(person, chosen, row)
         if gathered is None:
             return
         rows, why = await self._still(person, chosen, row["way"], gathered)
         if not rows:
             await self._tellings.settle(row, SKIPPED, why)
             return
-        said = await self._wording.said(person, rows)
+        more = any(each.get("follows") not in (None, row["_id"]) for each in gathered)
+        said = await self._wording.said(person, rows, more=more)
+        if len(gathered) > 1:  # by what was written down, not by what is left of it: the same when it is sent again
+            said = replace(said, tag=row["_id"])
         await self._ended(row, await self._carriers[row["way"]].carry(person, said, row))
+
+    async def _gathered(self, person: Reader, chosen: Chosen, row: Document) -> list[Document] | None:
+        """What is told with this one, itself first; None: it goes with another, or later, or not at all."""
+        if row["way"] == "mail":
+            return await self._tellings.gather(row)
+        if "crowd" not in row:
+            return [row]
+        if not row.get("gathered"):  # what is not told any more takes no turn
+            rows, why = await self._still(person, chosen, row["way"], [row])
+            if not rows:
+                await self._tellings.settle(row, SKIPPED, why)
+                return None
+        return await self._tellings.gather_crowd(row)
 
     async def _quiet_until(self, row: Document, chosen: Chosen, zone: ZoneInfo) -> datetime | None:
         """When it is looked at again, because the person is not to be disturbed now; None: it may be told."""

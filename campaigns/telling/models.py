@@ -29,6 +29,9 @@ USUAL: Mapping[Kind, tuple[Way, ...]] = {
     "sla_soon": ("app", "push"), "sla_breached": ("app", "mail", "push"), "task": ("app", "push"),
     "failed": ("app", "mail", "push"), "endpoint": ("app", "mail"),
 }  # fmt: skip
+#: Kinds that say what becomes of promises. Many may end at one moment, and of what nobody has everybody is told who
+#: could take it.
+OF_PROMISES: frozenset[Kind] = frozenset({"sla_soon", "sla_breached"})
 #: Minutes for which something may stay unread before a mail tells of it.
 MAIL_AFTER_MIN, MAIL_AFTER_MOST = 15, 24 * 60
 

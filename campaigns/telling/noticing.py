@@ -16,7 +16,7 @@ from base.queue import Doorbell
 from campaigns.store.tasks import TaskStore
 from campaigns.telling.addressees import HEARD, Scene, follow_up_is_due, is_due, told_of
 from campaigns.telling.choosing import Choices
-from campaigns.telling.models import Chosen, Notification, Reader, Readers, Way
+from campaigns.telling.models import OF_PROMISES, Chosen, Notification, Reader, Readers, Way
 from campaigns.telling.store import ChoiceStore, NotificationStore, TellingStore
 from inbox.heads import is_part
 from inbox.routing.teams import Teams
@@ -32,6 +32,8 @@ STRETCH = 2000
 OVERLAP = timedelta(minutes=2)
 #: Who looks at a conversation has read a message by then, and is not called to it.
 MESSAGE_AFTER = timedelta(seconds=6)
+#: The crowd in which pushes of promises come.
+PROMISES = "promises"
 
 
 class Sight(Protocol):
@@ -164,7 +166,7 @@ def duties_of(row: Document, chosen: Chosen, now: datetime) -> list[Document]:
     return [
         {
             "notification_id": row["_id"], "user_id": row["user_id"], "way": way, "host": _host(way, chosen),
-            "due_at": now + _after(way, row, chosen),
+            "due_at": now + _after(way, row, chosen), **_crowd(way, row),
         }
         for way in row["ways"]
     ]  # fmt: skip
@@ -180,6 +182,11 @@ def _after(way: Way, row: Document, chosen: Chosen) -> timedelta:
     if way == "mail":
         return timedelta(minutes=chosen.choice.mail_after_min)
     return MESSAGE_AFTER if row["kind"] == "message" else timedelta()
+
+
+def _crowd(way: Way, row: Document) -> Document:
+    """A letter gathers all there is; a push what comes in the same crowd."""
+    return {"crowd": PROMISES} if way == "push" and row["kind"] in OF_PROMISES else {}
 
 
 def _host(way: Way, chosen: Chosen) -> str:

@@ -11,7 +11,7 @@ from pymongo import ASCENDING, IndexModel
 from base.clock import Clock
 from base.duty import DutyBook, settled
 from base.ids import new_id
-from base.mongo import BY_ID, Database, Document, Indexes, inserted_apart_from_duplicates, whole
+from base.mongo import BY_ID, Database, Document, DuplicateKeyError, Indexes, inserted_apart_from_duplicates, whole
 from base.side_by_side import ByHost
 
 PLANNED, DONE, FAILED, SKIPPED, JOINED = "planned", "done", "failed", "skipped", "joined"
@@ -22,6 +22,11 @@ KEPT_S = 30 * 24 * 3600
 WAITS_FOR_EARLIER = timedelta(seconds=5)
 #: Notifications of one letter.
 LETTER_MAX = 50
+#: After one of a crowd has gone out the next of the same person wait for so long, and go as one. Longer than a lease:
+#: whose turn it was is over or dead by then.
+CROWD_WAITS = timedelta(seconds=90)
+#: Notifications of one push.
+CROWD_MAX = 500
 
 INDEXES: Indexes = {
     "tellings": [
@@ -36,14 +41,18 @@ INDEXES: Indexes = {
 
 class TellingStore:
     """Rows `{_id: tel_, key, notification_id, user_id, way: mail|push|hook, host, state: planned|joined|done|failed|
-    skipped, due_at, failures, gathered?, lead?, reached?, said?, settled_at?, created_at}`.
+    skipped, due_at, failures, crowd?, follows?, gathered?, lead?, reached?, said?, settled_at?, created_at}`.
 
-    `host`: where it goes, so that one that is slow holds up no other; `lead`: the one whose letter tells of it, too;
-    `reached`: browsers that have it already.
+    `host`: where it goes, so that one that is slow holds up no other; `lead`: the one whose letter or push tells of it,
+    too; `reached`: browsers that have it already; `crowd`: with what it may go as one; `follows`: the one of
+    the crowd because of whose turn it was held.
+
+    Turns `{_id: person:way:crowd, lead: tel_, until}`: which of a crowd goes out, and until when the others wait.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._rows = database.collection("tellings")
+        self._turns = database.collection("telling_turns")
         self._clock = clock
         self.duties = DutyBook(self._rows, lease_s=LEASE_S)
         self.by_host = ByHost(self.duties, clock)
@@ -72,14 +81,49 @@ class TellingStore:
             if await self._rows.find_one(earlier, {"_id": 1}, hint="by_user") is not None:
                 await self.put_off(lead, self._clock() + WAITS_FOR_EARLIER)
                 return None
-            if not await self.duties.settle([settled(lead, {"$set": {"gathered": True}})]):
+            if not await self._join(lead, {**waiting, "_id": {"$gt": lead["_id"]}}, LETTER_MAX):
                 return None
-            found = self._rows.find({**waiting, "_id": {"$gt": lead["_id"]}}, {"_id": 1}).limit(LETTER_MAX - 1)
-            ids = [row["_id"] for row in await whole(found.hint("by_user"))]
-            join = {"$set": {"state": JOINED, "lead": lead["_id"]}, "$unset": {"due_at": "", "lease": ""}}
-            still = {"_id": {"$in": ids}, "state": PLANNED, "gathered": {"$exists": False}}
-            await self._rows.update_many(still, join, hint=BY_ID)
         return [lead, *await whole(self._rows.find({"lead": lead["_id"]}))]
+
+    async def gather_crowd(self, lead: Document) -> list[Document] | None:
+        """The same for one of a crowd: all of it that waits goes with this one, if it is its turn. None: another has
+        just gone out, and this one waits, or is gathered by yet another.
+
+        What has been gathered and is tried again waits for no turn, and nothing waits for it.
+        """
+        if not lead.get("gathered"):
+            if (first := await self._other_first(lead)) is not None:
+                fields = {"due_at": first["until"], "attempts": 0, "follows": first["lead"]}
+                change = {"$set": fields, "$unset": {"lease": ""}}
+                await self.duties.settle([settled(lead, change)])
+                return None
+            others = {"user_id": lead["user_id"], "way": lead["way"], "state": PLANNED, "crowd": lead["crowd"],
+                      "gathered": {"$exists": False}, "_id": {"$ne": lead["_id"]}}  # fmt: skip
+            if not await self._join(lead, others, CROWD_MAX):
+                return None
+        return [lead, *await whole(self._rows.find({"lead": lead["_id"]}))]
+
+    async def _other_first(self, row: Document) -> Document | None:
+        """The turn of another; None: it is this one's, also if it took it before and died."""
+        now, key = self._clock(), f"{row['user_id']}:{row['way']}:{row['crowd']}"
+        free = {"_id": key, "$or": [{"until": {"$lte": now}}, {"lead": row["_id"]}]}
+        taken = {"$set": {"lead": row["_id"], "until": now + CROWD_WAITS}}
+        try:
+            await self._turns.update_one(free, taken, upsert=True)
+        except DuplicateKeyError:
+            return await self._turns.find_one({"_id": key})  # none is ever taken away
+        return None
+
+    async def _join(self, lead: Document, others: Document, most: int) -> bool:
+        """Write down that these go with this one; False when it is no longer ours."""
+        if not await self.duties.settle([settled(lead, {"$set": {"gathered": True}})]):
+            return False
+        found = self._rows.find(others, {"_id": 1}).limit(most - 1)
+        ids = [row["_id"] for row in await whole(found.hint("by_user"))]
+        join = {"$set": {"state": JOINED, "lead": lead["_id"]}, "$unset": {"due_at": "", "lease": ""}}
+        still = {"_id": {"$in": ids}, "state": PLANNED, "gathered": {"$exists": False}}
+        await self._rows.update_many(still, join, hint=BY_ID)
+        return True
 
     async def put_off(self, row: Document, until: datetime, said: str | None = None, reached: Sequence[str] = ()
                       ) -> bool:  # fmt: skip
@@ -96,7 +140,7 @@ class TellingStore:
         """The end of it, and of what went with it before: who dies in between comes back to all of them. False when
         it is no longer ours."""
         fields = {"state": state, "settled_at": self._clock(), **({"said": said} if said else {})}
-        if row["way"] == "mail":
+        if row["way"] == "mail" or "crowd" in row:
             await self._rows.update_many({"lead": row["_id"], "state": JOINED}, {"$set": fields})
         change = {"$set": fields, "$unset": {"lease": "", "due_at": ""}}
         return await self.duties.settle([settled(row, change)]) == 1

@@ -133,6 +133,8 @@ class House:
                                      "amount": int(timedelta(**span).total_seconds() * 1000)}}  # fmt: skip
         due = {"due_at": {"$type": "date"}}
         await self.runtime.db.collection("tellings").update_many(due, [{"$set": {"due_at": earlier}}])
+        turns = {"$dateSubtract": {**earlier["$dateSubtract"], "startDate": "$until"}}
+        await self.runtime.db.collection("telling_turns").update_many({}, [{"$set": {"until": turns}}])
         await self.tell()
 
     async def told(self, who: Actor) -> list[str]:
