@@ -330,6 +330,11 @@ class Merger:
         """One merge."""
         return await self._merges.get(merge_id)
 
+    async def undone(self, merge_id: str) -> Undone | None:
+        """What the undoing of a merge left as it was; None where it was not undone."""
+        row = await self._merges.get(merge_id)
+        return None if row is None or _stands(row) else _undone(row)
+
     async def _tried(self, row: Document) -> None:
         try:
             await self._work(row)

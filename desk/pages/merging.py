@@ -350,9 +350,9 @@ async def undo(request: web.Request) -> web.StreamResponse:
         raise NotFound("There is no such merge.")
     for each in (row["survivor_id"], row["other_id"]):
         await must_see_all(reading(request), each)
-    await runtime.merger.unmerge(merge_id, by=principal_of(request).id)
+    undone = await runtime.merger.unmerge(merge_id, by=principal_of(request).id)
     runtime.doorbell.soon("react")
-    if form.get("back") == "duplicates":
+    if form.get("back") == "duplicates" and not undone.kept:
         raise web.HTTPSeeOther(f"{_QUEUE}?undone=1")
     raise web.HTTPSeeOther(f"/profiles/{row['survivor_id']}?undone={merge_id}")
 

@@ -36,6 +36,7 @@ from desk.pages.inbox_rows import row_of
 from desk.pages.lifecycle import fields_panel, relations_panel, roles_panel, social_panel, stage_panel
 from desk.pages.merging import merge_rows, merged_notice
 from desk.pages.panels import Opened, Panel, Tab
+from desk.pages.parting import parted_notice
 from desk.pages.profile_edit import edit_panel
 from desk.pages.profile_files import files_tab
 from desk.pages.profile_follow_up import follow_up_panel
@@ -192,11 +193,11 @@ async def profile(request: web.Request) -> web.StreamResponse:
     tab = next((each for each in TABS if each.name == request.query.get("tab")), TABS[0])
     found = await together(
         opened=tab.read(opened), panels=_panels(opened), tabs=_tabs(opened), talks=_talks(opened, 1),
-        merged=merged_notice(request), twins=_twins(request, person.id),
+        merged=merged_notice(request), parted=parted_notice(request, person), twins=_twins(request, person.id),
     )  # fmt: skip
     talks = found.pop("talks")
     values = {
-        **found, "tab": tab.name, "undone": "undone" in request.query,
+        **found, "tab": tab.name,
         "customer": customer_view(
             person, None, identities, orders=[], runs=[], others=[], owner="", faces=opened.faces, formats=formats,
             agreed=await runtime.terms.now(), tiers=await tier_names(runtime, formats),

@@ -48,6 +48,28 @@ async def test_two_are_looked_at_merged_and_parted_again(desk: Any) -> None:
     assert 'data-testid="undo-merge"' not in await ada.page(where)
 
 
+async def test_what_was_edited_since_stays_and_is_asked_about(desk: Any) -> None:
+    _, anna, double = await two(desk)
+    await desk.runtime.editor.patch(anna, ProfilePatch(attributes={"city": "Oslo"}))
+    ada = await desk.person("agent", name="Ada Agent")
+    where = await ada.post(f"/profiles/{anna}/merge", other=double, **{"stays.name": "other"})
+    merge_id = where.partition("merged=")[2]
+    await desk.runtime.editor.patch(anna, ProfilePatch(name="Annabel", attributes={"city": "Bergen"}))
+    back = await ada.post(f"/profiles/merges/{merge_id}/undo", back="duplicates")
+    assert back == f"/profiles/{anna}?undone={merge_id}", "it is asked about where the person is shown"
+    asked = await ada.page(back)
+    assert "Name: Annabel – before: Anna Bos" in asked and 'data-testid="profile-name">Annabel' in asked
+    assert 'name="field" value="name"' in asked
+    vera = await desk.person("viewer", name="Vera Viewer")
+    assert 'data-testid="put-back"' not in await vera.page(back)
+    await vera.post(f"/profiles/merges/{merge_id}/kept", 403, field="name")
+    await ada.post("/profiles/merges/mrg_x/kept", 404, field="name")
+    assert await ada.post(f"/profiles/merges/{merge_id}/kept", field="name") == back
+    answered = await ada.page(back)
+    assert 'data-testid="profile-name">Anna Bos' in answered and "before: Anna Bos" not in answered
+    assert (await desk.runtime.profiles.get(anna)).attributes["city"] == "Bergen", "what was not chosen stays"
+
+
 async def test_the_queue_is_answered_with_one_press_and_taken_back(desk: Any) -> None:
     _, anna, double = await two(desk)
     pair = Dispute(anna, double, "phone", "phone:+4915112345", "unverified")
