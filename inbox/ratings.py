@@ -29,6 +29,7 @@ from inbox.incoming import cleaned, system_row
 from inbox.models import SYSTEM, SendRequest, Source
 from inbox.outbox import Outbox, Way
 from inbox.policy import window_objection
+from inbox.rating_thanks import THANKS, WORDS_WITHIN, commented, words_of
 from inbox.sources import written
 from inbox.store import ConversationStore, MessageStore, RatingStore
 from profiles.consent_links import ConsentLink, ConsentLinks
@@ -95,6 +96,14 @@ QUESTIONS: Mapping[str, Question] = {
     "csat": Question("csat", SCORES, WORDS, "csat.submitted", "rating"),
     "nps": Question("nps", NPS_SCORES, NPS_WORDS, "nps.submitted", "score"),
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Thanks:
+    """What is sent to somebody who pressed a mark, and when they did."""
+
+    request: SendRequest
+    pressed_at: datetime
 
 
 def question_of(row: Mapping[str, Any]) -> Question:
@@ -189,7 +198,7 @@ class Ratings:
 
     async def hear(self, events: Sequence[Event]) -> None:
         """Told of what happens: plans a question for each conversation a colleague has resolved, and takes the marks
-        that came as messages. May be told twice."""
+        that came as messages, with the words that follow them. May be told twice."""
         closed = [each for each in events if _is_closing(each)]
         planned = [row for each in closed if (row := await self._planned(each)) is not None]
         if planned:
@@ -197,6 +206,7 @@ class Ratings:
         for each in events:
             if each.name == "message.received" and not each.properties.get("automatic"):
                 await self._heard(each)
+        await self._heard_words([each for each in events if words_of(each) and not _NUMBER.fullmatch(words_of(each))])
 
     async def ask(self, conversation_id: str) -> str | None:
         """Plan a question for a conversation that stands resolved, whoever has resolved it; why not, where none may be
@@ -235,7 +245,8 @@ class Ratings:
 
     async def _heard(self, event: Event) -> None:
         payload, text = str(event.properties.get("payload") or ""), str(event.properties.get("text") or "")
-        if payload.startswith(f"{KIND}:"):
+        pressed = payload.startswith(f"{KIND}:")
+        if pressed:
             rating_id, _, mark = payload.removeprefix(f"{KIND}:").partition(":")
             row = await self._store.get(rating_id)
             if row is None or row["identity_id"] != event.identity_id or not mark.isascii() or not mark.isdigit():
@@ -249,8 +260,10 @@ class Ratings:
             row = await self._store.open_question(event.profile_id, event.identity_id, since)
             score = int(found[1])
         if row is not None and score in question_of(row).scores:
-            await self.answer(row["_id"], score)
+            # Closed before we say thanks: once that has gone out, theirs is no longer the last message.
             await self._closed_again(row, event)
+            thanks = await self._thanks(row, event) if pressed and row["state"] == "asked" else None
+            await self.answer(row["_id"], score, thanks=thanks)
 
     async def _closed_again(self, rating: Document, event: Event) -> None:
         """A mark opens no conversation: where nothing else came, it is closed again."""
@@ -258,6 +271,37 @@ class Ratings:
         last = (row or {}).get("last_message") or {}
         if row and row["status"] == "open" and last.get("id") == event.properties.get("message_id"):
             await self._actions.set_status(row["_id"], "resolved", SYSTEM)
+
+    async def _thanks(self, rating: Document, event: Event) -> Thanks | None:
+        """What is said to a press, where it was made; None where nothing may be sent or it is a mail."""
+        talk = await self._conversations.row(event.conversation_id or rating["conversation_id"])
+        try:
+            way = await self._outbox.way(talk) if talk else None
+        except Refused:
+            way = None
+        if talk is None or way is None or way.is_mail:
+            return None
+        key, to = unique_key(KIND, rating["_id"], "thanks"), way.identity.external_id or "?"
+        message = OutboundMessage(
+            key=key, to=Address(channel_id=talk["channel_id"], external_id=to),
+            text=THANKS[await self._language(talk["profile_id"])], automatic=True,
+        )  # fmt: skip
+        if window_objection(way.capabilities, way.identity, self._clock(), message) is not None:
+            return None
+        return Thanks(_request(rating["_id"], talk, message), event.occurred_at)
+
+    async def _heard_words(self, events: Sequence[Event]) -> None:
+        """The next words after a press are its comment, and remain a message like any; not so when something else of
+        ours was said in between, which they may answer."""
+        people = {each.profile_id for each in events if each.profile_id}
+        rows = await self._store.awaiting_words(sorted(people)) if people else []
+        for event in sorted(events, key=lambda each: each.occurred_at) if rows else ():
+            row = commented(event, rows)
+            if row is None or event.conversation_id is None:
+                continue
+            since, until = row["words_from"], event.occurred_at
+            if not await self._messages.went_out(event.conversation_id, since, until, besides=row["thanks_id"]):
+                await self._store.comment(row["_id"], (cleaned(words_of(event), COMMENT_MAX) or "").strip())
 
     # -- asking ------------------------------------------------------------------------------------------------
 
@@ -296,11 +340,7 @@ class Ratings:
         if window_objection(way.capabilities, way.identity, now, message) is not None:
             await self._store.settle(duty, {"state": "skipped", "why": "window"})
             return
-        request = SendRequest(
-            send_key=key, send_class="service", source=Source(KIND, duty["_id"]), profile_id=talk["profile_id"],
-            identity_id=talk["identity_id"], channel_id=talk["channel_id"], content=written(message),
-            conversation_id=talk["_id"],
-        )  # fmt: skip
+        request = _request(duty["_id"], talk, message)
         asked = {
             "state": "asked", "asked_at": now, "send_key": key, "profile_id": talk["profile_id"],
             "agent_id": talk.get("assignee_id") or duty.get("agent_id"), "team_id": talk.get("team_id"),
@@ -340,8 +380,7 @@ class Ratings:
         self, duty: Document, talk: Document, way: Way, key: str, rules: RatingRules
     ) -> OutboundMessage:  # fmt: skip
         """The question with a button for each mark; without room for all, with a link and, in a chat, the numbers."""
-        profile, asked_for = await self._profiles.get(talk["profile_id"]), question_of(duty)
-        language = "zh" if profile and (profile.locale or "").startswith("zh") else "en"
+        asked_for, language = question_of(duty), await self._language(talk["profile_id"])
         words = asked_for.words[language]
         question = rules.question or words["question"]
         to = Address(channel_id=talk["channel_id"], external_id=way.identity.external_id or "?")
@@ -357,6 +396,11 @@ class Ratings:
         mail = OutboundMail(subject=words["subject"]) if way.is_mail else None
         return OutboundMessage(key=key, to=to, text="\n\n".join(parts), mail=mail, automatic=True)
 
+    async def _language(self, profile_id: str) -> str:
+        """That in which a person is asked and thanked."""
+        profile = await self._profiles.get(profile_id)
+        return "zh" if profile and (profile.locale or "").startswith("zh") else "en"
+
     # -- answers -----------------------------------------------------------------------------------------------
 
     async def by_link(self, rating_id: str, identity_id: str) -> Document | None:
@@ -365,8 +409,8 @@ class Ratings:
         fresh = row is not None and row["identity_id"] == identity_id and "asked_at" in row
         return row if row and fresh and row["asked_at"] > self._clock() - LINK_WITHIN else None
 
-    async def answer(self, rating_id: str, score: int, comment: str = "") -> bool:
-        """The first mark counts; words may follow once. Whether this was the first."""
+    async def answer(self, rating_id: str, score: int, comment: str = "", thanks: Thanks | None = None) -> bool:
+        """The first mark counts, and is thanked for; words may follow once. Whether this was the first."""
         row, now = await self._store.get(rating_id), self._clock()
         if row is None:
             return False
@@ -384,6 +428,10 @@ class Ratings:
                 await self._conversations.change_one(talk, {"$inc": {"seq": 1}, "$set": {"updated_at": now}}, session)
                 await self._messages.insert([line], session)
             await self._events.record([_event(row, score, words, now)], session)
+            if thanks is not None:
+                (send,) = await self._outbox.request([thanks.request], session)
+                until = thanks.pressed_at + WORDS_WITHIN
+                await self._store.thanked(rating_id, send.id, thanks.pressed_at, until, session)
             return True
 
         first = bool(await self._database.in_transaction(work))
@@ -393,7 +441,17 @@ class Ratings:
             data = {"conversation_id": row["conversation_id"]}
             await self._feed.append([Notice("conversation.updated", data, row["channel_id"])])
             await self._doorbell.ring("react")
+        if first and thanks is not None:
+            await self._doorbell.ring("deliver")
         return first
+
+
+def _request(rating_id: str, talk: Document, message: OutboundMessage) -> SendRequest:
+    return SendRequest(
+        send_key=message.key, send_class="service", source=Source(KIND, rating_id), profile_id=talk["profile_id"],
+        identity_id=talk["identity_id"], channel_id=talk["channel_id"], content=written(message),
+        conversation_id=talk["_id"],
+    )  # fmt: skip
 
 
 def _is_closing(event: Event) -> bool:

@@ -239,6 +239,14 @@ class MessageStore:
         }  # fmt: skip
         return await self._rows.find_one(wanted, {"_id": 1}, hint="thread") is not None
 
+    async def went_out(self, conversation_id: str, since: datetime, until: datetime, *, besides: str) -> bool:
+        """Whether one of us said something in a thread between these moments, apart from this send."""
+        wanted = {
+            "conversation_id": conversation_id, "direction": "out", "send_id": {"$ne": besides},
+            "provider_at": {"$gt": since, "$lt": until}, "status": {"$nin": ["cancelled", "failed", "skipped"]},
+        }  # fmt: skip
+        return await self._rows.find_one(wanted, {"_id": 1}, hint="thread") is not None
+
     async def first(self, conversation_id: str, direction: str, session: Session | None = None) -> Document | None:
         """The earliest line of this direction."""
         wanted = {"conversation_id": conversation_id, "direction": direction}

@@ -48,8 +48,9 @@ class RatingFilter:
 class RatingStore:
     """`ratings` `{_id rat_, key, kind? "nps", state: due|asked|answered|skipped, due_at?, conversation_id, closed_at,
     profile_id, identity_id, channel_id, agent_id, team_id, why?, asked_at?, mark?, send_key?, score?, comment?,
-    answered_at?, lease…}`; `mark` says whom, what and when, so that of two who ask one person at once one does;
-    `rating_rules` are two rows `{_id: "chosen" | "nps", …, by}`."""
+    answered_at?, thanks_id?, words_from?, words_until?, lease…}`; `mark` says whom, what and when, so that of two who
+    ask one person at once one does; `thanks_id` is the send that thanked for a press, and what is written in the hour
+    after the press may be its comment; `rating_rules` are two rows `{_id: "chosen" | "nps", …, by}`."""
 
     def __init__(self, database: Database) -> None:
         self._rows = database.collection("ratings")
@@ -87,6 +88,19 @@ class RatingStore:
         wanted = {"_id": rating_id, "state": "asked"}
         change: Document = {"$set": {"state": "answered", **fields}}
         return (await self._rows.update_one(wanted, change, session=session)).matched_count == 1
+
+    async def thanked(
+        self, rating_id: str, send_id: str, since: datetime, until: datetime, session: Session
+    ) -> None:  # fmt: skip
+        """Whoever gave this mark is thanked for it; what they write from then till then may belong to it."""
+        told = {"thanks_id": send_id, "words_from": since, "words_until": until}
+        await self._rows.update_one({"_id": rating_id}, {"$set": told}, session=session)
+
+    async def awaiting_words(self, profile_ids: Sequence[str]) -> list[Document]:
+        """Marks of these people that were thanked for and have no comment."""
+        wanted = {"profile_id": {"$in": list(profile_ids)}, "state": "answered", "comment": None,
+                  "thanks_id": {"$exists": True}}  # fmt: skip
+        return await whole(self._rows.find(wanted).hint("by_profile"))
 
     async def comment(self, rating_id: str, text: str) -> bool:
         """Words to an answer that has none yet."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from channels.vocabulary import Postback
-from inbox.models import Actor
+from inbox.models import Actor, ReplyInput
 from inbox.ratings import ChannelQuestion, NpsRules, RatingRules, Ratings
 from inbox.store import RatingFilter, RatingStore
 from profiles.consent_links import ConsentLinks
@@ -211,6 +211,149 @@ async def test_where_there_is_room_there_are_buttons_and_only_the_asked_may_pres
         await house.inbox.receiver.receive([press])
         await heard(house, ratings)
         assert await states(house) == [("answered" if who == "anna" else "asked", None)]
+
+
+# -- thanks, and the words after them ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def roomy(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A channel with room for a button for each mark."""
+    able = ADAPTERS["scripted"].capabilities.model_copy(update={"buttons": 11})
+    monkeypatch.setattr(type(house.adapter()), "capabilities", able)
+
+
+async def pressed(house: House, ratings: Ratings, talk: Any, mark: int = 4, key: str = "press") -> str:
+    """The question goes out and is answered by a button; the id of the rating."""
+    await ratings.drain()
+    await house.all_due()
+    await house.deliver_all()
+    house.clock.ahead += timedelta(minutes=1)
+    (row,) = await house.database.collection("ratings").find({"conversation_id": talk.id}).to_list(None)
+    press = Postback(payload=f"rating:{row['_id']}:{mark}")
+    await house.inbox.receiver.receive([house.arrival(talk.channel_id, "anna", key, str(mark), postback=press)])
+    await heard(house, ratings)
+    return str(row["_id"])
+
+
+async def said(house: House, ratings: Ratings, talk: Any, text: str, after_min: int = 1) -> None:
+    house.clock.ahead += timedelta(minutes=after_min)
+    key = f"said-{text}"
+    await house.inbox.receiver.receive([house.arrival(talk.channel_id, "anna", key, text)])
+    await heard(house, ratings)
+
+
+async def comment_of(house: House, rating_id: str) -> Any:
+    row = await house.inbox.ratings.get(rating_id)
+    assert row is not None and row["state"] == "answered"
+    return row["comment"]
+
+
+@pytest.mark.parametrize(("locale", "word"), [("en-GB", "Thank you"), ("zh-CN", "感谢")])
+async def test_a_press_is_thanked_for_once_by_two_workers_and_the_next_words_are_its_comment(
+    house: House, second_house: House, roomy: None, locale: str, word: str
+) -> None:
+    ratings, others = ratings_of(house), ratings_of(second_house)
+    talk = await closed(house, ratings)
+    await house.database.collection("profiles").update_one({"_id": talk.profile_id}, {"$set": {"locale": locale}})
+    rating_id = await pressed(house, ratings, talk)
+    await asyncio.gather(*(heard(each, which) for each, which in ((house, ratings), (second_house, others)) * 3))
+    await house.all_due()
+    await house.deliver_all()
+    calls = [call.text or "" for call in house.adapter().calls]
+    assert sum(word in text for text in calls) == 1 and len(calls) == 2
+    after = await house.inbox.conversations.get(talk.id)
+    assert after is not None and after.status == "resolved"
+    assert await comment_of(house, rating_id) is None
+    await said(house, ratings, talk, "Quick and kind \x00")
+    await said(house, ratings, talk, "One more thing")
+    await heard(second_house, others)
+    assert await comment_of(house, rating_id) == "Quick and kind"
+    lines = await house.inbox.messages.raw({"conversation_id": talk.id, "direction": "in"})
+    assert {"Quick and kind", "One more thing"} <= {(row["text"] or "").strip() for row in lines}
+    after = await house.inbox.conversations.get(talk.id)
+    assert after is not None and after.status == "open"  # a message like any: somebody may have to read it
+
+
+@pytest.mark.parametrize("what", ["late", "stop", "number", "answered", "said_by_a_machine", "somebody_else"])
+async def test_what_is_no_comment(house: House, roomy: None, what: str) -> None:
+    ratings = ratings_of(house)
+    talk = await closed(house, ratings)
+    rating_id = await pressed(house, ratings, talk)
+    await house.all_due()
+    await house.deliver_all()
+    if what in ("answered", "said_by_a_machine"):
+        house.clock.ahead += timedelta(minutes=1)
+        reply = ReplyInput(text="Shall we send the other pot?")
+        by = AGENT if what == "answered" else Actor(None, "journey", "system")
+        await house.inbox.outbox.reply(talk.id, by, reply, "k1")
+    if what == "somebody_else":
+        await house.inbox.receiver.receive([house.arrival(talk.channel_id, "eve", "eve-1", "Kind")])
+        await heard(house, ratings)
+    else:
+        text = {"stop": "STOP", "number": "5"}.get(what, "Yes, please")
+        await said(house, ratings, talk, text, 61 if what == "late" else 1)
+    assert await comment_of(house, rating_id) is None
+
+
+async def test_words_are_kept_whoever_of_ours_speaks_after_them(house: House, roomy: None) -> None:
+    ratings = ratings_of(house)
+    talk = await closed(house, ratings)
+    rating_id = await pressed(house, ratings, talk)
+    house.clock.ahead += timedelta(minutes=1)
+    await house.inbox.receiver.receive([house.arrival(talk.channel_id, "anna", "w1", "Kind")])
+    house.clock.ahead += timedelta(minutes=1)
+    await house.inbox.outbox.reply(talk.id, AGENT, ReplyInput(text="Thanks!"), "k1")
+    await heard(house, ratings)  # told of it only now
+    assert await comment_of(house, rating_id) == "Kind"
+
+
+async def test_a_press_outside_the_window_counts_and_is_not_thanked_for(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    able = ADAPTERS["windowed"].capabilities.model_copy(update={"buttons": 5})
+    monkeypatch.setattr(type(house.adapter("windowed")), "capabilities", able)
+    ratings = ratings_of(house)
+    talk = await closed(house, ratings, provider="windowed")
+    await ratings.drain()
+    (row,) = await house.database.collection("ratings").find({}).to_list(None)
+    press = Postback(payload=f"rating:{row['_id']}:2")
+    arrival = house.arrival(talk.channel_id, "anna", "late", "2", provider="windowed", postback=press)
+    await house.inbox.receiver.receive([arrival])
+    house.clock.ahead += timedelta(hours=30)  # the worker was away
+    await heard(house, ratings)
+    assert await states(house) == [("answered", None)]
+    assert len(await house.inbox.sends.raw({"source.kind": "rating"})) == 1
+
+
+async def test_thanking_dies_anywhere_and_is_done_once(
+    house: House, roomy: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ratings, dying = ratings_of(house), Dying(monkeypatch)
+    for at in range(1, 30):
+        died = False
+        for after in (False, True):
+            house.clock.ahead = timedelta()
+            who = f"p{at}{after}"
+            talk = await closed(house, ratings, who)
+            await ratings.drain()
+            (row,) = await house.database.collection("ratings").find({"conversation_id": talk.id}).to_list(None)
+            press = Postback(payload=f"rating:{row['_id']}:3")
+            await house.inbox.receiver.receive([house.arrival(talk.channel_id, who, f"x-{who}", "3", postback=press)])
+            events = [each for each in await happened(house, "message.received") if each.conversation_id == talk.id]
+
+            async def hear(events: list[Event] = events) -> None:
+                await ratings.hear(events)
+
+            died = await dying.on(at, after, hear)
+            await hear()
+            sends = await house.inbox.sends.raw({"conversation_id": talk.id, "source.kind": "rating"})
+            assert len(sends) == 2, (at, after)
+            now = await house.inbox.conversations.get(talk.id)
+            assert now is not None and now.status == "resolved", (at, after)
+        if not died:
+            return
+    raise AssertionError("thanking writes more often than that")
 
 
 async def test_the_first_mark_counts_and_words_may_follow_once(house: House, second_house: House) -> None:
