@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
+from profiles.matching import places
 from profiles.normalise import UNSPACED, folded
 
 #: Words kept per message, letters of a word, letters of a message that are read, and words of a question.
@@ -59,6 +60,11 @@ def asked_words(q: str) -> list[str]:
     return list(found)[:ASKED_MAX]
 
 
+def asked_pieces(q: str) -> list[str]:
+    """The words of a question, and its runs without spaces as they were written: what is shown as found."""
+    return list(dict.fromkeys(_PIECE.findall(folded(q))))[:ASKED_MAX]
+
+
 def says(text: str, q: str) -> bool:
     """Whether a text has each word of a question, and each run without spaces as it was written."""
     plain = folded(text)
@@ -71,9 +77,8 @@ def says(text: str, q: str) -> bool:
 def snippet(text: str, q: str) -> str:
     """The part of a text around what was searched for, on one line."""
     line = " ".join(text.split())
-    lowered = line.casefold()
-    places = [at for piece in _PIECE.findall(q.casefold()) if (at := lowered.find(piece)) >= 0]
-    start = max(0, min(places, default=0) - SNIPPET_BEFORE)
+    marks = places(line, asked_pieces(q))
+    start = max(0, marks[0][0] - SNIPPET_BEFORE) if marks else 0
     cut = line[start : start + SNIPPET_MAX]
     return f"{'…' if start else ''}{cut}{'…' if start + SNIPPET_MAX < len(line) else ''}"
 

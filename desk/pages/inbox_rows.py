@@ -11,6 +11,8 @@ from desk.pages.faces import Face, Faces
 from desk.pages.inbox_address import Asked
 from desk.pages.sla_clock import DueClock
 from inbox.models import Conversation, LastMessage, Priority
+from profiles.matching import cut, places
+from profiles.search import query_tokens
 
 #: After this many minutes a waiting customer is shown calmer, warmer, red.
 WAIT_MINUTES = (10, 60)
@@ -37,7 +39,9 @@ class Row:
     name: str
     profile_id: str
     face: Face
-    preview: str
+    #: The name and what was said last, in stretches, each with whether it was searched for.
+    name_said: list[tuple[str, bool]]
+    preview_said: list[tuple[str, bool]]
     by: str
     symbol: str
     at: datetime
@@ -155,14 +159,16 @@ def row_of(
     last = conversation.last_message
     by, symbol, preview = _preview(last, me, formats)
     assignee_id = conversation.assignee_id or ""
+    name, words = name_of(conversation), query_tokens(asked.q) if asked.q else []
     waiting = conversation.waiting_since if conversation.status in ("open", "pending") else None
     return Row(
         id=conversation.id,
         href=f"/inbox/{conversation.id}?{asked.query()}",
-        name=name_of(conversation),
+        name=name,
         profile_id=conversation.profile_id,
         face=faces.of(conversation.channel_id, conversation.provider),
-        preview=preview,
+        name_said=cut(name, places(name, words, starts=True)),
+        preview_said=cut(preview, places(preview, words, starts=True)),
         by=by,
         symbol=symbol,
         at=conversation.last_activity_at,

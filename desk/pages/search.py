@@ -23,6 +23,8 @@ from desk.pages.reads import faces_of, together
 from desk.render import formats_of, page
 from inbox.models import Conversation, conversation_of
 from inbox.searching import Hit
+from inbox.words import asked_pieces
+from profiles.matching import cut, places
 
 routes = web.RouteTableDef()
 SHOWN = 20
@@ -38,18 +40,19 @@ class HitRow:
     profile_id: str
     face: Face
     by: str
-    snippet: str
+    #: In stretches, each with whether it was searched for.
+    said: list[tuple[str, bool]]
     is_note: bool
     at: datetime
 
 
-def hit_row(hit: Hit, talk: Conversation, faces: Faces, formats: Formats) -> HitRow:
-    """One row; it leads to the conversation."""
-    message = hit.message
+def hit_row(hit: Hit, q: str, talk: Conversation, faces: Faces, formats: Formats) -> HitRow:
+    """One row, in which what was searched for is marked; it leads to the conversation."""
+    message, said = hit.message, cut(hit.snippet, places(hit.snippet, asked_pieces(q)))
     by = "" if message.direction == "in" else message.author.name or ""
     return HitRow(
         f"/inbox/{talk.id}?view=all&status={talk.status}", name_of(talk), talk.profile_id,
-        faces.of(talk.channel_id, talk.provider), by, hit.snippet, message.direction == "note", message.provider_at,
+        faces.of(talk.channel_id, talk.provider), by, said, message.direction == "note", message.provider_at,
     )  # fmt: skip
 
 
@@ -79,7 +82,7 @@ async def _found(request: web.Request, q: str) -> dict[str, Any]:
     names |= {key: each.display_name for key, each in buyers.items()}
     return {
         "hits": [
-            hit_row(hit, conversation_of(talks[hit.message.conversation_id]), found["faces"], formats)
+            hit_row(hit, q, conversation_of(talks[hit.message.conversation_id]), found["faces"], formats)
             for hit in hits
             if hit.message.conversation_id in talks
         ],

@@ -89,8 +89,16 @@ def test_waiting_gets_warmer(minutes, level):
 def test_a_row_tells_the_last_message(direction, author, text, shown):
     last = {"id": "msg_1", "text": text, "at": NOW, "direction": direction, "author": author}
     row = row_of(_talk(last_message=last), Asked("all"), FACES, {}, "usr_1", EN)
-    assert (row.by, row.symbol, row.preview) == shown
+    assert (row.by, row.symbol, "".join(part for part, _ in row.preview_said)) == shown
 
+
+def test_what_was_searched_for_is_marked_in_a_row():
+    last = {"id": "msg_1", "text": "<b>anna</b>", "at": NOW, "direction": "in", "author": {"type": "customer"}}
+    row = row_of(_talk(last_message=last, display_name="Anna 王小明"), Asked.of({"q": "ann 小明"}), FACES, {}, "u", EN)
+    assert row.name_said == [("Ann", True), ("a 王", False), ("小明", True)]
+    assert row.preview_said == [("<b>", False), ("ann", True), ("a</b>", False)]
+    row = row_of(_talk(last_message=last), Asked(), FACES, {}, "u", EN)
+    assert row.preview_said == [("<b>anna</b>", False)]
 
 def test_a_resolved_conversation_keeps_nobody_waiting_and_the_name_falls_back():
     row = row_of(_talk(status="resolved", waiting_since=NOW, display_name=None), Asked(), FACES, {}, "usr_1", EN)
