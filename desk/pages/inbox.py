@@ -23,6 +23,7 @@ from desk.auth import Principal, is_script, principal_of, require
 from desk.forms import read_form
 from desk.i18n import N_, Formats
 from desk.keys import runtime_of
+from desk.mentions import handles_of
 from desk.pages.act_words import did_in
 from desk.pages.composer import Fault, capabilities_of, composer_of, emojis_of, furnished, shut_composer, snoozes
 from desk.pages.consent import consent_brief
@@ -428,9 +429,12 @@ async def _thread_part(request: web.Request, found: Conversation, cursor: str | 
     shown_on = {each.id: faces.of(each.channel_id, each.provider) for each in talks} if faces else {}
     card = {each.provider: each for each in runtime.registry.cards()}.get(found.provider)
     is_mail = card is not None and card.kind == "email"
+    has_notes = any(each.direction == "note" for each in part.data)
+    handles = handles_of(await runtime.users.users()) if has_notes else {}
     scene = Scene(found, name_of(found), formats, names, may_answer=may_answer, faces=shown_on, is_mail=is_mail,
                   own=await own_addresses(runtime, found.channel_id) if is_mail else (),
-                  emojis=emojis_of(capabilities_of(runtime, found, None)) if may_answer else ())  # fmt: skip
+                  emojis=emojis_of(capabilities_of(runtime, found, None)) if may_answer else (),
+                  handles=handles)  # fmt: skip
     shown = [each for each in reversed(part.data) if not (may_answer and is_planned(each))]
     query = (await asked_for(request)).query(cursor=part.next_cursor) + ("&all=1" if _whole(request) else "")
     earlier = f"/inbox/{found.id}/lines?{query}" if part.next_cursor else ""

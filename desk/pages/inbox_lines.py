@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from desk.i18n import N_, Formats
+from desk.mentions import Piece, pieces_of
 from desk.pages.faces import Face
 from desk.pages.inbox_rows import PRIORITIES
 from desk.pages.own_mail import is_own
@@ -171,6 +172,8 @@ class Line:
     author_key: str = ""
     badge: str = ""
     text: str = ""
+    #: A note in stretches: whom it calls, and where it leads.
+    said: list[Piece] = field(default_factory=list)
     sentence: str = ""
     quote: Quote | None = None
     files: tuple[FileView, ...] = ()
@@ -237,6 +240,8 @@ class Scene:
     own: Collection[str] = ()
     #: What may be reacted with on its channel; none: nothing.
     emojis: tuple[str, ...] = ()
+    #: What stands after the @ of a note → the colleague.
+    handles: Mapping[str, str] = field(default_factory=dict)
 
 
 def lines_of(messages: Sequence[Message], scene: Scene) -> list[Line]:
@@ -331,6 +336,7 @@ def line_of(
         author_key=scene.conversation.profile_id,
         badge=_badge(message, formats),
         text="" if deleted else _text(message),
+        said=pieces_of(_text(message), scene.handles) if message.direction == "note" and not deleted else [],
         quote=_quote(answered, scene) if message.reply_to and not deleted else None,
         files=() if deleted else tuple(
             file_view(each, formats)
