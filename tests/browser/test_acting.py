@@ -58,6 +58,60 @@ async def test_a_conversation_is_labelled_put_off_and_brought_back_without_leavi
     assert await never_reloaded(page)
 
 
+@pytest.mark.parametrize("locale", ["en-GB", "zh-CN"])
+async def test_what_is_taken_back_is_opened_again_what_was_searched_for_and_who_is_called_are_marked(
+    windows: Windows, colleagues: Colleagues, begun: Begin, locale: str
+) -> None:
+    """In both languages: words found in the list and on the page for searching, a colleague called in a note."""
+    who = "王小明茶行" if locale == "zh-CN" else "Matched Mia"
+    q, shown = ("小明", "小明") if locale == "zh-CN" else ("match", "Match")
+    said = "<b>玻璃茶壶</b>可以洗吗" if locale == "zh-CN" else "May <b>glassware</b> be washed?"
+    word = "茶壶" if locale == "zh-CN" else "glassware"
+    talk = await begun(who, said)
+    await begun(f"{who} 2", "?")
+    page = await windows.open(colleagues.bo, locale=locale)
+    await page.goto(f"{talk.path}?view=all&q={q}")
+    await live(page)
+    marks = page.locator(".row .row-name .hit-word")
+    await expect(marks).to_have_text([shown, shown])
+    await page.keyboard.press("n")
+    await page.keyboard.type("<i>@cleo</i> please look, @nobody")
+    await page.keyboard.press("Control+Enter")
+    await expect(page.locator(".line-note .mention")).to_have_text("@cleo")
+    await expect(page.locator(".line-note .text")).to_contain_text("<i>@cleo</i> please look, @nobody")
+    await _looked_at(page, f"marked-{locale}")
+    await page.keyboard.press("Escape")
+    for undo in ("z", "click"):
+        await page.keyboard.press("e")
+        await expect(page.get_by_test_id("conversation-title")).to_have_text(f"{who} 2")
+        await (page.keyboard.press("z") if undo == "z" else page.locator(".toast-undo").click())
+        await expect(page.get_by_test_id("conversation-title")).to_have_text(who)
+        await expect(page.get_by_test_id("resolve")).to_be_visible()
+        assert talk.path in page.url
+        await expect(page.locator(".row a[aria-current] .row-name")).to_have_text(who)
+    assert await never_reloaded(page)
+
+    async def found() -> bool:
+        await page.goto(f"/search?q={word}")
+        return await page.get_by_test_id("found-message").count() > 0
+
+    await eventually(found, "the words are read")
+    await expect(page.get_by_test_id("found-message").locator(".hit-word").first).to_have_text(word)
+    await expect(page.get_by_test_id("found-message").filter(has_text=said)).to_have_count(1)
+    await _looked_at(page, f"found-{locale}")
+
+
+async def _looked_at(page: Any, name: str) -> None:
+    """Pictures in both themes, wide and on a phone, where they are asked for."""
+    wide = page.viewport_size
+    for theme in ("light", "dark") if SHOTS else ():
+        await page.emulate_media(color_scheme=theme)
+        for width in (wide["width"], NARROW[0]):
+            await page.set_viewport_size({"width": width, "height": wide["height"]})
+            await _shot(page, f"{name}-{theme}-{width}")
+    await page.set_viewport_size(wide)
+
+
 async def test_one_key_takes_it_another_answers_and_resolves_and_letters_can_be_switched_off(
     windows: Windows, colleagues: Colleagues, begun: Begin
 ) -> None:

@@ -2,7 +2,7 @@
 import { part, toast } from "./ask.js";
 import { word } from "./words.js";
 
-/** Tell of an act and offer to undo it; `again` reads anew what it changed. */
+/** Tell of an act and offer to undo it; `again` reads anew what it changed, and is given the ids of that. */
 export function offer(did, again) {
   if (!did) return;
   const said = did.querySelector(".did-words").textContent.trim();

@@ -332,7 +332,7 @@ async function act(form, submitter) {
     if (takesBack) await keepDraft();
     const fresh = await part(form.action + (talk()?.hasAttribute("data-whole") ? "?all=1" : ""), { method: "POST", body: new URLSearchParams(data) });
     if (id === open()) apply(fresh, id, takesBack);
-    offer(fresh.getElementById("did"), reread);
+    offer(fresh.getElementById("did"), (ids) => { reread(ids); comeBack(id); });
     if (takesBack && id === open()) writing()?.focus();
     if (leaves && next && matchMedia("(min-width: 48rem)").matches) show(next.href);
     changed.add(id);
@@ -345,6 +345,11 @@ function reread(ids) {
   for (const id of ids) changed.add(id);
   if (ids.includes(open())) threadTimer ||= setTimeout(freshThread, 20);
   rowTimer ||= setTimeout(freshRows, 20);
+}
+
+/** What was taken back is looked at again, wherever one has gone since. */
+function comeBack(id) {
+  if (open() !== id || inbox.dataset.pane === "list") show(`/inbox/${id}?${view()}`);
 }
 
 // A view keeps what is ticked, also what was not shown yet.
