@@ -126,6 +126,40 @@ async def test_of_the_buttons_of_a_line_one_is_pressed_and_once(windows: Windows
             await visitor.get_by_test_id("launcher").click()
 
 
+THANKED = {
+    "en": ("Was the small pot right?", "How did we do?", "5 · Very good", "Thank you for your answer", "So quick!"),
+    "zh-CN": ("小壶合适吗？", "您对这次服务满意吗", "5 · 非常满意", "感谢您的评价", "回复很快！"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lang", THANKED)
+async def test_a_mark_is_thanked_for_and_the_next_words_go_with_it(windows: Windows, site: Site, lang: str) -> None:
+    first, question, mark, thanks, words = THANKED[lang]
+    await site.world.api.call("PUT", "/rating-rules", {"on": True, "channel_ids": [site.channel], "delay_min": 0})
+    try:
+        visitor = await windows.open(size=NARROW, locale=lang)
+        await opened(visitor, site.at(lang=lang))
+        await write(visitor, first)
+        talk = await site.talk(first)
+        await site.world.runtime.desk_actions.set_status(talk, "resolved", Actor("usr_x", "Ada"))
+        await bubble(visitor, question).get_by_role("button", name=mark).click()
+        await expect(bubble(visitor, thanks)).to_have_count(1)
+        await write(visitor, words)
+
+        async def kept() -> list[Any]:
+            rows = await site.world.api.rows(f"/ratings?conversation={talk}")
+            return [(row["score"], row["comment"]) for row in rows if row["comment"]]
+
+        assert await eventually(kept, "the comment") == [(5, words)]
+        said = [row["text"] for row in await site.world.api.rows(f"/conversations/{talk}/messages")]
+        assert said.count(words) == 1
+        await expect(bubble(visitor, thanks)).to_have_count(1)
+        if SHOTS:
+            await visitor.screenshot(path=f"{SHOTS}/thanked-{lang}.png")
+    finally:
+        await site.world.api.call("PUT", "/rating-rules", {"on": False})
+
+
 async def test_a_visitor_and_an_agent_talk(windows: Windows, colleagues: Colleagues, site: Site) -> None:
     visitor = await windows.open()
     await opened(visitor, site.at())
