@@ -59,6 +59,12 @@ class Assigning:
             self._until = time.monotonic() + FRESH_S
         return self._people
 
+    async def colleague(self, user_id: str) -> Colleague | None:
+        """One who is there. Who came a moment ago is looked for anew."""
+        if user_id not in await self.active():
+            self.forget()
+        return (await self.active()).get(user_id)
+
     async def on_leave(self) -> frozenset[str]:
         """Colleagues who are away for a day or longer."""
         return await self._presence.on_leave()

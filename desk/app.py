@@ -114,11 +114,11 @@ PAGES = (
     entrance, today, search, composing, forward, acting, merging_talks, inbox_views, begin, inbox, board, tags, imports,
     exports, profiles, profile_edit, profile_notes, profile_follow_up, profile_files, lifecycle, value_panel, privacy,
     merging, parting, consent, segments, broadcasts, broadcast_wizard, journeys, intakes, builder, orders, templates,
-    revisions, template_editor, snippets, offers, channels, deliverability, deliveries, approved, tracking, consent_groups,
-    blocked, score, tiers, term_lists, fields, policies, retention, unsubscribe, preferences, sent_mail, brand, links,
-    link_settings, tester_settings, call_settings, people, account, audit, webhooks_out, answering, hours, sla, teams,
-    presence, rate, ratings, canned, macros, automation, notifications, installing, reports, replies, bots, tasks,
-    stream_rules, calendar,
+    revisions, template_editor, snippets, offers, channels, deliverability, deliveries, approved, tracking,
+    consent_groups, blocked, score, tiers, term_lists, fields, policies, retention, unsubscribe, preferences, sent_mail,
+    brand, links, link_settings, tester_settings, call_settings, people, account, audit, webhooks_out, answering, hours,
+    sla, teams, presence, rate, ratings, canned, macros, automation, notifications, installing, reports, replies, bots,
+    tasks, stream_rules, calendar,
 )  # fmt: skip
 
 

@@ -277,7 +277,7 @@ class Macros:
         role, channels, by_id = act["told"].get("role", "agent"), act["channels"], act["by"]["id"]
         if not is_id(by_id, "usr"):  # a program: as it was when it asked
             return role, channels
-        colleague = (await self._assigning.active()).get(by_id)
+        colleague = await self._assigning.colleague(by_id)
         if colleague is None or colleague.role not in ("admin", "agent"):
             raise Conflict("Who runs this answers nobody any more.", code="not_allowed")
         if colleague.channels is not None:
