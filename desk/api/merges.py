@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
@@ -13,7 +14,7 @@ from base.mongo import Document
 from desk.api.contract import Call, Operations, not_there
 from desk.api.scope import Asking, seen_ids, seen_person
 from desk.api.shapes import Body, PageQuery, ProfileId, Time, View, listed, page, sliced
-from profiles.joining import OBJECTIONS, Side
+from profiles.joining import OBJECTIONS, Difference, Side
 from profiles.merge import STATES, Outlook
 from profiles.suggestions import Suggestion
 
@@ -137,10 +138,10 @@ async def merge_profiles(call: Call) -> Any:
         await must_see_all(call, each)
     merger = call.runtime.merger
     if wanted.dry_run:
-        return merge_view(await merger.outlook(survivor, other, wanted.fields), dry_run=True)
+        return merge_view(await merger.outlook(survivor, other, wanted.fields), call.principal.masks, dry_run=True)
     done = await merger.merge(survivor, other, by=call.principal.id, choices=wanted.fields)
     call.runtime.doorbell.soon("react")
-    return merge_view(done, dry_run=False)
+    return merge_view(done, call.principal.masks, dry_run=False)
 
 
 @operations("POST", "/profiles/unmerge", roles=["agent", "marketer"], body=UnmergeInput, returns=UnmergeView)
@@ -232,12 +233,18 @@ def suggestion_view(asking: Asking, pair: Suggestion) -> SuggestionView:
     )  # fmt: skip
 
 
-def merge_view(outlook: Outlook, *, dry_run: bool) -> MergeView:
-    """As people and programs see it."""
+def seen_differences(differences: Iterable[Difference], masks: Collection[str]) -> list[Difference]:
+    """Without the values that somebody with these masks may not see."""
+    covered = {"address"} if "addresses" in masks else ()
+    return [replace(each, this=None, other=None) if each.field in covered else each for each in differences]
+
+
+def merge_view(outlook: Outlook, masks: Collection[str], *, dry_run: bool) -> MergeView:
+    """As people and programs with these masks see it."""
     return MergeView(
         merge_id=outlook.merge_id, state=_state(outlook.state), dry_run=dry_run, profile_id=outlook.survivor_id,
         other_id=outlook.other_id, moves=outlook.moves, set_aside=outlook.set_aside,
-        differences=[DifferenceView.model_validate(each) for each in outlook.differences],
+        differences=[DifferenceView.model_validate(each) for each in seen_differences(outlook.differences, masks)],
         objections=[ObjectionView(code=code, sentence=OBJECTIONS[code]) for code in outlook.objections],
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from base.errors import Conflict, NotFound, WrongInput
 from base.ids import is_id
-from desk.api.merges import must_see_all, seen_evidence, seen_pair, seen_pairs
+from desk.api.merges import must_see_all, seen_differences, seen_evidence, seen_pair, seen_pairs
 from desk.api.scope import reading, seen_ids, seen_person
 from desk.auth import principal_of, require
 from desk.forms import read_form
@@ -290,7 +290,8 @@ async def compare(request: web.Request) -> web.StreamResponse:
         await must_see_all(asking, each)
     outlook = await runtime.merger.outlook(this.id, other.id)
     owners = await runtime.users.names([each.owner_id for each in (this, other) if each.owner_id])
-    choices = choices_of(outlook.differences, owners, await value_names(runtime, formats), formats)
+    differences = seen_differences(outlook.differences, principal_of(request).masks)
+    choices = choices_of(differences, owners, await value_names(runtime, formats), formats)
     values |= {
         "other": side_of(other, others, faces, formats), "moves": moves_of(outlook.moves, formats),
         "choices": [each for each in choices if each.free], "together": [each for each in choices if not each.free],

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aiohttp import web
@@ -17,9 +17,9 @@ from desk.keys import runtime_of
 from desk.pages.merging import MERGE_ID, label_of, value_words
 from desk.pages.value_names import value_names
 from desk.render import formats_of
-from profiles.edit import patch_from_paths
+from profiles.edit import ProfileFields, patch_from_paths
 from profiles.merge import Undone
-from profiles.models import Profile
+from profiles.models import Profile, is_safe_key
 
 routes = web.RouteTableDef()
 
@@ -85,7 +85,16 @@ async def _undone(request: web.Request, merge_id: str) -> Undone:
         raise NotFound("There is no such merge.")
     for each in (undone.survivor_id, undone.other_id):
         await must_see_all(reading(request), each)
-    return undone
+    masks = principal_of(request).masks
+    return replace(undone, kept={path: value for path, value in undone.kept.items() if _is_asked(path, masks)})
+
+
+def _is_asked(path: str, masks: Collection[str]) -> bool:
+    """Whether a field may be set by hand, by somebody who sees what it holds."""
+    head, _, key = path.partition(".")
+    if head == "attributes":
+        return is_safe_key(key)
+    return path in ProfileFields.model_fields and not (path == "address" and "addresses" in masks)
 
 
 def _value(row: Mapping[str, Any], path: str) -> Any:

@@ -62,12 +62,36 @@ async def test_what_was_edited_since_stays_and_is_asked_about(desk: Any) -> None
     assert 'name="field" value="name"' in asked
     vera = await desk.person("viewer", name="Vera Viewer")
     assert 'data-testid="put-back"' not in await vera.page(back)
+    await ada.post(f"/profiles/merges/{merge_id}/kept", field="next_follow_up")  # nothing that is set by hand
     await vera.post(f"/profiles/merges/{merge_id}/kept", 403, field="name")
     await ada.post("/profiles/merges/mrg_x/kept", 404, field="name")
     assert await ada.post(f"/profiles/merges/{merge_id}/kept", field="name") == back
     answered = await ada.page(back)
     assert 'data-testid="profile-name">Anna Bos' in answered and "before: Anna Bos" not in answered
     assert (await desk.runtime.profiles.get(anna)).attributes["city"] == "Bergen", "what was not chosen stays"
+
+
+async def test_who_sees_no_addresses_sees_none_of_before(desk: Any) -> None:
+    _, anna, double = await two(desk)
+
+    async def lives(who: str, street: str) -> None:
+        await desk.runtime.editor.patch(who, ProfilePatch.model_validate({"address": {"street": street}}))
+
+    await lives(anna, "Old Street 3")
+    await lives(double, "Other Street 4")
+    ada, ben = await desk.person("agent", name="Ada Agent"), await desk.person("agent", name="Ben Behind")
+    await desk.runtime.users.change_user(ben.user_id, {"masks": ["addresses"]})
+    assert "Other Street 4" in await ada.page(f"/profiles/{anna}/merge?other={double}")
+    assert "Street" not in await ben.page(f"/profiles/{anna}/merge?other={double}")
+    where = await ada.post(f"/profiles/{anna}/merge", other=double, **{"stays.address": "other"})
+    merge_id = where.partition("merged=")[2]
+    await lives(anna, "New Street 5")
+    back = await ada.post(f"/profiles/merges/{merge_id}/undo")
+    assert "Old Street 3" in await ada.page(back) and "Street" not in await ben.page(back)
+    await ben.post(f"/profiles/merges/{merge_id}/kept", field="address")
+    assert (await desk.runtime.profiles.get(anna)).address.street == "New Street 5"
+    await ada.post(f"/profiles/merges/{merge_id}/kept", field="address")
+    assert (await desk.runtime.profiles.get(anna)).address.street == "Old Street 3"
 
 
 async def test_the_queue_is_answered_with_one_press_and_taken_back(desk: Any) -> None:
