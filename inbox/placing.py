@@ -136,11 +136,14 @@ def carry_out(
 
 def _forgotten(placement: Placement) -> list[Forgotten]:
     """What the conversation forgets of its mails, taken out of these lines. A mail in answer to a conversation that is
-    no more, because its person has been erased, repeats what was said there, and so will those that follow it."""
-    known = placement.row.get("forgets") or ()
-    forgets = [*ALL] if any(line.of_gone for line in placement.lines) else [*known]
+    no more, because its person has been erased, repeats what was said there, and so will those that follow it. Where
+    it comes into a conversation that is there already, that one has a subject of its own."""
+    known: list[Forgotten] = [*(placement.row.get("forgets") or ())]
+    of_gone = any(line.of_gone for line in placement.lines)
+    marks = (ALL if placement.created else ALL[:1]) if of_gone else ()
+    forgets = [*known, *(each for each in marks if each not in known)]
     for line in placement.lines:
-        line.forgets = forget(line.row, forgets)
+        line.forgets = forget(line.row, ALL if line.of_gone else forgets)
     return forgets
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -270,11 +270,19 @@ class Receiver:
             for placement in placements
             for line in placement.lines
         }
-        for line in lines:
-            if line.position not in outcomes:
-                row = seen.get(line.dedupe, {})
-                outcomes[line.position] = Outcome("duplicate", row.get("_id"), row.get("conversation_id"))
+        again = [line for line in lines if line.position not in outcomes]
+        forgetful = await self._forgetful(again, seen)
+        for line in again:
+            row = seen.get(line.dedupe, {})
+            talk_id = row.get("conversation_id")
+            outcomes[line.position] = Outcome("duplicate", row.get("_id"), talk_id, forgets=talk_id in forgetful)
         return outcomes
+
+    async def _forgetful(self, lines: Sequence[Line], seen: Mapping[str, Document]) -> frozenset[str]:
+        """Of the conversations of mails that are here already those that forget what mails repeat."""
+        mails = [line for line in lines if isinstance(line.event, MessageReceived) and line.event.mail is not None]
+        ids = {seen[line.dedupe]["conversation_id"] for line in mails if line.dedupe in seen}
+        return frozenset(key for key, row in (await self._conversations.rows(ids)).items() if row.get("forgets"))
 
     async def _committed(self, lines: Sequence[Line]) -> tuple[Plan, dict[str, Document]]:
         """Plan and write until nobody interferes; what was written and the lines that were here already."""

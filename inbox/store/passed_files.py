@@ -72,7 +72,8 @@ class PassedFileRoom(FileRoom):
             "$set": {"attachments.$[file].state": "failed", "attachments.$[file].reason": ERASED.as_document()},
             "$unset": {f"attachments.$[file].{name}": "" for name in _TOLD},
         }
-        await self._messages.update_many({"_id": {"$in": ids}}, change, array_filters=these, hint=BY_ID)
+        shown = {"_id": {"$in": ids}, "attachments": {"$type": "array"}}  # not of what was taken back
+        await self._messages.update_many(shown, change, array_filters=these, hint=BY_ID)
         await self._words.remove(ids)
         await self._words.want(ids, self._clock())
         sent = {"_id": {"$in": [row["send_id"] for row in lines if row.get("send_id")]},

@@ -3,6 +3,7 @@ and who reads along quotes it in answers of their own (decision 56)."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from profiles.store.holdings import Held
 
 #: The rest of what a line says, where it names the person itself.
 SAYING = ("text", "attachments", "edits", "extra")
+#: A number as people write it, apart from other numbers of the same text.
+_NUMBER = re.compile(r"\+?\d[\d().\-/ \xa0]{5,}\d")
 #: Lines of one thread that are looked through.
 LINES = 5000
 #: Take away what these deliveries said.
@@ -54,8 +57,10 @@ async def threads_of(database: Database, traces: Traces) -> list[Thread]:
 
 
 def names_them(text: str | None, traces: Traces) -> bool:
-    """Whether a line in what was passed on names the person itself, beside what it repeats."""
-    return speaks_of(unquoted(text) or "", traces)
+    """Whether a line in what was passed on names the person itself, beside what it repeats: also by a number that
+    stands among others."""
+    said = unquoted(text) or ""
+    return speaks_of(said, traces) or any(speaks_of(number, traces) for number in _NUMBER.findall(said))
 
 
 async def _children(database: Database, thread: Thread) -> list[Thread]:
@@ -115,7 +120,8 @@ class MessageRoom(Held):
         """What becomes of another's line; nothing where it repeats nothing. `of_mails`: the thread is one of mails."""
         mail, text = line.get("mail") or {}, line.get("text")
         subject = thread.passed_on or speaks_of(str(mail.get("subject") or ""), traces)
-        gone = [path for path in (*QUOTING, *(("mail.subject",) if subject else ())) if _at(line, path)]
+        quoting = QUOTING if mail or of_mails else ()  # an edited chat message keeps its first wording: no quotation
+        gone = [path for path in (*quoting, *(("mail.subject",) if subject else ())) if _at(line, path)]
         if thread.passed_on and names_them(text, traces):
             return {"$unset": dict.fromkeys((*gone, *SAYING), ""), "$set": {"deleted_at": self._clock()}}
         change: Document = {"$unset": dict.fromkeys(gone, "")} if gone else {}

@@ -11,6 +11,7 @@ from inbox.forwarding import ForwardInput
 from inbox.models import ChosenFile, ReplyInput
 from inbox.quotes import HEADS, forget, repeats, unquoted
 from inbox.store import ConversationRoom, FileStore, MessageRoom, PassedFileRoom
+from inbox.store.passed_on import names_them
 from profiles.holdings import Traces
 from profiles.store.holdings import Held
 from tests.dying import Dying
@@ -160,6 +161,10 @@ async def test_over_several_hands_words_and_files_go(house: House) -> None:
     chosen = ReplyInput(text="As you asked", attachments=(ChosenFile(file_id=upload),))
     other = await house.inbox.outbox.reply(kiln.conversation_id, AGENT, chosen, "k3")
     await house.deliver_all()
+    gone = await house.inbox.outbox.reply(kiln.conversation_id, AGENT, chosen, "k4")
+    await house.database.collection("messages").update_one(  # as after a taking back, or a deletion by the provider
+        {"_id": gone.id}, {"$unset": {"attachments": ""}}
+    )
     assert await holding(house, CANARY) >= {"messages", "files", "blobs.chunks", "sends"}
 
     await erased(house, first.profile_id)
@@ -204,6 +209,15 @@ async def test_killed_anywhere_nothing_stays(house: House, monkeypatch: pytest.M
         await dying.on(at, at % 2 == 0, lambda who=first.profile_id: erased(house, who))
         await erased(house, first.profile_id)
         assert await holding(house, CANARY) == set(), at
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [("Please call +49 151 23456789 about order 4711", True), ("On 29.11.2026 (0151) 23456789 rang", True),
+     ("Order 4711 of 29.11.2026", False), ("+49 151 99999999", False)],
+)  # fmt: skip
+def test_a_number_is_found_among_others(text: str, named: bool) -> None:
+    assert names_them(text, Traces(("prf_1",), words=("+4915123456789",))) is named
 
 
 def test_what_a_mail_repeats() -> None:
