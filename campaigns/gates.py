@@ -25,6 +25,8 @@ class RunBrief:
     started_at: datetime
     #: The cause that ended it in order to begin anew.
     replaced_by: str | None = None
+    #: It was over before its first step, because too many journeys had led to it: nobody has been through.
+    stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,11 @@ def entry(policy: Reentry, key: str | None, cause: str, existing: Sequence[RunBr
     live = [run for run in mine if run.live]
     if live:
         return _while_active(policy, entering, live)
-    if mine and policy.mode in ("once", "per_key") and mine[-1].replaced_by != cause:
-        return Ignore("once", mine[-1].id)
-    if mine and _cooling(policy, max(run.started_at for run in mine), now):
-        return Ignore("cooldown", mine[-1].id)
+    been = [run for run in mine if not run.stopped]
+    if been and policy.mode in ("once", "per_key") and been[-1].replaced_by != cause:
+        return Ignore("once", been[-1].id)
+    if been and _cooling(policy, max(run.started_at for run in been), now):
+        return Ignore("cooldown", been[-1].id)
     return Enter(entering)
 
 

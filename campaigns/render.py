@@ -138,7 +138,7 @@ class Renderer:
         ]
 
     async def _taken(self, wordings: Sequence[Mapping[str, Any]]) -> _Shared:
-        different = {id(wording.get("blocks") or wording.get("body")): wording for wording in wordings}.values()
+        different = {id(wording): wording for wording in wordings}.values()
         named = snippets_in(*(text for wording in different for text in texts_of(wording)))
         blocks = any(wording.get("blocks") for wording in different)
         return _Shared(

@@ -97,17 +97,18 @@ class EnrolmentStore:
         """Profile → its runs in this journey, all that entry decisions look at."""
         wanted = {"journey_id": journey_id, "profile_id": {"$in": list(profile_ids)}}
         fields = {"profile_id": 1, "entry_key": 1, "cause": 1, "state": 1, "next.end": 1, "started_at": 1,
-                  "end.replaced_by": 1}  # fmt: skip
+                  "end.replaced_by": 1, "end.reason": 1}  # fmt: skip
         found: dict[str, list[RunBrief]] = {}
         async for row in self._rows.find(wanted, fields):
+            end = row.get("end") or {}
             brief = RunBrief(row["_id"], row["entry_key"], row["cause"], is_live(row), row["started_at"],
-                             (row.get("end") or {}).get("replaced_by"))  # fmt: skip
+                             end.get("replaced_by"), end.get("reason") == "loop")  # fmt: skip
             found.setdefault(row["profile_id"], []).append(brief)
         return found
 
     async def latest_chains(self, journey_id: str, profile_ids: Iterable[str]) -> dict[str, Document]:
-        """Profile → `{chain?}` of its last run in this journey."""
-        wanted = {"journey_id": journey_id, "profile_id": {"$in": list(profile_ids)}}
+        """Profile → `{chain?}` of its last run in this journey that did anything."""
+        wanted = {"journey_id": journey_id, "profile_id": {"$in": list(profile_ids)}, "end.reason": {"$ne": "loop"}}
         found = self._rows.find(wanted, {"profile_id": 1, "chain": 1}, hint="once").sort("_id", ASCENDING)
         return {row["profile_id"]: row for row in await whole(found)}
 

@@ -153,6 +153,13 @@ async def test_a_snippet_stands_where_it_is_named(renderer: Renderer) -> None:
     assert "a &lt; b<br>\nnext <b>Hi Anna &lt;b&gt;</b>" in html
 
 
+async def test_each_message_of_a_batch_has_its_own_snippets(renderer: Renderer) -> None:
+    sources = ("{% include 'lines' %}", "Order shipped", "{% include 'hello' %}")
+    items = [RenderItem({"text": text}, {}) for text in sources]
+    texts = [each.text for each in await renderer.render_many(items) if not isinstance(each, RenderFailed)]
+    assert len(texts) == 3 and texts[1] == "Order shipped"
+
+
 @pytest.mark.parametrize(
     ("source", "words"),
     [

@@ -1,5 +1,6 @@
 """Who may enter, again or at all, and when nothing is sent."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -33,6 +34,13 @@ def test_the_same_cause_never_enters_twice() -> None:
         known = [brief(cause="evt_1", lane="person" if mode != "per_key" else "key:a")]
         found = entry(policy(mode=mode), "a", "evt_1", known, NOW)
         assert found == Ignore("already_entered", known[0].id)
+
+
+def test_a_run_that_was_stopped_before_its_first_step_takes_nobodys_turn() -> None:
+    stopped = replace(brief(), stopped=True)
+    for mode in ({"mode": "once"}, {"mode": "cooldown", "cooldown": "P30D"}):
+        assert entry(policy(**mode), None, "evt_2", [stopped], NOW) == Enter("1|person")
+        assert entry(policy(**mode), None, "evt_0", [stopped], NOW) == Ignore("already_entered", stopped.id)
 
 
 def test_once_means_once() -> None:
