@@ -169,9 +169,10 @@ class Figures:
 
     async def compare(self) -> int:
         """Add up the facts of the last days once a night and set cells right that are off, which would be a fault of
-        ours; how many were. A chore; one of all workers does it."""
+        ours; how many were. A chore; one of all workers does it. What the past still lacks is no fault, and is added
+        with its sums."""
         now = self._clock()
-        if now.astimezone(self._zone).hour not in NIGHT:
+        if now.astimezone(self._zone).hour not in NIGHT or not (await self._store.combined())["done"]:
             return 0
         if not await self._store.to_compare(now, now - timedelta(hours=12)):
             return 0

@@ -43,6 +43,9 @@ async def transmit(talk: Talk, letter: Letter) -> str:
     the server waits for a mail all the same, the connection is closed instead.
     """
     await _begin(talk, letter)
+    if not talk.is_in_step:  # it let the mail in and hung up in the same breath
+        talk.hang_up()
+        raise LostBefore
     answers = await talk.ask(_dotted(letter.data), 1, FINAL_S)
     if not answers:
         talk.hang_up()
