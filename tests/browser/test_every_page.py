@@ -69,7 +69,8 @@ STUCK = """() => {
     const box = range.getClientRects()[0];
     if (!box || box.width < 2) continue;
     const words = /^[\\p{L}\\p{N}]/u.test(node.data) && last && /[\\p{L}\\p{N}]$/u.test(last.node.data);
-    if (words && Math.abs(box.left - last.box.right) < 1 && Math.abs(box.top - last.box.top) < 6) {
+    const inOneText = [node, last?.node].some(each => each?.parentElement.closest("mark.hit-word"));
+    if (words && !inOneText && Math.abs(box.left - last.box.right) < 1 && Math.abs(box.top - last.box.top) < 6) {
       found.push(`${last.node.data.slice(-20)}|${node.data.slice(0, 20)}`);
     }
     range.selectNodeContents(node);
