@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import Colleagues
-from tests.browser.windows import Windows
+from tests.browser.windows import Windows, live
 from tests.journeys.world import World
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -96,6 +96,7 @@ async def test_a_segment_is_built_saved_and_changed(windows: Windows, colleagues
 async def test_a_fault_stands_beside_its_row_while_writing(windows: Windows, colleagues: Colleagues) -> None:
     page = await windows.open(colleagues.ada)
     await page.goto("/segments/new?example=lapsed")
+    await live(page)
     await expect(page.get_by_test_id("seen-words")).to_have_text("last paid for an order more than 90 days ago")
     await page.locator('[name="r.0:n"]').fill("99999")
     await expect(page.locator('[data-fault="r.0"]')).to_contain_text("longer than a hundred years")
