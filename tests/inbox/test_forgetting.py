@@ -11,7 +11,7 @@ from inbox.forwarding import ForwardInput
 from inbox.models import ChosenFile, ReplyInput
 from inbox.quotes import HEADS, forget, repeats, unquoted
 from inbox.store import ConversationRoom, FileStore, MessageRoom, PassedFileRoom
-from inbox.store.passed_on import names_them
+from inbox.store.passed_on import Thread, names_them
 from profiles.holdings import Traces
 from profiles.store.holdings import Held
 from tests.dying import Dying
@@ -139,6 +139,29 @@ async def test_mails_that_come_afterwards_repeat_nobody(house: House) -> None:
     assert own.mail is not None and "ours of May" in str(own.mail), "another conversation of theirs keeps all"
 
 
+async def test_a_conversation_that_runs_keeps_its_subject(house: House) -> None:
+    """Bob writes about cups when he once more answers what is gone. What is worked off twice is forgotten twice."""
+    channel_id = await house.channel("mail")
+    first = await mail(house, channel_id, ANNA, f"I am {CANARY}", subject=f"About {CANARY}")
+    await house.inbox.outbox.reply(first.conversation_id, AGENT, ReplyInput(text="Hello, both"), "k1")
+    to_anna = await sent(house)
+    running = await mail(house, channel_id, BOB, "Have you cups?", subject="Cups")
+    await erased(house, first.profile_id)
+
+    again = {"quotes": f"> I am {CANARY}", "subject": f"Re: About {CANARY}"}
+    late = await mail(house, channel_id, BOB, "And now?", answers=to_anna, **again)
+    assert late.conversation_id == running.conversation_id and "subject" not in (late.mail or {})
+    talk = await house.inbox.conversations.get(running.conversation_id)
+    more = await mail(house, channel_id, BOB, "Or plates?", subject="Cups")
+    assert more.conversation_id == running.conversation_id and (more.mail or {})["subject"] == "Cups"
+    assert talk.subject == "Cups" and await holding(house, CANARY) == set()
+
+    parts = MailParts(message_id="<twice@x>", subject="Cups", to=("help@shop.example",))
+    twice = house.arrival(channel_id, BOB, "twice", "Well?", provider="mail", mail=parts)
+    taken = [(await house.inbox.receiver.receive([twice])).outcomes[0] for _ in range(2)]
+    assert [(each.state, each.forgets) for each in taken] == [("created", True), ("duplicate", True)]
+
+
 async def test_over_several_hands_words_and_files_go(house: House) -> None:
     """A supplier sends the file back and asks the maker, through us: nothing of it stays but what they said."""
     channel_id = await house.channel("mail")
@@ -209,6 +232,13 @@ async def test_killed_anywhere_nothing_stays(house: House, monkeypatch: pytest.M
         await dying.on(at, at % 2 == 0, lambda who=first.profile_id: erased(house, who))
         await erased(house, first.profile_id)
         assert await holding(house, CANARY) == set(), at
+
+
+def test_what_a_chat_message_said_before_it_was_edited_is_no_quotation(house: House) -> None:
+    line, traces, talk = {"text": "b", "original": "a"}, Traces(("prf_1",)), Thread("cnv_1")
+    room = MessageRoom(house.database, house.clock)
+    assert room._change(line, talk, traces, of_mails=False) == {}
+    assert room._change(line, talk, traces, of_mails=True) == {"$unset": {"original": ""}}
 
 
 @pytest.mark.parametrize(

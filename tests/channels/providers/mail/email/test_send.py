@@ -295,6 +295,16 @@ async def test_what_nobody_asked_for_ends_the_connection(adapter: EmailAdapter) 
     assert script.connections == 2 and len(script.mails) == 2
 
 
+async def test_who_hangs_up_before_the_mail_is_written_has_not_taken_it(adapter: EmailAdapter) -> None:
+    """What was said behind "go on" is no answer to a mail that nobody has heard yet: it is sent again later."""
+    async with scripted({"DATA": ["354 go on\r\n421 4.4.2 good night", "354 go on"]}) as script:
+        error = await refused(adapter, account(script.port))
+        assert error.failure is Failure.TEMPORARY and not script.mails
+        await adapter.send(account(script.port), message())
+        await adapter.close()
+    assert script.connections == 2 and len(script.mails) == 1
+
+
 async def test_an_endless_answer_is_not_heard_out(adapter: EmailAdapter) -> None:
     endless = "\r\n".join(f"250-{number} {'x' * 500}" for number in range(200))
     async with scripted({"FINAL": endless}) as script:
