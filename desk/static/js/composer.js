@@ -128,16 +128,20 @@ function touched() {
 
 /** One save after another, so that an older one never overtakes a newer one, or the answer itself. */
 let saving = Promise.resolve();
+/** Conversation → its last save. */
+const saves = new Map();
+function saveNext(kept, mode) {
+  kept.dirty[mode] = false;
+  saving = saving.then(() => save(kept, mode));
+  saves.set(kept.id, saving);
+}
 export function keepDraft() {
   clearTimeout(timer);
-  const kept = state;
-  for (const mode of ["reply", "note"]) {
-    if (!kept.dirty[mode]) continue;
-    kept.dirty[mode] = false;
-    saving = saving.then(() => save(kept, mode));
-  }
+  for (const mode of ["reply", "note"]) if (state.dirty[mode]) saveNext(state, mode);
   return saving;
 }
+/** Resolves once what was written in this conversation has been saved, or could not be. */
+export const saved = (id) => saves.get(id);
 
 async function save(kept, mode) {
   const draft = whole(kept, mode);
@@ -238,7 +242,7 @@ async function bring(files) {
       const chosen = { id, name, size: `${Math.max(1, Math.round(file.size / 1024))} KB` };
       if (kept === state && mode === state.mode) gather();
       kept.drafts[mode] = { ...kept.drafts[mode], files: [...kept.drafts[mode].files, chosen] };
-      if (kept !== state) saving = saving.then(() => save(kept, mode));
+      if (kept !== state) saveNext(kept, mode);
       else if (mode === state.mode) {
         item.replaceWith(chip(chosen));
         touched();
@@ -510,8 +514,7 @@ function joined(first, since) {
 const whole = (kept, mode) => kept.stopped[mode].reduceRight((since, job) => joined(job.draft, since), kept.drafts[mode]);
 function keepNow(kept, mode) {
   if (kept === state && mode === state.mode) gather();
-  kept.dirty[mode] = false;
-  saving = saving.then(() => save(kept, mode));
+  saveNext(kept, mode);
 }
 
 function regain(job) {

@@ -1,6 +1,6 @@
 // The inbox: opens conversations without leaving the page, follows the stream, sends at once, knows the keys.
 import { Refusal, part, toast } from "./ask.js";
-import { adopt, keepDraft, noteSeen, quote, ready, serve } from "./composer.js";
+import { adopt, keepDraft, noteSeen, quote, ready, saved, serve } from "./composer.js";
 import { lettersWork, shortcuts } from "./desk.js";
 import { on } from "./live.js";
 import { looking } from "./viewing.js";
@@ -26,14 +26,14 @@ let opening = null;
 
 /** Show a conversation in the stage. The address follows, so that Back and Reload work. */
 async function show(href, { push = true, focus = false } = {}) {
-  const drafts = keepDraft();
+  keepDraft();
   opening?.abort();
   const { signal } = opening = new AbortController();
   const url = new URL(href, location.href);
   mark(url.pathname.split("/").pop());
   const slow = setTimeout(() => stage.classList.add("is-loading"), 200);
   try {
-    await Promise.race([drafts, new Promise((soon) => { setTimeout(soon, 1000); })]); // it may be its own draft
+    await saved(url.pathname.split("/").pop());
     const fresh = await part(url, { headers: { "HX-Target": "stage" }, signal });
     stage.replaceChildren(fresh);
     typists.clear();
@@ -87,6 +87,7 @@ document.addEventListener("click", (event) => {
     showList();
     history.pushState({}, "", url);
   } else if (url.pathname.endsWith(open()) && open()) {
+    opening?.abort(); // another one was on its way
     inbox.dataset.pane = url.searchParams.get("pane") === "customer" ? "customer" : "conversation";
     looking(open());
     history.pushState({ open: open() }, "", url);
