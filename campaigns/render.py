@@ -138,9 +138,8 @@ class Renderer:
         ]
 
     async def _taken(self, wordings: Sequence[Mapping[str, Any]]) -> _Shared:
-        different = {id(wording): wording for wording in wordings}.values()
-        named = snippets_in(*(text for wording in different for text in texts_of(wording)))
-        blocks = any(wording.get("blocks") for wording in different)
+        named = snippets_in(*(text for wording in wordings for text in texts_of(wording)))
+        blocks = any(wording.get("blocks") for wording in wordings)
         return _Shared(
             await self._shelf.brand() if blocks else Brand(), await self._shelf.snippets(named) if named else {}
         )

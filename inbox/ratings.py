@@ -206,7 +206,8 @@ class Ratings:
         for each in events:
             if each.name == "message.received" and not each.properties.get("automatic"):
                 await self._heard(each)
-        await self._heard_words([each for each in events if words_of(each) and not _NUMBER.fullmatch(words_of(each))])
+        said = [(each, words_of(each)) for each in events]
+        await self._heard_words([(each, words) for each, words in said if words and not _NUMBER.fullmatch(words)])
 
     async def ask(self, conversation_id: str) -> str | None:
         """Plan a question for a conversation that stands resolved, whoever has resolved it; why not, where none may be
@@ -290,18 +291,18 @@ class Ratings:
             return None
         return Thanks(_request(rating["_id"], talk, message), event.occurred_at)
 
-    async def _heard_words(self, events: Sequence[Event]) -> None:
+    async def _heard_words(self, said: Sequence[tuple[Event, str]]) -> None:
         """The next words after a press are its comment, and remain a message like any; not so when something else of
         ours was said in between, which they may answer."""
-        people = {each.profile_id for each in events if each.profile_id}
+        people = {each.profile_id for each, _ in said if each.profile_id}
         rows = await self._store.awaiting_words(sorted(people)) if people else []
-        for event in sorted(events, key=lambda each: each.occurred_at) if rows else ():
+        for event, words in sorted(said, key=lambda each: each[0].occurred_at) if rows else ():
             row = commented(event, rows)
             if row is None or event.conversation_id is None:
                 continue
             since, until = row["words_from"], event.occurred_at
             if not await self._messages.went_out(event.conversation_id, since, until, besides=row["thanks_id"]):
-                await self._store.comment(row["_id"], (cleaned(words_of(event), COMMENT_MAX) or "").strip())
+                await self._store.comment(row["_id"], (cleaned(words, COMMENT_MAX) or "").strip())
 
     # -- asking ------------------------------------------------------------------------------------------------
 
