@@ -63,6 +63,8 @@ INDEXES: Indexes = {
 }
 
 
+#: Statuses of a line of ours that was not said after all.
+_UNSAID = ["cancelled", "failed", "skipped"]
 #: Events of a message at which a timeline shows what it said.
 WITH_TEXT = ("message.received", "message.sent", "message.failed", "message.noted")
 #: Characters of a message that a timeline shows.
@@ -233,19 +235,17 @@ class MessageStore:
         return row["provider_at"] if row else None
     async def spoken_by(self, author_type: str, conversation_id: str, since: datetime) -> bool:
         """Whether somebody of this kind has written in a thread since then, and it was not seen to fail."""
-        wanted = {
-            "conversation_id": conversation_id, "direction": "out", "author.type": author_type,
-            "provider_at": {"$gt": since}, "status": {"$nin": ["cancelled", "failed", "skipped"]},
-        }  # fmt: skip
-        return await self._rows.find_one(wanted, {"_id": 1}, hint="thread") is not None
+        return await self._has_said(conversation_id, {"author.type": author_type, "provider_at": {"$gt": since}})
 
     async def went_out(self, conversation_id: str, since: datetime, until: datetime, *, besides: str) -> bool:
         """Whether one of us said something in a thread between these moments, apart from this send."""
-        wanted = {
-            "conversation_id": conversation_id, "direction": "out", "send_id": {"$ne": besides},
-            "provider_at": {"$gt": since, "$lt": until}, "status": {"$nin": ["cancelled", "failed", "skipped"]},
-        }  # fmt: skip
-        return await self._rows.find_one(wanted, {"_id": 1}, hint="thread") is not None
+        between = {"send_id": {"$ne": besides}, "provider_at": {"$gt": since, "$lt": until}}
+        return await self._has_said(conversation_id, between)
+
+    async def _has_said(self, conversation_id: str, wanted: Document) -> bool:
+        """Whether there is such a line of ours in a thread that was not seen to fail."""
+        ours = {"conversation_id": conversation_id, "direction": "out", **wanted, "status": {"$nin": _UNSAID}}
+        return await self._rows.find_one(ours, {"_id": 1}, hint="thread") is not None
 
     async def first(self, conversation_id: str, direction: str, session: Session | None = None) -> Document | None:
         """The earliest line of this direction."""

@@ -43,9 +43,7 @@ async def transmit(talk: Talk, letter: Letter) -> str:
     the server waits for a mail all the same, the connection is closed instead.
     """
     await _begin(talk, letter)
-    if not talk.is_in_step:  # it let the mail in and hung up in the same breath
-        talk.hang_up()
-        raise LostBefore
+    _must_be_in_step(talk)  # a server may let the mail in and hang up in the same breath
     answers = await talk.ask(_dotted(letter.data), 1, FINAL_S)
     if not answers:
         talk.hang_up()
@@ -62,9 +60,7 @@ async def transmit(talk: Talk, letter: Letter) -> str:
 async def _begin(talk: Talk, letter: Letter) -> None:
     """MAIL, RCPT for each receiver, DATA. The first receiver must be taken; a refused copy does not stop the mail."""
     commands = _commands(talk, letter)
-    if not talk.is_in_step:
-        talk.hang_up()
-        raise LostBefore
+    _must_be_in_step(talk)
     for group in [commands] if talk.in_groups else [[command] for command in commands]:
         answers = await talk.ask(b"".join(each.said for each in group), len(group), COMMAND_S)
         refused = _refused(group, answers)
@@ -74,6 +70,13 @@ async def _begin(talk: Talk, letter: Letter) -> None:
             raise refused
         if len(answers) < len(group):
             raise LostBefore
+
+
+def _must_be_in_step(talk: Talk) -> None:
+    """Raise `LostBefore` where the next answer would not be the one to what is said next."""
+    if not talk.is_in_step:
+        talk.hang_up()
+        raise LostBefore
 
 
 def _refused(group: Sequence[_Command], answers: Sequence[Reply]) -> SendFailed | None:
