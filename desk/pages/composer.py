@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, time, timedelta
-from email.utils import parseaddr
 from typing import Any
 
 import orjson
@@ -19,7 +18,7 @@ from desk.auth import principal_of
 from desk.i18n import N_, Formats
 from desk.keys import runtime_of
 from desk.pages.inbox_lines import file_size
-from desk.pages.own_mail import is_own, own_addresses
+from desk.pages.own_mail import bare, other_readers, own_addresses
 from desk.render import formats_of
 from inbox.drafts import Draft, DraftInput, DraftKey
 from inbox.models import Conversation, Message
@@ -251,24 +250,18 @@ async def _others(runtime: Any, found: Conversation) -> tuple[str, ...]:
     known = {found.address.external_id.lower()}
     parent = await runtime.conversations.row(found.parent_id) if found.parent_id else None
     known |= await runtime.outbox.addresses_of(parent) if parent else set()
-    named = [_plain(each) for each in (*mail.get("to", ()), *mail.get("cc", ()))]
-    return tuple(dict.fromkeys(each for each in named if each and each not in known and not is_own(each, own)))[:20]
+    return other_readers(mail, known, own)[:20]
 
 
 async def _acquainted(runtime: Any, found: Conversation) -> tuple[str, ...]:
     """The addresses of the mails in this conversation, and the customer's."""
-    named = [_plain(each) for each in await runtime.messages.readers(found.threads, MAILS_MAX)]
+    named = [bare(each) for each in await runtime.messages.readers(found.threads, MAILS_MAX)]
     return tuple(dict.fromkeys(each for each in (found.address.external_id.lower(), *named) if each))
 
 
 def newcomers_in(cc: Sequence[str], acquainted: Collection[str]) -> tuple[str, ...]:
     """Who of a copy has not read along yet. Pure."""
-    return tuple(dict.fromkeys(each for each in map(_plain, cc) if each and each not in acquainted))
-
-
-def _plain(address: str) -> str:
-    """The bare address of `Name <address>`."""
-    return parseaddr(address)[1].lower()
+    return tuple(dict.fromkeys(each for each in map(bare, cc) if each and each not in acquainted))
 
 
 def later_times(formats: Formats, window_until: datetime | None) -> tuple[Snooze, ...]:

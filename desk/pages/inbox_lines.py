@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from email.utils import parseaddr
 from typing import Any
 from urllib.parse import quote
 
@@ -13,7 +12,7 @@ from desk.i18n import N_, Formats
 from desk.mentions import Piece, pieces_of
 from desk.pages.faces import Face
 from desk.pages.inbox_rows import PRIORITIES
-from desk.pages.own_mail import is_own
+from desk.pages.own_mail import other_readers
 from inbox.file_types import SHOWN
 from inbox.guard import IN_A_MOMENT
 from inbox.models import Conversation, Message
@@ -276,8 +275,7 @@ def newcomers_of(
     for message in messages:
         if not message.mail or message.direction not in ("in", "out"):
             continue
-        named = [parseaddr(str(each))[1].lower() for each in (*message.mail.get("to", ()), *message.mail.get("cc", ()))]
-        new = tuple(dict.fromkeys(each for each in named if each and each not in known and not is_own(each, own)))
+        new = other_readers(message.mail, known, own)
         if known and new:
             found[message.id] = new
         known |= {*new, customer.lower()}
